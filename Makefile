@@ -1,0 +1,39 @@
+# Every target sets up what it needs: on a fresh machine `make demo` or `make test` is all there is
+# to do. Choose another interpreter or place with PYTHON=python3.12 or VENV=/some/where.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check parity bench
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 10
+
+venv: $(INSTALLED)  ## make the virtual environment
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)  ## answer all tasks on the bundled picture with the bundled model
+	$(BIN)/florence2 demo
+
+test: $(INSTALLED)  ## run the tests that are neither slow nor need a GPU
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## lint, format, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+parity: $(INSTALLED)  ## compare with the goldens and oracles, slow comparisons too
+	$(BIN)/python -m pytest tests/parity -m 'not gpu'
+
+bench: $(INSTALLED)  ## measure images per second of the bundled model
+	$(BIN)/python benchmarks/bench_answers.py

@@ -1,0 +1,107 @@
+"""Facts about this machine that decide how well a model runs on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+Fact = tuple[str, str]
+# The bounds of torch in pyproject.toml; a test holds the two together.
+TORCH_FROM, TORCH_BELOW = (2, 6), (2, 14)
+REQUIRED_PACKAGES = (
+    "numpy", "pillow", "tokenizers", "safetensors", "huggingface_hub", "typer", "rich",
+)  # fmt: skip
+OPTIONAL_PACKAGES = ("openvino", "transformers", "peft", "pycocotools")
+PROCESSOR_FEATURES = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "int8 dot products",
+    "avx512_bf16": "bfloat16 dot products",
+    "amx_tile": "AMX",
+    "asimd": "NEON",
+    "asimddp": "int8 dot products",
+    "bf16": "bfloat16",
+}
+
+
+def machine_facts() -> Iterator[Fact]:
+    """Name and value of each fact, in the order to read them."""
+    import torch
+
+    yield "florence2", _version_of("florence2")
+    yield "Python", f"{platform.python_version()} ({sys.platform}, {platform.machine()})"
+    yield "torch", f"{torch.__version__} ({judge_torch(torch.__version__)})"
+    yield "processor", _processor_name()
+    yield "processor features", ", ".join(_processor_features()) or "unknown"
+    yield "processor capability", torch.backends.cpu.get_cpu_capability()
+    yield "threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"
+    yield "memory", _memory()
+    yield from _accelerators()
+    for name in REQUIRED_PACKAGES:
+        yield name, _version_of(name)
+    for name in OPTIONAL_PACKAGES:
+        yield f"{name} (optional)", _version_of(name)
+
+
+def judge_torch(installed: str) -> str:
+    """Whether the torch version ``installed`` is in the tested range, in words."""
+    major, minor = (int(part) for part in installed.split(".")[:2])
+    bounds = f"{TORCH_FROM[0]}.{TORCH_FROM[1]} up to below {TORCH_BELOW[0]}.{TORCH_BELOW[1]}"
+    inside = TORCH_FROM <= (major, minor) < TORCH_BELOW
+    return f"inside the tested range {bounds}" if inside else f"OUTSIDE the tested range {bounds}"
+
+
+def _accelerators() -> Iterator[Fact]:
+    import torch
+
+    if not torch.cuda.is_available():
+        yield "CUDA", "none"
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        memory = device.total_memory / 2**30
+        kind = f"compute {device.major}.{device.minor}"
+        yield f"CUDA device {index}", f"{device.name}, {memory:.0f} GiB, {kind}"
+    if torch.backends.mps.is_available():
+        yield "MPS", "available, not tested"
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor_name() -> str:
+    return _processor_field("model name") or platform.processor() or platform.machine()
+
+
+def _processor_features() -> list[str]:
+    flags = (_processor_field("flags") or _processor_field("Features")).split()
+    return [words for flag, words in PROCESSOR_FEATURES.items() if flag in flags]
+
+
+def _processor_field(name: str) -> str:
+    """The first value called ``name`` that Linux tells about the processor, or nothing."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return ""
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
+
+
+def _memory() -> str:
+    try:
+        page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+        free = os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return "unknown"
+    return f"{page * pages / 2**30:.1f} GiB, {page * free / 2**30:.1f} GiB unused"

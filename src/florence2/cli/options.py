@@ -1,0 +1,95 @@
+"""The options that verbs share, each with its help, named as the Python arguments are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How answers are written."""
+
+    jsonl = "jsonl"
+
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Image files, folders (with all below), patterns, or - for a list on standard input.",
+        show_default=False,
+    ),
+]
+Tasks = Annotated[
+    list[str],
+    typer.Option("--task", "-t", help="What to ask: a name, an alias or a token. Repeatable."),
+]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text",
+        help="Words for tasks that take them. Repeat for the classes of open-vocabulary-detection.",
+    ),
+]
+RegionBoxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region", metavar="X0,Y0,X1,Y1", help="A pixel box for region tasks. Repeatable."
+    ),
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="A Hub id, a directory, or nano (bundled).")
+]
+Revision = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a model from the Hub.")
+]
+Adapter = Annotated[str | None, typer.Option(help="A PEFT LoRA adapter to put on the model.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ... [default: the best here]")]
+Precision = Annotated[
+    str | None, typer.Option(help="fp32, bf16 or fp16. [default: fp32 on a CPU, else fp16]")
+]
+OutputDirectory = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder for answers.jsonl, pictures and sidecars."),
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="How answers are written.")]
+Draw = Annotated[bool, typer.Option("--draw", help="Write annotated pictures below --out.")]
+Sidecars = Annotated[
+    bool, typer.Option("--sidecars", help="Write one text file per image below --out.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out; failed images are retried.")
+]
+AllowUrls = Annotated[
+    bool, typer.Option("--allow-urls", help="Let http(s) addresses be fetched as pictures.")
+]
+MinScore = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Drop regions with a lower score.")
+]
+NmsIou = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Drop a region that overlaps a better one of its label more."),
+]
+OrderCorners = Annotated[
+    bool, typer.Option("--order-corners", help="Swap the corners of inverted boxes.")
+]
+Clip = Annotated[bool, typer.Option("--clip", help="Move coordinates into the image.")]
+AsciiLabels = Annotated[
+    bool, typer.Option("--ascii-labels", help="Drop what is not ASCII from labels, as released.")
+]
+Beams = Annotated[int | None, typer.Option(min=1, help="Beams of the search. [default: 3]")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Longest answer in tokens. [default: 1024]")
+]
+Temperature = Annotated[
+    float | None, typer.Option(min=0, help="Sample at this temperature instead of searching.")
+]
+TopK = Annotated[int | None, typer.Option(min=1, help="Sample from the k likeliest tokens.")]
+TopP = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Sample from the likeliest tokens of this mass.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the sampling.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Answers decoded at once.")]

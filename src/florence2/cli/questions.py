@@ -1,0 +1,110 @@
+"""What is asked of every image: tasks of the command line joined with their text or region."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from ..tasks import Task, find_task
+
+Region = tuple[float, float, float, float]
+QuestionInput = str | tuple[str, ...] | Region | None
+_SEVERAL_CLASSES = "<OPEN_VOCABULARY_DETECTION>"
+FIELDS = ("task", "text", "region")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A task with what it needs beside the image: words, class names, a pixel box, or nothing."""
+
+    task: Task
+    input: QuestionInput = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """How an answer line names the question: ``task`` and, where given, ``text``/``region``."""
+        if self.input is None:
+            return {"task": self.task.token}
+        value = self.input if isinstance(self.input, str) else list(self.input)
+        is_region = isinstance(self.input, tuple) and isinstance(self.input[0], float)
+        return {"task": self.task.token, "region" if is_region else "text": value}
+
+    @cached_property
+    def key(self) -> str:
+        """The question as one string, equal for equal questions."""
+        return question_key(self.fields)
+
+    @cached_property
+    def file_name(self) -> str:
+        """The question as part of a file name: the task, and a digest of what else was asked."""
+        in_table = self.task.name != self.task.token
+        name = self.task.name if in_table else re.sub(r"\W+", "-", self.task.name)[:40].strip("-")
+        if in_table and self.input is None:
+            return name
+        return f"{name}-{sha256(self.key.encode()).hexdigest()[:8]}"
+
+    def request(self, image: str) -> tuple[Any, ...]:
+        """The question about ``image`` in the form ``Florence2.stream`` takes."""
+        if self.input is None:
+            return (image, self.task.token)
+        classes = isinstance(self.input, tuple) and isinstance(self.input[0], str)
+        return (image, self.task.token, list(self.input) if classes else self.input)
+
+
+def question_key(line: dict[str, Any]) -> str:
+    """The ``Question.key`` of the question that an answer line belongs to."""
+    return json.dumps({name: line[name] for name in FIELDS if name in line}, ensure_ascii=False)
+
+
+def ask(tasks: Sequence[str], texts: Sequence[str], regions: Sequence[str]) -> list[Question]:
+    """The questions of a run: one for each task, and for a region task one for each region.
+
+    Several texts are the classes of one open-vocabulary question; other tasks take one. Text and
+    regions go to the tasks that take them. ``ValueError`` when a task is unknown or lacks its
+    text or region, and when a text or region is of no use to any task.
+    """
+    boxes = [_parse_region(region) for region in regions]
+    questions: dict[str, Question] = {}
+    for name in tasks:
+        for question in _ask_one(find_task(name), tuple(texts), boxes):
+            questions.setdefault(question.key, question)
+    used = {question.task.input for question in questions.values()}
+    if boxes and "region" not in used:
+        raise ValueError(f"--region {regions[0]} is of no use: no task of this run takes a region")
+    takers = {"text", "optional"} if boxes else {"text", "optional", "region"}
+    if texts and not used & takers:
+        raise ValueError(f"--text {texts[0]!r} is of no use: no task of this run takes text")
+    return list(questions.values())
+
+
+def _ask_one(task: Task, texts: tuple[str, ...], boxes: list[Region]) -> list[Question]:
+    if task.input == "none":
+        return [Question(task)]
+    if task.input == "region" and boxes:
+        return [Question(task, box) for box in boxes]
+    if task.input == "region" and not texts:
+        raise ValueError(f"task {task.token} needs a region; add --region x0,y0,x1,y1 in pixels")
+    if task.input == "text" and not any(text.strip() for text in texts):
+        raise ValueError(f"task {task.token} needs text; add --text ({task.summary})")
+    if len(texts) > 1 and task.token == _SEVERAL_CLASSES:
+        return [Question(task, texts)]
+    if len(texts) > 1:
+        raise ValueError(f"task {task.token} takes one --text, got {len(texts)}: {texts}")
+    return [Question(task, texts[0] if texts else None)]
+
+
+def _parse_region(text: str) -> Region:
+    try:
+        x0, y0, x1, y1 = (float(value) for value in text.split(","))
+    except ValueError:
+        message = f"--region must be four numbers x0,y0,x1,y1 in pixels, got {text!r}"
+        raise ValueError(message) from None
+    if not all(math.isfinite(value) for value in (x0, y0, x1, y1)) or x0 > x1 or y0 > y1:
+        raise ValueError(f"--region must have x0 <= x1 and y0 <= y1, got {text!r}")
+    return (x0, y0, x1, y1)

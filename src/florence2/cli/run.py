@@ -1,0 +1,161 @@
+"""``florence2 run``: ask a model about many images."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from ..results import Failure
+from . import options as option
+from .errors import SOME_FAILED, mendable_errors
+from .folder import PICTURES, OutputFolder
+from .progress import progress_bar
+from .questions import Question, ask
+from .sources import Source, expand, read_listing
+from .stream import StandardOutput
+
+if TYPE_CHECKING:
+    from ..predictor import Florence2, Prediction
+
+UNTRAINED_NOTICE = "nano is untrained in this version: its answers are noise"
+Work = list[tuple[Source, list[Question]]]
+
+
+class Output(Protocol):
+    """Where answers go: standard output or a folder."""
+
+    def pending(self, source: Source) -> list[Question]: ...
+    def save(
+        self, source: Source, answers: Sequence[tuple[Question, Prediction | Failure]]
+    ) -> None: ...
+
+
+def run(
+    sources: option.Sources,
+    task: option.Tasks,
+    text: option.Texts = None,
+    region: option.RegionBoxes = None,
+    model: option.Model = "nano",
+    revision: option.Revision = None,
+    adapter: option.Adapter = None,
+    device: option.Device = None,
+    precision: option.Precision = None,
+    out: option.OutputDirectory = None,
+    format: option.OutputFormat = option.Format.jsonl,
+    draw: option.Draw = False,
+    sidecars: option.Sidecars = False,
+    resume: option.Resume = False,
+    allow_urls: option.AllowUrls = False,
+    min_score: option.MinScore = None,
+    nms_iou: option.NmsIou = None,
+    order_corners: option.OrderCorners = False,
+    clip: option.Clip = False,
+    ascii_labels: option.AsciiLabels = False,
+    beams: option.Beams = None,
+    max_new_tokens: option.MaxNewTokens = None,
+    temperature: option.Temperature = None,
+    top_k: option.TopK = None,
+    top_p: option.TopP = None,
+    seed: option.Seed = None,
+    batch_size: option.BatchSize = None,
+) -> None:
+    """Ask a model about images, in JSON lines."""
+    answering = _given(
+        min_score=min_score, nms_iou=nms_iou, order_corners=order_corners, clip=clip,
+        ascii_labels=ascii_labels, beams=beams, max_new_tokens=max_new_tokens,
+        temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
+    )  # fmt: skip
+    loading = _given(revision=revision, adapter=adapter, precision=precision)
+    handling = _given(allow_urls=allow_urls, batch_size=batch_size)
+    with mendable_errors():
+        questions = ask(task, text or (), region or ())
+        written = None if out is None else out / PICTURES
+        images = expand(sources, listing=read_listing(), allow_urls=allow_urls, leave_out=written)
+        settings = {"model": model, **loading, **answering}
+        with _open_output(out, images, questions, settings, draw, sidecars, resume) as output:
+            work = [(image, left) for image in images if (left := output.pending(image))]
+            failures = _answer(
+                lambda: _load(model, device=device, **loading),
+                work, output, {**answering, **handling}, bar=out is not None,
+            )  # fmt: skip
+    if failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """The options that were given; the others keep their defaults of the Python interface."""
+    return {
+        name: value for name, value in values.items() if value is not None and value is not False
+    }
+
+
+def _open_output(
+    out: Path | None,
+    images: Sequence[Source],
+    questions: Sequence[Question],
+    settings: dict[str, Any],
+    draw: bool,
+    sidecars: bool,
+    resume: bool,
+) -> OutputFolder | StandardOutput:
+    if out is not None:
+        return OutputFolder(
+            out, images, questions,
+            settings=settings, resume=resume, draw=draw, sidecars=sidecars,
+        )  # fmt: skip
+    for name, wanted in (("--draw", draw), ("--sidecars", sidecars), ("--resume", resume)):
+        if wanted:
+            raise ValueError(f"{name} needs a folder to write to; add --out DIR")
+    return StandardOutput(questions)
+
+
+def _load(source: str, **options: Any) -> Florence2:
+    from ..predictor import load
+
+    model = load(source, **options)
+    if not model.trained:
+        typer.echo(f"florence2: {UNTRAINED_NOTICE}", err=True)
+    return model
+
+
+def _answer(
+    load_model: Callable[[], Florence2],
+    work: Work,
+    output: Output,
+    options: dict[str, Any],
+    *,
+    bar: bool,
+) -> int:
+    """The number of images that failed; each is named on standard error at the end."""
+    if not work:
+        typer.echo("florence2: nothing left to do", err=True)
+        return 0
+    model = load_model()
+    failures: dict[str, str] = {}
+    start = time.perf_counter()
+    outcomes = model.stream(_requests(work), **options)
+    with progress_bar(len(work), shown=bar or not sys.stdout.isatty()) as advance:
+        for source, questions in work:
+            answers = list(zip(questions, islice(outcomes, len(questions)), strict=True))
+            output.save(source, answers)
+            errors = [each.error for _, each in answers if isinstance(each, Failure)]
+            if errors:
+                failures[source.image] = errors[0]
+            advance()
+    rate = len(work) / (time.perf_counter() - start)
+    for image, error in failures.items():
+        typer.echo(f"failed: {image}: {error}", err=True)
+    typer.echo(f"{len(work)} images, {len(failures)} failed, {rate:.2f} images/s", err=True)
+    return len(failures)
+
+
+def _requests(work: Work) -> Iterator[tuple[Any, ...]]:
+    for source, questions in work:
+        for question in questions:
+            yield question.request(source.image)

@@ -1,0 +1,52 @@
+"""Rules on scores: what may come next, and how a draw is narrowed. Pure functions on tensors.
+
+Shapes: R rows, T tokens so far, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEVER = float("-inf")
+
+
+def ban_repeated_ngrams(scores_RV: Tensor, ids_RT: Tensor, size: int) -> Tensor:
+    """The scores with every token at minus infinity that would repeat an n-gram of its row.
+
+    The start token and ``<s>`` count as tokens, as in the released decoding; with ``size`` 0
+    nothing is banned.
+    """
+    length = ids_RT.shape[1]
+    if size == 0 or length < size:
+        return scores_RV
+    windows_RWn = ids_RT.unfold(1, size, 1)
+    recent_R1n = ids_RT[:, None, length - size + 1 :]
+    repeated_RW = (windows_RWn[:, :, :-1] == recent_R1n).all(dim=2)
+    rows, windows = repeated_RW.nonzero(as_tuple=True)
+    scores_RV = scores_RV.clone()
+    scores_RV[rows, windows_RWn[rows, windows, -1]] = NEVER
+    return scores_RV
+
+
+def force_token(scores_RV: Tensor, token: int) -> Tensor:
+    """Scores that leave only ``token``, at log-probability 0."""
+    forced_RV = torch.full_like(scores_RV, NEVER)
+    forced_RV[:, token] = 0
+    return forced_RV
+
+
+def keep_top_k(scores_RV: Tensor, count: int) -> Tensor:
+    """The scores with all but the ``count`` best of each row at minus infinity."""
+    worst_R1 = scores_RV.topk(min(count, scores_RV.shape[1]), dim=1).values[:, -1:]
+    return scores_RV.masked_fill(scores_RV < worst_R1, NEVER)
+
+
+def keep_top_p(scores_RV: Tensor, mass: float) -> Tensor:
+    """The scores with only the fewest best tokens whose probability reaches ``mass`` left."""
+    sorted_RV, order_RV = scores_RV.sort(dim=1, descending=True)
+    probability_RV = sorted_RV.softmax(dim=1)
+    before_RV = probability_RV.cumsum(dim=1) - probability_RV
+    dropped_RV = torch.zeros_like(before_RV, dtype=torch.bool)
+    dropped_RV.scatter_(1, order_RV, before_RV >= mass)
+    return scores_RV.masked_fill(dropped_RV, NEVER)

@@ -1,0 +1,99 @@
+"""Arithmetic on boxes, quads and polygons in numpy.
+
+Boxes are ``float[N, 4]`` as ``(x0, y0, x1, y1)``; points are ``float[..., 2]`` as ``(x, y)``.
+Everything is in pixels of the upright image unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating]
+IntArray = NDArray[np.integer]
+
+
+def box_area(boxes: FloatArray) -> FloatArray:
+    """Areas ``float[N]`` of boxes ``float[N, 4]``; an inverted box has area 0."""
+    width = np.clip(boxes[:, 2] - boxes[:, 0], 0, None)
+    height = np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+    return width * height
+
+
+def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union ``float[N, M]`` of ``float[N, 4]`` with ``float[M, 4]``.
+
+    Two boxes without area have IoU 0, also with themselves.
+    """
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    extent = np.clip(bottom_right - top_left, 0, None)
+    intersection = extent[..., 0] * extent[..., 1]
+    union = box_area(first)[:, None] + box_area(second)[None, :] - intersection
+    overlap: FloatArray = np.zeros_like(intersection)
+    np.divide(intersection, union, out=overlap, where=union > 0)
+    return overlap
+
+
+def order_corners(boxes: FloatArray) -> FloatArray:
+    """The same boxes with ``x0 <= x1`` and ``y0 <= y1``."""
+    return np.concatenate(
+        [np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1
+    )
+
+
+def clip_points(points: FloatArray, image_size: tuple[int, int]) -> FloatArray:
+    """Points ``float[..., 2]`` moved into the image; ``image_size`` is ``(width, height)``."""
+    return np.clip(points, 0, np.asarray(image_size, dtype=points.dtype))
+
+
+def clip_boxes(boxes: FloatArray, image_size: tuple[int, int]) -> FloatArray:
+    """Boxes ``float[N, 4]`` cut to the image; ``image_size`` is ``(width, height)``."""
+    return clip_points(boxes.reshape(-1, 2, 2), image_size).reshape(-1, 4)
+
+
+def point_bounds(points: FloatArray) -> FloatArray:
+    """The box ``float[4]`` around points ``float[K, 2]``; zeros when there are none."""
+    if len(points) == 0:
+        return np.zeros(4, dtype=points.dtype)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def quad_bounds(quads: FloatArray) -> FloatArray:
+    """The boxes ``float[N, 4]`` around quads ``float[N, 4, 2]``."""
+    return np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1)
+
+
+def polygon_area(points: FloatArray) -> float:
+    """The area of the simple polygon ``float[K, 2]`` (shoelace, closed); 0 below three points."""
+    if len(points) < 3:
+        return 0.0
+    following = np.roll(points, -1, axis=0)
+    cross = points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]
+    return float(abs(cross.sum()) / 2)
+
+
+def non_maximum_suppression(
+    boxes: FloatArray,
+    scores: FloatArray,
+    iou_threshold: float,
+    classes: Sequence[str] | None = None,
+) -> NDArray[np.int64]:
+    """Indices ``int[K]``, best score first, of the boxes that greedy suppression keeps.
+
+    A box falls to a better one of the same class with IoU above ``iou_threshold``;
+    ``classes=None`` lets every box compete with every other. Equal scores keep their order.
+    """
+    overlap = box_iou(boxes, boxes)
+    if classes is not None:
+        names = np.asarray(classes, dtype=object)
+        overlap = np.where(names[:, None] == names[None, :], overlap, 0)
+    remaining = np.argsort(-np.asarray(scores), kind="stable")
+    kept: list[int] = []
+    while len(remaining):
+        best, rest = int(remaining[0]), remaining[1:]
+        kept.append(best)
+        remaining = rest[overlap[best, rest] <= iou_threshold]
+    return np.asarray(kept, dtype=np.int64)

@@ -1,0 +1,176 @@
+"""DaViT, the image tower: a pyramid of four stages with attention over windows and channels.
+
+Tokens stay channels-last throughout. Shapes: B images, H and W cells, C channels, P windows,
+N tokens of a window or an image, G heads or groups, E channels per head or group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import VisionConfig
+from .layers import DropPath, FeedForward, run_layer
+
+
+class DaViT(nn.Module):
+    """Feature maps ``float[B, H_i, W_i, C_i]`` of the four stages of ``float[B, 3, H, W]``."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        rates = torch.linspace(0, config.drop_path_rate, 2 * sum(config.depths), device="cpu")
+        drop_rates = iter(rates.tolist())
+        incoming = (3, *config.widths)
+        self.stages = nn.ModuleList(
+            Stage(config, stage, incoming[stage], drop_rates) for stage in range(len(config.widths))
+        )
+
+    def forward(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
+        features_BHWC = pixels_BCHW.permute(0, 2, 3, 1)
+        maps = []
+        for stage in self.stages:
+            features_BHWC = stage(features_BHWC)
+            maps.append(features_BHWC)
+        return tuple(maps)
+
+
+class Stage(nn.Module):
+    """A strided convolution, then blocks that alternate spatial and channel attention."""
+
+    def __init__(
+        self, config: VisionConfig, stage: int, incoming: int, drop_rates: Iterator[float]
+    ) -> None:
+        super().__init__()
+        self.gradient_checkpointing = False
+        width = config.widths[stage]
+        self.embed = PatchEmbedding(config, stage, incoming)
+        blocks: list[Block] = []
+        for _ in range(config.depths[stage]):
+            spatial = WindowAttention(width, config.heads[stage], config.window)
+            channel = ChannelAttention(width, config.groups[stage])
+            hidden = int(width * config.mlp_ratio)
+            blocks.append(Block(spatial, width, hidden, next(drop_rates)))
+            blocks.append(Block(channel, width, hidden, next(drop_rates)))
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, features_BHWC: Tensor) -> Tensor:
+        features_BHWC = self.embed(features_BHWC)
+        for block in self.blocks:
+            features_BHWC = run_layer(
+                block, features_BHWC, gradient_checkpointing=self.gradient_checkpointing
+            )
+        return features_BHWC
+
+
+class PatchEmbedding(nn.Module):
+    """A convolution with LayerNorm over channels, before it (prenorm) or after it."""
+
+    def __init__(self, config: VisionConfig, stage: int, incoming: int) -> None:
+        super().__init__()
+        outgoing = config.widths[stage]
+        self.prenorm = config.patch_prenorm[stage]
+        self.norm = nn.LayerNorm(incoming if self.prenorm else outgoing)
+        self.conv = nn.Conv2d(
+            incoming,
+            outgoing,
+            kernel_size=config.patch_sizes[stage],
+            stride=config.patch_strides[stage],
+            padding=config.patch_paddings[stage],
+        )
+
+    def forward(self, features_BHWC: Tensor) -> Tensor:
+        if self.prenorm:
+            features_BHWC = self.norm(features_BHWC)
+        features_BHWC = _convolve(self.conv, features_BHWC)
+        return features_BHWC if self.prenorm else self.norm(features_BHWC)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each after a depthwise convolution and each residual.
+
+    The depthwise convolutions are the only positional information in the trunk.
+    """
+
+    def __init__(self, attention: nn.Module, width: int, hidden: int, drop_rate: float) -> None:
+        super().__init__()
+        self.attention_position = _depthwise(width)
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = attention
+        self.feed_forward_position = _depthwise(width)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden)
+        self.drop_path = DropPath(drop_rate)
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        x_BHWC = x_BHWC + _convolve(self.attention_position, x_BHWC)
+        x_BHWC = x_BHWC + self.drop_path(self.attention(self.attention_norm(x_BHWC)))
+        x_BHWC = x_BHWC + _convolve(self.feed_forward_position, x_BHWC)
+        return x_BHWC + self.drop_path(self.feed_forward(self.feed_forward_norm(x_BHWC)))
+
+
+class WindowAttention(nn.Module):
+    """Self-attention inside windows that do not overlap.
+
+    A map that windows do not divide is padded with zeros at the right and bottom. As in the
+    released model the padding comes after the norm and is attended to, unmasked.
+    """
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads, self.window = heads, window
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        batch, height, width, channels = x_BHWC.shape
+        window = self.window
+        below, right = -height % window, -width % window
+        if below or right:
+            x_BHWC = functional.pad(x_BHWC, (0, 0, 0, right, 0, below))
+        rows, columns = (height + below) // window, (width + right) // window
+
+        grid = x_BHWC.view(batch, rows, window, columns, window, channels)
+        x_PNC = grid.transpose(2, 3).reshape(batch * rows * columns, window * window, channels)
+        qkv = self.qkv(x_PNC).unflatten(2, (3, self.heads, -1))
+        q_PGNE, k_PGNE, v_PGNE = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attended_PGNE = functional.scaled_dot_product_attention(q_PGNE, k_PGNE, v_PGNE)
+        out_PNC = self.out(attended_PGNE.transpose(1, 2).flatten(2))
+
+        grid = out_PNC.view(batch, rows, columns, window, window, channels).transpose(2, 3)
+        out_BHWC = grid.reshape(batch, rows * window, columns * window, channels)
+        return out_BHWC[:, :height, :width] if below or right else out_BHWC
+
+
+class ChannelAttention(nn.Module):
+    """Self-attention between the channels of a group, over all positions of the map.
+
+    The scale is one over the root of the number of positions, not of the group's width.
+    """
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        batch, height, width, channels = x_BHWC.shape
+        x_BNC = x_BHWC.reshape(batch, height * width, channels)
+        qkv = self.qkv(x_BNC).unflatten(2, (3, self.groups, -1))
+        q_BGEN, k_BGEN, v_BGEN = qkv.permute(2, 0, 3, 4, 1).unbind(0)
+        scale = (height * width) ** -0.5
+        weights_BGEE = torch.softmax((q_BGEN * scale) @ k_BGEN.transpose(-1, -2), dim=-1)
+        attended_BNC = (weights_BGEE @ v_BGEN).permute(0, 3, 1, 2).flatten(2)
+        return self.out(attended_BNC).view(batch, height, width, channels)
+
+
+def _depthwise(width: int) -> nn.Conv2d:
+    return nn.Conv2d(width, width, kernel_size=3, padding=1, groups=width)
+
+
+def _convolve(conv: nn.Conv2d, features_BHWC: Tensor) -> Tensor:
+    """A convolution of channels-last features; the permutes are views."""
+    return conv(features_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

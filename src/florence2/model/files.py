@@ -1,0 +1,119 @@
+"""Checkpoint files: their tensors without running what they hold, and writing them whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+CONFIG_FILE = "config.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names the file, the tensor and the remedy."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} is missing: a checkpoint is a folder with {CONFIG_FILE} and its weights"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): fetch it again") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds no JSON object: fetch it again")
+    return values
+
+
+def weight_files(directory: Path) -> tuple[Path, ...]:
+    """The files that hold a checkpoint's tensors: safetensors before pickle, parts by index."""
+    for name in WEIGHT_FILES:
+        index = directory / f"{name}.index.json"
+        if index.is_file():
+            parts = read_json(index).get("weight_map")
+            if not isinstance(parts, dict) or not all(isinstance(v, str) for v in parts.values()):
+                raise CheckpointError(f"{index} has no weight_map: fetch it again")
+            found = tuple(directory / Path(part).name for part in sorted(set(parts.values())))
+            missing = [path.name for path in found if not path.is_file()]
+            if missing:
+                raise CheckpointError(f"{index} names {', '.join(missing)}, not there: fetch them")
+            return found
+        if (directory / name).is_file():
+            return (directory / name,)
+    raise CheckpointError(
+        f"{directory} holds neither {WEIGHT_FILES[0]} nor {WEIGHT_FILES[1]}: fetch the weights"
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a ``.safetensors`` or ``.bin`` file, by name, on the CPU.
+
+    A pickle that would run code is refused unopened.
+    """
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError,
+            AttributeError, MemoryError) as error:  # fmt: skip
+        raise CheckpointError(
+            f"{path} is truncated or damaged ({error}): fetch it again"
+        ) from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
+            raise CheckpointError(
+                f"{path} holds more than tensors and would run code when loaded: have its author "
+                "save it as safetensors"
+            ) from error
+        raise CheckpointError(f"{path} is truncated or damaged: fetch it again") from error
+    except Exception as error:  # a damaged zip or pickle raises nearly anything
+        raise CheckpointError(
+            f"{path} is truncated or damaged ({error}): fetch it again"
+        ) from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds a {type(values).__name__}, not named tensors")
+    for name, value in values.items():
+        if not isinstance(value, Tensor) or not isinstance(name, str):
+            raise CheckpointError(f"{path}: {name!r} is a {type(value).__name__}, not a tensor")
+    return values
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a ``.safetensors`` file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.writing")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, temporary,
+              metadata={"format": "pt"})  # fmt: skip
+    _replace(temporary, path)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    _replace(temporary, path)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,179 @@
+"""The whole model: tower, projector, encoder and decoder, assembled. Tensors only.
+
+Shapes: B images or prompts, H and W pixels, N image tokens, P prompt tokens, S = N + P encoder
+positions, R rows of the decoder, T decoder positions, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .bart import Decoder, Encoder
+from .cache import CrossAttentionCache, SelfAttentionCache
+from .config import Florence2Config
+from .davit import DaViT
+from .projector import Projector, sinusoids
+
+
+class Florence2Model(nn.Module):
+    """Florence-2 as one module. Build it, then load weights with ``weights.load_checkpoint``."""
+
+    logits_bias_V: Tensor
+
+    def __init__(self, config: Florence2Config) -> None:
+        super().__init__()
+        vision, text = config.vision, config.text
+        self.config = config
+        self.tower = DaViT(vision)
+        self.projector = Projector(
+            vision.widths[-1], text.width, vision.max_grid, vision.temporal_positions
+        )
+        self.embedding = nn.Embedding(text.vocabulary_size, text.width)
+        self.encoder = Encoder(text)
+        self.decoder = Decoder(text)
+        # Some fine-tunes trained the head apart from the embedding it was tied to.
+        self.head = (
+            None if config.tied_head else nn.Linear(text.width, text.vocabulary_size, bias=False)
+        )
+        self.register_buffer("logits_bias_V", torch.zeros(text.vocabulary_size))
+
+    def features(self, pixels_BCHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Image tokens ``float[B, N, D]`` and the four maps ``float[B, H_i, W_i, C_i]``.
+
+        Height and width are multiples of 32, square or not; ``ValueError`` otherwise.
+        """
+        height, width = pixels_BCHW.shape[2:]
+        stride = self.config.vision.stride
+        if height % stride or width % stride or not height or not width:
+            raise ValueError(
+                f"image height and width must be multiples of {stride}, got {height} x {width}"
+            )
+        maps = self.tower(pixels_BCHW)
+        return self.projector(maps[-1]), maps
+
+    def encode_image(self, pixels_BCHW: Tensor) -> Tensor:
+        """Image tokens ``float[B, N, D]`` of normalised pixels; 768 x 768 gives N = 577."""
+        return self.features(pixels_BCHW)[0]
+
+    def encode(
+        self, image_BND: Tensor, prompt_BP: Tensor, padding_BP: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encoder states ``float[B, S, D]`` and the additive mask ``float[B, S]`` over them.
+
+        ``padding_BP`` is true at padding, which nothing attends to. (Microsoft's code attends to
+        the padding of a batch; a batch then answers otherwise than its prompts one by one.)
+        """
+        embeddings_BSD = torch.cat([image_BND, self.embedding(prompt_BP)], dim=1)
+        length, positions = embeddings_BSD.shape[1], self.config.text.positions
+        if length > positions:
+            raise ValueError(
+                f"{image_BND.shape[1]} image tokens and {prompt_BP.shape[1]} prompt tokens exceed "
+                f"the {positions} positions of this model: shorten the prompt"
+            )
+        mask_BS = None
+        if padding_BP is not None and bool(padding_BP.any()):
+            padding_BS = functional.pad(padding_BP, (image_BND.shape[1], 0))
+            mask_BS = torch.zeros_like(padding_BS, dtype=embeddings_BSD.dtype)
+            mask_BS = mask_BS.masked_fill(padding_BS, float("-inf"))
+        return self.encoder(embeddings_BSD, mask_BS), mask_BS
+
+    def cross_attention(self, states_BSD: Tensor, mask_BS: Tensor | None) -> CrossAttentionCache:
+        """What the decoder asks the encoder, computed once per prompt for all its beams."""
+        return self.decoder.cross_attention(states_BSD, mask_BS)
+
+    def decode(
+        self,
+        ids_RT: Tensor,
+        cross: CrossAttentionCache,
+        cache: SelfAttentionCache | None = None,
+        *,
+        last_only: bool = False,
+    ) -> Tensor:
+        """Logits ``float32[R, T, V]``; with a cache ``ids_RT`` continue what it holds.
+
+        ``last_only`` gives the last position alone, ``float32[R, 1, V]``.
+        """
+        states_RTD = self.decoder(self.embedding(ids_RT), cross, cache)
+        if last_only:
+            states_RTD = states_RTD[:, -1:]
+        return self._logits(states_RTD)
+
+    def forward(
+        self,
+        pixels_BCHW: Tensor,
+        prompt_BP: Tensor,
+        decoder_ids_BT: Tensor,
+        padding_BP: Tensor | None = None,
+        wanted_BT: Tensor | None = None,
+    ) -> Tensor:
+        """Logits ``float32[B, T, V]`` of whole sequences: the pass that training takes.
+
+        With ``wanted_BT`` only the positions where it is true, ``float32[M, V]``: the head is
+        the widest product, and padding needs none of it.
+        """
+        states, mask = self.encode(self.encode_image(pixels_BCHW), prompt_BP, padding_BP)
+        cross = self.cross_attention(states, mask)
+        states_BTD = self.decoder(self.embedding(decoder_ids_BT), cross)
+        return self._logits(states_BTD if wanted_BT is None else states_BTD[wanted_BT])
+
+    def new_cache(self, rows: int, limit: int | None = None) -> SelfAttentionCache:
+        """An empty cache for ``rows`` sequences of at most ``limit`` tokens."""
+        text = self.config.text
+        weight = self.embedding.weight
+        return SelfAttentionCache(
+            layers=text.decoder_layers,
+            rows=rows,
+            heads=text.decoder_heads,
+            head_width=text.width // text.decoder_heads,
+            limit=min(limit or text.positions, text.positions),
+            device=weight.device,
+            dtype=weight.dtype,
+        )
+
+    def untie_head(self) -> nn.Linear:
+        """The output head, from now on with weights of its own; they start as the embedding's."""
+        if self.head is None:
+            weight_VD = self.embedding.weight
+            head = nn.Linear(weight_VD.shape[1], weight_VD.shape[0], bias=False, device="meta")
+            head.weight = nn.Parameter(weight_VD.detach().clone())
+            self.head = head
+            self.config = replace(self.config, tied_head=False)
+        return self.head
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Trade time for memory in training: keep only the inputs of layers, compute them again."""
+        for part in (*self.tower.stages, self.encoder, self.decoder):
+            part.gradient_checkpointing = enabled
+
+    @torch.no_grad()
+    def initialize(self, seed: int = 0) -> None:
+        """Draw fresh weights: normal with the config's deviation, norms at one, biases at zero."""
+        generator = torch.Generator(device="cpu").manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            elif isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
+                values = torch.empty(module.weight.shape).normal_(
+                    0, self.config.text.init_std, generator=generator
+                )
+                module.weight.copy_(values)
+                bias = getattr(module, "bias", None)
+                if bias is not None:
+                    bias.zero_()
+
+    def _logits(self, states: Tensor) -> Tensor:
+        weight_VD = self.embedding.weight if self.head is None else self.head.weight
+        return functional.linear(states, weight_VD).float() + self.logits_bias_V
+
+    @staticmethod
+    def fixed_buffers(config: Florence2Config) -> dict[str, Tensor]:
+        """The tensors that follow from the config, for files that leave them out."""
+        vision, text = config.vision, config.text
+        return {
+            "projector.temporal_TC": sinusoids(vision.temporal_positions, vision.widths[-1]),
+            "logits_bias_V": torch.zeros(text.vocabulary_size),
+        }

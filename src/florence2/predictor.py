@@ -1,0 +1,393 @@
+"""The way in: ``load`` a checkpoint, then ask it about pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from functools import partial
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from .draw import draw_answer
+from .generate import DecodingOptions, Generated, generate
+from .image import ImageSource, load_image, to_pixels
+from .model import Florence2Config, Florence2Model
+from .model.adapters import merge_adapter
+from .model.hub import checkpoint_directory
+from .model.weights import load_checkpoint, save_checkpoint
+from .processor import Processor, Prompt, TextInput
+from .results import Failure, ImageSize, Result
+from .runtime import TorchRuntime
+from .selection import AnswerOptions
+from .tasks import Task, find_task
+from .tokenizer import Tokenizer
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+BUNDLED = "nano"
+DEFAULT_BATCH_SIZE = 8
+READERS = 2
+
+Request = tuple[ImageSource, str | Task] | tuple[ImageSource, str | Task, TextInput | None]
+
+
+class Options(TypedDict, total=False):
+    """What a call may set: the fields of ``DecodingOptions`` and ``AnswerOptions``, and more.
+
+    ``batch_size`` pictures or prompts go through the model together; ``allow_urls`` lets a source
+    be an http address.
+    """
+
+    beams: int
+    max_new_tokens: int
+    no_repeat_ngram: int
+    length_penalty: float
+    early_stopping: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+    min_score: float | None
+    nms_iou: float | None
+    order_corners: bool
+    clip: bool
+    ascii_labels: bool
+    batch_size: int
+    allow_urls: bool
+
+
+@dataclass(frozen=True)
+class Prediction(Result):
+    """A result together with its picture."""
+
+    source: str = ""
+    image: ImageSource | None = field(default=None, repr=False, compare=False)
+    allow_urls: bool = field(default=False, repr=False, compare=False)
+
+    def draw(self) -> Image.Image:
+        """The picture with the answer drawn on it, as a new image."""
+        assert self.image is not None
+        return draw_answer(load_image(self.image, allow_urls=self.allow_urls), self.answer)
+
+    def save(self, path: str | Path) -> None:
+        """Write the annotated picture; the suffix of ``path`` names the format."""
+        self.draw().save(path)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the tower sees: ``image_tokens`` float[N, D]; ``maps``, a float[C, H, W] per stage."""
+
+    image_tokens: Tensor
+    maps: tuple[Tensor, ...]
+
+
+def resolve(source: str | Path, revision: str | None = None) -> Path:
+    """The directory that holds a checkpoint: ``nano``, a directory, or a Hub id fetched or cached.
+
+    Raises ``FileNotFoundError`` with the remedy when it is not to be had.
+    """
+    if str(source) == BUNDLED:
+        return Path(str(resources.files("florence2"))) / BUNDLED
+    return checkpoint_directory(source, revision)
+
+
+def bundled_model(directory: Path) -> tuple[Florence2Model, bool]:
+    """The model that ships in the package, and whether it is trained.
+
+    Without weights it has seeded ones: everything runs, and the answers are noise.
+    """
+    if (directory / "model.safetensors").is_file():
+        return load_checkpoint(directory), True
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    model = Florence2Model(Florence2Config.from_dict(config))
+    model.initialize(seed=0)
+    return model.eval(), False
+
+
+def load(
+    source: str | Path = BUNDLED,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+    runtime: str = "torch",
+    revision: str | None = None,
+    adapter: str | Path | None = None,
+) -> Florence2:
+    """A model ready to answer.
+
+    ``source`` is a Hub id (``revision`` pins it), a directory of either checkpoint layout, or
+    ``"nano"``. ``device`` defaults to CUDA where there is one; ``precision`` (``fp32``, ``fp16``,
+    ``bf16``) to fp32 on a CPU, where answers equal the released model's id for id, and to fp16
+    elsewhere. ``adapter`` is a directory with LoRA weights to merge. Raises ``ValueError`` or
+    ``FileNotFoundError`` that names the file, the tensor and the remedy.
+    """
+    if runtime != "torch":
+        raise ValueError(f"runtime must be 'torch', got {runtime!r}")
+    chosen_device = _device(device)
+    precision = precision or ("fp32" if chosen_device.type == "cpu" else "fp16")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    directory = resolve(source, revision)
+    bundled = str(source) == BUNDLED
+    model, trained = bundled_model(directory) if bundled else (load_checkpoint(directory), True)
+    if adapter is not None:
+        merge_adapter(model, Path(adapter))
+    model = model.to(chosen_device, PRECISIONS[precision])
+    config = model.config
+    processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
+    return Florence2(str(source), TorchRuntime(model), processor, trained=trained)
+
+
+def parse(
+    text_or_ids: str | Sequence[int],
+    task: str | Task,
+    image_size: ImageSize,
+    tokenizer: Tokenizer | None = None,
+    **options: Any,
+) -> Result:
+    """The result that an answer means, without a model.
+
+    A string is the rendered answer (``"car<loc_1>..."``, from any Florence-2). Ids need the
+    ``tokenizer`` of the model that gave them. ``options`` are those of ``AnswerOptions``.
+    """
+    if tokenizer is None:
+        if not isinstance(text_or_ids, str):
+            raise ValueError("ids need tokenizer=, the one of the model that gave them")
+        tokenizer = Tokenizer.from_file(resolve(BUNDLED) / "tokenizer.json")
+    ids = tokenizer.encode(text_or_ids) if isinstance(text_or_ids, str) else text_or_ids
+    processor = Processor(tokenizer)
+    found = task if isinstance(task, Task) else find_task(task)
+    return processor.read(ids, Prompt(found, "", ()), image_size, options=AnswerOptions(**options))
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used: {error}") from error
+    return device
+
+
+class Florence2:
+    """A checkpoint that answers. Made by ``load``."""
+
+    def __init__(
+        self, name: str, runtime: TorchRuntime, processor: Processor, *, trained: bool = True
+    ) -> None:
+        self.name = name
+        self.runtime = runtime
+        self.processor = processor
+        self.trained = trained
+
+    @property
+    def config(self) -> Florence2Config:
+        """The shape of the model."""
+        return self.runtime.model.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Its vocabulary."""
+        return self.processor.tokenizer
+
+    def __call__(
+        self,
+        image: ImageSource,
+        task: str | Task,
+        text: TextInput | None = None,
+        **options: Unpack[Options],
+    ) -> Prediction:
+        """The answer to one task about one picture.
+
+        ``image`` is a path, bytes, a PIL image, ``uint8[H, W, 3]``, or a URL with
+        ``allow_urls=True``. ``text`` is what the task asks for: words, class names, or a pixel box
+        for region tasks. Raises ``ValueError`` or ``FileNotFoundError`` for unusable input.
+        """
+        settings = _Settings.of(options)
+        picture = _load_picture(image, self.processor, settings)
+        return self._answer([self._prepare(picture, task, text)], settings)[0]
+
+    def batch(
+        self, requests: Iterable[Request], **options: Unpack[Options]
+    ) -> list[Prediction | Failure]:
+        """One answer a request ``(image, task)`` or ``(image, task, text)``, in order.
+
+        Requests about the same picture share one encoding. A request that cannot be answered
+        gives a ``Failure`` in its place and the others go on.
+        """
+        listed = list(requests)
+        by_image: dict[object, list[int]] = {}
+        for index, request in enumerate(listed):
+            by_image.setdefault(_identity(request[0]), []).append(index)
+        order = [index for indices in by_image.values() for index in indices]
+        answers = self.stream((listed[index] for index in order), **options)
+        placed = dict(zip(order, answers, strict=True))
+        return [placed[index] for index in range(len(listed))]
+
+    def stream(
+        self, requests: Iterable[Request], **options: Unpack[Options]
+    ) -> Iterator[Prediction | Failure]:
+        """The same as ``batch`` for any number of requests, yielded in order as they are done.
+
+        Pictures are read ahead by threads; only neighbouring requests share an encoding.
+        """
+        settings = _Settings.of(options)
+        waiting = iter(requests)
+        with ThreadPoolExecutor(max_workers=READERS) as pool:
+            upcoming = self._read_ahead(pool, waiting, settings)
+            while upcoming:
+                current = [job() for job in upcoming]
+                upcoming = self._read_ahead(pool, waiting, settings)
+                good = [item for item in current if isinstance(item, _Prepared)]
+                answers = iter(self._answer(good, settings))
+                for item in current:
+                    yield next(answers) if isinstance(item, _Prepared) else item
+
+    def features(self, image: ImageSource, *, size: ImageSize | None = None) -> Features:
+        """The image tokens and the tower's maps, for use as a backbone.
+
+        ``size`` (width, height; multiples of 32) overrides the size the picture is resized to.
+        """
+        preprocessing = self.processor.preprocessing
+        pixels = to_pixels(
+            load_image(image), size or preprocessing.size, preprocessing.mean, preprocessing.std
+        )
+        tokens_BND, maps = self.runtime.image_features(pixels[None])
+        return Features(tokens_BND[0], tuple(map_BHWC[0].permute(2, 0, 1) for map_BHWC in maps))
+
+    def save(self, directory: str | Path, *, layout: str = "microsoft") -> None:
+        """Write the checkpoint and its tokenizer in ``microsoft`` or ``transformers`` layout."""
+        save_checkpoint(self.runtime.model, Path(directory), layout=layout)
+        self.processor.save(Path(directory))
+
+    def _read_ahead(
+        self, pool: ThreadPoolExecutor, waiting: Iterator[Request], settings: _Settings
+    ) -> list[Callable[[], _Prepared | Failure]]:
+        """Jobs for the next requests, whose pictures threads are already reading."""
+        pictures: dict[object, Future[_Picture]] = {}
+        jobs: list[Callable[[], _Prepared | Failure]] = []
+        for request in islice(waiting, settings.batch_size):
+            image, task, *text = request
+            key = _identity(image)
+            if key not in pictures:
+                pictures[key] = pool.submit(_load_picture, image, self.processor, settings)
+            words = text[0] if text else None
+            jobs.append(partial(self._prepare_or_fail, pictures[key], image, task, words))
+        return jobs
+
+    def _prepare_or_fail(
+        self,
+        reading: Future[_Picture],
+        image: ImageSource,
+        task: str | Task,
+        text: TextInput | None,
+    ) -> _Prepared | Failure:
+        try:
+            return self._prepare(reading.result(), task, text)
+        except (ValueError, TypeError, OSError) as error:
+            return Failure(_describe(image), str(error))
+
+    def _prepare(self, picture: _Picture, task: str | Task, text: TextInput | None) -> _Prepared:
+        return _Prepared(picture, self.processor.prompt(task, text, picture.size))
+
+    def _answer(self, requests: Sequence[_Prepared], settings: _Settings) -> list[Prediction]:
+        """Answers to prepared requests; every picture goes through the tower once."""
+        if not requests:
+            return []
+        pictures = list({id(request.picture): request.picture for request in requests}.values())
+        rows = {id(picture): row for row, picture in enumerate(pictures)}
+        image_BND = self.runtime.encode_images(np.stack([each.pixels for each in pictures]))
+        image_BND = image_BND[[rows[id(request.picture)] for request in requests]]
+        prompts = [request.prompt.token_ids for request in requests]
+        cross = self.runtime.encode_prompts(image_BND, prompts)
+        generated = generate(self.runtime, cross, settings.decoding)
+        return [
+            self._predict(request, answer, settings)
+            for request, answer in zip(requests, generated, strict=True)
+        ]
+
+    def _predict(self, request: _Prepared, answer: Generated, settings: _Settings) -> Prediction:
+        picture = request.picture
+        result = self.processor.read(
+            answer.token_ids,
+            request.prompt,
+            picture.size,
+            token_logprobs=answer.token_logprobs,
+            truncated=answer.truncated,
+            options=settings.answers,
+        )
+        return Prediction(
+            **vars(result),
+            source=_describe(picture.source),
+            image=picture.source,
+            allow_urls=settings.allow_urls,
+        )
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The options of a call, sorted by whom they concern."""
+
+    decoding: DecodingOptions
+    answers: AnswerOptions
+    batch_size: int
+    allow_urls: bool
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> _Settings:
+        given = dict(options)
+        batch_size = given.pop("batch_size", DEFAULT_BATCH_SIZE)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        allow_urls = given.pop("allow_urls", False)
+        decoding = {name: given.pop(name) for name in _names(DecodingOptions) if name in given}
+        answers = {name: given.pop(name) for name in _names(AnswerOptions) if name in given}
+        if given:
+            known = ", ".join(Options.__annotations__)
+            raise ValueError(f"unknown options {', '.join(given)}; there are {known}")
+        return cls(DecodingOptions(**decoding), AnswerOptions(**answers), batch_size, allow_urls)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture as the model reads it, and where it came from."""
+
+    source: ImageSource
+    size: ImageSize
+    pixels: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A request that is ready for the model."""
+
+    picture: _Picture
+    prompt: Prompt
+
+
+def _load_picture(image: ImageSource, processor: Processor, settings: _Settings) -> _Picture:
+    loaded = load_image(image, allow_urls=settings.allow_urls)
+    return _Picture(image, loaded.size, processor.pixels(loaded))
+
+
+def _names(options: type[DecodingOptions] | type[AnswerOptions]) -> list[str]:
+    return [each.name for each in fields(options)]
+
+
+def _identity(image: ImageSource) -> object:
+    """Equal for requests about the same picture: paths by name, everything else by object."""
+    return str(image) if isinstance(image, str | Path) else id(image)
+
+
+def _describe(image: ImageSource) -> str:
+    return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"

@@ -1,0 +1,139 @@
+"""Byte-level BPE with location ids: BART's vocabulary for the released models, or any other.
+
+The tokens that Florence-2 adds to a vocabulary are one run of 1,024 ids in the released order:
+four task markers, ``<loc_0>`` to ``<loc_999>``, then twenty more markers (two of them misspelt,
+as released). ``<image>``, which transformers' layout adds behind them, may follow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Backend
+
+from .locations import BINS
+
+ADDED_TOKENS = (
+    "<od>", "</od>", "<ocr>", "</ocr>",
+    *(f"<loc_{index}>" for index in range(BINS)),
+    "<cap>", "</cap>", "<ncap>", "</ncap>", "<dcap>", "</dcap>", "<grounding>", "</grounding>",
+    "<seg>", "</seg>", "<sep>", "<region_cap>", "</region_cap>", "<region_to_desciption>",
+    "</region_to_desciption>", "<proposal>", "</proposal>", "<poly>", "</poly>", "<and>",
+)  # fmt: skip
+
+
+class Tokenizer:
+    """Text to ids and back, losslessly; every id follows from the vocabulary it is made of.
+
+    ``bos``, ``pad`` and ``eos`` are the ids of ``<s>``, ``<pad>`` and ``</s>``; ``<loc_i>`` is
+    ``first_location + i``; ``separator``, ``polygon_open``, ``polygon_close`` and
+    ``class_separator`` are ``<sep>``, ``<poly>``, ``</poly>`` and ``<and>``. ``vocabulary_size``
+    counts the added tokens too.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        """Raises ``ValueError`` for a vocabulary without the tokens named above."""
+        # A file written while training may ask for cut or padded ids; here nothing is ever lost.
+        backend.no_truncation()
+        backend.no_padding()
+        missing = [token for token in ADDED_TOKENS if backend.token_to_id(token) is None]
+        if len(missing) == len(ADDED_TOKENS):
+            backend.add_special_tokens([AddedToken(token, normalized=False) for token in missing])
+        elif missing:
+            raise ValueError(
+                f"the vocabulary has some added tokens but lacks {len(missing)}, {missing[0]} "
+                "the first of them: take tokenizer.json from the original checkpoint"
+            )
+        self._backend = backend
+        self._words = _without_added_tokens(backend)
+        self.vocabulary_size: int = backend.get_vocab_size()
+        self.bos, self.pad, self.eos = map(self._id, ("<s>", "<pad>", "</s>"))
+        self.first_added = self._id(ADDED_TOKENS[0])
+        for offset, token in enumerate(ADDED_TOKENS):
+            if self._id(token) != self.first_added + offset:
+                raise ValueError(
+                    f"{token} has id {self._id(token)}, not {self.first_added + offset}: the added "
+                    "tokens must be one run of ids in the released order; take tokenizer.json "
+                    "from the original checkpoint"
+                )
+        self.first_location = self._id("<loc_0>")
+        self.separator = self._id("<sep>")
+        self.polygon_open = self._id("<poly>")
+        self.polygon_close = self._id("</poly>")
+        self.class_separator = self._id("<and>")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Tokenizer:
+        """The tokenizer of a ``tokenizer.json``; the added tokens are put in where it lacks them.
+
+        Raises ``FileNotFoundError``, or ``ValueError`` for a damaged file or an unfit vocabulary.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no tokenizer at {path}")
+        try:
+            backend = Backend.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise ValueError(f"{path} is not a readable tokenizer.json: {error}") from error
+        try:
+            return cls(backend)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of ``text``, nothing put around them; added tokens in it become their ids."""
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def encode_words(self, text: str) -> list[int]:
+        """The ids of ``text`` as words: ``"<loc_5>"`` or ``"</s>"`` in it is spelled out."""
+        return list(self._words.encode(text, add_special_tokens=False).ids)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """``<s>``, the ids of ``text``, ``</s>``: what the encoder reads."""
+        return [self.bos, *self.encode(text), self.eos]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ``ids``, special tokens spelled out and nothing put between tokens.
+
+        Ids outside the vocabulary are passed over; bytes that are no UTF-8 become U+FFFD.
+        """
+        known = [int(token_id) for token_id in ids if self.knows(token_id)]
+        return self._backend.decode(known, skip_special_tokens=False)
+
+    def knows(self, token_id: int) -> bool:
+        """Whether the id lies in the vocabulary: a model may have more rows than that."""
+        return 0 <= token_id < self.vocabulary_size
+
+    def is_location(self, token_id: int) -> bool:
+        """Whether the id is one of ``<loc_0>`` to ``<loc_999>``."""
+        return self.first_location <= token_id < self.first_location + BINS
+
+    def is_added(self, token_id: int) -> bool:
+        """Whether the id is one of the 1,024: a location or a marker, not a word."""
+        return self.first_added <= token_id < self.first_added + len(ADDED_TOKENS)
+
+    def save(self, path: str | Path) -> None:
+        """Write ``tokenizer.json`` with the added tokens in it, whole or not at all."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.writing")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(self._backend.to_str())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def _id(self, token: str) -> int:
+        found = self._backend.token_to_id(token)
+        if found is None:
+            raise ValueError(f"the vocabulary has no {token}: it is none of Florence-2's")
+        return int(found)
+
+
+def _without_added_tokens(backend: Backend) -> Backend:
+    """The same vocabulary and merges, to which the text of any added token is words."""
+    form = json.loads(backend.to_str())
+    return Backend.from_str(json.dumps(form | {"added_tokens": [], "post_processor": None}))

@@ -1,0 +1,58 @@
+"""The command line with a stand-in for the model, and folders of pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from florence2.cli import app
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+@pytest.fixture(scope="session")
+def stand_in_script() -> Path:
+    """The command as a script, for tests that need a process of its own."""
+    return STAND_IN
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The stand-in that every command of the test loads."""
+    specification = importlib.util.spec_from_file_location("florence2_stand_in", STAND_IN)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, specification.name, module)
+    specification.loader.exec_module(module)
+    model = module.StandInModel()
+    monkeypatch.setitem(sys.modules, "florence2.predictor", module.predictor(model))
+    return model
+
+
+@pytest.fixture
+def command(model: Any) -> Callable[..., Any]:
+    """Runs ``florence2 ARGUMENTS`` in this process; the result has exit_code, stdout, stderr."""
+
+    def run(*arguments: object, input: str | None = None) -> Any:
+        return CliRunner().invoke(app, [str(each) for each in arguments], input=input)
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with five pictures, two of the same stem and one in a folder below."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "b.png", "c.bmp", "below/a.png"):
+        Image.new("RGB", (4, 3)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder

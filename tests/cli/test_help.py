@@ -1,0 +1,65 @@
+"""The names of the options are a promise: none comes or goes without a word in ``docs/cli.md``."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from florence2.cli import app
+from florence2.cli.machine import TORCH_BELOW, TORCH_FROM, judge_torch
+
+ROOT = Path(__file__).resolve().parents[2]
+Command = Callable[..., Any]
+
+
+def options_of(verb: str) -> set[str]:
+    verbs: Any = get_command(app)
+    return {
+        name
+        for parameter in verbs.commands[verb].params
+        for name in parameter.opts
+        if name.startswith("--")
+    }
+
+
+def documented(verb: str) -> set[str]:
+    """The options in the tables below the heading of ``verb``."""
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## florence2 {verb}\b.*?(?=^## |\Z)", text, re.M | re.S)
+    assert section is not None, f"docs/cli.md has no heading for {verb}"
+    rows = re.findall(r"^\|([^|]*)\|", section[0], re.M)
+    return {name for row in rows for name in re.findall(r"--[a-z][a-z-]*", row)} - {"--help"}
+
+
+@pytest.mark.parametrize("verb", ["run", "doctor", "demo"])
+def test_every_option_is_documented_and_every_documented_option_exists(verb: str) -> None:
+    assert options_of(verb) == documented(verb)
+
+
+def test_help_names_the_options(command: Command) -> None:
+    for verb in ("run", "doctor", "demo"):
+        result = command(verb, "--help")
+        assert result.exit_code == 0
+        assert all(name in result.stdout for name in options_of(verb))
+
+
+def test_help_does_not_load_the_model_library() -> None:
+    code = "import sys, florence2.cli; print([n for n in ('torch', 'PIL') if n in sys.modules])"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.stdout.strip() == "[]", finished.stderr
+
+
+def test_the_tested_range_of_torch_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    low, high = ".".join(map(str, TORCH_FROM)), ".".join(map(str, TORCH_BELOW))
+    assert f"torch>={low},<{high}" in project["dependencies"]
+    assert judge_torch(f"{low}.1+cpu").startswith("inside")
+    assert judge_torch(f"{high}.0").startswith("OUTSIDE")

@@ -1,0 +1,17 @@
+"""Fixtures for the whole suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of goldens and evaluation fixtures that lies beside a development checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared goldens are not beside this checkout")
+    return SHARED

@@ -1,0 +1,104 @@
+"""Decoding as a whole: batches, limits, sampling, and that nothing is expanded over beams."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from florence2.generate import DecodingOptions, Generated, generate
+from florence2.model import CrossAttentionCache
+from florence2.runtime import TorchRuntime
+
+PROMPTS = [[0, 7, 2], [0, 8, 9, 10, 11, 2], [0, 2], [0, 40, 41, 42, 2]]
+
+
+def cross_of(runtime: TorchRuntime, prompts: list[list[int]]) -> CrossAttentionCache:
+    pixels = np.random.default_rng(5).standard_normal((len(PROMPTS), 3, 96, 96))
+    image = runtime.encode_images(pixels.astype(np.float32))
+    return runtime.encode_prompts(image[[PROMPTS.index(prompt) for prompt in prompts]], prompts)
+
+
+def answers(
+    runtime: TorchRuntime, prompts: list[list[int]], options: DecodingOptions
+) -> list[Generated]:
+    return generate(runtime, cross_of(runtime, prompts), options)
+
+
+OPTIONS = [
+    DecodingOptions(max_new_tokens=30),
+    DecodingOptions(beams=1, max_new_tokens=30),
+    DecodingOptions(beams=5, max_new_tokens=30, early_stopping=False, length_penalty=0.4),
+    DecodingOptions(seed=11, temperature=1.5, top_k=20, max_new_tokens=30),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_batch_answers_what_single_calls_answer(
+    runtime: TorchRuntime, options: DecodingOptions
+) -> None:
+    single = [answers(runtime, [prompt], options)[0] for prompt in PROMPTS]
+    together = answers(runtime, PROMPTS, options)
+    assert [each.token_ids for each in together] == [each.token_ids for each in single]
+    for one, other in zip(together, single, strict=True):
+        assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=1e-4)
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+    assert len({len(each.token_ids) for each in single}) > 1, "answers should end at other lengths"
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_answers_have_their_form(runtime: TorchRuntime, options: DecodingOptions) -> None:
+    for each in answers(runtime, PROMPTS, options):
+        assert each.token_ids[0] == 0
+        assert each.token_ids[-1] == 2
+        assert 2 not in each.token_ids[:-1]
+        assert len(each.token_logprobs) == len(each.token_ids)
+        assert each.token_logprobs[0] == 0
+        assert max(each.token_logprobs) <= 0
+        whole = sum(each.token_logprobs) / len(each.token_ids) ** options.length_penalty
+        assert each.score == pytest.approx(whole, abs=1e-5)
+        ngrams = list(zip(*((2, *each.token_ids)[i:] for i in range(3)), strict=False))
+        assert len(set(ngrams)) == len(ngrams)
+
+
+def test_lengths_are_clamped_to_the_positions_and_told(runtime: TorchRuntime) -> None:
+    quiet = runtime.model.logits_bias_V.clone()
+    runtime.model.logits_bias_V[2] = -1e4
+    try:
+        for beams in (1, 3):
+            options = DecodingOptions(beams=beams, max_new_tokens=5000, no_repeat_ngram=0)
+            for each in answers(runtime, PROMPTS[:2], options):
+                assert len(each.token_ids) == runtime.positions
+                assert each.truncated
+                assert each.token_logprobs[-1] == 0
+    finally:
+        runtime.model.logits_bias_V.copy_(quiet)
+    assert not answers(runtime, PROMPTS[:1], DecodingOptions(max_new_tokens=60))[0].truncated
+
+
+def test_sampling_follows_its_seed(runtime: TorchRuntime) -> None:
+    draw = [
+        answers(runtime, PROMPTS[:1], DecodingOptions(seed=seed, temperature=2.0))[0].token_ids
+        for seed in (1, 1, 2, 3)
+    ]
+    assert draw[0] == draw[1]
+    assert len(set(draw)) > 1
+
+
+def test_cross_attention_is_never_expanded_over_beams(
+    runtime: TorchRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    attention = torch.nn.functional.scaled_dot_product_attention
+    cross = cross_of(runtime, PROMPTS)
+    encoder_length = cross.keys[0].shape[2]
+
+    def watched(query: torch.Tensor, key: torch.Tensor, *rest: object, **more: object):  # type: ignore[no-untyped-def]
+        if key.shape[2] == encoder_length:
+            seen.append((key.shape[0], query.shape[2]))
+        return attention(query, key, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    generate(runtime, cross, DecodingOptions(max_new_tokens=6))
+    assert (len(PROMPTS), 3) in seen, "three beams should be three queries of one image"
+    assert all(images <= len(PROMPTS) for images, _ in seen)
