@@ -34,4 +34,3 @@ def model() -> Florence2Model:
 def checkpoint(request: pytest.FixtureRequest, model: Florence2Model, tmp_path: Path) -> Path:
     save_checkpoint(model, tmp_path / "checkpoint", layout=request.param)
     return tmp_path / "checkpoint"
-

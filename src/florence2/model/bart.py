@@ -94,7 +94,12 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Without a cache the sequence is whole and attention causal; with one, it goes on."""
         start = POSITION_OFFSET + (cache.length if cache else 0)
-        steps = embeddings_RTD.shape[1]
+        steps, rows = embeddings_RTD.shape[1], self.positions.weight.shape[0]
+        if start + steps > rows:
+            raise ValueError(
+                f"the decoder has {rows - POSITION_OFFSET} positions, asked for "
+                f"{start + steps - POSITION_OFFSET}: shorten the answer"
+            )
         states_RTD = self.norm(embeddings_RTD + self.positions.weight[start : start + steps])
         states_RTD = functional.dropout(states_RTD, self.dropout, self.training)
         mask_B11S = None if cross.mask_BS is None else cross.mask_BS[:, None, None, :]

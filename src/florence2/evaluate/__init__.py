@@ -1,0 +1,1 @@
+"""Evaluation by the official rules: metrics on plain arrays, benchmarks, reports."""

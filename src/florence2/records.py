@@ -1,0 +1,172 @@
+"""A picture with its answers, and who gave each of them.
+
+A ``Record`` is what a data set is converted to, what the data engine adds to, what a shard stores
+and what training reads. Records are immutable values that compare by content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .results import Answer, Boxes, ImageSize, Polygons, Quads, Text
+from .tasks import TASKS, AnswerKind, Task, free_prompt
+
+Region = tuple[float, float, float, float]
+
+_BY_TOKEN = {task.token: task for task in TASKS}
+_ANSWER_TYPES: dict[AnswerKind, tuple[type, ...]] = {
+    "text": (Text,),
+    "boxes": (Boxes,),
+    "phrases": (Boxes,),
+    "proposals": (Boxes,),
+    "quads": (Quads,),
+    "polygons": (Polygons,),
+    "boxes_or_polygons": (Boxes, Polygons),
+}
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """Who answered: a person, a specialist, or a checkpoint known by its hash."""
+
+    name: str
+    version: str = ""
+    checkpoint: str = ""
+
+
+HUMAN = Annotator("human")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an annotation is kept, and why not. Nothing is deleted: it is marked."""
+
+    keep: bool = True
+    reason: str = ""
+
+
+KEPT = Verdict()
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One answer to one question about a picture.
+
+    ``task`` is a token of the table (``"<OD>"``) or the prompt of a fine-tuned model
+    (``"<VQA>"``); ``text`` is what the prompt is filled with: a caption, an expression, a
+    question, class names. ``region`` is the box in question, in pixels. ``score`` is the
+    annotator's trust in the whole answer; scores of single regions are in the answer. Raises
+    ``ValueError`` when the answer is not of the task's kind or the task's input is missing.
+    """
+
+    task: str
+    answer: Answer
+    text: str = ""
+    region: Region | None = None
+    annotator: Annotator = HUMAN
+    score: float | None = None
+    round: int = 0
+    verdict: Verdict = KEPT
+
+    def __post_init__(self) -> None:
+        if self.region is not None:
+            x0, y0, x1, y1 = (float(value) for value in self.region)
+            object.__setattr__(self, "region", (x0, y0, x1, y1))
+        task = _BY_TOKEN.get(self.task)
+        if task is None:
+            return
+        if not isinstance(self.answer, _ANSWER_TYPES[task.answer]):
+            wanted = " or ".join(each.__name__ for each in _ANSWER_TYPES[task.answer])
+            raise ValueError(f"{self.task} is answered by {wanted}, got {self.answer!r}")
+        _check_input(task, self.text, self.region)
+
+    @property
+    def table_task(self) -> Task:
+        """The row of the task table, or the free prompt that this annotation was made for."""
+        return _BY_TOKEN.get(self.task) or free_prompt(self.task)
+
+    @property
+    def kind(self) -> AnswerKind:
+        """How the answer is written: the task's kind, or for a free prompt what the answer is."""
+        if self.task in _BY_TOKEN:
+            return _BY_TOKEN[self.task].answer
+        if isinstance(self.answer, Text):
+            return "text"
+        if isinstance(self.answer, Quads):
+            return "quads"
+        named = any(self.answer.labels)
+        if isinstance(self.answer, Boxes):
+            return "boxes" if named else "proposals"
+        return "boxes_or_polygons" if named else "polygons"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A picture with its annotations.
+
+    The picture is ``image`` (the bytes of its file) or lies at ``path``; with both, ``path`` is
+    only the name it came by. ``width`` and ``height`` are those of the upright picture, and
+    ``sha256`` is of the file's bytes. Raises ``ValueError`` when there is no picture, or regions
+    belong to another image size.
+    """
+
+    id: str
+    width: int
+    height: int
+    sha256: str
+    image: bytes | None = field(default=None, repr=False)
+    path: str | None = None
+    annotations: tuple[Annotation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.image is None and self.path is None:
+            raise ValueError(f"record {self.id!r} has no picture: give its bytes or its path")
+        if self.width <= 0 or self.height <= 0:
+            size = (self.width, self.height)
+            raise ValueError(f"record {self.id!r} needs a size above zero, got {size}")
+        for annotation in self.annotations:
+            answer = annotation.answer
+            if not isinstance(answer, Text) and answer.image_size != self.image_size:
+                raise ValueError(
+                    f"record {self.id!r} is {self.image_size}, but its {annotation.task} answer "
+                    f"is for an image of {answer.image_size}"
+                )
+
+    @property
+    def image_size(self) -> ImageSize:
+        """``(width, height)`` of the upright picture."""
+        return self.width, self.height
+
+    def image_bytes(self) -> bytes:
+        """The bytes of the picture's file, read from ``path`` when the record does not hold them.
+
+        Raises ``FileNotFoundError`` when the file is gone, ``ValueError`` when it was changed.
+        """
+        if self.image is not None:
+            return self.image
+        content = Path(self.path or "").read_bytes()
+        if content_hash(content) != self.sha256:
+            raise ValueError(f"{self.path} was changed since record {self.id!r} was made from it")
+        return content
+
+    def kept(self) -> tuple[Annotation, ...]:
+        """The annotations that no filter has turned down."""
+        return tuple(each for each in self.annotations if each.verdict.keep)
+
+
+def content_hash(content: bytes) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_input(task: Task, text: str, region: Region | None) -> None:
+    if task.input == "region":
+        if region is None:
+            raise ValueError(f"{task.token} asks about a region; give the box in pixels")
+        return
+    if region is not None:
+        raise ValueError(f"{task.token} takes no region, got {region}")
+    # The table's own rule for text that is missing or unasked for.
+    task.fill(text)

@@ -1,0 +1,210 @@
+"""Any data set to shards: read by its format, validated, and every problem listed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..formats import Intake, Problem
+from ..formats.coco import find_coco, read_coco
+from ..formats.csv_questions import CsvColumns, read_csv_questions
+from ..formats.huggingface import Columns, open_huggingface, read_huggingface
+from ..formats.jsonl import find_jsonl, read_jsonl
+from ..formats.pictures import SeenNames
+from ..formats.sidecars import read_sidecars
+from ..formats.voc import find_voc, read_voc
+from ..formats.yolo import find_yolo, read_yolo
+from ..processor import Processor
+from ..records import HUMAN, Annotator, Record
+from ..shards import ShardDataset, ShardWriter
+from ..shards.durable import replacing
+from ..shards.manifest import Manifest, read_manifest
+from ..shards.writer import remove_shards
+from .validation import Validator
+
+PROBLEMS_FILE = "problems.jsonl"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of a data set is read, and how. A format takes what it knows and leaves the rest.
+
+    ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, boxes of Hugging Face
+    data sets); ``split`` is one part of the set, all by default; ``images`` is the folder of the
+    pictures that a JSONL or CSV file names, its own by default; ``prompt`` is what CSV questions
+    follow and sidecar texts answer; ``csv_columns`` and ``columns`` say what columns hold.
+    """
+
+    tasks: tuple[str, ...] | None = None
+    split: str | None = None
+    images: Path | None = None
+    prompt: str | None = None
+    csv_columns: CsvColumns = field(default_factory=CsvColumns)
+    columns: Columns | None = None
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion made: the manifest of the shards, and every problem with its place.
+
+    ``resumed`` is how many of the records an earlier, killed run had finished.
+    """
+
+    manifest: Manifest
+    problems: tuple[Problem, ...]
+    without_annotations: int
+    resumed: int
+
+    @property
+    def records(self) -> int:
+        """The number of pictures in the shards."""
+        return self.manifest.rows
+
+    @property
+    def problem_counts(self) -> Mapping[str, int]:
+        """How many problems there are of each kind."""
+        return dict(sorted(Counter(problem.kind for problem in self.problems).items()))
+
+
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    format: str,
+    *,
+    processor: Processor,
+    max_answer_tokens: int = 1024,
+    reading: Reading | None = None,
+    annotator: Annotator = HUMAN,
+    max_records: int = 2048,
+    max_bytes: int = 128 * 1024**2,
+    overwrite: bool = False,
+) -> ConversionReport:
+    """The report of turning the data set ``source`` into shards in folder ``destination``.
+
+    What ``processor``'s model cannot be trained on is left out and listed, also in
+    ``problems.jsonl`` beside the shards. A killed conversion goes on where it was when called
+    again in the same words. Raises ``ValueError`` for an unknown format and for a destination that
+    is finished (unless ``overwrite``) or holds something else, ``FileNotFoundError`` for a source
+    that is not there.
+    """
+    source, destination, reading = Path(source), Path(destination), reading or Reading()
+    if format not in _READERS:
+        raise ValueError(f"unknown format {format!r}; formats are {', '.join(FORMATS)}")
+    if not source.exists():
+        raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
+    if overwrite:
+        remove_shards(destination)
+    else:
+        _refuse_finished(destination)
+    problems: list[Problem] = []
+    validator = Validator(processor, max_answer_tokens)
+    intake = Intake(problems.append, validator.check, validator.read_suffix, annotator)
+    records = _READERS[format](source, reading, intake)
+    origin = {"format": format, "source": source.as_posix(), "reading": _plain(reading)}
+    with ShardWriter(
+        destination, max_records=max_records, max_bytes=max_bytes, origin=origin
+    ) as writer:
+        known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
+        bare, seen = 0, SeenNames()
+        for record in records:
+            with intake.listing(source):
+                seen.add(record.id, "a record called")
+                bare += not record.annotations
+                if record.id not in known:
+                    writer.write(record)
+        writer.flush()
+        _write_problems(problems, destination)
+    return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
+
+
+def _refuse_finished(destination: Path) -> None:
+    manifest = read_manifest(destination)
+    if manifest is not None and manifest.complete:
+        raise ValueError(
+            f"{destination} holds a finished set of {manifest.rows} records; choose another "
+            "folder, or convert anew with overwrite=True"
+        )
+
+
+def _plain(reading: Reading) -> dict[str, Any]:
+    """The values that were set, as JSON keeps them."""
+    set_values = {name: value for name, value in asdict(reading).items() if value is not None}
+    plain: dict[str, Any] = json.loads(json.dumps(set_values, default=str))
+    return plain
+
+
+def _write_problems(problems: list[Problem], destination: Path) -> None:
+    with (
+        replacing(destination / PROBLEMS_FILE) as temporary,
+        temporary.open("w", encoding="utf-8") as stream,
+    ):
+        for problem in problems:
+            stream.write(json.dumps(asdict(problem), ensure_ascii=False) + "\n")
+
+
+def _tasks(reading: Reading) -> dict[str, Any]:
+    """The argument ``tasks``, where it was chosen: each reader has a default of its own."""
+    return {} if reading.tasks is None else {"tasks": reading.tasks}
+
+
+def _prompt(reading: Reading) -> dict[str, Any]:
+    return {} if reading.prompt is None else {"prompt": reading.prompt}
+
+
+def _coco(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    root = source.parent if source.is_file() else source
+    return read_coco(find_coco(source, reading.split), root, intake, **_tasks(reading))
+
+
+def _yolo(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_yolo(find_yolo(source), intake, split=reading.split, **_tasks(reading))
+
+
+def _voc(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_voc(find_voc(source, reading.split), source, intake, **_tasks(reading))
+
+
+def _jsonl(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    root = source.parent if source.is_file() else source
+    for file in find_jsonl(source, reading.split):
+        yield from read_jsonl(file, root, intake, reading.images)
+
+
+def _csv(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    if source.is_dir():
+        raise ValueError(f"{source} is a folder: name the CSV file in it")
+    return read_csv_questions(
+        source,
+        source.parent,
+        intake,
+        columns=reading.csv_columns,
+        images=reading.images,
+        **_prompt(reading),
+    )
+
+
+def _sidecars(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_sidecars(source, intake, **_prompt(reading))
+
+
+def _huggingface(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    if reading.columns is None:
+        raise ValueError("say what the columns hold: reading=Reading(columns=Columns(...))")
+    dataset = open_huggingface(source, reading.split)
+    return read_huggingface(dataset, source, reading.columns, intake, **_tasks(reading))
+
+
+_READERS: dict[str, Callable[[Path, Reading, Intake], Iterator[Record]]] = {
+    "coco": _coco,
+    "yolo": _yolo,
+    "voc": _voc,
+    "jsonl": _jsonl,
+    "csv": _csv,
+    "sidecars": _sidecars,
+    "huggingface": _huggingface,
+}
+FORMATS = tuple(_READERS)

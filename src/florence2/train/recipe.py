@@ -1,0 +1,198 @@
+"""What a training run is: one frozen value that a file in ``recipes/`` or a preset returns.
+
+Every default is the gentle one for fine-tuning a released checkpoint. Learning rates and
+schedules of the paper are in ``presets.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
+
+Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "lora"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW. The paper names it and the peak rates; betas and decay are not given there."""
+
+    learning_rate: float = 1e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, and how the learning rate moves: linear warm-up, then cosine or constant.
+
+    ``samples`` counts image-annotation pairs, as the paper does; ``epochs`` is used when it is
+    ``None``. ``final`` is the fraction of the peak rate left at the end.
+    """
+
+    epochs: float = 10
+    samples: int | None = None
+    warmup_steps: int = 100
+    shape: Literal["cosine", "constant"] = "cosine"
+    final: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``size`` pairs make one optimiser step over all processes, ``micro`` at a time in each."""
+
+    size: int = 8
+    micro: int = 8
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters; ``parts`` says where: encoder, decoder, tower."""
+
+    rank: int = 16
+    alpha: int = 16
+    dropout: float = 0.0
+    rank_stabilised: bool = True
+    parts: tuple[str, ...] = ("tower", "encoder", "decoder")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes to pictures that keep labels true: probabilities of a mirror image and of a crop,
+    the smallest part of each side that a crop keeps, and by how much a canvas around the picture
+    may be larger than it."""
+
+    flip: float = 0.0
+    crop: float = 0.0
+    smallest_crop: float = 0.6
+    scale_jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "crop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability, got {getattr(self, name)}")
+        if not 0 < self.smallest_crop <= 1 or self.scale_jitter < 0:
+            raise ValueError(
+                "smallest_crop must lie in (0, 1] and scale_jitter at 0 or above, got "
+                f"{self.smallest_crop} and {self.scale_jitter}"
+            )
+
+
+@dataclass(frozen=True)
+class Regularization:
+    """Rates that replace those of the checkpoint's config; ``None`` keeps its value."""
+
+    drop_path: float | None = None
+    dropout: float | None = None
+    attention_dropout: float | None = None
+    activation_dropout: float | None = None
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """When things are written: steps between log lines, checkpoints, pictures, evaluations.
+
+    Evaluations are made once an epoch when ``evaluate_every`` is ``None``, never when it is 0 but
+    at the end. The best checkpoint is the one by the figure ``metric``: ``loss``, the default, or
+    one of those that ``evaluate.records`` lists.
+    """
+
+    log_every: int = 10
+    checkpoint_every: int = 500
+    sample_every: int = 500
+    evaluate_every: int | None = None
+    keep_checkpoints: int = 2
+    metric: str = "loss"
+    higher_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run. ``start`` is a checkpoint (Hub id, directory, ``nano``), ``scratch:base``,
+    ``scratch:large`` or ``scratch:nano``; ``text_from`` a BART checkpoint for the text half.
+
+    ``task_weights`` says how often the examples of a task are seen relative to their number
+    (1 where a task is not named, 0 leaves it out). ``max_skipped_steps`` bounds how many steps in
+    a row may have gradients that are not finite before the run stops with an error.
+    """
+
+    name: str = "fine-tune"
+    start: str = "microsoft/Florence-2-base-ft"
+    text_from: str | None = None
+    image_size: tuple[int, int] | None = None
+    trainable: Trainable = "full"
+    task_weights: Mapping[str, float] = field(default_factory=dict)
+    precision: Precision = "fp32"
+    gradient_checkpointing: bool = False
+    max_target_tokens: int = 1024
+    max_skipped_steps: int = 20
+    seed: int = 0
+    batch: Batch = Batch()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    lora: Lora = Lora()
+    augmentation: Augmentation = Augmentation()
+    regularization: Regularization = Regularization()
+    reporting: Reporting = Reporting()
+
+    def __post_init__(self) -> None:
+        if self.batch.size < 1 or self.batch.micro < 1:
+            raise ValueError(f"batch sizes must be at least 1, got {self.batch}")
+        if not self.optimizer.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.optimizer.learning_rate}")
+
+
+def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """The recipe with ``a.b=value`` settings applied; values are Python literals or bare words.
+
+    Raises ``ValueError`` for a field that is not there (with those that are), or a value of
+    another type than the field's.
+    """
+    for setting in settings:
+        path, separator, text = setting.partition("=")
+        if not separator:
+            raise ValueError(f"a setting is written name=value, got {setting!r}")
+        recipe = _set(recipe, path.strip().split("."), _value(text.strip()), setting)
+    return recipe
+
+
+def to_dict(value: Any) -> Any:
+    """A recipe as plain JSON values, for logs and checkpoints."""
+    if is_dataclass(value):
+        return {each.name: to_dict(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_dict(each) for key, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _set(node: Any, path: list[str], value: Any, setting: str) -> Any:
+    known = {each.name for each in fields(node)}
+    if path[0] not in known:
+        raise ValueError(f"no field {path[0]!r} in {setting!r}; there are {sorted(known)}")
+    current = getattr(node, path[0])
+    if len(path) > 1:
+        if isinstance(current, Mapping):
+            return replace(node, **{path[0]: {**current, ".".join(path[1:]): value}})
+        if not is_dataclass(current):
+            raise ValueError(f"{path[0]!r} has no fields of its own, in {setting!r}")
+        return replace(node, **{path[0]: _set(current, path[1:], value, setting)})
+    if isinstance(value, list):
+        value = tuple(value)
+    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if current is not None and value is not None and type(value) is not type(current):
+        raise ValueError(
+            f"{path[0]} is {type(current).__name__} ({current!r}), got {value!r} in {setting!r}"
+        )
+    return replace(node, **{path[0]: value})
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "none": None}.get(text.lower(), text)

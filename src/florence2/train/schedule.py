@@ -1,0 +1,26 @@
+"""The learning rate of a step, and the number of steps of a run. Pure functions."""
+
+from __future__ import annotations
+
+import math
+
+from .recipe import Recipe, Schedule
+
+
+def total_steps(recipe: Recipe, examples: int) -> int:
+    """Optimiser steps of the whole run over ``examples`` image-annotation pairs an epoch."""
+    samples = recipe.schedule.samples
+    if samples is None:
+        samples = round(recipe.schedule.epochs * examples)
+    return max(1, math.ceil(samples / recipe.batch.size))
+
+
+def learning_rate_factor(step: int, steps: int, schedule: Schedule) -> float:
+    """The fraction of the peak rate at ``step`` (0 is the first) of ``steps``."""
+    if step < schedule.warmup_steps:
+        return (step + 1) / schedule.warmup_steps
+    if schedule.shape == "constant":
+        return 1.0
+    remaining = max(1, steps - schedule.warmup_steps)
+    progress = min(1.0, (step - schedule.warmup_steps) / remaining)
+    return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2

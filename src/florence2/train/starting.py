@@ -1,0 +1,80 @@
+"""The model a run starts from: a checkpoint, fresh weights, or the text half of a BART."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..model import Florence2Config, Florence2Model
+from ..model.bart import Attention, Decoder, DecoderLayer, Encoder, EncoderLayer
+from ..model.layers import DropPath, FeedForward
+from ..model.weights import load_bart_text, load_checkpoint
+from ..predictor import BUNDLED, bundled_model, resolve
+from ..processor import TOKENIZER_FILE, Processor
+from ..tokenizer import Tokenizer
+from .recipe import Recipe, Regularization
+
+SCRATCH = "scratch:"
+
+
+def starting_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
+    """The model with fp32 weights, and its processor, as ``recipe.start`` says.
+
+    ``scratch:base``, ``scratch:large`` and ``scratch:nano`` draw fresh weights from
+    ``recipe.seed``. The vocabulary is that of ``recipe.text_from``, a BART or Florence-2
+    checkpoint, or else the bundled one. Weights of ``text_from`` replace the text half.
+    """
+    if recipe.start.startswith(SCRATCH):
+        model, directory = _fresh(recipe)
+    else:
+        directory = resolve(recipe.start)
+        bundled = recipe.start == BUNDLED
+        model = bundled_model(directory)[0] if bundled else load_checkpoint(directory)
+    text = model.config.text
+    processor = Processor.from_directory(directory, text.positions, model.config.vision.stride)
+    if recipe.image_size is not None:
+        stride = model.config.vision.stride
+        processor = processor.resized(recipe.image_size, text.positions, stride)
+    if recipe.text_from is not None:
+        load_bart_text(model, resolve(recipe.text_from))
+    set_rates(model, recipe.regularization)
+    return model.float(), processor
+
+
+def _fresh(recipe: Recipe) -> tuple[Florence2Model, Path]:
+    size = recipe.start.removeprefix(SCRATCH)
+    directory = resolve(recipe.text_from or BUNDLED)
+    nano = bundled_model(resolve(BUNDLED))[0].config
+    sizes = {"base": Florence2Config(), "large": Florence2Config.large(), "nano": nano}
+    if size not in sizes:
+        raise ValueError(f"start {recipe.start!r}: scratch is one of {', '.join(sizes)}")
+    vocabulary = Tokenizer.from_file(directory / TOKENIZER_FILE).vocabulary_size
+    model = Florence2Model(sizes[size].with_vocabulary(vocabulary))
+    model.initialize(recipe.seed)
+    return model, directory
+
+
+def set_rates(model: Florence2Model, rates: Regularization) -> None:
+    """Give dropout and drop path the rates of a recipe; ``None`` keeps the checkpoint's.
+
+    Drop path rises evenly from 0 at the first block of the tower to its rate at the last.
+    """
+    paths = [each for each in model.modules() if isinstance(each, DropPath)]
+    if rates.drop_path is not None:
+        for path, rate in zip(paths, torch.linspace(0, rates.drop_path, len(paths)), strict=True):
+            path.rate = float(rate)
+    for part in (model.encoder, model.decoder):
+        for module in part.modules():
+            if isinstance(module, Attention):
+                _set(module, "dropout", rates.attention_dropout)
+            elif isinstance(module, FeedForward):
+                _set(module, "activation_dropout", rates.activation_dropout)
+            elif isinstance(module, Encoder | Decoder | EncoderLayer | DecoderLayer):
+                _set(module, "dropout", rates.dropout)
+
+
+def _set(module: nn.Module, name: str, rate: float | None) -> None:
+    if rate is not None:
+        setattr(module, name, rate)

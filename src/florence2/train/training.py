@@ -1,0 +1,228 @@
+"""``train``: a recipe and records in, checkpoints out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..model import Florence2Model
+from ..model.weights import save_checkpoint
+from ..predictor import Florence2
+from ..processor import Processor
+from ..runtime import TorchRuntime
+from .adapters import save_adapter
+from .batches import BatchStream, Example, ExampleReader, Records, list_examples
+from .checkpoints import Progress, find_checkpoints, load_state
+from .distributed import Strategy, World, joined_world, spread
+from .loop import run_steps
+from .parameters import parameter_groups, prepare_trainable
+from .recipe import Recipe, to_dict
+from .reporting import RunReport
+from .samples import save_samples
+from .schedule import total_steps
+from .starting import starting_model
+from .step import FIRST_LOSS_SCALE
+from .validation_loss import validation_loss
+from .whole import has_adapters, whole_model
+
+CHECKPOINTS = "checkpoints"
+RECIPE_FILE = "recipe.json"
+LAST, BEST, ADAPTER = "last", "best", "adapter"
+# The pairs of a sample sheet, and the longest answer drawn on it.
+SAMPLES = 6
+SAMPLE_TOKENS = 256
+
+# Judges a model; figures by name.
+Judge = Callable[[Florence2], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a run came to: the loadable ``last`` checkpoint, steps, steps skipped, problems."""
+
+    last: Path
+    best: Path | None
+    steps: int
+    skipped_steps: int
+    unreadable_pairs: int
+
+
+def train(
+    recipe: Recipe,
+    records: Records,
+    out: str | Path,
+    *,
+    held_out: Records | None = None,
+    judge: Judge | None = None,
+    device: str | None = None,
+    strategy: Strategy = "ddp",
+    workers: int = 2,
+    quiet: bool = False,
+) -> TrainingOutcome:
+    """Run a recipe on records; the outcome, with checkpoints that ``florence2.load`` takes.
+
+    ``out`` holds ``last`` and ``best`` (loadable), ``adapter`` (with LoRA), ``checkpoints`` (the
+    state to resume from), ``log.jsonl``, ``samples``. An evaluation has the ``loss`` on the
+    ``held_out`` records and the figures of ``judge``; it is due once an epoch where
+    ``recipe.reporting`` does not say, and ``best`` follows the figure it names. A folder with checkpoints is resumed, on any
+    number of processes; the recipe must be the one it was started with. Under ``torchrun`` every
+    process calls this. Raises ``ValueError`` for unusable recipes or data, ``TrainingError`` when
+    training diverges.
+    """
+    out = Path(out)
+    with joined_world(device) as world:
+        if world.is_main:
+            out.mkdir(parents=True, exist_ok=True)
+            _keep_recipe(out / RECIPE_FILE, recipe)
+        world.barrier()
+        model, processor = starting_model(recipe)
+        prepare_trainable(model, recipe.trainable, recipe.lora)
+        model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
+        run = _Run(recipe, processor, world, out, held_out, judge)
+        reader = ExampleReader(records, processor, recipe, model.config.text.positions)
+        return run.train(spread(model, world, strategy), reader, workers, quiet)
+
+
+class _Run:
+    """One process's part in a run: what the loop calls back for."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        processor: Processor,
+        world: World,
+        out: Path,
+        held_out: Records | None,
+        judge: Judge | None,
+    ) -> None:
+        self.recipe, self.processor, self.world, self.out = recipe, processor, world, out
+        self.held_out, self.judge = held_out, judge
+        scale = FIRST_LOSS_SCALE if recipe.precision == "fp16" else 1.0
+        self.progress = Progress(loss_scale=scale)
+
+    def train(
+        self, model: nn.Module, reader: ExampleReader, workers: int, quiet: bool
+    ) -> TrainingOutcome:
+        recipe, world = self.recipe, self.world
+        examples = list_examples(reader.records)
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model, recipe.optimizer),
+            lr=recipe.optimizer.learning_rate,
+            betas=recipe.optimizer.betas,
+            eps=recipe.optimizer.epsilon,
+            fused=True,
+        )
+        found = find_checkpoints(self.out / CHECKPOINTS)
+        if found:
+            self.progress = load_state(found[-1], model, optimizer)
+        stream = BatchStream(reader, examples, recipe, world, self.out / "problems.jsonl", workers)
+        steps = total_steps(recipe, stream.order.epoch_length)
+        report = RunReport(self.out, steps, self.progress.step, quiet) if world.is_main else None
+        try:
+            run_steps(
+                model,
+                optimizer,
+                stream.steps(self.progress.step, world.device),
+                self.progress,
+                steps,
+                _with_evaluations(recipe, stream.order.epoch_length),
+                world,
+                self.out / CHECKPOINTS,
+                report,
+                evaluate=lambda step: self._evaluate(model, step),
+                draw_samples=lambda step: self._draw(model, step, reader, examples),
+            )
+        finally:
+            if report is not None:
+                report.close()
+        self._save(model, LAST)
+        best = self.out / BEST
+        return TrainingOutcome(
+            self.out / LAST,
+            best if best.is_dir() else None,
+            self.progress.step,
+            self.progress.skipped,
+            stream.count,
+        )
+
+    def _evaluate(self, model: nn.Module, step: int) -> dict[str, float]:
+        """Figures on held-out records; the model is kept as ``best`` when the watched improved."""
+        figures: dict[str, float] = {}
+        if self.held_out is None and self.judge is None:
+            return figures
+        whole = whole_model(model, self.world)
+        if whole is not None:
+            if self.held_out is not None:
+                loss = validation_loss(whole, self.held_out, self.processor, self.recipe)
+                figures["loss"] = loss
+            if self.judge is not None:
+                figures |= self.judge(self._answering(whole))
+            watched = figures.get(self.recipe.reporting.metric)
+            if watched is not None and self._improves(watched):
+                self.progress.best = watched
+                self._write(whole, BEST)
+        self.world.barrier()
+        return figures
+
+    def _draw(
+        self, model: nn.Module, step: int, reader: ExampleReader, examples: Sequence[Example]
+    ) -> None:
+        whole = whole_model(model, self.world)
+        if whole is not None:
+            chosen = [examples[len(examples) * place // SAMPLES] for place in range(SAMPLES)]
+            pairs = [(reader.records[each.record], each) for each in dict.fromkeys(chosen)]
+            path = self.out / "samples" / f"step-{step:08d}.png"
+            save_samples(self._answering(whole), pairs, path, SAMPLE_TOKENS)
+        self.world.barrier()
+
+    def _save(self, model: nn.Module, name: str) -> None:
+        whole = whole_model(model, self.world)
+        if whole is not None:
+            self._write(whole, name)
+            if has_adapters(model):
+                save_adapter(model, self.recipe.lora, self.out / ADAPTER)
+        self.world.barrier()
+
+    def _write(self, whole: Florence2Model, name: str) -> None:
+        save_checkpoint(whole, self.out / name)
+        self.processor.save(self.out / name)
+
+    def _answering(self, whole: Florence2Model) -> Florence2:
+        return Florence2(self.recipe.name, TorchRuntime(whole), self.processor)
+
+    def _improves(self, value: float) -> bool:
+        best = self.progress.best
+        if best is None:
+            return True
+        return value > best if self.recipe.reporting.higher_is_better else value < best
+
+
+def _with_evaluations(recipe: Recipe, epoch_length: int) -> Recipe:
+    """The recipe with an evaluation once an epoch, where it does not say when."""
+    if recipe.reporting.evaluate_every is not None:
+        return recipe
+    every = math.ceil(epoch_length / recipe.batch.size)
+    return replace(recipe, reporting=replace(recipe.reporting, evaluate_every=every))
+
+
+def _keep_recipe(path: Path, recipe: Recipe) -> None:
+    """Write the recipe of a new run; refuse to go on with another one."""
+    values = json.loads(json.dumps(to_dict(recipe)))
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in values if values[name] != before.get(name))
+        if changed:
+            raise ValueError(
+                f"{path.parent} holds a run with another recipe ({', '.join(changed)} differ): "
+                "choose another folder, or the recipe it was started with"
+            )
+        return
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
