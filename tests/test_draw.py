@@ -103,9 +103,11 @@ class TestLabels:
 
     def test_the_plate_has_the_colour_of_the_region(self) -> None:
         colour = draw._colours(["cat"])[0]
-        drawn = draw_answer(blank(), Boxes([[40, 100, 200, 200]], ["cat"], SIZE))
-        assert uses(drawn.crop((40, 70, 200, 97)), colour)
-        assert uses(drawn.crop((40, 70, 200, 97)), draw._ink(colour))
+        large = (1280, 960)
+        drawn = draw_answer(blank(large), Boxes([[40, 400, 800, 800]], ["cat"], large))
+        above_the_box = drawn.crop((40, 300, 800, 390))
+        assert uses(above_the_box, colour)
+        assert uses(above_the_box, draw._ink(colour))
 
     @pytest.mark.parametrize("colour", draw.COLOURS)
     def test_ink_is_legible_on_every_plate(self, colour: tuple[int, int, int]) -> None:

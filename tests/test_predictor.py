@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import florence2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+import florence2
 from florence2.predictor import Florence2, Prediction
 from florence2.results import Boxes, Failure
-from PIL import Image
 
 SHORT = {"max_new_tokens": 12}
 

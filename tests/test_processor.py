@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from florence2.predictor import resolve
 from florence2.processor import ImagePreprocessing, Processor
 from florence2.results import Boxes, Text

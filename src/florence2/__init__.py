@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import train
     from .predictor import Features, Florence2, Prediction, load, parse
     from .results import Boxes, Failure, Polygons, Quads, Result, Text
     from .tasks import TASKS, Task, free_prompt
@@ -33,7 +34,11 @@ __all__ = [
     "free_prompt",
     "load",
     "parse",
+    "train",
 ]
+
+# Packages that are used as they are: ``florence2.train(recipe, records, out)``.
+_PACKAGES = ("train",)
 
 _HOMES = {
     **dict.fromkeys(("Features", "Florence2", "Prediction", "load", "parse"), "predictor"),
@@ -44,6 +49,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that the command line answers ``--help`` without loading torch."""
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -268,7 +268,7 @@ class Florence2:
     def save(self, directory: str | Path, *, layout: str = "microsoft") -> None:
         """Write the checkpoint and its tokenizer in ``microsoft`` or ``transformers`` layout."""
         save_checkpoint(self.runtime.model, Path(directory), layout=layout)
-        self.processor.save(Path(directory))
+        self.processor.save(Path(directory), layout=layout)
 
     def _read_ahead(
         self, pool: ThreadPoolExecutor, waiting: Iterator[Request], settings: _Settings

@@ -21,7 +21,7 @@ from .locations import quantize
 from .results import Answer, ImageSize, Result
 from .selection import AnswerOptions, clean
 from .tasks import AnswerKind, Task, find_task, split_prompt
-from .tokenizer import Tokenizer
+from .tokenizer import IMAGE_TOKEN, Tokenizer
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -80,17 +80,20 @@ class Prompt:
 class Processor:
     """Prepares inputs, writes targets and reads answers for one vocabulary and image size.
 
-    ``max_prompt_tokens`` is what the positions of the model leave beside the image tokens.
+    A picture becomes ``image_tokens`` tokens; ``max_prompt_tokens`` is what the positions of the
+    model leave beside them.
     """
 
     def __init__(
         self,
         tokenizer: Tokenizer,
         preprocessing: ImagePreprocessing | None = None,
+        image_tokens: int = 577,
         max_prompt_tokens: int = 1024 - 577,
     ) -> None:
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing or ImagePreprocessing()
+        self.image_tokens = image_tokens
         self.max_prompt_tokens = max_prompt_tokens
 
     @classmethod
@@ -122,20 +125,29 @@ class Processor:
         width, height = size
         if width < stride or height < stride or width % stride or height % stride:
             raise ValueError(f"image size must be multiples of {stride}, got {width} x {height}")
-        left = positions - 1 - (width // stride) * (height // stride)
+        image_tokens = 1 + (width // stride) * (height // stride)
+        left = positions - image_tokens
         if left < 8:
             raise ValueError(
                 f"images of {width} x {height} leave {left} of {positions} positions for the "
                 "prompt: use a smaller image size"
             )
-        return Processor(self.tokenizer, replace(self.preprocessing, size=size), left)
+        preprocessing = replace(self.preprocessing, size=size)
+        return Processor(self.tokenizer, preprocessing, image_tokens, left)
 
-    def save(self, directory: Path) -> None:
-        """Write the tokenizer and the preprocessing as ``from_directory`` reads them."""
+    def save(self, directory: Path, *, layout: str = "microsoft") -> None:
+        """Write the tokenizer and the preprocessing as ``from_directory`` reads them.
+
+        In the ``transformers`` layout its own processor loads them too.
+        """
         directory.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(directory / TOKENIZER_FILE)
-        values = json.dumps(self.preprocessing.to_dict(), indent=2)
-        (directory / PREPROCESSOR_FILE).write_text(values + "\n", encoding="utf-8")
+        tokenizer = self.tokenizer
+        if layout == "transformers":
+            tokenizer = tokenizer.with_image_token()
+            _write(directory / "tokenizer_config.json", _TOKENIZER_CONFIG)
+        tokenizer.save(directory / TOKENIZER_FILE)
+        values = self.preprocessing.to_dict() | {"image_seq_length": self.image_tokens}
+        _write(directory / PREPROCESSOR_FILE, values)
 
     def pixels(self, image: Image.Image) -> NDArray[np.float32]:
         """Normalised pixels ``float32[3, H, W]`` of an RGB picture, at the model's size."""
@@ -212,6 +224,27 @@ class Processor:
         if not names or not all(names):
             raise ValueError(f"class names must not be empty, got {names}")
         return self.tokenizer.decode([self.tokenizer.class_separator]).join(names)
+
+
+# What transformers has to be told of a tokenizer.json.
+_TOKENIZER_CONFIG = {
+    "tokenizer_class": "BartTokenizer",
+    "model_max_length": 1024,
+    "bos_token": "<s>",
+    "cls_token": "<s>",
+    "eos_token": "</s>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+    "extra_special_tokens": {"image_token": IMAGE_TOKEN},
+}
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def _find(task: str) -> tuple[Task, str]:

@@ -17,6 +17,9 @@ from tokenizers import Tokenizer as Backend
 
 from .locations import BINS
 
+# What transformers writes in a prompt in the place of each image token.
+IMAGE_TOKEN = "<image>"
+
 ADDED_TOKENS = (
     "<od>", "</od>", "<ocr>", "</ocr>",
     *(f"<loc_{index}>" for index in range(BINS)),
@@ -115,6 +118,12 @@ class Tokenizer:
     def is_added(self, token_id: int) -> bool:
         """Whether the id is one of the 1,024: a location or a marker, not a word."""
         return self.first_added <= token_id < self.first_added + len(ADDED_TOKENS)
+
+    def with_image_token(self) -> Tokenizer:
+        """The same tokenizer with ``<image>`` behind its vocabulary, as transformers wants it."""
+        backend = Backend.from_str(self._backend.to_str())
+        backend.add_special_tokens([AddedToken(IMAGE_TOKEN, normalized=False)])
+        return Tokenizer(backend)
 
     def save(self, path: str | Path) -> None:
         """Write ``tokenizer.json`` with the added tokens in it, whole or not at all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
 from florence2.model.weights import save_checkpoint
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import Florence2ForConditionalGeneration
+
 from florence2.model.adapters import merge_adapter
 from florence2.model.files import CheckpointError
 from florence2.model.weights import load_checkpoint, save_checkpoint
-from safetensors.torch import load_file, save_file
-from transformers import Florence2ForConditionalGeneration
 
 TARGETS = ["q_proj", "v_proj", "out_proj", "fc1", "fc2", "qkv", "proj"]
 

@@ -8,10 +8,11 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
+
 from florence2.model import Florence2Model
 from florence2.model.files import CheckpointError
 from florence2.model.weights import inspect_checkpoint, load_checkpoint
-from safetensors.torch import load_file, save_file
 
 CASES = 500
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
+
 from florence2.model.hub import checkpoint_directory
 
 

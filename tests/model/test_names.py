@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from florence2.model import Florence2Config, Florence2Model
 from florence2.model.names import LOGITS_BIAS, detect_layout, layout_name, tied_names
 

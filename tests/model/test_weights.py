@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from florence2.model import Florence2Config, Florence2Model
 from florence2.model.files import CheckpointError
 from florence2.model.names import layout_name, tied_names
@@ -20,7 +22,6 @@ from florence2.model.weights import (
     load_checkpoint,
     save_checkpoint,
 )
-from safetensors.torch import load_file, save_file
 
 Change = Callable[[dict[str, torch.Tensor]], None]
 
@@ -172,7 +173,7 @@ class Payload:
 def test_a_pickle_with_code_is_refused_unrun(checkpoint: Path) -> None:
     (checkpoint / "model.safetensors").unlink()
     torch.save({"vision_tower.weight": Payload()}, checkpoint / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="would run code .* safetensors"):
+    with pytest.raises(CheckpointError, match=r"would run code .* safetensors"):
         load_checkpoint(checkpoint)
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(Payload()))
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from florence2.generate import DecodingOptions, generate
 from florence2.image import load_image
 from florence2.model.weights import load_checkpoint
 from florence2.predictor import Florence2, load
 from florence2.processor import Processor
 from florence2.runtime import TorchRuntime
-from safetensors.torch import load_file
 
 CASES = ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "1.0", "1.1", "2.0", "2.1"]
 

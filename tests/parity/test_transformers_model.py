@@ -6,12 +6,13 @@ import zlib
 
 import pytest
 import torch
+from transformers import Florence2Config as ReferenceConfig
+from transformers import Florence2ForConditionalGeneration
+
 from florence2.generate import DecodingOptions, generate
 from florence2.model import Florence2Config, Florence2Model
 from florence2.model.weights import model_from_tensors
 from florence2.runtime import TorchRuntime
-from transformers import Florence2Config as ReferenceConfig
-from transformers import Florence2ForConditionalGeneration
 
 IMAGE_TOKEN = 3
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
 from florence2.model.weights import save_checkpoint
 from florence2.predictor import resolve
@@ -16,7 +18,6 @@ from florence2.processor import ImagePreprocessing
 from florence2.records import Annotation, Record, content_hash
 from florence2.results import Answer, Boxes, Polygons, Quads, Text
 from florence2.tasks import TASKS
-from PIL import Image
 
 SIZE = (80, 60)
 

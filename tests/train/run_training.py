@@ -11,9 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
+import torch
+
 import florence2.train.checkpoints as checkpoints
 import florence2.train.loop as loop
-import torch
 from florence2.shards import ShardDataset
 from florence2.train import Recipe, override, train
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import Florence2ForConditionalGeneration
+
 from florence2.model.names import layout_name
 from florence2.model.weights import load_checkpoint, save_checkpoint
 from florence2.processor import Processor
 from florence2.train.batches import ExampleReader, MicroBatch, collate, list_examples
 from florence2.train.loss import IGNORED, token_loss_sum
 from florence2.train.recipe import Recipe
-from transformers import Florence2ForConditionalGeneration
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from florence2.train.order import DataOrder
 from florence2.train.recipe import Batch, Recipe, Schedule, override, to_dict
 from florence2.train.schedule import learning_rate_factor, total_steps
-from hypothesis import given
-from hypothesis import strategies as st
 
 TASKS = ["<OD>"] * 7 + ["<OCR>"] * 3 + ["<CAPTION>"] * 5
 
@@ -63,7 +65,7 @@ def test_the_rate_warms_up_then_follows_a_cosine() -> None:
     assert rates[4] == 1.0
     assert rates[12] == pytest.approx(0.55)
     assert rates[20] == pytest.approx(0.1)
-    assert all(one >= other for one, other in zip(rates[4:], rates[5:], strict=False))
+    assert all(one >= other for one, other in pairwise(rates[4:]))
     flat = Schedule(warmup_steps=0, shape="constant")
     assert {learning_rate_factor(step, 9, flat) for step in range(9)} == {1.0}
 

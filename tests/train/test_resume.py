@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from florence2.shards import ShardWriter
 from safetensors.torch import load_file
+
+from florence2.shards import ShardWriter
 
 SCRIPT = Path(__file__).with_name("run_training.py")
 STEPS = 8

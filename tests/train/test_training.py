@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import florence2
 import pytest
 import torch
+from safetensors.torch import load_file
+
+import florence2
 from florence2.model.weights import load_checkpoint
 from florence2.predictor import Florence2
 from florence2.records import Annotation, Verdict
@@ -16,7 +18,6 @@ from florence2.results import Text
 from florence2.train import Recipe, TrainingError, TrainingOutcome, override, train
 from florence2.train.batches import micro_size
 from florence2.train.step import take_step
-from safetensors.torch import load_file
 
 BASE = [
     "batch.size=4", "schedule.samples=12", "schedule.warmup_steps=1", "reporting.sample_every=0",
@@ -24,7 +25,7 @@ BASE = [
 ]  # fmt: skip
 
 
-def run(records, start: Path, out: Path, *settings: str, **more) -> TrainingOutcome:  # type: ignore[no-untyped-def]
+def run(records, start: Path, out: Path, *settings: str, **more) -> TrainingOutcome:
     recipe = override(Recipe(start=str(start)), [*BASE, *settings])
     return train(recipe, records, out, device="cpu", quiet=True, **more)
 
@@ -45,7 +46,7 @@ def lines(out: Path, kind: str) -> list[dict[str, float]]:
 )  # fmt: skip
 def test_what_is_frozen_stays_and_all_else_moves(
     records, start: Path, tmp_path: Path, trainable: str, frozen: tuple[str, ...]
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     outcome = run(records, start, tmp_path, f"trainable={trainable}")
     before, after = (
         load_file(start / "model.safetensors"),
@@ -58,11 +59,11 @@ def test_what_is_frozen_stays_and_all_else_moves(
     assert {name for name in unmoved if "k_proj.bias" not in name} == expected
 
 
-def test_adapters_load_and_equal_the_merged_model(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_adapters_load_and_equal_the_merged_model(records, start: Path, tmp_path: Path) -> None:
     outcome = run(records, start, tmp_path, "trainable=lora", "lora.rank=4")
     before, merged = load_checkpoint(start), load_checkpoint(outcome.last)
-    moved = {name for (name, one), other in zip(before.named_parameters(), merged.parameters(),
-                                                strict=True) if not torch.equal(one, other)}  # fmt: skip
+    pairs = zip(before.named_parameters(), merged.parameters(), strict=True)
+    moved = {name for (name, one), other in pairs if not torch.equal(one, other)}
     assert moved and all(name.endswith("weight") for name in moved)
     assert {name.split(".")[0] for name in moved} == {"tower", "encoder", "decoder"}
     adapted = florence2.load(start, adapter=tmp_path / "adapter", device="cpu")
@@ -73,7 +74,7 @@ def test_adapters_load_and_equal_the_merged_model(records, start: Path, tmp_path
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_low_precision_keeps_fp32_weights_and_learns(
     records, start: Path, tmp_path: Path, precision: str
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     run(records, start, tmp_path, f"precision={precision}", "schedule.samples=120")
     stored = load_file(tmp_path / "last" / "model.safetensors")
     assert {each.dtype for each in stored.values()} == {torch.float32}
@@ -84,14 +85,14 @@ def test_low_precision_keeps_fp32_weights_and_learns(
     assert steps[0]["loss"] == pytest.approx(lines(plain, "step")[0]["loss"], rel=0.02)
 
 
-def test_gradient_checkpointing_changes_no_number(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_gradient_checkpointing_changes_no_number(records, start: Path, tmp_path: Path) -> None:
     for name, setting in (("a", "true"), ("b", "false")):
         run(records, start, tmp_path / name, f"gradient_checkpointing={setting}")
     first, second = (load_file(tmp_path / name / "last" / "model.safetensors") for name in "ab")
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
 
 
-def test_accumulation_changes_nothing_but_memory(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_accumulation_changes_nothing_but_memory(records, start: Path, tmp_path: Path) -> None:
     quiet = [f"regularization.{name}=0.0" for name in
              ("dropout", "attention_dropout", "activation_dropout", "drop_path")]  # fmt: skip
     for micro in (1, 4):
@@ -102,10 +103,10 @@ def test_accumulation_changes_nothing_but_memory(records, start: Path, tmp_path:
 
 def test_steps_that_are_not_finite_are_skipped_counted_and_limited(
     records, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     import florence2.train.loop as loop
 
-    def poisoned(model, optimizer, batches, recipe, world, progress):  # type: ignore[no-untyped-def]
+    def poisoned(model, optimizer, batches, recipe, world, progress):
         if progress.step in poison:
             batches = [replace(each, pixels_BCHW=each.pixels_BCHW * float("nan"))
                        for each in batches]  # fmt: skip
@@ -123,7 +124,7 @@ def test_steps_that_are_not_finite_are_skipped_counted_and_limited(
         run(records, start, tmp_path / "all", "max_skipped_steps=2", "schedule.samples=100")
 
 
-def test_pairs_that_cannot_be_read_are_listed(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_pairs_that_cannot_be_read_are_listed(records, start: Path, tmp_path: Path) -> None:
     damaged = type(records)(records)
     damaged[3] = replace(records[3], image=b"no picture")
     long = Annotation("<CAPTION>", Text("word " * 300))
@@ -137,7 +138,7 @@ def test_pairs_that_cannot_be_read_are_listed(records, start: Path, tmp_path: Pa
     assert any("tokens" in each["problem"] for each in listed)
 
 
-def test_the_best_model_is_kept_by_the_watched_figure(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_best_model_is_kept_by_the_watched_figure(records, start: Path, tmp_path: Path) -> None:
     figures = iter([0.5, 0.9, 0.2])
     judged: list[Florence2] = []
 
@@ -156,13 +157,13 @@ def test_the_best_model_is_kept_by_the_watched_figure(records, start: Path, tmp_
     assert any(not torch.equal(best[name], last[name]) for name in best)
 
 
-def test_another_recipe_does_not_resume_a_run(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_another_recipe_does_not_resume_a_run(records, start: Path, tmp_path: Path) -> None:
     run(records, start, tmp_path)
     with pytest.raises(ValueError, match=r"holds a run with another recipe \(seed differ\)"):
         run(records, start, tmp_path, "seed=5")
 
 
-def test_samples_are_drawn(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_samples_are_drawn(records, start: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     run(records, start, tmp_path, "reporting.sample_every=2", "schedule.samples=8")
@@ -170,7 +171,7 @@ def test_samples_are_drawn(records, start: Path, tmp_path: Path) -> None:  # typ
     assert sheet.width > 6 * 100
 
 
-def test_fresh_models_start_from_their_seed(records, start: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_fresh_models_start_from_their_seed(records, start: Path, tmp_path: Path) -> None:
     small = ["image_size=[64, 64]", "schedule.samples=4"]
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         recipe = override(Recipe(start="scratch:nano"), [*BASE, *small, f"seed={seed}"])

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, run
+from . import convert, demo, doctor, run, train
 
 app = typer.Typer(
     name="florence2",
@@ -25,6 +25,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("convert")(convert.convert)
 
 
 def main() -> None:

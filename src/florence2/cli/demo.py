@@ -21,13 +21,13 @@ from .sheet import Tile, make_sheet
 SHEET = "demo.png"
 # What is in the bundled picture, for the tasks that want to be told.
 INPUTS: dict[str, QuestionInput] = {
-    "<CAPTION_TO_PHRASE_GROUNDING>": "a red circle beside a blue square",
-    "<REFERRING_EXPRESSION_SEGMENTATION>": "the green triangle",
-    "<REGION_TO_SEGMENTATION>": (40.0, 40.0, 180.0, 180.0),
-    "<OPEN_VOCABULARY_DETECTION>": ("circle", "square"),
-    "<REGION_TO_CATEGORY>": (40.0, 40.0, 180.0, 180.0),
-    "<REGION_TO_DESCRIPTION>": (220.0, 50.0, 340.0, 170.0),
-    "<REGION_TO_OCR>": (60.0, 300.0, 320.0, 360.0),
+    "<CAPTION_TO_PHRASE_GROUNDING>": "a red car parked in front of a house",
+    "<REFERRING_EXPRESSION_SEGMENTATION>": "the red car",
+    "<REGION_TO_SEGMENTATION>": (466.0, 110.0, 630.0, 330.0),
+    "<OPEN_VOCABULARY_DETECTION>": ("ball", "car"),
+    "<REGION_TO_CATEGORY>": (62.0, 308.0, 274.0, 409.0),
+    "<REGION_TO_DESCRIPTION>": (130.0, 108.0, 396.0, 333.0),
+    "<REGION_TO_OCR>": (389.0, 276.0, 485.0, 327.0),
 }
 # The demonstration is to end in seconds, whatever an untrained model rambles on about.
 LONGEST_ANSWER = 64

@@ -93,3 +93,17 @@ TopP = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the sampling.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Answers decoded at once.")]
+DatasetTasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task",
+        "-t",
+        help="What to ask of boxes, polygons and captions. Repeatable. [default: the format's]",
+    ),
+]
+Split = Annotated[
+    str | None, typer.Option(help="One part of the data set: train, val ... [default: all]")
+]
+DatasetPrompt = Annotated[
+    str | None, typer.Option(help="What CSV questions follow and sidecar texts answer.")
+]

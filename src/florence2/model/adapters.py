@@ -61,8 +61,8 @@ def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
         target = known.get(f"{module}.weight")
         if module in heads:
             # An adapter on the output head leaves the embedding, to which it was tied, alone.
-            parameters[HEAD] = model.untie_head().weight
-            target = HEAD
+            model.untie_head()
+            parameters, target = dict(model.named_parameters()), HEAD
         elif target == EMBEDDING:
             raise CheckpointError(
                 f"{path}: {module} is tied to the output head, so an adapter on it has no one "

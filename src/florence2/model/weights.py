@@ -249,7 +249,7 @@ def _match(
     except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
         return config, named, [*problems, f"config.json describes no model: {error}"]
     missing: list[str] = []
-    for ours, wanted in expected.items():
+    for ours in expected:
         if ours in named:
             continue
         if ours in (EMBEDDING, HEAD):

@@ -74,10 +74,12 @@ def save_state(
     return final
 
 
-def load_state(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def load_state(
+    checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, world: World
+) -> Progress:
     """Put a checkpoint into the model and the optimiser; how far the run was."""
     state = _state(model, optimizer)
-    load(state, checkpoint_id=checkpoint)
+    load(state, checkpoint_id=checkpoint, no_dist=world.size == 1)
     set_state_dict(
         model,
         optimizer,

@@ -104,7 +104,7 @@ def convert(
     validator = Validator(processor, max_answer_tokens)
     intake = Intake(problems.append, validator.check, validator.read_suffix, annotator)
     records = _READERS[format](source, reading, intake)
-    origin = {"format": format, "source": source.as_posix(), "reading": _plain(reading)}
+    origin = origin_of(source, format, reading)
     with ShardWriter(
         destination, max_records=max_records, max_bytes=max_bytes, origin=origin
     ) as writer:
@@ -119,6 +119,11 @@ def convert(
         writer.flush()
         _write_problems(problems, destination)
     return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
+
+
+def origin_of(source: Path, format: str, reading: Reading) -> dict[str, Any]:
+    """What the manifest of a conversion says that it was made from, and how."""
+    return {"format": format, "source": source.as_posix(), "reading": _plain(reading)}
 
 
 def _refuse_finished(destination: Path) -> None:

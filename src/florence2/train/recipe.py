@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Layout = Literal["microsoft", "transformers"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Recipe:
     ``scratch:large`` or ``scratch:nano``; ``text_from`` a BART checkpoint for the text half.
 
     ``task_weights`` says how often the examples of a task are seen relative to their number
-    (1 where a task is not named, 0 leaves it out). ``max_skipped_steps`` bounds how many steps in
+    (1 where a task is not named, 0 leaves it out). ``layout`` is that of the checkpoints made. ``max_skipped_steps`` bounds how many steps in
     a row may have gradients that are not finite before the run stops with an error.
     """
 
@@ -128,6 +129,7 @@ class Recipe:
     task_weights: Mapping[str, float] = field(default_factory=dict)
     precision: Precision = "fp32"
     gradient_checkpointing: bool = False
+    layout: Layout = "microsoft"
     max_target_tokens: int = 1024
     max_skipped_steps: int = 20
     seed: int = 0

@@ -70,10 +70,10 @@ def train(
     ``out`` holds ``last`` and ``best`` (loadable), ``adapter`` (with LoRA), ``checkpoints`` (the
     state to resume from), ``log.jsonl``, ``samples``. An evaluation has the ``loss`` on the
     ``held_out`` records and the figures of ``judge``; it is due once an epoch where
-    ``recipe.reporting`` does not say, and ``best`` follows the figure it names. A folder with checkpoints is resumed, on any
-    number of processes; the recipe must be the one it was started with. Under ``torchrun`` every
-    process calls this. Raises ``ValueError`` for unusable recipes or data, ``TrainingError`` when
-    training diverges.
+    ``recipe.reporting`` does not say, and ``best`` follows the figure it names. A folder with
+    checkpoints is resumed, on any number of processes; the recipe must be the one it was started
+    with. Under ``torchrun`` every process calls this. Raises ``ValueError`` for unusable recipes or
+    data, ``TrainingError`` when training diverges.
     """
     out = Path(out)
     with joined_world(device) as world:
@@ -120,7 +120,7 @@ class _Run:
         )
         found = find_checkpoints(self.out / CHECKPOINTS)
         if found:
-            self.progress = load_state(found[-1], model, optimizer)
+            self.progress = load_state(found[-1], model, optimizer, world)
         stream = BatchStream(reader, examples, recipe, world, self.out / "problems.jsonl", workers)
         steps = total_steps(recipe, stream.order.epoch_length)
         report = RunReport(self.out, steps, self.progress.step, quiet) if world.is_main else None
@@ -190,8 +190,8 @@ class _Run:
         self.world.barrier()
 
     def _write(self, whole: Florence2Model, name: str) -> None:
-        save_checkpoint(whole, self.out / name)
-        self.processor.save(self.out / name)
+        save_checkpoint(whole, self.out / name, layout=self.recipe.layout)
+        self.processor.save(self.out / name, layout=self.recipe.layout)
 
     def _answering(self, whole: Florence2Model) -> Florence2:
         return Florence2(self.recipe.name, TorchRuntime(whole), self.processor)

@@ -32,7 +32,8 @@ def validation_loss(
     """
     examples = list_examples(held_out)
     step = max(1, -(-len(examples) // most_pairs))
-    reader = ExampleReader(held_out, processor, replace(recipe, augmentation=Augmentation()))
+    unchanged = replace(recipe, augmentation=Augmentation())
+    reader = ExampleReader(held_out, processor, unchanged, model.config.text.positions)
     was_training = model.training
     model.eval()
     loss, tokens = 0.0, 0

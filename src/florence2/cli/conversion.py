@@ -1,0 +1,171 @@
+"""Data sets of other formats on the command line: read, turned into shards, and reported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..processor import Processor
+    from ..train.convert import ConversionReport, Reading
+
+FORMATS = ("coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface")
+# Problems that are printed; all of them are in the file.
+SHOWN_PROBLEMS = 10
+
+
+def check_format(value: str | None) -> str | None:
+    """The format as it was given. Raises ``typer.BadParameter`` for one that there is not."""
+    if value is not None and value not in FORMATS:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(FORMATS)}")
+    return value
+
+
+def make_reading(
+    format: str,
+    *,
+    tasks: Sequence[str] = (),
+    split: str | None = None,
+    prompt: str | None = None,
+    images: Path | None = None,
+    columns: Sequence[str] = (),
+    answers: Sequence[str] = (),
+) -> Reading:
+    """What of a data set is read; ``columns`` are ``NAME=COLUMN``, ``answers`` ``COLUMN=PROMPT``.
+
+    Raises ``ValueError`` for columns where the format has none, and for names there are not.
+    """
+    from ..formats.csv_questions import CsvColumns
+    from ..formats.huggingface import Columns
+    from ..train.convert import Reading
+
+    reading = Reading(tuple(tasks) or None, split, images, prompt)
+    named: dict[str, Any] = _pairs(columns, "--column")
+    if format == "csv" and not answers:
+        return replace(reading, csv_columns=_columns(CsvColumns, named))
+    if format == "huggingface":
+        if answers:
+            named["answers"] = _pairs(answers, "--answer")
+        if not named:
+            raise ValueError(
+                "say what the columns hold: --column image=NAME, and --column suffix=NAME with "
+                "prefix, or boxes with labels, or --answer COLUMN=PROMPT"
+            )
+        return replace(reading, columns=_columns(Columns, named))
+    if named or answers:
+        raise ValueError(f"--column and --answer are for csv and huggingface, not for {format}")
+    return reading
+
+
+def convert_to(
+    folder: Path,
+    source: Path,
+    format: str,
+    reading: Reading,
+    processor: Processor,
+    positions: int,
+    *,
+    overwrite: bool = False,
+) -> ConversionReport:
+    """The report of a conversion into ``folder``, which is printed too."""
+    from ..train.convert import convert
+
+    report = convert(
+        source,
+        folder,
+        format,
+        processor=processor,
+        max_answer_tokens=positions,
+        reading=reading,
+        overwrite=overwrite,
+    )
+    _print_report(report, folder)
+    return report
+
+
+def ensure_converted(
+    source: Path,
+    folder: Path,
+    format: str,
+    reading: Reading,
+    processor: Processor,
+    positions: int,
+) -> None:
+    """Have ``source`` converted in ``folder``; what an earlier call finished is used again.
+
+    Raises ``ValueError`` when ``folder`` was made from something else.
+    """
+    from ..shards.manifest import read_manifest
+    from ..train.convert import origin_of
+
+    manifest = read_manifest(folder)
+    if manifest is None or not manifest.complete:
+        convert_to(folder, source, format, reading, processor, positions)
+        return
+    if manifest.origin != origin_of(source, format, reading):
+        raise ValueError(
+            f"{folder} was made from {dict(manifest.origin)}, not from {source} ({format}) as it "
+            "is now to be read: choose another --out"
+        )
+    typer.echo(f"{folder}: the {manifest.rows:,} pictures converted before")
+
+
+def load_processor(model: str, revision: str | None = None) -> tuple[Processor, int]:
+    """The vocabulary of a checkpoint, and how many positions its answers have; no weights."""
+    from ..model import Florence2Config
+    from ..predictor import resolve
+    from ..processor import Processor
+
+    directory = resolve(model, revision)
+    values = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config = Florence2Config.from_dict(values)
+    positions = config.text.positions
+    return Processor.from_directory(directory, positions, config.vision.stride), positions
+
+
+def _print_report(report: ConversionReport, folder: Path) -> None:
+    from ..train.convert import PROBLEMS_FILE
+
+    counts = report.manifest.counts.task
+    typer.echo(f"{folder}: {report.records:,} pictures, {sum(counts.values()):,} annotations")
+    _print_counts(counts.items())
+    if report.without_annotations:
+        typer.echo(f"  {report.without_annotations:,} pictures have no annotation")
+    if report.resumed:
+        typer.echo(f"  {report.resumed:,} pictures were there from a conversion that was killed")
+    if not report.problems:
+        typer.echo("no problems")
+        return
+    typer.echo(f"{len(report.problems):,} problems, left out and listed:")
+    _print_counts(report.problem_counts.items())
+    for problem in report.problems[:SHOWN_PROBLEMS]:
+        typer.echo(f"  {problem}")
+    typer.echo(f"all of them are in {folder / PROBLEMS_FILE}")
+
+
+def _print_counts(counts: Iterable[tuple[str, int]]) -> None:
+    for name, count in counts:
+        typer.echo(f"  {name:<38} {count:>10,}")
+
+
+def _pairs(settings: Sequence[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for setting in settings:
+        name, separator, value = setting.partition("=")
+        if not separator or not name or not value:
+            raise ValueError(f"{option} is written NAME=VALUE, got {setting!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _columns(kind: Any, named: dict[str, Any]) -> Any:
+    known = kind.__dataclass_fields__
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        raise ValueError(f"there is no column called {unknown[0]!r}; there are {', '.join(known)}")
+    return kind(**named)

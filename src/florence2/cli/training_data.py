@@ -1,0 +1,91 @@
+"""What ``florence2 train`` learns from and is judged by: shards, or data sets turned into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .conversion import ensure_converted, make_reading
+
+if TYPE_CHECKING:
+    from ..shards import ShardDataset
+    from ..train import Recipe
+    from ..train.distributed import World
+
+DATA, VALIDATION = "data", "validation"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The options that say which records. Raises ``ValueError`` for those that do not go together.
+
+    Without ``format`` both places are folders of shards.
+    """
+
+    data: Path
+    validation: Path | None
+    format: str | None
+    split: str | None
+    validation_split: str | None
+    tasks: tuple[str, ...]
+    prompt: str | None
+
+    def __post_init__(self) -> None:
+        given = {"--split": self.split, "--validation-split": self.validation_split,
+                 "--task": self.tasks, "--prompt": self.prompt}  # fmt: skip
+        useless = [name for name, value in given.items() if value]
+        if self.format is None and useless:
+            raise ValueError(f"{useless[0]} is for data sets that are converted; add --format")
+        if self.format == "huggingface":
+            raise ValueError(
+                "a Hugging Face data set needs the names of its columns: convert it first, with "
+                "florence2 convert SOURCE --format huggingface --column ... --out SHARDS"
+            )
+        if self.format is not None and self._held_out_is_learned():
+            raise ValueError(
+                f"--split and --validation-split are both {self.split or 'the whole'} of "
+                f"{self.data}: what is learned cannot judge; name two splits"
+            )
+
+    def open(
+        self, out: Path, recipe: Recipe, world: World
+    ) -> tuple[ShardDataset, ShardDataset | None]:
+        """The records to learn from and those held out; every process must call this.
+
+        A data set of another format is converted by the main process, into folders of ``out``.
+        """
+        from ..shards import ShardDataset
+
+        data, validation = self.data, self.validation
+        if self.format is not None:
+            data = out / DATA
+            validation = out / VALIDATION if self._has_held_out else None
+            if world.is_main:
+                self._convert(out, recipe)
+            world.barrier()
+        return ShardDataset(data), None if validation is None else ShardDataset(validation)
+
+    @property
+    def _has_held_out(self) -> bool:
+        return self.validation is not None or self.validation_split is not None
+
+    def _convert(self, out: Path, recipe: Recipe) -> None:
+        from ..train.starting import starting_model
+
+        model, processor = starting_model(recipe)
+        positions = min(recipe.max_target_tokens, model.config.text.positions)
+        parts = [(self.data, out / DATA, self.split)]
+        if self._has_held_out:
+            parts.append((self.validation or self.data, out / VALIDATION, self.validation_split))
+        for source, folder, split in parts:
+            assert self.format is not None
+            reading = make_reading(self.format, tasks=self.tasks, split=split, prompt=self.prompt)
+            ensure_converted(source, folder, self.format, reading, processor, positions)
+
+    def _held_out_is_learned(self) -> bool:
+        if not self._has_held_out:
+            return False
+        same_place = self.validation is None or self.validation == self.data
+        same_split = self.split is None or self.split == self.validation_split
+        return same_place and same_split

@@ -1,0 +1,243 @@
+"""A model against the annotations of held-out records: the figures of an evaluation in training.
+
+Figures are named ``task/figure``, the task in small letters (``od/map``, ``vqa/exact_match``):
+
+| answers | figures |
+|---|---|
+| boxes | ``map`` and ``map50`` (COCO's, with scores and classes), ``f1`` at IoU 0.5 |
+| quads | ``hmean`` (ICDAR's, at IoU 0.5), ``cer`` (edits of characters over true characters) |
+| polygons | ``miou``, the mean over annotations |
+| text | ``exact_match``, ``edit_distance`` (over the longer text's length, mean) |
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from ..geometry import FloatArray
+from ..predictor import Florence2, Request
+from ..records import Annotation, Record
+from ..results import Answer, Boxes, Failure, Polygons, Quads, Text
+from .metrics.coco import average_precision
+from .metrics.detection import DetectedObjects, TrueObjects, agreement
+from .metrics.edit_distance import edit_distance
+from .metrics.grounding import mask_ious, mask_overlaps, rasterise
+from .metrics.libraries import load_library
+from .metrics.ocr import TextRegions, character_errors, error_rate, icdar_figures
+
+Shape = Literal["boxes", "quads", "polygons", "text"]
+# Descriptions are no classes: two that mean the same seldom agree in every letter.
+_WITHOUT_CLASSES = frozenset({"<DENSE_REGION_CAPTION>"})
+# The figure to choose a checkpoint by, and whether more of it is better, by preference.
+_WATCHED: Mapping[Shape, tuple[str, bool]] = {
+    "boxes": ("map", True),
+    "quads": ("hmean", True),
+    "polygons": ("miou", True),
+    "text": ("edit_distance", False),
+}
+_LIBRARIES: Mapping[Shape, str] = {
+    "boxes": "faster_coco_eval",
+    "quads": "shapely",
+    "polygons": "faster_coco_eval",
+}
+
+
+class Records(Protocol):
+    """Records by number, such as a ``ShardDataset`` or a list."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Record: ...
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An annotation and what the model said; ``None`` where it could not be asked."""
+
+    annotation: Annotation
+    answer: Answer | None
+
+
+def judge_records(
+    records: Records,
+    *,
+    limit: int | None = 200,
+    batch_size: int = 8,
+    max_new_tokens: int = 1024,
+) -> Callable[[Florence2], dict[str, float]]:
+    """A function that lets a model answer the kept annotations, and returns the figures by name.
+
+    Of more than ``limit`` records, as many are taken at even distances. The search is greedy. What
+    cannot be asked counts as answered by nothing. Raises ``ImportError`` at once when a figure
+    needs a library that is not installed, ``ValueError`` when there is nothing to answer.
+    """
+    chosen = _evenly(len(records), limit)
+    shapes = {_shape(each) for index in chosen for each in records[index].kept()}
+    if not shapes:
+        raise ValueError("the held-out records have no kept annotation to judge a model by")
+    for shape in shapes & _LIBRARIES.keys():
+        load_library(_LIBRARIES[shape])
+
+    def judge(model: Florence2) -> dict[str, float]:
+        groups: dict[tuple[str, Shape], list[Answered]] = {}
+        waiting: list[Annotation] = []
+        outcomes = model.stream(
+            _requests((records[index] for index in chosen), waiting),
+            beams=1,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+        )
+        for outcome in outcomes:
+            annotation = waiting.pop(0)
+            answer = None if isinstance(outcome, Failure) else outcome.answer
+            group = groups.setdefault((figure_prefix(annotation.task), _shape(annotation)), [])
+            group.append(Answered(annotation, answer))
+        return {
+            f"{prefix}/{name}": value
+            for (prefix, shape), answered in sorted(groups.items())
+            for name, value in _FIGURES[shape](answered).items()
+        }
+
+    return judge
+
+
+def watched_figure(annotations: Iterable[Sequence[Annotation]]) -> tuple[str, bool]:
+    """The name of the figure to choose a checkpoint by, and whether higher is better.
+
+    Boxes go before quads, these before polygons, these before text. Of several tasks it is
+    detection, or else the one with the most annotations. Raises ``ValueError`` when none is kept.
+    """
+    counts = Counter(
+        (_shape(each), figure_prefix(each.task))
+        for group in annotations
+        for each in group
+        if each.verdict.keep
+    )
+    for shape, (figure, higher) in _WATCHED.items():
+        tasks = {prefix: count for (found, prefix), count in counts.items() if found == shape}
+        if tasks:
+            chosen = "od" if "od" in tasks else max(sorted(tasks), key=tasks.__getitem__)
+            return f"{chosen}/{figure}", higher
+    raise ValueError("the held-out records have no kept annotation to judge a model by")
+
+
+def figure_prefix(task: str) -> str:
+    """A task token or prompt as the names of its figures begin: ``"<OD>"`` gives ``"od"``."""
+    return re.sub(r"\W+", "_", task).strip("_").lower() or "answer"
+
+
+def _evenly(count: int, limit: int | None) -> list[int]:
+    if limit is None or count <= limit:
+        return list(range(count))
+    return [count * place // limit for place in range(limit)]
+
+
+def _shape(annotation: Annotation) -> Shape:
+    answer = annotation.answer
+    if isinstance(answer, Boxes):
+        return "boxes"
+    if isinstance(answer, Quads):
+        return "quads"
+    return "polygons" if isinstance(answer, Polygons) else "text"
+
+
+def _requests(records: Iterator[Record], waiting: list[Annotation]) -> Iterator[Request]:
+    """What to ask; each annotation is put in ``waiting`` as its request goes out."""
+    for record in records:
+        content = _picture(record)
+        for annotation in record.kept():
+            waiting.append(annotation)
+            # An answer to a prompt outside the table is read as the kind that the truth is.
+            task = replace(annotation.table_task, answer=annotation.kind)
+            yield content, task, annotation.region or annotation.text or None
+
+
+def _picture(record: Record) -> bytes:
+    """The bytes of the picture; none when they are gone, which the model answers by a failure."""
+    try:
+        return record.image_bytes()
+    except (OSError, ValueError):
+        return b""
+
+
+def _boxes_figures(answered: Sequence[Answered]) -> dict[str, float]:
+    truths, found = [], []
+    by_class = answered[0].annotation.task not in _WITHOUT_CLASSES
+    for number, each in enumerate(answered):
+        true = each.annotation.answer
+        assert isinstance(true, Boxes)
+        truths.append(TrueObjects(number, true.xyxy, true.labels))
+        answer = each.answer
+        if isinstance(answer, Boxes | Polygons):
+            boxes = _without_negative_sides(answer.bounds)
+            found.append(DetectedObjects(number, boxes, answer.labels, answer.scores))
+    figures = average_precision(truths, found, by_class=by_class)
+    return {
+        "map": figures.ap,
+        "map50": figures.ap_50,
+        "f1": agreement(truths, found, by_class=by_class).f1,
+    }
+
+
+def _without_negative_sides(boxes: FloatArray) -> FloatArray:
+    """Boxes that end before they begin made empty, so that they overlap nothing."""
+    return np.concatenate([boxes[:, :2], np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
+
+
+def _quads_figures(answered: Sequence[Answered]) -> dict[str, float]:
+    truths = [_text_regions(each.annotation.answer) for each in answered]
+    found = [_text_regions(each.answer) for each in answered]
+    figures = {"hmean": icdar_figures(truths, found).f1}
+    texts = ["\n".join(regions.texts) for regions in truths]
+    if any(texts):
+        guesses = ["\n".join(regions.texts) for regions in found]
+        figures["cer"] = error_rate(character_errors(guesses, texts))
+    return figures
+
+
+def _text_regions(answer: Answer | None) -> TextRegions:
+    if not isinstance(answer, Quads):
+        return TextRegions([], [])
+    return TextRegions(list(answer.corners), answer.labels)
+
+
+def _polygons_figures(answered: Sequence[Answered]) -> dict[str, float]:
+    pairs = []
+    for each in answered:
+        truth = each.annotation.answer
+        assert isinstance(truth, Polygons)
+        size = truth.image_size
+        pairs.append((rasterise(_outlines(each.answer), size), rasterise(_outlines(truth), size)))
+    return {"miou": float(mask_ious(mask_overlaps(pairs)).mean())}
+
+
+def _outlines(answer: Answer | None) -> list[FloatArray]:
+    if not isinstance(answer, Polygons):
+        return []
+    return [part for parts in answer.polygons for part in parts]
+
+
+def _text_figures(answered: Sequence[Answered]) -> dict[str, float]:
+    equal, distances = [], []
+    for each in answered:
+        truth, said = _words(each.annotation.answer), _words(each.answer)
+        equal.append(truth == said)
+        distances.append(edit_distance(said, truth) / max(len(said), len(truth), 1))
+    return {"exact_match": float(np.mean(equal)), "edit_distance": float(np.mean(distances))}
+
+
+def _words(answer: Answer | None) -> str:
+    return answer.plain if isinstance(answer, Text) else ""
+
+
+_FIGURES: Mapping[Shape, Callable[[Sequence[Answered]], dict[str, float]]] = {
+    "boxes": _boxes_figures,
+    "quads": _quads_figures,
+    "polygons": _polygons_figures,
+    "text": _text_figures,
+}

@@ -1,0 +1,109 @@
+"""What is wrong with a data set, where, and of which kind.
+
+Readers raise a ``LabelError`` for one bad item inside ``Intake.listing``, which lists it as a
+``Problem`` with its file and line and lets the reader go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..records import HUMAN, Annotation, Annotator
+from ..results import Answer, ImageSize
+from ..tasks import Task
+
+ProblemKind = Literal[
+    "malformed",  # a file, line, element or field that cannot be read
+    "missing-file",
+    "broken-image",
+    "image-size",  # the label file speaks of a picture of another size
+    "outside-image",
+    "degenerate-box",  # without area, inverted or not finite
+    "empty-polygon",  # fewer than three points, or without area
+    "unsupported-mask",  # a mask that polygons cannot express
+    "crowd",  # one region for many objects
+    "unknown-class",
+    "unknown-image",  # a label for a picture that the data set does not list
+    "duplicate",
+    "empty-text",
+    "unreadable-prompt",
+    "unreadable-suffix",
+    "unwritable-answer",  # an answer that the grammar cannot write
+    "too-long",  # more tokens than the model has positions for
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One item that was left out. ``line`` counts from 1, where the file has lines."""
+
+    file: str
+    line: int | None
+    message: str
+    kind: ProblemKind
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.kind}: {self.message}"
+
+
+class LabelError(ValueError):
+    """One item of a data set that cannot be used; a reader lists it and goes on."""
+
+    def __init__(self, kind: ProblemKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: ProblemKind = kind
+
+
+def refuse_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
+    """Raise ``LabelError``: stands in where no grammar was given to read answers with."""
+    raise LabelError("unreadable-suffix", f"no grammar was given to read {suffix[:60]!r} with")
+
+
+def accept(annotation: Annotation, image_size: ImageSize) -> None:
+    """Nothing: the check that lets every annotation pass."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What every reader is given: where problems go, and what its annotations must pass.
+
+    ``check`` and ``read_suffix`` raise ``LabelError`` for what cannot be used; ``read_suffix``
+    turns a written answer (``"car<loc_1>..."``) into a value of the task's kind.
+    """
+
+    report: Callable[[Problem], None]
+    check: Callable[[Annotation, ImageSize], None] = accept
+    read_suffix: Callable[[str, Task, ImageSize], Answer] = refuse_suffix
+    annotator: Annotator = HUMAN
+
+    @contextmanager
+    def listing(self, file: Path, line: int | None = None, item: str = "") -> Iterator[None]:
+        """Inside the block, a ``LabelError`` ends the block only, and is listed.
+
+        ``item`` names the one meant where a file has no lines.
+        """
+        try:
+            yield
+        except LabelError as error:
+            message = f"{item}: {error}" if item else str(error)
+            self.report(Problem(str(file), line, message, error.kind))
+
+    def checked(
+        self,
+        candidates: Iterable[Annotation],
+        image_size: ImageSize,
+        file: Path,
+        line: int | None = None,
+    ) -> tuple[Annotation, ...]:
+        """Those of ``candidates`` that pass the check; the others are listed."""
+        passed = []
+        for annotation in candidates:
+            with self.listing(file, line):
+                self.check(annotation, image_size)
+                passed.append(annotation)
+        return tuple(passed)

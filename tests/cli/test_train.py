@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from florence2.cli import app
+from florence2.predictor import Florence2, load
+from florence2.train import training
+from florence2.train.step import TrainingError
+
+SHORT = (
+    "start=nano", "image_size=96,96", "batch.size=4", "schedule.samples=12",
+    "schedule.warmup_steps=1", "reporting.sample_every=0", "reporting.evaluate_every=2",
+    "max_target_tokens=24",
+)  # fmt: skip
+Train = Callable[..., Any]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A dozen pictures of one square each, with a folder for each of two splits."""
+    for split in ("train", "valid"):
+        folder = tmp_path / "data" / split
+        folder.mkdir(parents=True)
+        rows = []
+        for number in range(6):
+            color = ("red", "blue")[number % 2]
+            picture = Image.new("RGB", (64, 64), "white")
+            ImageDraw.Draw(picture).rectangle((8, 8, 32, 32), fill=color)
+            picture.save(folder / f"{number}.png")
+            box = "<loc_125><loc_125><loc_500><loc_500>"
+            rows.append({"image": f"{number}.png", "prefix": "<OD>", "suffix": f"{color}{box}"})
+            question = {"prefix": "<VQA>Which colour?", "suffix": color}
+            rows.append({"image": f"{number}.png", **question})
+        (folder / "annotations.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def train(data: Path, tmp_path: Path) -> Train:
+    """Runs ``florence2 train fine-tune`` for three steps on the data, into ``run``."""
+
+    def run(*more: object, recipe: str = "fine-tune") -> Any:
+        settings = [part for setting in SHORT for part in ("--set", setting)]
+        arguments = ["--data", data, "--format", "jsonl", "--split", "train", *settings]
+        arguments += ["--out", tmp_path / "run", "--device", "cpu", "--quiet", *more]
+        return CliRunner().invoke(app, ["train", recipe, *map(str, arguments)])
+
+    return run
+
+
+def log_lines(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [line for line in lines if line["kind"] == kind]
+
+
+def test_a_run_converts_trains_judges_and_tells_what_is_next(train: Train, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = train("--validation-split", "valid")
+    assert result.exit_code == 0, result.output
+    assert "the best is chosen by od/map" in result.stdout
+    assert "done: 3 steps" in result.stdout
+    assert f"next: florence2 run PICTURES --task '<OD>' --model {run / 'best'}" in result.stdout
+
+    evaluations = log_lines(run, "evaluation")
+    assert [line["step"] for line in evaluations] == [2, 3]
+    assert evaluations[0].keys() >= {"loss", "od/map", "od/f1", "vqa/exact_match"}
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe["reporting"]["metric"] == "od/map"
+
+    model = load(run / "best", device="cpu")
+    assert isinstance(model, Florence2)
+    assert model.processor.preprocessing.size == (96, 96)
+
+    again = train("--validation-split", "valid")
+    assert again.exit_code == 0, again.output
+    assert "going on from" in again.stdout
+    assert "6 pictures converted before" in again.stdout
+    assert len(log_lines(run, "evaluation")) == 2
+
+
+def test_the_best_may_be_chosen_by_the_loss(train: Train, tmp_path: Path) -> None:
+    asked = ("--set", "reporting.metric=loss", "--seed", "5", "--validation-limit", "1")
+    result = train("--validation-split", "valid", *asked)
+    assert result.exit_code == 0, result.output
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert recipe["reporting"]["metric"] == "loss"
+    assert recipe["seed"] == 5
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+
+
+def test_shards_and_a_recipe_of_ones_own_and_lora(train: Train, data: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        "from florence2.train import Recipe\n"
+        "def mine():\n    return Recipe(name='mine', trainable='lora')\n"
+    )
+    shards = tmp_path / "shards"
+    source = ["convert", str(data / "train"), "--format", "jsonl", "--out", str(shards)]
+    assert CliRunner().invoke(app, source).exit_code == 0
+    settings = [part for setting in SHORT for part in ("--set", setting)]
+    arguments = ["--data", shards, "--out", tmp_path / "run", "--quiet", *settings]
+    result = CliRunner().invoke(app, ["train", str(recipe), *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    assert "mine: from nano, on 6 pictures" in result.stdout
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
+    assert f"--model {tmp_path / 'run' / 'last'}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--set", "batch.sise=3"), "no field 'sise'"),
+        (("--set", "batch.size"), "written name=value"),
+        (("--validation-split", "train"), "what is learned cannot judge"),
+        (("--device", "teapot"), "device 'teapot' cannot be used"),
+        (("--format", "huggingface"), "convert it first"),
+        (("--format", "tfrecord"), "is not one of coco"),
+        (("--data", "nowhere"), "nowhere does not exist"),
+        (("--set", "start=no/where/checkpoint"), "no checkpoint directory no/where/checkpoint"),
+    ],
+)
+def test_unusable_arguments_end_with_status_2_and_one_line(
+    train: Train, more: tuple[str, ...], message: str
+) -> None:
+    result = train(*more)
+    assert result.exit_code == 2, result.output
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_recipe_is_answered_with_the_presets(train: Train) -> None:
+    result = train(recipe="finetune")
+    assert result.exit_code == 2
+    assert "fine-tune-vision-frozen" in result.stderr
+
+
+def test_splits_are_for_data_sets_that_are_converted(tmp_path: Path) -> None:
+    arguments = ["--data", "shards", "--out", str(tmp_path), "--split", "train"]
+    result = CliRunner().invoke(app, ["train", "fine-tune", *arguments])
+    assert result.exit_code == 2
+    assert "add --format" in result.stderr
+
+
+def test_a_folder_of_another_conversion_is_refused(train: Train, tmp_path: Path) -> None:
+    assert train().exit_code == 0
+    result = train("--split", "valid")
+    assert result.exit_code == 2
+    assert "choose another --out" in result.stderr
+
+
+def test_a_run_that_diverges_ends_with_status_1(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise TrainingError("gradients were not finite")
+
+    monkeypatch.setattr(training, "run_steps", diverge)
+    result = train()
+    assert result.exit_code == 1
+    assert result.stderr.strip().endswith("florence2: gradients were not finite")

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from florence2.formats import Intake, Problem
+from florence2.formats.coco import TASKS, CocoPart, find_coco, read_coco
+from florence2.records import Annotation, Record
+from florence2.results import Boxes, Polygons, Text
+
+Draw = Callable[..., Path]
+
+GOOD = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 20, 30, 40]}
+
+
+def write(folder: Path, labels: list[dict[str, Any]], **changes: Any) -> Path:
+    """An annotation file about ``a.png`` (id 7), with one class, number 3."""
+    values = {
+        "images": [{"id": 7, "file_name": "a.png", "width": 100, "height": 80}],
+        "categories": [{"id": 3, "name": "boat"}],
+        "annotations": labels,
+    }
+    path = folder / "labels.json"
+    path.write_text(json.dumps(values | changes))
+    return path
+
+
+def read(path: Path, intake: Intake, *tasks: str) -> list[Record]:
+    return list(read_coco(find_coco(path), path.parent, intake, tasks or ("od", "caption")))
+
+
+def test_boxes_become_corners(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    draw("a.png")
+    (record,) = read(write(tmp_path, [GOOD]), intake)
+    assert record.id == "a.png"
+    assert record.annotations == (
+        Annotation("<OD>", Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))),
+    )
+
+
+def test_each_task_is_made_on_request(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("a.png")
+    triangle = [10, 20, 40, 20, 40, 60]
+    labels = [
+        {**GOOD, "segmentation": [triangle]},
+        {"id": 2, "image_id": 7, "caption": " A boat. "},
+    ]
+    (record,) = read(write(tmp_path, labels), intake, *TASKS)
+    box, size = (10.0, 20.0, 40.0, 60.0), (100, 80)
+    assert record.annotations == (
+        Annotation("<OD>", Boxes([box], ["boat"], size)),
+        Annotation("<REGION_PROPOSAL>", Boxes([box], [""], size)),
+        Annotation("<REGION_TO_CATEGORY>", Text("boat"), region=box),
+        Annotation(
+            "<REGION_TO_SEGMENTATION>",
+            Polygons([[np.reshape(triangle, (-1, 2))]], [""], size),
+            region=box,
+        ),
+        Annotation("<OPEN_VOCABULARY_DETECTION>", Boxes([box], ["boat"], size), text="boat"),
+        Annotation("<CAPTION>", Text("A boat.")),
+    )
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"),
+    [
+        ({**GOOD, "bbox": [90, 20, 12, 10]}, "outside-image"),
+        ({**GOOD, "bbox": [10, 20, 0, 40]}, "degenerate-box"),
+        ({**GOOD, "bbox": [10, 20, 30]}, "malformed"),
+        ({**GOOD, "bbox": "wide"}, "malformed"),
+        ({**GOOD, "category_id": 4}, "unknown-class"),
+        ({**GOOD, "category_id": [3]}, "malformed"),
+        ({**GOOD, "iscrowd": 1}, "crowd"),
+        ({**GOOD, "image_id": 8}, "unknown-image"),
+        ({**GOOD, "id": None}, "malformed"),
+        ({"id": 5, "image_id": 7, "caption": " "}, "empty-text"),
+        ({"id": 5, "image_id": 7, "caption": 3}, "malformed"),
+    ],
+)
+def test_a_bad_label_is_listed_and_the_others_stay(
+    tmp_path: Path,
+    draw: Draw,
+    intake: Intake,
+    problems: list[Problem],
+    label: dict[str, Any],
+    kind: str,
+) -> None:
+    draw("a.png")
+    path = write(tmp_path, [label, {**GOOD, "id": 99}])
+    (record,) = read(path, intake)
+    assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
+    assert [(problem.file, problem.kind) for problem in problems] == [(str(path), kind)]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "kind"),
+    [
+        ([[1, 1, 2, 2]], "empty-polygon"),
+        ([[1, 1, 50, 1, 50, 200]], "outside-image"),
+        ({"size": [80, 100], "counts": [8000]}, "empty-polygon"),
+        ({"size": [5, 5], "counts": [5, 20]}, "image-size"),
+        ({"size": [5, 5], "counts": [5]}, "malformed"),
+        ("mask", "malformed"),
+    ],
+)
+def test_a_bad_mask_is_listed_and_its_box_stays(
+    tmp_path: Path,
+    draw: Draw,
+    intake: Intake,
+    problems: list[Problem],
+    segmentation: Any,
+    kind: str,
+) -> None:
+    draw("a.png")
+    path = write(tmp_path, [{**GOOD, "segmentation": segmentation}])
+    (record,) = read(path, intake, "od", "region-to-segmentation")
+    assert [annotation.task for annotation in record.annotations] == ["<OD>"]
+    assert [problem.kind for problem in problems] == [kind]
+    assert problems[0].message.startswith("annotation 1: ")
+
+
+def test_run_lengths_become_polygons(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    draw("a.png", (6, 5))
+    mask = {"size": [5, 6], "counts": [11, 2, 3, 2, 12]}
+    label = {**GOOD, "bbox": [2, 1, 2, 2], "segmentation": mask}
+    images = [{"id": 7, "file_name": "a.png"}]
+    (record,) = read(write(tmp_path, [label], images=images), intake, "region-to-segmentation")
+    answer = record.annotations[0].answer
+    assert answer == Polygons([[[[2, 1], [4, 1], [4, 3], [2, 3]]]], [""], (6, 5))
+
+
+def test_nothing_there_is_an_answer_but_bad_labels_are_not(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("a.png")
+    (empty,) = read(write(tmp_path, []), intake)
+    assert empty.annotations == (Annotation("<OD>", Boxes([], [], (100, 80))),)
+    (bad,) = read(write(tmp_path, [{**GOOD, "category_id": 9}]), intake)
+    assert bad.annotations == ()
+
+
+def test_bad_pictures_are_listed(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("a.png")
+    (tmp_path / "broken.png").write_bytes(b"x")
+    images = [
+        {"id": 7, "file_name": "a.png"},
+        {"id": 7, "file_name": "again.png"},
+        {"id": 8, "file_name": "a.png"},
+        {"id": 9, "file_name": "none.png"},
+        {"id": 10, "file_name": "broken.png"},
+        {"id": 11},
+        {"file_name": "a.png"},
+    ]
+    records = read(write(tmp_path, [], images=images), intake)
+    assert [record.id for record in records] == ["a.png"]
+    kinds = sorted(problem.kind for problem in problems)
+    assert kinds == [
+        "broken-image", "duplicate", "duplicate", "malformed", "malformed", "missing-file"
+    ]  # fmt: skip
+
+
+def test_another_size_than_declared_is_listed(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("a.png", (80, 100))
+    assert read(write(tmp_path, [GOOD]), intake) == []
+    assert [problem.kind for problem in problems] == ["image-size"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"images": 3}'])
+def test_a_file_that_is_no_coco_is_listed(
+    tmp_path: Path, intake: Intake, problems: list[Problem], content: bytes
+) -> None:
+    path = tmp_path / "labels.json"
+    path.write_bytes(content)
+    assert read(path, intake) == []
+    assert [problem.kind for problem in problems] == ["malformed"]
+
+
+def test_duplicate_annotations_and_categories_are_listed(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("a.png")
+    categories = [{"id": 3, "name": "boat"}, {"id": 3, "name": "ship"}]
+    (record,) = read(write(tmp_path, [GOOD, GOOD], categories=categories), intake)
+    assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
+    assert [problem.kind for problem in problems] == ["duplicate", "duplicate"]
+
+
+def test_the_layouts_are_found(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "val").mkdir()
+    for name in ("instances_val", "captions_val", "person_keypoints_val", "instances_train"):
+        (tmp_path / "annotations" / f"{name}.json").write_text("{}")
+    train, val = find_coco(tmp_path)
+    files = tmp_path / "annotations"
+    assert val == CocoPart(
+        (files / "instances_val.json", files / "captions_val.json"), tmp_path / "val"
+    )
+    assert find_coco(tmp_path, "train") == (train,)
+    with pytest.raises(ValueError, match="no split 'test'; it has train, val"):
+        find_coco(tmp_path, "test")
+    exported = tmp_path / "export" / "valid" / "_annotations.coco.json"
+    exported.parent.mkdir(parents=True)
+    exported.write_text("{}")
+    assert find_coco(tmp_path / "export") == (CocoPart((exported,), exported.parent),)
+    with pytest.raises(FileNotFoundError, match="name the annotation file itself"):
+        find_coco(tmp_path / "val")
+
+
+def test_tasks_without_labels_are_refused(tmp_path: Path, intake: Intake) -> None:
+    with pytest.raises(ValueError, match="no labels for task 'ocr'"):
+        read(write(tmp_path, []), intake, "ocr")

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from florence2.formats import Intake, Problem
+from florence2.formats.voc import find_voc, read_voc
+from florence2.records import Annotation, Record
+from florence2.results import Boxes
+
+Draw = Callable[..., Path]
+
+GOOD = """<object><name>boat</name>
+<bndbox><xmin>11</xmin><ymin>21</ymin><xmax>40</xmax><ymax>60</ymax></bndbox></object>"""
+BOX = "<bndbox><xmin>{}</xmin><ymin>1</ymin><xmax>{}</xmax><ymax>9</ymax></bndbox>"
+
+
+def page(folder: Path, objects: str, name: str = "a") -> Path:
+    path = folder / "Annotations" / f"{name}.xml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        "<annotation><filename>a.png</filename>\n"
+        "<size><width>100</width><height>80</height></size>\n"
+        f"{objects}</annotation>"
+    )
+    return path
+
+
+def read(folder: Path, intake: Intake, **options: object) -> list[Record]:
+    return list(read_voc(find_voc(folder), folder, intake, **options))  # type: ignore[arg-type]
+
+
+def test_boxes_count_from_one_and_hold_their_last_pixel(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("JPEGImages/a.png")
+    page(tmp_path, GOOD)
+    (record,) = read(tmp_path, intake)
+    assert record.id == "JPEGImages/a.png"
+    assert record.annotations == (
+        Annotation("<OD>", Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))),
+    )
+    (from_zero,) = read(tmp_path, intake, first_pixel=0)
+    assert from_zero.annotations[0].answer == Boxes([[11, 21, 41, 61]], ["boat"], (100, 80))
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("<name>boat</name>" + BOX.format(50, 102), "outside-image"),
+        ("<name>boat</name>" + BOX.format(50, 40), "degenerate-box"),
+        ("<name>boat</name>" + BOX.format("left", 40), "malformed"),
+        ("<name>boat</name>", "malformed"),
+        (BOX.format(1, 9), "malformed"),
+        ("<name>car</name>" + BOX.format(1, 9), "unknown-class"),
+    ],
+)
+def test_a_bad_object_is_listed_with_its_line(
+    tmp_path: Path,
+    draw: Draw,
+    intake: Intake,
+    problems: list[Problem],
+    content: str,
+    kind: str,
+) -> None:
+    draw("JPEGImages/a.png")
+    path = page(tmp_path, f"{GOOD}\n<object>{content}</object>")
+    (record,) = read(tmp_path, intake, classes=("boat",))
+    assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
+    assert [(each.file, each.line, each.kind) for each in problems] == [(str(path), 5, kind)]
+
+
+ENTITIES = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><annotation>&c;</annotation>'
+
+
+@pytest.mark.parametrize("content", ["<annotation>", "", "words", ENTITIES, "<annotation/>"])
+def test_a_file_that_cannot_be_read_is_listed_and_the_next_one_is_read(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], content: str
+) -> None:
+    draw("JPEGImages/a.png")
+    page(tmp_path, GOOD, "z")
+    bad = tmp_path / "Annotations" / "b.xml"
+    bad.write_text(content)
+    assert len(read(tmp_path, intake)) == 1
+    assert [(each.file, each.kind) for each in problems] == [(str(bad), "malformed")]
+
+
+def test_missing_doubled_and_misdeclared_pictures_are_listed(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    page(tmp_path, GOOD)
+    assert read(tmp_path, intake) == []
+    draw("JPEGImages/a.png")
+    page(tmp_path, GOOD, "b")
+    assert len(read(tmp_path, intake)) == 1
+    draw("JPEGImages/a.png", (80, 100))
+    (tmp_path / "Annotations" / "b.xml").unlink()
+    assert read(tmp_path, intake) == []
+    assert [each.kind for each in problems] == ["missing-file", "duplicate", "image-size"]
+
+
+def test_splits_come_from_lists_or_folders(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("JPEGImages/a.png")
+    page(tmp_path, GOOD)
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a 1\ngone\n")
+    files = list(find_voc(tmp_path, "train"))
+    assert [file.name for file in files] == ["a.xml", "gone.xml"]
+    assert len(list(read_voc(iter(files), tmp_path, intake))) == 1
+    assert [each.kind for each in problems] == ["missing-file"]
+    with pytest.raises(FileNotFoundError, match="of split 'test'"):
+        list(find_voc(tmp_path, "test"))
+
+
+def test_an_empty_page_says_nothing_is_there(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    draw("JPEGImages/a.png")
+    page(tmp_path, "")
+    (record,) = read(tmp_path, intake)
+    assert record.annotations == (Annotation("<OD>", Boxes([], [], (100, 80))),)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from florence2.formats import Intake, Problem
+from florence2.formats.yolo import find_yolo, label_path, read_yolo
+from florence2.records import Annotation
+from florence2.results import Boxes, Polygons
+
+Draw = Callable[..., Path]
+
+YAML = "train: train/images\nnames: [boat, bird]\n"
+
+
+def label(folder: Path, content: str | None, name: str = "a", yaml: str = YAML) -> Path:
+    (folder / "data.yaml").write_text(yaml)
+    path = folder / "train" / "labels" / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if content is not None:
+        path.write_text(content)
+    return path
+
+
+def test_boxes_and_polygons_become_pixels(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("train/images/a.png")
+    label(tmp_path, "1 0.5 0.5 0.2 0.5\n\n0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    tasks = ("od", "region-to-segmentation")
+    (record,) = read_yolo(find_yolo(tmp_path), intake, tasks)
+    assert record.id == "train/images/a.png"
+    detection, mask = record.annotations
+    assert detection.answer == Boxes(
+        [[40, 20, 60, 60], [10, 8, 50, 40]], ["bird", "boat"], (100, 80)
+    )
+    assert mask.answer == Polygons([[[[10, 8], [50, 8], [50, 40]]]], [""], (100, 80))
+    assert mask.region == (10, 8, 50, 40)
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("0 0.5 0.5 1.2 0.5", "outside-image"),
+        ("0 0.5 0.5 0 0.5", "degenerate-box"),
+        ("0 0.1 0.1 0.1 0.1 0.1 0.1", "empty-polygon"),
+        ("2 0.5 0.5 0.2 0.2", "unknown-class"),
+        ("boat 0.5 0.5 0.2 0.2", "malformed"),
+        ("0 0.5 0.5 0.2", "malformed"),
+        ("0 0.5 0.5 0.2 0.2 0.9", "malformed"),
+    ],
+)
+def test_a_bad_line_is_listed_with_its_number(
+    tmp_path: Path,
+    draw: Draw,
+    intake: Intake,
+    problems: list[Problem],
+    line: str,
+    kind: str,
+) -> None:
+    draw("train/images/a.png")
+    path = label(tmp_path, f"0 0.5 0.5 0.2 0.5\n{line}\n")
+    (record,) = read_yolo(find_yolo(tmp_path), intake)
+    assert record.annotations[0].answer == Boxes([[40, 20, 60, 60]], ["boat"], (100, 80))
+    assert [(each.file, each.line, each.kind) for each in problems] == [(str(path), 2, kind)]
+    path.write_text(line)
+    (bad_only,) = read_yolo(find_yolo(tmp_path), intake)
+    assert bad_only.annotations == ()
+
+
+def test_an_empty_file_says_nothing_is_there_a_missing_one_does_not(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("train/images/a.png")
+    draw("train/images/b.png")
+    label(tmp_path, "")
+    empty, missing = read_yolo(find_yolo(tmp_path), intake)
+    assert empty.annotations == (Annotation("<OD>", Boxes([], [], (100, 80))),)
+    assert missing.annotations == ()
+    assert [problem.kind for problem in problems] == ["missing-file"]
+
+
+def test_broken_and_doubled_pictures_and_missing_folders_are_listed(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("train/images/a.jpg")
+    draw("train/images/a.png")
+    (tmp_path / "train" / "images" / "b.png").write_bytes(b"x")
+    label(tmp_path, "", yaml=YAML + "val: valid/images\n")
+    records = list(read_yolo(find_yolo(tmp_path), intake))
+    assert [record.id for record in records] == ["train/images/a.jpg"]
+    kinds = [problem.kind for problem in problems]
+    assert kinds == ["duplicate", "broken-image", "missing-file"]
+
+
+def test_a_list_of_pictures_and_named_splits(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    draw("train/images/a.png")
+    (tmp_path / "val.txt").write_text("./train/images/a.png\n")
+    label(tmp_path, "", yaml="val: val.txt\nnames: {0: boat}\n")
+    data = find_yolo(tmp_path / "data.yaml")
+    assert [record.id for record in read_yolo(data, intake, split="val")] == ["train/images/a.png"]
+    with pytest.raises(ValueError, match="no split 'train'; it has val"):
+        list(read_yolo(data, intake, split="train"))
+
+
+def test_paths_that_leave_the_folder_as_exporters_write_them(tmp_path: Path, draw: Draw) -> None:
+    draw("train/images/a.png")
+    label(tmp_path, "", yaml="train: ../train/images\nnames: [boat]\n")
+    assert find_yolo(tmp_path).splits["train"] == (tmp_path / "train/images",)
+
+
+@pytest.mark.parametrize("yaml", ["names: []", "[1]", "names: [", "train: x"])
+def test_a_yaml_without_classes_is_refused(tmp_path: Path, yaml: str) -> None:
+    (tmp_path / "data.yaml").write_text(yaml)
+    with pytest.raises(ValueError, match=r"data\.yaml"):
+        find_yolo(tmp_path)
+
+
+def test_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="names the classes"):
+        find_yolo(tmp_path)
+
+
+def test_the_last_images_folder_becomes_labels() -> None:
+    assert label_path(Path("images/x/images/a.jpg")) == Path("images/x/labels/a.txt")
+    assert label_path(Path("flat/a.jpg")) == Path("flat/a.txt")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from florence2.records import Annotation, Record, Verdict
+from florence2.results import Text
+from florence2.train.batches import ExampleReader, collate, list_examples
+from florence2.train.recipe import Batch, Recipe
+from florence2.train.starting import starting_model
+from florence2.train.step import micro_batch_loss
+from florence2.train.validation_loss import validation_loss
+
+
+def test_the_loss_is_the_mean_over_tokens_whatever_the_batch_and_the_dropout(
+    records: Any, start: Path
+) -> None:
+    recipe = Recipe(start=str(start), batch=Batch(size=4, micro=4))
+    model, processor = starting_model(recipe)
+    model.train()
+    reader = ExampleReader(records, processor, recipe)
+    total, tokens = 0.0, 0
+    for example in list_examples(records):
+        batch = collate([reader.read(example, 0)], processor.tokenizer.eos, processor.tokenizer.pad)
+        with torch.no_grad():
+            total += float(micro_batch_loss(model.eval(), batch, "fp32"))
+        tokens += batch.tokens
+    model.train()
+    found = validation_loss(model, records, processor, recipe)
+    assert found == pytest.approx(total / tokens, rel=1e-5)
+    assert model.training
+
+
+def test_what_cannot_be_read_is_passed_over_unless_it_is_everything(
+    records: Any, start: Path
+) -> None:
+    recipe = Recipe(start=str(start))
+    model, processor = starting_model(recipe)
+    broken = Record("x", 4, 4, "", b"no picture", None, (Annotation("<CAPTION>", Text("a")),))
+    some = type(records)([*records[:3], broken])
+    assert validation_loss(model, some, processor, recipe) == pytest.approx(
+        validation_loss(model, type(records)(records[:3]), processor, recipe), rel=1e-6
+    )
+    with pytest.raises(ValueError, match="no held-out pair can be read"):
+        validation_loss(model, type(records)([broken]), processor, recipe)
+
+
+def test_dropped_annotations_do_not_count(records: Any, start: Path) -> None:
+    recipe = Recipe(start=str(start))
+    model, processor = starting_model(recipe)
+    dropped = Annotation("<CAPTION>", Text("a" * 20), verdict=Verdict(False, "too long"))
+    first = records[0]
+    both = Record(**{**vars(first), "annotations": (*first.annotations, dropped)})
+    losses = [
+        validation_loss(model, type(records)([each]), processor, recipe) for each in (first, both)
+    ]
+    assert losses[0] == losses[1]
