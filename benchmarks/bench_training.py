@@ -140,12 +140,15 @@ class _Ours:
     def __init__(self, options: dict[str, Any]) -> None:
         import numpy as np
         import torch
+
         from florence2.train.batches import Sequences, collate
         from florence2.train.checkpoints import Progress
         from florence2.train.distributed import World
+        from florence2.train.memory import keep_freed_memory
         from florence2.train.parameters import parameter_groups
         from florence2.train.recipe import Recipe, override
 
+        keep_freed_memory()  # as training does
         build, config = _config(options)
         self.recipe = override(Recipe(), [f"precision={options['precision']}"])
         self.model = build(config)

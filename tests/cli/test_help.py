@@ -18,6 +18,7 @@ from florence2.cli.machine import TORCH_BELOW, TORCH_FROM, judge_torch
 
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Any]
+VERBS = ("run", "doctor", "demo", "train", "convert")
 
 
 def options_of(verb: str) -> set[str]:
@@ -39,13 +40,13 @@ def documented(verb: str) -> set[str]:
     return {name for row in rows for name in re.findall(r"--[a-z][a-z-]*", row)} - {"--help"}
 
 
-@pytest.mark.parametrize("verb", ["run", "doctor", "demo"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_option_is_documented_and_every_documented_option_exists(verb: str) -> None:
     assert options_of(verb) == documented(verb)
 
 
 def test_help_names_the_options(command: Command) -> None:
-    for verb in ("run", "doctor", "demo"):
+    for verb in VERBS:
         result = command(verb, "--help")
         assert result.exit_code == 0
         assert all(name in result.stdout for name in options_of(verb))

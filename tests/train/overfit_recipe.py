@@ -1,4 +1,4 @@
-"""A recipe that learns a few records by heart: a small fresh model at 64 x 64, no regularisation."""
+"""A recipe that learns a few records by heart: a small fresh model, nothing regularised."""
 
 from __future__ import annotations
 

@@ -8,9 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import florence2
 import numpy as np
 import pytest
+
+import florence2
 from florence2.image import load_image
 from florence2.processor import Processor
 from florence2.records import Annotation, Record, content_hash

@@ -67,11 +67,16 @@ class Florence2Model(nn.Module):
         ``padding_BP`` is true at padding, which nothing attends to. (Microsoft's code attends to
         the padding of a batch; a batch then answers otherwise than its prompts one by one.)
         """
-        embeddings_BSD = torch.cat([image_BND, self.embedding(prompt_BP)], dim=1)
+        return self._encode(image_BND, self.embedding(prompt_BP), padding_BP)
+
+    def _encode(
+        self, image_BND: Tensor, prompt_BPD: Tensor, padding_BP: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        embeddings_BSD = torch.cat([image_BND, prompt_BPD], dim=1)
         length, positions = embeddings_BSD.shape[1], self.config.text.positions
         if length > positions:
             raise ValueError(
-                f"{image_BND.shape[1]} image tokens and {prompt_BP.shape[1]} prompt tokens exceed "
+                f"{image_BND.shape[1]} image tokens and {prompt_BPD.shape[1]} prompt tokens exceed "
                 f"the {positions} positions of this model: shorten the prompt"
             )
         mask_BS = None
@@ -115,9 +120,12 @@ class Florence2Model(nn.Module):
         With ``wanted_BT`` only the positions where it is true, ``float32[M, V]``: the head is
         the widest product, and padding needs none of it.
         """
-        states, mask = self.encode(self.encode_image(pixels_BCHW), prompt_BP, padding_BP)
+        # One look-up for both sequences: its gradient is as large as the embedding.
+        tokens_BLD = self.embedding(torch.cat([prompt_BP, decoder_ids_BT], dim=1))
+        prompt_BPD, decoder_BTD = tokens_BLD.split([prompt_BP.shape[1], decoder_ids_BT.shape[1]], 1)
+        states, mask = self._encode(self.encode_image(pixels_BCHW), prompt_BPD, padding_BP)
         cross = self.cross_attention(states, mask)
-        states_BTD = self.decoder(self.embedding(decoder_ids_BT), cross)
+        states_BTD = self.decoder(decoder_BTD, cross)
         return self._logits(states_BTD if wanted_BT is None else states_BTD[wanted_BT])
 
     def new_cache(self, rows: int, limit: int | None = None) -> SelfAttentionCache:

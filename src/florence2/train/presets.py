@@ -105,7 +105,7 @@ def pretrain_large_stage2() -> Recipe:
 def fine_tune() -> Recipe:
     """Every weight of a released checkpoint.
 
-    Ours, as the paper gives no rate for it: a tenth of the paper's peak for base, and its very peak for large.
+    Ours, as the paper gives no rate for it: a tenth of its peak for base, the very peak for large.
     """
     return Recipe(name="fine-tune", optimizer=Optimizer(learning_rate=1e-5))
 

@@ -117,8 +117,9 @@ class Recipe:
     ``scratch:large`` or ``scratch:nano``; ``text_from`` a BART checkpoint for the text half.
 
     ``task_weights`` says how often the examples of a task are seen relative to their number
-    (1 where a task is not named, 0 leaves it out). ``layout`` is that of the checkpoints made. ``max_skipped_steps`` bounds how many steps in
-    a row may have gradients that are not finite before the run stops with an error.
+    (1 where a task is not named, 0 leaves it out). ``layout`` is that of the checkpoints made.
+    ``max_skipped_steps`` bounds how many steps in a row may have gradients that are not finite
+    before the run stops with an error.
     """
 
     name: str = "fine-tune"

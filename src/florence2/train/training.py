@@ -21,6 +21,7 @@ from .batches import BatchStream, Example, ExampleReader, Records, list_examples
 from .checkpoints import Progress, find_checkpoints, load_state
 from .distributed import Strategy, World, joined_world, spread
 from .loop import run_steps
+from .memory import keep_freed_memory
 from .parameters import parameter_groups, prepare_trainable
 from .recipe import Recipe, to_dict
 from .reporting import RunReport
@@ -77,6 +78,8 @@ def train(
     """
     out = Path(out)
     with joined_world(device) as world:
+        if world.device.type == "cpu":
+            keep_freed_memory()
         if world.is_main:
             out.mkdir(parents=True, exist_ok=True)
             _keep_recipe(out / RECIPE_FILE, recipe)
