@@ -88,6 +88,11 @@ class Annotation:
         return _BY_TOKEN.get(self.task) or free_prompt(self.task)
 
     @property
+    def question(self) -> str | Region | None:
+        """What the prompt is filled with: the region, or else the text, or nothing."""
+        return self.region if self.region is not None else self.text or None
+
+    @property
     def kind(self) -> AnswerKind:
         """How the answer is written: the task's kind, or for a free prompt what the answer is."""
         if self.task in _BY_TOKEN:

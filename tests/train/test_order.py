@@ -70,6 +70,12 @@ def test_the_rate_warms_up_then_follows_a_cosine() -> None:
     assert {learning_rate_factor(step, 9, flat) for step in range(9)} == {1.0}
 
 
+def test_a_short_run_reaches_its_rate() -> None:
+    rates = [learning_rate_factor(step, 8, Schedule(warmup_steps=100)) for step in range(8)]
+    assert rates[3] == 1.0
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+
+
 def test_lengths_count_samples_as_the_paper_does() -> None:
     recipe = Recipe(batch=Batch(size=2048), schedule=Schedule(samples=3_000_000_000))
     assert total_steps(recipe, examples=10) == 1_464_844

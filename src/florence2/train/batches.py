@@ -145,7 +145,7 @@ def encode_annotation(
     processor: Processor, annotation: Annotation, image_size: ImageSize
 ) -> tuple[Sequence[int], Sequence[int]]:
     """The ids of the prompt and of the target that an annotation means."""
-    text = annotation.region if annotation.region is not None else annotation.text or None
+    text = annotation.question
     prompt = processor.prompt(annotation.table_task, text, image_size)
     return prompt.token_ids, processor.target(annotation.answer, annotation.kind)
 

@@ -23,7 +23,7 @@ def save_samples(
     for record, example in records:
         annotation = record.annotations[example.annotation]
         image = load_image(record.image_bytes())
-        text = annotation.region if annotation.region is not None else annotation.text or None
+        text = annotation.question
         found = model(image, annotation.table_task, text, beams=1, max_new_tokens=max_new_tokens)
         pair = [draw_answer(image, annotation.answer), draw_answer(image, found.answer)]
         columns.append([_shrunk(picture) for picture in pair])

@@ -16,11 +16,14 @@ def total_steps(recipe: Recipe, examples: int) -> int:
 
 
 def learning_rate_factor(step: int, steps: int, schedule: Schedule) -> float:
-    """The fraction of the peak rate at ``step`` (0 is the first) of ``steps``."""
-    if step < schedule.warmup_steps:
-        return (step + 1) / schedule.warmup_steps
+    """The fraction of the peak rate at ``step`` (0 is the first) of ``steps``.
+
+    Warm-up takes at most half of the run, so that a short one reaches its rate too.
+    """
+    warmup = min(schedule.warmup_steps, steps // 2)
+    if step < warmup:
+        return (step + 1) / warmup
     if schedule.shape == "constant":
         return 1.0
-    remaining = max(1, steps - schedule.warmup_steps)
-    progress = min(1.0, (step - schedule.warmup_steps) / remaining)
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2

@@ -23,7 +23,7 @@ class Validator:
 
     def check(self, annotation: Annotation, image_size: ImageSize) -> None:
         """Raise ``LabelError`` when the prompt or the answer does not fit the model."""
-        text = annotation.region if annotation.region is not None else annotation.text or None
+        text = annotation.question
         try:
             self._processor.prompt(annotation.table_task, text, image_size)
         except ValueError as error:
