@@ -11,6 +11,9 @@ import json
 import os
 import re
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +62,8 @@ def save_state(
         directory.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
     world.barrier()
-    save(_state(model, optimizer), checkpoint_id=temporary)
+    with _no_word_of_being_alone():
+        save(_state(model, optimizer), checkpoint_id=temporary, no_dist=world.size == 1)
     world.barrier()
     if world.is_main:
         (temporary / _PROGRESS).write_text(json.dumps(asdict(progress)), encoding="utf-8")
@@ -79,7 +83,8 @@ def load_state(
 ) -> Progress:
     """Put a checkpoint into the model and the optimiser; how far the run was."""
     state = _state(model, optimizer)
-    load(state, checkpoint_id=checkpoint, no_dist=world.size == 1)
+    with _no_word_of_being_alone():
+        load(state, checkpoint_id=checkpoint, no_dist=world.size == 1)
     set_state_dict(
         model,
         optimizer,
@@ -104,6 +109,14 @@ _OPTIONS = StateDictOptions(ignore_frozen_params=False)
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     model_state, optimizer_state = get_state_dict(model, optimizer, options=_OPTIONS)
     return {"model": model_state, "optimizer": optimizer_state}
+
+
+@contextmanager
+def _no_word_of_being_alone() -> Iterator[None]:
+    """Keep torch from warning, at every checkpoint, that there is only one process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def _flush(path: Path) -> None:
