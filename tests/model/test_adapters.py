@@ -30,7 +30,7 @@ def adapted(native: Path, **settings: object) -> torch.nn.Module:
     torch.manual_seed(0)
     wrapped = peft.get_peft_model(base, config)
     for name, parameter in wrapped.named_parameters():
-        if "lora_" in name:
+        if "lora_" in name or "modules_to_save" in name:
             torch.nn.init.normal_(parameter, std=0.2)
     return wrapped.eval()
 
@@ -63,7 +63,10 @@ def outputs(native: Path, wrapped: torch.nn.Module, adapter: Path) -> tuple[torc
         {"use_rslora": True},
         {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"fc1": 9}},
         {"target_modules": [*TARGETS, "lm_head"]},
+        {"target_modules": [*TARGETS, "convs.0.conv", "convs.1.conv", "image_projection"]},
         {"modules_to_save": ["image_proj_norm"]},
+        {"modules_to_save": ["lm_head"]},
+        {"init_lora_weights": "orthogonal"},
         {"bias": "all"},
     ],
 )
@@ -86,9 +89,84 @@ def test_adapters_named_as_in_microsofts_layout(native: Path, tmp_path: Path) ->
         assert torch.equal(one, other)
 
 
-def test_adapters_on_tied_embeddings_are_refused(native: Path, tmp_path: Path) -> None:
-    adapted(native, target_modules=["shared"]).save_pretrained(tmp_path / "adapter")
+def test_a_saved_output_head_leaves_the_embedding_alone(native: Path, tmp_path: Path) -> None:
+    adapted(native, modules_to_save=["lm_head"]).save_pretrained(tmp_path / "adapter")
+    before, after = load_checkpoint(native), load_checkpoint(native)
+    merge_adapter(after, tmp_path / "adapter")
+    assert torch.equal(after.embedding.weight, before.embedding.weight)
+    assert after.head is not None and not after.config.tied_head
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["shared"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["shared"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+    ],
+)
+def test_adapters_on_tied_embeddings_are_refused(
+    native: Path, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    adapted(native, **settings).save_pretrained(tmp_path / "adapter")
     with pytest.raises(CheckpointError, match="tied to the output head"):
+        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"init_lora_weights": "pissa"}, "pissa adapters cannot be merged"),
+        ({"init_lora_weights": "olora"}, "olora adapters cannot be merged"),
+        ({"lora_bias": True}, "LoRA-bias adapters cannot be merged"),
+        ({"trainable_token_indices": [3, 4]}, "trainable-token adapters cannot be merged"),
+    ],
+)
+def test_what_a_sum_cannot_merge_is_refused(
+    native: Path, tmp_path: Path, settings: dict[str, object], message: str
+) -> None:
+    adapted(native, target_modules=["q_proj"], **settings).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(CheckpointError, match=message):
+        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"r": 8}, "have rank 4, .* says rank 8"),
+        ({"r": 0}, "have rank 4, .* says rank 0"),
+        ({"r": "x"}, "no usable rank and alpha"),
+        ({"lora_alpha": [6]}, "no usable rank and alpha"),
+        ({"rank_pattern": {"(": 4}}, "no usable rank and alpha"),
+        ({"rank_pattern": ["q_proj"]}, "no usable rank and alpha"),
+    ],
+)
+def test_a_config_that_contradicts_the_factors_is_refused(
+    native: Path, tmp_path: Path, values: dict[str, object], message: str
+) -> None:
+    adapted(native).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    with pytest.raises(CheckpointError, match=message):
+        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+
+
+def test_damaged_factors_are_refused(native: Path, tmp_path: Path) -> None:
+    adapted(native).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(path)
+    name = next(iter(tensors))
+    for damaged, message in [
+        (torch.full_like(tensors[name], float("nan")), "holds no finite weights"),
+        (tensors[name].to(torch.int8), "holds no finite weights"),
+        (torch.ones(()), "have rank 0"),
+    ]:
+        save_file({**tensors, name: damaged}, path)
+        with pytest.raises(CheckpointError, match=message):
+            merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+    half = {name: each for name, each in tensors.items() if "lora_B" not in name}
+    save_file(half, path)
+    with pytest.raises(CheckpointError, match="has only factor A"):
         merge_adapter(load_checkpoint(native), tmp_path / "adapter")
 
 

@@ -61,6 +61,7 @@ def _edit_tensors(path: Path, dice: random.Random) -> None:
         lambda: tensors.update({name: value.to(torch.int8)}),
         lambda: tensors.update({name + "x": value}),
         lambda: tensors.update({name: torch.zeros(0)}),
+        lambda: tensors.update({name: value.to(torch.float8_e5m2)}),
     ]
     dice.choice(edits)()
     save_file(tensors, path)

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,51 @@ def test_weights_in_parts_load_by_their_index(model: Florence2Model, checkpoint:
         load_checkpoint(checkpoint)
 
 
+def test_saving_over_a_checkpoint_in_parts_replaces_it(
+    model: Florence2Model, checkpoint: Path
+) -> None:
+    old = load_file(checkpoint / "model.safetensors")
+    save_file({name: torch.zeros_like(each) for name, each in old.items()},
+              checkpoint / "part.safetensors")  # fmt: skip
+    index = {"weight_map": dict.fromkeys(old, "part.safetensors")}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_checkpoint(model, checkpoint, layout=layout_of(checkpoint))
+    assert torch.equal(logits(load_checkpoint(checkpoint))[..., :40], logits(model))
+
+
+def test_a_pickle_of_parameters_keeps_buffers_buffers(checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    trained = {name for name, _ in load_checkpoint(checkpoint).named_parameters()}
+    (checkpoint / "model.safetensors").unlink()
+    wrapped = {name: torch.nn.Parameter(each) for name, each in tensors.items()}
+    torch.save(wrapped, checkpoint / "pytorch_model.bin")
+    assert {name for name, _ in load_checkpoint(checkpoint).named_parameters()} == trained
+
+
+ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sparse": lambda value: value.to_sparse(),
+    "without data": lambda value: value.to("meta"),
+    "nested": lambda value: torch.nested.nested_tensor([value, value[:1]]),
+    "terabytes by a stride of zero": lambda _: torch.zeros(1).expand(2_000_000, 1_000_000),
+    "eight bits": lambda value: value.to(torch.float8_e4m3fn),
+    "quantised": lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    "complex": lambda value: value.to(torch.complex64),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD_TENSORS)
+def test_tensors_of_other_kinds_are_refused_and_reported(checkpoint: Path, kind: str) -> None:
+    name = layout_name("tower.stages.0.blocks.1.attention.qkv.weight", layout_of(checkpoint))  # type: ignore[arg-type]
+    tensors = load_file(checkpoint / "model.safetensors")
+    (checkpoint / "model.safetensors").unlink()
+    tensors[name] = ODD_TENSORS[kind](tensors[name])
+    torch.save(tensors, checkpoint / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=rf"pytorch_model\.bin: {name} "):
+        load_checkpoint(checkpoint)
+    assert name in inspect_checkpoint(checkpoint).problems[0]
+
+
 @pytest.mark.parametrize("present", [(0,), (1,), (2,), (3,), (0, 3), (1, 2), (0, 1, 2, 3)])
 def test_any_of_the_tied_tensors_is_enough(
     model: Florence2Model, checkpoint: Path, present: tuple[int, ...]
@@ -151,6 +197,69 @@ def test_a_config_that_contradicts_the_tensors_is_refused(checkpoint: Path) -> N
         load_checkpoint(checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("text_config", {"eos_token_id": 99}, r"eos token id must be .*, got 99"),
+        ("text_config", {"pad_token_id": "1"}, r"pad token id must be .*, got '1'"),
+        ("text_config", {"bos_token_id": -1}, r"bos token id must be .*, got -1"),
+        ("text_config", {"dropout": 7}, r"dropout must be .*, got 7"),
+        ("vision_config", {"drop_path_rate": "x"}, r"drop_path_rate must be .*, got 'x'"),
+        ("vision_config", {"patch_padding": [10**9, 1]}, r"patch_paddings must be .* 0 to 7"),
+    ],
+)
+def test_values_that_no_model_can_have_are_refused(
+    checkpoint: Path, section: str, values: dict[str, object], message: str
+) -> None:
+    reconfigure(checkpoint, section, **values)
+    with pytest.raises(CheckpointError, match=rf"config\.json: .*{message}"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_table_that_a_file_lacks_is_not_made_without_bounds(
+    model: Florence2Model, tmp_path: Path
+) -> None:
+    save_checkpoint(model, tmp_path)
+    rewrite(tmp_path, lambda t: t.pop("visual_temporal_embed.pos_idx_to_embed"))
+    assert torch.equal(logits(load_checkpoint(tmp_path)), logits(model))
+    table = {"max_temporal_embeddings": 10_000_000}
+    reconfigure(tmp_path, "vision_config", visual_temporal_embedding=table)
+    with pytest.raises(CheckpointError, match="temporal_positions must be"):
+        load_checkpoint(tmp_path)
+
+
+def test_the_image_token_survives_the_way_through_microsofts_layout(
+    model: Florence2Model, tmp_path: Path
+) -> None:
+    for name, layout in (("a", "transformers"), ("b", "microsoft"), ("c", "transformers")):
+        save_checkpoint(model, tmp_path / name, layout=layout)
+        model = load_checkpoint(tmp_path / name)
+        assert (model.config.image_token, model.config.text.vocabulary_size) == (40, 41)
+
+
+@pytest.mark.parametrize(("token", "rows"), [(None, 41), (37, 40), (40, 41), (45, 46)])
+def test_the_image_token_takes_the_row_of_the_tokenizer(
+    model: Florence2Model, tmp_path: Path, token: int | None, rows: int
+) -> None:
+    save_checkpoint(model, tmp_path, layout="transformers", image_token=token)
+    saved = load_checkpoint(tmp_path)
+    assert saved.config.image_token == (40 if token is None else token)
+    assert saved.config.text.vocabulary_size == rows
+    assert torch.equal(saved.embedding.weight[:40], model.embedding.weight)
+    assert torch.equal(saved.embedding.weight[40:], model.embedding.weight[1].expand(rows - 40, 8))
+
+
+@pytest.mark.parametrize("layout", ["microsoft", "transformers"])
+def test_narrow_feed_forward_layers_are_saved_with_their_ratio(
+    model: Florence2Model, layout: str, tmp_path: Path
+) -> None:
+    config = model.config
+    narrow = Florence2Model(replace(config, vision=replace(config.vision, mlp_ratio=2.0)))
+    narrow.initialize(seed=2)
+    save_checkpoint(narrow, tmp_path, layout=layout)
+    assert load_checkpoint(tmp_path).config.vision.mlp_ratio == 2.0
+
+
 def test_wrong_folders_say_what_is_wrong(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         load_checkpoint(tmp_path)
@@ -159,6 +268,12 @@ def test_wrong_folders_say_what_is_wrong(checkpoint: Path, tmp_path: Path) -> No
         load_checkpoint(checkpoint)
     save_file({"bert.weight": torch.ones(2)}, checkpoint / "model.safetensors")
     with pytest.raises(CheckpointError, match="checkpoint of another model"):
+        load_checkpoint(checkpoint)
+    (checkpoint / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(CheckpointError, match="model_type is 'bert'"):
+        load_checkpoint(checkpoint)
+    (checkpoint / "config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="cannot be read"):
         load_checkpoint(checkpoint)
     (checkpoint / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="vision_config is missing"):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .files import CheckpointError, read_json, read_tensors
 from .florence2 import Florence2Model
-from .names import EMBEDDING, HEAD, LAYOUTS, LOGITS_BIAS, layout_name, tied_names
+from .names import EMBEDDING, HEAD, LAYOUTS, layout_name, tied_names
 
 _CONFIG_FILE = "adapter_config.json"
 _WEIGHT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
@@ -25,75 +25,118 @@ _PREFIX = "base_model.model."
 _PART = re.compile(
     r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.default)?(?:\.weight)?"
 )
+# What peft can do besides adding the product of the factors, and cannot be added here.
+_OTHER_KINDS = {
+    "use_dora": "DoRA",
+    "use_qalora": "QA-LoRA",
+    "use_bdlora": "block-diagonal LoRA",
+    "alora_invocation_tokens": "activated LoRA",
+    "arrow_config": "Arrow",
+    "kasa_config": "KaSA",
+    "monteclora_config": "MonteCLoRA",
+    "lora_bias": "LoRA-bias",
+    "trainable_token_indices": "trainable-token",
+    "target_parameters": "parameter",
+}
+# Any other initialisation moves a share of the base weights into the factors.
+_PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
 
 
 def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
     """Add the adapter in ``directory`` to the weights of ``model``, in float32.
 
-    Raises ``CheckpointError`` for an adapter of another kind or model: it names the file, the
-    tensor and the remedy.
+    An adapter that changes the output head alone unties it from the embedding. Raises
+    ``CheckpointError`` for an adapter of another kind or model: it names the file, the tensor
+    and the remedy.
     """
     directory = Path(directory)
-    config = read_json(directory / _CONFIG_FILE)
-    if str(config.get("peft_type", "LORA")).upper() != "LORA" or config.get("use_dora"):
-        kind = "DoRA" if config.get("use_dora") else config["peft_type"]
-        raise CheckpointError(
-            f"{directory / _CONFIG_FILE}: {kind} adapters cannot be merged here; only LoRA can: "
-            "merge it with peft and load the result"
-        )
+    config = _read_config(directory / _CONFIG_FILE)
     path = next((directory / name for name in _WEIGHT_FILES if (directory / name).is_file()), None)
     if path is None:
         raise CheckpointError(f"{directory} holds neither {' nor '.join(_WEIGHT_FILES)}")
-    parameters = dict(model.named_parameters())
-    known = _known_names(parameters)
-    heads = {tied_names(layout)[-1].removesuffix(".weight") for layout in LAYOUTS} | {"head"}
+    known = _known_names(model)
     factors: dict[str, dict[str, Tensor]] = {}
     for key, value in read_tensors(path).items():
+        if not value.is_floating_point() or not bool(torch.isfinite(value.float()).all()):
+            raise CheckpointError(f"{path}: {key} holds no finite weights: fetch it again")
         name = key.removeprefix(_PREFIX)
         if found := _PART.fullmatch(name):
             module, part = found.groups()
             factors.setdefault(module, {})[part[-1]] = value
         else:
-            _replace(parameters, known, name, value, path)
+            _replace(model, known, name, value, path)
     if not factors:
         raise CheckpointError(f"{path} holds no LoRA factors: it is not a LoRA adapter")
     for module, pair in factors.items():
+        if set(pair) != {"A", "B"}:
+            raise CheckpointError(f"{path}: {module} has only factor {', '.join(pair)}, not both")
         target = known.get(f"{module}.weight")
-        if module in heads:
-            # An adapter on the output head leaves the embedding, to which it was tied, alone.
-            model.untie_head()
-            parameters, target = dict(model.named_parameters()), HEAD
-        elif target == EMBEDDING:
-            raise CheckpointError(
-                f"{path}: {module} is tied to the output head, so an adapter on it has no one "
-                "meaning: merge it with peft and load the result"
-            )
         if target is None:
             raise CheckpointError(
                 f"{path}: this model has no module {module}: the adapter is of another model"
             )
-        _add(parameters[target], pair, _scale(config, module, pair), f"{path}: {module}")
+        if target == EMBEDDING:
+            raise CheckpointError(_on_embedding(path, module))
+        _add(_parameter(model, target), pair, _scale(config, module, pair, path), path, module)
 
 
-def _known_names(parameters: Mapping[str, Tensor]) -> dict[str, str]:
+def _read_config(path: Path) -> dict[str, Any]:
+    config = read_json(path)
+    other = [kind for key, kind in _OTHER_KINDS.items() if config.get(key)]
+    if str(config.get("peft_type", "LORA")).upper() != "LORA":
+        other = [str(config["peft_type"])]
+    start = config.get("init_lora_weights")
+    if start not in _PLAIN_STARTS:
+        other.append(str(start))
+    if other:
+        raise CheckpointError(
+            f"{path}: {other[0]} adapters cannot be merged here; only plain LoRA can: merge it "
+            "with peft and load the result"
+        )
+    return config
+
+
+def _known_names(model: Florence2Model) -> dict[str, str]:
     """Every name that any layout has for a parameter, to ours."""
-    known: dict[str, str] = {}
+    known = {HEAD: HEAD}
+    for ours, _ in model.named_parameters():
+        known[ours] = ours
+        known |= {layout_name(ours, layout): ours for layout in LAYOUTS}
     for layout in LAYOUTS:
-        for name in tied_names(layout):
-            known[name] = EMBEDDING
-        for ours in parameters:
-            if ours != LOGITS_BIAS:
-                known[layout_name(ours, layout)] = ours
-    if HEAD not in parameters:
-        known[HEAD] = EMBEDDING
-    return known | {ours: ours for ours in parameters}
+        *inner, head = tied_names(layout)
+        known |= dict.fromkeys(inner, EMBEDDING) | {head: HEAD}
+    return known
 
 
-def _scale(config: Mapping[str, Any], module: str, pair: Mapping[str, Tensor]) -> float:
+def _parameter(model: Florence2Model, name: str) -> Tensor:
+    """A parameter by our name; asking for the output head gives it weights of its own."""
+    # An adapter on the output head leaves the embedding, to which it was tied, alone.
+    return model.untie_head().weight if name == HEAD else model.get_parameter(name)
+
+
+def _on_embedding(path: Path, module: str) -> str:
+    return (
+        f"{path}: {module} is tied to the output head and to the other side's embedding, so an "
+        "adapter on it has no one meaning: train without it, or on lm_head"
+    )
+
+
+def _scale(config: Mapping[str, Any], module: str, pair: Mapping[str, Tensor], path: Path) -> float:
     """What the product of the factors is multiplied by."""
-    held = pair["A"].shape[0] if "A" in pair else 8
-    rank = _pattern(config.get("rank_pattern"), module, config.get("r", held))
-    alpha = _pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", rank))
+    held = len(pair["A"]) if pair["A"].ndim else 0
+    try:
+        rank = _pattern(config.get("rank_pattern"), module, config.get("r", held))
+        alpha = _pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", rank))
+    except (ValueError, TypeError, AttributeError, re.error) as error:
+        raise CheckpointError(
+            f"{path.with_name(_CONFIG_FILE)} has no usable rank and alpha for {module} ({error}): "
+            "fetch it again"
+        ) from error
+    if not held or rank != held or not math.isfinite(alpha):
+        raise CheckpointError(
+            f"{path}: the factors of {module} have rank {held}, {_CONFIG_FILE} says rank {rank:g} "
+            f"and alpha {alpha:g}: the two are of different adapters"
+        )
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
@@ -105,9 +148,8 @@ def _pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> f
     return float(default)
 
 
-def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, name: str) -> None:
-    if set(pair) != {"A", "B"}:
-        raise CheckpointError(f"{name} has only factor {', '.join(pair)}; both are needed")
+def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, path: Path, module: str) -> None:
+    name = f"{path}: {module}"
     down, up = pair["A"].float(), pair["B"].float()
     try:
         if down.ndim == 4 and down.shape[2:] != (1, 1):
@@ -119,7 +161,7 @@ def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, name: str) ->
         else:
             delta = (up.flatten(1) @ down.flatten(1)).reshape(-1)
             delta = delta.view(weight.shape)
-    except RuntimeError as error:
+    except (RuntimeError, IndexError) as error:
         raise CheckpointError(
             f"{name}: factors {list(down.shape)} and {list(up.shape)} do not fit the weight "
             f"{list(weight.shape)}: the adapter is of another model size"
@@ -129,20 +171,23 @@ def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, name: str) ->
 
 
 def _replace(
-    parameters: Mapping[str, Tensor],
-    known: Mapping[str, str],
-    name: str,
-    value: Tensor,
-    path: Path,
+    model: Florence2Model, known: Mapping[str, str], name: str, value: Tensor, path: Path
 ) -> None:
     """Put in a tensor that the adapter carries whole (a bias, or a module that was saved)."""
     plain = name.replace(".modules_to_save.default", "").replace(".modules_to_save", "")
     plain = plain.replace(".base_layer", "")
     target = known.get(plain)
-    if target is None or parameters[target].shape != value.shape:
+    tied = target == EMBEDDING or (target == HEAD and model.head is None)
+    held = None if target is None else model.get_parameter(EMBEDDING if tied else target)
+    if target is None or held is None or held.shape != value.shape:
         raise CheckpointError(
             f"{path}: {name} {list(value.shape)} fits nothing in this model: the adapter is of "
             "another model"
         )
+    value = value.to(held.device, held.dtype)
+    if tied and torch.equal(held, value):
+        return
+    if target == EMBEDDING:
+        raise CheckpointError(_on_embedding(path, plain.removesuffix(".weight")))
     with torch.no_grad():
-        parameters[target].copy_(value)
+        _parameter(model, target).copy_(value)

@@ -40,7 +40,11 @@ class VisionConfig:
                 raise ValueError(f"vision {name} needs {stages} entries as widths, got {values}")
             if name not in ("patch_paddings", "patch_prenorm"):
                 _check_counts(f"vision {name}", values)
-        _check_counts("vision", (self.window, self.max_grid, self.temporal_positions))
+        _check_counts("vision", (self.window, self.max_grid))
+        _check_counts("vision temporal_positions", (self.temporal_positions,))
+        _check_range("vision drop_path_rate", (self.drop_path_rate,), 1)
+        for padding, size in zip(self.patch_paddings, self.patch_sizes, strict=True):
+            _check_range("vision patch_paddings", (padding,), size, whole=True)
         for width, heads, groups in zip(self.widths, self.heads, self.groups, strict=True):
             if width % heads or width % groups:
                 raise ValueError(f"width {width} does not divide by {heads} heads, {groups} groups")
@@ -82,6 +86,11 @@ class TextConfig:
             "encoder_hidden", "decoder_hidden", "vocabulary_size", "positions",
         ):  # fmt: skip
             _check_counts(f"text {name}", (getattr(self, name),))
+        for name in ("dropout", "attention_dropout", "activation_dropout", "init_std"):
+            _check_range(f"text {name}", (getattr(self, name),), 1)
+        for name in ("bos", "pad", "eos", "decoder_start"):
+            ids = (getattr(self, name),)
+            _check_range(f"text {name} token id", ids, self.vocabulary_size - 1, whole=True)
         for side in ("encoder", "decoder"):
             heads = getattr(self, f"{side}_heads")
             if self.width % heads:
@@ -96,6 +105,11 @@ class Florence2Config:
     text: TextConfig = field(default_factory=TextConfig)
     tied_head: bool = True
     image_token: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_token is not None:
+            last = self.text.vocabulary_size - 1
+            _check_range("image_token_id", (self.image_token,), last, whole=True)
 
     @classmethod
     def large(cls, positions: int = 4096) -> Florence2Config:
@@ -116,7 +130,10 @@ class Florence2Config:
         """
         for section in ("vision_config", "text_config"):
             if not isinstance(values.get(section), Mapping):
-                raise ValueError(f"not a Florence-2 config: {section} is missing")
+                raise ValueError(
+                    f"not a Florence-2 config: {section} is missing "
+                    f"(model_type is {values.get('model_type')!r})"
+                )
         vision, text = values["vision_config"], values["text_config"]
         _refuse_unknown_features(vision, text)
         config = cls(
@@ -140,6 +157,7 @@ class Florence2Config:
             "drop_path_rate": self.vision.drop_path_rate,
             **_write_stages(self.vision, "dim_embed"),
             "window_size": self.vision.window,
+            "mlp_ratio": self.vision.mlp_ratio,
             "projection_dim": self.text.width,
             "visual_temporal_embedding": {
                 "type": "COSINE",
@@ -152,7 +170,11 @@ class Florence2Config:
             "image_feature_source": ["spatial_avg_pool", "temporal_avg_pool"],
         }
         text = {"model_type": "florence2_language", **_write_text(self.text)}
-        return self._top_level(vision, text, "Florence2ForConditionalGeneration")
+        values = self._top_level(vision, text, "Florence2ForConditionalGeneration")
+        if self.image_token is not None:
+            # Microsoft's code has no such token; kept for the way back to transformers' layout.
+            values["image_token_id"] = self.image_token
+        return values
 
     def to_transformers(self) -> dict[str, Any]:
         """The ``config.json`` that transformers' own Florence-2 reads."""
@@ -193,14 +215,27 @@ class Florence2Config:
         }
 
 
+def _check_range(name: str, values: tuple[Any, ...], largest: int, *, whole: bool = False) -> None:
+    """Refuse what is not a number from 0 to ``largest``; ``whole`` asks for whole ones."""
+    kinds = int if whole else (int, float)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value <= largest:
+            kind = "a whole number" if whole else "a number"
+            raise ValueError(f"{name} must be {kind} from 0 to {largest}, got {value!r}")
+
+
 # Far above any model, and low enough that a damaged config cannot fill the memory.
 _LARGEST_COUNT = 10_000_000
 _LARGEST_DEPTH = 1_000
 
 
 def _check_counts(name: str, values: tuple[Any, ...]) -> None:
-    """Refuse sizes that no model has. Depths and layers are the ones that cost time to build."""
-    largest = _LARGEST_DEPTH if name.endswith(("depths", "layers")) else _LARGEST_COUNT
+    """Refuse sizes that no model has.
+
+    Depths and layers cost time to build; the temporal table is made here when a file lacks it.
+    """
+    costly = ("depths", "layers", "temporal_positions")
+    largest = _LARGEST_DEPTH if name.endswith(costly) else _LARGEST_COUNT
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= largest:
             raise ValueError(f"{name} must be whole numbers from 1 to {largest}, got {value!r}")

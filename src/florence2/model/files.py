@@ -30,7 +30,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is missing: a checkpoint is a folder with {CONFIG_FILE} and its weights"
         ) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): fetch it again") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds no JSON object: fetch it again")
@@ -40,6 +40,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def weight_files(directory: Path) -> tuple[Path, ...]:
     """The files that hold a checkpoint's tensors: safetensors before pickle, parts by index."""
     for name in WEIGHT_FILES:
+        # A whole file is newer than an index beside it: saving over parts leaves their index.
+        if (directory / name).is_file():
+            return (directory / name,)
         index = directory / f"{name}.index.json"
         if index.is_file():
             parts = read_json(index).get("weight_map")
@@ -50,8 +53,6 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
             if missing:
                 raise CheckpointError(f"{index} names {', '.join(missing)}, not there: fetch them")
             return found
-        if (directory / name).is_file():
-            return (directory / name,)
     raise CheckpointError(
         f"{directory} holds neither {WEIGHT_FILES[0]} nor {WEIGHT_FILES[1]}: fetch the weights"
     )
@@ -95,7 +96,22 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     for name, value in values.items():
         if not isinstance(value, Tensor) or not isinstance(name, str):
             raise CheckpointError(f"{path}: {name!r} is a {type(value).__name__}, not a tensor")
-    return values
+        if not _is_plain(value):
+            raise CheckpointError(
+                f"{path}: {name} is not a dense tensor with all its values: have its author save "
+                "it as safetensors"
+            )
+    return {name: value.detach() for name, value in values.items()}
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor is dense and stores every element that its shape promises.
+
+    A pickle can promise terabytes over a few bytes by strides of zero.
+    """
+    if value.layout is not torch.strided or value.is_nested or value.device.type != "cpu":
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

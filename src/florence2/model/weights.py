@@ -41,6 +41,8 @@ from .names import (
 
 # Tensors that a file may lack: they are fixed by the config, or zero.
 _OPTIONAL = (TEMPORAL, LOGITS_BIAS)
+# Narrower kinds are quantised, and mean nothing without scales that no layout here has.
+_STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LISTED = 4
 
 
@@ -139,11 +141,13 @@ def save_checkpoint(
     *,
     layout: str = "microsoft",
     dtype: torch.dtype | None = None,
+    image_token: int | None = None,
 ) -> None:
     """Write ``model.safetensors`` and ``config.json`` in ``layout``; the tied tensor once.
 
     transformers' model wants a row for ``<image>`` in its embedding: a model without one gets a
     last row, a copy of that of ``<pad>``, and the generation config never lets it be generated.
+    ``image_token`` is the id that the tokenizer has for it; a row that is there already is used.
     ``ValueError`` for a model with a logits bias, which that layout cannot hold.
     """
     if layout not in ("microsoft", "transformers"):
@@ -157,7 +161,7 @@ def save_checkpoint(
                 "the model has a logits bias that is not zero, which the transformers layout "
                 "cannot hold: save it in the microsoft layout"
             )
-        config, state = _with_image_row(config, state)
+        config, state = _with_image_row(config, state, image_token)
         write_json(directory / "generation_config.json", _generation_config(config))
     named: dict[str, Tensor] = {}
     for ours, value in state.items():
@@ -215,10 +219,10 @@ def _read_all(directory: Path) -> tuple[dict[str, Tensor], Layout]:
     tensors: dict[str, Tensor] = {}
     for path in weight_files(directory):
         for name, value in read_tensors(path).items():
-            if not value.is_floating_point():
+            if value.dtype not in _STORED:
                 raise CheckpointError(
-                    f"{path}: {name} holds {value.dtype}, not floating-point weights: load the "
-                    "checkpoint that was not quantised"
+                    f"{path}: {name} holds {value.dtype}, not floating-point weights of 16 bits "
+                    "or more: load the checkpoint that was not quantised"
                 )
             tensors[name] = value
     layout = detect_layout(tensors)
@@ -327,16 +331,19 @@ def _converted(ours: str, value: Tensor, layout: Layout) -> Tensor:
 
 
 def _with_image_row(
-    config: Florence2Config, state: dict[str, Tensor]
+    config: Florence2Config, state: dict[str, Tensor], token: int | None
 ) -> tuple[Florence2Config, dict[str, Tensor]]:
     if config.image_token is not None:
         return config, state
     rows = config.text.vocabulary_size
+    token = rows if token is None else token
+    if token < rows:
+        return replace(config, image_token=token), state
     for name in (EMBEDDING, HEAD):
         if name in state:
-            pad_row = state[name][config.text.pad : config.text.pad + 1]
-            state[name] = torch.cat([state[name], pad_row])
-    return replace(config.with_vocabulary(rows + 1), image_token=rows), state
+            pad_rows = state[name][config.text.pad].expand(token + 1 - rows, -1)
+            state[name] = torch.cat([state[name], pad_rows])
+    return replace(config.with_vocabulary(token + 1), image_token=token), state
 
 
 def _generation_config(config: Florence2Config) -> dict[str, object]:
