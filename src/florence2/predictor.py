@@ -267,7 +267,12 @@ class Florence2:
 
     def save(self, directory: str | Path, *, layout: str = "microsoft") -> None:
         """Write the checkpoint and its tokenizer in ``microsoft`` or ``transformers`` layout."""
-        save_checkpoint(self.runtime.model, Path(directory), layout=layout)
+        save_checkpoint(
+            self.runtime.model,
+            Path(directory),
+            layout=layout,
+            image_token=self.tokenizer.image_token,
+        )
         self.processor.save(Path(directory), layout=layout)
 
     def _read_ahead(

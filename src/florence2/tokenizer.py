@@ -119,6 +119,12 @@ class Tokenizer:
         """Whether the id is one of the 1,024: a location or a marker, not a word."""
         return self.first_added <= token_id < self.first_added + len(ADDED_TOKENS)
 
+    @property
+    def image_token(self) -> int:
+        """The id of ``<image>``, which it gets behind the vocabulary where it has none yet."""
+        found = self._backend.token_to_id(IMAGE_TOKEN)
+        return self.vocabulary_size if found is None else int(found)
+
     def with_image_token(self) -> Tokenizer:
         """The same tokenizer with ``<image>`` behind its vocabulary, as transformers wants it."""
         backend = Backend.from_str(self._backend.to_str())

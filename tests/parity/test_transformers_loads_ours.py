@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
@@ -18,9 +19,13 @@ PROMPTS = [
 ]
 
 
-@pytest.mark.parametrize("beams", [1, 3])
-def test_processor_and_model_load_and_answer_the_same(tmp_path: Path, beams: int) -> None:
+@pytest.mark.parametrize(("beams", "spare_rows"), [(1, 0), (3, 0), (3, 39)])
+def test_processor_and_model_load_and_answer_the_same(
+    tmp_path: Path, beams: int, spare_rows: int
+) -> None:
     model = florence2.load("nano", device="cpu")
+    if spare_rows:  # as in checkpoints whose vocabulary was rounded up to 51328 rows
+        model = padded(model, spare_rows, tmp_path / "padded")
     model.save(tmp_path, layout="transformers")
     processor = AutoProcessor.from_pretrained(tmp_path)
     reference, report = Florence2ForConditionalGeneration.from_pretrained(
@@ -39,3 +44,15 @@ def test_processor_and_model_load_and_answer_the_same(tmp_path: Path, beams: int
     assert again(image, "<OD>", max_new_tokens=24, beams=beams).token_ids == (
         model(image, "<OD>", max_new_tokens=24, beams=beams).token_ids
     )
+
+
+def padded(model: florence2.Florence2, rows: int, directory: Path) -> florence2.Florence2:
+    """The model in Microsoft's layout with rows in its embedding that belong to no token."""
+    inner = model.runtime.model
+    weight = inner.embedding.weight.detach()
+    spare = weight.new_zeros(rows, weight.shape[1])
+    inner.embedding.weight = torch.nn.Parameter(torch.cat([weight, spare]))
+    inner.logits_bias_V = torch.zeros(len(inner.embedding.weight))
+    inner.config = inner.config.with_vocabulary(len(inner.embedding.weight))
+    model.save(directory)
+    return florence2.load(directory, device="cpu")

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from ..model import Florence2Model
-from ..model.weights import save_checkpoint
 from ..predictor import Florence2
 from ..processor import Processor
 from ..runtime import TorchRuntime
@@ -193,8 +192,7 @@ class _Run:
         self.world.barrier()
 
     def _write(self, whole: Florence2Model, name: str) -> None:
-        save_checkpoint(whole, self.out / name, layout=self.recipe.layout)
-        self.processor.save(self.out / name, layout=self.recipe.layout)
+        self._answering(whole).save(self.out / name, layout=self.recipe.layout)
 
     def _answering(self, whole: Florence2Model) -> Florence2:
         return Florence2(self.recipe.name, TorchRuntime(whole), self.processor)
