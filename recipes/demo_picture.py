@@ -5,11 +5,12 @@ Run ``python recipes/demo_picture.py`` to write ``src/florence2/nano/demo.png`` 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from florence2.durable import replacing
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "florence2" / "nano" / "demo.png"
 WIDTH, HEIGHT = 640, 480
@@ -175,9 +176,8 @@ def draw_plain_ball(canvas: Canvas, x: float, y: float, radius: float) -> None:
 
 
 def main() -> None:
-    unfinished = TARGET.with_suffix(".part")
-    demo_picture().save(unfinished, format="PNG", optimize=True)
-    os.replace(unfinished, TARGET)
+    with replacing(TARGET) as temporary:
+        demo_picture().save(temporary, format="PNG", optimize=True)
     print(f"{TARGET}: {TARGET.stat().st_size} bytes")
 
 

@@ -20,6 +20,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from tokenizers.trainers import BpeTrainer
 
+from florence2.durable import replace_file
 from florence2.tasks import TASKS
 
 DEFAULT_PATH = Path(__file__).resolve().parents[1] / "src/florence2/nano/tokenizer.json"
@@ -135,10 +136,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     path: Path = parser.parse_args().out
     tokenizer = train(sentences(SENTENCES, SEED))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(compact(tokenizer), encoding="utf-8")
-    temporary.replace(path)
+    replace_file(path, compact(tokenizer))
     print(f"{tokenizer.get_vocab_size()} entries in {path} ({path.stat().st_size:,} bytes)")
 
 

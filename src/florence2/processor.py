@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import grammar
+from .durable import replace_json
 from .image import IMAGENET_MEAN, IMAGENET_STD, to_pixels
 from .locations import quantize
 from .results import Answer, ImageSize, Result
@@ -140,14 +141,13 @@ class Processor:
 
         In the ``transformers`` layout its own processor loads them too.
         """
-        directory.mkdir(parents=True, exist_ok=True)
         tokenizer = self.tokenizer
         if layout == "transformers":
             tokenizer = tokenizer.with_image_token()
-            _write(directory / "tokenizer_config.json", _TOKENIZER_CONFIG)
+            replace_json(directory / "tokenizer_config.json", _TOKENIZER_CONFIG)
         tokenizer.save(directory / TOKENIZER_FILE)
         values = self.preprocessing.to_dict() | {"image_seq_length": self.image_tokens}
-        _write(directory / PREPROCESSOR_FILE, values)
+        replace_json(directory / PREPROCESSOR_FILE, values)
 
     def pixels(self, image: Image.Image) -> NDArray[np.float32]:
         """Normalised pixels ``float32[3, H, W]`` of an RGB picture, at the model's size."""
@@ -239,12 +239,6 @@ _TOKENIZER_CONFIG = {
     "mask_token": "<mask>",
     "extra_special_tokens": {"image_token": IMAGE_TOKEN},
 }
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _find(task: str) -> tuple[Task, str]:

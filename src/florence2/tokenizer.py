@@ -8,13 +8,13 @@ as released). ``<image>``, which transformers' layout adds behind them, may foll
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
+from .durable import replace_file
 from .locations import BINS
 
 # What transformers writes in a prompt in the place of each image token.
@@ -133,13 +133,7 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write ``tokenizer.json`` with the added tokens in it, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.writing")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(self._backend.to_str())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(Path(path), self._backend.to_str())
 
     def _id(self, token: str) -> int:
         found = self._backend.token_to_id(token)

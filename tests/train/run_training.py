@@ -39,7 +39,7 @@ def dying(path: Path) -> None:
 
 loop.take_step = recorded
 if int(die_at) >= 0:
-    checkpoints._flush = dying
+    checkpoints.synchronise = dying
 recipe = override(
     Recipe(start=start),
     ["batch.size=4", "batch.micro=2", f"schedule.samples={4 * int(steps)}",

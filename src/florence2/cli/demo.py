@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from ..durable import replace_file
 from ..results import Answer, Failure, Text
 from ..tasks import TASKS
-from .atomic import replace_file
 from .errors import mendable_errors
 from .questions import Question, QuestionInput
 from .run import UNTRAINED_NOTICE

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..durable import replace_file, replace_json
 from ..results import Failure
-from .atomic import replace_file
 from .journal import Journal
 from .lines import Line, make_line, sidecar_text
 from .names import name_outputs
@@ -59,7 +59,7 @@ class OutputFolder:
         settings = {**settings, "draw": draw, "sidecars": sidecars}
         if begun:
             _compare_settings(folder / SETTINGS, settings)
-        replace_file(folder / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+        replace_json(folder / SETTINGS, settings)
         self._journal = Journal(answers)
         self._names = name_outputs(sources, self._journal.output_names)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from .atomic import replace_file
+from ..durable import replace_file
 from .lines import Line, encode_lines
 from .questions import Question, question_key
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from ..durable import replacing
 
 CONFIG_FILE = "config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -116,20 +117,6 @@ def _is_plain(value: Tensor) -> bool:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a ``.safetensors`` file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.writing")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, temporary,
-              metadata={"format": "pt"})  # fmt: skip
-    _replace(temporary, path)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    _replace(temporary, path)
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        plain = {name: value.contiguous() for name, value in tensors.items()}
+        save_file(plain, temporary, metadata={"format": "pt"})

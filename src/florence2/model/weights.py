@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..durable import replace_json
 from .bart import POSITION_OFFSET
 from .config import Florence2Config
 from .files import (
@@ -22,7 +23,6 @@ from .files import (
     read_json,
     read_tensors,
     weight_files,
-    write_json,
     write_tensors,
 )
 from .florence2 import Florence2Model
@@ -162,7 +162,7 @@ def save_checkpoint(
                 "cannot hold: save it in the microsoft layout"
             )
         config, state = _with_image_row(config, state, image_token)
-        write_json(directory / "generation_config.json", _generation_config(config))
+        replace_json(directory / "generation_config.json", _generation_config(config))
     named: dict[str, Tensor] = {}
     for ours, value in state.items():
         value = value.detach().cpu()
@@ -172,7 +172,7 @@ def save_checkpoint(
     values = config.to_microsoft() if layout == "microsoft" else config.to_transformers()
     stored = state[EMBEDDING].dtype if dtype is None else dtype
     values["torch_dtype" if layout == "microsoft" else "dtype"] = str(stored).removeprefix("torch.")
-    write_json(directory / CONFIG_FILE, values)
+    replace_json(directory / CONFIG_FILE, values)
 
 
 def load_bart_text(model: Florence2Model, directory: str | Path) -> None:

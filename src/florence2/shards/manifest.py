@@ -6,6 +6,7 @@ shards that it had finished.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,8 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..durable import replace_json
 from ..records import Record
-from .durable import replacing
 from .schema import SCHEMA_VERSION
 
 MANIFEST_FILE = "manifest.json"
@@ -94,8 +95,13 @@ class Manifest:
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Put the manifest of ``folder`` in place of the one before."""
     values = {"version": SCHEMA_VERSION, "rows": manifest.rows, **asdict(manifest)}
-    with replacing(folder / MANIFEST_FILE) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    replace_json(folder / MANIFEST_FILE, values)
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of the file at ``path``, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest | None:

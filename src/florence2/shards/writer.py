@@ -11,9 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..durable import replacing
 from ..records import Record
-from .durable import file_hash, replacing
-from .manifest import MANIFEST_FILE, Counts, Manifest, Shard, read_manifest, write_manifest
+from .manifest import (
+    MANIFEST_FILE,
+    Counts,
+    Manifest,
+    Shard,
+    file_hash,
+    read_manifest,
+    write_manifest,
+)
 from .schema import SCHEMA, to_row, with_bytes
 
 # A reader of one record reads its whole row group: small groups keep random access cheap.

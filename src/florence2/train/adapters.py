@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..model.files import write_json, write_tensors
+from ..durable import replace_json
+from ..model.files import write_tensors
 from ..model.names import layout_name
 from .recipe import Lora
 
@@ -28,9 +29,8 @@ def save_adapter(model: nn.Module, lora: Lora, directory: Path) -> None:
             theirs = layout_name(f"{ours}.weight", "transformers").removesuffix(".weight")
             modules.add(theirs)
             tensors[f"base_model.model.{theirs}.lora_{factor}.weight"] = value.detach().cpu()
-    directory.mkdir(parents=True, exist_ok=True)
     write_tensors(directory / "adapter_model.safetensors", tensors)
-    write_json(directory / "adapter_config.json", _config(lora, sorted(modules)))
+    replace_json(directory / "adapter_config.json", _config(lora, sorted(modules)))
 
 
 def _config(lora: Lora, modules: list[str]) -> Mapping[str, object]:

@@ -8,7 +8,6 @@ at any moment leaves the last good one.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import warnings
@@ -28,6 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
+from ..durable import synchronise
 from .distributed import World
 
 _NAME = re.compile(r"step-(\d{8})")
@@ -68,10 +68,10 @@ def save_state(
     if world.is_main:
         (temporary / _PROGRESS).write_text(json.dumps(asdict(progress)), encoding="utf-8")
         for path in [*temporary.iterdir(), temporary]:
-            _flush(path)
+            synchronise(path)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
-        _flush(directory)
+        synchronise(directory)
         for old in find_checkpoints(directory)[:-keep]:
             shutil.rmtree(old)
     world.barrier()
@@ -117,12 +117,3 @@ def _no_word_of_being_alone() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
-
-
-def _flush(path: Path) -> None:
-    """Have the system put a file or folder on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..durable import replacing
 from ..formats import Intake, Problem
 from ..formats.coco import find_coco, read_coco
 from ..formats.csv_questions import CsvColumns, read_csv_questions
@@ -21,7 +22,6 @@ from ..formats.yolo import find_yolo, read_yolo
 from ..processor import Processor
 from ..records import HUMAN, Annotator, Record
 from ..shards import ShardDataset, ShardWriter
-from ..shards.durable import replacing
 from ..shards.manifest import Manifest, read_manifest
 from ..shards.writer import remove_shards
 from .validation import Validator

@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..durable import replace_file
+
 LOG_FILE = "log.jsonl"
 
 
@@ -95,9 +97,7 @@ def _drop_lines_after(path: Path, step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError):
             continue  # a line cut by a kill; its step is done again
-    temporary = path.with_suffix(".writing")
-    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    temporary.replace(path)
+    replace_file(path, "".join(line + "\n" for line in kept))
 
 
 def _tensorboard(directory: Path, step: int) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..draw import draw_answer
+from ..durable import replacing
 from ..image import load_image
 from ..predictor import Florence2
 from ..records import Record
@@ -35,10 +36,8 @@ def save_samples(
         for row, picture in enumerate(column):
             sheet.paste(picture, (left, row * tallest[0]))
         left += max(picture.width for picture in column)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    sheet.save(temporary, format="PNG")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG")
 
 
 def _shrunk(picture: Image.Image) -> Image.Image:

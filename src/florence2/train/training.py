@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..durable import replace_json
 from ..model import Florence2Model
 from ..predictor import Florence2
 from ..processor import Processor
 from ..runtime import TorchRuntime
 from .adapters import save_adapter
-from .batches import BatchStream, Example, ExampleReader, Records, list_examples
+from .batches import PROBLEMS_FILE, BatchStream, Example, ExampleReader, Records, list_examples
 from .checkpoints import Progress, find_checkpoints, load_state
 from .distributed import Strategy, World, joined_world, spread
 from .loop import run_steps
@@ -123,7 +124,7 @@ class _Run:
         found = find_checkpoints(self.out / CHECKPOINTS)
         if found:
             self.progress = load_state(found[-1], model, optimizer, world)
-        stream = BatchStream(reader, examples, recipe, world, self.out / "problems.jsonl", workers)
+        stream = BatchStream(reader, examples, recipe, world, self.out / PROBLEMS_FILE, workers)
         steps = total_steps(recipe, stream.order.epoch_length)
         report = RunReport(self.out, steps, self.progress.step, quiet) if world.is_main else None
         try:
@@ -224,6 +225,4 @@ def _keep_recipe(path: Path, recipe: Recipe) -> None:
                 "choose another folder, or the recipe it was started with"
             )
         return
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_json(path, values)
