@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -24,7 +23,7 @@ from .image import ImageSource, load_image, to_pixels
 from .model import Florence2Config, Florence2Model
 from .model.adapters import merge_adapter
 from .model.hub import checkpoint_directory
-from .model.weights import load_checkpoint, save_checkpoint
+from .model.weights import load_checkpoint, read_config, save_checkpoint
 from .processor import Processor, Prompt, TextInput
 from .results import Failure, ImageSize, Result
 from .runtime import TorchRuntime
@@ -101,15 +100,14 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
     return checkpoint_directory(source, revision)
 
 
-def bundled_model(directory: Path) -> tuple[Florence2Model, bool]:
-    """The model that ships in the package, and whether it is trained.
+def read_model(source: str | Path, directory: Path) -> tuple[Florence2Model, bool]:
+    """The model of ``source``, which lies in ``directory``, and whether it is trained.
 
-    Without weights it has seeded ones: everything runs, and the answers are noise.
+    Where the bundled one has no weights they are seeded: everything runs, and answers are noise.
     """
-    if (directory / "model.safetensors").is_file():
+    if str(source) != BUNDLED or (directory / "model.safetensors").is_file():
         return load_checkpoint(directory), True
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    model = Florence2Model(Florence2Config.from_dict(config))
+    model = Florence2Model(read_config(directory))
     model.initialize(seed=0)
     return model.eval(), False
 
@@ -133,13 +131,12 @@ def load(
     """
     if runtime != "torch":
         raise ValueError(f"runtime must be 'torch', got {runtime!r}")
-    chosen_device = _device(device)
+    chosen_device = usable_device(device or default_device())
     precision = precision or ("fp32" if chosen_device.type == "cpu" else "fp16")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     directory = resolve(source, revision)
-    bundled = str(source) == BUNDLED
-    model, trained = bundled_model(directory) if bundled else (load_checkpoint(directory), True)
+    model, trained = read_model(source, directory)
     if adapter is not None:
         merge_adapter(model, Path(adapter))
     model = model.to(chosen_device, PRECISIONS[precision])
@@ -170,9 +167,15 @@ def parse(
     return processor.read(ids, Prompt(found, "", ()), image_size, options=AnswerOptions(**options))
 
 
-def _device(name: str | None) -> torch.device:
+def default_device() -> str:
+    """CUDA where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def usable_device(name: str) -> torch.device:
+    """The device called ``name``; ``ValueError`` when there is none that works."""
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} cannot be used: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,13 +116,12 @@ def ensure_converted(
 
 def load_processor(model: str, revision: str | None = None) -> tuple[Processor, int]:
     """The vocabulary of a checkpoint, and how many positions its answers have; no weights."""
-    from ..model import Florence2Config
+    from ..model.weights import read_config
     from ..predictor import resolve
     from ..processor import Processor
 
     directory = resolve(model, revision)
-    values = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    config = Florence2Config.from_dict(values)
+    config = read_config(directory)
     positions = config.text.positions
     return Processor.from_directory(directory, positions, config.vision.stride), positions
 

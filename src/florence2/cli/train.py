@@ -91,7 +91,6 @@ def train(
         from ..train.presets import load_recipe
 
         chosen = override(load_recipe(recipe), settings)
-        _check_device(device)
         running = {"device": device, "strategy": strategy.value, "workers": workers, "quiet": quiet}
         try:
             _run(chosen, settings, source, out, validation_limit, running)
@@ -125,15 +124,6 @@ def _run(
         outcome = run_recipe(recipe, records, out, held_out=held_out, judge=judge, **running)
         if world.is_main:
             _print_outcome(outcome, records, out)
-
-
-def _check_device(name: str | None) -> None:
-    import torch
-
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used: {error}") from error
 
 
 def _with_metric(recipe: Recipe, held_out: ShardDataset, settings: Sequence[str]) -> Recipe:

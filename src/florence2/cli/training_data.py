@@ -71,10 +71,10 @@ class TrainingData:
         return self.validation is not None or self.validation_split is not None
 
     def _convert(self, out: Path, recipe: Recipe) -> None:
-        from ..train.starting import starting_model
+        from ..train.starting import starting_processor
 
-        model, processor = starting_model(recipe)
-        positions = min(recipe.max_target_tokens, model.config.text.positions)
+        processor, config = starting_processor(recipe)
+        positions = min(recipe.max_target_tokens, config.text.positions)
         parts = [(self.data, out / DATA, self.split)]
         if self._has_held_out:
             parts.append((self.validation or self.data, out / VALIDATION, self.validation_split))

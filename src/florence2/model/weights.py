@@ -71,8 +71,8 @@ def load_checkpoint(
     Raises ``CheckpointError`` for anything missing, surplus, misshapen or damaged.
     """
     directory = Path(directory)
-    config = _read_config(directory)
-    tensors, _ = _read_all(directory)
+    config = read_config(directory)
+    tensors = _read_all(directory)
     return model_from_tensors(config, tensors, dtype=dtype, device=device, origin=str(directory))
 
 
@@ -88,9 +88,7 @@ def model_from_tensors(
 
     Raises ``CheckpointError`` that names ``origin`` and every tensor that is not as it should be.
     """
-    layout = detect_layout(tensors)
-    if layout is None:
-        raise CheckpointError(f"{origin} holds no Florence-2 tower")
+    layout = _layout_of(tensors, origin)
     config, named, problems = _match(config, tensors, layout)
     if problems:
         raise CheckpointError(f"{origin}: " + "; ".join(problems))
@@ -107,7 +105,7 @@ def inspect_checkpoint(path: str | Path) -> CheckpointReport:
     directory = Path(path)
     report = CheckpointReport(str(directory))
     try:
-        config = _read_config(directory)
+        config = read_config(directory)
         files = tuple(each.name for each in weight_files(directory))
         report = replace(
             report,
@@ -116,7 +114,8 @@ def inspect_checkpoint(path: str | Path) -> CheckpointReport:
             positions=config.text.positions,
             size_name=_size_name(config),
         )
-        tensors, layout = _read_all(directory)
+        tensors = _read_all(directory)
+        layout = _layout_of(tensors, str(directory))
     except CheckpointError as error:
         return replace(report, problems=(str(error),))
     config, named, problems = _match(config, tensors, layout)
@@ -205,7 +204,11 @@ def load_bart_text(model: Florence2Model, directory: str | Path) -> None:
             target[: len(source)] = source
 
 
-def _read_config(directory: Path) -> Florence2Config:
+def read_config(directory: Path) -> Florence2Config:
+    """The model that a checkpoint's ``config.json`` describes.
+
+    Whether its head is tied is known from the tensors only. Raises ``CheckpointError``.
+    """
     path = directory / CONFIG_FILE
     try:
         return Florence2Config.from_dict(read_json(path))
@@ -215,7 +218,7 @@ def _read_config(directory: Path) -> Florence2Config:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _read_all(directory: Path) -> tuple[dict[str, Tensor], Layout]:
+def _read_all(directory: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path in weight_files(directory):
         for name, value in read_tensors(path).items():
@@ -225,13 +228,17 @@ def _read_all(directory: Path) -> tuple[dict[str, Tensor], Layout]:
                     "or more: load the checkpoint that was not quantised"
                 )
             tensors[name] = value
+    return tensors
+
+
+def _layout_of(tensors: Mapping[str, Tensor], origin: str) -> Layout:
     layout = detect_layout(tensors)
     if layout is None:
         raise CheckpointError(
-            f"{directory} holds no Florence-2 tower (tensors such as {_some(list(tensors))}): it "
+            f"{origin} holds no Florence-2 tower (tensors such as {_some(list(tensors))}): it "
             "is the checkpoint of another model"
         )
-    return tensors, layout
+    return layout
 
 
 def _match(

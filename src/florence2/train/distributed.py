@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..model import Florence2Model
 from ..model.davit import Stage
+from ..predictor import default_device, usable_device
 
 Strategy = Literal["ddp", "fsdp"]
 
@@ -54,13 +55,15 @@ class World:
 def joined_world(device: str | None = None) -> Iterator[World]:
     """This process's place, as ``torchrun`` describes it; alone where it does not.
 
-    CUDA processes talk through NCCL, others through gloo. The group is left at the end.
+    CUDA processes talk through NCCL, others through gloo. The group is left at the end. Raises
+    ``ValueError`` for a device that cannot be used.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(wanted)
-    if chosen.type == "cuda" and chosen.index is None:
-        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    name = device or default_device()
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    chosen = usable_device(name)
+    if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     started = size > 1 and not dist.is_initialized()
     if started:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
 from ..model import Florence2Config, Florence2Model
 from ..model.bart import Attention, Decoder, DecoderLayer, Encoder, EncoderLayer
 from ..model.layers import DropPath, FeedForward
-from ..model.weights import load_bart_text, load_checkpoint
-from ..predictor import BUNDLED, bundled_model, resolve
+from ..model.weights import load_bart_text, read_config
+from ..predictor import BUNDLED, read_model, resolve
 from ..processor import TOKENIZER_FILE, Processor
 from ..tokenizer import Tokenizer
 from .recipe import Recipe, Regularization
@@ -26,34 +24,44 @@ def starting_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
     ``recipe.seed``. The vocabulary is that of ``recipe.text_from``, a BART or Florence-2
     checkpoint, or else the bundled one. Weights of ``text_from`` replace the text half.
     """
+    processor, config = starting_processor(recipe)
     if recipe.start.startswith(SCRATCH):
-        model, directory = _fresh(recipe)
+        model = Florence2Model(config)
+        model.initialize(recipe.seed)
     else:
-        directory = resolve(recipe.start)
-        bundled = recipe.start == BUNDLED
-        model = bundled_model(directory)[0] if bundled else load_checkpoint(directory)
-    text = model.config.text
-    processor = Processor.from_directory(directory, text.positions, model.config.vision.stride)
-    if recipe.image_size is not None:
-        stride = model.config.vision.stride
-        processor = processor.resized(recipe.image_size, text.positions, stride)
+        model, _ = read_model(recipe.start, resolve(recipe.start))
     if recipe.text_from is not None:
         load_bart_text(model, resolve(recipe.text_from))
     set_rates(model, recipe.regularization)
     return model.float(), processor
 
 
-def _fresh(recipe: Recipe) -> tuple[Florence2Model, Path]:
-    size = recipe.start.removeprefix(SCRATCH)
-    directory = resolve(recipe.text_from or BUNDLED)
-    nano = bundled_model(resolve(BUNDLED))[0].config
-    sizes = {"base": Florence2Config(), "large": Florence2Config.large(), "nano": nano}
+def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
+    """The processor of ``starting_model``, and the shape of its model, without any weights."""
+    if recipe.start.startswith(SCRATCH):
+        directory = resolve(recipe.text_from or BUNDLED)
+        vocabulary = Tokenizer.from_file(directory / TOKENIZER_FILE).vocabulary_size
+        config = _fresh_config(recipe.start).with_vocabulary(vocabulary)
+    else:
+        directory = resolve(recipe.start)
+        config = read_config(directory)
+    positions, stride = config.text.positions, config.vision.stride
+    processor = Processor.from_directory(directory, positions, stride)
+    if recipe.image_size is not None:
+        processor = processor.resized(recipe.image_size, positions, stride)
+    return processor, config
+
+
+def _fresh_config(start: str) -> Florence2Config:
+    sizes = {
+        "base": Florence2Config(),
+        "large": Florence2Config.large(),
+        "nano": read_config(resolve(BUNDLED)),
+    }
+    size = start.removeprefix(SCRATCH)
     if size not in sizes:
-        raise ValueError(f"start {recipe.start!r}: scratch is one of {', '.join(sizes)}")
-    vocabulary = Tokenizer.from_file(directory / TOKENIZER_FILE).vocabulary_size
-    model = Florence2Model(sizes[size].with_vocabulary(vocabulary))
-    model.initialize(recipe.seed)
-    return model, directory
+        raise ValueError(f"start {start!r}: scratch is one of {', '.join(sizes)}")
+    return sizes[size]
 
 
 def set_rates(model: Florence2Model, rates: Regularization) -> None:
