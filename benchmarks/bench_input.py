@@ -47,7 +47,7 @@ def main() -> None:
             world,
             Path(folder) / "problems.jsonl",
             options.workers,
-        ).steps(0, world.device)
+        ).steps(0)
         next(stream)
         begin = time.perf_counter()
         pairs = sum(len(batch) for step in islice(stream, options.batches) for batch in step)

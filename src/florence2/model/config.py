@@ -39,12 +39,12 @@ class VisionConfig:
             if len(values) != stages:
                 raise ValueError(f"vision {name} needs {stages} entries as widths, got {values}")
             if name not in ("patch_paddings", "patch_prenorm"):
-                _check_counts(f"vision {name}", values)
-        _check_counts("vision", (self.window, self.max_grid))
-        _check_counts("vision temporal_positions", (self.temporal_positions,))
-        _check_range("vision drop_path_rate", (self.drop_path_rate,), 1)
+                _check_counts(f"vision {name}", *values)
+        _check_counts("vision window and grid", self.window, self.max_grid)
+        _check_counts("vision temporal_positions", self.temporal_positions)
+        _check_range("vision drop_path_rate", self.drop_path_rate, 1)
         for padding, size in zip(self.patch_paddings, self.patch_sizes, strict=True):
-            _check_range("vision patch_paddings", (padding,), size, whole=True)
+            _check_range("vision patch_paddings", padding, size, whole=True)
         for width, heads, groups in zip(self.widths, self.heads, self.groups, strict=True):
             if width % heads or width % groups:
                 raise ValueError(f"width {width} does not divide by {heads} heads, {groups} groups")
@@ -85,12 +85,12 @@ class TextConfig:
             "width", "encoder_layers", "decoder_layers", "encoder_heads", "decoder_heads",
             "encoder_hidden", "decoder_hidden", "vocabulary_size", "positions",
         ):  # fmt: skip
-            _check_counts(f"text {name}", (getattr(self, name),))
+            _check_counts(f"text {name}", getattr(self, name))
         for name in ("dropout", "attention_dropout", "activation_dropout", "init_std"):
-            _check_range(f"text {name}", (getattr(self, name),), 1)
+            _check_range(f"text {name}", getattr(self, name), 1)
         for name in ("bos", "pad", "eos", "decoder_start"):
-            ids = (getattr(self, name),)
-            _check_range(f"text {name} token id", ids, self.vocabulary_size - 1, whole=True)
+            last = self.vocabulary_size - 1
+            _check_range(f"text {name} token id", getattr(self, name), last, whole=True)
         for side in ("encoder", "decoder"):
             heads = getattr(self, f"{side}_heads")
             if self.width % heads:
@@ -109,7 +109,7 @@ class Florence2Config:
     def __post_init__(self) -> None:
         if self.image_token is not None:
             last = self.text.vocabulary_size - 1
-            _check_range("image_token_id", (self.image_token,), last, whole=True)
+            _check_range("image_token_id", self.image_token, last, whole=True)
 
     @classmethod
     def large(cls, positions: int = 4096) -> Florence2Config:
@@ -170,7 +170,7 @@ class Florence2Config:
             "image_feature_source": ["spatial_avg_pool", "temporal_avg_pool"],
         }
         text = {"model_type": "florence2_language", **_write_text(self.text)}
-        values = self._top_level(vision, text, "Florence2ForConditionalGeneration")
+        values = self._top_level(vision, text)
         if self.image_token is not None:
             # Microsoft's code has no such token; kept for the way back to transformers' layout.
             values["image_token_id"] = self.image_token
@@ -193,16 +193,14 @@ class Florence2Config:
         }
         text = {"model_type": "bart", "tie_word_embeddings": self.tied_head}
         text |= _write_text(self.text)
-        values = self._top_level(vision, text, "Florence2ForConditionalGeneration")
+        values = self._top_level(vision, text)
         values["tie_word_embeddings"] = self.tied_head
         values["image_token_id"] = self.image_token
         return values
 
-    def _top_level(
-        self, vision: dict[str, Any], text: dict[str, Any], architecture: str
-    ) -> dict[str, Any]:
+    def _top_level(self, vision: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
         return {
-            "architectures": [architecture],
+            "architectures": ["Florence2ForConditionalGeneration"],
             "model_type": "florence2",
             "bos_token_id": self.text.bos,
             "eos_token_id": self.text.eos,
@@ -215,13 +213,12 @@ class Florence2Config:
         }
 
 
-def _check_range(name: str, values: tuple[Any, ...], largest: int, *, whole: bool = False) -> None:
-    """Refuse what is not a number from 0 to ``largest``; ``whole`` asks for whole ones."""
+def _check_range(name: str, value: Any, largest: int, *, whole: bool = False) -> None:
+    """Refuse what is not a number from 0 to ``largest``; ``whole`` asks for a whole one."""
     kinds = int if whole else (int, float)
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value <= largest:
-            kind = "a whole number" if whole else "a number"
-            raise ValueError(f"{name} must be {kind} from 0 to {largest}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value <= largest:
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} must be {kind} from 0 to {largest}, got {value!r}")
 
 
 # Far above any model, and low enough that a damaged config cannot fill the memory.
@@ -229,7 +226,7 @@ _LARGEST_COUNT = 10_000_000
 _LARGEST_DEPTH = 1_000
 
 
-def _check_counts(name: str, values: tuple[Any, ...]) -> None:
+def _check_counts(name: str, *values: Any) -> None:
     """Refuse sizes that no model has.
 
     Depths and layers cost time to build; the temporal table is made here when a file lacks it.

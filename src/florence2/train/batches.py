@@ -145,8 +145,7 @@ def encode_annotation(
     processor: Processor, annotation: Annotation, image_size: ImageSize
 ) -> tuple[Sequence[int], Sequence[int]]:
     """The ids of the prompt and of the target that an annotation means."""
-    text = annotation.question
-    prompt = processor.prompt(annotation.table_task, text, image_size)
+    prompt = processor.prompt(annotation.table_task, annotation.question, image_size)
     return prompt.token_ids, processor.target(annotation.answer, annotation.kind)
 
 
@@ -172,7 +171,7 @@ class BatchStream:
         self.micro = micro_size(recipe, world.size)
         self.count = 0
 
-    def steps(self, start: int, device: torch.device) -> Iterator[list[MicroBatch]]:
+    def steps(self, start: int) -> Iterator[list[MicroBatch]]:
         """The micro-batches of steps ``start``, ``start + 1``, ... without end."""
         with ThreadPoolExecutor(self.workers) as pool:
             ahead = [self._submit(pool, start), self._submit(pool, start + 1)]
@@ -180,7 +179,7 @@ class BatchStream:
             while True:
                 current = ahead.pop(0)
                 ahead.append(self._submit(pool, step + 2))
-                yield [self._assemble(step, *chunk, device) for chunk in current]
+                yield [self._assemble(step, *chunk) for chunk in current]
                 step += 1
 
     def _submit(
@@ -207,7 +206,6 @@ class BatchStream:
         number: int,
         examples: Sequence[Example],
         jobs: Sequence[Future[Sequences]],
-        device: torch.device,
     ) -> MicroBatch:
         pairs = []
         for example, job in zip(examples, jobs, strict=True):
@@ -219,9 +217,11 @@ class BatchStream:
             raise ValueError(
                 f"no pair of a micro-batch of step {step} can be read; see {self.problems}"
             )
-        text = self.reader.processor.tokenizer
+        tokenizer = self.reader.processor.tokenizer
         seed = (self.recipe.seed * 1_000_003 + step) * 4_099 + number
-        return collate(pairs, start=text.eos, pad=text.pad, seed=seed).to(device)
+        return collate(pairs, start=tokenizer.eos, pad=tokenizer.pad, seed=seed).to(
+            self.world.device
+        )
 
     def _note(self, step: int, example: Example, error: Exception) -> None:
         self.count += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -49,16 +50,14 @@ def pretrain_base_stage2() -> Recipe:
     Paper, section 5.1: 0.5 B effective samples, everything else as in stage 1. It starts from what
     stage 1 wrote to ``runs/pretrain-base-stage1``; elsewhere, ``--set start=DIR/last``.
     """
-    return Recipe(
+    return replace(
+        pretrain_base_stage1(),
         name="pretrain-base-stage2",
         start="runs/pretrain-base-stage1/last",
+        text_from=None,
         image_size=(768, 768),
-        precision="bf16",
         batch=Batch(size=2048, micro=8),
-        optimizer=Optimizer(learning_rate=1e-4),
         schedule=Schedule(samples=500_000_000, warmup_steps=5000),
-        regularization=RATES,
-        reporting=RARELY,
     )
 
 
@@ -67,18 +66,14 @@ def pretrain_large_stage1() -> Recipe:
 
     Paper, section 5.1: peak 1e-5, batch 3,072, 3 B effective samples; the rest as for base.
     """
-    return Recipe(
+    return replace(
+        pretrain_base_stage1(),
         name="pretrain-large-stage1",
         start="scratch:large",
         text_from=BART_LARGE,
-        image_size=(384, 384),
-        precision="bf16",
         gradient_checkpointing=True,
         batch=Batch(size=3072, micro=16),
         optimizer=Optimizer(learning_rate=1e-5),
-        schedule=Schedule(samples=3_000_000_000, warmup_steps=5000),
-        regularization=RATES,
-        reporting=RARELY,
     )
 
 
@@ -88,17 +83,14 @@ def pretrain_large_stage2() -> Recipe:
     Paper, section 5.1: 0.1 B effective samples, everything else as in stage 1. It starts from what
     stage 1 wrote to ``runs/pretrain-large-stage1``; elsewhere, ``--set start=DIR/last``.
     """
-    return Recipe(
+    return replace(
+        pretrain_large_stage1(),
         name="pretrain-large-stage2",
         start="runs/pretrain-large-stage1/last",
+        text_from=None,
         image_size=(768, 768),
-        precision="bf16",
-        gradient_checkpointing=True,
         batch=Batch(size=3072, micro=8),
-        optimizer=Optimizer(learning_rate=1e-5),
         schedule=Schedule(samples=100_000_000, warmup_steps=5000),
-        regularization=RATES,
-        reporting=RARELY,
     )
 
 

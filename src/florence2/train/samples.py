@@ -24,8 +24,8 @@ def save_samples(
     for record, example in records:
         annotation = record.annotations[example.annotation]
         image = load_image(record.image_bytes())
-        text = annotation.question
-        found = model(image, annotation.table_task, text, beams=1, max_new_tokens=max_new_tokens)
+        task, text = annotation.table_task, annotation.question
+        found = model(image, task, text, beams=1, max_new_tokens=max_new_tokens)
         pair = [draw_answer(image, annotation.answer), draw_answer(image, found.answer)]
         columns.append([_shrunk(picture) for picture in pair])
     width = sum(max(picture.width for picture in column) for column in columns)

@@ -84,15 +84,16 @@ def micro_batch_loss(model: nn.Module, batch: MicroBatch, precision: Precision) 
     # Dropout is drawn per micro-batch, whoever computes it.
     torch.manual_seed(batch.seed)
     device_type = batch.pixels_BCHW.device.type
+    wanted_BT = batch.labels_BT != IGNORED
     with torch.autocast(device_type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST):
         logits_MV = model(
             batch.pixels_BCHW,
             batch.prompt_BP,
             batch.decoder_BT,
             batch.padding_BP,
-            wanted_BT=batch.labels_BT != IGNORED,
+            wanted_BT=wanted_BT,
         )
-    return token_loss_sum(logits_MV, batch.labels_BT[batch.labels_BT != IGNORED])
+    return token_loss_sum(logits_MV, batch.labels_BT[wanted_BT])
 
 
 def _norm(gradients: Sequence[Tensor]) -> float:

@@ -131,7 +131,7 @@ class _Run:
             run_steps(
                 model,
                 optimizer,
-                stream.steps(self.progress.step, world.device),
+                stream.steps(self.progress.step),
                 self.progress,
                 steps,
                 _with_evaluations(recipe, stream.order.epoch_length),

@@ -23,9 +23,8 @@ class Validator:
 
     def check(self, annotation: Annotation, image_size: ImageSize) -> None:
         """Raise ``LabelError`` when the prompt or the answer does not fit the model."""
-        text = annotation.question
         try:
-            self._processor.prompt(annotation.table_task, text, image_size)
+            self._processor.prompt(annotation.table_task, annotation.question, image_size)
         except ValueError as error:
             raise LabelError("too-long", str(error)) from error
         try:
