@@ -20,8 +20,9 @@ import torch
 
 import florence2
 from florence2.shards import ShardDataset
-from florence2.train.batches import BatchStream, ExampleReader, list_examples
+from florence2.train.batches import BatchStream
 from florence2.train.distributed import World
+from florence2.train.examples import ExampleReader, OrderedPairs, list_examples
 from florence2.train.recipe import Recipe, override
 
 
@@ -41,8 +42,7 @@ def main() -> None:
     world = World(0, 1, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         stream = BatchStream(
-            ExampleReader(records, processor, recipe),
-            list_examples(records),
+            OrderedPairs(ExampleReader(records, processor, recipe), list_examples(records), recipe),
             recipe,
             world,
             Path(folder) / "problems.jsonl",

@@ -141,9 +141,10 @@ class _Ours:
         import numpy as np
         import torch
 
-        from florence2.train.batches import Sequences, collate
+        from florence2.train.batches import collate
         from florence2.train.checkpoints import Progress
         from florence2.train.distributed import World
+        from florence2.train.examples import Sequences
         from florence2.train.memory import keep_freed_memory
         from florence2.train.parameters import parameter_groups
         from florence2.train.recipe import Recipe, override

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
 from florence2.model.weights import save_checkpoint
 from florence2.predictor import resolve
-from florence2.processor import ImagePreprocessing
+from florence2.processor import ImagePreprocessing, Processor
 from florence2.records import Annotation, Record, content_hash
 from florence2.results import Answer, Boxes, Polygons, Quads, Text
 from florence2.tasks import TASKS
@@ -70,6 +71,24 @@ def make_records(count: int, seed: int = 0) -> ListedRecords:
 @pytest.fixture(scope="session")
 def records() -> ListedRecords:
     return make_records(30)
+
+
+@pytest.fixture(scope="session")
+def many_questions(records: ListedRecords) -> list[Record]:
+    """Pictures with an answer to every task."""
+    return [
+        replace(
+            records[number],
+            annotations=tuple(each.annotations[0] for each in records[: len(TASKS)]),
+        )
+        for number in range(4)
+    ]
+
+
+@pytest.fixture(scope="session")
+def processor(start: Path) -> Processor:
+    """The processor of ``start``."""
+    return Processor.from_directory(start, 128, 32)
 
 
 @pytest.fixture(scope="session")

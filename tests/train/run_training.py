@@ -20,6 +20,7 @@ from florence2.train import Recipe, override, train
 
 shards, start, out, steps, die_at = sys.argv[1:6]
 strategy = sys.argv[6] if len(sys.argv) > 6 else "ddp"
+more = sys.argv[7:]
 torch.set_num_threads(1)
 original = loop.take_step
 
@@ -44,6 +45,6 @@ recipe = override(
     Recipe(start=start),
     ["batch.size=4", "batch.micro=2", f"schedule.samples={4 * int(steps)}",
      "schedule.warmup_steps=2", "optimizer.learning_rate=0.003", "reporting.checkpoint_every=2",
-     "reporting.sample_every=0", "regularization.dropout=0.1"],
+     "reporting.sample_every=0", "regularization.dropout=0.1", *more],
 )  # fmt: skip
 train(recipe, ShardDataset(shards), out, device="cpu", strategy=strategy, quiet=True)  # type: ignore[arg-type]

@@ -11,7 +11,8 @@ from transformers import Florence2ForConditionalGeneration
 from florence2.model.names import layout_name
 from florence2.model.weights import load_checkpoint, save_checkpoint
 from florence2.processor import Processor
-from florence2.train.batches import ExampleReader, MicroBatch, collate, list_examples
+from florence2.train.batches import MicroBatch, collate
+from florence2.train.examples import ExampleReader, list_examples
 from florence2.train.loss import IGNORED, token_loss_sum
 from florence2.train.recipe import Recipe
 

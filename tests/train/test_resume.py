@@ -14,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from florence2.model.adapters import merge_adapter
+from florence2.model.weights import load_checkpoint
 from florence2.shards import ShardWriter
 
 SCRIPT = Path(__file__).with_name("run_training.py")
@@ -31,12 +33,12 @@ def shards(records, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: 
 
 def start_run(
     shards: Path, start: Path, out: Path, *, processes: int = 1, die_at: int = -1,
-    strategy: str = "ddp",
+    strategy: str = "ddp", settings: tuple[str, ...] = (),
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     out.mkdir(exist_ok=True)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), str(shards),
-               str(start), str(out), str(STEPS), str(die_at), strategy]  # fmt: skip
+               str(start), str(out), str(STEPS), str(die_at), strategy, *settings]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -135,3 +137,25 @@ def test_two_processes_then_one(
     for line in (out / "losses-of-two.txt").read_text().splitlines():
         step, loss = line.split()
         assert float(loss) == pytest.approx(expected[int(step)], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_adapters_of_two_processes_are_those_of_one(
+    shards: Path, start: Path, tmp_path: Path, strategy: str
+) -> None:
+    # Gradients of fresh adapters are nearly zero; the usual epsilon would make steps of rounding.
+    settings = ("trainable=lora", "lora.rank=4", "optimizer.epsilon=0.001")
+    for name, processes in (("one", 1), ("two", 2)):
+        finish(start_run(shards, start, tmp_path / name, processes=processes, strategy=strategy,
+                         settings=settings))  # fmt: skip
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    for file in ("last/model.safetensors", "adapter/adapter_model.safetensors"):
+        one, two = (load_file(tmp_path / name / file) for name in ("one", "two"))
+        assert one.keys() == two.keys()
+        assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+    merged = load_checkpoint(start)
+    merge_adapter(merged, tmp_path / "two" / "adapter")
+    whole = load_checkpoint(tmp_path / "two" / "last")
+    for first, second in zip(merged.parameters(), whole.parameters(), strict=True):
+        assert torch.allclose(first, second, atol=1e-6)

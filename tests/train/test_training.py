@@ -106,11 +106,11 @@ def test_steps_that_are_not_finite_are_skipped_counted_and_limited(
 ) -> None:
     import florence2.train.loop as loop
 
-    def poisoned(model, optimizer, batches, recipe, world, progress):
+    def poisoned(model, optimizer, batches, recipe, world, progress, blur):
         if progress.step in poison:
             batches = [replace(each, pixels_BCHW=each.pixels_BCHW * float("nan"))
                        for each in batches]  # fmt: skip
-        return take_step(model, optimizer, batches, recipe, world, progress)
+        return take_step(model, optimizer, batches, recipe, world, progress, blur)
 
     monkeypatch.setattr(loop, "take_step", poisoned)
     poison = {1}

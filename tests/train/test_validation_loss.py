@@ -8,7 +8,8 @@ import torch
 
 from florence2.records import Annotation, Record, Verdict
 from florence2.results import Text
-from florence2.train.batches import ExampleReader, collate, list_examples
+from florence2.train.batches import collate
+from florence2.train.examples import ExampleReader, list_examples
 from florence2.train.recipe import Batch, Recipe
 from florence2.train.starting import starting_model
 from florence2.train.step import micro_batch_loss

@@ -114,16 +114,32 @@ class Florence2Model(nn.Module):
         decoder_ids_BT: Tensor,
         padding_BP: Tensor | None = None,
         wanted_BT: Tensor | None = None,
+        pictures_B: Tensor | None = None,
     ) -> Tensor:
         """Logits ``float32[B, T, V]`` of whole sequences: the pass that training takes.
 
         With ``wanted_BT`` only the positions where it is true, ``float32[M, V]``: the head is
-        the widest product, and padding needs none of it.
+        the widest product, and padding needs none of it. With ``pictures_B`` the pixels are of
+        fewer pictures, and row ``b`` is about picture ``pictures_B[b]``.
         """
+        image_BND = self.encode_image(pixels_BCHW)
+        if pictures_B is not None:
+            image_BND = image_BND[pictures_B]
+        return self.logits_of(image_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT)
+
+    def logits_of(
+        self,
+        image_BND: Tensor,
+        prompt_BP: Tensor,
+        decoder_ids_BT: Tensor,
+        padding_BP: Tensor | None = None,
+        wanted_BT: Tensor | None = None,
+    ) -> Tensor:
+        """What ``forward`` gives, from image tokens."""
         # One look-up for both sequences: its gradient is as large as the embedding.
         tokens_BLD = self.embedding(torch.cat([prompt_BP, decoder_ids_BT], dim=1))
         prompt_BPD, decoder_BTD = tokens_BLD.split([prompt_BP.shape[1], decoder_ids_BT.shape[1]], 1)
-        states, mask = self._encode(self.encode_image(pixels_BCHW), prompt_BPD, padding_BP)
+        states, mask = self._encode(image_BND, prompt_BPD, padding_BP)
         cross = self.cross_attention(states, mask)
         states_BTD = self.decoder(decoder_BTD, cross)
         return self._logits(states_BTD if wanted_BT is None else states_BTD[wanted_BT])

@@ -19,12 +19,12 @@ _FACTOR = re.compile(r"(.+)\.lora_(A|B)\.default\.weight")
 def save_adapter(model: nn.Module, lora: Lora, directory: Path) -> None:
     """Write the adapters that were trained, for ``load(..., adapter=)`` or for peft.
 
-    ``model`` is the one that was trained, with its adapters still apart from the weights.
+    ``model`` is the gathered one, with its adapters still apart from the weights.
     """
     tensors: dict[str, Tensor] = {}
     modules: set[str] = set()
     for name, value in model.state_dict().items():
-        if found := _FACTOR.fullmatch(name.removeprefix("module.")):
+        if found := _FACTOR.fullmatch(name):
             ours, factor = found.groups()
             theirs = layout_name(f"{ours}.weight", "transformers").removesuffix(".weight")
             modules.add(theirs)

@@ -1,6 +1,6 @@
-"""Records to the tensors a step reads: prompt, picture, target; padding masked.
+"""Pairs to the tensors a step reads: prompt, picture, target; padding masked.
 
-Shapes: B examples, H and W pixels, P prompt tokens, T target tokens.
+Shapes: B examples, P prompt tokens or pictures, H and W pixels or cells, T target tokens.
 """
 
 from __future__ import annotations
@@ -8,59 +8,46 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..image import load_image
 from ..processor import Processor
-from ..records import Annotation, Record
-from ..results import ImageSize
-from .augment import augment
 from .distributed import World
+from .examples import Job, Sequences
 from .loss import IGNORED, pad_targets, shift_right
-from .order import DataOrder
 from .recipe import Recipe
 
 PROBLEMS_FILE = "problems.jsonl"
 
 
-class Records(Protocol):
-    """What training reads: records by number, and all annotations without the pictures."""
+class PairSource(Protocol):
+    """Where pairs come from: every place of an endless order has one, the same in every run."""
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Record: ...
-    def annotations(self) -> Iterator[tuple[Annotation, ...]]: ...
+    processor: Processor
 
+    @property
+    def epoch_length(self) -> int | None:
+        """The pairs of an epoch; ``None`` where there is no end."""
+        ...
 
-@dataclass(frozen=True)
-class Example:
-    """One image-annotation pair, by the numbers of its record and annotation."""
-
-    record: int
-    annotation: int
-    task: str
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """A pair as the model reads it: pixels ``float32[3, H, W]`` and ids ``<s> ... </s>``."""
-
-    pixels: NDArray[np.float32]
-    prompt: Sequence[int]
-    target: Sequence[int]
+    def jobs(self, begin: int, count: int) -> list[Job]:
+        """Jobs that read the pairs at places ``begin`` to ``begin + count``, in that order."""
+        ...
 
 
 @dataclass(frozen=True)
 class MicroBatch:
     """What goes through the model at once. ``padding_BP`` is true at padding of prompts;
-    ``labels_BT`` is ``IGNORED`` at padding of targets; ``seed`` is for its dropout."""
+    ``labels_BT`` is ``IGNORED`` at padding of targets; ``seed`` is for its dropout.
+
+    ``pictures_B`` says whose picture a pair is about where several pairs share one, else it is
+    ``None``. ``classes_PHW`` and ``boxes_PHW4`` are targets of the dense task, if it is on.
+    """
 
     pixels_BCHW: Tensor
     prompt_BP: Tensor
@@ -68,6 +55,9 @@ class MicroBatch:
     decoder_BT: Tensor
     labels_BT: Tensor
     seed: int
+    pictures_B: Tensor | None = None
+    classes_PHW: Tensor | None = None
+    boxes_PHW4: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels_BT)
@@ -79,19 +69,12 @@ class MicroBatch:
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on ``device``."""
-        tensors = {name: value for name, value in vars(self).items() if name != "seed"}
-        moved = {name: value.to(device) for name, value in tensors.items()}
-        return MicroBatch(**moved, seed=self.seed)
-
-
-def list_examples(records: Records) -> list[Example]:
-    """Every kept annotation of the records, as a pair to learn from."""
-    return [
-        Example(record, number, annotation.task)
-        for record, annotations in enumerate(records.annotations())
-        for number, annotation in enumerate(annotations)
-        if annotation.verdict.keep
-    ]
+        moved: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
 
 def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> MicroBatch:
@@ -100,53 +83,22 @@ def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> 
     longest = max(len(pair.prompt) for pair in pairs)
     prompts = [[*pair.prompt, *[pad] * (longest - len(pair.prompt))] for pair in pairs]
     lengths = torch.tensor([[len(pair.prompt)] for pair in pairs])
+    pictures = list({id(pair.pixels): pair for pair in pairs}.values())
+    rows = {id(pair.pixels): row for row, pair in enumerate(pictures)}
+    cells = [pair.cells for pair in pictures if pair.cells is not None]
     return MicroBatch(
-        pixels_BCHW=torch.from_numpy(np.stack([pair.pixels for pair in pairs])),
+        pixels_BCHW=torch.from_numpy(np.stack([pair.pixels for pair in pictures])),
         prompt_BP=torch.tensor(prompts),
         padding_BP=torch.arange(longest) >= lengths,
         decoder_BT=shift_right(labels_BT, start, pad),
         labels_BT=labels_BT,
         seed=seed,
+        pictures_B=torch.tensor([rows[id(pair.pixels)] for pair in pairs])
+        if len(pictures) < len(pairs)
+        else None,
+        classes_PHW=torch.from_numpy(np.stack([each.classes for each in cells])) if cells else None,
+        boxes_PHW4=torch.from_numpy(np.stack([each.boxes for each in cells])) if cells else None,
     )
-
-
-class ExampleReader:
-    """Reads pairs, augmented by a draw that belongs to the seed and the place in the order.
-
-    ``positions`` are those of the decoder, which no answer may exceed.
-    """
-
-    def __init__(
-        self, records: Records, processor: Processor, recipe: Recipe, positions: int = 1024
-    ) -> None:
-        self.records, self.processor, self.recipe = records, processor, recipe
-        self.max_target_tokens = min(recipe.max_target_tokens, positions)
-        self._reading = Lock()  # shards are read by one thread at a time
-
-    def read(self, example: Example, draw: int) -> Sequences:
-        """The pair. ``ValueError`` or ``OSError`` tells why it cannot be learned from."""
-        with self._reading:
-            record = self.records[example.record]
-        image = load_image(record.image_bytes())
-        generator = np.random.default_rng((self.recipe.seed, draw))
-        image, annotation = augment(
-            image, record.annotations[example.annotation], self.recipe.augmentation, generator
-        )
-        prompt, target = encode_annotation(self.processor, annotation, image.size)
-        if len(target) > self.max_target_tokens:
-            raise ValueError(
-                f"the answer has {len(target)} tokens; the run takes {self.max_target_tokens} "
-                "(max_target_tokens, and the positions of the model)"
-            )
-        return Sequences(self.processor.pixels(image), prompt, target)
-
-
-def encode_annotation(
-    processor: Processor, annotation: Annotation, image_size: ImageSize
-) -> tuple[Sequence[int], Sequence[int]]:
-    """The ids of the prompt and of the target that an annotation means."""
-    prompt = processor.prompt(annotation.table_task, annotation.question, image_size)
-    return prompt.token_ids, processor.target(annotation.answer, annotation.kind)
 
 
 class BatchStream:
@@ -158,16 +110,14 @@ class BatchStream:
 
     def __init__(
         self,
-        reader: ExampleReader,
-        examples: Sequence[Example],
+        source: PairSource,
         recipe: Recipe,
         world: World,
         problems: Path,
         workers: int = 2,
     ) -> None:
-        self.reader, self.examples, self.recipe, self.world = reader, examples, recipe, world
+        self.source, self.recipe, self.world = source, recipe, world
         self.problems, self.workers = problems, workers
-        self.order = DataOrder([each.task for each in examples], recipe.task_weights, recipe.seed)
         self.micro = micro_size(recipe, world.size)
         self.count = 0
 
@@ -184,54 +134,38 @@ class BatchStream:
 
     def _submit(
         self, pool: ThreadPoolExecutor, step: int
-    ) -> list[tuple[int, list[Example], list[Future[Sequences]]]]:
+    ) -> list[tuple[int, list[tuple[Job, Future[list[Sequences]]]]]]:
         """Reading jobs for this process's chunks of a step's batch."""
         size = self.recipe.batch.size
-        indices = self.order.batch(step, size)
         chunks = []
         for number, begin in enumerate(range(0, size, self.micro)):
-            if number % self.world.size != self.world.rank:
-                continue
-            examples = [self.examples[index] for index in indices[begin : begin + self.micro]]
-            jobs = [
-                pool.submit(self.reader.read, example, step * size + begin + offset)
-                for offset, example in enumerate(examples)
-            ]
-            chunks.append((number, examples, jobs))
+            if number % self.world.size == self.world.rank:
+                jobs = self.source.jobs(step * size + begin, self.micro)
+                chunks.append((number, [(job, pool.submit(job.read)) for job in jobs]))
         return chunks
 
     def _assemble(
-        self,
-        step: int,
-        number: int,
-        examples: Sequence[Example],
-        jobs: Sequence[Future[Sequences]],
+        self, step: int, number: int, jobs: Sequence[tuple[Job, Future[list[Sequences]]]]
     ) -> MicroBatch:
-        pairs = []
-        for example, job in zip(examples, jobs, strict=True):
+        pairs: list[Sequences] = []
+        for job, reading in jobs:
             try:
-                pairs.append(job.result())
+                pairs += reading.result()
             except (ValueError, OSError) as error:
-                self._note(step, example, error)
+                self._note(step, job, error)
         if not pairs:
             raise ValueError(
                 f"no pair of a micro-batch of step {step} can be read; see {self.problems}"
             )
-        tokenizer = self.reader.processor.tokenizer
+        tokenizer = self.source.processor.tokenizer
         seed = (self.recipe.seed * 1_000_003 + step) * 4_099 + number
         return collate(pairs, start=tokenizer.eos, pad=tokenizer.pad, seed=seed).to(
             self.world.device
         )
 
-    def _note(self, step: int, example: Example, error: Exception) -> None:
+    def _note(self, step: int, job: Job, error: Exception) -> None:
         self.count += 1
-        line = {
-            "step": step,
-            "record": example.record,
-            "annotation": example.annotation,
-            "task": example.task,
-            "problem": str(error),
-        }
+        line = {"step": step, **job.name, "problem": str(error)}
         with self.problems.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -245,6 +179,12 @@ def micro_size(recipe: Recipe, processes: int) -> int:
     if size % processes:
         raise ValueError(f"batch.size {size} does not divide among {processes} processes")
     micro = min(recipe.batch.micro, size // processes)
+    questions = recipe.aids.questions_per_picture
+    if micro % questions:
+        raise ValueError(
+            f"a micro-batch of {micro} pairs does not divide into {questions} questions a picture: "
+            "change batch.micro"
+        )
     if size % (micro * processes):
         raise ValueError(
             f"batch.size {size} does not divide into micro-batches of {micro} on {processes} "

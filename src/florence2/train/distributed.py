@@ -76,7 +76,7 @@ def joined_world(device: str | None = None) -> Iterator[World]:
             dist.destroy_process_group()
 
 
-def spread(model: Florence2Model, world: World, strategy: Strategy) -> nn.Module:
+def spread(model: nn.Module, world: World, strategy: Strategy) -> nn.Module:
     """The model as the training loop calls it: as it is, or replicated (ddp), or sharded (fsdp).
 
     Both average gradients over processes. Sharding keeps fp32 weights and gathers them layer by
@@ -89,6 +89,7 @@ def spread(model: Florence2Model, world: World, strategy: Strategy) -> nn.Module
     if strategy == "ddp":
         devices = [world.device] if world.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+    model = cast(Florence2Model, model)
     stages = cast(list[Stage], model.tower.stages)
     blocks = [block for stage in stages for block in stage.blocks]
     for block in [*blocks, *model.encoder.layers]:

@@ -13,8 +13,8 @@ from .checkpoints import Progress, save_state
 from .distributed import World
 from .recipe import Recipe
 from .reporting import RunReport
-from .schedule import learning_rate_factor
-from .step import take_step
+from .schedule import learning_rate_factor, location_spread
+from .step import Blur, take_step
 
 # Called on every process with the number of steps done; the main process returns figures.
 Evaluate = Callable[[int], Mapping[str, float]]
@@ -33,10 +33,12 @@ def run_steps(
     report: RunReport | None,
     evaluate: Evaluate,
     draw_samples: Sample,
+    first_location: int,
 ) -> None:
     """Train from ``progress.step`` to ``steps``; ``batches`` starts at ``progress.step``.
 
-    Every due checkpoint, evaluation and sample comes after the step it is named for.
+    ``first_location`` is the id of the first location token. Every due checkpoint, evaluation and
+    sample comes after the step it is named for.
     """
     reporting = recipe.reporting
     while progress.step < steps:
@@ -47,7 +49,8 @@ def run_steps(
             group["lr"] = rate
 
         model.train()
-        outcome = take_step(model, optimizer, next(batches), recipe, world, progress)
+        blur = Blur(first_location, location_spread(progress.step, steps, recipe.aids))
+        outcome = take_step(model, optimizer, next(batches), recipe, world, progress, blur)
         step, last = progress.step, progress.step == steps
 
         if report is not None:
@@ -65,6 +68,7 @@ def run_steps(
                         "samples_seen": step * recipe.batch.size,
                         "skipped": outcome.skipped,
                         "skipped_so_far": progress.skipped,
+                        **outcome.aids,
                     },
                 )
         if _due(step, reporting.evaluate_every) or last:

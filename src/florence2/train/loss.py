@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..locations import BINS
+
 IGNORED = -100
 
 
@@ -35,3 +37,22 @@ def token_loss_sum(logits_MV: Tensor, labels_M: Tensor) -> Tensor:
     A sum, because a step's mean runs over all its micro-batches and processes together.
     """
     return functional.cross_entropy(logits_MV.float(), labels_M, reduction="sum")
+
+
+def blurred_loss_sum(
+    logits_MV: Tensor, labels_M: Tensor, first_location: int, spread: float
+) -> Tensor:
+    """``token_loss_sum`` where a location is a Gaussian over its neighbours, ``spread`` bins wide.
+
+    A location one bin off is then nearly right, as it should be, and not as wrong as any other.
+    """
+    places_M = labels_M - first_location
+    located_M = (places_M >= 0) & (places_M < BINS)
+    words = token_loss_sum(logits_MV[~located_M], labels_M[~located_M])
+    bins = torch.arange(BINS, device=labels_M.device)
+    distances_LK = (bins - places_M[located_M][:, None]) / spread
+    targets_LK = torch.softmax(-0.5 * distances_LK**2, dim=1)
+    logs_LK = torch.log_softmax(logits_MV[located_M].float(), dim=1)[
+        :, first_location : first_location + BINS
+    ]
+    return words - (targets_LK * logs_LK).sum()

@@ -45,7 +45,11 @@ class DataOrder:
 
     def batch(self, step: int, size: int) -> list[int]:
         """The indices of the ``size`` examples of optimiser step ``step``, over all processes."""
-        positions = np.arange(step * size, (step + 1) * size)
+        return self.indices(step * size, size)
+
+    def indices(self, begin: int, count: int) -> list[int]:
+        """The indices of the examples at places ``begin`` to ``begin + count``."""
+        positions = np.arange(begin, begin + count)
         epochs, offsets = positions // self.epoch_length, positions % self.epoch_length
         return [
             int(self._epoch(int(epoch))[offset])

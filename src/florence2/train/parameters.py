@@ -74,4 +74,6 @@ _FROZEN: dict[str, Callable[[str], bool]] = {
     ),
     # The same table: freezing all four costs 5.3.
     "vision-frozen": lambda name: name.startswith("tower."),
+    # For a first phase in which the tower alone learns, by the dense task.
+    "tower": lambda name: not name.startswith("tower."),
 }

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
-Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "lora"]
+Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Layout = Literal["microsoft", "transformers"]
 
@@ -84,6 +84,37 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Aids:
+    """Helps for a small model that starts from nothing; all are off, for the released recipe has
+    none of them.
+
+    ``location_spread`` is the deviation, in bins, of soft targets over neighbouring locations; it
+    moves evenly to ``final_location_spread`` by the end. ``dense_weight`` is that of the task
+    which names the object at every cell of the tower's last map, one of ``dense_categories``, and
+    draws its box; with ``dense_only`` nothing else is learned. ``questions_per_picture`` of an
+    endless source share one pass through the tower. ``curriculum`` names the settings of made
+    pictures from a number of samples on.
+    """
+
+    location_spread: float = 0.0
+    final_location_spread: float | None = None
+    dense_weight: float = 0.0
+    dense_only: bool = False
+    dense_categories: tuple[str, ...] = ()
+    questions_per_picture: int = 1
+    curriculum: tuple[tuple[int, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        spreads = (self.location_spread, self.final_location_spread or 0.0, self.dense_weight)
+        if min(spreads) < 0:
+            raise ValueError(f"spreads and weights must not be negative, got {spreads}")
+        if self.questions_per_picture < 1:
+            raise ValueError(
+                f"questions_per_picture must be at least 1, got {self.questions_per_picture}"
+            )
+
+
+@dataclass(frozen=True)
 class Regularization:
     """Rates that replace those of the checkpoint's config; ``None`` keeps its value."""
 
@@ -140,6 +171,7 @@ class Recipe:
     lora: Lora = Lora()
     augmentation: Augmentation = Augmentation()
     regularization: Regularization = Regularization()
+    aids: Aids = Aids()
     reporting: Reporting = Reporting()
 
     def __post_init__(self) -> None:

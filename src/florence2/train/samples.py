@@ -11,7 +11,7 @@ from ..durable import replacing
 from ..image import load_image
 from ..predictor import Florence2
 from ..records import Record
-from .batches import Example
+from .examples import Example
 
 _HEIGHT = 320
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 
-from .recipe import Recipe, Schedule
+from .recipe import Aids, Recipe, Schedule
 
 
-def total_steps(recipe: Recipe, examples: int) -> int:
-    """Optimiser steps of the whole run over ``examples`` image-annotation pairs an epoch."""
+def total_steps(recipe: Recipe, examples: int | None) -> int:
+    """Optimiser steps of the whole run over ``examples`` image-annotation pairs an epoch.
+
+    Raises ``ValueError`` when an endless source (``None``) meets a schedule without ``samples``.
+    """
     samples = recipe.schedule.samples
+    if samples is None and examples is None:
+        raise ValueError("an endless source has no epochs: set schedule.samples")
     if samples is None:
-        samples = round(recipe.schedule.epochs * examples)
+        samples = round(recipe.schedule.epochs * (examples or 0))
     return max(1, math.ceil(samples / recipe.batch.size))
 
 
@@ -27,3 +32,11 @@ def learning_rate_factor(step: int, steps: int, schedule: Schedule) -> float:
         return 1.0
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def location_spread(step: int, steps: int, aids: Aids) -> float:
+    """The deviation in bins of soft location targets at ``step`` of ``steps``; 0 for hard ones."""
+    if aids.final_location_spread is None:
+        return aids.location_spread
+    progress = min(1.0, step / max(1, steps - 1))
+    return aids.location_spread + progress * (aids.final_location_spread - aids.location_spread)

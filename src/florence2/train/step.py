@@ -7,16 +7,17 @@ neither accumulation nor the number of processes changes what is learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from .batches import MicroBatch
 from .checkpoints import Progress
+from .dense import DenseLoss, dense_loss
 from .distributed import World, gradients_kept_local
-from .loss import IGNORED, token_loss_sum
+from .loss import IGNORED, blurred_loss_sum, token_loss_sum
 from .recipe import Precision, Recipe
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -31,13 +32,25 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a step saw: mean loss per target token, counts over all processes, gradient norm."""
+    """What a step saw: mean loss per target token, counts over all processes, gradient norm.
+
+    ``aids`` holds the figures of what was learned besides, by name; the loss does not.
+    """
 
     loss: float
     tokens: int
     examples: int
     gradient_norm: float
     skipped: bool
+    aids: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Soft targets for location tokens: the first one's id, and the deviation in bins (0: none)."""
+
+    first_location: int = 0
+    spread: float = 0.0
 
 
 def take_step(
@@ -47,6 +60,7 @@ def take_step(
     recipe: Recipe,
     world: World,
     progress: Progress,
+    blur: Blur = Blur(),
 ) -> StepOutcome:
     """Learn from this process's micro-batches of one step, and count it in ``progress``.
 
@@ -54,20 +68,23 @@ def take_step(
     steps in a row raise ``TrainingError``.
     """
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(3, dtype=torch.float64, device=world.device)
+    totals = torch.zeros(5, dtype=torch.float64, device=world.device)
     for index, batch in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
         with gradients_kept_local(model, local=not last):
-            loss_sum = micro_batch_loss(model, batch, recipe.precision)
-            (loss_sum * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
-        totals += torch.tensor([loss_sum.item(), batch.tokens, len(batch)], device=world.device)
-    loss_sum_, tokens, examples = world.total(totals).tolist()
+            losses = micro_batch_losses(model, batch, recipe.precision, blur)
+            total = losses.total(batch.tokens, recipe.aids.dense_weight)
+            (total * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
+        counts = [batch.tokens, len(batch)]
+        totals += torch.tensor([losses.token_sum.item(), *counts, *losses.dense_values(len(batch))],
+                               device=world.device)  # fmt: skip
+    loss_sum_, tokens, examples, *dense = world.total(totals).tolist()
 
     # Backward passes summed over tokens and averaged over processes.
     factor = world.size / (tokens * progress.loss_scale)
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
     norm = _norm(gradients) * factor
-    finite = math.isfinite(norm) and math.isfinite(loss_sum_)
+    finite = math.isfinite(norm) and math.isfinite(loss_sum_ + dense[0])
     if finite:
         clip = recipe.optimizer.clip_norm
         if clip > 0 and norm > clip:
@@ -76,24 +93,67 @@ def take_step(
             gradient.mul_(factor)
         optimizer.step()
     _count(progress, finite, recipe)
-    return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite)
+    aids = {}
+    if recipe.aids.dense_weight:
+        aids = {"dense_loss": dense[0] / examples, "cells_right": dense[1] / examples}
+    return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite, aids)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A micro-batch's loss summed over target tokens, and that of the dense task if it is on."""
+
+    token_sum: Tensor
+    dense: DenseLoss | None
+
+    def total(self, tokens: int, dense_weight: float) -> Tensor:
+        """What to go backward from: the dense loss counts as much as that of every token."""
+        if self.dense is None:
+            return self.token_sum
+        return self.token_sum + dense_weight * tokens * self.dense.loss
+
+    def dense_values(self, examples: int) -> tuple[float, float]:
+        """The dense loss and the share of cells right, times the examples."""
+        if self.dense is None:
+            return 0.0, 0.0
+        return self.dense.loss.item() * examples, self.dense.right.item() * examples
 
 
 def micro_batch_loss(model: nn.Module, batch: MicroBatch, precision: Precision) -> Tensor:
     """The summed loss of a micro-batch over its target tokens, a scalar to go backward from."""
+    return micro_batch_losses(model, batch, precision).token_sum
+
+
+def micro_batch_losses(
+    model: nn.Module, batch: MicroBatch, precision: Precision, blur: Blur = Blur()
+) -> Losses:
+    """All losses of a micro-batch."""
     # Dropout is drawn per micro-batch, whoever computes it.
     torch.manual_seed(batch.seed)
     device_type = batch.pixels_BCHW.device.type
     wanted_BT = batch.labels_BT != IGNORED
     with torch.autocast(device_type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST):
-        logits_MV = model(
+        seen = model(
             batch.pixels_BCHW,
             batch.prompt_BP,
             batch.decoder_BT,
             batch.padding_BP,
             wanted_BT=wanted_BT,
+            pictures_B=batch.pictures_B,
         )
-    return token_loss_sum(logits_MV, batch.labels_BT[wanted_BT])
+    logits_MV, cells_PHWK = seen if isinstance(seen, tuple) else (seen, None)
+    dense = None
+    if cells_PHWK is not None:
+        assert batch.classes_PHW is not None and batch.boxes_PHW4 is not None
+        dense = dense_loss(cells_PHWK, batch.classes_PHW, batch.boxes_PHW4)
+    if logits_MV is None:
+        return Losses(torch.zeros(()), dense)
+    labels_M = batch.labels_BT[wanted_BT]
+    if blur.spread:
+        return Losses(
+            blurred_loss_sum(logits_MV, labels_M, blur.first_location, blur.spread), dense
+        )
+    return Losses(token_loss_sum(logits_MV, labels_M), dense)
 
 
 def _norm(gradients: Sequence[Tensor]) -> float:

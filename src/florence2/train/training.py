@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -15,22 +16,26 @@ from ..durable import replace_json
 from ..model import Florence2Model
 from ..predictor import Florence2
 from ..processor import Processor
+from ..records import Record
 from ..runtime import TorchRuntime
 from .adapters import save_adapter
-from .batches import PROBLEMS_FILE, BatchStream, Example, ExampleReader, Records, list_examples
+from .batches import PROBLEMS_FILE, BatchStream, PairSource
 from .checkpoints import Progress, find_checkpoints, load_state
+from .dense import WithDenseTask
 from .distributed import Strategy, World, joined_world, spread
+from .endless import EndlessPairs, EndlessRecords
+from .examples import Example, ExampleReader, OrderedPairs, Records, list_examples
 from .loop import run_steps
 from .memory import keep_freed_memory
 from .parameters import parameter_groups, prepare_trainable
-from .recipe import Recipe, to_dict
+from .recipe import Augmentation, Recipe, to_dict
 from .reporting import RunReport
 from .samples import save_samples
 from .schedule import total_steps
 from .starting import starting_model
 from .step import FIRST_LOSS_SCALE
 from .validation_loss import validation_loss
-from .whole import has_adapters, whole_model
+from .whole import gathered_model, has_adapters, merged_model
 
 CHECKPOINTS = "checkpoints"
 RECIPE_FILE = "recipe.json"
@@ -56,7 +61,7 @@ class TrainingOutcome:
 
 def train(
     recipe: Recipe,
-    records: Records,
+    records: Records | EndlessRecords,
     out: str | Path,
     *,
     held_out: Records | None = None,
@@ -68,9 +73,10 @@ def train(
 ) -> TrainingOutcome:
     """Run a recipe on records; the outcome, with checkpoints that ``florence2.load`` takes.
 
-    ``out`` holds ``last`` and ``best`` (loadable), ``adapter`` (with LoRA), ``checkpoints`` (the
-    state to resume from), ``log.jsonl``, ``samples``. An evaluation has the ``loss`` on the
-    ``held_out`` records and the figures of ``judge``; it is due once an epoch where
+    Records without a length are endless: they are made as they are asked for, and the schedule
+    says how many. ``out`` holds ``last`` and ``best`` (loadable), ``adapter`` (with LoRA),
+    ``checkpoints`` (the state to resume from), ``log.jsonl``, ``samples``. An evaluation has the
+    ``loss`` on the ``held_out`` records and the figures of ``judge``; it is due once an epoch where
     ``recipe.reporting`` does not say, and ``best`` follows the figure it names. A folder with
     checkpoints is resumed, on any number of processes; the recipe must be the one it was started
     with. Under ``torchrun`` every process calls this. Raises ``ValueError`` for unusable recipes or
@@ -88,8 +94,56 @@ def train(
         prepare_trainable(model, recipe.trainable, recipe.lora)
         model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
         run = _Run(recipe, processor, world, out, held_out, judge)
-        reader = ExampleReader(records, processor, recipe, model.config.text.positions)
-        return run.train(spread(model, world, strategy), reader, workers, quiet)
+        source = _pair_source(records, processor, recipe, model.config.text.positions)
+        trained = _with_aids(model, recipe, strategy, world)
+        return run.train(spread(trained, world, strategy), source, records, workers, quiet)
+
+
+def _pair_source(
+    records: Records | EndlessRecords, processor: Processor, recipe: Recipe, positions: int
+) -> PairSource:
+    if not hasattr(records, "__len__"):
+        return EndlessPairs(records, processor, recipe, positions)
+    if recipe.aids.questions_per_picture > 1:
+        raise ValueError("questions_per_picture is for endless sources; these records have an end")
+    finite = cast(Records, records)
+    reader = ExampleReader(finite, processor, recipe, positions)
+    return OrderedPairs(reader, list_examples(finite), recipe)
+
+
+def _with_aids(
+    model: Florence2Model, recipe: Recipe, strategy: Strategy, world: World
+) -> nn.Module:
+    """The model, with the head of the dense task where the recipe has that.
+
+    Raises ``ValueError`` when the recipe's settings of that task do not go together.
+    """
+    aids = recipe.aids
+    if not aids.dense_weight:
+        if aids.dense_only:
+            raise ValueError("aids.dense_only needs aids.dense_weight above 0")
+        return model
+    if not aids.dense_categories:
+        raise ValueError("aids.dense_weight needs aids.dense_categories: the names to tell apart")
+    if recipe.augmentation != Augmentation():
+        raise ValueError("the dense task takes pictures as they are: leave augmentation off")
+    if strategy == "fsdp" and world.size > 1:
+        raise ValueError("the dense task is for small models: use strategy ddp")
+    torch.manual_seed(recipe.seed)
+    return WithDenseTask(model, len(aids.dense_categories), aids.dense_only).to(world.device)
+
+
+def _shown(records: Records | EndlessRecords) -> list[tuple[Record, Example]]:
+    """Examples at even distances, or of an endless source the first of the first pictures."""
+    if not hasattr(records, "__len__"):
+        firsts = [records[number] for number in range(SAMPLES)]
+        return [
+            (each, Example(number, 0, each.annotations[0].task))
+            for number, each in enumerate(firsts)
+        ]
+    examples = list_examples(cast(Records, records))
+    chosen = [examples[len(examples) * place // SAMPLES] for place in range(SAMPLES)]
+    return [(records[each.record], each) for each in dict.fromkeys(chosen)]
 
 
 class _Run:
@@ -110,10 +164,14 @@ class _Run:
         self.progress = Progress(loss_scale=scale)
 
     def train(
-        self, model: nn.Module, reader: ExampleReader, workers: int, quiet: bool
+        self,
+        model: nn.Module,
+        source: PairSource,
+        records: Records | EndlessRecords,
+        workers: int,
+        quiet: bool,
     ) -> TrainingOutcome:
         recipe, world = self.recipe, self.world
-        examples = list_examples(reader.records)
         optimizer = torch.optim.AdamW(
             parameter_groups(model, recipe.optimizer),
             lr=recipe.optimizer.learning_rate,
@@ -124,8 +182,8 @@ class _Run:
         found = find_checkpoints(self.out / CHECKPOINTS)
         if found:
             self.progress = load_state(found[-1], model, optimizer, world)
-        stream = BatchStream(reader, examples, recipe, world, self.out / PROBLEMS_FILE, workers)
-        steps = total_steps(recipe, stream.order.epoch_length)
+        stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, workers)
+        steps = total_steps(recipe, source.epoch_length)
         report = RunReport(self.out, steps, self.progress.step, quiet) if world.is_main else None
         try:
             run_steps(
@@ -134,12 +192,13 @@ class _Run:
                 stream.steps(self.progress.step),
                 self.progress,
                 steps,
-                _with_evaluations(recipe, stream.order.epoch_length),
+                _with_evaluations(recipe, source.epoch_length),
                 world,
                 self.out / CHECKPOINTS,
                 report,
                 evaluate=lambda step: self._evaluate(model, step),
-                draw_samples=lambda step: self._draw(model, step, reader, examples),
+                draw_samples=lambda step: self._draw(model, step, records),
+                first_location=self.processor.tokenizer.first_location,
             )
         finally:
             if report is not None:
@@ -159,8 +218,9 @@ class _Run:
         figures: dict[str, float] = {}
         if self.held_out is None and self.judge is None:
             return figures
-        whole = whole_model(model, self.world)
-        if whole is not None:
+        gathered = gathered_model(model, self.world, self.recipe)
+        if gathered is not None:
+            whole = merged_model(gathered)
             if self.held_out is not None:
                 loss = validation_loss(whole, self.held_out, self.processor, self.recipe)
                 figures["loss"] = loss
@@ -173,23 +233,20 @@ class _Run:
         self.world.barrier()
         return figures
 
-    def _draw(
-        self, model: nn.Module, step: int, reader: ExampleReader, examples: Sequence[Example]
-    ) -> None:
-        whole = whole_model(model, self.world)
-        if whole is not None:
-            chosen = [examples[len(examples) * place // SAMPLES] for place in range(SAMPLES)]
-            pairs = [(reader.records[each.record], each) for each in dict.fromkeys(chosen)]
+    def _draw(self, model: nn.Module, step: int, records: Records | EndlessRecords) -> None:
+        gathered = gathered_model(model, self.world, self.recipe)
+        if gathered is not None:
             path = self.out / "samples" / f"step-{step:08d}.png"
-            save_samples(self._answering(whole), pairs, path, SAMPLE_TOKENS)
+            answering = self._answering(merged_model(gathered))
+            save_samples(answering, _shown(records), path, SAMPLE_TOKENS)
         self.world.barrier()
 
     def _save(self, model: nn.Module, name: str) -> None:
-        whole = whole_model(model, self.world)
-        if whole is not None:
-            self._write(whole, name)
-            if has_adapters(model):
-                save_adapter(model, self.recipe.lora, self.out / ADAPTER)
+        gathered = gathered_model(model, self.world, self.recipe)
+        if gathered is not None:
+            self._write(merged_model(gathered), name)
+            if has_adapters(gathered):
+                save_adapter(gathered, self.recipe.lora, self.out / ADAPTER)
         self.world.barrier()
 
     def _write(self, whole: Florence2Model, name: str) -> None:
@@ -205,11 +262,14 @@ class _Run:
         return value > best if self.recipe.reporting.higher_is_better else value < best
 
 
-def _with_evaluations(recipe: Recipe, epoch_length: int) -> Recipe:
-    """The recipe with an evaluation once an epoch, where it does not say when."""
+def _with_evaluations(recipe: Recipe, epoch_length: int | None) -> Recipe:
+    """The recipe with an evaluation once an epoch, where it does not say when.
+
+    An endless source has no epochs: it is evaluated at the end.
+    """
     if recipe.reporting.evaluate_every is not None:
         return recipe
-    every = math.ceil(epoch_length / recipe.batch.size)
+    every = math.ceil((epoch_length or 0) / recipe.batch.size)
     return replace(recipe, reporting=replace(recipe.reporting, evaluate_every=every))
 
 

@@ -10,7 +10,8 @@ import torch
 
 from ..model import Florence2Model
 from ..processor import Processor
-from .batches import Example, ExampleReader, Records, Sequences, collate, list_examples
+from .batches import collate
+from .examples import Example, ExampleReader, Records, Sequences, list_examples
 from .recipe import Augmentation, Recipe
 from .step import micro_batch_loss
 

@@ -12,13 +12,17 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from ..model import Florence2Model
+from .dense import WithDenseTask
 from .distributed import World
+from .parameters import prepare_trainable
+from .recipe import Recipe
 
 
-def whole_model(model: nn.Module, world: World) -> Florence2Model | None:
+def gathered_model(model: nn.Module, world: World, recipe: Recipe) -> Florence2Model | None:
     """The model on the main process, ``None`` on the others; every process must call this.
 
-    Without sharding and adapters it is the very model that trains; otherwise a copy on the CPU.
+    Adapters stay apart from the weights. Without sharding it is the very model that trains;
+    otherwise a copy on the CPU.
     """
     if isinstance(model, FSDPModule):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -26,12 +30,13 @@ def whole_model(model: nn.Module, world: World) -> Florence2Model | None:
         if not world.is_main:
             return None
         gathered = Florence2Model(cast(Florence2Model, model).config)
+        prepare_trainable(gathered, recipe.trainable, recipe.lora)
         gathered.load_state_dict(state)
         return gathered
     if not world.is_main:
         return None
     plain = model.module if isinstance(model, DistributedDataParallel) else model
-    return merged_model(cast(Florence2Model, plain))
+    return plain.model if isinstance(plain, WithDenseTask) else cast(Florence2Model, plain)
 
 
 def merged_model(model: Florence2Model) -> Florence2Model:

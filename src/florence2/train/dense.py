@@ -1,0 +1,114 @@
+"""The dense task: what lies at every cell of the tower's last map, and where its box is.
+
+An aid for towers that start from nothing. Language alone tells such a tower little about where
+things are; a class and a box for each cell tell it a lot, and cost one linear layer, which is
+dropped when training ends. Shapes: P pictures, H and W cells, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..model import Florence2Model
+from ..records import Record
+from ..results import Boxes
+
+NOTHING = 0
+# Boxes are told in parts of the picture, so their errors are small beside those of classes.
+_BOX_WEIGHT = 5.0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Targets of one picture: ``classes`` int64[H, W], 0 for nothing; ``boxes`` float32[H, W, 4]
+    as parts of the picture's width and height."""
+
+    classes: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+
+
+def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) -> Cells:
+    """The targets on a ``grid`` (width, height) from the record's detection answer.
+
+    ``numbers`` gives each category's class from 1 on; others are left out. A cell belongs to the
+    smallest box that its middle lies in. Raises ``ValueError`` when there is no such answer.
+    """
+    answers = [each.answer for each in record.kept() if each.task == "<OD>"]
+    if not answers or not isinstance(answers[0], Boxes):
+        raise ValueError(f"record {record.id!r} has no <OD> answer, which the dense task needs")
+    answer = answers[0]
+    width, height = grid
+    boxes = answer.xyxy / np.tile(np.asarray(answer.image_size, np.float32), 2)
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    classes = np.full((height, width), NOTHING, np.int64)
+    targets = np.zeros((height, width, 4), np.float32)
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    for index in np.argsort(-areas):
+        number = numbers.get(answer.labels[index], NOTHING)
+        x0, y0, x1, y1 = boxes[index]
+        inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+        classes[inside], targets[inside] = number, boxes[index]
+    return Cells(classes, targets)
+
+
+class WithDenseTask(nn.Module):
+    """A model with the head of the dense task; its pass gives logits and cells ``[P, H, W, K+4]``.
+
+    With ``only`` the logits are ``None``: the text half is not run.
+    """
+
+    def __init__(self, model: Florence2Model, categories: int, only: bool) -> None:
+        super().__init__()
+        self.model, self.only = model, only
+        self.head = nn.Linear(model.config.vision.widths[-1], 1 + categories + 4)
+
+    def forward(
+        self,
+        pixels_PCHW: Tensor,
+        prompt_BP: Tensor,
+        decoder_ids_BT: Tensor,
+        padding_BP: Tensor | None = None,
+        wanted_BT: Tensor | None = None,
+        pictures_B: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor]:
+        if self.only:
+            return None, self.head(self.model.tower(pixels_PCHW)[-1])
+        tokens_PND, maps = self.model.features(pixels_PCHW)
+        tokens_BND = tokens_PND if pictures_B is None else tokens_PND[pictures_B]
+        logits = self.model.logits_of(tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT)
+        return logits, self.head(maps[-1])
+
+
+@dataclass(frozen=True)
+class DenseLoss:
+    """The loss, a scalar, and the share of cells on objects whose class is right."""
+
+    loss: Tensor
+    right: Tensor
+
+
+def dense_loss(cells_PHWK: Tensor, classes_PHW: Tensor, boxes_PHW4: Tensor) -> DenseLoss:
+    """Cross entropy of the classes, and the distance of the boxes at cells on objects."""
+    cells_PHWK = cells_PHWK.float()
+    scores_PHWK, found_PHW4 = cells_PHWK[..., :-4], cells_PHWK[..., -4:]
+    naming = functional.cross_entropy(scores_PHWK.flatten(0, 2), classes_PHW.flatten())
+    on_object = classes_PHW != NOTHING
+    # The head tells edges from the middle of its cell: what it sees is the same everywhere.
+    height, width = classes_PHW.shape[1:]
+    y = (torch.arange(height, device=classes_PHW.device) + 0.5) / height
+    x = (torch.arange(width, device=classes_PHW.device) + 0.5) / width
+    middles_HW2 = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    distance_PHW4 = functional.smooth_l1_loss(
+        found_PHW4 + middles_HW2.repeat(1, 1, 2), boxes_PHW4, beta=0.05, reduction="none"
+    )
+    count = on_object.sum().clamp(min=1)
+    placing = (distance_PHW4.sum(dim=-1) * on_object).sum() / count
+    right = (scores_PHWK.argmax(dim=-1) == classes_PHW) & on_object
+    return DenseLoss(naming + _BOX_WEIGHT * placing, right.sum() / count)

@@ -1,0 +1,160 @@
+"""The pairs of a data set: which there are, and each read into pixels and ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..image import load_image
+from ..processor import Processor
+from ..records import Annotation, Record
+from ..results import ImageSize
+from .augment import augment
+from .dense import Cells, cells_of
+from .order import DataOrder
+from .recipe import Recipe
+
+# The last map of a DaViT has one cell for as many pixels.
+TOWER_STRIDE = 32
+
+
+class Records(Protocol):
+    """What training reads: records by number, and all annotations without the pictures."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Record: ...
+    def annotations(self) -> Iterator[tuple[Annotation, ...]]: ...
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image-annotation pair, by the numbers of its record and annotation."""
+
+    record: int
+    annotation: int
+    task: str
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A pair as the model reads it: pixels ``float32[3, H, W]`` and ids ``<s> ... </s>``.
+
+    Pairs about one picture hold the very same array. ``cells`` are for the dense task.
+    """
+
+    pixels: NDArray[np.float32]
+    prompt: Sequence[int]
+    target: Sequence[int]
+    cells: Cells | None = None
+
+
+def list_examples(records: Records) -> list[Example]:
+    """Every kept annotation of the records, as a pair to learn from."""
+    return [
+        Example(record, number, annotation.task)
+        for record, annotations in enumerate(records.annotations())
+        for number, annotation in enumerate(annotations)
+        if annotation.verdict.keep
+    ]
+
+
+class ExampleReader:
+    """Reads pairs, augmented by a draw that belongs to the seed and the place in the order.
+
+    ``positions`` are those of the decoder, which no answer may exceed.
+    """
+
+    def __init__(
+        self, records: Records, processor: Processor, recipe: Recipe, positions: int = 1024
+    ) -> None:
+        self.records, self.processor, self.recipe = records, processor, recipe
+        self.max_target_tokens = min(recipe.max_target_tokens, positions)
+        self._cells = CellMaker(recipe, processor)
+        self._reading = Lock()  # shards are read by one thread at a time
+
+    def read(self, example: Example, draw: int) -> Sequences:
+        """The pair. ``ValueError`` or ``OSError`` tells why it cannot be learned from."""
+        with self._reading:
+            record = self.records[example.record]
+        image = load_image(record.image_bytes())
+        generator = np.random.default_rng((self.recipe.seed, draw))
+        image, annotation = augment(
+            image, record.annotations[example.annotation], self.recipe.augmentation, generator
+        )
+        prompt, target = encode_annotation(self.processor, annotation, image.size)
+        check_length(target, self.max_target_tokens)
+        return Sequences(self.processor.pixels(image), prompt, target, self._cells.make(record))
+
+
+class CellMaker:
+    """The dense task's targets, where the recipe has that task."""
+
+    def __init__(self, recipe: Recipe, processor: Processor) -> None:
+        width, height = processor.preprocessing.size
+        self._grid = width // TOWER_STRIDE, height // TOWER_STRIDE
+        names = recipe.aids.dense_categories if recipe.aids.dense_weight else ()
+        self._numbers = {name: number for number, name in enumerate(names, start=1)}
+
+    def make(self, record: Record) -> Cells | None:
+        """The record's targets; ``None`` without the task. ``ValueError`` as ``cells_of`` has."""
+        return cells_of(record, self._grid, self._numbers) if self._numbers else None
+
+
+def check_length(target: Sequence[int], most: int) -> None:
+    """Raise ``ValueError`` when an answer has more tokens than the run or the model takes."""
+    if len(target) > most:
+        raise ValueError(
+            f"the answer has {len(target)} tokens; the run takes {most} "
+            "(max_target_tokens, and the positions of the model)"
+        )
+
+
+def encode_annotation(
+    processor: Processor, annotation: Annotation, image_size: ImageSize
+) -> tuple[Sequence[int], Sequence[int]]:
+    """The ids of the prompt and of the target that an annotation means."""
+    prompt = processor.prompt(annotation.table_task, annotation.question, image_size)
+    return prompt.token_ids, processor.target(annotation.answer, annotation.kind)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Reads the pairs at some places of the order; ``name`` tells which, for lists of problems."""
+
+    name: dict[str, object]
+    read: Callable[[], list[Sequences]]
+
+
+class OrderedPairs:
+    """The pairs of a finite data set in the order that the recipe's seed and weights give."""
+
+    def __init__(self, reader: ExampleReader, examples: Sequence[Example], recipe: Recipe) -> None:
+        self.processor = reader.processor
+        self._reader, self._examples = reader, examples
+        self._order = DataOrder([each.task for each in examples], recipe.task_weights, recipe.seed)
+
+    @property
+    def epoch_length(self) -> int | None:
+        """The pairs of an epoch."""
+        return self._order.epoch_length
+
+    def jobs(self, begin: int, count: int) -> list[Job]:
+        """Jobs that read the pairs at places ``begin`` to ``begin + count``, in that order."""
+        return [
+            Job(
+                {"record": each.record, "annotation": each.annotation, "task": each.task},
+                partial(self._read, each, begin + offset),
+            )
+            for offset, each in enumerate(
+                self._examples[index] for index in self._order.indices(begin, count)
+            )
+        ]
+
+    def _read(self, example: Example, draw: int) -> list[Sequences]:
+        return [self._reader.read(example, draw)]

@@ -1,0 +1,62 @@
+"""The dense task: targets drawn by hand, and a tower that learns them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from florence2.records import Annotation, Record
+from florence2.results import Boxes, Text
+from florence2.train.dense import cells_of, dense_loss
+from florence2.train.examples import CellMaker
+from florence2.train.recipe import Aids, Recipe
+
+
+def record(*annotations: Annotation) -> Record:
+    return Record("a", 80, 40, "0", image=b"x", annotations=annotations)
+
+
+def test_cells_belong_to_the_smallest_box_their_middle_lies_in() -> None:
+    boxes = Boxes(
+        [[0, 0, 80, 40], [0, 0, 20, 10], [40, 0, 80, 40]], ["car", "dog", "ufo"], (80, 40)
+    )
+    cells = cells_of(record(Annotation("<OD>", boxes)), (4, 4), {"car": 1, "dog": 2})
+    assert cells.classes.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]]
+    assert cells.boxes[0, 0].tolist() == [0, 0, 0.25, 0.25]
+    assert cells.boxes[3, 1].tolist() == [0, 0, 1, 1]
+
+
+def test_a_record_without_detection_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'a' has no <OD> answer"):
+        cells_of(record(Annotation("<CAPTION>", Text("a dog"))), (4, 4), {"dog": 1})
+
+
+def test_a_perfect_answer_costs_nothing_and_a_shifted_box_its_shift() -> None:
+    boxes = Boxes([[0, 0, 40, 40]], ["dog"], (80, 40))
+    made = cells_of(record(Annotation("<OD>", boxes)), (2, 1), {"dog": 1})
+    classes, targets = torch.from_numpy(made.classes[None]), torch.from_numpy(made.boxes[None])
+    cells = torch.zeros(1, 1, 2, 6)
+    cells[0, 0, 0, 1] = cells[0, 0, 1, 0] = 50
+    cells[0, 0, 0, 2:] = torch.tensor([0 - 0.25, 0 - 0.5, 0.5 - 0.25, 1 - 0.5])
+    perfect = dense_loss(cells, classes, targets)
+    assert perfect.loss.item() == pytest.approx(0, abs=1e-6)
+    assert perfect.right.item() == 1
+    cells[0, 0, 0, 2] += 0.1
+    # Five times what a smooth L1 with a beta of 0.05 makes of 0.1: 0.1 - 0.025.
+    assert dense_loss(cells, classes, targets).loss.item() == pytest.approx(0.375, abs=1e-5)
+
+
+def test_targets_follow_the_recipe_and_the_grid_of_the_tower(many_questions, processor) -> None:
+    aids = Aids(dense_weight=1.0, dense_categories=("red car", "a tree"))
+    cells = CellMaker(Recipe(aids=aids), processor).make(many_questions[0])
+    width, height = processor.preprocessing.size
+    assert cells is not None
+    assert cells.classes.shape == (height // 32, width // 32)
+    assert CellMaker(Recipe(), processor).make(many_questions[0]) is None
+
+
+def test_boxes_of_no_width_give_no_cells() -> None:
+    boxes = Boxes([[10, 10, 10, 10]], ["dog"], (80, 40))
+    cells = cells_of(record(Annotation("<OD>", boxes)), (4, 4), {"dog": 1})
+    assert not np.any(cells.classes)

@@ -1,0 +1,125 @@
+"""Pictures made as they are asked for: order, sharing of pictures, weights, resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from florence2.records import Record
+from florence2.tasks import TASKS
+from florence2.train import Recipe, override, train
+from florence2.train.batches import BatchStream
+from florence2.train.distributed import World
+from florence2.train.endless import EndlessPairs
+
+CPU = World(0, 1, torch.device("cpu"))
+
+
+class Repeated:
+    """The same few records for ever: an endless source."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+
+    def __getitem__(self, number: int) -> Record:
+        return self._records[number % len(self._records)]
+
+
+def test_pairs_of_a_picture_share_its_pixels_in_the_batch(
+    records, processor, tmp_path: Path
+) -> None:
+    recipe = override(Recipe(), ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2"])
+    source = EndlessPairs(Repeated(records), processor, recipe)
+    batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
+    assert len(batch) == 4
+    assert len(batch.pixels_BCHW) == 2
+    assert batch.pictures_B is not None
+    assert batch.pictures_B.tolist() == [0, 0, 1, 1]
+
+
+def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
+    many_questions, processor
+) -> None:
+    weights = {task.token: 0.0 for task in TASKS if task.token not in ("<OD>", "<OCR>")}
+    recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
+    source = EndlessPairs(Repeated(many_questions), processor, recipe)
+    first, second = source.read(5), source.read(5)
+    assert [each.target for each in first] == [each.target for each in second]
+    prompts = {processor.tokenizer.decode(pair.prompt) for pair in first}
+    assert {prompt.split("?")[0].removeprefix("<s>") for prompt in prompts} == {
+        "Locate the objects with category name in the image.</s>",
+        "What is the text in the image",
+    }
+
+
+def test_unknown_weights_and_missing_lengths_are_told(
+    records, processor, start: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="<CAPTIONS>"):
+        EndlessPairs(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
+    with pytest.raises(ValueError, match=r"schedule\.samples"):
+        train(Recipe(start=str(start)), Repeated(records), tmp_path, device="cpu", quiet=True)
+    recipe = override(Recipe(start=str(start)), ["aids.questions_per_picture=2"])
+    with pytest.raises(ValueError, match="endless"):
+        train(recipe, records, tmp_path / "two", device="cpu", quiet=True)
+
+
+def test_a_run_with_all_aids_learns_and_leaves_a_plain_checkpoint(
+    many_questions, start: Path, tmp_path: Path
+) -> None:
+    names = ("OPEN", "a tree", "red car", "two dogs")
+    recipe = override(
+        Recipe(start=str(start)),
+        ["batch.size=4", "batch.micro=4", "schedule.samples=24", "schedule.warmup_steps=1",
+         "optimizer.learning_rate=0.003", "reporting.log_every=1", "reporting.sample_every=0",
+         "aids.questions_per_picture=2", "aids.dense_weight=1.0", f"aids.dense_categories={names}",
+         "aids.location_spread=8.0", "aids.final_location_spread=1.0"],
+    )  # fmt: skip
+    outcome = train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["kind"] == "step"]
+    assert steps[-1]["dense_loss"] < steps[0]["dense_loss"]
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    assert 0 <= steps[-1]["cells_right"] <= 1
+    names_saved = load_file(outcome.last / "model.safetensors").keys()
+    assert names_saved == load_file(start / "model.safetensors").keys()
+
+
+def test_the_tower_alone_leaves_the_text_half_as_it_was(
+    many_questions, start: Path, tmp_path: Path
+) -> None:
+    recipe = override(
+        Recipe(start=str(start), trainable="tower"),
+        ["batch.size=2", "batch.micro=2", "schedule.samples=4", "optimizer.learning_rate=0.003",
+         "schedule.warmup_steps=1", "reporting.sample_every=0", "aids.dense_weight=1.0",
+         "aids.dense_only=True", "aids.dense_categories=('two dogs',)"],
+    )  # fmt: skip
+    outcome = train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
+    before = load_file(start / "model.safetensors")
+    after = load_file(outcome.last / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("vision_tower" in name for name in changed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["aids.dense_weight=1.0"], "dense_categories"),
+        (["aids.dense_only=True"], "dense_weight"),
+        (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "augmentation.flip=0.5"],
+         "augmentation"),
+        (["aids.questions_per_picture=3", "batch.size=8"], "batch.micro"),
+    ],
+)  # fmt: skip
+def test_aids_that_do_not_go_together_are_told(
+    many_questions, start: Path, tmp_path: Path, settings: list[str], told: str
+) -> None:
+    recipe = override(Recipe(start=str(start)), ["schedule.samples=4", *settings])
+    with pytest.raises(ValueError, match=told):
+        train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
