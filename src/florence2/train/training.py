@@ -91,6 +91,8 @@ def train(
             _keep_recipe(out / RECIPE_FILE, recipe)
         world.barrier()
         model, processor = starting_model(recipe)
+        # Fresh adapters and heads must be the same on every process and in every run.
+        torch.manual_seed(recipe.seed)
         prepare_trainable(model, recipe.trainable, recipe.lora)
         model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
         run = _Run(recipe, processor, world, out, held_out, judge)
@@ -129,7 +131,6 @@ def _with_aids(
         raise ValueError("the dense task takes pictures as they are: leave augmentation off")
     if strategy == "fsdp" and world.size > 1:
         raise ValueError("the dense task is for small models: use strategy ddp")
-    torch.manual_seed(recipe.seed)
     return WithDenseTask(model, len(aids.dense_categories), aids.dense_only).to(world.device)
 
 
