@@ -1,0 +1,175 @@
+"""``florence2 scenes``: labelled pictures made from nothing but free art."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import mendable_errors
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from ..scenes.stream import SceneRecords
+
+app = typer.Typer(
+    help="Make labelled pictures: objects, text, captions, all exact.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+# Answers that a sheet shows beside the picture, in this order.
+SHOWN = ("<OD>", "<REFERRING_EXPRESSION_SEGMENTATION>", "<OCR_WITH_REGION>", "<CAPTION>")
+
+
+class Split(StrEnum):
+    """Whose seeds and whose art: the two never meet."""
+
+    train = "train"
+    test = "test"
+
+
+class Level(StrEnum):
+    """How hard scenes are."""
+
+    easy = "easy"
+    full = "full"
+
+
+Seed = Annotated[int, typer.Option(min=0, help="Other seeds give other scenes.")]
+SplitOption = Annotated[Split, typer.Option(help="Seeds and art for training, or held out.")]
+LevelOption = Annotated[Level, typer.Option(help="Few large objects, or all there is.")]
+Size = Annotated[int, typer.Option(min=64, help="Width and height in pixels.")]
+Art = Annotated[
+    Path | None, typer.Option(help="Folder of the fetched art. [default: the cache folder]")
+]
+Shapes = Annotated[bool, typer.Option("--shapes", help="Drawn shapes only, without any art.")]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--task", "-t", help="Only these tasks. Repeatable.")
+]
+
+
+@app.command("make")
+def make(
+    count: Annotated[int, typer.Argument(metavar="N", min=1, help="How many scenes.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the shards.")],
+    seed: Seed = 0,
+    split: SplitOption = Split.train,
+    level: LevelOption = Level.full,
+    size: Size = 256,
+    task: Tasks = None,
+    art: Art = None,
+    shapes: Shapes = False,
+) -> None:
+    """Write N labelled scenes as shards; the same call goes on where a stopped one was."""
+    with mendable_errors():
+        from ..shards import ShardWriter
+
+        records = _records(seed, split, level, size, task, art, shapes)
+        origin = {"maker": "scenes", "seed": seed, "split": split.value, "level": level.value,
+                  "size": size, "tasks": sorted(records.tasks or ()),
+                  "art": sorted(records.library.arts)}  # fmt: skip
+        with ShardWriter(out, origin=origin) as writer:
+            done = writer.manifest.rows
+            if done > count:
+                raise ValueError(f"{out} already holds {done} scenes, more than {count}")
+            with progress_bar(count - done, shown=True) as advance:
+                for number in range(done, count):
+                    writer.write(records[number])
+                    advance()
+        typer.echo(f"{count} scenes in {out}, {count - done} of them new")
+
+
+@app.command("show")
+def show(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path(
+        "scenes.png"
+    ),
+    count: Annotated[int, typer.Option(min=1, max=60, help="How many scenes.")] = 6,
+    seed: Seed = 0,
+    split: SplitOption = Split.train,
+    level: LevelOption = Level.full,
+    size: Size = 256,
+    art: Art = None,
+    shapes: Shapes = False,
+) -> None:
+    """Draw a sheet of scenes with their labels."""
+    with mendable_errors():
+        from ..durable import replacing
+
+        records = _records(seed, split, level, size, list(SHOWN), art, shapes)
+        sheet = _sheet(records, count)
+        with replacing(out) as temporary:
+            sheet.save(temporary, format="PNG")
+        typer.echo(f"{count} scenes drawn in {out}")
+
+
+@app.command("fetch")
+def fetch(
+    art: Art = None,
+    notice: Annotated[
+        bool, typer.Option("--notice", help="Only print the packages and their licences.")
+    ] = False,
+) -> None:
+    """Take free art and fonts out of their packages, with npm; some 30 seconds."""
+    with mendable_errors():
+        from ..scenes.packages import notice as licences
+
+        if notice:
+            typer.echo(licences())
+            return
+        from ..scenes.art import fetch as fetch_art
+        from ..scenes.cache import art_folder
+
+        folder = art or art_folder()
+        counts = fetch_art(folder)
+        for source, number in counts.items():
+            typer.echo(f"{number:6,} {source}")
+        typer.echo(f"art and fonts are in {folder}; licences: florence2 scenes fetch --notice")
+
+
+def _records(
+    seed: int,
+    split: Split,
+    level: Level,
+    size: int,
+    tasks: list[str] | None,
+    art: Path | None,
+    shapes: bool,
+) -> SceneRecords:
+    from dataclasses import replace
+
+    import cv2
+
+    from ..scenes.cache import art_folder
+    from ..scenes.settings import SceneSettings
+    from ..scenes.sprites import library
+    from ..scenes.stream import SceneRecords
+    from ..tasks import find_task
+
+    cv2.setNumThreads(1)
+    sprites = library(None if shapes else art or art_folder(), split.value)
+    levels = {Level.easy: SceneSettings.easy, Level.full: SceneSettings.full}
+    settings = replace(levels[level](), size=(size, size))
+    tokens = None if tasks is None else [find_task(name).token for name in tasks]
+    return SceneRecords(sprites, split.value, stages=[(0, settings)], tasks=tokens, series=seed)
+
+
+def _sheet(records: SceneRecords, count: int) -> Any:
+    """One picture: each scene once with every kind of label that it has, its caption below."""
+    from ..draw import draw_answer
+    from ..image import load_image
+    from .sheet import Tile, make_sheet
+
+    tiles = []
+    for number in range(count):
+        record = records[number]
+        answers = {each.task: each for each in record.annotations}
+        picture = load_image(record.image_bytes())
+        for token in SHOWN[:-1]:
+            if token in answers:
+                picture = draw_answer(picture, answers[token].answer)
+        caption = answers["<CAPTION>"].answer
+        tiles.append(Tile(picture, record.id, getattr(caption, "text", "")))
+    return make_sheet(tiles)

@@ -1,0 +1,240 @@
+"""Visible masks as polygons: the simplest outlines that still cover what the mask covers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .scene import Mask
+
+Points = NDArray[np.float32]
+_Contour = NDArray[np.int32]
+
+_TRUE_ENOUGH = 0.95
+_SPECK = 0.01
+_HOLE = 0.01
+_ROUNDS = 7
+_FINEST = 0.3
+_SUBPIXELS = 4
+# Only what is smaller than this is judged at more than one point a pixel.
+_GRID = 256
+# Into how many a pixel's side is cut, and how much of the way to a perfect IoU is asked for
+# beyond what is wanted: ragged small masks need finer corners.
+_ATTEMPTS = ((1, 0.04), (2, 0.06), (4, 0.2), (8, 0.5))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A connected part of a mask: its rim and the rims of its holes, on the corners of pixels."""
+
+    rim: _Contour
+    holes: tuple[_Contour, ...]
+    area: float
+
+
+def outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
+    """Polygons ``float32[K, 2]`` in pixels whose union has at least ``iou`` with ``mask``.
+
+    Of the outlines that do, one with few vertices. Each runs clockwise from its top-most vertex,
+    the left-most of several, and they go from the top down. The format knows no holes: a polygon
+    is slit open to a hole that matters. Specks are left out. An empty mask has no polygons.
+    """
+    left, top, window = _window(mask)
+    if not window.size:
+        return []
+    shift = np.array([left, top], np.float32)
+    for finer, beyond in _ATTEMPTS:
+        enlarged = np.repeat(np.repeat(window, finer, 0), finer, 1) if finer > 1 else window
+        found = _simplest(enlarged, iou + beyond * (1 - iou))
+        if found is None:
+            continue
+        polygons = [polygon / np.float32(finer) for polygon in found]
+        if _iou(polygons, window) >= iou:
+            polygons = [_from_the_top(polygon + shift) for polygon in polygons]
+            return sorted(polygons, key=lambda polygon: (*polygon[0, ::-1].tolist(),))
+    raise ValueError(f"no outline of a mask of {window.sum()} pixels has an IoU of {iou}")
+
+
+def _iou(polygons: list[Points], mask: Mask) -> float:
+    """The intersection over union of polygons with a mask; small masks are cut into subpixels."""
+    height, width = mask.shape
+    finer = max(1, min(_SUBPIXELS, _GRID // max(height, width)))
+    drawn = _filled(polygons, (width, height), finer)
+    truth = np.repeat(np.repeat(mask, finer, 0), finer, 1) if finer > 1 else mask
+    union = int(np.count_nonzero(drawn | truth))
+    return int(np.count_nonzero(drawn & truth)) / union if union else 1.0
+
+
+def _window(mask: Mask) -> tuple[int, int, Mask]:
+    """The tight part of a mask and where it lies."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 0, 0, mask[:0, :0]
+    top, left = int(rows[0]), int(columns[0])
+    return left, top, mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+
+
+def _simplest(window: Mask, iou: float) -> list[Points] | None:
+    """The coarsest outline that is true enough, found by halving; ``None`` when none is."""
+    parts = _parts(window)
+    judge = _Judge(window)
+    best: list[Points] | None = None
+    for kept in (_without_specks(parts, window), parts):
+        finest = [_polygon(part, 0.0, 0.0) for part in kept]
+        if judge(finest) >= iou:
+            best = finest
+            break
+    if best is None:
+        return None
+    low, high = np.log(_FINEST), np.log(max(window.shape) / 4 + 1)
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        found = _approximated(kept, float(np.exp(middle)))
+        if found is not None and judge(found) >= iou:
+            low = middle
+            if _vertices(found) < _vertices(best):
+                best = found
+        else:
+            high = middle
+    return best
+
+
+def _parts(window: Mask) -> list[_Part]:
+    """The connected parts, largest first.
+
+    A pixel covers the square between four corners, so the corners of all pixels are traced: a
+    contour through the middles of the pixels would lose half a pixel all round.
+    """
+    corners = np.zeros((window.shape[0] + 1, window.shape[1] + 1), np.uint8)
+    for down in (0, 1):
+        for across in (0, 1):
+            corners[down : down + window.shape[0], across : across + window.shape[1]] |= window
+    found, tree = cv2.findContours(corners, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    contours = [contour.reshape(-1, 2) for contour in found]
+    parts = []
+    for index, contour in enumerate(contours):
+        if tree[0][index][3] >= 0 or len(contour) < 3:
+            continue
+        inside = [other for other in range(len(contours)) if tree[0][other][3] == index]
+        holes = tuple(contours[other] for other in inside if len(contours[other]) >= 3)
+        area = cv2.contourArea(contour) - sum(map(cv2.contourArea, holes))
+        parts.append(_Part(contour, holes, area))
+    return sorted(parts, key=lambda part: -part.area)
+
+
+def _without_specks(parts: list[_Part], window: Mask) -> list[_Part]:
+    least = _SPECK * np.count_nonzero(window)
+    return [part for part in parts if part.area >= least] or parts[:1]
+
+
+def _approximated(parts: list[_Part], tolerance: float) -> list[Points] | None:
+    """All parts at one tolerance, or ``None`` when one of them would collapse."""
+    total = sum(part.area for part in parts)
+    polygons = [_polygon(part, tolerance, _HOLE * total) for part in parts]
+    return None if any(len(polygon) < 3 for polygon in polygons) else polygons
+
+
+def _polygon(part: _Part, tolerance: float, smallest_hole: float) -> Points:
+    """The part's rim, slit open to each of its holes at least so large."""
+    polygon = _approximate(part.rim, tolerance)
+    for hole in part.holes:
+        if cv2.contourArea(hole) < smallest_hole:
+            continue
+        inner = _approximate(hole, tolerance)
+        if len(inner) >= 3:
+            polygon = _slit(polygon, inner)
+    return polygon
+
+
+def _approximate(contour: _Contour, tolerance: float) -> Points:
+    return cv2.approxPolyDP(contour, tolerance, True).reshape(-1, 2).astype(np.float32)
+
+
+def _slit(rim: Points, hole: Points) -> Points:
+    """One polygon: round the rim, over to the hole where it is nearest, round it and back."""
+    if _signed_area(rim) * _signed_area(hole) > 0:
+        hole = hole[::-1]
+    gaps = np.square(rim[:, None] - hole[None]).sum(axis=2)
+    leave, enter = np.unravel_index(int(gaps.argmin()), gaps.shape)
+    around = np.concatenate([hole[enter:], hole[: enter + 1]])
+    return np.concatenate([rim[: leave + 1], around, rim[leave:]])
+
+
+class _Judge:
+    """The IoU of polygons with one mask, from where their edges cross the rows of its pixels.
+
+    What lies left of every crossing is looked up in running sums, so a large mask costs no more
+    than its rim. Polygons must run all one way round and not cross themselves.
+    """
+
+    def __init__(self, window: Mask) -> None:
+        self._rows, self._columns = window.shape
+        self._finer = max(1, min(_SUBPIXELS, _GRID // self._rows))
+        self._window = np.pad(window, ((0, 0), (0, 1)))
+        self._before = np.pad(np.cumsum(window, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
+        self._area = self._finer * int(self._before[:, -1].sum())
+
+    def __call__(self, polygons: list[Points]) -> float:
+        row, x, sign = _crossings(polygons, self._rows, self._finer)
+        x = np.clip(x, 0, self._columns)
+        column = x.astype(np.int64)
+        covered = self._before[row, column] + (x - column) * self._window[row, column]
+        common = abs(float((sign * covered).sum()))
+        return common / (abs(float((sign * x).sum())) + self._area - common)
+
+
+def _crossings(
+    polygons: list[Points], rows: int, finer: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Where edges cross lines, ``finer`` of them in every row: row, x, and -1 for edges going up.
+
+    The lines lie in the middles of equal strips.
+    """
+    points = np.concatenate(polygons).astype(np.float64)
+    ends = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
+    (x, y), (x_end, y_end) = points.T, ends.T.astype(np.float64)
+    y, y_end = y * finer - 0.5, y_end * finer - 0.5
+    first = np.clip(np.ceil(np.minimum(y, y_end)), 0, rows * finer).astype(np.int64)
+    beyond = np.clip(np.ceil(np.maximum(y, y_end)), 0, rows * finer).astype(np.int64)
+    count = beyond - first
+    edge = np.repeat(np.arange(len(points)), count)
+    line = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    slope = (x_end - x) / np.where(count > 0, y_end - y, 1)
+    return line // finer, x[edge] + (line - y[edge]) * slope[edge], np.sign(y_end - y)[edge]
+
+
+def _filled(polygons: list[Points], size: tuple[int, int], finer: int) -> Mask:
+    """Whether the middles of cells ``bool[height * finer, width * finer]`` lie inside.
+
+    Inside lies what has an odd number of edges to its left. Painting polygons with OpenCV would
+    paint their edges too, a tenth too much in a thin ring.
+    """
+    width, height = size[0] * finer, size[1] * finer
+    if not polygons:
+        return np.zeros((height, width), bool)
+    row, x, _ = _crossings([polygon * finer for polygon in polygons], height, 1)
+    cell = row * (width + 1) + np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)
+    crossings = np.bincount(cell, minlength=height * (width + 1)).reshape(height, width + 1)
+    return (np.cumsum(crossings, axis=1)[:, :width] & 1).astype(bool)
+
+
+def _from_the_top(polygon: Points) -> Points:
+    """The same polygon clockwise as seen, from its top-most vertex, the left-most of several."""
+    if _signed_area(polygon) < 0:
+        polygon = polygon[::-1]
+    first = int(np.lexsort((polygon[:, 0], polygon[:, 1]))[0])
+    return np.roll(polygon, -first, axis=0)
+
+
+def _signed_area(polygon: Points) -> float:
+    """Above zero when the polygon runs clockwise as seen, for y grows downwards."""
+    x, y = polygon[:, 0].astype(np.float64), polygon[:, 1].astype(np.float64)
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+
+
+def _vertices(polygons: list[Points]) -> int:
+    return sum(map(len, polygons))

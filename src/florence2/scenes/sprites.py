@@ -1,0 +1,108 @@
+"""Cut-out drawings by category, and which of them are kept for testing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fonts import Face
+
+Split = Literal["train", "test", "all"]
+
+_HELD_OUT_SHARE = 0.28
+
+
+@dataclass(frozen=True, eq=False)
+class Sprite:
+    """One drawing ``uint8[h, w, 4]`` (RGB and straight alpha), cropped to what can be seen of it.
+
+    ``art`` names the drawing, ``colour`` is a word when all of it plainly has that colour.
+    """
+
+    category: str
+    art: str
+    image: NDArray[np.uint8]
+    colour: str | None
+
+
+class SpriteLibrary:
+    """The drawings of one split, by category.
+
+    Of every category with several drawings about a quarter, at least one, are for testing only;
+    the only drawing of a category serves both. The choice hangs on the names of the drawings
+    alone, so it is the same everywhere. Splits are made of all drawings there are: hand over all.
+    """
+
+    def __init__(
+        self, sprites: Iterable[Sprite], split: Split = "all", fonts: Sequence[Path] = ()
+    ) -> None:
+        if split not in ("train", "test", "all"):
+            raise ValueError(f'split is "train", "test" or "all", got {split!r}')
+        self.split: Split = split
+        self.faces: tuple[Face, ...] = tuple(fonts) or (None,)
+        drawings: dict[str, list[Sprite]] = {}
+        for sprite in sprites:
+            drawings.setdefault(sprite.category, []).append(sprite)
+        if not drawings:
+            raise ValueError("a sprite library needs at least one sprite")
+        self._sprites = {
+            category: _drawings_of(split, drawings[category]) for category in sorted(drawings)
+        }
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """All category names, sorted."""
+        return tuple(self._sprites)
+
+    @property
+    def arts(self) -> frozenset[str]:
+        """The names of all drawings."""
+        return frozenset(sprite.art for group in self._sprites.values() for sprite in group)
+
+    def of(self, category: str) -> tuple[Sprite, ...]:
+        """The drawings of a category, in a fixed order."""
+        if category not in self._sprites:
+            raise ValueError(
+                f"no sprite shows a {category!r}; the library has {', '.join(self.categories)}"
+            )
+        return self._sprites[category]
+
+
+def held_out(arts: Iterable[str]) -> frozenset[str]:
+    """Those of the drawings of one category that are for testing only."""
+    ranked = sorted(set(arts), key=lambda art: hashlib.sha256(art.encode()).digest())
+    count = max(1, round(_HELD_OUT_SHARE * len(ranked))) if len(ranked) > 1 else 0
+    return frozenset(ranked[:count])
+
+
+@lru_cache(maxsize=4)
+def library(source: str | Path | None = None, split: Split = "all") -> SpriteLibrary:
+    """The procedural shapes, and with them the fetched art in the folder ``source`` if given.
+
+    Raises ``FileNotFoundError`` when there is no art in the folder and ``ValueError`` when it is
+    damaged. What was read is kept for the next call with the same arguments.
+    """
+    from .shapes import shape_sprites
+
+    if source is None:
+        return SpriteLibrary(shape_sprites(), split)
+    from .cache import read_art, read_fonts
+
+    folder = Path(source)
+    return SpriteLibrary([*shape_sprites(), *read_art(folder)], split, read_fonts(folder))
+
+
+def _drawings_of(split: Split, sprites: list[Sprite]) -> tuple[Sprite, ...]:
+    ordered = sorted(sprites, key=lambda sprite: sprite.art)
+    kept_back = held_out(sprite.art for sprite in ordered)
+    if split == "all" or not kept_back:
+        return tuple(ordered)
+    testing = split == "test"
+    return tuple(sprite for sprite in ordered if (sprite.art in kept_back) == testing)

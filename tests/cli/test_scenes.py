@@ -1,0 +1,82 @@
+"""``florence2 scenes``: shards and sheets of drawn shapes; no art is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.main import get_command
+
+from florence2.cli import app
+from florence2.shards import ShardDataset
+from florence2.tasks import TASKS
+
+pytest.importorskip("cv2")
+ROOT = Path(__file__).resolve().parents[2]
+Command = Callable[..., Any]
+
+
+def test_made_shards_hold_every_task_and_a_second_call_goes_on(
+    command: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "shards"
+    first = command("scenes", "make", "3", "--out", str(out), "--shapes", "--size", "128")
+    assert first.exit_code == 0, first.stderr
+    again = command("scenes", "make", "8", "--out", str(out), "--shapes", "--size", "128")
+    assert again.exit_code == 0, again.stderr
+    assert "8 scenes" in again.stdout and "5 of them new" in again.stdout
+    records = ShardDataset(out)
+    assert [records[number].id for number in range(8)] == [
+        f"scene-train-{number:06d}" for number in range(8)
+    ]
+    tasks = {each.task for annotations in records.annotations() for each in annotations}
+    assert tasks == {task.token for task in TASKS}
+    other = command("scenes", "make", "8", "--out", str(out), "--shapes", "--split", "test")
+    assert other.exit_code == 2
+    assert str(out) in other.stderr
+
+
+def test_only_the_tasks_asked_for_are_made(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    made = command("scenes", "make", "2", "-o", str(out), "--shapes", "-t", "od", "--size", "96")
+    assert made.exit_code == 0, made.stderr
+    records = ShardDataset(out)
+    assert {each.task for row in records.annotations() for each in row} == {"<OD>"}
+
+
+def test_a_sheet_is_drawn(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    assert command("scenes", "show", "--out", str(path), "--count", "2", "--shapes").exit_code == 0
+    with Image.open(path) as sheet:
+        assert min(sheet.size) > 256
+
+
+def test_absent_art_is_told_with_the_remedy(command: Command, tmp_path: Path) -> None:
+    result = command("scenes", "show", "--art", str(tmp_path), "--out", str(tmp_path / "a.png"))
+    assert result.exit_code == 2
+    assert "florence2 scenes fetch" in result.stderr
+
+
+def test_the_licences_of_all_art_can_be_read(command: Command) -> None:
+    printed = command("scenes", "fetch", "--notice").stdout
+    assert "Apache-2.0" in printed and "MIT" in printed and "OFL" in printed
+
+
+@pytest.mark.parametrize("verb", ["make", "show", "fetch"])
+def test_every_option_is_documented(verb: str) -> None:
+    verbs: Any = get_command(app)
+    options = {
+        name
+        for parameter in verbs.commands["scenes"].commands[verb].params
+        for name in parameter.opts
+        if name.startswith("--")
+    }
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## florence2 scenes {verb}\b.*?(?=^## |\Z)", text, re.M | re.S)
+    assert section is not None
+    rows = re.findall(r"^\|([^|]*)\|", section[0], re.M)
+    assert options == {name for row in rows for name in re.findall(r"--[a-z][a-z-]*", row)}
