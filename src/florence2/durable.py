@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def replace_file(path: Path, content: bytes | str) -> None:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
-def replace_json(path: Path, values: Mapping[str, Any]) -> None:
+def replace_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:
     """Put ``values`` at ``path`` as indented JSON."""
     replace_file(path, json.dumps(values, indent=2) + "\n")
 

@@ -8,7 +8,7 @@ order with line breaks between them, as the newest released model writes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,8 @@ ANNOTATOR = Annotator("scenes", "1")
 """Who answers in made records; the version grows when the same scene gets other answers."""
 
 _REGIONS = 2
+# What is as fine as a net would take a model hundreds of tokens to outline.
+_MOST_VERTICES = 100
 _LENGTHS: tuple[Length, ...] = ("brief", "detailed", "more detailed")
 _EXPRESSION_SHARE = 0.3
 _ALONE = 0.1
@@ -56,9 +58,12 @@ class _Asker:
         boxes = [self.scene.objects[index].box for index, _ in pairs]
         return Boxes(boxes, [label for _, label in pairs], self.scene.size)
 
-    def polygons(self, index: int) -> Polygons:
-        """The outline of one object."""
-        return Polygons([outline(self.scene.objects[index].mask)], [""], self.scene.size)
+    def polygons(self, index: int) -> Polygons | None:
+        """The outline of one object, or ``None`` when it has too many corners to be told."""
+        parts = outline(self.scene.objects[index].mask)
+        if sum(map(len, parts)) > _MOST_VERTICES:
+            return None
+        return Polygons([parts], [""], self.scene.size)
 
 
 def annotate(
@@ -69,11 +74,11 @@ def annotate(
 ) -> tuple[Annotation, ...]:
     """The scene's answers to the tasks of the table, or to those whose tokens are ``tasks``.
 
-    One annotation a task; up to two of the tasks that ask about a region. Where a question makes
-    no sense, there is none: nothing to read, no object to ask about. ``vocabulary`` are the
-    categories among which absent ones are found. A task's questions are the same whether or not
-    others are asked for, and only what is asked for is worked out. Raises ``ValueError`` for a
-    task that is not in the table.
+    One annotation a task; up to two of the tasks that answer a region in words. Where a question
+    makes no sense, there is none: nothing to read, no object to ask about, an outline too fine to
+    be told. ``vocabulary`` are the categories among which absent ones are found. A task's
+    questions are the same whether or not others are asked for, and only what is asked for is
+    worked out. Raises ``ValueError`` for a task that is not in the table.
     """
     unknown = sorted(set(tasks or ()) - _MAKERS.keys())
     if unknown:
@@ -146,7 +151,7 @@ def _proposals(task: str, asker: _Asker) -> list[Annotation]:
 def _grounding(task: str, asker: _Asker) -> list[Annotation]:
     """A caption of any length, or one expression, with its phrases' boxes."""
     if asker.rng.random() < _EXPRESSION_SHARE:
-        found = _expression(asker)
+        found = next(_expressions(asker), None)
         asked = None if found is None else Caption(found[1], (Mention(found[1], (found[0],)),))
     else:
         length = _LENGTHS[int(asker.rng.integers(len(_LENGTHS)))]
@@ -158,20 +163,19 @@ def _grounding(task: str, asker: _Asker) -> list[Annotation]:
 
 
 def _referring(task: str, asker: _Asker) -> list[Annotation]:
-    found = _expression(asker)
-    if found is None:
-        return []
-    index, expression = found
-    return [_annotation(task, asker.polygons(index), text=expression)]
+    for index, expression in _expressions(asker):
+        polygons = asker.polygons(index)
+        if polygons is not None:
+            return [_annotation(task, polygons, text=expression)]
+    return []
 
 
-def _expression(asker: _Asker) -> tuple[int, str] | None:
-    """An object that can be named unmistakably, and one of the ways to."""
+def _expressions(asker: _Asker) -> Iterator[tuple[int, str]]:
+    """Objects that can be named unmistakably, in random order, and one of the ways to each."""
     for index in asker.rng.permutation(len(asker.scene.objects)).tolist():
         known = expressions(asker.scene, index)
         if known:
-            return index, known[int(asker.rng.integers(len(known)))]
-    return None
+            yield index, known[int(asker.rng.integers(len(known)))]
 
 
 def _open_vocabulary(task: str, asker: _Asker) -> list[Annotation]:
@@ -183,10 +187,11 @@ def _open_vocabulary(task: str, asker: _Asker) -> list[Annotation]:
 
 
 def _region_segmentations(task: str, asker: _Asker) -> list[Annotation]:
-    return [
-        _annotation(task, asker.polygons(index), region=asker.scene.objects[index].box)
-        for index in asker.some(range(len(asker.scene.objects)))
-    ]
+    for index in asker.some(range(len(asker.scene.objects))):
+        polygons = asker.polygons(index)
+        if polygons is not None:
+            return [_annotation(task, polygons, region=asker.scene.objects[index].box)]
+    return []
 
 
 def _region_categories(task: str, asker: _Asker) -> list[Annotation]:

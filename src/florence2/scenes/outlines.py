@@ -15,10 +15,9 @@ _Contour = NDArray[np.int32]
 
 _TRUE_ENOUGH = 0.95
 _SPECK = 0.01
-_HOLE = 0.01
-_ROUNDS = 7
+_ROUNDS = 5
 _FINEST = 0.3
-_SUBPIXELS = 4
+_SUBPIXELS = 2
 # Only what is smaller than this is judged at more than one point a pixel.
 _GRID = 256
 # Into how many a pixel's side is cut, and how much of the way to a perfect IoU is asked for
@@ -80,21 +79,16 @@ def _window(mask: Mask) -> tuple[int, int, Mask]:
 
 def _simplest(window: Mask, iou: float) -> list[Points] | None:
     """The coarsest outline that is true enough, found by halving; ``None`` when none is."""
-    parts = _parts(window)
+    parts = _without_specks(_parts(window))
     judge = _Judge(window)
-    best: list[Points] | None = None
-    for kept in (_without_specks(parts, window), parts):
-        finest = [_polygon(part, 0.0, 0.0) for part in kept]
-        if judge(finest) >= iou:
-            best = finest
-            break
-    if best is None:
+    best = _approximated(parts, 0.0)
+    if judge(best) < iou:
         return None
-    low, high = np.log(_FINEST), np.log(max(window.shape) / 4 + 1)
+    low, high = np.log(_FINEST), np.log(max(window.shape) / 12 + 1)
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
-        found = _approximated(kept, float(np.exp(middle)))
-        if found is not None and judge(found) >= iou:
+        found = _approximated(parts, float(np.exp(middle)))
+        if found and judge(found) >= iou:
             low = middle
             if _vertices(found) < _vertices(best):
                 best = found
@@ -126,28 +120,39 @@ def _parts(window: Mask) -> list[_Part]:
     return sorted(parts, key=lambda part: -part.area)
 
 
-def _without_specks(parts: list[_Part], window: Mask) -> list[_Part]:
-    least = _SPECK * np.count_nonzero(window)
-    return [part for part in parts if part.area >= least] or parts[:1]
+def _without_specks(parts: list[_Part]) -> list[_Part]:
+    """The parts without the smallest holes and specks, as far as they hardly matter together."""
+    least = _SPECK * sum(part.area for part in parts)
+    holes = [cv2.contourArea(hole) for part in parts for hole in part.holes]
+    smallest_hole = _first_that_matters(holes, least)
+    smallest_part = _first_that_matters([part.area for part in parts], least)
+    return [
+        _Part(part.rim, tuple(hole for hole in part.holes if cv2.contourArea(hole) > smallest_hole),
+              part.area)
+        for part in parts
+        if part.area > smallest_part
+    ]  # fmt: skip
 
 
-def _approximated(parts: list[_Part], tolerance: float) -> list[Points] | None:
-    """All parts at one tolerance, or ``None`` when one of them would collapse."""
-    total = sum(part.area for part in parts)
-    polygons = [_polygon(part, tolerance, _HOLE * total) for part in parts]
-    return None if any(len(polygon) < 3 for polygon in polygons) else polygons
+def _first_that_matters(areas: list[float], least: float) -> float:
+    """The largest area of which all up to it together make no more than ``least``."""
+    ordered = np.sort(np.asarray(areas, np.float64))
+    few = int(np.searchsorted(np.cumsum(ordered), least, side="right"))
+    return float(ordered[few - 1]) if few else 0.0
 
 
-def _polygon(part: _Part, tolerance: float, smallest_hole: float) -> Points:
-    """The part's rim, slit open to each of its holes at least so large."""
-    polygon = _approximate(part.rim, tolerance)
-    for hole in part.holes:
-        if cv2.contourArea(hole) < smallest_hole:
+def _approximated(parts: list[_Part], tolerance: float) -> list[Points]:
+    """All parts at one tolerance; what collapses at it is left out."""
+    polygons = []
+    for part in parts:
+        polygon = _approximate(part.rim, tolerance)
+        if len(polygon) < 3:
             continue
-        inner = _approximate(hole, tolerance)
-        if len(inner) >= 3:
-            polygon = _slit(polygon, inner)
-    return polygon
+        for hole in part.holes:
+            inner = _approximate(hole, tolerance)
+            polygon = _slit(polygon, inner) if len(inner) >= 3 else polygon
+        polygons.append(polygon)
+    return polygons
 
 
 def _approximate(contour: _Contour, tolerance: float) -> Points:
@@ -156,7 +161,7 @@ def _approximate(contour: _Contour, tolerance: float) -> Points:
 
 def _slit(rim: Points, hole: Points) -> Points:
     """One polygon: round the rim, over to the hole where it is nearest, round it and back."""
-    if _signed_area(rim) * _signed_area(hole) > 0:
+    if cv2.contourArea(rim, True) * cv2.contourArea(hole, True) > 0:
         hole = hole[::-1]
     gaps = np.square(rim[:, None] - hole[None]).sum(axis=2)
     leave, enter = np.unravel_index(int(gaps.argmin()), gaps.shape)
@@ -195,7 +200,7 @@ def _crossings(
     The lines lie in the middles of equal strips.
     """
     points = np.concatenate(polygons).astype(np.float64)
-    ends = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
+    ends = np.concatenate([each for polygon in polygons for each in (polygon[1:], polygon[:1])])
     (x, y), (x_end, y_end) = points.T, ends.T.astype(np.float64)
     y, y_end = y * finer - 0.5, y_end * finer - 0.5
     first = np.clip(np.ceil(np.minimum(y, y_end)), 0, rows * finer).astype(np.int64)
@@ -224,16 +229,11 @@ def _filled(polygons: list[Points], size: tuple[int, int], finer: int) -> Mask:
 
 def _from_the_top(polygon: Points) -> Points:
     """The same polygon clockwise as seen, from its top-most vertex, the left-most of several."""
-    if _signed_area(polygon) < 0:
+    # OpenCV calls it clockwise as if y grew upwards.
+    if cv2.contourArea(polygon, True) < 0:
         polygon = polygon[::-1]
     first = int(np.lexsort((polygon[:, 0], polygon[:, 1]))[0])
     return np.roll(polygon, -first, axis=0)
-
-
-def _signed_area(polygon: Points) -> float:
-    """Above zero when the polygon runs clockwise as seen, for y grows downwards."""
-    x, y = polygon[:, 0].astype(np.float64), polygon[:, 1].astype(np.float64)
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
 def _vertices(polygons: list[Points]) -> int:

@@ -1,0 +1,147 @@
+"""Captions against people's captions: what the caption benchmarks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...durable import replace_json
+from ...results import Text
+from ...tasks import find_task
+from ..benchmark import Answered, Case, Scored, Table
+from ..figures import Figure, mean_figure, sums_figure
+from ..metrics.captions import bleu_counts, bleu_from_counts, cider_d, rouge_l
+from ..metrics.checks import check_unique
+from ..metrics.intervals import FloatArray
+from ..metrics.ptb import tokenise
+from .files import field_of, read_json
+
+CAPTION = find_task("<CAPTION>")
+# CIDEr has no upper bound; a caption that reaches this one of ten is as good as any for a page.
+_GOOD_CIDER = 3.0
+_LENGTHS = ((1, 7), (8, 10), (11, 14), (15, 10_000))
+
+
+@dataclass(frozen=True)
+class Described:
+    """The truth of a picture: people's captions, and the part of the split that it belongs to
+    (a domain, say), ``""`` where there are no parts."""
+
+    captions: tuple[str, ...]
+    part: str = ""
+
+
+def read_coco_captions(path: Path) -> tuple[list[Mapping[str, Any]], dict[Any, list[str]]]:
+    """The image entries of a file in COCO's caption format, and the captions by image id.
+
+    Raises ``ValueError`` for repeated ids, captions of images that are not listed and, unless the
+    file has no captions at all, images without any.
+    """
+    content = read_json(path, "images")
+    images = list(content["images"])
+    check_unique([field_of(image, "id", path) for image in images], f"image ids of {path}")
+    captions: dict[Any, list[str]] = {image["id"]: [] for image in images}
+    for annotation in content.get("annotations", ()):
+        number = field_of(annotation, "image_id", path)
+        if number not in captions:
+            raise ValueError(f"{path}: a caption is of image {number!r}, which is not listed")
+        captions[number].append(str(field_of(annotation, "caption", path)))
+    silent = [number for number, found in captions.items() if not found]
+    if silent and len(silent) < len(images):
+        raise ValueError(f"{path}: {len(silent)} images have no caption, such as {silent[0]!r}")
+    return images, captions
+
+
+def caption_case(image_id: str, image: Path, truth: Described | None) -> Case:
+    """The case of one picture; ``truth`` is ``None`` where the captions are hidden."""
+    return Case(image_id, image, image_id, CAPTION, truth=truth)
+
+
+def said(answered: Answered) -> str:
+    """The caption without location tokens; ``""`` where there is none."""
+    return answered.answer.plain if isinstance(answered.answer, Text) else ""
+
+
+def score_captions(answered: Sequence[Answered]) -> Scored:
+    """CIDEr-D, BLEU-1 to BLEU-4 and ROUGE-L, and CIDEr for each part of the split.
+
+    Document frequencies of CIDEr are those of the scored pictures' references, as pycocoevalcap
+    has them, so a part of a split (``--limit``) has figures that are not those of the whole.
+    """
+    truths = [_truth(each) for each in answered]
+    captions = [tokenise(said(each)) for each in answered]
+    references = [[tokenise(caption) for caption in truth.captions] for truth in truths]
+    pictures = [each.case.image_id for each in answered]
+    cider = cider_d(captions, references)
+    counts = bleu_counts(captions, references)
+    figures = [
+        mean_figure("CIDEr", cider, pictures),
+        *_parts(cider, truths, pictures),
+        *(sums_figure(f"BLEU-{n}", counts, pictures, _bleu(n)) for n in range(1, 5)),
+        mean_figure("ROUGE-L", rouge_l(captions, references), pictures),
+    ]
+    return Scored(
+        tuple(figures),
+        tuple(np.clip(cider / _GOOD_CIDER, 0, 1).tolist()),
+        (_by_length(cider, captions), _empty(captions)),
+    )
+
+
+def write_results(
+    answered: Sequence[Answered], folder: Path, name: str, *, numbered: bool = True
+) -> list[Path]:
+    """The result list ``[{"image_id": 1, "caption": "..."}]`` that servers and pycocoevalcap take.
+
+    Ids are written as numbers unless ``numbered`` is off.
+    """
+    path = folder / name
+    results = [
+        {
+            "image_id": int(each.case.image_id) if numbered else each.case.image_id,
+            "caption": said(each),
+        }
+        for each in answered
+    ]
+    replace_json(path, results)
+    return [path]
+
+
+def _truth(answered: Answered) -> Described:
+    truth = answered.case.truth
+    if not isinstance(truth, Described) or not truth.captions:
+        raise ValueError(f"picture {answered.case.image_id} has no captions to score by")
+    return truth
+
+
+def _bleu(order: int) -> Callable[[FloatArray], float]:
+    return lambda sums: bleu_from_counts(sums)[order - 1]
+
+
+def _parts(cider: FloatArray, truths: Sequence[Described], pictures: Sequence[str]) -> list[Figure]:
+    """CIDEr of each part. Draws are of the part's own pictures."""
+    parts = [part for part in dict.fromkeys(truth.part for truth in truths) if part]
+    figures = []
+    for part in parts:
+        rows = [row for row, truth in enumerate(truths) if truth.part == part]
+        figures.append(mean_figure(f"CIDEr {part}", cider[rows], [pictures[row] for row in rows]))
+    return figures
+
+
+def _by_length(cider: FloatArray, captions: Sequence[Sequence[str]]) -> Table:
+    rows: list[tuple[str | int | float, ...]] = []
+    lengths = np.asarray([len(caption) for caption in captions])
+    for low, high in _LENGTHS:
+        chosen = (lengths >= low) & (lengths <= high)
+        if chosen.any():
+            name = f"{low} to {high}" if high < 1000 else f"{low} or more"
+            rows.append((name, int(chosen.sum()), round(100 * float(cider[chosen].mean()), 1)))
+    return Table("CIDEr by length of the answer", ("words", "pictures", "CIDEr"), tuple(rows))
+
+
+def _empty(captions: Iterable[Sequence[str]]) -> Table:
+    silent = sum(not caption for caption in captions)
+    return Table("Answers without a word", ("answers",), ((silent,),))

@@ -1,0 +1,242 @@
+"""COCO detection, val2017 and the hidden test-dev2017."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...durable import replace_file
+from ...tasks import find_task
+from ..benchmark import Answered, Benchmark, Case, Reported, Scored, Table
+from ..figures import Figure, sums_figure
+from ..metrics.checks import check_known, check_unique
+from ..metrics.coco import average_precision
+from ..metrics.detection import Agreement, DetectedObjects, TrueObjects, agreement_counts
+from ..metrics.intervals import FloatArray, IndexArray
+from ..metrics.resampling import PictureMatches, match_pictures
+from .answered_boxes import boxes_of, labels_of, scores_of
+from .coco_categories import CATEGORY_IDS
+from .detection_failures import failure_tables
+from .files import field_of, find_file, find_folder, read_json
+
+VAL, TEST = "val2017", "test-dev2017"
+# An average precision takes some 30 ms for 5,000 pictures.
+RESAMPLES = 100
+_STRANGERS_SHOWN = 30
+
+SOURCE = """\
+From cocodataset.org, "2017 Val images" and "2017 Train/Val annotations":
+
+    annotations/instances_val2017.json
+    val2017/000000000139.jpg ...
+
+For test-dev, "2017 Test images" and "2017 Testing Image info":
+
+    annotations/image_info_test-dev2017.json
+    test2017/000000000001.jpg ...
+
+Annotations of your own in COCO's format are scored the same way under the name of val2017; its
+classes are the categories that the file lists."""
+
+PROTOCOL = """\
+val2017: 5,000 pictures, 80 classes. Prompt `<OD>`. Figures are COCO's (AP over IoU .50 to .95,
+100 detections a class and picture, crowds count neither way), counted by faster-coco-eval; their
+intervals draw pictures from one matching by the same rules. F1 is at IoU .5 over all pictures and
+classes; each detection pairs with one object, the closest first, and scores play no part.
+
+Scores: a box has the mean probability of its location tokens (the exponential of the mean
+log-probability), times that of its label where the model gives one; 1 where it gives neither. How
+the paper ranked boxes for AP is not known.
+
+Labels are compared without regard to case. A box whose label is none of the classes is dropped
+and counted in a table; no synonyms are tried. A zero-shot model names objects by other
+vocabularies too, which costs it recall here."""
+
+
+@dataclass(frozen=True)
+class CocoTruth:
+    """The objects of a picture, and the numbers of the classes that are looked for."""
+
+    objects: TrueObjects
+    categories: Mapping[str, int]
+
+
+def read(data: Path, split: str) -> list[Case]:
+    """One case a picture, by ascending id; those of test-dev2017 have no truth."""
+    hidden = split == TEST
+    name = f"image_info_{split}.json" if hidden else f"instances_{split}.json"
+    path = find_file(data, [f"annotations/{name}", name], SOURCE)
+    content = read_json(path, "images") if hidden else _read_instances(path)
+    pictures = "test2017" if hidden else split
+    _check_split(content["images"], pictures, path)
+    folder = find_folder(data, [pictures, f"images/{pictures}", "images"], SOURCE)
+    truths = {} if hidden else _truths(content, path)
+    return [
+        Case(
+            id=str(image["id"]),
+            image=folder / field_of(image, "file_name", path),
+            image_id=str(image["id"]),
+            task=find_task("<OD>"),
+            truth=truths.get(image["id"]),
+        )
+        for image in sorted(content["images"], key=lambda image: int(image["id"]))
+    ]
+
+
+def score(answered: Sequence[Answered]) -> Scored:
+    """COCO's figures and F1, with failures by size and class and the labels that were dropped."""
+    truths = [each.case.truth.objects for each in answered]
+    strangers: Counter[str] = Counter()
+    detections = [_detections(each, strangers) for each in answered]
+    matches = match_pictures(truths, detections)
+    counts = agreement_counts(truths, detections)
+    agreements = [Agreement(*row) for row in counts.tolist()]
+    figures = (
+        _figure("AP", matches),
+        _figure("AP50", matches, 0.5),
+        _figure("AP75", matches, 0.75),
+        sums_figure("F1@0.5", counts, [each.case.image_id for each in answered], _f1),
+    )
+    tables = (
+        _coco_table(truths, detections),
+        *failure_tables(truths, detections),
+        _strangers_table(strangers),
+    )
+    qualities = tuple(each.f1 if each.detected + each.true else 1.0 for each in agreements)
+    return Scored(figures, qualities, tables)
+
+
+def official(answered: Sequence[Answered], folder: Path) -> list[Path]:
+    """The result file of COCO's server: a list of boxes with picture, class and score."""
+    results = [result for each in answered for result in _results(each)]
+    split = VAL if all(each.case.truth is not None for each in answered) else TEST
+    path = folder / f"detections_{split}_florence2_results.json"
+    replace_file(path, json.dumps(results))
+    return [path]
+
+
+def _read_instances(path: Path) -> Any:
+    content = read_json(path, "images", "annotations", "categories")
+    check_unique((item["id"] for item in content["annotations"]), f"annotation ids of {path}")
+    names = [str(field_of(item, "name", path)).lower() for item in content["categories"]]
+    check_unique(names, f"category names of {path}")
+    return content
+
+
+def _check_split(images: Sequence[Mapping[str, Any]], pictures: str, path: Path) -> None:
+    check_unique((field_of(image, "id", path) for image in images), f"image ids of {path}")
+    for image in images:
+        address = str(image.get("coco_url", ""))
+        if address and f"/{pictures}/" not in address:
+            raise ValueError(
+                f"{path} lists {address}, which is no picture of {pictures}: "
+                "is it another split's file?"
+            )
+
+
+def _truths(content: Mapping[str, Any], path: Path) -> dict[Any, CocoTruth]:
+    """What each picture holds, by its id; nothing for pictures without annotations."""
+    names = {field_of(item, "id", path): str(item["name"]) for item in content["categories"]}
+    categories = {name: int(number) for number, name in names.items()}
+    items: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in content["images"]}
+    annotations = content["annotations"]
+    pictures = [field_of(item, "image_id", path) for item in annotations]
+    check_known(pictures, items, f"{path}: pictures of annotations")
+    classes = [field_of(item, "category_id", path) for item in annotations]
+    check_known(classes, names, f"{path}: categories of annotations")
+    for picture, item in zip(pictures, annotations, strict=True):
+        items[picture].append(item)
+    return {
+        image: CocoTruth(_objects(image, found, names, path), categories)
+        for image, found in items.items()
+    }
+
+
+def _objects(
+    image: Any, items: Sequence[Mapping[str, Any]], names: Mapping[Any, str], path: Path
+) -> TrueObjects:
+    extents = np.asarray([field_of(item, "bbox", path) for item in items], np.float64)
+    extents = extents.reshape(-1, 4)
+    return TrueObjects(
+        image,
+        np.concatenate([extents[:, :2], extents[:, :2] + extents[:, 2:]], axis=1),
+        [names[item["category_id"]] for item in items],
+        [bool(item.get("iscrowd", 0)) for item in items],
+        [item.get("area", item["bbox"][2] * item["bbox"][3]) for item in items],
+    )
+
+
+def _detections(each: Answered, strangers: Counter[str]) -> DetectedObjects:
+    """The boxes of known classes under the classes' own names; other labels are counted."""
+    names = {name.lower(): name for name in each.case.truth.categories}
+    labels = [label.strip().lower() for label in labels_of(each.answer)]
+    known = [index for index, label in enumerate(labels) if label in names]
+    strangers.update(label for label in labels if label not in names)
+    return DetectedObjects(
+        each.case.truth.objects.image_id,
+        boxes_of(each.answer)[known],
+        [names[labels[index]] for index in known],
+        scores_of(each.answer)[known],
+    )
+
+
+def _results(each: Answered) -> Iterator[dict[str, Any]]:
+    categories = CATEGORY_IDS if each.case.truth is None else each.case.truth.categories
+    numbers = {name.lower(): number for name, number in categories.items()}
+    boxes, scores = boxes_of(each.answer), scores_of(each.answer)
+    for label, box, sureness in zip(labels_of(each.answer), boxes, scores, strict=True):
+        number = numbers.get(label.strip().lower())
+        if number is not None:
+            left, top, right, bottom = box.tolist()
+            yield {
+                "image_id": int(each.case.image_id),
+                "category_id": number,
+                "bbox": [left, top, right - left, bottom - top],
+                "score": float(sureness),
+            }
+
+
+def _figure(name: str, matches: PictureMatches, iou: float | None = None) -> Figure:
+    def at(indices: IndexArray) -> float:
+        counts = np.bincount(indices, minlength=matches.pictures)
+        return 100 * matches.average_precision(counts, iou)
+
+    return Figure(name, matches.pictures, at, resamples=RESAMPLES, reflected=True)
+
+
+def _f1(sums: FloatArray) -> float:
+    return Agreement(*(int(count) for count in sums)).f1
+
+
+def _coco_table(truths: Sequence[TrueObjects], detections: Sequence[DetectedObjects]) -> Table:
+    summary = average_precision(truths, detections).summary()
+    rows = tuple(
+        (name, round(100 * value, 2) if value >= 0 else "no object")
+        for name, value in summary.items()
+    )
+    return Table("COCO's twelve figures", ("figure", "percent"), rows)
+
+
+def _strangers_table(strangers: Counter[str]) -> Table:
+    rows: list[tuple[str, int]] = [("all", strangers.total())]
+    rows += sorted(strangers.items(), key=lambda item: (-item[1], item[0]))[:_STRANGERS_SHOWN]
+    return Table("Boxes dropped: labels that are no class", ("label", "boxes"), tuple(rows))
+
+
+BENCHMARK = Benchmark(
+    name="coco-detection",
+    title="COCO detection",
+    splits=(VAL, TEST),
+    protocol=PROTOCOL,
+    source=SOURCE,
+    read=read,
+    score=score,
+    official=official,
+    reported={VAL: {"AP": Reported(34.7, 37.5, 41.4, 43.4)}},
+)

@@ -1,0 +1,77 @@
+"""TextCaps: captions that have to read the text in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..benchmark import Benchmark, Case, Reported
+from .captioning import Described, caption_case, score_captions, write_results
+from .files import field_of, find_file, find_folder, read_json
+
+VAL, TEST = "val", "test"
+
+SOURCE = """\
+From textvqa.org/textcaps: the annotations; the pictures are those of TextVQA (Open Images).
+
+    TextCaps_0.1_val.json
+    TextCaps_0.1_test.json
+    train_images/0054c91397f2fe05.jpg ...   (train and val share this folder)
+    test_images/..."""
+
+PROTOCOL = """\
+val: 3,166 pictures, five captions each. Prompt `<CAPTION>`. CIDEr-D, BLEU and ROUGE-L on PTB
+tokens. test: 3,289 pictures whose captions are hidden; the official file is for the EvalAI server.
+The paper does not name its split; val is taken here, as other work does."""
+
+_FOLDERS = {
+    VAL: ["train_images", "train_val_images/train_images", "images"],
+    TEST: ["test_images", "images"],
+}
+
+
+def read(data: Path, split: str) -> Sequence[Case]:
+    """The pictures of a split; with captions where they are known."""
+    path = find_file(data, [f"TextCaps_0.1_{split}.json"], SOURCE)
+    folder = find_folder(data, _FOLDERS[split], SOURCE)
+    content = read_json(path, "data")
+    kind = str(content.get("dataset_type", split))
+    if kind != split:
+        raise ValueError(f"{path} says it is of split {kind!r}, not {split!r}")
+    pictures: dict[str, list[str]] = {}
+    for entry in content["data"]:
+        _add(entry, pictures.setdefault(str(field_of(entry, "image_id", path)), []))
+    silent = [name for name, captions in pictures.items() if not captions]
+    if split == VAL and silent:
+        raise ValueError(f"{path}: picture {silent[0]!r} has no caption: is it the test split's?")
+    return [
+        caption_case(name, folder / f"{name}.jpg", Described(tuple(captions)) if captions else None)
+        for name, captions in pictures.items()
+    ]
+
+
+def _add(entry: Mapping[str, Any], captions: list[str]) -> None:
+    """Put an entry's captions to those of its picture.
+
+    There is an entry for each caption, and every one repeats all of the picture's as references.
+    """
+    if entry.get("reference_strs"):
+        captions[:] = map(str, entry["reference_strs"])
+    elif entry.get("caption_str"):
+        captions.append(str(entry["caption_str"]))
+
+
+BENCHMARK = Benchmark(
+    name="textcaps",
+    title="TextCaps",
+    splits=(VAL, TEST),
+    protocol=PROTOCOL,
+    source=SOURCE,
+    read=read,
+    score=score_captions,
+    official=partial(write_results, name="textcaps_results.json", numbered=False),
+    reported={VAL: {"CIDEr": Reported(70.1, 72.8, 143.9, 151.1)}},
+    options={"max_new_tokens": 64},
+)

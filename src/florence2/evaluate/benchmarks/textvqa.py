@@ -1,0 +1,77 @@
+"""TextVQA: questions whose answers are written in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ...durable import replace_json
+from ..benchmark import Answered, Benchmark, Case, Reported
+from ..metrics.checks import check_unique
+from .files import field_of, find_file, find_folder, read_json
+from .question_answering import NO_VQA, Asked, answer_of, question_case, score_accuracy
+
+VAL, TEST = "val", "test"
+
+SOURCE = """\
+From textvqa.org, version 0.5.1; the pictures are Open Images':
+
+    TextVQA_0.5.1_val.json
+    TextVQA_0.5.1_test.json
+    train_images/003a8ae2ef43b901.jpg ...   (train and val share this folder)
+    test_images/..."""
+
+PROTOCOL = f"""\
+val: 5,000 questions, ten answers each. Prompt `<VQA>` and the question, no text of an OCR system.
+VQA accuracy with TextVQA's normalisation. test: 5,734 questions with hidden answers; the official
+file is for the EvalAI server. The paper does not name its split. {NO_VQA}"""
+
+_FOLDERS = {
+    VAL: ["train_images", "train_val_images/train_images", "images"],
+    TEST: ["test_images", "images"],
+}
+
+
+def read(data: Path, split: str) -> Sequence[Case]:
+    """The questions of a split; with answers where they are known."""
+    path = find_file(data, [f"TextVQA_0.5.1_{split}.json"], SOURCE)
+    folder = find_folder(data, _FOLDERS[split], SOURCE)
+    content = read_json(path, "data")
+    kind = str(content.get("dataset_type", split))
+    if kind != split:
+        raise ValueError(f"{path} says it is of split {kind!r}, not {split!r}")
+    cases = []
+    for entry in content["data"]:
+        image = str(field_of(entry, "image_id", path))
+        number = str(field_of(entry, "question_id", path))
+        answers = tuple(map(str, entry.get("answers") or ()))
+        if split == VAL and not answers:
+            raise ValueError(f"{path}: question {number} has no answers: is it the test split's?")
+        truth = Asked(answers, {}) if answers else None
+        question = str(field_of(entry, "question", path))
+        cases.append(question_case(number, folder / f"{image}.jpg", image, question, truth))
+    check_unique([case.id for case in cases], f"question ids of {path}")
+    return cases
+
+
+def write_results(answered: Sequence[Answered], folder: Path) -> list[Path]:
+    """``[{"question_id": 1, "answer": "..."}]``, the form of the challenge's server."""
+    path = folder / "textvqa_results.json"
+    results = [{"question_id": int(each.case.id), "answer": answer_of(each)} for each in answered]
+    replace_json(path, results)
+    return [path]
+
+
+BENCHMARK = Benchmark(
+    name="textvqa",
+    title="TextVQA",
+    splits=(VAL, TEST),
+    protocol=PROTOCOL,
+    source=SOURCE,
+    read=read,
+    score=partial(score_accuracy, protocol="textvqa"),
+    official=write_results,
+    reported={VAL: {"accuracy": Reported(base_ft=63.6, large_ft=73.5)}},
+    options={"max_new_tokens": 32},
+)

@@ -1,0 +1,50 @@
+"""What a figure was measured with: versions and the machine, in words."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("florence2", "torch", "numpy", "pillow", "tokenizers", "faster-coco-eval", "shapely")
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the installed packages that shape a figure."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine_of(model: object) -> str:
+    """Where and at which precision ``model`` runs, as far as it tells, and the processor."""
+    runtime: Any = getattr(model, "runtime", None)
+    device, dtype = getattr(runtime, "device", None), getattr(runtime, "dtype", None)
+    parts = [_processor(), f"{os.cpu_count()} processors"]
+    if device is not None:
+        parts.insert(0, _accelerator(device) if device.type == "cuda" else str(device))
+    if dtype is not None:
+        parts.insert(1, str(dtype).removeprefix("torch."))
+    return ", ".join(parts)
+
+
+def _accelerator(device: Any) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

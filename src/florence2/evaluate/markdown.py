@@ -1,0 +1,160 @@
+"""A report to read, in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from .benchmark import Reported, Table
+from .report import Report, ReportedFigure
+
+PAPER_COLUMNS = ("paper: base", "large", "base-ft", "large-ft")
+FIGURE_COLUMNS = ("figure", "this model", "95% interval", *PAPER_COLUMNS)
+_MOST_ROWS = 40
+_MOST_FAILURES = 20
+_CELL_LENGTH = 120
+
+
+def report_markdown(report: Report) -> str:
+    """The whole page."""
+    parts = [
+        f"# {report.title}, {report.split}: {report.settings['model']}",
+        *(f"> **Note.** {note}" for note in notes(report)),
+        *_figures(report),
+        *_run(report),
+        f"## How it is scored\n\n{report.protocol.strip()}",
+        *(_table_section(table) for table in report.tables),
+        *_failures(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def notes(report: Report) -> Iterator[str]:
+    """What keeps the figures from being compared with the paper's as they are, one by one."""
+    extent = report.extent
+    if not report.trained:
+        yield "The model is untrained: its answers are noise, and so are the figures."
+    if not extent.is_whole:
+        yield (
+            f"Only a part of {report.split} was asked: {extent.pictures:,} of "
+            f"{extent.split_pictures:,} pictures, {extent.cases:,} of {extent.split_cases:,} "
+            "cases. The paper's figures are of whole splits."
+        )
+    if report.paper_splits and report.split not in report.paper_splits:
+        splits = ", ".join(report.paper_splits)
+        yield f"The paper has no figures of {report.split}; those it has are of {splits}."
+    if not report.paper_splits:
+        yield "The paper has no figures of this benchmark."
+    if report.settings.get("prompt") is not None:
+        yield f"Asked by `{report.settings['prompt']}` in place of the benchmark's own prompt."
+    if not report.figures:
+        yield "The truth of this split is hidden: a server scores the files that are listed below."
+    if report.failures:
+        yield (
+            f"{len(report.failures):,} of {extent.cases:,} cases could not be asked and count as "
+            "wrong; they are listed at the end."
+        )
+    if report.truncated:
+        yield f"{report.truncated:,} answers were cut off by the limit on their length."
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table whose cells are made safe; numbers stand to the right."""
+    listed = [list(row) for row in rows]
+    numeric = [
+        bool(listed) and all(isinstance(row[place], int | float) for row in listed)
+        for place in range(len(columns))
+    ]
+    ruler = ["---:" if right else "---" for right in numeric]
+    lines = [list(map(cell, columns)), ruler, *([cell(value) for value in row] for row in listed)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(value: object) -> str:
+    """One value as a cell: numbers with few digits, text on one line without markup."""
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = " ".join(str(value).split())
+    if len(text) > _CELL_LENGTH:
+        text = text[: _CELL_LENGTH - 1] + "…"
+    for character in "\\|<`*[":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def figure_cells(figure: ReportedFigure) -> tuple[str, ...]:
+    """A figure as the row of a table: name, value, interval, and the paper's four."""
+    name = figure.name if figure.higher_is_better else f"{figure.name} (lower is better)"
+    interval = f"{figure.low:.1f} to {figure.high:.1f}"
+    return (name, f"{figure.value:.1f}", interval, *paper_cells(figure.paper))
+
+
+def paper_cells(paper: Reported) -> tuple[str, ...]:
+    """The paper's figures of the four released models, a dash where it has none."""
+    values = (paper.base, paper.large, paper.base_ft, paper.large_ft)
+    return tuple("-" if value is None else f"{value:.1f}" for value in values)
+
+
+def _figures(report: Report) -> Iterator[str]:
+    if report.figures:
+        rows = [figure_cells(figure) for figure in report.figures]
+        yield f"## Figures\n\n{markdown_table(FIGURE_COLUMNS, rows)}"
+        yield (
+            "In percent; CIDEr times 100. Intervals are bootstrap percentiles over pictures. base "
+            "and large are the paper's zero-shot figures, base-ft and large-ft its fine-tuned ones."
+        )
+    if report.official:
+        listed = "\n".join(f"- `{path}`" for path in report.official)
+        yield f"## Files for the official scorer\n\n{listed}"
+
+
+def _run(report: Report) -> Iterator[str]:
+    settings, extent = report.settings, report.extent
+    weights = settings.get("weights")
+    shown = ("benchmark", "split", "limit", "prompt", "model", "weights", "options", "shards",
+             "cases", "digest", "data")  # fmt: skip
+    rows = {
+        "model": settings["model"],
+        "weights": f"SHA-256 {weights[:16]}…" if weights else "not hashed",
+        "data": settings["data"],
+        "asked": f"{extent.cases:,} cases about {extent.pictures:,} pictures",
+        "options": _options(settings["options"]),
+        **{name: value for name, value in settings.items() if name not in shown},
+        "date": report.date,
+        "machine": report.machine,
+        "time": _time(report),
+        "versions": ", ".join(f"{name} {number}" for name, number in report.versions.items()),
+    }
+    table = markdown_table(("", ""), rows.items())
+    yield f"## What was run\n\n{table}"
+
+
+def _options(options: dict[str, object]) -> str:
+    given = ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
+    return given or "the defaults of the model's call"
+
+
+def _time(report: Report) -> str:
+    if not report.asked:
+        return "all answers were there already"
+    rate = report.asked / report.seconds if report.seconds else 0.0
+    time = f"{report.asked:,} cases in {report.seconds:,.1f} s ({rate:.2f} a second)"
+    rest = report.extent.cases - report.asked
+    return f"{time}; the other {rest:,} earlier or in other processes" if rest else time
+
+
+def _table_section(table: Table) -> str:
+    shown = markdown_table(table.columns, table.rows[:_MOST_ROWS])
+    more = len(table.rows) - _MOST_ROWS
+    rest = f"\n\n{more:,} more rows are in `report.json`." if more > 0 else ""
+    return f"## {table.title}\n\n{shown if table.rows else 'None.'}{rest}"
+
+
+def _failures(report: Report) -> Iterator[str]:
+    if report.failures:
+        table = markdown_table(("case", "reason"), report.failures[:_MOST_FAILURES])
+        more = len(report.failures) - _MOST_FAILURES
+        rest = f"\n\n{more:,} more are in `report.json`." if more > 0 else ""
+        yield f"## Cases that could not be asked\n\n{table}{rest}"
