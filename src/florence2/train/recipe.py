@@ -92,8 +92,7 @@ class Aids:
     moves evenly to ``final_location_spread`` by the end. ``dense_weight`` is that of the task
     which names the object at every cell of the tower's last map, one of ``dense_categories``, and
     draws its box; with ``dense_only`` nothing else is learned. ``questions_per_picture`` of an
-    endless source share one pass through the tower. ``curriculum`` names the settings of made
-    pictures from a number of samples on.
+    endless source share one pass through the tower.
     """
 
     location_spread: float = 0.0
@@ -102,7 +101,6 @@ class Aids:
     dense_only: bool = False
     dense_categories: tuple[str, ...] = ()
     questions_per_picture: int = 1
-    curriculum: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         spreads = (self.location_spread, self.final_location_spread or 0.0, self.dense_weight)
