@@ -18,7 +18,7 @@ from florence2.cli.machine import TORCH_BELOW, TORCH_FROM, judge_torch
 
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Any]
-VERBS = ("run", "doctor", "demo", "train", "convert")
+VERBS = ("run", "doctor", "demo", "train", "convert", "evaluate")
 
 
 def options_of(verb: str) -> set[str]:

@@ -148,9 +148,9 @@ def test_a_limit_takes_whole_pictures_at_even_distances(
     ("change", "message"),
     [
         ({"split": "other"}, "begun with split val, not other"),
-        ({"limit": 3}, "begun with (cases 40, not 6|limit None, not 3|digest)"),
+        ({"limit": 3}, "begun with limit None, not 3"),
         ({"beams": 2}, "begun with options .*, not .*beams"),
-        ({"prompt": "<VQA2>"}, "begun with (digest|prompt None)"),
+        ({"prompt": "<VQA2>"}, "begun with prompt None, not <VQA2>"),
         ({"shard": (0, 2)}, "begun with shards 1, not 2"),
         ({"settings": {"precision": "bf16"}}, "begun with precision None, not bf16"),
     ],

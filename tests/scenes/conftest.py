@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ pytest.importorskip("cv2")
 
 from florence2.scenes.cache import Drawing, write_art
 from florence2.scenes.packages import NOTO
+from florence2.scenes.scene import Kind, Mask, Scene, SceneObject, TextLine
 from florence2.scenes.sprites import SpriteLibrary, library
 
 
@@ -31,6 +33,38 @@ def art(tmp_path: Path) -> Path:
     drawings.append(Drawing("noto/unknown", "🈁", _png(10)))
     write_art(folder, drawings, {}, [NOTO])
     return folder
+
+
+Thing = tuple[str, str | None, tuple[int, int, int, int]]
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., Scene]:
+    """Builds a 200x200 scene of rectangles, ``(category, colour, box)``, the farthest first."""
+    return _build
+
+
+def _build(
+    *things: Thing,
+    lines: Sequence[TextLine] = (),
+    background: str = "green grass",
+    kind: Kind = "scene",
+) -> Scene:
+    covered: Mask = np.zeros((200, 200), bool)
+    objects = []
+    for category, colour, (x0, y0, x1, y1) in reversed(things):
+        whole: Mask = np.zeros((200, 200), bool)
+        whole[y0:y1, x0:x1] = True
+        mask = whole & ~covered
+        covered |= whole
+        rows, columns = np.nonzero(mask)
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        visible = mask.sum() / whole.sum()
+        objects.append(
+            SceneObject(category, f"test/{category}", colour, mask, tuple(map(float, box)), visible)
+        )
+    image = np.full((200, 200, 3), 200, np.uint8)
+    return Scene(3, kind, image, background, tuple(reversed(objects)), tuple(lines))
 
 
 def _png(side: int) -> bytes:

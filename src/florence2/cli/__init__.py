@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import convert, demo, doctor, run, scenes, train
+from . import convert, demo, doctor, evaluate, run, scenes, train
 
 app = typer.Typer(
     name="florence2",
@@ -27,6 +27,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("convert")(convert.convert)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(scenes.app, name="scenes")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..durable import replace_file, replace_json
 from .benchmark import Benchmark
 from .benchmarks import BENCHMARKS, find_benchmark
-from .markdown import PAPER_COLUMNS, figure_cells, markdown_table, notes, paper_cells
+from .markdown import PAPER_COLUMNS, figure_cells, markdown_table, notes, paper_cells, shorten
 from .report import REPORT, Report
 
 REPORT_PAGE = "report.md"
@@ -77,7 +77,9 @@ def everything_markdown(rows: list[Row]) -> str:
     own = [(each.title, each.split, note) for each in reports for note in _own_notes(each)]
     if own:
         parts.append(f"## Notes\n\n{markdown_table(('benchmark', 'split', ''), own)}")
-    absent = [(row.benchmark.title, row.split, row.reason) for row in rows if row.report is None]
+    absent = [
+        (row.benchmark.title, row.split, shorten(row.reason)) for row in rows if row.report is None
+    ]
     if absent:
         parts.append(f"## Not run\n\n{markdown_table(('benchmark', 'split', 'reason'), absent)}")
     return "\n\n".join(parts) + "\n"

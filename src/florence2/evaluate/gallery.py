@@ -15,14 +15,15 @@ from PIL import Image
 
 from ..draw import draw_answer
 from ..image import load_image
-from ..results import Answer, Polygons, Regions, Text
+from ..results import Answer, ImageSize, Polygons, Regions, Text
 from .benchmark import Answered
-from .truths import show_truth
+from .truths import Shown, show_truth
 
 CASES_EACH = 9
-_SIDE = 520
+_SIDE = 480
+_MOST_WORDS = 12
 _STYLE = """\
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1180px;
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1060px;
        padding: 0 1rem; color: #222; background: #fff; }
 h1 { font-size: 1.5rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
 article { margin: 1.5rem 0 2.5rem; }
@@ -101,8 +102,21 @@ def _article(each: Answered, quality: float | None) -> str:
     except (OSError, ValueError) as error:
         pair = f'<p class="missing">The picture cannot be read: {escape(str(error))}</p>\n'
     else:
-        pair = f'<div class="pair">\n{_truth(each, picture)}{_answer(each, picture)}</div>\n'
+        pair = f'<div class="pair">\n{_pair(each, picture)}</div>\n'
     return f"<article>\n{heading}{pair}</article>\n"
+
+
+def _pair(each: Answered, picture: Image.Image) -> str:
+    """Truth and answer on a picture each, or in words beside one picture."""
+    truth, answer = _truth(each, picture.size), _answered(each.answer)
+    if truth.regions is None and answer.regions is None:
+        both = _words("Truth", truth) + _words("Answer", answer)
+        return f"<figure>{_image(picture, None)}</figure>\n<div>{both}</div>\n"
+    return "".join(
+        f"<figure>{_image(picture, shown.regions)}<figcaption>{_words(side, shown)}</figcaption>"
+        "</figure>\n"
+        for side, shown in (("Truth", truth), ("Answer", answer))
+    )
 
 
 def _question(question: str | tuple[float, ...]) -> str:
@@ -111,40 +125,33 @@ def _question(question: str | tuple[float, ...]) -> str:
     return "region " + ", ".join(f"{value:.0f}" for value in question)
 
 
-def _truth(each: Answered, picture: Image.Image) -> str:
-    shown = show_truth(each.case.truth, picture.size, outlines=isinstance(each.answer, Polygons))
-    words = shown.words
+def _truth(each: Answered, size: ImageSize) -> Shown:
     if each.case.truth is None:
-        words = ("hidden",)
-    elif shown.regions is None and not words:
-        words = ("nothing",)
-    return _figure("Truth", picture, shown.regions, words)
+        return Shown(None, ("hidden",))
+    return show_truth(each.case.truth, size, outlines=isinstance(each.answer, Polygons))
 
 
-def _answer(each: Answered, picture: Image.Image) -> str:
-    answer = each.answer
+def _answered(answer: Answer | None) -> Shown:
     if answer is None:
-        return _figure("Answer", picture, None, ("could not be asked",))
+        return Shown(None, ("could not be asked",))
     if isinstance(answer, Text):
-        return _figure("Answer", picture, None, (answer.plain or "an empty text",))
-    return _figure("Answer", picture, answer, () if len(answer) else ("nothing",))
+        return Shown(None, (answer.plain,) if answer.plain else ())
+    return Shown(answer if len(answer) else None, ())
 
 
-def _figure(side: str, picture: Image.Image, regions: Regions | None, words: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(word)}</li>" for word in words)
-    listed = f"<ul>{items}</ul>" if words else ""
-    return (
-        f'<figure><img alt="{side}" src="{_thumbnail(picture, regions)}">'
-        f'<figcaption><span class="side">{side}</span>{listed}</figcaption></figure>\n'
-    )
+def _words(side: str, shown: Shown) -> str:
+    words = shown.words or (() if shown.regions is not None else ("nothing",))
+    items = "".join(f"<li>{escape(word)}</li>" for word in words[:_MOST_WORDS])
+    return f'<span class="side">{side}</span>' + (f"<ul>{items}</ul>" if items else "")
 
 
-def _thumbnail(picture: Image.Image, answer: Answer | None) -> str:
+def _image(picture: Image.Image, regions: Regions | None) -> str:
     """The picture made small, then drawn on, so that lines and letters stay readable."""
     small = picture.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
-    if answer is not None:
-        small = draw_answer(small, answer)
+    if regions is not None:
+        small = draw_answer(small, regions)
     content = BytesIO()
-    small.save(content, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode('ascii')}"
+    small.save(content, "JPEG", quality=80)
+    data = b64encode(content.getvalue()).decode("ascii")
+    return f'<img alt="" src="data:image/jpeg;base64,{data}">'

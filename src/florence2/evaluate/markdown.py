@@ -12,7 +12,7 @@ PAPER_COLUMNS = ("paper: base", "large", "base-ft", "large-ft")
 FIGURE_COLUMNS = ("figure", "this model", "95% interval", *PAPER_COLUMNS)
 _MOST_ROWS = 40
 _MOST_FAILURES = 20
-_CELL_LENGTH = 120
+_REASON_LENGTH = 160
 
 
 def report_markdown(report: Report) -> str:
@@ -71,17 +71,21 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 
 def cell(value: object) -> str:
-    """One value as a cell: numbers with few digits, text on one line without markup."""
+    """One value as a cell: numbers with few digits, text on one line, its markup made plain."""
     if isinstance(value, float):
         return f"{value:.2f}"
     if isinstance(value, int):
         return f"{value:,}"
     text = " ".join(str(value).split())
-    if len(text) > _CELL_LENGTH:
-        text = text[: _CELL_LENGTH - 1] + "…"
     for character in "\\|<`*[":
         text = text.replace(character, f"\\{character}")
     return text
+
+
+def shorten(text: str) -> str:
+    """The first line of ``text``, as much of it as a table has room for."""
+    line = (text.strip().splitlines() or [""])[0]
+    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
 
 
 def figure_cells(figure: ReportedFigure) -> tuple[str, ...]:
@@ -105,6 +109,7 @@ def _figures(report: Report) -> Iterator[str]:
             "In percent; CIDEr times 100. Intervals are bootstrap percentiles over pictures. base "
             "and large are the paper's zero-shot figures, base-ft and large-ft its fine-tuned ones."
         )
+    yield "[The best, the worst and some random cases](pictures.html) in pictures."
     if report.official:
         listed = "\n".join(f"- `{path}`" for path in report.official)
         yield f"## Files for the official scorer\n\n{listed}"
@@ -139,8 +144,9 @@ def _options(options: dict[str, object]) -> str:
 def _time(report: Report) -> str:
     if not report.asked:
         return "all answers were there already"
-    rate = report.asked / report.seconds if report.seconds else 0.0
-    time = f"{report.asked:,} cases in {report.seconds:,.1f} s ({rate:.2f} a second)"
+    time = f"{report.asked:,} cases in {report.seconds:,.1f} s"
+    if report.seconds >= 1:
+        time += f" ({report.asked / report.seconds:.2f} a second)"
     rest = report.extent.cases - report.asked
     return f"{time}; the other {rest:,} earlier or in other processes" if rest else time
 
@@ -154,7 +160,8 @@ def _table_section(table: Table) -> str:
 
 def _failures(report: Report) -> Iterator[str]:
     if report.failures:
-        table = markdown_table(("case", "reason"), report.failures[:_MOST_FAILURES])
+        shown = ((case, shorten(why)) for case, why in report.failures[:_MOST_FAILURES])
+        table = markdown_table(("case", "reason"), shown)
         more = len(report.failures) - _MOST_FAILURES
         rest = f"\n\n{more:,} more are in `report.json`." if more > 0 else ""
         yield f"## Cases that could not be asked\n\n{table}{rest}"

@@ -33,7 +33,7 @@ ANNOTATOR = Annotator("scenes", "1")
 
 _REGIONS = 2
 # What is as fine as a net would take a model hundreds of tokens to outline.
-_MOST_VERTICES = 100
+_MOST_VERTICES = 128
 _LENGTHS: tuple[Length, ...] = ("brief", "detailed", "more detailed")
 _EXPRESSION_SHARE = 0.3
 _ALONE = 0.1

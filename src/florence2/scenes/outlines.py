@@ -17,12 +17,12 @@ _TRUE_ENOUGH = 0.95
 _SPECK = 0.01
 _ROUNDS = 5
 _FINEST = 0.3
-_SUBPIXELS = 2
+_SUBPIXELS = 4
 # Only what is smaller than this is judged at more than one point a pixel.
-_GRID = 256
+_GRID = 512
 # Into how many a pixel's side is cut, and how much of the way to a perfect IoU is asked for
 # beyond what is wanted: ragged small masks need finer corners.
-_ATTEMPTS = ((1, 0.04), (2, 0.06), (4, 0.2), (8, 0.5))
+_ATTEMPTS = ((1, 0.06), (2, 0.06), (4, 0.2), (8, 0.5))
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def _without_specks(parts: list[_Part]) -> list[_Part]:
     """The parts without the smallest holes and specks, as far as they hardly matter together."""
     least = _SPECK * sum(part.area for part in parts)
     holes = [cv2.contourArea(hole) for part in parts for hole in part.holes]
-    smallest_hole = _first_that_matters(holes, least)
-    smallest_part = _first_that_matters([part.area for part in parts], least)
+    smallest_hole = _largest_that_hardly_matters(holes, least)
+    smallest_part = _largest_that_hardly_matters([part.area for part in parts], least)
     return [
         _Part(part.rim, tuple(hole for hole in part.holes if cv2.contourArea(hole) > smallest_hole),
               part.area)
@@ -134,10 +134,13 @@ def _without_specks(parts: list[_Part]) -> list[_Part]:
     ]  # fmt: skip
 
 
-def _first_that_matters(areas: list[float], least: float) -> float:
+def _largest_that_hardly_matters(areas: list[float], least: float) -> float:
     """The largest area of which all up to it together make no more than ``least``."""
     ordered = np.sort(np.asarray(areas, np.float64))
     few = int(np.searchsorted(np.cumsum(ordered), least, side="right"))
+    # Of several equally large either all go or none.
+    while 0 < few < len(ordered) and ordered[few] == ordered[few - 1]:
+        few -= 1
     return float(ordered[few - 1]) if few else 0.0
 
 
@@ -178,7 +181,7 @@ class _Judge:
 
     def __init__(self, window: Mask) -> None:
         self._rows, self._columns = window.shape
-        self._finer = max(1, min(_SUBPIXELS, _GRID // self._rows))
+        self._finer = max(1, min(_SUBPIXELS, _GRID // 2 // self._rows))
         self._window = np.pad(window, ((0, 0), (0, 1)))
         self._before = np.pad(np.cumsum(window, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
         self._area = self._finer * int(self._before[:, -1].sum())

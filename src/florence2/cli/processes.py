@@ -1,0 +1,107 @@
+"""Several processes of this command on this machine, each with its part of one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from .errors import SOME_FAILED
+from .progress import progress_bar
+
+COMMAND = (sys.executable, "-m", "florence2")
+_POLL_SECONDS = 0.2
+
+
+def run_parts(words: Sequence[str], count: int, out: Path, device: str | None) -> None:
+    """Run the command ``words`` in ``count`` processes with ``--shard``, and wait for them all.
+
+    With several CUDA devices and none named, they are shared out. A bar on standard error follows
+    the answers that appear in ``out``. Raises ``ValueError`` with the last words of a process that
+    failed.
+    """
+    with _started(words, count, device) as parts:
+        _follow([process for process, _ in parts], out, count)
+        for number, (process, messages) in enumerate(parts):
+            if process.returncode not in (0, SOME_FAILED):
+                messages.seek(0)
+                last = (messages.read().strip().splitlines() or ["it said nothing"])[-1]
+                raise ValueError(
+                    f"part {number} of {count} ended with status {process.returncode}: "
+                    f"{last.removeprefix('florence2: ')}; what is answered is kept"
+                )
+
+
+@contextmanager
+def _started(
+    words: Sequence[str], count: int, device: str | None
+) -> Iterator[list[tuple[subprocess.Popen[str], IO[str]]]]:
+    """The processes with what they say; those left running are ended with the block."""
+    environment = dict(os.environ)
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    devices = _devices(count, device)
+    parts: list[tuple[subprocess.Popen[str], IO[str]]] = []
+    try:
+        for number in range(count):
+            messages: IO[str] = TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+            command = [*COMMAND, *words, *devices[number], f"--shard={number}/{count}"]
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=messages, text=True, env=environment
+            )
+            parts.append((process, messages))
+        yield parts
+    finally:
+        for process, messages in parts:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+            messages.close()
+
+
+def _devices(count: int, device: str | None) -> list[list[str]]:
+    """The option that names the device of each process; none where there is no choice."""
+    if device is not None:
+        return [[f"--device={device}"]] * count
+    import torch
+
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not available:
+        return [[]] * count
+    return [[f"--device=cuda:{number % available}"] for number in range(count)]
+
+
+def _follow(processes: Sequence[subprocess.Popen[str]], out: Path, count: int) -> None:
+    """Wait for the processes while a bar shows how many cases have lines."""
+
+    def running() -> bool:
+        return any(process.poll() is None for process in processes)
+
+    settings = out / "run.json"
+    while running() and not settings.exists():
+        time.sleep(_POLL_SECONDS)
+    if not running():
+        return
+    total = int(json.loads(settings.read_bytes())["cases"])
+    with progress_bar(total, shown=True) as advance:
+        shown = 0
+        while running():
+            time.sleep(_POLL_SECONDS)
+            shown = _advance_to(_lines(out, count), shown, advance)
+
+
+def _advance_to(now: int, shown: int, advance: Callable[[], None]) -> int:
+    for _ in range(now - shown):
+        advance()
+    return max(now, shown)
+
+
+def _lines(out: Path, count: int) -> int:
+    files = out.glob(f"answers-*-of-{count:05}.jsonl")
+    return sum(path.read_bytes().count(b"\n") for path in files)
