@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..draw import draw_answer
 from ..image import load_image
-from ..results import Answer, ImageSize, Polygons, Regions, Text
+from ..results import Answer, ImageSize, Regions, Text
 from .benchmark import Answered
 from .truths import Shown, show_truth
 
@@ -128,7 +128,7 @@ def _question(question: str | tuple[float, ...]) -> str:
 def _truth(each: Answered, size: ImageSize) -> Shown:
     if each.case.truth is None:
         return Shown(None, ("hidden",))
-    return show_truth(each.case.truth, size, outlines=isinstance(each.answer, Polygons))
+    return show_truth(each.case.truth, size, outlines=each.case.task.answer == "polygons")
 
 
 def _answered(answer: Answer | None) -> Shown:
