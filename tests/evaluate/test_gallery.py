@@ -115,6 +115,8 @@ def test_the_best_the_worst_and_random_ones_are_others() -> None:
     assert choose_shown(3, [0.2, 0.1, 0.3], 5) == {
         "Worst cases": [1, 0], "Best cases": [2], "Random cases": [],
     }  # fmt: skip
+    worst = choose_shown(300, [0.0] * 300, 5)["Worst cases"]
+    assert max(worst) - min(worst) > 50  # equally bad ones come from all over the benchmark
     only_random = choose_shown(4, None, 9)
     assert only_random == {"Worst cases": [], "Best cases": [], "Random cases": [0, 1, 2, 3]}
 

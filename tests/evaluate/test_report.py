@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from florence2.evaluate.benchmark import Table
+from florence2.evaluate.benchmark import Reported, Table
 from florence2.evaluate.markdown import markdown_table, report_markdown
 from florence2.evaluate.report import Report, read_report
 from florence2.evaluate.run import evaluate
@@ -62,6 +62,12 @@ def test_a_part_is_called_a_part(stand_in: Any, model: Any, data: Path, tmp_path
         "Only a part of val was asked: 4 of 20 pictures, 8 of 40 cases"
         in (tmp_path / "part/report.md").read_text()
     )
+
+
+def test_columns_of_the_paper_are_there_where_it_has_figures(report: Report) -> None:
+    alone = replace(report, figures=(replace(report.figures[0], paper=Reported()),))
+    page = report_markdown(alone)
+    assert "| figure | this model | 95% interval |\n" in page and "base-ft" not in page
 
 
 def test_failures_are_listed_and_long_tables_cut(report: Report) -> None:

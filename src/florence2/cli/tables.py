@@ -19,11 +19,11 @@ _MOST_FAILURES = 10
 
 def print_report(report: Report, folder: Path) -> None:
     """The figures beside the paper's, what limits them, and where the rest is."""
-    from ..evaluate.markdown import FIGURE_COLUMNS, figure_cells, notes
+    from ..evaluate.markdown import figure_table, notes
 
     typer.echo(f"{report.title}, {report.split}: {report.settings['model']}")
     if report.figures:
-        print_table(FIGURE_COLUMNS, map(figure_cells, report.figures))
+        print_table(*figure_table(report))
     for note in notes(report):
         typer.echo(f"note: {note}")
     typer.echo(f"written: {folder / 'report.md'}, report.json, pictures.html")
@@ -35,11 +35,12 @@ def print_report(report: Report, folder: Path) -> None:
 def print_rows(rows: Sequence[Row], folder: Path) -> None:
     """All rows of the paper's tables, and why some were not run."""
     from ..evaluate.everything import COLUMNS, figure_rows
+    from ..evaluate.markdown import shorten
 
     print_table(COLUMNS, figure_rows(rows))
     for row in rows:
         if row.report is None:
-            reason = row.reason.splitlines()[0]
+            reason = shorten(row.reason)
             typer.echo(f"not run: {row.benchmark.name} {row.split}: {reason}", err=True)
         else:
             _print_failures(row.report)

@@ -81,7 +81,9 @@ def everything_markdown(rows: list[Row]) -> str:
         (row.benchmark.title, row.split, shorten(row.reason)) for row in rows if row.report is None
     ]
     if absent:
-        parts.append(f"## Not run\n\n{markdown_table(('benchmark', 'split', 'reason'), absent)}")
+        table = markdown_table(("benchmark", "split", "reason"), absent)
+        hint = "`florence2 evaluate BENCHMARK --list` tells which files a benchmark needs."
+        parts.append(f"## Not run\n\n{table}\n\n{hint}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -68,7 +68,9 @@ def choose_shown(
     worst: list[int] = []
     best: list[int] = []
     if qualities is not None:
-        ranked = sorted(range(count), key=lambda index: (qualities[index], index))
+        # Shuffled first, so that equally bad cases are not all of the first picture.
+        shuffled = random.Random(0).sample(range(count), count)
+        ranked = sorted(shuffled, key=qualities.__getitem__)
         worst = ranked[: min(each, (count + 1) // 2)]
         best = ranked[len(worst) :][-each:][::-1]
     rest = sorted(set(range(count)) - {*worst, *best})

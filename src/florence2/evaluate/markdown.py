@@ -9,7 +9,7 @@ from .benchmark import Reported, Table
 from .report import Report, ReportedFigure
 
 PAPER_COLUMNS = ("paper: base", "large", "base-ft", "large-ft")
-FIGURE_COLUMNS = ("figure", "this model", "95% interval", *PAPER_COLUMNS)
+_FIGURE_COLUMNS = ("figure", "this model", "95% interval", *PAPER_COLUMNS)
 _MOST_ROWS = 40
 _MOST_FAILURES = 20
 _REASON_LENGTH = 160
@@ -38,7 +38,7 @@ def notes(report: Report) -> Iterator[str]:
         yield (
             f"Only a part of {report.split} was asked: {extent.pictures:,} of "
             f"{extent.split_pictures:,} pictures, {extent.cases:,} of {extent.split_cases:,} "
-            "cases. The paper's figures are of whole splits."
+            "cases. Figures of whole splits may differ."
         )
     if report.paper_splits and report.split not in report.paper_splits:
         splits = ", ".join(report.paper_splits)
@@ -83,9 +83,18 @@ def cell(value: object) -> str:
 
 
 def shorten(text: str) -> str:
-    """The first line of ``text``, as much of it as a table has room for."""
-    line = (text.strip().splitlines() or [""])[0]
+    """What an error says before it lists the files that are needed, as far as a table has room."""
+    line = (text.partition("; what is needed")[0].strip().splitlines() or [""])[0]
     return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
+
+
+def figure_table(report: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The columns and the rows of the figures; without the paper's where it has none of them."""
+    rows = [figure_cells(figure) for figure in report.figures]
+    if all(figure.paper == Reported() for figure in report.figures):
+        own = len(_FIGURE_COLUMNS) - len(PAPER_COLUMNS)
+        return _FIGURE_COLUMNS[:own], [row[:own] for row in rows]
+    return _FIGURE_COLUMNS, rows
 
 
 def figure_cells(figure: ReportedFigure) -> tuple[str, ...]:
@@ -103,11 +112,15 @@ def paper_cells(paper: Reported) -> tuple[str, ...]:
 
 def _figures(report: Report) -> Iterator[str]:
     if report.figures:
-        rows = [figure_cells(figure) for figure in report.figures]
-        yield f"## Figures\n\n{markdown_table(FIGURE_COLUMNS, rows)}"
+        columns, rows = figure_table(report)
+        yield f"## Figures\n\n{markdown_table(columns, rows)}"
+        told = (
+            " base and large are the paper's zero-shot figures, base-ft and large-ft its fine-tuned"
+            " ones."
+        )
         yield (
-            "In percent; CIDEr times 100. Intervals are bootstrap percentiles over pictures. base "
-            "and large are the paper's zero-shot figures, base-ft and large-ft its fine-tuned ones."
+            "In percent; CIDEr times 100. Intervals are bootstrap percentiles over pictures."
+            f"{told if columns == _FIGURE_COLUMNS else ''}"
         )
     yield "[The best, the worst and some random cases](pictures.html) in pictures."
     if report.official:
@@ -120,13 +133,14 @@ def _run(report: Report) -> Iterator[str]:
     weights = settings.get("weights")
     shown = ("benchmark", "split", "limit", "prompt", "model", "weights", "options", "shards",
              "cases", "digest", "data")  # fmt: skip
+    others = {name: value for name, value in settings.items() if name not in shown}
     rows = {
         "model": settings["model"],
-        "weights": f"SHA-256 {weights[:16]}…" if weights else "not hashed",
+        "weights": f"SHA-256 {weights[:16]}…" if weights else "no weight files",
         "data": settings["data"],
         "asked": f"{extent.cases:,} cases about {extent.pictures:,} pictures",
         "options": _options(settings["options"]),
-        **{name: value for name, value in settings.items() if name not in shown},
+        **{name: value for name, value in others.items() if value is not None},
         "date": report.date,
         "machine": report.machine,
         "time": _time(report),

@@ -24,7 +24,7 @@ of the answer together are one mask; no polygon is an empty mask.
 
 Both sides are masks at the picture's own size. Polygons are filled by COCO's rule (corners on a
 grid five times as fine, a column filled between the crossings of its middle), so an answer that
-repeats the annotated polygons has IoU 1, but for the pixels that single precision moves.
+repeats the annotated polygons has IoU 1: coordinates count to a thousandth of a pixel.
 
 mIoU is the mean of IoU over expressions, cIoU (also called oIoU) the sum of intersections over
 the sum of unions, P@0.5 the share of expressions with IoU above .5. The paper reports mIoU on

@@ -80,10 +80,12 @@ def rasterise(polygons: Iterable[ArrayLike], image_size: tuple[int, int]) -> Mas
     """The pixels `bool[height, width]` that polygons `float[K, 2]` cover together.
 
     Rasterised as COCO does it, so that masks equal the ones the referring benchmarks are scored
-    on. Polygons below three points cover nothing. `image_size` is `(width, height)`.
+    on. Polygons below three points cover nothing. `image_size` is `(width, height)`. Coordinates
+    count to a thousandth of a pixel: official ones have two decimals, and what float32 makes of
+    them would move single pixels.
     """
     width, height = image_size
-    flat = [np.asarray(polygon, np.float64).reshape(-1) for polygon in polygons]
+    flat = [np.round(np.asarray(polygon, np.float64), 3).reshape(-1) for polygon in polygons]
     outlines = [points.tolist() for points in flat if points.size >= 6]
     if not outlines:
         return np.zeros((height, width), bool)
