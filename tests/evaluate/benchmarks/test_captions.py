@@ -40,6 +40,7 @@ def karpathy(tmp_path: Path) -> Path:
     ]  # fmt: skip
     other = {**images[0], "cocoid": 9, "split": "restval"}
     write(tmp_path / "dataset_coco.json", {"dataset": "coco", "images": [*images, other]})
+    (tmp_path / "val2014").mkdir()
     return tmp_path
 
 
@@ -51,6 +52,18 @@ def test_karpathy_cases_are_those_of_the_split(karpathy: Path) -> None:
     assert cases[0].task.token == "<CAPTION>"
     with pytest.raises(ValueError, match="'val'"):
         coco_caption.BENCHMARK.read(karpathy, "karpathy-val")
+
+
+def test_karpathy_pictures_may_lie_below_images(karpathy: Path) -> None:
+    (karpathy / "images").mkdir()
+    (karpathy / "val2014").rename(karpathy / "images" / "val2014")
+    cases = coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
+    assert cases[0].image == karpathy / "images" / "val2014" / "COCO_val2014_000000000001.jpg"
+    content = json.loads((karpathy / "dataset_coco.json").read_text())
+    content["images"][1]["sentences"] = []
+    write(karpathy / "dataset_coco.json", content)
+    with pytest.raises(ValueError, match="image 2 has no sentence"):
+        coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
 
 
 def test_a_persons_own_caption_beats_another_pictures(karpathy: Path) -> None:
@@ -145,6 +158,8 @@ def test_absent_and_contradicting_files_are_told(tmp_path: Path) -> None:
         ({"images": [image], "annotations": [{"image_id": 2, "caption": "a"}]}, "image 2"),
         ({"images": [image, {"id": 2, "file_name": "b.jpg"}],
           "annotations": [{"image_id": 1, "caption": "a"}]}, "such as 2"),
+        ({"images": [image], "annotations": []}, "such as 1"),
+        ({"images": [image]}, "another split"),
     ):  # fmt: skip
         write(path, content)
         with pytest.raises(ValueError, match=told):

@@ -147,6 +147,12 @@ def test_docvqa_scores_by_likeness_and_asks_with_its_own_prompt(tmp_path: Path) 
     assert json.loads(path.read_text())[0] == {"questionId": 1, "answer": "a"}
 
 
+@pytest.mark.parametrize("module", [vqav2, textvqa, vizwiz])
+def test_the_papers_figures_stand_beside_no_split_with_known_answers(module: ModuleType) -> None:
+    # They are of test-dev, whose answers only the servers have.
+    assert module.BENCHMARK.reported and "val" not in module.BENCHMARK.reported
+
+
 @pytest.mark.parametrize("module", [vqav2, textvqa, vizwiz, docvqa])
 def test_absent_files_are_told_with_where_to_get_them(module: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"\.org"):

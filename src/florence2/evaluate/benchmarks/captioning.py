@@ -35,11 +35,13 @@ class Described:
     part: str = ""
 
 
-def read_coco_captions(path: Path) -> tuple[list[Mapping[str, Any]], dict[Any, list[str]]]:
+def read_coco_captions(
+    path: Path, *, hidden: bool = False
+) -> tuple[list[Mapping[str, Any]], dict[Any, list[str]]]:
     """The image entries of a file in COCO's caption format, and the captions by image id.
 
     Raises ``ValueError`` for repeated ids, captions of images that are not listed and, unless the
-    file has no captions at all, images without any.
+    captions of the split are ``hidden``, images without any.
     """
     content = read_json(path, "images")
     images = list(content["images"])
@@ -51,8 +53,11 @@ def read_coco_captions(path: Path) -> tuple[list[Mapping[str, Any]], dict[Any, l
             raise ValueError(f"{path}: a caption is of image {number!r}, which is not listed")
         captions[number].append(str(field_of(annotation, "caption", path)))
     silent = [number for number, found in captions.items() if not found]
-    if silent and len(silent) < len(images):
-        raise ValueError(f"{path}: {len(silent)} images have no caption, such as {silent[0]!r}")
+    if silent and not hidden:
+        raise ValueError(
+            f"{path}: {len(silent)} images have no caption, such as {silent[0]!r}; "
+            "is it the file of another split?"
+        )
     return images, captions
 
 

@@ -39,14 +39,17 @@ def read(data: Path, split: str) -> Sequence[Case]:
 
 def _read_karpathy(data: Path, split: str) -> list[Case]:
     path = find_file(data, ["dataset_coco.json", "annotations/dataset_coco.json"], SOURCE)
+    folder = find_folder(data, ["val2014", "images/val2014"], SOURCE).parent
     wanted = split.removeprefix("karpathy-")
     cases = []
     for entry in read_json(path, "images")["images"]:
         if field_of(entry, "split", path) != wanted:
             continue
         number = int(field_of(entry, "cocoid", path))
-        image = data / field_of(entry, "filepath", path) / field_of(entry, "filename", path)
+        image = folder / field_of(entry, "filepath", path) / field_of(entry, "filename", path)
         captions = tuple(field_of(each, "raw", path) for each in field_of(entry, "sentences", path))
+        if not captions:
+            raise ValueError(f"{path}: image {number} has no sentence; get the file again")
         cases.append(caption_case(str(number), image, Described(captions)))
     if not cases:
         raise ValueError(f"{path} has no image of split {wanted!r}: is it of another data set?")

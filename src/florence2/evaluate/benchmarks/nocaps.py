@@ -23,8 +23,8 @@ annotations give.
 PROTOCOL = """\
 val: 4,500 pictures, ten captions each, in-domain, near-domain and out-of-domain. Prompt
 `<CAPTION>`. CIDEr-D over the whole split; CIDEr of a domain is the mean of its pictures' values,
-whose document frequencies are the whole split's. (The official server counts each domain's
-frequencies from that domain, so its figures of domains differ a little; the overall one does not.)
+whose document frequencies are the whole split's. (Scripts that score a domain as a set of its own
+count frequencies in that domain: their figures of domains differ, the overall one does not.)
 test: 10,600 pictures whose captions are hidden; the official file is for the EvalAI server."""
 
 _FILES = {VAL: "nocaps_val_4500_captions.json", TEST: "nocaps_test_image_info.json"}
@@ -35,9 +35,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
     """The pictures of a split; with captions and domain where they are known."""
     path = find_file(data, [_FILES[split], f"annotations/{_FILES[split]}"], SOURCE)
     folder = find_folder(data, [split, f"images/{split}", "images"], SOURCE)
-    images, captions = read_coco_captions(path)
-    if split == VAL and not any(captions.values()):
-        raise ValueError(f"{path} holds no captions: it looks like the test split's file")
+    images, captions = read_coco_captions(path, hidden=split == TEST)
     cases = []
     for image in images:
         number, truth = image["id"], None

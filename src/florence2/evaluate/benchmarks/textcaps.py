@@ -24,7 +24,7 @@ From textvqa.org/textcaps: the annotations; the pictures are those of TextVQA (O
 PROTOCOL = """\
 val: 3,166 pictures, five captions each. Prompt `<CAPTION>`. CIDEr-D, BLEU and ROUGE-L on PTB
 tokens. test: 3,289 pictures whose captions are hidden; the official file is for the EvalAI server.
-The paper does not name its split; val is taken here, as other work does."""
+The paper's figures are CIDEr of val, as the released models' card says."""
 
 _FOLDERS = {
     VAL: ["train_images", "train_val_images/train_images", "images"],

@@ -25,8 +25,8 @@ From vizwiz.org, the VQA task's annotations and pictures:
 PROTOCOL = f"""\
 val: 4,319 questions, one a picture, ten answers each. Prompt `<VQA>` and the question. VQA accuracy
 with the official normalisation; "unanswerable" is an answer like any other. test: 8,000 questions
-with hidden answers, on which the paper reports (its split is test-dev of an older release); the
-official file is for the EvalAI server. {NO_VQA}"""
+with hidden answers; the official file is for the EvalAI server. The released models' card names
+test-dev as the split of the paper's figures, so they stand beside test. {NO_VQA}"""
 
 
 def read(data: Path, split: str) -> Sequence[Case]:
