@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 
@@ -50,3 +51,54 @@ def synchronise(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class LineFile:
+    """A file that grows by whole lines: a kill costs at most the line in the making.
+
+    Leaving the block puts what was written on the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+
+    def __enter__(self) -> LineFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def append(self, content: bytes) -> None:
+        """Write lines in one piece. When the disk refuses a part, none of it stays."""
+        size = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, content)
+            while written < len(content):
+                written += os.write(self._file, content[written:])
+        except OSError:
+            os.ftruncate(self._file, size)
+            raise
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file with their ends, without a last one that was cut in the writing.
+
+    None where there is no file.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+
+
+def keep_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Replace a file by ``lines`` if it holds anything else; a file that is not there stays so."""
+    kept = b"".join(lines)
+    if path.exists() and path.read_bytes() != kept:
+        replace_file(path, kept)

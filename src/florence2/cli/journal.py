@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ..durable import replace_file
+from ..durable import LineFile, keep_lines, whole_lines
 from .lines import Line, encode_lines
 from .questions import Question, question_key
 
@@ -24,12 +23,12 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            self._forget_unfinished()
+        lines = whole_lines(path)
+        keep_lines(path, [line for line in lines if "error" not in _parse(line, path)])
         self._offsets: dict[tuple[str, str], int] = {}
         self._taken_names: dict[str, str] = {}
         self._index()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        self._file = LineFile(path)
 
     def __enter__(self) -> Journal:
         return self
@@ -40,8 +39,7 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        os.fsync(self._file)
-        os.close(self._file)
+        self._file.__exit__(kind, error, traceback)
 
     @property
     def output_names(self) -> dict[str, str]:
@@ -60,24 +58,7 @@ class Journal:
 
     def append(self, lines: Sequence[Line]) -> None:
         """Write ``lines`` in one piece. When the disk refuses a part, none of it stays."""
-        content = encode_lines(lines)
-        size = os.fstat(self._file).st_size
-        try:
-            written = os.write(self._file, content)
-            while written < len(content):
-                written += os.write(self._file, content[written:])
-        except OSError:
-            os.ftruncate(self._file, size)
-            raise
-
-    def _forget_unfinished(self) -> None:
-        """Replace the file by its finished answers, if it holds anything else."""
-        content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.splitlines(keepends=True)
-        kept = [line for line in lines if "error" not in _parse(line, self._path)]
-        if len(kept) < len(lines) or len(whole) < len(content):
-            replace_file(self._path, b"".join(kept))
+        self._file.append(encode_lines(lines))
 
     def _index(self) -> None:
         offset = 0

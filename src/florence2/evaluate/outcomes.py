@@ -7,15 +7,14 @@ for a case that could not be asked.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..durable import replace_file
+from ..durable import LineFile, keep_lines, whole_lines
 from ..results import Answer
 from .answers import answer_from_json, answer_to_json
 from .locking import exclusive
@@ -43,11 +42,9 @@ def read_outcomes(path: Path, ids: Collection[str]) -> dict[str, Outcome]:
     for what is no outcome, for numbers that are not finite, for a case that is not among ``ids``
     or is there twice.
     """
-    if not path.exists():
-        return {}
     known = frozenset(ids)
     outcomes: dict[str, Outcome] = {}
-    for number, line in enumerate(_whole_lines(path.read_bytes()), 1):
+    for number, line in enumerate(whole_lines(path), 1):
         place = f"{path}:{number}"
         outcome = _read(line, place)
         if outcome.id not in known:
@@ -70,7 +67,6 @@ class OutcomeFile:
     """
 
     def __init__(self, path: Path, ids: Collection[str]) -> None:
-        self._path = path
         self._locks = ExitStack()
         path.parent.mkdir(parents=True, exist_ok=True)
         if not self._locks.enter_context(exclusive(path.with_name(f".{path.name}.lock"))):
@@ -78,8 +74,9 @@ class OutcomeFile:
         try:
             outcomes = read_outcomes(path, ids)
             self.done = frozenset(each.id for each in outcomes.values() if each.failure is None)
-            self._keep_answers(outcomes)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            pairs = zip(whole_lines(path), outcomes.values(), strict=True)
+            keep_lines(path, [line for line, outcome in pairs if outcome.failure is None])
+            self._file = LineFile(path)
         except BaseException:
             self._locks.close()
             raise
@@ -93,36 +90,12 @@ class OutcomeFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        os.fsync(self._file)
-        os.close(self._file)
+        self._file.__exit__(kind, error, traceback)
         self._locks.close()
 
     def append(self, outcome: Outcome) -> None:
         """Write one line in one piece. When the disk refuses a part, none of it stays."""
-        content = _line(outcome)
-        size = os.fstat(self._file).st_size
-        try:
-            written = os.write(self._file, content)
-            while written < len(content):
-                written += os.write(self._file, content[written:])
-        except OSError:
-            os.ftruncate(self._file, size)
-            raise
-
-    def _keep_answers(self, outcomes: dict[str, Outcome]) -> None:
-        """Replace the file by its whole lines with answers, if it holds anything else."""
-        if not self._path.exists():
-            return
-        content = self._path.read_bytes()
-        pairs = zip(_whole_lines(content), outcomes.values(), strict=True)
-        kept = b"".join(line for line, outcome in pairs if outcome.failure is None)
-        if kept != content:
-            replace_file(self._path, kept)
-
-
-def _whole_lines(content: bytes) -> Iterator[bytes]:
-    whole = content[: content.rfind(b"\n") + 1]
-    yield from whole.splitlines(keepends=True)
+        self._file.append(_line(outcome))
 
 
 def _line(outcome: Outcome) -> bytes:
