@@ -42,6 +42,11 @@ class Answered:
     answer: Answer | None
 
 
+def pictures_of(answered: Sequence[Answered]) -> list[str]:
+    """The picture of each case, by which figures are drawn."""
+    return [each.case.image_id for each in answered]
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows beneath column titles: failures by size or class."""

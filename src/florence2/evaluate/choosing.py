@@ -57,7 +57,7 @@ def choose_cases(
         raise ValueError(f"{data} has no case of {benchmark.name} {split}: {benchmark.source}")
     check_unique((case.id for case in cases), f"ids of the cases of {benchmark.name}")
     pictures = list(dict.fromkeys(case.image_id for case in cases))
-    kept = set(_evenly(pictures, limit))
+    kept = {pictures[number] for number in evenly(len(pictures), limit)}
     chosen = tuple(case for case in cases if case.image_id in kept)
     _check_pictures(chosen, benchmark)
     if prompt is not None:
@@ -80,10 +80,11 @@ def check_shard(shard: tuple[int, int]) -> None:
         raise ValueError(f"shard must be I/N with I from 0 to N - 1, got {number}/{shards}")
 
 
-def _evenly(pictures: Sequence[str], limit: int | None) -> Sequence[str]:
-    if limit is None or len(pictures) <= limit:
-        return pictures
-    return [pictures[len(pictures) * place // limit] for place in range(limit)]
+def evenly(count: int, limit: int | None) -> list[int]:
+    """The numbers of ``limit`` of ``count`` things at even distances; all where there are fewer."""
+    if limit is None or count <= limit:
+        return list(range(count))
+    return [count * place // limit for place in range(limit)]
 
 
 def _check_pictures(cases: Sequence[Case], benchmark: Benchmark) -> None:

@@ -20,16 +20,17 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from ..geometry import FloatArray
 from ..predictor import Florence2, Request
 from ..records import Annotation, Record
-from ..results import Answer, Boxes, Failure, Polygons, Quads, Text
+from ..results import Answer, Boxes, Failure, Polygons, Quads
+from .answer_parts import boxes_of, mask_pair, text_regions_of, words_of
+from .choosing import evenly
 from .metrics.coco import average_precision
 from .metrics.detection import DetectedObjects, TrueObjects, agreement
 from .metrics.edit_distance import edit_distance
-from .metrics.grounding import mask_ious, mask_overlaps, rasterise
+from .metrics.grounding import mask_ious, mask_overlaps
 from .metrics.libraries import load_library
-from .metrics.ocr import TextRegions, character_errors, error_rate, icdar_figures
+from .metrics.ocr import character_errors, error_rate, icdar_figures
 
 Shape = Literal["boxes", "quads", "polygons", "text"]
 # Descriptions are no classes: two that mean the same seldom agree in every letter.
@@ -76,7 +77,7 @@ def judge_records(
     cannot be asked counts as answered by nothing. Raises ``ImportError`` at once when a figure
     needs a library that is not installed, ``ValueError`` when there is nothing to answer.
     """
-    chosen = _evenly(len(records), limit)
+    chosen = evenly(len(records), limit)
     shapes = {_shape(each) for index in chosen for each in records[index].kept()}
     if not shapes:
         raise ValueError("the held-out records have no kept annotation to judge a model by")
@@ -131,12 +132,6 @@ def figure_prefix(task: str) -> str:
     return re.sub(r"\W+", "_", task).strip("_").lower() or "answer"
 
 
-def _evenly(count: int, limit: int | None) -> list[int]:
-    if limit is None or count <= limit:
-        return list(range(count))
-    return [count * place // limit for place in range(limit)]
-
-
 def _shape(annotation: Annotation) -> Shape:
     answer = annotation.answer
     if isinstance(answer, Boxes):
@@ -174,8 +169,7 @@ def _boxes_figures(answered: Sequence[Answered]) -> dict[str, float]:
         truths.append(TrueObjects(number, true.xyxy, true.labels))
         answer = each.answer
         if isinstance(answer, Boxes | Polygons):
-            boxes = _without_negative_sides(answer.bounds)
-            found.append(DetectedObjects(number, boxes, answer.labels, answer.scores))
+            found.append(DetectedObjects(number, boxes_of(answer), answer.labels, answer.scores))
     figures = average_precision(truths, found, by_class=by_class)
     return {
         "map": figures.ap,
@@ -184,14 +178,9 @@ def _boxes_figures(answered: Sequence[Answered]) -> dict[str, float]:
     }
 
 
-def _without_negative_sides(boxes: FloatArray) -> FloatArray:
-    """Boxes that end before they begin made empty, so that they overlap nothing."""
-    return np.concatenate([boxes[:, :2], np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
-
-
 def _quads_figures(answered: Sequence[Answered]) -> dict[str, float]:
-    truths = [_text_regions(each.annotation.answer) for each in answered]
-    found = [_text_regions(each.answer) for each in answered]
+    truths = [text_regions_of(each.annotation.answer) for each in answered]
+    found = [text_regions_of(each.answer) for each in answered]
     figures = {"hmean": icdar_figures(truths, found).f1}
     texts = ["\n".join(regions.texts) for regions in truths]
     if any(texts):
@@ -200,39 +189,22 @@ def _quads_figures(answered: Sequence[Answered]) -> dict[str, float]:
     return figures
 
 
-def _text_regions(answer: Answer | None) -> TextRegions:
-    if not isinstance(answer, Quads):
-        return TextRegions([], [])
-    return TextRegions(list(answer.corners), answer.labels)
-
-
 def _polygons_figures(answered: Sequence[Answered]) -> dict[str, float]:
     pairs = []
     for each in answered:
         truth = each.annotation.answer
         assert isinstance(truth, Polygons)
-        size = truth.image_size
-        pairs.append((rasterise(_outlines(each.answer), size), rasterise(_outlines(truth), size)))
+        pairs.append(mask_pair(each.answer, truth))
     return {"miou": float(mask_ious(mask_overlaps(pairs)).mean())}
-
-
-def _outlines(answer: Answer | None) -> list[FloatArray]:
-    if not isinstance(answer, Polygons):
-        return []
-    return [part for parts in answer.polygons for part in parts]
 
 
 def _text_figures(answered: Sequence[Answered]) -> dict[str, float]:
     equal, distances = [], []
     for each in answered:
-        truth, said = _words(each.annotation.answer), _words(each.answer)
+        truth, said = words_of(each.annotation.answer), words_of(each.answer)
         equal.append(truth == said)
         distances.append(edit_distance(said, truth) / max(len(said), len(truth), 1))
     return {"exact_match": float(np.mean(equal)), "edit_distance": float(np.mean(distances))}
-
-
-def _words(answer: Answer | None) -> str:
-    return answer.plain if isinstance(answer, Text) else ""
 
 
 _FIGURES: Mapping[Shape, Callable[[Sequence[Answered]], dict[str, float]]] = {

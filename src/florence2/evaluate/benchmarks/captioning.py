@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 
 from ...durable import replace_json
-from ...results import Text
 from ...tasks import find_task
-from ..benchmark import Answered, Case, Scored, Table
+from ..answer_parts import words_of
+from ..benchmark import Answered, Case, Scored, Table, pictures_of
 from ..figures import Figure, mean_figure, sums_figure
 from ..metrics.captions import bleu_counts, bleu_from_counts, cider_d, rouge_l
 from ..metrics.checks import check_unique
 from ..metrics.intervals import FloatArray
 from ..metrics.ptb import tokenise
 from .files import field_of, read_json
+from .grouped_means import grouped_table
 
 CAPTION = find_task("<CAPTION>")
 # CIDEr has no upper bound; a caption that reaches this one of ten is as good as any for a page.
 _GOOD_CIDER = 3.0
-_LENGTHS = ((1, 7), (8, 10), (11, 14), (15, 10_000))
+_LENGTHS = {"1 to 7": 1, "8 to 10": 8, "11 to 14": 11, "15 or more": 15}
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,6 @@ def caption_case(image_id: str, image: Path, truth: Described | None) -> Case:
     return Case(image_id, image, image_id, CAPTION, truth=truth)
 
 
-def said(answered: Answered) -> str:
-    """The caption without location tokens; ``""`` where there is none."""
-    return answered.answer.plain if isinstance(answered.answer, Text) else ""
-
-
 def score_captions(answered: Sequence[Answered]) -> Scored:
     """CIDEr-D, BLEU-1 to BLEU-4 and ROUGE-L, and CIDEr for each part of the split.
 
@@ -78,9 +74,9 @@ def score_captions(answered: Sequence[Answered]) -> Scored:
     has them, so a part of a split (``--limit``) has figures that are not those of the whole.
     """
     truths = [_truth(each) for each in answered]
-    captions = [tokenise(said(each)) for each in answered]
+    captions = [tokenise(words_of(each.answer)) for each in answered]
     references = [[tokenise(caption) for caption in truth.captions] for truth in truths]
-    pictures = [each.case.image_id for each in answered]
+    pictures = pictures_of(answered)
     cider = cider_d(captions, references)
     counts = bleu_counts(captions, references)
     figures = [
@@ -107,7 +103,7 @@ def write_results(
     results = [
         {
             "image_id": int(each.case.image_id) if numbered else each.case.image_id,
-            "caption": said(each),
+            "caption": words_of(each.answer),
         }
         for each in answered
     ]
@@ -137,14 +133,17 @@ def _parts(cider: FloatArray, truths: Sequence[Described], pictures: Sequence[st
 
 
 def _by_length(cider: FloatArray, captions: Sequence[Sequence[str]]) -> Table:
-    rows: list[tuple[str | int | float, ...]] = []
-    lengths = np.asarray([len(caption) for caption in captions])
-    for low, high in _LENGTHS:
-        chosen = (lengths >= low) & (lengths <= high)
-        if chosen.any():
-            name = f"{low} to {high}" if high < 1000 else f"{low} or more"
-            rows.append((name, int(chosen.sum()), round(100 * float(cider[chosen].mean()), 1)))
-    return Table("CIDEr by length of the answer", ("words", "pictures", "CIDEr"), tuple(rows))
+    return grouped_table(
+        "CIDEr by length of the answer",
+        ("words", "pictures", "CIDEr"),
+        [_length_name(len(caption)) for caption in captions],
+        cider.tolist(),
+        order=[*_LENGTHS],
+    )
+
+
+def _length_name(words: int) -> str:
+    return [name for name, least in _LENGTHS.items() if words >= least][-1] if words else "none"
 
 
 def _empty(captions: Iterable[Sequence[str]]) -> Table:

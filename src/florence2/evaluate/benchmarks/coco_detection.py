@@ -13,21 +13,24 @@ import numpy as np
 
 from ...durable import replace_file
 from ...tasks import find_task
-from ..benchmark import Answered, Benchmark, Case, Reported, Scored, Table
-from ..figures import Figure, sums_figure
+from ..answer_parts import boxes_of, labels_of, scores_of
+from ..benchmark import Answered, Benchmark, Case, Reported, Scored, Table, pictures_of
+from ..figures import Figure, precision_figure, sums_figure
 from ..metrics.checks import check_known, check_unique
 from ..metrics.coco import average_precision
-from ..metrics.detection import Agreement, DetectedObjects, TrueObjects, agreement_counts
-from ..metrics.intervals import FloatArray, IndexArray
+from ..metrics.detection import (
+    DetectedObjects,
+    TrueObjects,
+    agreement_counts,
+    single_f1s,
+    summed_f1,
+)
 from ..metrics.resampling import PictureMatches, match_pictures
-from .answered_boxes import boxes_of, labels_of, scores_of
 from .coco_categories import CATEGORY_IDS
 from .detection_failures import failure_tables
 from .files import field_of, find_file, find_folder, read_json
 
 VAL, TEST = "val2017", "test-dev2017"
-# An average precision takes some 30 ms for 5,000 pictures.
-RESAMPLES = 100
 _STRANGERS_SHOWN = 30
 
 SOURCE = """\
@@ -96,20 +99,18 @@ def score(answered: Sequence[Answered]) -> Scored:
     detections = [_detections(each, strangers) for each in answered]
     matches = match_pictures(truths, detections)
     counts = agreement_counts(truths, detections)
-    agreements = [Agreement(*row) for row in counts.tolist()]
     figures = (
         _figure("AP", matches),
         _figure("AP50", matches, 0.5),
         _figure("AP75", matches, 0.75),
-        sums_figure("F1@0.5", counts, [each.case.image_id for each in answered], _f1),
+        sums_figure("F1@0.5", counts, pictures_of(answered), summed_f1),
     )
     tables = (
         _coco_table(truths, detections),
         *failure_tables(truths, detections),
         _strangers_table(strangers),
     )
-    qualities = tuple(each.f1 if each.detected + each.true else 1.0 for each in agreements)
-    return Scored(figures, qualities, tables)
+    return Scored(figures, tuple(single_f1s(counts).tolist()), tables)
 
 
 def official(answered: Sequence[Answered], folder: Path) -> list[Path]:
@@ -203,15 +204,9 @@ def _results(each: Answered) -> Iterator[dict[str, Any]]:
 
 
 def _figure(name: str, matches: PictureMatches, iou: float | None = None) -> Figure:
-    def at(indices: IndexArray) -> float:
-        counts = np.bincount(indices, minlength=matches.pictures)
-        return 100 * matches.average_precision(counts, iou)
-
-    return Figure(name, matches.pictures, at, resamples=RESAMPLES, reflected=True)
-
-
-def _f1(sums: FloatArray) -> float:
-    return Agreement(*(int(count) for count in sums)).f1
+    return precision_figure(
+        name, matches.pictures, lambda counts: matches.average_precision(counts, iou)
+    )
 
 
 def _coco_table(truths: Sequence[TrueObjects], detections: Sequence[DetectedObjects]) -> Table:

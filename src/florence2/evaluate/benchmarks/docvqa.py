@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from ...durable import replace_json
 from ...tasks import free_prompt
-from ..benchmark import Answered, Benchmark, Case, Scored
+from ..answer_parts import words_of
+from ..benchmark import Answered, Benchmark, Case, Scored, pictures_of
 from ..figures import mean_figure
 from ..metrics.checks import check_unique
 from ..metrics.vqa import anls_scores, exact_matches
-from .files import field_of, find_file, read_json
-from .question_answering import Asked, answer_of, question_case, scored, truth_of
+from .files import check_split_name, field_of, find_file, read_json
+from .question_answering import Asked, question_case, scored, truth_of, write_answers
 
 VAL, TEST = "val", "test"
 DOCVQA = free_prompt("<DocVQA>")
@@ -36,9 +37,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
     names = [f"{split}_v1.0_withQT.json", f"{split}_v1.0.json", f"{split}/{split}_v1.0.json"]
     path = find_file(data, names, SOURCE)
     content = read_json(path, "data")
-    kind = str(content.get("dataset_split", split))
-    if kind != split:
-        raise ValueError(f"{path} says it is of split {kind!r}, not {split!r}")
+    check_split_name(content, "dataset_split", split, path)
     cases = []
     for entry in content["data"]:
         number = str(field_of(entry, "questionId", path))
@@ -65,21 +64,15 @@ def _picture(folder: Path, image: str) -> Path:
 
 def score(answered: Sequence[Answered]) -> Scored:
     """ANLS, with tables by type of question, and exact match."""
-    predictions = [answer_of(each) for each in answered]
+    predictions = [words_of(each.answer) for each in answered]
     answers = [truth_of(each).answers for each in answered]
     found = scored(answered, "ANLS", anls_scores(predictions, answers))
-    pictures = [each.case.image_id for each in answered]
+    pictures = pictures_of(answered)
     exact = mean_figure("exact match", exact_matches(predictions, answers), pictures)
     return Scored((*found.figures, exact), found.qualities, found.tables)
 
 
-def write_results(answered: Sequence[Answered], folder: Path) -> list[Path]:
-    """``[{"questionId": 1, "answer": "..."}]``, the form of the competition's server."""
-    path = folder / "docvqa_results.json"
-    results = [{"questionId": int(each.case.id), "answer": answer_of(each)} for each in answered]
-    replace_json(path, results)
-    return [path]
-
+write_results = partial(write_answers, name="docvqa_results.json", key="questionId")
 
 BENCHMARK = Benchmark(
     name="docvqa",

@@ -48,3 +48,10 @@ def field_of(entry: Mapping[str, Any], name: str, path: Path) -> Any:
     if name not in entry:
         raise ValueError(f"{path}: an entry has no {name!r}: {str(dict(entry))[:200]}")
     return entry[name]
+
+
+def check_split_name(content: Mapping[str, Any], key: str, split: str, path: Path) -> None:
+    """Raise ``ValueError`` when a file says that it is of another split; some do not say."""
+    said = str(content.get(key, split))
+    if said != split:
+        raise ValueError(f"{path} says it is of split {said!r}, not {split!r}")

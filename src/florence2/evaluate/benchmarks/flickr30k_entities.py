@@ -13,11 +13,11 @@ from ...formats.problems import LabelError
 from ...formats.xml_nodes import Node, read_xml
 from ...geometry import box_area
 from ...tasks import find_task
+from ..answer_parts import FloatArray
 from ..benchmark import Answered, Benchmark, Case, Reported, Scored, Table
 from ..figures import mean_figure
 from ..metrics.checks import check_unique
 from ..metrics.grounding import phrase_hits
-from .answered_boxes import FloatArray
 from .detection_failures import SIZES, size_of
 from .files import find_file, find_folder
 from .grouped_means import grouped_table

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from ...durable import replacing
-from ...results import Answer, Quads
+from ...results import Answer
 from ...tasks import find_task
-from ..benchmark import Answered, Benchmark, Case, Scored, Table
+from ..answer_parts import text_regions_of
+from ..benchmark import Answered, Benchmark, Case, Scored, Table, pictures_of
 from ..figures import Figure, sums_figure
 from ..metrics.cleval import cleval_counts, cleval_figures
-from ..metrics.detection import Agreement
+from ..metrics.detection import Agreement, single_f1s, summed_f1
 from ..metrics.intervals import FloatArray
 from ..metrics.ocr import ICDAR_IOU, TextRegions, icdar_counts
 from ..metrics.polygons import common_areas, to_shapes
@@ -98,25 +99,24 @@ def read_words(path: Path) -> TextRegions:
 def score(answered: Sequence[Answered]) -> Scored:
     """The figures of outlines and of words read, and the words missed by height and kind."""
     truths = [each.case.truth for each in answered]
-    pictures = [each.case.image_id for each in answered]
+    pictures = pictures_of(answered)
     said = [_regions(each.answer) for each in answered]
     cut = [cut_into_words(regions) for regions in said]
     counts = icdar_counts(truths, said)
     read_as_said = icdar_counts(truths, said, end_to_end=True)
     figures: list[Figure] = [
-        sums_figure("hmean", counts, pictures, _hmean),
-        sums_figure("end-to-end hmean", read_as_said, pictures, _hmean),
-        sums_figure("precision", counts, pictures, lambda sums: _agreement(sums).precision),
-        sums_figure("recall", counts, pictures, lambda sums: _agreement(sums).recall),
+        sums_figure("hmean", counts, pictures, summed_f1),
+        sums_figure("end-to-end hmean", read_as_said, pictures, summed_f1),
+        sums_figure("precision", counts, pictures, lambda sums: Agreement.of(sums).precision),
+        sums_figure("recall", counts, pictures, lambda sums: Agreement.of(sums).recall),
     ]
     for name, end_to_end in (("hmean, cut", False), ("end-to-end hmean, cut", True)):
         of_words = icdar_counts(truths, cut, end_to_end=end_to_end)
-        figures.append(sums_figure(name, of_words, pictures, _hmean))
+        figures.append(sums_figure(name, of_words, pictures, summed_f1))
     for name, end_to_end in (("CLEval hmean", False), ("CLEval end-to-end hmean", True)):
         characters = cleval_counts(truths, said, end_to_end=end_to_end)
         figures.append(sums_figure(name, characters, pictures, _cleval_hmean))
-    agreements = [_agreement(row) for row in counts.astype(np.float64)]
-    qualities = tuple(each.f1 if each.detected + each.true else 1.0 for each in agreements)
+    qualities = tuple(single_f1s(counts).tolist())
     return Scored(tuple(figures), qualities, (_totals(counts), *_found_tables(truths, said)))
 
 
@@ -156,11 +156,8 @@ def cut_into_words(regions: TextRegions) -> TextRegions:
 
 def _regions(answer: Answer | None) -> TextRegions:
     """The lines that were read, without white space at their ends."""
-    if not isinstance(answer, Quads):
-        return TextRegions([], [])
-    return TextRegions(
-        list(answer.corners.astype(np.float64)), [text.strip() for text in answer.labels]
-    )
+    read = text_regions_of(answer)
+    return TextRegions(read.outlines, [text.strip() for text in read.texts])
 
 
 def _result_lines(regions: TextRegions, with_text: bool) -> list[str]:
@@ -171,14 +168,6 @@ def _result_lines(regions: TextRegions, with_text: bool) -> list[str]:
         fields = [*map(str, numbers), " ".join(text.split())][: 9 if with_text else 8]
         lines.append(",".join(fields) + "\r\n")
     return lines
-
-
-def _agreement(sums: FloatArray) -> Agreement:
-    return Agreement(*(int(count) for count in sums))
-
-
-def _hmean(sums: FloatArray) -> float:
-    return _agreement(sums).f1
 
 
 def _cleval_hmean(sums: FloatArray) -> float:

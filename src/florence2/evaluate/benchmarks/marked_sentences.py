@@ -14,7 +14,7 @@ from itertools import groupby
 import numpy as np
 
 from ...results import Answer
-from .answered_boxes import FloatArray, boxes_of, labels_of, scores_of
+from ..answer_parts import FloatArray, boxes_of, labels_of, scores_of
 
 _PART = re.compile(r"\[/EN#(?P<entity>\d+)/(?P<kind>\S+) (?P<words>[^\]]+)\]|(?P<word>[^\s\[\]]+)")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ...formats.masks import decode_mask
-from ...results import Answer, Polygons
 from ...tasks import find_task
+from ..answer_parts import outlines_of
 from ..benchmark import Answered, Benchmark, Case, Reported, Scored
-from ..figures import mean_figure, sums_figure
+from ..figures import mean_figure, share, sums_figure
 from ..metrics.grounding import Mask, mask_ious, mask_overlaps, rasterise
 from .referring_expressions import Referent, group_tables, read_expressions, source_of
 
@@ -52,7 +52,7 @@ def score(answered: Sequence[Answered]) -> Scored:
     ious = mask_ious(overlaps)
     figures = (
         mean_figure("mIoU", ious, pictures),
-        sums_figure("cIoU", overlaps, pictures, lambda sums: float(sums[0] / max(sums[1], 1))),
+        sums_figure("cIoU", overlaps, pictures, share),
         mean_figure("P@0.5", ious > 0.5, pictures),
     )
     return Scored(figures, tuple(ious.tolist()), group_tables(cases, ious.tolist(), "mIoU"))
@@ -70,13 +70,7 @@ def _masks(answered: Sequence[Answered]) -> Iterator[tuple[Mask, Mask]]:
     """The predicted and the true mask of each case, one pair at a time."""
     for each in answered:
         referent = each.case.truth
-        yield rasterise(_outlines(each.answer), referent.image_size), true_mask(referent)
-
-
-def _outlines(answer: Answer | None) -> list[np.ndarray]:
-    if not isinstance(answer, Polygons):
-        return []
-    return [part for parts in answer.polygons for part in parts]
+        yield rasterise(outlines_of(each.answer), referent.image_size), true_mask(referent)
 
 
 BENCHMARK = Benchmark(

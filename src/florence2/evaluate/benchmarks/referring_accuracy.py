@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...results import Answer
 from ...tasks import find_task
-from ..benchmark import Answered, Case, Scored
+from ..answer_parts import FloatArray, boxes_of, labels_of, scores_of
+from ..benchmark import Answered, Benchmark, Reported, Scored
 from ..figures import mean_figure
 from ..metrics.grounding import referring_hits
-from .answered_boxes import FloatArray, boxes_of, labels_of, scores_of
-from .referring_expressions import group_tables, read_expressions
+from .referring_expressions import group_tables, read_expressions, source_of
 
 PROTOCOL = """\
 Prompt `<CAPTION_TO_PHRASE_GROUNDING>` with the expression (the field `sent`) as the caption.
@@ -24,9 +23,31 @@ phrase is the head of the expression, later ones are what it is told apart by. N
 The paper does not say which box it takes of several. Intervals draw pictures."""
 
 
-def read_for_boxes(data: Path, folder: str, partition: str, split: str) -> list[Case]:
-    """One case a sentence, with its referent as the truth."""
-    return read_expressions(data, folder, partition, split, find_task("phrase-grounding"))
+def accuracy_benchmark(
+    name: str,
+    title: str,
+    folder: str,
+    partition: str,
+    sizes: str,
+    reported: Mapping[str, Reported],
+) -> Benchmark:
+    """A benchmark of one box for each expression, read from the refer project's ``folder``.
+
+    ``partition`` is whose splits they are; ``reported`` has the accuracy for each split, the usual
+    one first.
+    """
+    return Benchmark(
+        name=name,
+        title=title,
+        splits=tuple(reported),
+        protocol=f"{sizes}\n\n{PROTOCOL}",
+        source=source_of(folder, partition),
+        read=lambda data, split: read_expressions(
+            data, folder, partition, split, find_task("phrase-grounding")
+        ),
+        score=score_boxes,
+        reported={split: {"accuracy": each} for split, each in reported.items()},
+    )
 
 
 def score_boxes(answered: Sequence[Answered]) -> Scored:

@@ -8,30 +8,38 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...results import Answer, Boxes, Polygons, Quads, Text
+from ...results import Boxes, Polygons
 from ...scenes.naming import objects_named
-from ..benchmark import Answered
-from ..figures import Figure, mean_figure, sums_figure
+from ..answer_parts import (
+    boxes_of,
+    labels_of,
+    mask_pair,
+    scores_of,
+    surest_first,
+    text_regions_of,
+    words_of,
+)
+from ..benchmark import Answered, pictures_of
+from ..figures import Figure, mean_figure, precision_figure, share, sums_figure
 from ..metrics.detection import (
-    Agreement,
     DetectedObjects,
     TrueObjects,
     agreement_counts,
     match_objects,
     proposal_hits,
+    single_f1s,
+    summed_f1,
 )
 from ..metrics.edit_distance import edit_distance
-from ..metrics.grounding import mask_ious, mask_overlaps, phrase_hits, rasterise
-from ..metrics.intervals import FloatArray, IndexArray
+from ..metrics.grounding import mask_ious, mask_overlaps, phrase_hits
+from ..metrics.intervals import FloatArray
 from ..metrics.ocr import TextRegions, icdar_counts
 from ..metrics.polygons import common_areas, to_shapes
 from ..metrics.resampling import match_pictures
-from .answered_boxes import boxes_of, labels_of, scores_of, surest_first
 
 Kind = TypeVar("Kind")
 # One figure or several, and a number in [0, 1] for each case.
 Task = Callable[[Sequence[Answered]], tuple[list[Figure], FloatArray]]
-RESAMPLES = 100
 _BINS = 10
 _SHUFFLES = 5
 
@@ -41,32 +49,26 @@ def detection(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
     truths, found = _objects(answered), _found(answered)
     matches, counts = match_pictures(truths, found), agreement_counts(truths, found)
 
-    def average_precision(iou: float | None) -> Callable[[IndexArray], float]:
-        return lambda indices: (
-            100 * matches.average_precision(np.bincount(indices, minlength=matches.pictures), iou)
-        )
-
     shuffled = float(
         np.mean([_shuffled_precision(truths, found, seed) for seed in range(_SHUFFLES)])
     )
-    size, pictures = len(answered), [each.case.image_id for each in answered]
+    size, pictures = len(answered), pictures_of(answered)
     figures = [
-        Figure("detection AP50", size, average_precision(0.5), resamples=RESAMPLES, reflected=True),
-        Figure("detection AP", size, average_precision(None), resamples=RESAMPLES, reflected=True),
-        sums_figure("detection F1@0.5", counts, pictures, _f1),
+        precision_figure("detection AP50", size, lambda n: matches.average_precision(n, 0.5)),
+        precision_figure("detection AP", size, matches.average_precision),
+        sums_figure("detection F1@0.5", counts, pictures, summed_f1),
         Figure("AP with shuffled scores", size, lambda _: 100 * shuffled, resamples=1),
         sums_figure("calibration error", _calibration(truths, found), pictures, _expected_error,
                     higher_is_better=False),
     ]  # fmt: skip
-    totals = np.maximum(counts[:, 1] + counts[:, 2], 1)
-    return figures, np.where(counts[:, 1:].sum(axis=1) > 0, 2 * counts[:, 0] / totals, 1.0)
+    return figures, single_f1s(counts)
 
 
 def proposals(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
     """The share of objects that some proposed box has at IoU 0.5."""
     hits = proposal_hits(_objects(answered), _found(answered), ious=(0.5,)).astype(np.float64)
-    pictures = [each.case.image_id for each in answered]
-    figure = sums_figure("proposal recall@0.5", hits, pictures, _share)
+    pictures = pictures_of(answered)
+    figure = sums_figure("proposal recall@0.5", hits, pictures, share)
     return [figure], np.where(hits[:, 1] > 0, hits[:, 0] / np.maximum(hits[:, 1], 1), 1.0)
 
 
@@ -76,7 +78,7 @@ def open_vocabulary(answered: Sequence[Answered]) -> tuple[list[Figure], FloatAr
     absent = np.asarray([not len(truth.labels) for truth in truths])
     silent = np.asarray([not len(each.labels) for each in found])
     counts = agreement_counts(truths, found, by_class=False)
-    pictures = [each.case.image_id for each in answered]
+    pictures = pictures_of(answered)
     there = np.flatnonzero(~absent)
     figures = []
     if absent.any():
@@ -85,9 +87,8 @@ def open_vocabulary(answered: Sequence[Answered]) -> tuple[list[Figure], FloatAr
                                    [pictures[row] for row in rows]))  # fmt: skip
     if len(there):
         figures.append(sums_figure("open-vocabulary F1@0.5", counts[there],
-                                   [pictures[row] for row in there], _f1))  # fmt: skip
-    f1 = 2 * counts[:, 0] / np.maximum(counts[:, 1] + counts[:, 2], 1)
-    return figures, np.where(absent, silent, f1).astype(np.float64)
+                                   [pictures[row] for row in there], summed_f1))  # fmt: skip
+    return figures, np.where(absent, silent, single_f1s(counts))
 
 
 def grounding(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
@@ -113,15 +114,9 @@ def segmentation(name: str) -> Task:
     """Mean IoU of masks under ``name``."""
 
     def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
-        pairs = []
-        for each in answered:
-            true = _truth(each, Polygons)
-            masks = [
-                rasterise(_outlines(answer), true.image_size) for answer in (each.answer, true)
-            ]
-            pairs.append((masks[0], masks[1]))
+        pairs = [mask_pair(each.answer, _truth(each, Polygons)) for each in answered]
         ious = mask_ious(mask_overlaps(pairs))
-        return [mean_figure(name, ious, [each.case.image_id for each in answered])], ious
+        return [mean_figure(name, ious, pictures_of(answered))], ious
 
     return score
 
@@ -131,10 +126,10 @@ def exact_words(name: str) -> Task:
 
     def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
         right = [
-            _words(each.answer).lower() == _words(each.case.truth).lower() for each in answered
+            words_of(each.answer).lower() == words_of(each.case.truth).lower() for each in answered
         ]
         values = np.asarray(right, np.float64)
-        return [mean_figure(name, values, [each.case.image_id for each in answered])], values
+        return [mean_figure(name, values, pictures_of(answered))], values
 
     return score
 
@@ -144,10 +139,10 @@ def characters(name: str) -> Task:
 
     def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
         counts = np.asarray([
-            _edits(_words(each.answer), _words(each.case.truth)) for each in answered
+            _edits(words_of(each.answer), words_of(each.case.truth)) for each in answered
         ], np.float64)  # fmt: skip
-        pictures = [each.case.image_id for each in answered]
-        figure = sums_figure(name, counts, pictures, _share, higher_is_better=False)
+        pictures = pictures_of(answered)
+        figure = sums_figure(name, counts, pictures, share, higher_is_better=False)
         return [figure], np.clip(1 - counts[:, 0] / np.maximum(counts[:, 1], 1), 0, 1)
 
     return score
@@ -155,18 +150,18 @@ def characters(name: str) -> Task:
 
 def text_regions(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
     """ICDAR's hmean of lines at IoU 0.5, and the character error rate of the lines it matches."""
-    truths = [_lines(each.case.truth) for each in answered]
-    found = [_lines(each.answer) for each in answered]
+    truths = [text_regions_of(each.case.truth) for each in answered]
+    found = [text_regions_of(each.answer) for each in answered]
     counts = icdar_counts(truths, found)
     edits = np.asarray([
         _matched_edits(truth, guess) for truth, guess in zip(truths, found, strict=True)
     ], np.float64)  # fmt: skip
-    pictures = [each.case.image_id for each in answered]
-    figures = [sums_figure("OCR hmean@0.5", counts, pictures, _f1)]
+    pictures = pictures_of(answered)
+    figures = [sums_figure("OCR hmean@0.5", counts, pictures, summed_f1)]
     if edits[:, 1].any():
-        figures.append(sums_figure("CER of matched lines", edits, pictures, _share,
+        figures.append(sums_figure("CER of matched lines", edits, pictures, share,
                                    higher_is_better=False))  # fmt: skip
-    return figures, 2 * counts[:, 0] / np.maximum(counts[:, 1] + counts[:, 2], 1)
+    return figures, single_f1s(counts)
 
 
 def captions(vocabularies: Mapping[str, tuple[str, ...]], kind: str) -> Task:
@@ -177,17 +172,21 @@ def captions(vocabularies: Mapping[str, tuple[str, ...]], kind: str) -> Task:
     def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
         rows = []
         for each in answered:
-            named = objects_named(_words(each.answer), everything)
+            named = objects_named(words_of(each.answer), everything)
             there = Counter(vocabularies.get(each.case.image_id, ()))
             common = sum((named & there).values())
             rows.append((common, sum(named.values()), sum(there.values())))
-        counts, pictures = np.asarray(rows, np.float64), [each.case.image_id for each in answered]
+        counts, pictures = np.asarray(rows, np.float64), pictures_of(answered)
         figures = [
-            sums_figure(f"{kind}: named objects that are there", counts, pictures, _share),
-            sums_figure(f"{kind}: objects there that are named", counts, pictures, _first_of_third),
+            sums_figure(f"{kind}: named objects that are there", counts, pictures, share),
+            sums_figure(
+                f"{kind}: objects there that are named",
+                counts,
+                pictures,
+                lambda sums: share(sums[[0, 2]]),
+            ),
         ]
-        totals = np.maximum(counts[:, 1] + counts[:, 2], 1)
-        return figures, np.where(counts[:, 1:].sum(axis=1) > 0, 2 * counts[:, 0] / totals, 1.0)
+        return figures, single_f1s(counts)
 
     return score
 
@@ -264,31 +263,3 @@ def _matched_edits(truth: TextRegions, found: TextRegions) -> tuple[int, int]:
 
 def _edits(said: str, true: str) -> tuple[int, int]:
     return edit_distance(said, true), len(true)
-
-
-def _words(answer: Answer | None) -> str:
-    return answer.plain if isinstance(answer, Text) else ""
-
-
-def _lines(answer: Answer | None) -> TextRegions:
-    if not isinstance(answer, Quads):
-        return TextRegions([], [])
-    return TextRegions(list(answer.corners), answer.labels)
-
-
-def _outlines(answer: Answer | None) -> list[FloatArray]:
-    if not isinstance(answer, Polygons):
-        return []
-    return [np.asarray(part, np.float64) for parts in answer.polygons for part in parts]
-
-
-def _f1(sums: FloatArray) -> float:
-    return Agreement(*(int(count) for count in sums)).f1
-
-
-def _share(sums: FloatArray) -> float:
-    return float(sums[0] / max(sums[1], 1e-9))
-
-
-def _first_of_third(sums: FloatArray) -> float:
-    return float(sums[0] / max(sums[2], 1e-9))

@@ -9,9 +9,10 @@ import numpy as np
 
 from ...records import Record
 from ...results import Boxes
-from ..benchmark import Answered, Benchmark, Case, Scored, Table
+from ..benchmark import Answered, Benchmark, Case, Scored
 from ..figures import Figure
 from . import scene_figures as figures
+from .grouped_means import grouped_table
 
 TEST, TRAIN = "test", "train"
 
@@ -104,15 +105,17 @@ def score(answered: Sequence[Answered]) -> Scored:
     }
     found: list[Figure] = []
     qualities = np.zeros(len(answered))
-    counts: list[tuple[str, int, float]] = []
     for task, scorer in scorers.items():
         if task in rows:
             more, values = scorer([answered[row] for row in rows[task]])
             found += more
             qualities[rows[task]] = values
-            counts.append((task, len(rows[task]), round(100 * float(values.mean()), 1)))
-    table = Table(
-        "Mean quality of the answers, by task", ("task", "cases", "percent"), tuple(counts)
+    table = grouped_table(
+        "Mean quality of the answers, by task",
+        ("task", "cases", "percent"),
+        [each.case.task.token for each in answered],
+        qualities.tolist(),
+        order=[*scorers],
     )
     return Scored(tuple(found), tuple(np.clip(qualities, 0, 1).tolist()), (table,))
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..benchmark import Benchmark, Case, Reported
 from .captioning import Described, caption_case, score_captions, write_results
-from .files import field_of, find_file, find_folder, read_json
+from .files import check_split_name, field_of, find_file, find_folder, read_json
+from .textvqa import FOLDERS
 
 VAL, TEST = "val", "test"
 
@@ -26,20 +27,13 @@ val: 3,166 pictures, five captions each. Prompt `<CAPTION>`. CIDEr-D, BLEU and R
 tokens. test: 3,289 pictures whose captions are hidden; the official file is for the EvalAI server.
 The paper's figures are CIDEr of val, as the released models' card says."""
 
-_FOLDERS = {
-    VAL: ["train_images", "train_val_images/train_images", "images"],
-    TEST: ["test_images", "images"],
-}
-
 
 def read(data: Path, split: str) -> Sequence[Case]:
     """The pictures of a split; with captions where they are known."""
     path = find_file(data, [f"TextCaps_0.1_{split}.json"], SOURCE)
-    folder = find_folder(data, _FOLDERS[split], SOURCE)
+    folder = find_folder(data, FOLDERS[split], SOURCE)
     content = read_json(path, "data")
-    kind = str(content.get("dataset_type", split))
-    if kind != split:
-        raise ValueError(f"{path} says it is of split {kind!r}, not {split!r}")
+    check_split_name(content, "dataset_type", split, path)
     pictures: dict[str, list[str]] = {}
     for entry in content["data"]:
         _add(entry, pictures.setdefault(str(field_of(entry, "image_id", path)), []))

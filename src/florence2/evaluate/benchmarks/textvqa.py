@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ...durable import replace_json
-from ..benchmark import Answered, Benchmark, Case, Reported
+from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_unique
-from .files import field_of, find_file, find_folder, read_json
-from .question_answering import NO_VQA, Asked, answer_of, question_case, score_accuracy
+from .files import check_split_name, field_of, find_file, find_folder, read_json
+from .question_answering import NO_VQA, Asked, question_case, score_accuracy, write_answers
 
 VAL, TEST = "val", "test"
 
@@ -28,7 +27,7 @@ VQA accuracy with TextVQA's normalisation. test: 5,734 questions with hidden ans
 file is for the EvalAI server. The released models' card names test-dev as the split of the paper's
 figures, so they stand beside test, and none beside val. {NO_VQA}"""
 
-_FOLDERS = {
+FOLDERS = {
     VAL: ["train_images", "train_val_images/train_images", "images"],
     TEST: ["test_images", "images"],
 }
@@ -37,11 +36,9 @@ _FOLDERS = {
 def read(data: Path, split: str) -> Sequence[Case]:
     """The questions of a split; with answers where they are known."""
     path = find_file(data, [f"TextVQA_0.5.1_{split}.json"], SOURCE)
-    folder = find_folder(data, _FOLDERS[split], SOURCE)
+    folder = find_folder(data, FOLDERS[split], SOURCE)
     content = read_json(path, "data")
-    kind = str(content.get("dataset_type", split))
-    if kind != split:
-        raise ValueError(f"{path} says it is of split {kind!r}, not {split!r}")
+    check_split_name(content, "dataset_type", split, path)
     cases = []
     for entry in content["data"]:
         image = str(field_of(entry, "image_id", path))
@@ -56,13 +53,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
     return cases
 
 
-def write_results(answered: Sequence[Answered], folder: Path) -> list[Path]:
-    """``[{"question_id": 1, "answer": "..."}]``, the form of the challenge's server."""
-    path = folder / "textvqa_results.json"
-    results = [{"question_id": int(each.case.id), "answer": answer_of(each)} for each in answered]
-    replace_json(path, results)
-    return [path]
-
+write_results = partial(write_answers, name="textvqa_results.json", key="question_id")
 
 BENCHMARK = Benchmark(
     name="textvqa",

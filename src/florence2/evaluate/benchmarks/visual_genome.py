@@ -12,8 +12,9 @@ import numpy as np
 
 from ...geometry import box_area
 from ...tasks import find_task
-from ..benchmark import Answered, Benchmark, Case, Scored, Table
-from ..figures import Figure, sums_figure
+from ..answer_parts import boxes_of, labels_of, scores_of
+from ..benchmark import Answered, Benchmark, Case, Scored, Table, pictures_of
+from ..figures import Figure, precision_figure, share, sums_figure
 from ..metrics.captions import cider_d
 from ..metrics.checks import check_unique
 from ..metrics.dense_captions import (
@@ -24,18 +25,16 @@ from ..metrics.dense_captions import (
     pair_regions,
     rank_pairs,
 )
-from ..metrics.intervals import FloatArray, IndexArray
+from ..metrics.intervals import FloatArray
 from ..metrics.java_captions import java_is_there, meteor
 from ..metrics.ptb import tokenise
 from ..metrics.resampling import BoolArray, ClassMatches
-from .answered_boxes import boxes_of, labels_of, scores_of
 from .detection_failures import SIZES, size_of
 from .files import field_of, find_file, read_json
 from .grouped_means import grouped_table
 
 MOST_WORDS = 15
 FOUND_IOU = 0.5
-RESAMPLES = 100
 _OPENING = re.compile(r"[\s,\[]*(?=\{)")
 
 SOURCE = """\
@@ -108,10 +107,10 @@ def score(answered: Sequence[Answered]) -> Scored:
     counts = np.asarray(
         [(len(some), len(truth.boxes)) for some, truth in zip(found, truths, strict=True)]
     )
-    pictures = [each.case.image_id for each in answered]
-    figures.append(sums_figure("recall@0.5", counts, pictures, _share))
+    pictures = pictures_of(answered)
+    figures.append(sums_figure("recall@0.5", counts, pictures, share))
     ciders = _cider_counts(pairs, hits, candidates, references, len(truths))
-    figures.append(sums_figure("CIDEr of found", ciders, pictures, _share))
+    figures.append(sums_figure("CIDEr of found", ciders, pictures, share))
     qualities = tuple((counts[:, 0] / counts[:, 1]).tolist())
     return Scored(tuple(figures), qualities, (_by_size(truths, found), _invented(hits)))
 
@@ -204,16 +203,11 @@ def _cider_counts(
 
 
 def _figure(name: str, matches: ClassMatches, pictures: int) -> Figure:
-    def at(indices: IndexArray) -> float:
-        weights = np.bincount(indices, minlength=pictures).astype(np.float64)
-        precisions = matches.average_precisions(weights, slice(None))
-        return 0.0 if precisions is None else 100 * float(precisions.mean())
+    def precision(counts: FloatArray) -> float:
+        precisions = matches.average_precisions(counts, slice(None))
+        return 0.0 if precisions is None else float(precisions.mean())
 
-    return Figure(name, pictures, at, resamples=RESAMPLES)
-
-
-def _share(sums: FloatArray) -> float:
-    return float(sums[0] / sums[1]) if sums[1] else 0.0
+    return precision_figure(name, pictures, precision)
 
 
 def _by_size(truths: Sequence[MergedRegions], found: Sequence[set[int]]) -> Table:

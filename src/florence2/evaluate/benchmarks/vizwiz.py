@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ...durable import replace_json
-from ..benchmark import Answered, Benchmark, Case, Reported
+from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_unique
 from .files import field_of, find_file, find_folder, read_json
-from .question_answering import NO_VQA, Asked, answer_of, question_case, score_accuracy
+from .question_answering import NO_VQA, Asked, question_case, score_accuracy, write_answers
 
 VAL, TEST = "val", "test"
 
@@ -55,13 +54,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
     return cases
 
 
-def write_results(answered: Sequence[Answered], folder: Path) -> list[Path]:
-    """``[{"image": "VizWiz_test_00000000.jpg", "answer": "..."}]``, the form of the server."""
-    path = folder / "vizwiz_results.json"
-    results = [{"image": each.case.image_id, "answer": answer_of(each)} for each in answered]
-    replace_json(path, results)
-    return [path]
-
+write_results = partial(write_answers, name="vizwiz_results.json", key="image", numbered=False)
 
 BENCHMARK = Benchmark(
     name="vizwiz",

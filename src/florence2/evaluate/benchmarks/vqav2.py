@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ...durable import replace_json
-from ..benchmark import Answered, Benchmark, Case, Reported
+from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_known, check_unique
-from .files import field_of, find_file, find_folder, read_json
-from .question_answering import NO_VQA, Asked, answer_of, question_case, score_accuracy
+from .files import check_split_name, field_of, find_file, find_folder, read_json
+from .question_answering import NO_VQA, Asked, question_case, score_accuracy, write_answers
 
 VAL, TEST_DEV, TEST = "val", "test-dev", "test"
 
@@ -41,9 +40,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
     pictures = _PICTURES[split]
     folder = find_folder(data, [pictures, f"images/{pictures}"], SOURCE)
     content = read_json(path, "questions")
-    kind = str(content.get("data_subtype", _QUESTIONS[split]))
-    if kind != _QUESTIONS[split]:
-        raise ValueError(f"{path} says it is of split {kind!r}, not {_QUESTIONS[split]!r}")
+    check_split_name(content, "data_subtype", _QUESTIONS[split], path)
     questions = content["questions"]
     check_unique([field_of(each, "question_id", path) for each in questions], f"ids of {path}")
     truths = _answers(data, {each["question_id"] for each in questions}) if split == VAL else {}
@@ -86,13 +83,7 @@ def _answers(data: Path, questions: set[int]) -> dict[int, Asked]:
     }
 
 
-def write_results(answered: Sequence[Answered], folder: Path) -> list[Path]:
-    """``[{"question_id": 1, "answer": "..."}]``, the form of the official script and server."""
-    path = folder / "vqav2_results.json"
-    results = [{"question_id": int(each.case.id), "answer": answer_of(each)} for each in answered]
-    replace_json(path, results)
-    return [path]
-
+write_results = partial(write_answers, name="vqav2_results.json", key="question_id")
 
 BENCHMARK = Benchmark(
     name="vqav2",

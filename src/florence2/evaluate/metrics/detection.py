@@ -101,6 +101,11 @@ class Agreement:
     detected: int
     true: int
 
+    @classmethod
+    def of(cls, counts: Iterable[float]) -> Agreement:
+        """From a row of `agreement_counts`, or the sum of some."""
+        return cls(*(int(count) for count in counts))
+
     @property
     def precision(self) -> float:
         """The matched share of the detections."""
@@ -185,6 +190,17 @@ def agreement_counts(
             )
         )
     return np.asarray(rows, dtype=np.int64)
+
+
+def summed_f1(counts: Iterable[float]) -> float:
+    """F1 of a row of `agreement_counts`, or of the sum of some."""
+    return Agreement.of(counts).f1
+
+
+def single_f1s(counts: ArrayLike) -> FloatArray:
+    """F1 of each row `float[images]`; 1 where nothing was there and nothing was found."""
+    rows = [Agreement.of(row) for row in np.asarray(counts).tolist()]
+    return np.asarray([each.f1 if each.detected + each.true else 1.0 for each in rows])
 
 
 def agreement(
