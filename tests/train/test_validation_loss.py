@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from florence2.records import Annotation, Record, Verdict
 from florence2.results import Text
 from florence2.train.batches import collate
 from florence2.train.examples import ExampleReader, list_examples
-from florence2.train.recipe import Batch, Recipe
+from florence2.train.recipe import Aids, Batch, Recipe
 from florence2.train.starting import starting_model
 from florence2.train.step import micro_batch_loss
 from florence2.train.validation_loss import validation_loss
@@ -59,3 +60,14 @@ def test_dropped_annotations_do_not_count(records: Any, start: Path) -> None:
         validation_loss(model, type(records)([each]), processor, recipe) for each in (first, both)
     ]
     assert losses[0] == losses[1]
+
+
+def test_aids_of_training_do_not_reach_the_held_out_records(records: Any, start: Path) -> None:
+    plain = Recipe(start=str(start))
+    model, processor = starting_model(plain)
+    captions = type(records)(each for each in records if each.annotations[0].task == "<CAPTION>")
+    # Such records have no boxes for the dense task, and none are needed.
+    aided = replace(plain, aids=Aids(dense_weight=1.0, dense_categories=("car",)))
+    assert validation_loss(model, captions, processor, aided) == validation_loss(
+        model, captions, processor, plain
+    )

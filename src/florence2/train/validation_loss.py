@@ -12,7 +12,7 @@ from ..model import Florence2Model
 from ..processor import Processor
 from .batches import collate
 from .examples import Example, ExampleReader, Records, Sequences, list_examples
-from .recipe import Augmentation, Recipe
+from .recipe import Aids, Augmentation, Recipe
 from .step import micro_batch_loss
 
 # Enough pairs for a steady mean; more would only cost time.
@@ -33,7 +33,7 @@ def validation_loss(
     """
     examples = list_examples(held_out)
     step = max(1, -(-len(examples) // most_pairs))
-    unchanged = replace(recipe, augmentation=Augmentation())
+    unchanged = replace(recipe, augmentation=Augmentation(), aids=Aids())
     reader = ExampleReader(held_out, processor, unchanged, model.config.text.positions)
     was_training = model.training
     model.eval()
