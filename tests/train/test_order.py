@@ -21,19 +21,19 @@ def test_every_epoch_sees_each_example_once(size: int, seed: int) -> None:
     order = DataOrder(TASKS, {}, seed)
     assert order.epoch_length == len(TASKS)
     steps = 3 * len(TASKS)
-    seen = [index for step in range(steps) for index in order.batch(step, size)]
+    seen = [index for step in range(steps) for index in order.indices(step * size, size)]
     for epoch in range(3):
         assert sorted(seen[epoch * 15 : (epoch + 1) * 15]) == list(range(15))
     again = DataOrder(TASKS, {}, seed)
-    assert [again.batch(step, size) for step in (7, 2, 0)] == [
+    assert [again.indices(step * size, size) for step in (7, 2, 0)] == [
         seen[step * size : (step + 1) * size] for step in (7, 2, 0)
     ]
 
 
 def test_batches_do_not_depend_on_their_size() -> None:
     order = DataOrder(TASKS, {"<OCR>": 2.5}, seed=3)
-    by_one = [order.batch(step, 1)[0] for step in range(60)]
-    by_six = [index for step in range(10) for index in order.batch(step, 6)]
+    by_one = [order.indices(step, 1)[0] for step in range(60)]
+    by_six = [index for step in range(10) for index in order.indices(6 * step, 6)]
     assert by_one == by_six
 
 
@@ -41,7 +41,7 @@ def test_weights_mix_tasks_and_stay_fair_within_a_task() -> None:
     order = DataOrder(TASKS, {"<OCR>": 2.5, "<OD>": 0.5, "<CAPTION>": 0}, seed=1)
     assert order.epoch_length == round(2.5 * 3) + round(0.5 * 7)
     epochs = 21
-    seen = Counter(order.batch(0, epochs * order.epoch_length))
+    seen = Counter(order.indices(0, epochs * order.epoch_length))
     assert all(seen[index] == 0 for index in range(10, 15))
     for first, last in ((0, 7), (7, 10)):
         counts = [seen[index] for index in range(first, last)]

@@ -26,13 +26,19 @@ class EndlessRecords(Protocol):
 class EndlessPairs:
     """``questions_per_picture`` pairs of each record in turn, chosen by the weights of their tasks.
 
-    Raises ``ValueError`` when a weight is for no task. ``positions`` are those of the decoder.
+    Raises ``ValueError`` when a weight is for no task. ``positions`` are those of the decoder,
+    ``stride`` is the tower's.
     """
 
     epoch_length = None
 
     def __init__(
-        self, records: EndlessRecords, processor: Processor, recipe: Recipe, positions: int = 1024
+        self,
+        records: EndlessRecords,
+        processor: Processor,
+        recipe: Recipe,
+        positions: int = 1024,
+        stride: int = 32,
     ) -> None:
         unknown = set(recipe.task_weights) - _TOKENS
         if unknown:
@@ -40,7 +46,7 @@ class EndlessPairs:
         self.records, self.processor, self.recipe = records, processor, recipe
         self._questions = recipe.aids.questions_per_picture
         self._longest = min(recipe.max_target_tokens, positions)
-        self._cells = CellMaker(recipe, processor)
+        self._cells = CellMaker(recipe, processor, stride)
 
     def jobs(self, begin: int, count: int) -> list[Job]:
         """Jobs that read the pairs at places ``begin`` to ``begin + count``, a picture each."""

@@ -20,9 +20,6 @@ from .dense import Cells, cells_of
 from .order import DataOrder
 from .recipe import Recipe
 
-# The last map of a DaViT has one cell for as many pixels.
-TOWER_STRIDE = 32
-
 
 class Records(Protocol):
     """What training reads: records by number, and all annotations without the pictures."""
@@ -67,15 +64,20 @@ def list_examples(records: Records) -> list[Example]:
 class ExampleReader:
     """Reads pairs, augmented by a draw that belongs to the seed and the place in the order.
 
-    ``positions`` are those of the decoder, which no answer may exceed.
+    ``positions`` are those of the decoder, which no answer may exceed; ``stride`` is the tower's.
     """
 
     def __init__(
-        self, records: Records, processor: Processor, recipe: Recipe, positions: int = 1024
+        self,
+        records: Records,
+        processor: Processor,
+        recipe: Recipe,
+        positions: int = 1024,
+        stride: int = 32,
     ) -> None:
         self.records, self.processor, self.recipe = records, processor, recipe
         self.max_target_tokens = min(recipe.max_target_tokens, positions)
-        self._cells = CellMaker(recipe, processor)
+        self._cells = CellMaker(recipe, processor, stride)
         self._reading = Lock()  # shards are read by one thread at a time
 
     def read(self, example: Example, draw: int) -> Sequences:
@@ -93,11 +95,14 @@ class ExampleReader:
 
 
 class CellMaker:
-    """The dense task's targets, where the recipe has that task."""
+    """The dense task's targets, where the recipe has that task.
 
-    def __init__(self, recipe: Recipe, processor: Processor) -> None:
+    ``stride`` is the tower's: the pixels of a cell of its last map.
+    """
+
+    def __init__(self, recipe: Recipe, processor: Processor, stride: int = 32) -> None:
         width, height = processor.preprocessing.size
-        self._grid = width // TOWER_STRIDE, height // TOWER_STRIDE
+        self._grid = width // stride, height // stride
         names = recipe.aids.dense_categories if recipe.aids.dense_weight else ()
         self._numbers = {name: number for number, name in enumerate(names, start=1)}
 

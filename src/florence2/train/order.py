@@ -43,12 +43,8 @@ class DataOrder:
             raise ValueError("the data has no example of a task with a weight above 0")
         self._epoch = lru_cache(maxsize=2)(self._shuffled_epoch)
 
-    def batch(self, step: int, size: int) -> list[int]:
-        """The indices of the ``size`` examples of optimiser step ``step``, over all processes."""
-        return self.indices(step * size, size)
-
     def indices(self, begin: int, count: int) -> list[int]:
-        """The indices of the examples at places ``begin`` to ``begin + count``."""
+        """The indices of the examples at places ``begin`` to ``begin + count`` of all processes."""
         positions = np.arange(begin, begin + count)
         epochs, offsets = positions // self.epoch_length, positions % self.epoch_length
         return [

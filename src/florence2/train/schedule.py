@@ -13,10 +13,10 @@ def total_steps(recipe: Recipe, examples: int | None) -> int:
     Raises ``ValueError`` when an endless source (``None``) meets a schedule without ``samples``.
     """
     samples = recipe.schedule.samples
-    if samples is None and examples is None:
-        raise ValueError("an endless source has no epochs: set schedule.samples")
     if samples is None:
-        samples = round(recipe.schedule.epochs * (examples or 0))
+        if examples is None:
+            raise ValueError("an endless source has no epochs: set schedule.samples")
+        samples = round(recipe.schedule.epochs * examples)
     return max(1, math.ceil(samples / recipe.batch.size))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..durable import replace_json
-from ..model import Florence2Model
+from ..model import Florence2Config, Florence2Model
 from ..predictor import Florence2
 from ..processor import Processor
 from ..records import Record
@@ -96,20 +96,24 @@ def train(
         prepare_trainable(model, recipe.trainable, recipe.lora)
         model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
         run = _Run(recipe, processor, world, out, held_out, judge)
-        source = _pair_source(records, processor, recipe, model.config.text.positions)
+        source = _pair_source(records, processor, recipe, model.config)
         trained = _with_aids(model, recipe, strategy, world)
         return run.train(spread(trained, world, strategy), source, records, workers, quiet)
 
 
 def _pair_source(
-    records: Records | EndlessRecords, processor: Processor, recipe: Recipe, positions: int
+    records: Records | EndlessRecords,
+    processor: Processor,
+    recipe: Recipe,
+    config: Florence2Config,
 ) -> PairSource:
+    shape = config.text.positions, config.vision.stride
     if not hasattr(records, "__len__"):
-        return EndlessPairs(records, processor, recipe, positions)
+        return EndlessPairs(records, processor, recipe, *shape)
     if recipe.aids.questions_per_picture > 1:
         raise ValueError("questions_per_picture is for endless sources; these records have an end")
     finite = cast(Records, records)
-    reader = ExampleReader(finite, processor, recipe, positions)
+    reader = ExampleReader(finite, processor, recipe, *shape)
     return OrderedPairs(reader, list_examples(finite), recipe)
 
 
@@ -270,7 +274,7 @@ def _with_evaluations(recipe: Recipe, epoch_length: int | None) -> Recipe:
     """
     if recipe.reporting.evaluate_every is not None:
         return recipe
-    every = math.ceil((epoch_length or 0) / recipe.batch.size)
+    every = 0 if epoch_length is None else math.ceil(epoch_length / recipe.batch.size)
     return replace(recipe, reporting=replace(recipe.reporting, evaluate_every=every))
 
 
