@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from florence2.hardware import processor_name
+
 TARGET_TOKENS = 60
 PROMPT_TOKENS = 13
 SIDES = ("florence2", "transformers")
@@ -73,7 +75,7 @@ def measure(**options: Any) -> dict[str, Any]:
         "benchmark": "training",
         "date": date.today().isoformat(),
         "commit": _commit(),
-        "machine": f"{platform.machine()}, {_processor()}, {multiprocessing.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {processor_name()}, {multiprocessing.cpu_count()} cores",
         **options,
         "target_tokens": TARGET_TOKENS,
         "seconds_per_step": medians,
@@ -260,13 +262,6 @@ def _commit() -> str:
     command = ["git", "rev-parse", "--short", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     return found.stdout.strip() or "unknown"
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .options import given
 from .processes import run_parts
 from .progress import progress_bar
 
@@ -66,7 +67,7 @@ class Evaluation:
 
         loading = {"revision": self.revision, "precision": self.precision, "adapter": self.adapter}
         answering = {"beams": self.beams, "max_new_tokens": self.max_new_tokens}
-        options = _given(**answering, batch_size=self.batch_size)
+        options = given(**answering, batch_size=self.batch_size)
         return evaluate(
             benchmark, self._model, data, out,
             split=split, limit=self.limit, shard=self.shard or (0, 1), prompt=self.prompt,
@@ -76,12 +77,12 @@ class Evaluation:
 
     @cached_property
     def _model(self) -> LateModel:
-        loading = _given(revision=self.revision, adapter=self.adapter, precision=self.precision)
+        loading = given(revision=self.revision, adapter=self.adapter, precision=self.precision)
         return LateModel(self.model, device=self.device, **loading)
 
     def _words(self, benchmark: Benchmark, split: str, data: Path, out: Path) -> list[str]:
         """The command that each of several processes is called with, but for its part."""
-        options = _given(
+        options = given(
             model=self.model, data=data, split=split, out=out, limit=self.limit,
             prompt=self.prompt, beams=self.beams, max_new_tokens=self.max_new_tokens,
             batch_size=self.batch_size, revision=self.revision, adapter=self.adapter,
@@ -136,8 +137,3 @@ def parse_shard(text: str | None) -> Shard | None:
     if match is None:
         raise ValueError(f"--shard must be I/N such as 0/4, got {text!r}")
     return int(match[1]), int(match[2])
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """The options that were given; the others keep their defaults of the Python interface."""
-    return {name: value for name, value in values.items() if value is not None}

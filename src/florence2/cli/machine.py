@@ -7,7 +7,8 @@ import platform
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from ..hardware import processor_field, processor_name
 
 Fact = tuple[str, str]
 # The bounds of torch in pyproject.toml; a test holds the two together.
@@ -35,7 +36,7 @@ def machine_facts() -> Iterator[Fact]:
     yield "florence2", _version_of("florence2")
     yield "Python", f"{platform.python_version()} ({sys.platform}, {platform.machine()})"
     yield "torch", f"{torch.__version__} ({judge_torch(torch.__version__)})"
-    yield "processor", _processor_name()
+    yield "processor", processor_name()
     yield "processor features", ", ".join(_processor_features()) or "unknown"
     yield "processor capability", torch.backends.cpu.get_cpu_capability()
     yield "threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"
@@ -76,26 +77,9 @@ def _version_of(package: str) -> str:
         return "not installed"
 
 
-def _processor_name() -> str:
-    return _processor_field("model name") or platform.processor() or platform.machine()
-
-
 def _processor_features() -> list[str]:
-    flags = (_processor_field("flags") or _processor_field("Features")).split()
+    flags = (processor_field("flags") or processor_field("Features")).split()
     return [words for flag, words in PROCESSOR_FEATURES.items() if flag in flags]
-
-
-def _processor_field(name: str) -> str:
-    """The first value called ``name`` that Linux tells about the processor, or nothing."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace")
-    except OSError:
-        return ""
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return ""
 
 
 def _memory() -> str:

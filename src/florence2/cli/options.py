@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -107,3 +107,10 @@ Split = Annotated[
 DatasetPrompt = Annotated[
     str | None, typer.Option(help="What CSV questions follow and sidecar texts answer.")
 ]
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The options that were given; the others keep their defaults of the Python interface."""
+    return {
+        name: value for name, value in values.items() if value is not None and value is not False
+    }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -79,29 +78,45 @@ def _devices(count: int, device: str | None) -> list[list[str]]:
 
 def _follow(processes: Sequence[subprocess.Popen[str]], out: Path, count: int) -> None:
     """Wait for the processes while a bar shows how many cases have lines."""
+    from ..evaluate.outcomes import file_name
+    from ..evaluate.settings import SETTINGS, read_settings
 
     def running() -> bool:
         return any(process.poll() is None for process in processes)
 
-    settings = out / "run.json"
+    settings = out / SETTINGS
     while running() and not settings.exists():
         time.sleep(_POLL_SECONDS)
     if not running():
         return
-    total = int(json.loads(settings.read_bytes())["cases"])
+    total = int(read_settings(out)["cases"])
+    files = [_GrowingFile(out / file_name(number, count)) for number in range(count)]
     with progress_bar(total, shown=True) as advance:
         shown = 0
         while running():
             time.sleep(_POLL_SECONDS)
-            shown = _advance_to(_lines(out, count), shown, advance)
+            now = sum(file.lines() for file in files)
+            for _ in range(now - shown):
+                advance()
+            shown = max(now, shown)
 
 
-def _advance_to(now: int, shown: int, advance: Callable[[], None]) -> int:
-    for _ in range(now - shown):
-        advance()
-    return max(now, shown)
+class _GrowingFile:
+    """Counts the lines of a file that another process appends to; only what is new is read."""
 
+    def __init__(self, path: Path) -> None:
+        self._path, self._read, self._lines = path, 0, 0
 
-def _lines(out: Path, count: int) -> int:
-    files = out.glob(f"answers-*-of-{count:05}.jsonl")
-    return sum(path.read_bytes().count(b"\n") for path in files)
+    def lines(self) -> int:
+        """How many there are by now, none before the file is there."""
+        try:
+            with self._path.open("rb") as stream:
+                if os.fstat(stream.fileno()).st_size < self._read:
+                    self._read = self._lines = 0  # the process has cut off what it does not keep
+                stream.seek(self._read)
+                new = stream.read()
+        except FileNotFoundError:
+            return 0
+        self._read += len(new)
+        self._lines += new.count(b"\n")
+        return self._lines

@@ -66,13 +66,13 @@ def run(
     batch_size: option.BatchSize = None,
 ) -> None:
     """Ask a model about images, in JSON lines."""
-    answering = _given(
+    answering = option.given(
         min_score=min_score, nms_iou=nms_iou, order_corners=order_corners, clip=clip,
         ascii_labels=ascii_labels, beams=beams, max_new_tokens=max_new_tokens,
         temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
     )  # fmt: skip
-    loading = _given(revision=revision, adapter=adapter, precision=precision)
-    handling = _given(allow_urls=allow_urls, batch_size=batch_size)
+    loading = option.given(revision=revision, adapter=adapter, precision=precision)
+    handling = option.given(allow_urls=allow_urls, batch_size=batch_size)
     with mendable_errors():
         questions = ask(task, text or (), region or ())
         written = None if out is None else out / PICTURES
@@ -86,13 +86,6 @@ def run(
             )  # fmt: skip
     if failures:
         raise typer.Exit(SOME_FAILED)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """The options that were given; the others keep their defaults of the Python interface."""
-    return {
-        name: value for name, value in values.items() if value is not None and value is not False
-    }
 
 
 def _open_output(

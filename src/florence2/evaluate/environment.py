@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from ..hardware import processor_name
 
 _PACKAGES = ("florence2", "torch", "numpy", "pillow", "tokenizers", "faster-coco-eval", "shapely")
 
@@ -26,7 +27,7 @@ def machine_of(model: object) -> str:
     """Where and at which precision ``model`` runs, as far as it tells, and the processor."""
     runtime: Any = getattr(model, "runtime", None)
     device, dtype = getattr(runtime, "device", None), getattr(runtime, "dtype", None)
-    parts = [_processor(), f"{os.cpu_count()} processors"]
+    parts = [processor_name(), f"{os.cpu_count()} processors"]
     if device is not None:
         parts.insert(0, _accelerator(device) if device.type == "cuda" else str(device))
     if dtype is not None:
@@ -38,13 +39,3 @@ def _accelerator(device: Any) -> str:
     import torch
 
     return torch.cuda.get_device_name(device)
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()

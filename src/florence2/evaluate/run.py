@@ -54,6 +54,7 @@ def evaluate(
     weights: Sequence[Path] = (),
     settings: Mapping[str, Any] | None = None,
     progress: Progress = _silent,
+    batch_size: int | None = None,
     **options: Any,
 ) -> Report | None:
     """The report of ``model`` on a benchmark, which is also written into ``out``.
@@ -69,7 +70,7 @@ def evaluate(
     check_shard(shard)
     split = check_split(benchmark, split)
     chosen = choose_cases(benchmark, Path(data), split, limit=limit, prompt=prompt)
-    batching = {name: options.pop(name) for name in ("batch_size",) if name in options}
+    batching = {} if batch_size is None else {"batch_size": batch_size}
     held = {
         "benchmark": benchmark.name,
         "split": split,

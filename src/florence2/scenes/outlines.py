@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .placing import tight_box
 from .scene import Mask
 
 Points = NDArray[np.float32]
@@ -69,12 +70,10 @@ def _iou(polygons: list[Points], mask: Mask) -> float:
 
 def _window(mask: Mask) -> tuple[int, int, Mask]:
     """The tight part of a mask and where it lies."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    if not mask.any():
         return 0, 0, mask[:0, :0]
-    top, left = int(rows[0]), int(columns[0])
-    return left, top, mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+    left, top, right, bottom = map(int, tight_box(mask))
+    return left, top, mask[top:bottom, left:right]
 
 
 def _simplest(window: Mask, iou: float) -> list[Points] | None:

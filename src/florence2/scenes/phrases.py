@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..geometry import box_area, point_bounds
 from .language import bare, counted, definite
 from .relations import union_box
 from .scene import Box, Scene, SceneObject, Surface, TextLine
@@ -50,8 +51,7 @@ class Group:
 
     def area(self, scene: Scene) -> float:
         """How much of the picture their boxes take, in pixels."""
-        boxes = np.array([scene.objects[index].box for index in self.members])
-        return float(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sum())
+        return float(box_area(np.array([scene.objects[index].box for index in self.members])).sum())
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class Passage:
     @property
     def box(self) -> Box:
         """The bounds of the lines."""
-        corners = np.concatenate([line.quad for line in self.lines])
-        (x0, y0), (x1, y1) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        x0, y0, x1, y1 = point_bounds(np.concatenate([line.quad for line in self.lines])).tolist()
         return x0, y0, x1, y1
 
 
@@ -75,7 +74,7 @@ def reading_order(scene: Scene) -> list[int]:
 
     This is the one order of things in all answers: by the top edge of the box, then the left.
     """
-    boxes = [scene.objects[index].box for index in range(len(scene.objects))]
+    boxes = [thing.box for thing in scene.objects]
     return sorted(range(len(boxes)), key=lambda index: (boxes[index][1], boxes[index][0]))
 
 
