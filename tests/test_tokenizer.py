@@ -103,15 +103,28 @@ def test_released_ids_of_plain_prompts(released: Tokenizer) -> None:
     assert released.decode(ids) == "</s><s>The image shows a stop sign sitting"
 
 
-def test_nano_is_what_its_recipe_makes(nano: Tokenizer) -> None:
+def test_the_recipe_of_nanos_vocabulary_gives_the_same_file_twice(nano: Tokenizer) -> None:
+    pytest.importorskip("cv2")
+    from florence2.scenes.sprites import library
+
     spec = importlib.util.spec_from_file_location(
         "nano_vocabulary", ROOT / "recipes" / "nano_vocabulary.py"
     )
     assert spec is not None and spec.loader is not None
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-    made = recipe.train(recipe.sentences(recipe.SENTENCES, recipe.SEED))
-    assert recipe.compact(made) == NANO.read_text(encoding="utf-8")
+    # The bundled file is made with art that has to be fetched; shapes have the same form.
+    made = [recipe.compact(recipe.train(recipe.texts(library(None, "train"), 4))) for _ in "ab"]
+    assert made[0] == made[1]
+    form, bundled = json.loads(made[0]), json.loads(NANO.read_text(encoding="utf-8"))
+    assert {**form, "model": 0} == {**bundled, "model": 0, "added_tokens": form["added_tokens"]}
+    assert "hexagon" in form["model"]["vocab"]
+
+
+def test_nano_says_common_names_in_one_piece(nano: Tokenizer) -> None:
+    for name in ("car", "dog", "umbrella", "person", "triangle", "pizza"):
+        assert len(nano.encode(name)) == 1, name
+        assert len(nano.encode(f"a {name}")) == 2, name
 
 
 def test_nano_has_barts_form(nano: Tokenizer) -> None:

@@ -16,6 +16,7 @@ from florence2.train import Recipe, override, train
 from florence2.train.batches import BatchStream
 from florence2.train.distributed import World
 from florence2.train.endless import EndlessPairs
+from florence2.train.loss import IGNORED
 
 CPU = World(0, 1, torch.device("cpu"))
 
@@ -123,3 +124,35 @@ def test_aids_that_do_not_go_together_are_told(
     recipe = override(Recipe(start=str(start)), ["schedule.samples=4", *settings])
     with pytest.raises(ValueError, match=told):
         train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
+
+
+def test_processes_make_what_threads_make(many_questions, start: Path, tmp_path: Path) -> None:
+    recipe = override(
+        Recipe(start=str(start)),
+        ["batch.size=4", "batch.micro=4", "schedule.samples=8", "reporting.log_every=1",
+         "reporting.sample_every=0", "aids.questions_per_picture=2"],
+    )  # fmt: skip
+    losses = []
+    for processes in (False, True):
+        folder = tmp_path / str(processes)
+        train(recipe, Repeated(many_questions), folder, device="cpu", workers=1,
+              worker_processes=processes, quiet=True)  # fmt: skip
+        lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+        losses.append([line["loss"] for line in lines if line["kind"] == "step"])
+    assert losses[0] == losses[1]
+
+
+def test_processes_are_for_endless_records(records, start: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="endless"):
+        train(Recipe(start=str(start)), records, tmp_path, worker_processes=True, device="cpu")
+
+
+def test_the_shortest_targets_of_shared_pictures_come_first(
+    many_questions, processor, tmp_path: Path
+) -> None:
+    recipe = override(Recipe(), ["batch.size=6", "batch.micro=6", "aids.questions_per_picture=3"])
+    source = EndlessPairs(Repeated(many_questions), processor, recipe)
+    batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
+    lengths = (batch.labels_BT != IGNORED).sum(dim=1).tolist()
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]

@@ -150,8 +150,7 @@ def _records(
 
     cv2.setNumThreads(1)
     sprites = library(None if shapes else art or art_folder(), split.value)
-    levels = {Level.easy: SceneSettings.easy, Level.full: SceneSettings.full}
-    settings = replace(levels[level](), size=(size, size))
+    settings = replace(SceneSettings.level(level.value), size=(size, size))
     tokens = None if tasks is None else [find_task(name).token for name in tasks]
     return SceneRecords(sprites, split.value, stages=[(0, settings)], tasks=tokens, series=seed)
 

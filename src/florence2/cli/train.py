@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,9 +13,11 @@ import typer
 from . import options as option
 from .conversion import FORMATS, check_format
 from .errors import SOME_FAILED, mendable_errors
+from .scene_data import SCENES, SceneData
 from .training_data import TrainingData
 
 if TYPE_CHECKING:
+    from ..scenes.stream import SceneRecords
     from ..shards import ShardDataset
     from ..train import Recipe, TrainingOutcome
 
@@ -32,7 +34,12 @@ class Strategy(StrEnum):
 RecipeName = Annotated[
     str, typer.Argument(help="A preset, or a file: recipe.py, recipe.py:function.")
 ]
-Data = Annotated[Path, typer.Option("--data", help="Shards, or with --format any data set.")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", help="Shards, with --format any data set, or scenes: made while it learns."
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")]
 Validation = Annotated[
     Path | None, typer.Option("--validation", help="Held-out records, as --data.")
@@ -55,7 +62,13 @@ Seed = Annotated[int | None, typer.Option(help="Short for --set seed=SEED.")]
 Spreading = Annotated[
     Strategy, typer.Option(help="Under torchrun: replicate the model, or shard it.")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Threads that prepare batches.")]
+Art = Annotated[
+    Path | None,
+    typer.Option(help="With --data scenes: folder of the fetched art. [default: the cache folder]"),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Threads that prepare batches; processes that make scenes.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live line.")]
 
 
@@ -70,6 +83,7 @@ def train(
     split: option.Split = None,
     task: option.DatasetTasks = None,
     prompt: option.DatasetPrompt = None,
+    art: Art = None,
     set_: Settings = None,
     seed: Seed = None,
     device: option.Device = None,
@@ -84,14 +98,21 @@ def train(
     """
     settings = [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])]
     with mendable_errors():
-        source = TrainingData(
-            data, validation, format, split, validation_split, tuple(task or ()), prompt
-        )
+        asked = format, split, validation_split, tuple(task or ()), prompt
+        source: TrainingData | SceneData
+        if data == SCENES:
+            _refuse_beside_scenes(*asked)
+            source = SceneData(validation, art)
+        elif art is not None:
+            raise ValueError("--art is for --data scenes")
+        else:
+            source = TrainingData(data, validation, *asked)
         from ..train import TrainingError, override
         from ..train.presets import load_recipe
 
         chosen = override(load_recipe(recipe), settings)
-        running = {"device": device, "strategy": strategy.value, "workers": workers, "quiet": quiet}
+        running = {"device": device, "strategy": strategy.value, "workers": workers,
+                   "worker_processes": data == SCENES, "quiet": quiet}  # fmt: skip
         try:
             _run(chosen, settings, source, out, validation_limit, running)
         except TrainingError as error:
@@ -99,10 +120,27 @@ def train(
             raise typer.Exit(SOME_FAILED) from None
 
 
+def _refuse_beside_scenes(
+    format: str | None,
+    split: str | None,
+    validation_split: str | None,
+    tasks: Sequence[str],
+    prompt: str | None,
+) -> None:
+    given = {"--format": format, "--split": split, "--validation-split": validation_split,
+             "--task": tasks, "--prompt": prompt}  # fmt: skip
+    useless = [name for name, value in given.items() if value]
+    if useless:
+        raise ValueError(
+            f"{useless[0]} has no meaning with --data scenes: the recipe's task_weights and "
+            "aids.curriculum say what is made"
+        )
+
+
 def _run(
     recipe: Recipe,
     settings: Sequence[str],
-    source: TrainingData,
+    source: TrainingData | SceneData,
     out: Path,
     validation_limit: int,
     running: Mapping[str, Any],
@@ -113,6 +151,7 @@ def _run(
     from ..train.distributed import joined_world
 
     with joined_world(running["device"]) as world:
+        recipe = source.complete(recipe)
         records, held_out = source.open(out, recipe, world)
         judge = None
         if held_out is not None:
@@ -139,12 +178,13 @@ def _with_metric(recipe: Recipe, held_out: ShardDataset, settings: Sequence[str]
 
 
 def _print_start(
-    recipe: Recipe, records: ShardDataset, held_out: ShardDataset | None, out: Path
+    recipe: Recipe, records: ShardDataset | SceneRecords, held_out: ShardDataset | None, out: Path
 ) -> None:
     from ..train.checkpoints import find_checkpoints
     from ..train.training import CHECKPOINTS
 
-    typer.echo(f"{recipe.name}: from {recipe.start}, on {len(records):,} pictures")
+    number = f"{len(records):,} pictures" if isinstance(records, Sized) else "pictures as made"
+    typer.echo(f"{recipe.name}: from {recipe.start}, on {number}")
     if held_out is not None:
         figure = recipe.reporting.metric
         typer.echo(f"{len(held_out):,} pictures are held out; the best is chosen by {figure}")
@@ -153,7 +193,9 @@ def _print_start(
         typer.echo(f"going on from {found[-1]}")
 
 
-def _print_outcome(outcome: TrainingOutcome, records: ShardDataset, out: Path) -> None:
+def _print_outcome(
+    outcome: TrainingOutcome, records: ShardDataset | SceneRecords, out: Path
+) -> None:
     from ..train.batches import PROBLEMS_FILE
     from ..train.reporting import LOG_FILE
     from ..train.training import ADAPTER
@@ -166,7 +208,13 @@ def _print_outcome(outcome: TrainingOutcome, records: ShardDataset, out: Path) -
     for name, path in places.items():
         if path is not None and path.exists():
             typer.echo(f"  {name:<8} {path}")
-    tasks = records.manifest.counts.task
-    task = max(tasks, key=tasks.__getitem__)
+    task = _commonest_task(records)
     model = outcome.best or outcome.last
     typer.echo(f"next: florence2 run PICTURES --task '{task}' --model {model}")
+
+
+def _commonest_task(records: ShardDataset | SceneRecords) -> str:
+    if not isinstance(records, Sized):
+        return "<OD>"
+    tasks = records.manifest.counts.task
+    return max(tasks, key=tasks.__getitem__)

@@ -48,6 +48,10 @@ class TrainingData:
                 f"{self.data}: what is learned cannot judge; name two splits"
             )
 
+    def complete(self, recipe: Recipe) -> Recipe:
+        """The recipe as it is: these data add nothing to it."""
+        return recipe
+
     def open(
         self, out: Path, recipe: Recipe, world: World
     ) -> tuple[ShardDataset, ShardDataset | None]:

@@ -28,7 +28,7 @@ class SceneSettings:
     cut_off: float = 0.12
     texts: float = 0.5
     groups: tuple[int, int] = (1, 3)
-    letters: tuple[float, float] = (0.036, 0.12)
+    letters: tuple[float, float] = (0.05, 0.14)
     tilt: float = 30.0
     pages: float = 0.12
     effects: float = 1.0
@@ -44,6 +44,14 @@ class SceneSettings:
                 raise ValueError(f"{name} is between 0 and 1, got {getattr(self, name)}")
         if min(self.size) < 64:
             raise ValueError(f"a scene is at least 64 pixels wide and high, got {self.size}")
+
+    @classmethod
+    def level(cls, name: str) -> SceneSettings:
+        """The settings of a level, ``easy`` or ``full``; ``ValueError`` for another name."""
+        levels = {"easy": cls.easy, "full": cls.full}
+        if name not in levels:
+            raise ValueError(f"levels of scenes are {', '.join(levels)}, got {name!r}")
+        return levels[name]()
 
     @classmethod
     def easy(cls) -> SceneSettings:

@@ -6,8 +6,9 @@ Shapes: B examples, P prompt tokens or pictures, H and W pixels or cells, T targ
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from ..processor import Processor
 from .distributed import World
 from .examples import Job, Sequences
 from .loss import IGNORED, pad_targets, shift_right
+from .readers import Readers, thread_readers
 from .recipe import Recipe
 
 PROBLEMS_FILE = "problems.jsonl"
@@ -78,7 +80,14 @@ class MicroBatch:
 
 
 def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> MicroBatch:
-    """Pairs padded to a batch; ``start`` and ``pad`` are the decoder's start and padding ids."""
+    """Pairs padded to a batch; ``start`` and ``pad`` are the decoder's start and padding ids.
+
+    Where pairs share pictures the shorter targets come first, so that parts of the batch can go
+    through the text half without the padding that the longest asks for.
+    """
+    shared = len({id(pair.pixels) for pair in pairs}) < len(pairs)
+    if shared:
+        pairs = sorted(pairs, key=lambda pair: len(pair.target))
     labels_BT = pad_targets([pair.target for pair in pairs])
     longest = max(len(pair.prompt) for pair in pairs)
     prompts = [[*pair.prompt, *[pad] * (longest - len(pair.prompt))] for pair in pairs]
@@ -93,16 +102,14 @@ def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> 
         decoder_BT=shift_right(labels_BT, start, pad),
         labels_BT=labels_BT,
         seed=seed,
-        pictures_B=torch.tensor([rows[id(pair.pixels)] for pair in pairs])
-        if len(pictures) < len(pairs)
-        else None,
+        pictures_B=torch.tensor([rows[id(pair.pixels)] for pair in pairs]) if shared else None,
         classes_PHW=torch.from_numpy(np.stack([each.classes for each in cells])) if cells else None,
         boxes_PHW4=torch.from_numpy(np.stack([each.boxes for each in cells])) if cells else None,
     )
 
 
 class BatchStream:
-    """This process's micro-batches, step after step, prepared ahead by threads.
+    """This process's micro-batches, step after step, prepared ahead by ``readers``.
 
     A pair that cannot be read is left out of its batch and listed, with the reason, in
     ``problems``; a micro-batch with no pair left is an error.
@@ -114,26 +121,26 @@ class BatchStream:
         recipe: Recipe,
         world: World,
         problems: Path,
-        workers: int = 2,
+        readers: Callable[[], AbstractContextManager[Readers]] = thread_readers,
     ) -> None:
         self.source, self.recipe, self.world = source, recipe, world
-        self.problems, self.workers = problems, workers
+        self.problems, self.readers = problems, readers
         self.micro = micro_size(recipe, world.size)
         self.count = 0
 
     def steps(self, start: int) -> Iterator[list[MicroBatch]]:
         """The micro-batches of steps ``start``, ``start + 1``, ... without end."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            ahead = [self._submit(pool, start), self._submit(pool, start + 1)]
+        with self.readers() as readers:
+            ahead = [self._submit(readers, start), self._submit(readers, start + 1)]
             step = start
             while True:
                 current = ahead.pop(0)
-                ahead.append(self._submit(pool, step + 2))
+                ahead.append(self._submit(readers, step + 2))
                 yield [self._assemble(step, *chunk) for chunk in current]
                 step += 1
 
     def _submit(
-        self, pool: ThreadPoolExecutor, step: int
+        self, readers: Readers, step: int
     ) -> list[tuple[int, list[tuple[Job, Future[list[Sequences]]]]]]:
         """Reading jobs for this process's chunks of a step's batch."""
         size = self.recipe.batch.size
@@ -141,7 +148,7 @@ class BatchStream:
         for number, begin in enumerate(range(0, size, self.micro)):
             if number % self.world.size == self.world.rank:
                 jobs = self.source.jobs(step * size + begin, self.micro)
-                chunks.append((number, [(job, pool.submit(job.read)) for job in jobs]))
+                chunks.append((number, [(job, readers.submit(job)) for job in jobs]))
         return chunks
 
     def _assemble(

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -29,6 +28,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from ..durable import synchronise
 from .distributed import World
+from .optimizers import Optimizers
 
 _NAME = re.compile(r"step-(\d{8})")
 _PROGRESS = "progress.json"
@@ -50,7 +50,7 @@ class Progress:
 def save_state(
     directory: Path,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizers,
     progress: Progress,
     world: World,
     keep: int,
@@ -78,16 +78,14 @@ def save_state(
     return final
 
 
-def load_state(
-    checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, world: World
-) -> Progress:
+def load_state(checkpoint: Path, model: nn.Module, optimizer: Optimizers, world: World) -> Progress:
     """Put a checkpoint into the model and the optimiser; how far the run was."""
     state = _state(model, optimizer)
     with _no_word_of_being_alone():
         load(state, checkpoint_id=checkpoint, no_dist=world.size == 1)
     set_state_dict(
         model,
-        optimizer,
+        optimizer.parts,
         model_state_dict=state["model"],
         optim_state_dict=state["optimizer"],
         options=_OPTIONS,
@@ -106,8 +104,8 @@ def find_checkpoints(directory: Path) -> list[Path]:
 _OPTIONS = StateDictOptions(ignore_frozen_params=False)
 
 
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    model_state, optimizer_state = get_state_dict(model, optimizer, options=_OPTIONS)
+def _state(model: nn.Module, optimizer: Optimizers) -> dict[str, Any]:
+    model_state, optimizer_state = get_state_dict(model, optimizer.parts, options=_OPTIONS)
     return {"model": model_state, "optimizer": optimizer_state}
 
 

@@ -51,7 +51,7 @@ class EndlessPairs:
     def jobs(self, begin: int, count: int) -> list[Job]:
         """Jobs that read the pairs at places ``begin`` to ``begin + count``, a picture each."""
         numbers = range(begin // self._questions, (begin + count) // self._questions)
-        return [Job({"record": number}, partial(self.read, number)) for number in numbers]
+        return [Job({"record": number}, partial(self.read, number), number) for number in numbers]
 
     def read(self, number: int) -> list[Sequences]:
         """The pairs of one picture. ``ValueError`` tells why it cannot be learned from."""

@@ -130,10 +130,14 @@ def encode_annotation(
 
 @dataclass(frozen=True)
 class Job:
-    """Reads the pairs at some places of the order; ``name`` tells which, for lists of problems."""
+    """Reads the pairs at some places of the order; ``name`` tells which, for lists of problems.
+
+    ``number`` is the record's.
+    """
 
     name: dict[str, object]
     read: Callable[[], list[Sequences]]
+    number: int
 
 
 class OrderedPairs:
@@ -155,6 +159,7 @@ class OrderedPairs:
             Job(
                 {"record": each.record, "annotation": each.annotation, "task": each.task},
                 partial(self._read, each, begin + offset),
+                each.record,
             )
             for offset, each in enumerate(
                 self._examples[index] for index in self._order.indices(begin, count)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from .batches import MicroBatch
 from .checkpoints import Progress, save_state
 from .distributed import World
+from .optimizers import Optimizers
 from .recipe import Recipe
 from .reporting import RunReport
 from .schedule import learning_rate_factor, location_spread
@@ -23,7 +23,7 @@ Sample = Callable[[int], None]
 
 def run_steps(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizers,
     batches: Iterator[Sequence[MicroBatch]],
     progress: Progress,
     steps: int,
@@ -45,8 +45,7 @@ def run_steps(
         rate = recipe.optimizer.learning_rate * learning_rate_factor(
             progress.step, steps, recipe.schedule
         )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        optimizer.set_rate(rate)
 
         model.train()
         blur = Blur(first_location, location_spread(progress.step, steps, recipe.aids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -31,14 +32,14 @@ def prepare_trainable(model: Florence2Model, trainable: Trainable, lora: Lora) -
         parameter.requires_grad_(not frozen(name))
 
 
-def parameter_groups(model: nn.Module, optimizer: Optimizer) -> list[dict[str, object]]:
+def parameter_groups(model: nn.Module, optimizer: Optimizer) -> list[dict[str, Any]]:
     """Two groups for AdamW: matrices with weight decay; biases and norms without."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise ValueError("nothing is left to train: every parameter is frozen")
     decayed = [parameter for parameter in trained if parameter.ndim > 1]
     plain = [parameter for parameter in trained if parameter.ndim <= 1]
-    groups: list[dict[str, object]] = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": optimizer.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]

@@ -14,17 +14,25 @@ from typing import Any, Literal
 Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Layout = Literal["microsoft", "transformers"]
+OptimizerKind = Literal["adamw", "muon"]
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW. The paper names it and the peak rates; betas and decay are not given there."""
+    """AdamW. The paper names it and the peak rates; betas and decay are not given there.
 
+    ``kind="muon"`` moves matrices along their orthogonal factor and the rest by AdamW: for models
+    that start from nothing. Muon's steps are scaled to be as large as AdamW's usually are, and
+    ``muon_factor`` times the learning rate.
+    """
+
+    kind: OptimizerKind = "adamw"
     learning_rate: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    muon_factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,8 @@ class Aids:
     moves evenly to ``final_location_spread`` by the end. ``dense_weight`` is that of the task
     which names the object at every cell of the tower's last map, one of ``dense_categories``, and
     draws its box; with ``dense_only`` nothing else is learned. ``questions_per_picture`` of an
-    endless source share one pass through the tower.
+    endless source share one pass through the tower. ``curriculum`` are the levels of made scenes
+    by the number of samples seen at which they begin: ``((0, "easy"), (20000, "full"))``.
     """
 
     location_spread: float = 0.0
@@ -101,6 +110,7 @@ class Aids:
     dense_only: bool = False
     dense_categories: tuple[str, ...] = ()
     questions_per_picture: int = 1
+    curriculum: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         spreads = (self.location_spread, self.final_location_spread or 0.0, self.dense_weight)

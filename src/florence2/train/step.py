@@ -18,6 +18,7 @@ from .checkpoints import Progress
 from .dense import DenseLoss, dense_loss
 from .distributed import World, gradients_kept_local
 from .loss import IGNORED, blurred_loss_sum, token_loss_sum
+from .optimizers import Optimizers
 from .recipe import Precision, Recipe
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -55,7 +56,7 @@ class Blur:
 
 def take_step(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizers,
     micro_batches: Sequence[MicroBatch],
     recipe: Recipe,
     world: World,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -27,7 +29,9 @@ from .endless import EndlessPairs, EndlessRecords
 from .examples import Example, ExampleReader, OrderedPairs, Records, list_examples
 from .loop import run_steps
 from .memory import keep_freed_memory
-from .parameters import parameter_groups, prepare_trainable
+from .optimizers import make_optimizers
+from .parameters import prepare_trainable
+from .readers import Readers, process_readers, thread_readers
 from .recipe import Augmentation, Recipe, to_dict
 from .reporting import RunReport
 from .samples import save_samples
@@ -69,18 +73,20 @@ def train(
     device: str | None = None,
     strategy: Strategy = "ddp",
     workers: int = 2,
+    worker_processes: bool = False,
     quiet: bool = False,
 ) -> TrainingOutcome:
     """Run a recipe on records; the outcome, with checkpoints that ``florence2.load`` takes.
 
     Records without a length are endless: they are made as they are asked for, and the schedule
-    says how many. ``out`` holds ``last`` and ``best`` (loadable), ``adapter`` (with LoRA),
-    ``checkpoints`` (the state to resume from), ``log.jsonl``, ``samples``. An evaluation has the
-    ``loss`` on the ``held_out`` records and the figures of ``judge``; it is due once an epoch where
-    ``recipe.reporting`` does not say, and ``best`` follows the figure it names. A folder with
-    checkpoints is resumed, on any number of processes; the recipe must be the one it was started
-    with. Under ``torchrun`` every process calls this. Raises ``ValueError`` for unusable recipes or
-    data, ``TrainingError`` when training diverges.
+    says how many; ``worker_processes`` make them beside the steps, get the records sent, and need
+    a script's usual ``if __name__ == "__main__"``. ``out`` holds ``last`` and ``best`` (loadable),
+    ``adapter`` (with LoRA), ``checkpoints`` (the state to resume from), ``log.jsonl``,
+    ``samples``. An evaluation has the ``loss`` on the ``held_out`` records and the figures of
+    ``judge``; it is due once an epoch where ``recipe.reporting`` does not say, and ``best``
+    follows the figure it names. A folder with checkpoints is resumed, on any number of processes;
+    the recipe must be the one it was started with. Under ``torchrun`` every process calls this.
+    Raises ``ValueError`` for unusable recipes or data, ``TrainingError`` when training diverges.
     """
     out = Path(out)
     with joined_world(device) as world:
@@ -98,7 +104,8 @@ def train(
         run = _Run(recipe, processor, world, out, held_out, judge)
         source = _pair_source(records, processor, recipe, model.config)
         trained = _with_aids(model, recipe, strategy, world)
-        return run.train(spread(trained, world, strategy), source, records, workers, quiet)
+        trained = spread(trained, world, strategy)
+        return run.train(trained, source, records, workers, worker_processes, quiet)
 
 
 def _pair_source(
@@ -115,6 +122,16 @@ def _pair_source(
     finite = cast(Records, records)
     reader = ExampleReader(finite, processor, recipe, *shape)
     return OrderedPairs(reader, list_examples(finite), recipe)
+
+
+def _readers(
+    source: PairSource, workers: int, in_processes: bool
+) -> Callable[[], AbstractContextManager[Readers]]:
+    if not in_processes:
+        return partial(thread_readers, workers)
+    if not isinstance(source, EndlessPairs):
+        raise ValueError("worker_processes are for endless records; these have an end")
+    return partial(process_readers, source, workers)
 
 
 def _with_aids(
@@ -174,20 +191,16 @@ class _Run:
         source: PairSource,
         records: Records | EndlessRecords,
         workers: int,
+        in_processes: bool,
         quiet: bool,
     ) -> TrainingOutcome:
         recipe, world = self.recipe, self.world
-        optimizer = torch.optim.AdamW(
-            parameter_groups(model, recipe.optimizer),
-            lr=recipe.optimizer.learning_rate,
-            betas=recipe.optimizer.betas,
-            eps=recipe.optimizer.epsilon,
-            fused=True,
-        )
+        optimizer = make_optimizers(model, recipe.optimizer)
         found = find_checkpoints(self.out / CHECKPOINTS)
         if found:
             self.progress = load_state(found[-1], model, optimizer, world)
-        stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, workers)
+        readers = _readers(source, workers, in_processes)
+        stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, readers)
         steps = total_steps(recipe, source.epoch_length)
         report = RunReport(self.out, steps, self.progress.step, quiet) if world.is_main else None
         try:

@@ -1,0 +1,66 @@
+"""``--data scenes``: pictures made while a model learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..scenes.stream import SceneRecords
+    from ..shards import ShardDataset
+    from ..train import Recipe
+    from ..train.distributed import World
+
+SCENES = Path("scenes")
+
+
+@dataclass(frozen=True)
+class SceneData:
+    """Endless scenes of the training split; ``art`` is the folder of the fetched art.
+
+    ``validation`` is a folder of shards, as ``florence2 scenes make --split test`` writes it.
+    """
+
+    validation: Path | None
+    art: Path | None
+
+    def open(
+        self, out: Path, recipe: Recipe, world: World
+    ) -> tuple[SceneRecords, ShardDataset | None]:
+        """The scenes to learn from, at the levels of the recipe, and the records held out.
+
+        Another seed of the recipe has other scenes. Only what its tasks ask for is labelled.
+        """
+        from ..scenes.cache import art_folder
+        from ..scenes.settings import SceneSettings
+        from ..scenes.sprites import library
+        from ..scenes.stream import SceneRecords
+        from ..shards import ShardDataset
+        from ..tasks import TASKS
+
+        sprites = library(self.art or art_folder(), "train")
+        aids = recipe.aids
+        tasks = {each.token for each in TASKS if recipe.task_weights.get(each.token, 1.0) > 0}
+        if aids.dense_only:
+            tasks = set()
+        if aids.dense_weight:
+            tasks.add("<OD>")
+        stages = [
+            (start // aids.questions_per_picture, SceneSettings.level(level))
+            for start, level in aids.curriculum or ((0, "full"),)
+        ]
+        records = SceneRecords(sprites, "train", stages=stages, tasks=tasks, series=recipe.seed)
+        held_out = None if self.validation is None else ShardDataset(self.validation)
+        return records, held_out
+
+    def complete(self, recipe: Recipe) -> Recipe:
+        """The recipe, with the names that the dense task tells apart where it has none."""
+        from ..scenes.cache import art_folder
+        from ..scenes.sprites import library
+
+        aids = recipe.aids
+        if not aids.dense_weight or aids.dense_categories:
+            return recipe
+        names = library(self.art or art_folder(), "train").categories
+        return replace(recipe, aids=replace(aids, dense_categories=names))
