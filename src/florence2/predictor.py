@@ -2,66 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from .draw import draw_answer
-from .generate import DecodingOptions, Generated, generate
+from .generate import Generated, generate
 from .image import ImageSource, load_image, to_pixels
 from .model import Florence2Config, Florence2Model
 from .model.adapters import merge_adapter
 from .model.hub import checkpoint_directory
 from .model.weights import load_checkpoint, read_config, save_checkpoint
 from .processor import Processor, Prompt, TextInput
+from .requests import Options, Prepared, Request, Settings, describe, identity, load_picture
 from .results import Failure, ImageSize, Result
 from .runtime import TorchRuntime
+from .scheduling import answer_in_order, prepare, rule_of
 from .selection import AnswerOptions
 from .tasks import Task, find_task
 from .tokenizer import Tokenizer
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 BUNDLED = "nano"
-DEFAULT_BATCH_SIZE = 8
-READERS = 2
-
-Request = tuple[ImageSource, str | Task] | tuple[ImageSource, str | Task, TextInput | None]
-
-
-class Options(TypedDict, total=False):
-    """What a call may set: the fields of ``DecodingOptions`` and ``AnswerOptions``, and more.
-
-    ``batch_size`` pictures or prompts go through the model together; ``allow_urls`` lets a source
-    be an http address.
-    """
-
-    beams: int
-    max_new_tokens: int
-    no_repeat_ngram: int
-    length_penalty: float
-    early_stopping: bool
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int
-    min_score: float | None
-    nms_iou: float | None
-    order_corners: bool
-    clip: bool
-    ascii_labels: bool
-    batch_size: int
-    allow_urls: bool
 
 
 @dataclass(frozen=True)
@@ -216,9 +184,14 @@ class Florence2:
         ``allow_urls=True``. ``text`` is what the task asks for: words, class names, or a pixel box
         for region tasks. Raises ``ValueError`` or ``FileNotFoundError`` for unusable input.
         """
-        settings = _Settings.of(options)
-        picture = _load_picture(image, self.processor, settings)
-        return self._answer([self._prepare(picture, task, text)], settings)[0]
+        settings = Settings.of(options)
+        picture = load_picture(image, self.processor, settings)
+        prepared = prepare(self.processor, picture, task, text)
+        image_1ND = self.runtime.encode_images(picture.pixels[None])
+        prompted = self.runtime.encode_prompts(image_1ND, [prepared.prompt.token_ids])
+        rule = rule_of(self.processor, prepared, settings)
+        (answer,) = generate(self.runtime, prompted, settings.decoding, [rule])
+        return self._predict(prepared, answer, settings)
 
     def batch(
         self, requests: Iterable[Request], **options: Unpack[Options]
@@ -231,7 +204,7 @@ class Florence2:
         listed = list(requests)
         by_image: dict[object, list[int]] = {}
         for index, request in enumerate(listed):
-            by_image.setdefault(_identity(request[0]), []).append(index)
+            by_image.setdefault(identity(request[0]), []).append(index)
         order = [index for indices in by_image.values() for index in indices]
         answers = self.stream((listed[index] for index in order), **options)
         placed = dict(zip(order, answers, strict=True))
@@ -242,19 +215,16 @@ class Florence2:
     ) -> Iterator[Prediction | Failure]:
         """The same as ``batch`` for any number of requests, yielded in order as they are done.
 
-        Pictures are read ahead by threads; only neighbouring requests share an encoding.
+        Pictures are read ahead by threads, and requests that are not far apart share the encoding
+        of a picture. Answers of any length share decode steps: a finished one makes room for the
+        next request.
         """
-        settings = _Settings.of(options)
-        waiting = iter(requests)
-        with ThreadPoolExecutor(max_workers=READERS) as pool:
-            upcoming = self._read_ahead(pool, waiting, settings)
-            while upcoming:
-                current = [job() for job in upcoming]
-                upcoming = self._read_ahead(pool, waiting, settings)
-                good = [item for item in current if isinstance(item, _Prepared)]
-                answers = iter(self._answer(good, settings))
-                for item in current:
-                    yield next(answers) if isinstance(item, _Prepared) else item
+        settings = Settings.of(options)
+        for answered in answer_in_order(self.runtime, self.processor, requests, settings):
+            if isinstance(answered, Failure):
+                yield answered
+            else:
+                yield self._predict(*answered, settings)
 
     def features(self, image: ImageSource, *, size: ImageSize | None = None) -> Features:
         """The image tokens and the tower's maps, for use as a backbone.
@@ -278,53 +248,7 @@ class Florence2:
         )
         self.processor.save(Path(directory), layout=layout)
 
-    def _read_ahead(
-        self, pool: ThreadPoolExecutor, waiting: Iterator[Request], settings: _Settings
-    ) -> list[Callable[[], _Prepared | Failure]]:
-        """Jobs for the next requests, whose pictures threads are already reading."""
-        pictures: dict[object, Future[_Picture]] = {}
-        jobs: list[Callable[[], _Prepared | Failure]] = []
-        for request in islice(waiting, settings.batch_size):
-            image, task, *text = request
-            key = _identity(image)
-            if key not in pictures:
-                pictures[key] = pool.submit(_load_picture, image, self.processor, settings)
-            words = text[0] if text else None
-            jobs.append(partial(self._prepare_or_fail, pictures[key], image, task, words))
-        return jobs
-
-    def _prepare_or_fail(
-        self,
-        reading: Future[_Picture],
-        image: ImageSource,
-        task: str | Task,
-        text: TextInput | None,
-    ) -> _Prepared | Failure:
-        try:
-            return self._prepare(reading.result(), task, text)
-        except (ValueError, TypeError, OSError) as error:
-            return Failure(_describe(image), str(error))
-
-    def _prepare(self, picture: _Picture, task: str | Task, text: TextInput | None) -> _Prepared:
-        return _Prepared(picture, self.processor.prompt(task, text, picture.size))
-
-    def _answer(self, requests: Sequence[_Prepared], settings: _Settings) -> list[Prediction]:
-        """Answers to prepared requests; every picture goes through the tower once."""
-        if not requests:
-            return []
-        pictures = list({id(request.picture): request.picture for request in requests}.values())
-        rows = {id(picture): row for row, picture in enumerate(pictures)}
-        image_BND = self.runtime.encode_images(np.stack([each.pixels for each in pictures]))
-        image_BND = image_BND[[rows[id(request.picture)] for request in requests]]
-        prompts = [request.prompt.token_ids for request in requests]
-        cross = self.runtime.encode_prompts(image_BND, prompts)
-        generated = generate(self.runtime, cross, settings.decoding)
-        return [
-            self._predict(request, answer, settings)
-            for request, answer in zip(requests, generated, strict=True)
-        ]
-
-    def _predict(self, request: _Prepared, answer: Generated, settings: _Settings) -> Prediction:
+    def _predict(self, request: Prepared, answer: Generated, settings: Settings) -> Prediction:
         picture = request.picture
         result = self.processor.read(
             answer.token_ids,
@@ -336,66 +260,7 @@ class Florence2:
         )
         return Prediction(
             **vars(result),
-            source=_describe(picture.source),
+            source=describe(picture.source),
             image=picture.source,
             allow_urls=settings.allow_urls,
         )
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """The options of a call, sorted by whom they concern."""
-
-    decoding: DecodingOptions
-    answers: AnswerOptions
-    batch_size: int
-    allow_urls: bool
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> _Settings:
-        given = dict(options)
-        batch_size = given.pop("batch_size", DEFAULT_BATCH_SIZE)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        allow_urls = given.pop("allow_urls", False)
-        decoding = {name: given.pop(name) for name in _names(DecodingOptions) if name in given}
-        answers = {name: given.pop(name) for name in _names(AnswerOptions) if name in given}
-        if given:
-            known = ", ".join(Options.__annotations__)
-            raise ValueError(f"unknown options {', '.join(given)}; there are {known}")
-        return cls(DecodingOptions(**decoding), AnswerOptions(**answers), batch_size, allow_urls)
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A picture as the model reads it, and where it came from."""
-
-    source: ImageSource
-    size: ImageSize
-    pixels: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A request that is ready for the model."""
-
-    picture: _Picture
-    prompt: Prompt
-
-
-def _load_picture(image: ImageSource, processor: Processor, settings: _Settings) -> _Picture:
-    loaded = load_image(image, allow_urls=settings.allow_urls)
-    return _Picture(image, loaded.size, processor.pixels(loaded))
-
-
-def _names(options: type[DecodingOptions] | type[AnswerOptions]) -> list[str]:
-    return [each.name for each in fields(options)]
-
-
-def _identity(image: ImageSource) -> object:
-    """Equal for requests about the same picture: paths by name, everything else by object."""
-    return str(image) if isinstance(image, str | Path) else id(image)
-
-
-def _describe(image: ImageSource) -> str:
-    return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"

@@ -68,7 +68,7 @@ def test_lengths_are_clamped_to_the_positions_and_told(runtime: TorchRuntime) ->
         for beams in (1, 3):
             options = DecodingOptions(beams=beams, max_new_tokens=5000, no_repeat_ngram=0)
             for each in answers(runtime, PROMPTS[:2], options):
-                assert len(each.token_ids) == runtime.positions
+                assert len(each.token_ids) == runtime.config.text.positions
                 assert each.truncated
                 assert each.token_logprobs[-1] == 0
     finally:

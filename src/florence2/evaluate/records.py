@@ -20,8 +20,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from ..predictor import Florence2, Request
+from ..predictor import Florence2
 from ..records import Annotation, Record
+from ..requests import Request
 from ..results import Answer, Boxes, Failure, Polygons, Quads
 from .answer_parts import boxes_of, mask_pair, text_regions_of, words_of
 from .choosing import evenly

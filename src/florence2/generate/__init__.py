@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from ..model import CrossAttentionCache
-from ..runtime import TorchRuntime
-from .beam import decode_beams
-from .options import DecodingOptions, Generated
-from .single import decode_single
+from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["DecodingOptions", "Generated", "generate"]
+from ..runtime import Runtime
+from .engine import Engine, Query
+from .lane import Lane
+from .options import DecodingOptions, Generated
+from .rules import Rule
+
+__all__ = ["DecodingOptions", "Engine", "Generated", "Query", "Rule", "generate"]
 
 
 def generate(
-    runtime: TorchRuntime, cross: CrossAttentionCache, options: DecodingOptions
+    runtime: Runtime, prompted: Any, options: DecodingOptions, rules: Sequence[Rule | None] = ()
 ) -> list[Generated]:
-    """One answer for every prompt in ``cross``, in order.
+    """One answer for every prompt in ``prompted``, in order.
 
     Lengths are clamped to the positions of the checkpoint, so no answer can overrun its table.
+    ``rules`` say for every prompt what its answer must follow.
     """
-    limit = min(options.max_new_tokens, runtime.positions)
-    decode = decode_single if options.width == 1 else decode_beams
-    return decode(runtime, cross, options, limit)
+    count = len(prompted)
+    lane = Lane(runtime)
+    answers = lane.begin(prompted, options, range(count), dict(enumerate(rules)))
+    while lane.prompts:
+        answers |= lane.step()
+    return [answers[prompt] for prompt in range(count)]

@@ -11,15 +11,16 @@ V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from ..model import CrossAttentionCache
-from ..runtime import TorchRuntime
+from ..model import TextConfig
 from .options import DecodingOptions, Generated
-from .rules import ban_repeated_ngrams, force_token
+from .rules import Rules, ban_repeated_ngrams, force_token
+from .search import Move
 
 # Finite, so that sums of it stay ordered; as in the reference.
 IMPOSSIBLE = -1.0e9
@@ -56,52 +57,62 @@ class _Beams:
         )
 
 
-def decode_beams(
-    runtime: TorchRuntime, cross: CrossAttentionCache, options: DecodingOptions, limit: int
-) -> list[Generated]:
-    """The best answer of every prompt by beam search."""
-    count, width = cross.keys[0].shape[0], options.width
-    search = _Search(runtime, options, limit, count)
-    decoding = runtime.start(cross, limit)
-    # The first token is always <s>: one row a prompt reads start token and <s> together, and its
-    # beams part from there.
-    logits_BV = runtime.step(decoding, search.running.ids_BKT[:, 0])
-    decoding.reorder(torch.arange(count, device=runtime.device).repeat_interleave(width))
-    logits_RV = logits_BV.repeat_interleave(width, dim=0)
-    while True:
-        origins_BK = search.advance(logits_RV)
-        kept_B = search.retire()
-        if len(kept_B) == 0:
-            return [search.answers[prompt] for prompt in range(count)]
-        rows_R = (kept_B[:, None] * width + origins_BK[kept_B]).flatten()
-        decoding.reorder(rows_R)
-        if len(kept_B) < len(origins_BK):
-            decoding.keep(kept_B)
-        newest_R1 = search.running.ids_BKT[:, :, -1:].flatten(0, 1)
-        logits_RV = runtime.step(decoding, newest_R1)
-
-
-class _Search:
+class BeamSearch:
     """The beams that run, the answers that are finished, and the prompts they belong to."""
 
     def __init__(
-        self, runtime: TorchRuntime, options: DecodingOptions, limit: int, count: int
+        self,
+        text: TextConfig,
+        options: DecodingOptions,
+        limit: int,
+        prompts: Sequence[int],
+        device: torch.device,
+        rules: Rules | None = None,
     ) -> None:
-        text, device, width = runtime.model.config.text, runtime.device, options.width
+        count, width = len(prompts), options.width
         self.options, self.limit, self.eos = options, limit, text.eos
-        self.prompts = list(range(count))
-        self.answers: dict[int, Generated] = {}
+        self.prompts = list(prompts)
+        self._cancelled: set[int] = set()
         ids = torch.tensor([text.decoder_start, text.bos], device=device).expand(count, width, -1)
         scores_BK = torch.full((count, width), IMPOSSIBLE, device=device)
         no_logprobs = torch.zeros((count, width, 1), device=device)
-        self.finished = _Beams(ids, no_logprobs, scores_BK.clone())
-        self.is_finished_BK = torch.zeros((count, width), dtype=torch.bool, device=device)
+        self._finished = _Beams(ids, no_logprobs, scores_BK.clone())
+        self._is_finished_BK = torch.zeros((count, width), dtype=torch.bool, device=device)
         # Only the first beam counts at first: the others would be copies of it.
         scores_BK[:, 0] = 0
-        self.running = _Beams(ids, no_logprobs, scores_BK)
-        self.improvable_B = torch.ones(count, dtype=torch.bool, device=device)
+        self._running = _Beams(ids, no_logprobs, scores_BK)
+        self._improvable_B = torch.ones(count, dtype=torch.bool, device=device)
+        self._rules = rules
+        self._look()
 
-    def advance(self, logits_RV: Tensor) -> Tensor:
+    @property
+    def span(self) -> range | None:
+        """The ids that all next tokens lie in, where a rule says so."""
+        return self._rules.span if self._rules else None
+
+    @property
+    def newest_tokens(self) -> Tensor:
+        """The last token of every beam, ``int[R, 1]``."""
+        return self._running.ids_BKT[:, :, -1:].flatten(0, 1)
+
+    def advance(self, logits_RV: Tensor) -> Move:
+        """One token more for every beam; what is done leaves."""
+        origins_BK = self._extend(logits_RV)
+        kept_B, answers = self._retire()
+        rows_R = (kept_B[:, None] * self.options.width + origins_BK[kept_B]).flatten()
+        self._look()
+        return Move(rows_R, kept_B, answers)
+
+    def cancel(self, prompt: int) -> None:
+        """Leave a prompt out from the next step on."""
+        self._cancelled.add(prompt)
+
+    def _look(self) -> None:
+        if self._rules:
+            owners = [prompt for prompt in self.prompts for _ in range(self.options.width)]
+            self._rules.look(self._running.ids_BKT.flatten(0, 1), owners)
+
+    def _extend(self, logits_RV: Tensor) -> Tensor:
         """One token more for every beam; the beams ``int[B, K]`` that the new ones came from."""
         candidates, origins_BC = self._candidates(logits_RV)
         ends_BC = candidates.ids_BKT[:, :, -1] == self.eos
@@ -109,33 +120,40 @@ class _Search:
         ranking_BC = candidates.scores_BK + ends_BC * IMPOSSIBLE
         best_BK = ranking_BC.topk(self.options.width, dim=1).indices
         candidates.scores_BK = ranking_BC
-        self.running = candidates.take(best_BK)
+        self._running = candidates.take(best_BK)
         self._judge()
         return origins_BC.gather(1, best_BK)
 
-    def retire(self) -> Tensor:
-        """Record the prompts that are done; the positions ``int[B']`` of those that go on."""
-        at_limit = self.running.ids_BKT.shape[2] > self.limit
-        done_B = ~self.improvable_B
+    def _retire(self) -> tuple[Tensor, dict[int, Generated]]:
+        """The positions ``int[B']`` of the prompts that go on, and the answers of the others."""
+        at_limit = self._running.ids_BKT.shape[2] > self.limit
+        done_B = ~self._improvable_B
         if self.options.early_stopping:
-            done_B = done_B | self.is_finished_BK.all(dim=1)
+            done_B = done_B | self._is_finished_BK.all(dim=1)
         if at_limit:
             done_B = torch.ones_like(done_B)
-        for position in done_B.nonzero().flatten().tolist():
-            self.answers[self.prompts[position]] = self._answer(position)
+        answers = {
+            self.prompts[position]: self._answer(position)
+            for position in done_B.nonzero().flatten().tolist()
+            if self.prompts[position] not in self._cancelled
+        }
+        for position, prompt in enumerate(self.prompts if self._cancelled else ()):
+            done_B[position] = done_B[position] | (prompt in self._cancelled)
         kept_B = (~done_B).nonzero().flatten()
         if len(kept_B) < len(done_B):
             self.prompts = [self.prompts[position] for position in kept_B.tolist()]
-            self.running = self.running.prompts(kept_B)
-            self.finished = self.finished.prompts(kept_B)
-            self.is_finished_BK = self.is_finished_BK[kept_B]
-            self.improvable_B = self.improvable_B[kept_B]
-        return kept_B
+            self._running = self._running.prompts(kept_B)
+            self._finished = self._finished.prompts(kept_B)
+            self._is_finished_BK = self._is_finished_BK[kept_B]
+            self._improvable_B = self._improvable_B[kept_B]
+        return kept_B, answers
 
     def _candidates(self, logits_RV: Tensor) -> tuple[_Beams, Tensor]:
         """The best ``2 K`` continuations of every prompt, and the beam each one continues."""
-        running, width = self.running, self.options.width
+        running, width = self._running, self.options.width
         count, vocabulary = len(running.ids_BKT), logits_RV.shape[1]
+        if self._rules:
+            logits_RV = self._rules.apply(logits_RV)
         logprobs_RV = logits_RV.log_softmax(dim=1)
         logprobs_RV = ban_repeated_ngrams(
             logprobs_RV, running.ids_BKT.flatten(0, 1), self.options.no_repeat_ngram
@@ -161,29 +179,29 @@ class _Search:
         finishing_BC = ends_BC.clone()
         finishing_BC[:, width:] = False
         scores_BC = candidates.scores_BK / length**self.options.length_penalty
-        closed_B = ~self.improvable_B
+        closed_B = ~self._improvable_B
         if self.options.early_stopping:
-            closed_B = closed_B | self.is_finished_BK.all(dim=1)
+            closed_B = closed_B | self._is_finished_BK.all(dim=1)
         scores_BC = scores_BC + closed_B[:, None] * IMPOSSIBLE + ~finishing_BC * IMPOSSIBLE
-        merged = self.finished.join(_Beams(candidates.ids_BKT, candidates.logprobs_BKT, scores_BC))
+        merged = self._finished.join(_Beams(candidates.ids_BKT, candidates.logprobs_BKT, scores_BC))
         best_BK = merged.scores_BK.topk(width, dim=1).indices
-        self.finished = merged.take(best_BK)
-        merged_finished_BC = torch.cat([self.is_finished_BK, finishing_BC], dim=1)
-        self.is_finished_BK = merged_finished_BC.gather(1, best_BK)
+        self._finished = merged.take(best_BK)
+        merged_finished_BC = torch.cat([self._is_finished_BK, finishing_BC], dim=1)
+        self._is_finished_BK = merged_finished_BC.gather(1, best_BK)
 
     def _judge(self) -> None:
         """Note the prompts whose best running beam can no longer beat a finished answer."""
-        length = self.running.ids_BKT.shape[2] - 1
-        best_B = self.running.scores_BK[:, 0] / length**self.options.length_penalty
-        worst_B = self.finished.scores_BK.min(dim=1).values
-        open_B = ~self.is_finished_BK.all(dim=1)
-        self.improvable_B = self.improvable_B & (open_B | (best_B > worst_B))
+        length = self._running.ids_BKT.shape[2] - 1
+        best_B = self._running.scores_BK[:, 0] / length**self.options.length_penalty
+        worst_B = self._finished.scores_BK.min(dim=1).values
+        open_B = ~self._is_finished_BK.all(dim=1)
+        self._improvable_B = self._improvable_B & (open_B | (best_B > worst_B))
 
     def _answer(self, position: int) -> Generated:
-        ids = self.finished.ids_BKT[position, 0].tolist()
+        ids = self._finished.ids_BKT[position, 0].tolist()
         end = ids.index(self.eos, 1) if self.eos in ids[1:] else len(ids) - 1
-        logprobs = self.finished.logprobs_BKT[position, 0, :end].tolist()
-        score = float(self.finished.scores_BK[position, 0])
+        logprobs = self._finished.logprobs_BKT[position, 0, :end].tolist()
+        score = float(self._finished.scores_BK[position, 0])
         return Generated(tuple(ids[1 : end + 1]), tuple(logprobs), score, end == self.limit)
 
 

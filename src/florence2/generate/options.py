@@ -11,7 +11,8 @@ class DecodingOptions:
 
     ``beams=1`` is greedy. Any of ``temperature``, ``top_k``, ``top_p`` and ``seed`` asks for
     sampling, which has no beams. ``max_new_tokens`` counts the leading ``<s>`` and the closing
-    ``</s>``, and is clamped to the positions of the checkpoint.
+    ``</s>``, and is clamped to the positions of the checkpoint. ``constrained`` lets only come next
+    what the task's grammar allows; probabilities are then among what is allowed.
     """
 
     beams: int | None = None
@@ -23,6 +24,7 @@ class DecodingOptions:
     top_k: int | None = None
     top_p: float | None = None
     seed: int | None = None
+    constrained: bool = False
 
     def __post_init__(self) -> None:
         if self.beams is not None and self.beams < 1:

@@ -5,10 +5,65 @@ Shapes: R rows, T tokens so far, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 NEVER = float("-inf")
+
+
+class Allowed(Protocol):
+    """The tokens that may come next: ``mask`` ``bool[W]`` over the vocabulary.
+
+    ``span`` are the ids that hold all of them, where these are far fewer than the vocabulary.
+    """
+
+    @property
+    def mask(self) -> NDArray[np.bool_]: ...
+    @property
+    def span(self) -> range | None: ...
+
+
+class Rule(Protocol):
+    """A grammar that says what may follow the tokens of an answer."""
+
+    def allowed(self, ids: Sequence[int], /) -> Allowed: ...
+
+
+class Rules:
+    """The rules of the prompts of a search, by their numbers, looked up once a step."""
+
+    def __init__(self, rules: Mapping[int, Rule | None]) -> None:
+        self._rules = rules
+        self._allowed: list[Allowed | None] = []
+
+    @property
+    def span(self) -> range | None:
+        """The ids that the next tokens of all rows lie in, if they are few."""
+        spans = {None if each is None else each.span for each in self._allowed}
+        return spans.pop() if len(spans) == 1 else None
+
+    def look(self, ids_RT: Tensor, owners: Sequence[int]) -> None:
+        """Look at the tokens so far; row ``r`` is one of the prompt ``owners[r]``."""
+        self._allowed = []
+        for ids, prompt in zip(ids_RT.tolist(), owners, strict=True):
+            rule = self._rules[prompt]
+            self._allowed.append(None if rule is None else rule.allowed(ids))
+
+    def apply(self, scores_RV: Tensor) -> Tensor:
+        """The scores with all that is not allowed at minus infinity."""
+        scores_RV = scores_RV.clone()
+        for row, allowed in enumerate(self._allowed):
+            if allowed is not None:
+                mask_W = torch.from_numpy(allowed.mask).to(scores_RV.device)
+                scores_RV[row, : len(mask_W)].masked_fill_(~mask_W, NEVER)
+                # A head may have more rows than there are tokens.
+                scores_RV[row, len(mask_W) :] = NEVER
+        return scores_RV
 
 
 def ban_repeated_ngrams(scores_RV: Tensor, ids_RT: Tensor, size: int) -> Tensor:

@@ -5,52 +5,89 @@ Shapes: B prompts still running, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ..model import CrossAttentionCache
-from ..runtime import TorchRuntime
+from ..model import TextConfig
 from .options import DecodingOptions, Generated
-from .rules import ban_repeated_ngrams, force_token, keep_top_k, keep_top_p
+from .rules import Rules, ban_repeated_ngrams, force_token, keep_top_k, keep_top_p
+from .search import Move
 
 
-def decode_single(
-    runtime: TorchRuntime, cross: CrossAttentionCache, options: DecodingOptions, limit: int
-) -> list[Generated]:
-    """One answer a prompt, the best or a drawn token at every step."""
-    text = runtime.model.config.text
-    count = cross.keys[0].shape[0]
-    decoding = runtime.start(cross, limit)
-    # The first token is always <s>, so start token and <s> are fed together.
-    ids_BT = torch.tensor([[text.decoder_start, text.bos]], device=runtime.device)
-    ids_BT = ids_BT.expand(count, -1)
-    logprobs_BT = torch.zeros((count, 1), device=runtime.device)
-    choose = _Sampler(options, count) if options.sampling else _Greedy()
-    prompts = list(range(count))
-    answers: dict[int, Generated] = {}
-    feed_BT = ids_BT
-    while prompts:
-        logits_BV = runtime.step(decoding, feed_BT)
-        at_limit = ids_BT.shape[1] == limit
-        scores_BV = ban_repeated_ngrams(logits_BV, ids_BT, options.no_repeat_ngram)
+class SingleSearch:
+    """One row a prompt, continued by the best or by a drawn token."""
+
+    def __init__(
+        self,
+        text: TextConfig,
+        options: DecodingOptions,
+        limit: int,
+        prompts: Sequence[int],
+        device: torch.device,
+        rules: Rules | None = None,
+    ) -> None:
+        count = len(prompts)
+        self.options, self.limit, self.eos = options, limit, text.eos
+        self.prompts = list(prompts)
+        self._cancelled: set[int] = set()
+        start = torch.tensor([[text.decoder_start, text.bos]], device=device)
+        self._ids_BT = start.expand(count, -1)
+        self._logprobs_BT = torch.zeros((count, 1), device=device)
+        self._choose = _Sampler(options, self.prompts) if options.sampling else _Greedy()
+        self._rules = rules
+        self._look()
+
+    @property
+    def span(self) -> range | None:
+        """The ids that all next tokens lie in, where a rule says so."""
+        return self._rules.span if self._rules else None
+
+    @property
+    def newest_tokens(self) -> Tensor:
+        """The last token of every prompt, ``int[R, 1]``."""
+        return self._ids_BT[:, -1:]
+
+    def advance(self, logits_RV: Tensor) -> Move:
+        """One token more for every prompt; what is done leaves."""
+        at_limit = self._ids_BT.shape[1] == self.limit
+        if self._rules:
+            logits_RV = self._rules.apply(logits_RV)
+        scores_BV = ban_repeated_ngrams(logits_RV, self._ids_BT, self.options.no_repeat_ngram)
         if at_limit:
-            scores_BV = force_token(scores_BV, text.eos)
-        chosen_B1 = choose(scores_BV, prompts)
-        token_B1 = logits_BV.log_softmax(dim=1).gather(1, chosen_B1)
-        ids_BT = torch.cat([ids_BT, chosen_B1], dim=1)
-        logprobs_BT = torch.cat([logprobs_BT, token_B1 * (not at_limit)], dim=1)
+            scores_BV = force_token(scores_BV, self.eos)
+        chosen_B1 = self._choose(scores_BV, self.prompts)
+        token_B1 = logits_RV.log_softmax(dim=1).gather(1, chosen_B1)
+        self._ids_BT = torch.cat([self._ids_BT, chosen_B1], dim=1)
+        self._logprobs_BT = torch.cat([self._logprobs_BT, token_B1 * (not at_limit)], dim=1)
+        move = self._retire(chosen_B1.flatten().tolist(), at_limit)
+        self._look()
+        return move
 
-        running_B = (chosen_B1 != text.eos).squeeze(1)
-        for row in (~running_B).nonzero().flatten().tolist():
-            answers[prompts[row]] = _answer(ids_BT[row], logprobs_BT[row], options, at_limit)
-        if not running_B.all():
-            kept_B = running_B.nonzero().flatten()
-            prompts = [prompts[row] for row in kept_B.tolist()]
-            ids_BT, logprobs_BT = ids_BT[kept_B], logprobs_BT[kept_B]
-            decoding.reorder(kept_B)
-            decoding.keep(kept_B)
-        feed_BT = ids_BT[:, -1:]
-    return [answers[prompt] for prompt in range(count)]
+    def cancel(self, prompt: int) -> None:
+        """Leave a prompt out from the next step on."""
+        self._cancelled.add(prompt)
+
+    def _look(self) -> None:
+        if self._rules:
+            self._rules.look(self._ids_BT, self.prompts)
+
+    def _retire(self, chosen: list[int], at_limit: bool) -> Move:
+        answers, kept = {}, []
+        for row, (prompt, token) in enumerate(zip(self.prompts, chosen, strict=True)):
+            if prompt in self._cancelled:
+                continue
+            if token == self.eos:
+                ids_T, logprobs_T = self._ids_BT[row], self._logprobs_BT[row]
+                answers[prompt] = _answer(ids_T, logprobs_T, self.options, at_limit)
+            else:
+                kept.append(row)
+        kept_B = torch.tensor(kept, dtype=torch.long, device=self._ids_BT.device)
+        if len(kept) < len(chosen):
+            self.prompts = [self.prompts[row] for row in kept]
+            self._ids_BT, self._logprobs_BT = self._ids_BT[kept_B], self._logprobs_BT[kept_B]
+        return Move(kept_B, kept_B, answers)
 
 
 class _Greedy:
@@ -61,10 +98,10 @@ class _Greedy:
 class _Sampler:
     """Draws with a generator for every prompt, so a batch draws what single calls draw."""
 
-    def __init__(self, options: DecodingOptions, count: int) -> None:
+    def __init__(self, options: DecodingOptions, prompts: Sequence[int]) -> None:
         self.options = options
         seed = torch.seed() if options.seed is None else options.seed
-        self.generators = [torch.Generator().manual_seed(seed) for _ in range(count)]
+        self.generators = {prompt: torch.Generator().manual_seed(seed) for prompt in prompts}
 
     def __call__(self, scores_BV: Tensor, prompts: list[int]) -> Tensor:
         options = self.options

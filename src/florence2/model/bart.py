@@ -93,16 +93,12 @@ class Decoder(nn.Module):
         cache: SelfAttentionCache | None = None,
     ) -> Tensor:
         """Without a cache the sequence is whole and attention causal; with one, it goes on."""
-        start = POSITION_OFFSET + (cache.length if cache else 0)
-        steps, rows = embeddings_RTD.shape[1], self.positions.weight.shape[0]
-        if start + steps > rows:
-            raise ValueError(
-                f"the decoder has {rows - POSITION_OFFSET} positions, asked for "
-                f"{start + steps - POSITION_OFFSET}: shorten the answer"
-            )
-        states_RTD = self.norm(embeddings_RTD + self.positions.weight[start : start + steps])
+        positions_TD = self._positions(embeddings_RTD.shape[1], cache)
+        states_RTD = self.norm(embeddings_RTD + positions_TD)
         states_RTD = functional.dropout(states_RTD, self.dropout, self.training)
         mask_B11S = None if cross.mask_BS is None else cross.mask_BS[:, None, None, :]
+        steps = embeddings_RTD.shape[1]
+        own_mask = cache.mask(steps) if cache is not None and cache.is_ragged else None
         for index, layer in enumerate(self.layers):
             keys, values = cross.keys[index], cross.values[index]
             if cache is None:
@@ -111,10 +107,23 @@ class Decoder(nn.Module):
                     gradient_checkpointing=self.gradient_checkpointing,
                 )  # fmt: skip
             else:
-                states_RTD = layer(states_RTD, keys, values, mask_B11S, cache, index)
+                states_RTD = layer(states_RTD, keys, values, mask_B11S, cache, index, own_mask)
         if cache is not None:
             cache.advance(steps)
         return states_RTD
+
+    def _positions(self, steps: int, cache: SelfAttentionCache | None) -> Tensor:
+        """The position embeddings ``float[T, D]`` of the next tokens, or ``float[R, T, D]``."""
+        table = self.positions.weight
+        if cache is not None and cache.is_ragged:
+            return functional.embedding(POSITION_OFFSET + cache.positions(steps), table)
+        start = POSITION_OFFSET + (cache.length if cache is not None else 0)
+        if start + steps > len(table):
+            raise ValueError(
+                f"the decoder has {len(table) - POSITION_OFFSET} positions, asked for "
+                f"{start + steps - POSITION_OFFSET}: shorten the answer"
+            )
+        return table[start : start + steps]
 
     def cross_attention(self, states_BSD: Tensor, mask_BS: Tensor | None) -> CrossAttentionCache:
         """The keys and values of the encoder's states for every layer, computed once."""
@@ -146,6 +155,7 @@ class DecoderLayer(nn.Module):
         mask_B11S: Tensor | None,
         cache: SelfAttentionCache | None = None,
         index: int = 0,
+        own_mask: Tensor | None = None,
     ) -> Tensor:
         attention = self.self_attention
         keys, values = attention.keys_values(x_RTD)
@@ -153,7 +163,7 @@ class DecoderLayer(nn.Module):
         if cache is not None:
             assert not causal or cache.length == 0, "several steps at once start a sequence"
             keys, values = cache.append(index, keys, values)
-        branch = attention(x_RTD, keys, values, causal=causal)
+        branch = attention(x_RTD, keys, values, own_mask, causal)
         x_RTD = self.self_attention_norm(x_RTD + self._drop(branch))
 
         # The beams of an image ask the same keys and values: to the attention they are more

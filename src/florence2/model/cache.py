@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class SelfAttentionCache:
     """Keys and values of the tokens decoded so far, for every layer and row.
 
     The buffers double when they are full, up to ``limit`` positions, so a short answer never
-    pays for a long one.
+    pays for a long one. Rows that joined later are shorter: they stand at the right, and
+    ``unused`` says how many positions before each row's first one hold nothing.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class SelfAttentionCache:
     ) -> None:
         self.limit = limit
         self.length = 0
+        self.unused = [0] * rows
         shape = (layers, rows, heads, min(capacity, limit), head_width)
         self.keys_LRGTE = torch.empty(shape, device=device, dtype=dtype)
         self.values_LRGTE = torch.empty(shape, device=device, dtype=dtype)
@@ -49,19 +52,64 @@ class SelfAttentionCache:
         """Count ``steps`` new positions, once all layers have appended theirs."""
         self.length += steps
 
+    @property
+    def is_ragged(self) -> bool:
+        """Whether rows differ in length."""
+        return any(self.unused)
+
+    def positions(self, steps: int) -> Tensor:
+        """The positions ``int[R, steps]`` of the next tokens, each in its own row."""
+        device = self.keys_LRGTE.device
+        lengths_R = self.length - torch.tensor(self.unused, device=device)
+        return lengths_R[:, None] + torch.arange(steps, device=device)
+
+    def mask(self, steps: int) -> Tensor:
+        """Additive ``float[R, 1, 1, T]`` over what is held and ``steps`` more: no row looks at
+        positions that are not its own."""
+        buffer = self.keys_LRGTE
+        columns_T = torch.arange(self.length + steps, device=buffer.device)
+        unused_R1 = torch.tensor(self.unused, device=buffer.device)[:, None]
+        mask_RT = torch.zeros(len(self.unused), len(columns_T)).to(buffer)
+        return mask_RT.masked_fill(columns_T < unused_R1, float("-inf"))[:, None, None]
+
     def reorder(self, rows_R: Tensor) -> None:
-        """Let row ``i`` continue from what was row ``rows_R[i]``; the number of rows may change."""
-        if rows_R.shape[0] == self.keys_LRGTE.shape[1] and bool(
-            torch.equal(rows_R, torch.arange(rows_R.shape[0], device=rows_R.device))
-        ):
+        """Let row ``i`` continue from what was row ``rows_R[i]``; the number of rows may change.
+
+        Positions that none of the rows that stay has used are dropped.
+        """
+        rows = rows_R.tolist()
+        if rows == list(range(len(self.unused))):
             return
-        filled = slice(0, self.length)
+        first = min((self.unused[row] for row in rows), default=0)
+        filled = slice(first, self.length)
         for name in ("keys_LRGTE", "values_LRGTE"):
             buffer = getattr(self, name)
-            if rows_R.shape[0] == buffer.shape[1]:
-                buffer[:, :, :, filled] = buffer[:, :, :, filled].index_select(1, rows_R)
+            kept = buffer[:, :, :, filled].index_select(1, rows_R)
+            if len(rows) == buffer.shape[1]:
+                buffer[:, :, :, : self.length - first] = kept
             else:
-                setattr(self, name, buffer.index_select(1, rows_R))
+                new = buffer.new_empty((*buffer.shape[:1], len(rows), *buffer.shape[2:]))
+                new[:, :, :, : self.length - first] = kept
+                setattr(self, name, new)
+        self.length -= first
+        self.unused = [self.unused[row] - first for row in rows]
+
+    def join(self, other: SelfAttentionCache) -> None:
+        """Take over the rows of ``other`` after one's own; the newest tokens of all line up."""
+        length = max(self.length, other.length)
+        capacity = max(self.keys_LRGTE.shape[3], other.keys_LRGTE.shape[3])
+        for name in ("keys_LRGTE", "values_LRGTE"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            layers, rows, heads, _, width = mine.shape
+            # Zeros, for what nobody attends to must still be a number.
+            both = mine.new_zeros((layers, rows + theirs.shape[1], heads, capacity, width))
+            both[:, :rows, :, length - self.length : length] = mine[:, :, :, : self.length]
+            both[:, rows:, :, length - other.length : length] = theirs[:, :, :, : other.length]
+            setattr(self, name, both)
+        before = [unused + length - self.length for unused in self.unused]
+        after = [unused + length - other.length for unused in other.unused]
+        self.unused, self.length = before + after, length
+        self.limit = max(self.limit, other.limit)
 
     def _grow(self, needed: int) -> None:
         if needed > self.limit:
@@ -85,6 +133,39 @@ class CrossAttentionCache:
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     mask_BS: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.keys[0])
+
+    def join(self, other: CrossAttentionCache) -> CrossAttentionCache:
+        """These entries, then those of ``other``; the shorter ones are padded and masked."""
+        length = max(self.keys[0].shape[2], other.keys[0].shape[2])
+        parts = [self._padded(length), other._padded(length)]
+        masks = [each.mask_BS for each in parts if each.mask_BS is not None]
+        if 0 < len(masks) < len(parts):
+            masks = [each._whole_mask() for each in parts]
+        return CrossAttentionCache(
+            tuple(map(torch.cat, zip(*(each.keys for each in parts), strict=True))),
+            tuple(map(torch.cat, zip(*(each.values for each in parts), strict=True))),
+            torch.cat(masks) if masks else None,
+        )
+
+    def _padded(self, length: int) -> CrossAttentionCache:
+        missing = length - self.keys[0].shape[2]
+        if missing == 0:
+            return self
+        pad = functional.pad
+        return CrossAttentionCache(
+            tuple(pad(keys_BGSE, (0, 0, 0, missing)) for keys_BGSE in self.keys),
+            tuple(pad(values_BGSE, (0, 0, 0, missing)) for values_BGSE in self.values),
+            pad(self._whole_mask(), (0, missing), value=float("-inf")),
+        )
+
+    def _whole_mask(self) -> Tensor:
+        if self.mask_BS is not None:
+            return self.mask_BS
+        keys_BGSE = self.keys[0]
+        return keys_BGSE.new_zeros(keys_BGSE.shape[0], keys_BGSE.shape[2])
 
     def select(self, images_B: Tensor) -> CrossAttentionCache:
         """The entries of the images ``images_B``, in that order."""

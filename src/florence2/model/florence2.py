@@ -97,15 +97,17 @@ class Florence2Model(nn.Module):
         cache: SelfAttentionCache | None = None,
         *,
         last_only: bool = False,
+        span: range | None = None,
     ) -> Tensor:
         """Logits ``float32[R, T, V]``; with a cache ``ids_RT`` continue what it holds.
 
-        ``last_only`` gives the last position alone, ``float32[R, 1, V]``.
+        ``last_only`` gives the last position alone, ``float32[R, 1, V]``; ``span`` only the ids in
+        it, ``float32[R, T, S]``.
         """
         states_RTD = self.decoder(self.embedding(ids_RT), cross, cache)
         if last_only:
             states_RTD = states_RTD[:, -1:]
-        return self._logits(states_RTD)
+        return self._logits(states_RTD, span)
 
     def forward(
         self,
@@ -189,9 +191,10 @@ class Florence2Model(nn.Module):
                 if bias is not None:
                     bias.zero_()
 
-    def _logits(self, states: Tensor) -> Tensor:
+    def _logits(self, states: Tensor, span: range | None = None) -> Tensor:
         weight_VD = self.embedding.weight if self.head is None else self.head.weight
-        return functional.linear(states, weight_VD).float() + self.logits_bias_V
+        ids = slice(None) if span is None else slice(span.start, span.stop)
+        return functional.linear(states, weight_VD[ids]).float() + self.logits_bias_V[ids]
 
     @staticmethod
     def fixed_buffers(config: Florence2Config) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """Ways to execute the one model definition: encode images, encode prompts, decode a step."""
 
-from .pytorch import Decoding, TorchRuntime
+from .interface import Decoding, Runtime
+from .pytorch import TorchRuntime
 
-__all__ = ["Decoding", "TorchRuntime"]
+__all__ = ["Decoding", "Runtime", "TorchRuntime"]

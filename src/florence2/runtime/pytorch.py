@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..model import CrossAttentionCache, Florence2Model, SelfAttentionCache
+from ..model import CrossAttentionCache, Florence2Config, Florence2Model, SelfAttentionCache
 
 
 @dataclass
-class Decoding:
+class TorchDecoding:
     """A set of prompts in the middle of their answers; rows are grouped by prompt."""
 
     cross: CrossAttentionCache
@@ -33,13 +33,25 @@ class Decoding:
         """Keep only the prompts ``prompts_B``; their rows are chosen by ``reorder``."""
         self.cross = self.cross.select(prompts_B)
 
+    def join(self, other: TorchDecoding) -> None:
+        """Go on with the prompts and rows of ``other`` too, after one's own.
+
+        Both have as many rows a prompt; how far their answers are may differ.
+        """
+        self.cross = self.cross.join(other.cross)
+        self.cache.join(other.cache)
+
 
 class TorchRuntime:
     """Runs a ``Florence2Model`` on its device, without gradients."""
 
     def __init__(self, model: Florence2Model) -> None:
         self.model = model.eval()
-        self.positions = model.config.text.positions
+
+    @property
+    def config(self) -> Florence2Config:
+        """The shape of the model."""
+        return self.model.config
 
     @property
     def device(self) -> torch.device:
@@ -75,15 +87,24 @@ class TorchRuntime:
         states, mask = self.model.encode(image_BND, prompt_BP, padding_BP)
         return self.model.cross_attention(states, mask)
 
-    def start(self, cross: CrossAttentionCache, limit: int) -> Decoding:
+    def start(self, cross: CrossAttentionCache, limit: int) -> TorchDecoding:
         """Empty answers of at most ``limit`` tokens, one row for every prompt."""
-        return Decoding(cross, self.model.new_cache(cross.keys[0].shape[0], limit))
+        return TorchDecoding(cross, self.model.new_cache(cross.keys[0].shape[0], limit))
 
     @torch.inference_mode()
-    def step(self, decoding: Decoding, ids_RT: Tensor) -> Tensor:
-        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from the cache."""
-        logits_R1V = self.model.decode(ids_RT, decoding.cross, decoding.cache, last_only=True)
-        return logits_R1V[:, 0]
+    def step(self, decoding: TorchDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
+        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from the cache.
+
+        With ``span`` the head computes only those of its ids; others are minus infinity.
+        """
+        found_R1S = self.model.decode(
+            ids_RT, decoding.cross, decoding.cache, last_only=True, span=span
+        )
+        if span is None:
+            return found_R1S[:, 0]
+        logits_RV = found_R1S.new_full((len(ids_RT), len(self.model.logits_bias_V)), float("-inf"))
+        logits_RV[:, span.start : span.stop] = found_R1S[:, 0]
+        return logits_RV
 
     def _pixels(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(pixels_BCHW).to(self.device, self.dtype)

@@ -1,0 +1,190 @@
+"""Continuous batching: queries of any task and length share decode steps.
+
+A finished answer leaves and a waiting query takes its place; a picture goes through the tower
+once however many queries ask about it. The engine does nothing by itself: whoever drives it calls
+``step`` until nothing is left.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..runtime import Runtime
+from .lane import Lane
+from .options import DecodingOptions, Generated
+from .rules import Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A prompt about a picture. Queries with the same ``picture`` key share its encoding.
+
+    ``pixels`` is ``float32[3, H, W]``, normalised. Where the options say ``constrained``, ``rule``
+    is what the answer must follow.
+    """
+
+    picture: Hashable
+    pixels: NDArray[np.float32]
+    prompt: Sequence[int]
+    options: DecodingOptions = field(default_factory=DecodingOptions)
+    rule: Rule | None = None
+
+
+Outcome = Generated | Exception
+
+
+class Engine:
+    """Answers queries in the order they can be answered in, ``most`` of them at a time.
+
+    ``memory`` bounds the bytes that the attention of running queries may take, counting every
+    answer at its longest; one query always runs.
+    """
+
+    def __init__(self, runtime: Runtime, *, most: int = 8, memory: int | None = None) -> None:
+        if most < 1:
+            raise ValueError(f"an engine runs at least 1 query at a time, got most={most}")
+        if memory is not None and memory < 1:
+            raise ValueError(f"memory is a number of bytes above 0, got {memory}")
+        self._runtime, self._most, self._memory = runtime, most, memory
+        self._waiting: deque[int] = deque()
+        self._queries: dict[int, Query] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._running: dict[int, Lane] = {}
+        self._tokens: dict[tuple[Hashable, tuple[int, ...]], Tensor] = {}
+        self._submitted = 0
+
+    def __len__(self) -> int:
+        """How many queries wait or run."""
+        return len(self._queries)
+
+    @property
+    def room(self) -> int:
+        """How many more queries could run at once than wait or run."""
+        return max(0, self._most - len(self))
+
+    def submit(self, query: Query) -> int:
+        """Put a query in line; the number under which ``step`` returns its answer."""
+        number = self._submitted
+        self._submitted += 1
+        self._queries[number] = query
+        self._waiting.append(number)
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Forget a query wherever it is; one that is done or unknown is none of our business."""
+        if self._queries.pop(number, None) is None:
+            return
+        if number in self._running:
+            self._running.pop(number).cancel(number)
+        else:
+            self._waiting.remove(number)
+        if not self._queries:
+            self._lanes.clear()
+
+    def step(self) -> dict[int, Outcome]:
+        """Let waiting queries in, then one token more for all that run; what is done, by number.
+
+        A query that cannot be run has the exception for its outcome; the others go on.
+        """
+        done: dict[int, Outcome] = {}
+        for numbers in _alike(self._admitted(), self._queries):
+            done |= self._begin(numbers)
+        for lane in self._lanes.values():
+            done |= _stepped(lane)
+        for number in done:
+            self._queries.pop(number, None)
+            self._running.pop(number, None)
+        if not self._queries:
+            self._lanes.clear()
+        self._forget_pictures()
+        return done
+
+    def _admitted(self) -> list[int]:
+        """The waiting queries that there is room for.
+
+        While others run they are let in by the quarter of what fits: encoding a few together
+        costs less than one by one, and waiting for more costs more.
+        """
+        free = self._most - len(self._running)
+        if self._running and free < max(1, self._most // 4):
+            return []
+        admitted: list[int] = []
+        used = sum(self._bytes(self._queries[number]) for number in self._running)
+        while self._waiting and len(admitted) < free:
+            used += self._bytes(self._queries[self._waiting[0]])
+            if self._memory is not None and used > self._memory and (self._running or admitted):
+                break
+            admitted.append(self._waiting.popleft())
+        return admitted
+
+    def _bytes(self, query: Query) -> int:
+        """What the decoder keeps for a query whose answer is as long as it may be."""
+        config = self._runtime.config
+        text, stride = config.text, config.vision.stride
+        height, width = query.pixels.shape[1:]
+        seen = (height // stride) * (width // stride) + 1 + len(query.prompt)
+        longest = min(query.options.max_new_tokens, text.positions)
+        positions = seen + query.options.width * longest
+        return 2 * text.decoder_layers * positions * text.width * 4
+
+    def _begin(self, numbers: Sequence[int]) -> dict[int, Outcome]:
+        """Start queries of the same options; if that fails, one by one to find which it was."""
+        options = self._queries[numbers[0]].options
+        lane = self._lanes.setdefault(options.width, Lane(self._runtime))
+        try:
+            image_BND = self._encoded([self._queries[number] for number in numbers])
+            prompts = [self._queries[number].prompt for number in numbers]
+            prompted = self._runtime.encode_prompts(image_BND, prompts)
+            rules = {number: self._queries[number].rule for number in numbers}
+            answers = lane.begin(prompted, options, numbers, rules)
+        except (ValueError, RuntimeError) as error:
+            if len(numbers) == 1:
+                return {numbers[0]: error}
+            outcomes: dict[int, Outcome] = {}
+            for number in numbers:
+                outcomes |= self._begin([number])
+            return outcomes
+        self._running.update(dict.fromkeys(numbers, lane))
+        return dict(answers)
+
+    def _encoded(self, queries: Sequence[Query]) -> Tensor:
+        """The image tokens ``float[B, N, D]`` of the queries' pictures."""
+        new = {_key(query): query for query in queries if _key(query) not in self._tokens}
+        if new:
+            tokens_BND = self._runtime.encode_images(np.stack([q.pixels for q in new.values()]))
+            self._tokens.update(zip(new, tokens_BND, strict=True))
+        return torch.stack([self._tokens[_key(query)] for query in queries])
+
+    def _forget_pictures(self) -> None:
+        """Drop the tokens of pictures that no waiting query asks about."""
+        asked = {_key(self._queries[number]) for number in self._waiting}
+        for key in [key for key in self._tokens if key not in asked]:
+            del self._tokens[key]
+
+
+def _stepped(lane: Lane) -> dict[int, Outcome]:
+    """What a step of the lane finishes; if the runtime fails, that is the outcome of all in it."""
+    try:
+        return dict(lane.step())
+    except (ValueError, RuntimeError) as error:
+        return dict.fromkeys(lane.give_up(), error)
+
+
+def _key(query: Query) -> tuple[Hashable, tuple[int, ...]]:
+    return query.picture, query.pixels.shape
+
+
+def _alike(numbers: Iterable[int], queries: Mapping[int, Query]) -> list[list[int]]:
+    """The numbers in groups that can begin together: the same options, pictures of one size."""
+    groups: dict[Hashable, list[int]] = {}
+    for number in numbers:
+        query = queries[number]
+        groups.setdefault((query.options, query.pixels.shape), []).append(number)
+    return list(groups.values())

@@ -1,0 +1,123 @@
+"""Searches that share decode steps: prompts come and go while others are in the middle.
+
+Shapes: B prompts, R rows, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..runtime import Decoding, Runtime
+from .beam import BeamSearch
+from .options import DecodingOptions, Generated
+from .rules import Rule, Rules
+from .search import Move, Search
+from .single import SingleSearch
+
+
+class Lane:
+    """Prompts with the same number of beams, decoded together, however far each of them is."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._decoding: Decoding | None = None
+        self._searches: list[Search] = []
+
+    @property
+    def prompts(self) -> list[int]:
+        """The numbers of the prompts that run."""
+        return [prompt for search in self._searches for prompt in search.prompts]
+
+    def begin(
+        self,
+        prompted: Any,
+        options: DecodingOptions,
+        prompts: Sequence[int],
+        rules: Mapping[int, Rule | None] | None = None,
+    ) -> dict[int, Generated]:
+        """Take in prompts that begin together, under the caller's numbers ``prompts``.
+
+        They read their first tokens at once, and from then on share the steps of the others.
+        Answers that end there are returned. ``rules`` are those of the prompts that have one.
+        """
+        runtime, text = self._runtime, self._runtime.config.text
+        limit = min(options.max_new_tokens, text.positions)
+        decoding = runtime.start(prompted, limit)
+        # The first token is always <s>: one row a prompt reads start token and <s> together, and
+        # its beams part from there.
+        first_T = torch.tensor([text.decoder_start, text.bos], device=runtime.device)
+        logits_RV = runtime.step(decoding, first_T.expand(len(prompts), -1))
+        if options.width > 1:
+            rows_R = torch.arange(len(prompts), device=runtime.device)
+            decoding.reorder(rows_R.repeat_interleave(options.width))
+            logits_RV = logits_RV.repeat_interleave(options.width, dim=0)
+        kind = SingleSearch if options.width == 1 else BeamSearch
+        ruled = Rules(rules) if rules and any(rules.values()) else None
+        search = kind(text, options, limit, prompts, runtime.device, ruled)
+        move = search.advance(logits_RV)
+        _follow(decoding, move, len(prompts))
+        if search.prompts:
+            self._join(decoding, search)
+        return dict(move.answers)
+
+    def step(self) -> dict[int, Generated]:
+        """One token more for every prompt; the answers that are done, by number."""
+        if self._decoding is None:
+            return {}
+        newest_R1 = torch.cat([search.newest_tokens for search in self._searches])
+        spans = {search.span for search in self._searches}
+        span = spans.pop() if len(spans) == 1 else None
+        logits_RV = self._runtime.step(self._decoding, newest_R1, span)
+        counts = [len(search.prompts) for search in self._searches]
+        rows = [len(search.newest_tokens) for search in self._searches]
+        moves = [
+            search.advance(logits)
+            for search, logits in zip(self._searches, torch.split(logits_RV, rows), strict=True)
+        ]
+        self._searches = [search for search in self._searches if search.prompts]
+        if self._searches:
+            _follow(self._decoding, _together(moves, rows, counts), sum(counts))
+        else:
+            self._decoding = None
+        return {prompt: answer for move in moves for prompt, answer in move.answers.items()}
+
+    def cancel(self, prompt: int) -> None:
+        """Leave a prompt out from the next step on; it gets no answer."""
+        for search in self._searches:
+            if prompt in search.prompts:
+                search.cancel(prompt)
+
+    def give_up(self) -> list[int]:
+        """Let go of everything; the numbers of the prompts that ran."""
+        prompts = self.prompts
+        self._decoding, self._searches = None, []
+        return prompts
+
+    def _join(self, decoding: Decoding, search: Search) -> None:
+        if self._decoding is None:
+            self._decoding = decoding
+        else:
+            self._decoding.join(decoding)
+        self._searches.append(search)
+
+
+def _follow(decoding: Decoding, move: Move, prompts: int) -> None:
+    if len(move.prompts_B) == 0:
+        return
+    decoding.reorder(move.rows_R)
+    if len(move.prompts_B) < prompts:
+        decoding.keep(move.prompts_B)
+
+
+def _together(moves: Sequence[Move], rows: Sequence[int], prompts: Sequence[int]) -> Move:
+    """The moves of neighbours as one; ``rows`` and ``prompts`` are how many each had."""
+    rows_R: list[Tensor] = []
+    prompts_B: list[Tensor] = []
+    for place, move in enumerate(moves):
+        rows_R.append(move.rows_R + sum(rows[:place]))
+        prompts_B.append(move.prompts_B + sum(prompts[:place]))
+    return Move(torch.cat(rows_R), torch.cat(prompts_B))
