@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests that are about other runtimes name them; the others ask the reference.
+os.environ.setdefault("FLORENCE2_RUNTIME", "torch")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

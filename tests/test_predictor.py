@@ -167,9 +167,12 @@ def test_unusable_options_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"precision": "int3"}, "precision must be one of fp32, fp16, bf16, got 'int3'"),
+        (
+            {"precision": "int3"},
+            "precision of the torch runtime is one of fp32, fp16, bf16, got 'int3'",
+        ),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
-        ({"runtime": "magic"}, "runtime must be 'torch', got 'magic'"),
+        ({"runtime": "magic"}, "runtime must be one of torch, openvino, got 'magic'"),
     ],
 )
 def test_unusable_loading_is_refused(arguments: dict[str, str], message: str) -> None:

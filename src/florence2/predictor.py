@@ -18,17 +18,17 @@ from .image import ImageSource, load_image, to_pixels
 from .model import Florence2Config, Florence2Model
 from .model.adapters import merge_adapter
 from .model.hub import checkpoint_directory
-from .model.weights import load_checkpoint, read_config, save_checkpoint
+from .model.weights import checkpoint_files, load_checkpoint, read_config, save_checkpoint
 from .processor import Processor, Prompt, TextInput
 from .requests import Options, Prepared, Request, Settings, describe, identity, load_picture
 from .results import Failure, ImageSize, Result
-from .runtime import TorchRuntime
+from .runtime import Runtime
+from .runtime.choosing import check_runtime, default_runtime, openvino_runtime, torch_runtime
 from .scheduling import answer_in_order, prepare, rule_of
 from .selection import AnswerOptions
 from .tasks import Task, find_task
 from .tokenizer import Tokenizer
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 BUNDLED = "nano"
 
 
@@ -85,32 +85,44 @@ def load(
     *,
     device: str | None = None,
     precision: str | None = None,
-    runtime: str = "torch",
+    runtime: str | None = None,
     revision: str | None = None,
     adapter: str | Path | None = None,
 ) -> Florence2:
     """A model ready to answer.
 
     ``source`` is a Hub id (``revision`` pins it), a directory of either checkpoint layout, or
-    ``"nano"``. ``device`` defaults to CUDA where there is one; ``precision`` (``fp32``, ``fp16``,
-    ``bf16``) to fp32 on a CPU, where answers equal the released model's id for id, and to fp16
-    elsewhere. ``adapter`` is a directory with LoRA weights to merge. Raises ``ValueError`` or
-    ``FileNotFoundError`` that names the file, the tensor and the remedy.
+    ``"nano"``. ``device`` defaults to CUDA where there is one. ``runtime`` is ``"openvino"``, the
+    default on a CPU (or what ``FLORENCE2_RUNTIME`` says), which converts a checkpoint at its first
+    use and keeps the result, or ``"torch"``, everywhere else. ``precision`` defaults to fp32 on a
+    CPU, where answers equal the released model's id for id, and to fp16 elsewhere; there are
+    ``fp32``, ``fp16`` and ``bf16``, and with OpenVINO ``fp32``, ``bf16`` and ``int8``. ``adapter``
+    is a directory with LoRA weights to merge. Raises ``ValueError`` or ``FileNotFoundError`` that
+    names the file, the tensor and the remedy.
     """
-    if runtime != "torch":
-        raise ValueError(f"runtime must be 'torch', got {runtime!r}")
     chosen_device = usable_device(device or default_device())
-    precision = precision or ("fp32" if chosen_device.type == "cpu" else "fp16")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    runtime = runtime or default_runtime(chosen_device, precision)
+    check_runtime(runtime, chosen_device, precision)
     directory = resolve(source, revision)
-    model, trained = read_model(source, directory)
-    if adapter is not None:
-        merge_adapter(model, Path(adapter))
-    model = model.to(chosen_device, PRECISIONS[precision])
-    config = model.config
-    processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
-    return Florence2(str(source), TorchRuntime(model), processor, trained=trained)
+    trained = str(source) != BUNDLED or (directory / "model.safetensors").is_file()
+
+    def load_model() -> Florence2Model:
+        model, _ = read_model(source, directory)
+        if adapter is not None:
+            merge_adapter(model, Path(adapter))
+        return model
+
+    if runtime == "torch":
+        model = load_model()
+        made, config = torch_runtime(model, chosen_device, precision), model.config
+        processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
+    else:
+        config = read_config(directory)
+        processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
+        width, height = processor.preprocessing.size
+        files = checkpoint_files(directory, *([] if adapter is None else [Path(adapter)]))
+        made = openvino_runtime(config, load_model, files, (height, width), precision)
+    return Florence2(str(source), made, processor, trained=trained)
 
 
 def parse(
@@ -154,7 +166,7 @@ class Florence2:
     """A checkpoint that answers. Made by ``load``."""
 
     def __init__(
-        self, name: str, runtime: TorchRuntime, processor: Processor, *, trained: bool = True
+        self, name: str, runtime: Runtime, processor: Processor, *, trained: bool = True
     ) -> None:
         self.name = name
         self.runtime = runtime
@@ -164,7 +176,7 @@ class Florence2:
     @property
     def config(self) -> Florence2Config:
         """The shape of the model."""
-        return self.runtime.model.config
+        return self.runtime.config
 
     @property
     def tokenizer(self) -> Tokenizer:

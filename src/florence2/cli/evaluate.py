@@ -61,6 +61,7 @@ def evaluate(
     adapter: option.Adapter = None,
     device: option.Device = None,
     precision: option.Precision = None,
+    runtime: option.Runtime = None,
     shard: Shard = None,
     processes: Processes = 1,
     everything: Everything = False,
@@ -82,7 +83,7 @@ def evaluate(
             raise ValueError("--data is missing: the folder of the official files")
         evaluation = Evaluation(
             model, data, limit, prompt, beams, max_new_tokens, batch_size,
-            revision, adapter, device, precision, parse_shard(shard), processes,
+            revision, adapter, device, precision, runtime, parse_shard(shard), processes,
         )  # fmt: skip
         if everything:
             reports = _everything(evaluation, benchmark, split, out)

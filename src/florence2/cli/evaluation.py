@@ -40,6 +40,7 @@ class Evaluation:
     adapter: str | None
     device: str | None
     precision: str | None
+    runtime: str | None
     shard: Shard | None
     processes: int
 
@@ -65,7 +66,8 @@ class Evaluation:
     def _run_here(self, benchmark: Benchmark, split: str, data: Path, out: Path) -> Report | None:
         from ..evaluate.run import evaluate
 
-        loading = {"revision": self.revision, "precision": self.precision, "adapter": self.adapter}
+        loading = {"revision": self.revision, "precision": self.precision,
+                   "runtime": self.runtime, "adapter": self.adapter}  # fmt: skip
         answering = {"beams": self.beams, "max_new_tokens": self.max_new_tokens}
         options = given(**answering, batch_size=self.batch_size)
         return evaluate(
@@ -77,7 +79,10 @@ class Evaluation:
 
     @cached_property
     def _model(self) -> LateModel:
-        loading = given(revision=self.revision, adapter=self.adapter, precision=self.precision)
+        loading = given(
+            revision=self.revision, adapter=self.adapter, precision=self.precision,
+            runtime=self.runtime,
+        )  # fmt: skip
         return LateModel(self.model, device=self.device, **loading)
 
     def _words(self, benchmark: Benchmark, split: str, data: Path, out: Path) -> list[str]:
@@ -86,7 +91,7 @@ class Evaluation:
             model=self.model, data=data, split=split, out=out, limit=self.limit,
             prompt=self.prompt, beams=self.beams, max_new_tokens=self.max_new_tokens,
             batch_size=self.batch_size, revision=self.revision, adapter=self.adapter,
-            precision=self.precision,
+            precision=self.precision, runtime=self.runtime,
         )  # fmt: skip
         words = ["evaluate", benchmark.name]
         for name, value in options.items():

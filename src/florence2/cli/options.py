@@ -49,7 +49,13 @@ Revision = Annotated[
 Adapter = Annotated[str | None, typer.Option(help="A PEFT LoRA adapter to put on the model.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ... [default: the best here]")]
 Precision = Annotated[
-    str | None, typer.Option(help="fp32, bf16 or fp16. [default: fp32 on a CPU, else fp16]")
+    str | None,
+    typer.Option(
+        help="fp32, bf16, fp16, or with openvino int8. [default: fp32 on a CPU, else fp16]"
+    ),
+]
+Runtime = Annotated[
+    str | None, typer.Option(help="openvino or torch. [default: openvino on a CPU, else torch]")
 ]
 OutputDirectory = Annotated[
     Path | None,
@@ -92,6 +98,9 @@ TopP = Annotated[
     float | None, typer.Option(min=0, max=1, help="Sample from the likeliest tokens of this mass.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the sampling.")]
+Constrained = Annotated[
+    bool, typer.Option("--constrained", help="Only what the task's grammar allows: all parses.")
+]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Answers decoded at once.")]
 DatasetTasks = Annotated[
     list[str] | None,

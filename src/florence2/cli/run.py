@@ -46,6 +46,7 @@ def run(
     adapter: option.Adapter = None,
     device: option.Device = None,
     precision: option.Precision = None,
+    runtime: option.Runtime = None,
     out: option.OutputDirectory = None,
     format: option.OutputFormat = option.Format.jsonl,
     draw: option.Draw = False,
@@ -62,6 +63,7 @@ def run(
     temperature: option.Temperature = None,
     top_k: option.TopK = None,
     top_p: option.TopP = None,
+    constrained: option.Constrained = False,
     seed: option.Seed = None,
     batch_size: option.BatchSize = None,
 ) -> None:
@@ -70,8 +72,9 @@ def run(
         min_score=min_score, nms_iou=nms_iou, order_corners=order_corners, clip=clip,
         ascii_labels=ascii_labels, beams=beams, max_new_tokens=max_new_tokens,
         temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
+        constrained=True if constrained else None,
     )  # fmt: skip
-    loading = option.given(revision=revision, adapter=adapter, precision=precision)
+    loading = option.given(revision=revision, adapter=adapter, precision=precision, runtime=runtime)
     handling = option.given(allow_urls=allow_urls, batch_size=batch_size)
     with mendable_errors():
         questions = ask(task, text or (), region or ())

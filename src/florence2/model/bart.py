@@ -159,7 +159,7 @@ class DecoderLayer(nn.Module):
     ) -> Tensor:
         attention = self.self_attention
         keys, values = attention.keys_values(x_RTD)
-        causal = x_RTD.shape[1] > 1
+        causal = own_mask is None and x_RTD.shape[1] > 1
         if cache is not None:
             assert not causal or cache.length == 0, "several steps at once start a sequence"
             keys, values = cache.append(index, keys, values)

@@ -100,6 +100,17 @@ def model_from_tensors(
     return model.requires_grad_(True).eval()
 
 
+def checkpoint_files(*directories: Path) -> list[Path]:
+    """The files in the directories that decide what a model computes."""
+    suffixes = {".safetensors", ".bin", ".json"}
+    return [
+        path
+        for directory in directories
+        for path in sorted(directory.iterdir())
+        if path.suffix in suffixes and path.is_file() and "token" not in path.name
+    ]
+
+
 def inspect_checkpoint(path: str | Path) -> CheckpointReport:
     """What a checkpoint directory holds; faults are listed in ``problems``, never raised."""
     directory = Path(path)

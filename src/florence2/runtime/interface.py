@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..model import Florence2Config
+from ..model import Florence2Config, Florence2Model
 
 
 class Decoding(Protocol):
@@ -42,6 +42,11 @@ class Runtime(Protocol):
     @property
     def config(self) -> Florence2Config:
         """The shape of the model."""
+        ...
+
+    @property
+    def model(self) -> Florence2Model:
+        """The model in PyTorch, for what is not answering: to save it, or to look inside."""
         ...
 
     @property

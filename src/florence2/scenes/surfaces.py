@@ -121,6 +121,9 @@ def _written(
             break
         inks.append(moved(line, margin - min(0, line.left), baseline))
         baseline += pitch
+    if not inks:
+        # Not even the first word fits: a page always says something.
+        return _written(rng, faces, 0.8 * capitals, size, ground, surface)
     return sheet_of(inks, plain_ground(wide, high, ground), surface)
 
 

@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..durable import replacing
 from ..model import Florence2Model
 from ..records import Record
 from ..results import Boxes
+
+HEAD_FILE = "dense_head.safetensors"
 
 NOTHING = 0
 # Boxes are told in parts of the picture, so their errors are small beside those of classes.
@@ -71,6 +76,19 @@ class WithDenseTask(nn.Module):
         super().__init__()
         self.model, self.only = model, only
         self.head = nn.Linear(model.config.vision.widths[-1], 1 + categories + 4)
+
+    def save_head(self, checkpoint: Path) -> None:
+        """Write the head beside the weights of a checkpoint, for a run that starts from there."""
+        with replacing(checkpoint / HEAD_FILE) as temporary:
+            save_file(self.head.state_dict(), temporary)
+
+    def load_head(self, checkpoint: Path) -> None:
+        """Take the head of the run that made a checkpoint, if it has one for as many classes."""
+        file = checkpoint / HEAD_FILE
+        if file.is_file():
+            state = load_file(file)
+            if state["weight"].shape == self.head.weight.shape:
+                self.head.load_state_dict(state)
 
     def forward(
         self,

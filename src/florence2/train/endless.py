@@ -54,18 +54,21 @@ class EndlessPairs:
         return [Job({"record": number}, partial(self.read, number), number) for number in numbers]
 
     def read(self, number: int) -> list[Sequences]:
-        """The pairs of one picture. ``ValueError`` tells why it cannot be learned from."""
+        """The pairs of one picture; those too long for the model are left out.
+
+        ``ValueError`` tells why there is none.
+        """
         record = self.records[number]
         image = load_image(record.image_bytes())
         pixels, cells = self.processor.pixels(image), self._cells.make(record)
-        pairs = []
-        for chosen in self._choose(record, number):
-            prompt, target = encode_annotation(
-                self.processor, record.annotations[chosen], image.size
-            )
-            check_length(target, self._longest)
-            pairs.append(Sequences(pixels, prompt, target, cells))
-        return pairs
+        encoded = [
+            encode_annotation(self.processor, record.annotations[chosen], image.size)
+            for chosen in self._choose(record, number)
+        ]
+        fitting = [each for each in encoded if len(each[1]) <= self._longest]
+        if not fitting:
+            check_length(encoded[0][1], self._longest)
+        return [Sequences(pixels, prompt, target, cells) for prompt, target in fitting]
 
     def _choose(self, record: Record, number: int) -> list[int]:
         """Annotations by weight, each once unless there are too few."""

@@ -152,7 +152,9 @@ def _with_aids(
         raise ValueError("the dense task takes pictures as they are: leave augmentation off")
     if strategy == "fsdp" and world.size > 1:
         raise ValueError("the dense task is for small models: use strategy ddp")
-    return WithDenseTask(model, len(aids.dense_categories), aids.dense_only).to(world.device)
+    dense = WithDenseTask(model, len(aids.dense_categories), aids.dense_only)
+    dense.load_head(Path(recipe.start))
+    return dense.to(world.device)
 
 
 def _shown(records: Records | EndlessRecords) -> list[tuple[Record, Example]]:
@@ -263,6 +265,9 @@ class _Run:
         gathered = gathered_model(model, self.world, self.recipe)
         if gathered is not None:
             self._write(merged_model(gathered), name)
+            dense = getattr(model, "module", model)
+            if isinstance(dense, WithDenseTask):
+                dense.save_head(self.out / name)
             if has_adapters(gathered):
                 save_adapter(gathered, self.recipe.lora, self.out / ADAPTER)
         self.world.barrier()

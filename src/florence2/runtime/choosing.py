@@ -1,0 +1,82 @@
+"""Which runtime a model gets: by name, device and precision."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..model import Florence2Config, Florence2Model
+from .interface import Runtime
+from .precisions import PRECISIONS
+from .pytorch import TorchRuntime
+
+RUNTIMES = ("torch", "openvino")
+TORCH_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+# What a call without ``runtime`` gets, instead of the default of its device.
+VARIABLE = "FLORENCE2_RUNTIME"
+
+
+def default_runtime(device: torch.device, precision: str | None) -> str:
+    """OpenVINO on a processor at a precision that it has, PyTorch otherwise."""
+    if device.type != "cpu" or precision == "fp16":
+        return "torch"
+    return os.environ.get(VARIABLE) or "openvino"
+
+
+def check_runtime(runtime: str, device: torch.device, precision: str | None) -> None:
+    """Raises ``ValueError`` for a runtime that there is not, or not there, or not so."""
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
+    if runtime == "openvino" and device.type != "cpu":
+        raise ValueError(
+            f"the openvino runtime works on the cpu, not on {device}: leave out device or runtime"
+        )
+    precisions = PRECISIONS if runtime == "openvino" else tuple(TORCH_PRECISIONS)
+    if precision is not None and precision not in precisions:
+        raise ValueError(
+            f"precision of the {runtime} runtime is one of {', '.join(precisions)}, got "
+            f"{precision!r}"
+        )
+
+
+def torch_runtime(model: Florence2Model, device: torch.device, precision: str | None) -> Runtime:
+    """PyTorch on a device; fp32 on a processor, fp16 elsewhere, unless said otherwise."""
+    precision = precision or ("fp32" if device.type == "cpu" else "fp16")
+    return TorchRuntime(model.to(device, TORCH_PRECISIONS[precision]))
+
+
+def openvino_runtime(
+    config: Florence2Config,
+    load_model: Callable[[], Florence2Model],
+    files: list[Path],
+    pixels: tuple[int, int],
+    precision: str | None,
+    **more: Any,
+) -> Runtime:
+    """OpenVINO on this machine's processor, in fp32 unless said otherwise.
+
+    ``files`` are all that the weights come from: graphs converted from the same ones are taken
+    from the cache, and then the model is not loaded. ``pixels`` are the height and width of
+    pictures.
+    """
+    from .graph_cache import graphs_of, key_of
+    from .graphs import convert
+    from .openvino import OpenVinoRuntime
+    from .precisions import compress_weights
+
+    precision = precision or "fp32"
+
+    def make() -> dict[str, Any]:
+        graphs = convert(load_model(), pixels)
+        if precision == "int8":
+            compress_weights(graphs["decoder"])
+        return graphs
+
+    kept = "int8" if precision == "int8" else "whole"
+    graphs = graphs_of(key_of(files, kept, pixels), make)
+    return OpenVinoRuntime(config, graphs, precision, load_model, **more)

@@ -1,0 +1,215 @@
+"""The model as OpenVINO graphs, converted straight from its PyTorch modules.
+
+Three of them: ``tower`` (pixels to image tokens), ``encoder`` (image tokens and a prompt to the
+keys and values that the decoder attends to) and ``decoder`` (one step). The modules below only
+bring the real ones into the form of a graph: tensors in, tensors out, no Python in between.
+
+Shapes: B images or prompts, N image tokens, P prompt tokens, S encoder positions, R rows of the
+decoder, T new tokens, C tokens with those before, L layers, G heads, E channels per head, V
+vocabulary.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..model import CrossAttentionCache, Florence2Model, SelfAttentionCache
+
+if TYPE_CHECKING:
+    import openvino
+
+GRAPHS = ("tower", "encoder", "decoder")
+
+
+def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvino.Model]:
+    """The graphs of a model in fp32, for pictures of ``pixels`` (height, width)."""
+    import openvino
+
+    model = model.eval()
+    text = model.config.text
+    width, head = text.width, text.width // text.decoder_heads
+    layers, image = text.decoder_layers, torch.zeros(2, 3, *pixels)
+    dynamic = openvino.PartialShape
+    with torch.no_grad(), _quietly():
+        tokens = model.encode_image(image)
+        prompt = torch.full((2, 3), text.eos)
+        tower = openvino.convert_model(
+            _Tower(model), example_input=image, input=[dynamic([-1, 3, *pixels])]
+        )
+        encoder = openvino.convert_model(
+            _Encoder(model), example_input=(tokens, prompt, torch.zeros(2, 3, dtype=torch.bool))
+        )
+        past = [torch.zeros(4, text.decoder_heads, 5, head)] * (2 * layers)
+        cross = [torch.zeros(2, text.decoder_heads, 7, head)] * (2 * layers)
+        decoder = openvino.convert_model(
+            _DecoderStep(model),
+            example_input=(
+                torch.full((4, 1), text.bos), torch.full((4, 1), 5), torch.zeros(4, 1, 1, 6),
+                torch.zeros(2, 7), *cross, *past,
+            ),
+        )  # fmt: skip
+    _name(tower, ["pixels"], ["tokens"])
+    _name(encoder, ["image", "prompt", "padding"], ["mask", *cross_names(layers)])
+    _name(
+        decoder,
+        ["ids", "positions", "own_mask", "mask", *cross_names(layers), *past_names(layers)],
+        ["logits", *(f"new_{name}" for name in past_names(layers))],
+    )
+    _reshape(tower, {"pixels": [-1, 3, *pixels]})
+    _reshape(encoder, {"image": [-1, -1, width], "prompt": [-1, -1], "padding": [-1, -1]})
+    free = [-1, text.decoder_heads, -1, head]
+    _reshape(
+        decoder,
+        {"ids": [-1, -1], "positions": [-1, -1], "own_mask": [-1, 1, -1, -1], "mask": [-1, -1]}
+        | dict.fromkeys([*cross_names(layers), *past_names(layers)], free),
+    )
+    _keep_past_inside(decoder, layers)
+    return {"tower": tower, "encoder": encoder, "decoder": decoder}
+
+
+class _Tower(nn.Module):
+    def __init__(self, model: Florence2Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        return self.model.encode_image(pixels_BCHW)
+
+
+class _Encoder(nn.Module):
+    def __init__(self, model: Florence2Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_BND: Tensor, prompt_BP: Tensor, padding_BP: Tensor) -> Any:
+        states_BSD = torch.cat([image_BND, self.model.embedding(prompt_BP)], dim=1)
+        before_BN = torch.zeros_like(image_BND[:, :, 0], dtype=torch.bool)
+        padding_BS = torch.cat([before_BN, padding_BP], dim=1)
+        mask_BS = torch.where(padding_BS, float("-inf"), 0.0)
+        cross = self.model.cross_attention(self.model.encoder(states_BSD, mask_BS), mask_BS)
+        return mask_BS, *_interleaved(cross.keys, cross.values)
+
+
+class _DecoderStep(nn.Module):
+    """``past`` are keys and values of all layers in turn, as ``cross`` are."""
+
+    def __init__(self, model: Florence2Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        ids_RT: Tensor,
+        positions_RT: Tensor,
+        own_mask_R1TC: Tensor,
+        mask_BS: Tensor,
+        *cross_and_past: Tensor,
+    ) -> Any:
+        half = len(cross_and_past) // 2
+        cross, past = cross_and_past[:half], cross_and_past[half:]
+        cache = _Traced(past, positions_RT, own_mask_R1TC)
+        attended = CrossAttentionCache(cross[0::2], cross[1::2], mask_BS)
+        logits_R1V = self.model.decode(
+            ids_RT, attended, cast(SelfAttentionCache, cache), last_only=True
+        )
+        return logits_R1V[:, 0], *cache.new
+
+
+class _Traced:
+    """What the decoder asks of a cache, answered by tensors that come from outside."""
+
+    is_ragged = True
+    length = 0
+
+    def __init__(self, past: tuple[Tensor, ...], positions_RT: Tensor, mask_R1TC: Tensor) -> None:
+        self._past, self._positions_RT, self._mask_R1TC = past, positions_RT, mask_R1TC
+        self.new: list[Tensor] = []
+
+    def append(self, layer: int, keys_RGTE: Tensor, values_RGTE: Tensor) -> tuple[Tensor, Tensor]:
+        keys = torch.cat([self._past[2 * layer], keys_RGTE], dim=2)
+        values = torch.cat([self._past[2 * layer + 1], values_RGTE], dim=2)
+        self.new += [keys, values]
+        return keys, values
+
+    def positions(self, steps: int) -> Tensor:
+        return self._positions_RT
+
+    def mask(self, steps: int) -> Tensor:
+        return self._mask_R1TC
+
+    def advance(self, steps: int) -> None:
+        pass
+
+
+def _keep_past_inside(decoder: openvino.Model, layers: int) -> None:
+    """Make the past a state of the graph, whose rows follow the input ``rows`` at every step.
+
+    This is the form in which the processor's plugin keeps keys and values without copying them.
+    """
+    import numpy as np
+    import openvino.opset13 as ops
+    from openvino import Type
+    from openvino._offline_transformations import apply_make_stateful_transformation
+
+    rows = ops.parameter([-1], Type.i32, name="rows")
+    rows.output(0).get_tensor().set_names({"rows"})
+    decoder.add_parameters([rows])
+    names = past_names(layers)
+    for name in names:
+        past = decoder.input(name)
+        users = list(past.get_target_inputs())
+        gathered = ops.gather(past, rows, ops.constant(np.int64(0)))
+        for user in users:
+            user.replace_source_output(gathered.output(0))
+    decoder.validate_nodes_and_infer_types()
+    apply_make_stateful_transformation(decoder, {name: f"new_{name}" for name in names})
+    # At the beginning there is no past: as many rows as are asked for, of no length.
+    count = ops.shape_of(rows, output_type="i64")
+    for state in decoder.get_ops():
+        if state.get_type_name() == "ReadValue":
+            _, heads, _, width = state.get_output_partial_shape(0)
+            shape = ops.concat(
+                [count, ops.constant(np.array([heads.get_length(), 0, width.get_length()]))], 0
+            )
+            state.set_arguments([ops.broadcast(ops.constant(np.float32(0)), shape)])
+    decoder.validate_nodes_and_infer_types()
+
+
+def cross_names(layers: int) -> list[str]:
+    return [f"cross_{kind}_{layer}" for layer in range(layers) for kind in ("keys", "values")]
+
+
+def past_names(layers: int) -> list[str]:
+    return [f"past_{kind}_{layer}" for layer in range(layers) for kind in ("keys", "values")]
+
+
+def _interleaved(keys: Iterable[Tensor], values: Iterable[Tensor]) -> Iterator[Tensor]:
+    for pair in zip(keys, values, strict=True):
+        yield from pair
+
+
+def _name(graph: openvino.Model, inputs: list[str], outputs: list[str]) -> None:
+    for port, name in zip(graph.inputs, inputs, strict=True):
+        port.get_tensor().set_names({name})
+    for port, name in zip(graph.outputs, outputs, strict=True):
+        port.get_tensor().set_names({name})
+
+
+def _reshape(graph: openvino.Model, shapes: dict[str, list[int]]) -> None:
+    import openvino
+
+    graph.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the tracer's remarks on shapes that are the same for all inputs here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

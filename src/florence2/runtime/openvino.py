@@ -1,0 +1,248 @@
+"""The model on a processor through OpenVINO: the same calls as ``TorchRuntime``.
+
+Shapes: B images or prompts, N image tokens, P prompt tokens, S encoder positions, R rows of the
+decoder (beams of all prompts), T new tokens, C tokens with those before, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..model import Florence2Config, Florence2Model
+from .graphs import cross_names
+
+if TYPE_CHECKING:
+    import openvino
+
+Array = NDArray[Any]
+
+# Positions that no row has used any more are dropped when there are this many of them: that copies
+# the whole past, and they cost little.
+_SURPLUS = 64
+
+
+class OpenVinoRuntime:
+    """Runs graphs that ``graph_cache.graphs_of`` gives, compiled for this processor.
+
+    ``load_model`` gives the PyTorch model, for what only that can do: saving, and the maps of the
+    tower. It is called when that is asked for.
+    """
+
+    def __init__(
+        self,
+        config: Florence2Config,
+        graphs: Mapping[str, openvino.Model],
+        precision: str,
+        load_model: Callable[[], Florence2Model],
+        threads: int | None = None,
+    ) -> None:
+        import openvino
+
+        from .precisions import plugin_settings
+
+        self.config, self.precision, self._load_model = config, precision, load_model
+        core = openvino.Core()
+        settings = plugin_settings(core, precision, threads)
+        self._compiled = {
+            name: core.compile_model(graph, "CPU", settings) for name, graph in graphs.items()
+        }
+
+    @cached_property
+    def model(self) -> Florence2Model:
+        """The model in PyTorch, in fp32."""
+        return self._load_model().eval()
+
+    @property
+    def device(self) -> torch.device:
+        """The processor."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What goes in and comes out."""
+        return torch.float32
+
+    def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
+        """Image tokens ``float32[B, N, D]`` of normalised pixels."""
+        request = self._compiled["tower"].create_infer_request()
+        # One after the other: a picture fills the processor, and memory stays that of one.
+        tokens = [request.infer({"pixels": each})["tokens"].copy() for each in _alone(pixels_BCHW)]
+        return torch.from_numpy(np.concatenate(tokens))
+
+    @torch.inference_mode()
+    def image_features(self, pixels_BCHW: NDArray[np.float32]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Image tokens ``float32[B, N, D]`` and the tower's maps, which PyTorch computes."""
+        return self.model.features(torch.from_numpy(pixels_BCHW))
+
+    def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> Prompted:
+        """What the decoder attends to, for one prompt per image; padding is masked."""
+        text = self.config.text
+        longest = max(map(len, prompts))
+        if image_BND.shape[1] + longest > text.positions:
+            raise ValueError(
+                f"{image_BND.shape[1]} image tokens and {longest} prompt tokens exceed the "
+                f"{text.positions} positions of this model: shorten the prompt"
+            )
+        prompt_BP = np.full((len(prompts), longest), text.pad, np.int64)
+        padding_BP = np.ones((len(prompts), longest), np.bool_)
+        for row, prompt in enumerate(prompts):
+            prompt_BP[row, : len(prompt)], padding_BP[row, : len(prompt)] = prompt, False
+        request = self._compiled["encoder"].create_infer_request()
+        found = request.infer(
+            {"image": image_BND.numpy(), "prompt": prompt_BP, "padding": padding_BP}
+        )
+        mask_BS, *cross = (found[port].copy() for port in self._compiled["encoder"].outputs)
+        return Prompted(mask_BS, tuple(cross))
+
+    def start(self, prompted: Prompted, limit: int) -> OpenVinoDecoding:
+        """Empty answers of at most ``limit`` tokens, one row for every prompt."""
+        return OpenVinoDecoding(self._compiled["decoder"].create_infer_request(), prompted, limit)
+
+    def step(self, decoding: OpenVinoDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
+        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from what was."""
+        return decoding.step(ids_RT.numpy())
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """What the decoder attends to, one entry a prompt: ``mask_BS`` is additive; ``cross`` are keys
+    and values ``float32[B, G, S, E]`` of all layers in turn."""
+
+    mask_BS: Array
+    cross: tuple[Array, ...]
+
+    def __len__(self) -> int:
+        return len(self.mask_BS)
+
+    def select(self, prompts: Array) -> Prompted:
+        """The entries of some prompts, in that order."""
+        return Prompted(self.mask_BS[prompts], tuple(each[prompts] for each in self.cross))
+
+    def join(self, other: Prompted) -> Prompted:
+        """These entries, then those of ``other``; the shorter ones are padded and masked."""
+        length = max(self.mask_BS.shape[1], other.mask_BS.shape[1])
+        mine, theirs = self._padded(length), other._padded(length)
+        pairs = zip(mine.cross, theirs.cross, strict=True)
+        return Prompted(
+            np.concatenate([mine.mask_BS, theirs.mask_BS]),
+            tuple(np.concatenate(pair) for pair in pairs),
+        )
+
+    def _padded(self, length: int) -> Prompted:
+        missing = length - self.mask_BS.shape[1]
+        if not missing:
+            return self
+        return Prompted(
+            np.pad(self.mask_BS, ((0, 0), (0, missing)), constant_values=-np.inf),
+            tuple(np.pad(each, ((0, 0), (0, 0), (0, missing), (0, 0))) for each in self.cross),
+        )
+
+
+class OpenVinoDecoding:
+    """Prompts in the middle of their answers; keys and values of the past lie in the plugin.
+
+    Rows are put in order by an input of the next step, which moves nothing. As in the cache of
+    ``model``, rows that joined later stand at the right, and ``unused`` positions precede them.
+    """
+
+    def __init__(self, request: openvino.InferRequest, prompted: Prompted, limit: int) -> None:
+        self._request, self._prompted, self.limit = request, prompted, limit
+        self._rows = np.arange(len(prompted), dtype=np.int32)
+        self._unused = np.zeros(len(prompted), np.int64)
+        self._length = 0
+        self._feed_prompted()
+
+    def step(self, ids_RT: Array) -> Tensor:
+        """Logits ``float32[R, V]`` after the newest of the tokens ``int64[R, T]``."""
+        steps = ids_RT.shape[1]
+        lengths_R1 = (self._length - self._unused)[:, None]
+        if int(lengths_R1.max()) + steps > self.limit + 1:
+            raise ValueError(f"answers of at most {self.limit} tokens have no position left")
+        columns_C, newest_T1 = np.arange(self._length + steps), np.arange(steps)[:, None]
+        hidden_RTC = (columns_C < self._unused[:, None, None]) | (
+            columns_C > self._length + newest_T1
+        )
+        own_mask_R1TC = np.where(hidden_RTC, np.float32(-np.inf), np.float32(0))[:, None]
+        positions_RT = lengths_R1 + newest_T1.T
+        self._request.infer(
+            {"ids": ids_RT, "positions": positions_RT, "own_mask": own_mask_R1TC,
+             "rows": self._rows},
+            share_inputs=True,
+        )  # fmt: skip
+        self._length += steps
+        self._rows = np.arange(len(ids_RT), dtype=np.int32)
+        return torch.from_numpy(self._request.get_tensor("logits").data.copy())
+
+    def reorder(self, rows_R: Tensor) -> None:
+        """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""
+        rows = rows_R.numpy()
+        self._rows, self._unused = self._rows[rows], self._unused[rows]
+        if len(rows) and int(self._unused.min()) >= _SURPLUS:
+            self._put(self._past(), int(self._unused.min()))
+
+    def keep(self, prompts_B: Tensor) -> None:
+        """Keep only the prompts ``prompts_B``; their rows are chosen by ``reorder``."""
+        self._prompted = self._prompted.select(prompts_B.numpy())
+        self._feed_prompted()
+
+    def join(self, other: OpenVinoDecoding) -> None:
+        """Go on with the prompts and rows of ``other`` too, after one's own."""
+        length = max(self._length, other._length)
+        past = {
+            name: np.concatenate([_right(mine, length), _right(theirs, length)])
+            for (name, mine), theirs in zip(
+                self._past().items(), other._past().values(), strict=True
+            )
+        }
+        self._unused = np.concatenate([
+            self._unused + length - self._length, other._unused + length - other._length
+        ])  # fmt: skip
+        self._length, self.limit = length, max(self.limit, other.limit)
+        self._prompted = self._prompted.join(other._prompted)
+        self._put(past, 0)
+        self._feed_prompted()
+
+    def _past(self) -> dict[str, Array]:
+        """Keys and values ``float32[R, G, C, E]`` by name, with the rows in their order."""
+        states = sorted(self._request.query_state(), key=lambda state: state.name)
+        return {state.name: state.state.data[self._rows] for state in states}
+
+    def _put(self, past: Mapping[str, Array], first: int) -> None:
+        """Replace the past, without the positions before ``first``."""
+        import openvino
+
+        for state in self._request.query_state():
+            kept = np.ascontiguousarray(past[state.name][:, :, first:])
+            state.state = openvino.Tensor(kept)
+        self._unused, self._length = self._unused - first, self._length - first
+        self._rows = np.arange(len(self._unused), dtype=np.int32)
+
+    def _feed_prompted(self) -> None:
+        """Hand the plugin what is attended to: once, not at every step."""
+        import openvino
+
+        names = ["mask", *cross_names(len(self._prompted.cross) // 2)]
+        # The tensors share the arrays' memory, so the arrays are kept.
+        self._fed = [
+            np.ascontiguousarray(each) for each in (self._prompted.mask_BS, *self._prompted.cross)
+        ]
+        for name, array in zip(names, self._fed, strict=True):
+            self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+
+
+def _right(past_RGCE: Array, length: int) -> Array:
+    """The past moved to the right of ``length`` positions; zeros stand before it."""
+    missing = length - past_RGCE.shape[2]
+    return np.pad(past_RGCE, ((0, 0), (0, 0), (missing, 0), (0, 0)))
+
+
+def _alone(pixels_BCHW: Array) -> list[Array]:
+    return [pixels_BCHW[row : row + 1] for row in range(len(pixels_BCHW))]

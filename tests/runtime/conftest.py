@@ -1,0 +1,44 @@
+"""A small model in both runtimes; the graphs are converted once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
+from florence2.runtime import TorchRuntime
+from florence2.runtime.graphs import convert
+from florence2.runtime.openvino import OpenVinoRuntime
+
+PIXELS = (96, 64)
+
+
+@pytest.fixture(scope="session")
+def model() -> Florence2Model:
+    vision = VisionConfig(
+        widths=(8, 16, 32, 64), heads=(2, 2, 4, 4), groups=(2, 2, 4, 4), depths=(1, 1, 2, 1),
+        window=3, max_grid=10, temporal_positions=10,
+    )  # fmt: skip
+    text = TextConfig(
+        width=64, encoder_layers=2, decoder_layers=2, encoder_heads=4, decoder_heads=4,
+        encoder_hidden=128, decoder_hidden=128, vocabulary_size=80, positions=64, init_std=0.3,
+    )  # fmt: skip
+    made = Florence2Model(Florence2Config(vision, text))
+    made.initialize(seed=3)
+    made.logits_bias_V[2] = 3.0
+    return made.to(torch.float32).eval()
+
+
+@pytest.fixture(scope="session")
+def reference(model: Florence2Model) -> TorchRuntime:
+    return TorchRuntime(model)
+
+
+@pytest.fixture(scope="session")
+def graphs(model: Florence2Model):  # type: ignore[no-untyped-def]
+    return convert(model, PIXELS)
+
+
+@pytest.fixture(scope="session")
+def runtime(model: Florence2Model, graphs) -> OpenVinoRuntime:  # type: ignore[no-untyped-def]
+    return OpenVinoRuntime(model.config, graphs, "fp32", lambda: model, threads=1)
