@@ -18,7 +18,7 @@ from florence2.cli.machine import TORCH_BELOW, TORCH_FROM, judge_torch
 
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Any]
-VERBS = ("run", "doctor", "demo", "train", "convert", "evaluate")
+VERBS = ("run", "doctor", "demo", "bench", "train", "convert", "evaluate")
 
 
 def options_of(verb: str) -> set[str]:
@@ -26,7 +26,7 @@ def options_of(verb: str) -> set[str]:
     return {
         name
         for parameter in verbs.commands[verb].params
-        for name in parameter.opts
+        for name in (*parameter.opts, *parameter.secondary_opts)
         if name.startswith("--")
     }
 

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from florence2.generate import DecodingOptions, Generated, generate
-from florence2.model import CrossAttentionCache
+from florence2.model import (
+    CrossAttentionCache,
+    Florence2Config,
+    Florence2Model,
+    TextConfig,
+    VisionConfig,
+)
 from florence2.runtime import TorchRuntime
 
 PROMPTS = [[0, 7, 2], [0, 8, 9, 10, 11, 2], [0, 2], [0, 40, 41, 42, 2]]
@@ -102,3 +108,28 @@ def test_cross_attention_is_never_expanded_over_beams(
     generate(runtime, cross, DecodingOptions(max_new_tokens=6))
     assert (len(PROMPTS), 3) in seen, "three beams should be three queries of one image"
     assert all(images <= len(PROMPTS) for images, _ in seen)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_long_answers_outgrow_the_first_room_of_the_cache(beams: int) -> None:
+    vision = VisionConfig(
+        widths=(8, 16), heads=(2, 2), groups=(2, 2), depths=(1, 1), patch_sizes=(7, 3),
+        patch_strides=(4, 2), patch_paddings=(3, 1), patch_prenorm=(False, True), window=3,
+        max_grid=10, temporal_positions=1,
+    )  # fmt: skip
+    text = TextConfig(
+        width=32, encoder_layers=1, decoder_layers=1, encoder_heads=4, decoder_heads=4,
+        encoder_hidden=32, decoder_hidden=32, vocabulary_size=60, positions=200, init_std=0.4,
+    )  # fmt: skip
+    model = Florence2Model(Florence2Config(vision, text))
+    model.initialize(seed=3)
+    model.logits_bias_V[2] = -1e4
+    runtime = TorchRuntime(model.double())
+    image = runtime.encode_images(np.ones((2, 3, 24, 24), np.float32))
+    options = DecodingOptions(beams=beams, max_new_tokens=150)
+    prompts = [[0, 7, 2], [0, 9, 2]]
+    together = generate(runtime, runtime.encode_prompts(image, prompts), options)
+    for row, found in enumerate(together):
+        alone = runtime.encode_prompts(image[row : row + 1], prompts[row : row + 1])
+        assert len(found.token_ids) == 150
+        assert generate(runtime, alone, options)[0].token_ids == found.token_ids

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import convert, demo, doctor, evaluate, run, scenes, train
+from . import bench, convert, demo, doctor, evaluate, run, scenes, train
 
 app = typer.Typer(
     name="florence2",
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("evaluate")(evaluate.evaluate)

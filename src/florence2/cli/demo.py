@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from io import BytesIO
@@ -19,18 +20,8 @@ from .run import UNTRAINED_NOTICE
 from .sheet import Tile, make_sheet
 
 SHEET = "demo.png"
-# What is in the bundled picture, for the tasks that want to be told.
-INPUTS: dict[str, QuestionInput] = {
-    "<CAPTION_TO_PHRASE_GROUNDING>": "a red car parked in front of a house",
-    "<REFERRING_EXPRESSION_SEGMENTATION>": "the red car",
-    "<REGION_TO_SEGMENTATION>": (466.0, 110.0, 630.0, 330.0),
-    "<OPEN_VOCABULARY_DETECTION>": ("ball", "car"),
-    "<REGION_TO_CATEGORY>": (62.0, 308.0, 274.0, 409.0),
-    "<REGION_TO_DESCRIPTION>": (130.0, 108.0, 396.0, 333.0),
-    "<REGION_TO_OCR>": (389.0, 276.0, 485.0, 327.0),
-}
-# The demonstration is to end in seconds, whatever an untrained model rambles on about.
-LONGEST_ANSWER = 64
+# The demonstration is to end in seconds, whatever a small model rambles on about.
+LONGEST_ANSWER = 160
 
 
 def demo(
@@ -38,7 +29,7 @@ def demo(
         Path, typer.Option("--out", "-o", help="Folder for the sheet of annotated pictures.")
     ] = Path("florence2-demo"),
 ) -> None:
-    """Run every task on the bundled picture.
+    """Run every task on the bundled picture, a scene that the model never saw.
 
     The model is the bundled one, nano; no network is needed.
     """
@@ -57,7 +48,7 @@ def _answer_all() -> Iterator[Tile]:
     model = load("nano")
     if not model.trained:
         typer.echo(f"florence2: {UNTRAINED_NOTICE}", err=True)
-    questions = [Question(task, INPUTS.get(task.token)) for task in TASKS]
+    questions = bundled_questions()
     with as_file(files("florence2") / "nano" / "demo.png") as picture:
         requests = [question.request(str(picture)) for question in questions]
         outcomes = model.stream(requests, max_new_tokens=LONGEST_ANSWER)
@@ -67,6 +58,20 @@ def _answer_all() -> Iterator[Tile]:
             words = _words(outcome.answer) + (" (cut at the limit)" if outcome.truncated else "")
             typer.echo(f"{question.task.token:<38} {words}")
             yield Tile(outcome.draw(), question.task.token, words)
+
+
+def bundled_questions() -> list[Question]:
+    """Every task with what it is asked about the bundled picture."""
+    text = (files("florence2") / "nano" / "demo.json").read_text("utf-8")
+    inputs: dict[str, str | list[float]] = json.loads(text)["questions"]
+    return [Question(task, _input(inputs.get(task.token))) for task in TASKS]
+
+
+def _input(value: str | list[float] | None) -> QuestionInput:
+    if not isinstance(value, list):
+        return value
+    x0, y0, x1, y1 = value
+    return (x0, y0, x1, y1)
 
 
 def _words(answer: Answer) -> str:

@@ -25,14 +25,17 @@ class TorchDecoding:
     cross: CrossAttentionCache
     cache: SelfAttentionCache
 
+    @torch.inference_mode()
     def reorder(self, rows_R: Tensor) -> None:
         """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""
         self.cache.reorder(rows_R)
 
+    @torch.inference_mode()
     def keep(self, prompts_B: Tensor) -> None:
         """Keep only the prompts ``prompts_B``; their rows are chosen by ``reorder``."""
         self.cross = self.cross.select(prompts_B)
 
+    @torch.inference_mode()
     def join(self, other: TorchDecoding) -> None:
         """Go on with the prompts and rows of ``other`` too, after one's own.
 

@@ -1,0 +1,82 @@
+"""Who is timed: our runtimes over one checkpoint, and transformers with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..model import Florence2Config, Florence2Model
+from ..model.weights import read_config
+from ..predictor import BUNDLED, Florence2, load, resolve
+from ..processor import Processor
+from ..runtime import TorchRuntime
+from .peer import PeerUnavailableError, peer_stages
+from .rounds import Stages
+
+RANDOM = "random:"
+RELEASED_PIXELS = (768, 768)
+
+
+def checkpoint(model: str, folder: Path) -> str:
+    """The model's name; for ``random:base`` and the like, a checkpoint of that shape in ``folder``
+    with seeded weights and the bundled vocabulary, for which no network is needed.
+
+    Raises ``ValueError`` for a shape that there is not.
+    """
+    if not model.startswith(RANDOM):
+        return model
+    shape = model.removeprefix(RANDOM)
+    bundled = resolve(BUNDLED)
+    shapes = {
+        "base": Florence2Config(),
+        "large": Florence2Config.large(),
+        "nano": read_config(bundled),
+    }
+    if shape not in shapes:
+        raise ValueError(f"random shapes are {', '.join(shapes)}, got {model!r}")
+    config = shapes[shape]
+    made = Florence2Model(config)
+    made.initialize(seed=0)
+    fit = config.text.positions, config.vision.stride
+    processor = Processor.from_directory(bundled, *fit)
+    if shape != "nano":
+        processor = processor.resized(RELEASED_PIXELS, *fit)
+    target = folder / shape
+    Florence2(model, TorchRuntime(made), processor).save(target)
+    return str(target)
+
+
+def load_models(source: str, asked: Sequence[str]) -> tuple[dict[str, Florence2], dict[str, str]]:
+    """The models by runtime and precision, asked for as ``openvino:int8``; and why others are not
+    to be had."""
+    models: dict[str, Florence2] = {}
+    missing: dict[str, str] = {}
+    for each in asked:
+        runtime, _, precision = each.partition(":")
+        name = f"{runtime} {precision or 'fp32'}"
+        try:
+            models[name] = load(source, device="cpu", runtime=runtime, precision=precision or None)
+        except ValueError as error:
+            missing[name] = str(error)
+    return models, missing
+
+
+def add_peer(
+    contenders: dict[str, Stages],
+    model: Florence2,
+    folder: Path,
+    picture: bytes,
+    task: str,
+    tokens: Sequence[int],
+) -> dict[str, str]:
+    """Put transformers in fp32 and bf16 among the contenders; why it is missing where it is."""
+    missing: dict[str, str] = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        try:
+            stages = peer_stages(model, folder, picture, task, tokens, dtype)
+            contenders[f"transformers {name}"] = stages
+        except PeerUnavailableError as error:
+            missing[f"transformers {name}"] = str(error)
+    return missing

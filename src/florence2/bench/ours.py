@@ -1,0 +1,85 @@
+"""The stages of one of our runtimes, each a call that does it once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..generate import DecodingOptions, generate
+from ..generate.rules import Allowed
+from ..predictor import Florence2
+from .rounds import Stages
+
+PAST = 64
+
+
+class Endless:
+    """A rule by which an answer never ends before its limit, so that lengths are exact."""
+
+    def __init__(self, tokens: int, eos: int) -> None:
+        self._allowed = _All(tokens, eos)
+
+    def allowed(self, ids: Sequence[int]) -> Allowed:
+        return self._allowed
+
+
+class _All:
+    span = None
+
+    def __init__(self, tokens: int, eos: int) -> None:
+        self.mask = np.ones(tokens, np.bool_)
+        self.mask[eos] = False
+
+
+def stages_of(model: Florence2, picture: bytes, task: str, tokens: Sequence[int]) -> Stages:
+    """The stages by name: ``picture``, ``tower``, ``encoder``, ``token`` of one beam and of three,
+    and answers of exactly so many ``tokens`` from picture to ids."""
+    from ..image import load_image
+    from ..tasks import find_task
+
+    runtime, processor = model.runtime, model.processor
+    loaded = load_image(picture)
+    prompt = [processor.prompt(find_task(task), None, loaded.size).token_ids]
+    pixels_1CHW = processor.pixels(loaded)[None]
+    image_1ND = runtime.encode_images(pixels_1CHW)
+    prompted = runtime.encode_prompts(image_1ND, prompt)
+    rule = Endless(model.config.text.vocabulary_size, model.config.text.eos)
+
+    def answer(length: int) -> Any:
+        image = runtime.encode_images(pixels_1CHW)
+        options = DecodingOptions(max_new_tokens=length)
+        return generate(runtime, runtime.encode_prompts(image, prompt), options, [rule])
+
+    stages: dict[str, Any] = {
+        "picture": lambda: processor.pixels(load_image(picture)),
+        "tower": lambda: runtime.encode_images(pixels_1CHW),
+        "encoder": lambda: runtime.encode_prompts(image_1ND, prompt),
+        "token, 1 beam": _one_step(model, prompted, 1),
+        "token, 3 beams": _one_step(model, prompted, 3),
+    }
+    for length in tokens:
+        stages[f"{length} tokens, 3 beams"] = lambda length=length: answer(length)
+    return stages
+
+
+def _one_step(model: Florence2, prompted: Any, beams: int) -> Any:
+    """A step after ``PAST`` tokens; the past grows by one token a call, which is little."""
+    runtime = model.runtime
+    text = model.config.text
+    decoding = runtime.start(prompted, text.positions)
+    first = torch.tensor([[text.decoder_start, text.bos]], device=runtime.device)
+    newest = torch.full((beams, 1), text.bos, device=runtime.device)
+    runtime.step(decoding, first)
+    decoding.reorder(torch.zeros(beams, dtype=torch.long, device=runtime.device))
+    for _ in range(min(PAST, text.positions // 2)):
+        runtime.step(decoding, newest)
+    swapped = torch.arange(beams - 1, -1, -1, device=runtime.device)
+
+    def step() -> None:
+        decoding.reorder(swapped)
+        runtime.step(decoding, newest)
+
+    return step

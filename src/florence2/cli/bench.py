@@ -1,0 +1,213 @@
+"""``florence2 bench``: how fast this machine answers, beside its limits and beside a peer."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import mendable_errors
+from .tables import print_table
+
+if TYPE_CHECKING:
+    from ..bench.limits import Limits
+    from ..bench.rounds import Stages
+    from ..predictor import Florence2
+
+TASK = "caption"
+PEERS = ("transformers fp32", "transformers bf16")
+
+
+def bench(
+    model: Annotated[
+        str, typer.Argument(help="Hub id, directory, nano, or random:base, random:large.")
+    ] = "nano",
+    runtimes: Annotated[
+        list[str] | None,
+        typer.Option("--runtime", help="RUNTIME:PRECISION, such as openvino:int8. Repeatable."),
+    ] = None,
+    tokens: Annotated[
+        list[int] | None, typer.Option(min=2, help="Exact lengths of answers. Repeatable.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds that count; one more warms up.")] = 5,
+    batch: Annotated[int, typer.Option(min=0, help="Requests of mixed tasks in a batch.")] = 64,
+    peer: Annotated[
+        bool, typer.Option("--peer/--no-peer", help="Time transformers too, where it is installed.")
+    ] = True,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the file of results.")
+    ] = Path("benchmarks/results"),
+) -> None:
+    """Measure stages and whole answers, interleaved; one JSON line at the end."""
+    with mendable_errors():
+        asked = runtimes or ["openvino:fp32", "openvino:bf16", "openvino:int8", "torch:fp32"]
+        with tempfile.TemporaryDirectory() as temporary:
+            found = _measure(
+                model, asked, tokens or [30, 300], rounds, batch, peer, Path(temporary)
+            )
+        path = _write(found, out)
+        typer.echo(f"written: {path}")
+        typer.echo(json.dumps(found))
+
+
+def _measure(
+    model: str,
+    asked: Sequence[str],
+    tokens: Sequence[int],
+    rounds: int,
+    batch: int,
+    peer: bool,
+    folder: Path,
+) -> dict[str, Any]:
+    from ..bench.contenders import add_peer, checkpoint, load_models
+    from ..bench.limits import measure_limits, probe
+    from ..bench.ours import stages_of
+    from ..bench.report import as_json, ratios, rows_of, table_of
+    from ..bench.rounds import run_rounds
+    from ..bench.work import work_of
+
+    picture = (files("florence2") / "nano" / "demo.png").read_bytes()
+    source = checkpoint(model, folder)
+    limits = measure_limits()
+    _print_limits(limits)
+    models, missing = load_models(source, asked)
+    if not models:
+        raise ValueError(f"nothing can be measured: {missing}")
+    contenders: dict[str, Stages] = {
+        name: stages_of(made, picture, TASK, tokens) for name, made in models.items()
+    }
+    first = next(iter(models.values()))
+    theirs = folder / "transformers"
+    if peer:
+        missing |= add_peer(contenders, first, theirs, picture, TASK, tokens)
+    for name, why in missing.items():
+        typer.echo(f"{name} is left out: {why}", err=True)
+    timed = run_rounds(
+        contenders, rounds, probe, told=lambda done: typer.echo(f"round {done} of {rounds}")
+    )
+    size = first.processor.preprocessing.size
+    work = work_of(first.config, (size[1], size[0]), prompt=10)
+    rows = rows_of(timed, limits, work)
+    print_table(*table_of(rows))
+    compared = [each for name in PEERS for each in ratios(rows, name)]
+    _print_ratios(compared)
+    together = _together(models, picture, batch)
+    fresh = _fresh(source, models, theirs, peer, folder, picture)
+    return {
+        **_setting(model, rounds), **as_json(limits, work), "rows": rows, "ratios": compared,
+        "seconds": timed.seconds, "probes": timed.probes, "disturbed": timed.disturbed,
+        "together": together, "fresh": fresh, "missing": missing,
+    }  # fmt: skip
+
+
+def _together(models: Mapping[str, Florence2], picture: bytes, batch: int) -> dict[str, Any]:
+    """Batches against single calls, of each runtime."""
+    from ..bench.together import eight_prompts, mixed_batch
+
+    found: dict[str, Any] = {}
+    if not batch:
+        return found
+    for name, model in models.items():
+        mixed = mixed_batch(model, picture, batch, tokens=100)
+        eight, one = eight_prompts(model, picture, tokens=60)
+        found[name] = {**asdict(mixed), "gain": mixed.gain, "eight_prompts": eight / one}
+        typer.echo(
+            f"{name}: {batch} mixed requests {mixed.gain:.2f} times as fast together as alone"
+            f"{'' if mixed.same else ' (some answers differ)'}; eight prompts on one picture take "
+            f"{eight / one:.2f} times one"
+        )
+    return found
+
+
+def _fresh(
+    source: str,
+    models: Mapping[str, Florence2],
+    theirs: Path,
+    peer: bool,
+    folder: Path,
+    picture: bytes,
+) -> dict[str, Any]:
+    """The first answer of fresh processes; graphs are in the cache by now."""
+    from ..bench.fresh import first_answer
+
+    path = folder / "picture.png"
+    path.write_bytes(picture)
+    asked = {name: ("OURS", source, *name.split()) for name in models}
+    if peer and theirs.is_dir():
+        for name in PEERS:
+            asked[name] = ("PEER", str(theirs), "torch", name.split()[-1])
+    found: dict[str, Any] = {}
+    for name, (whose, model, runtime, precision) in asked.items():
+        try:
+            found[name] = first_answer(whose, model, path, 30, runtime, precision)
+        except RuntimeError as error:
+            found[name] = {"error": str(error)}
+            typer.echo(f"{name}, fresh process: {error}", err=True)
+            continue
+        typer.echo(
+            f"{name}: first answer of a fresh process {found[name]['seconds']:.1f} s, "
+            f"{found[name]['bytes'] / 2**20:,.0f} MiB at the most"
+        )
+    return found
+
+
+def _print_limits(limits: Limits) -> None:
+    products = ", ".join(
+        f"{name} {rate / 1e9:,.0f} G/s" if rate else f"{name} not measured"
+        for name, rate in limits.products.items()
+    )
+    typer.echo(f"limits: products {products}; memory {limits.reads / 1e9:,.1f} GB/s")
+
+
+def _print_ratios(compared: Sequence[Mapping[str, Any]]) -> None:
+    for each in compared:
+        typer.echo(
+            f"{each['contender']}, {each['stage']}: {each['times']:.2f} times as fast as "
+            f"{each['peer']}"
+        )
+
+
+def _setting(model: str, rounds: int) -> dict[str, Any]:
+    import platform
+
+    import openvino
+    import torch
+
+    from .. import __version__
+    from ..hardware import processor_name
+
+    return {
+        "model": model, "rounds": rounds, "command": " ".join(sys.argv), "version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(),
+        "processor": processor_name(), "threads": torch.get_num_threads(),
+        "system": platform.platform(), "torch": torch.__version__,
+        "openvino": openvino.get_version(),
+    }  # fmt: skip
+
+
+def _commit() -> str | None:
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _write(found: Mapping[str, Any], out: Path) -> Path:
+    from ..durable import replace_json
+
+    name = f"{found['date'][:10]}-bench-{found['model'].replace('/', '-').replace(':', '-')}.json"
+    replace_json(out / name, found)
+    return out / name
