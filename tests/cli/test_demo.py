@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from florence2.cli.demo import bundled_questions
 from florence2.cli.sheet import COLUMNS, TILE_WIDTH, Tile, make_sheet
 from florence2.tasks import TASKS
 
@@ -27,3 +30,19 @@ def test_sheets_take_any_number_of_any_shape() -> None:
     sheet = make_sheet([Tile(tall, "<OD>", "word " * 500), Tile(wide, "<OCR>", "")] * 4)
     assert sheet.height > 2 * 4 * TILE_WIDTH
     assert sheet.getpixel((20, 20)) == (255, 0, 0)
+
+
+def test_the_bundled_picture_is_held_out_and_every_task_has_what_it_needs() -> None:
+    nano = files("florence2") / "nano"
+    assert json.loads((nano / "demo.json").read_text("utf-8"))["scene"].startswith("scene-test-")
+    with as_file(nano / "demo.png") as path:
+        assert path.stat().st_size < 150_000
+        with Image.open(path) as picture:
+            assert (picture.size, picture.mode) == ((256, 256), "RGB")
+    questions = bundled_questions()
+    assert [question.task for question in questions] == list(TASKS)
+    for question in questions:
+        if question.task.input in ("text", "region"):
+            assert question.input is not None, question.task.token
+        elif question.task.input == "none":
+            assert question.input is None, question.task.token

@@ -1,0 +1,56 @@
+"""Puts a trained model into the package: ``python recipes/nano_bundle.py RUN --log LOG``.
+
+Weights go to ``src/florence2/nano`` in half precision; the logs of the runs, in order, become one
+file of lines that say which run they are of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from florence2.durable import replace_file
+from florence2.predictor import BUNDLED, load, resolve
+
+WEIGHTS = "model.safetensors"
+MOST_BYTES = 25 * 10**6
+
+
+def bundle(checkpoint: Path, folder: Path) -> int:
+    """Write the weights of a checkpoint in half precision; their size in bytes."""
+    model = load(checkpoint, device="cpu", runtime="torch", precision="fp16")
+    with tempfile.TemporaryDirectory() as temporary:
+        model.save(temporary)
+        content = (Path(temporary) / WEIGHTS).read_bytes()
+        shutil.copy(Path(temporary) / "config.json", folder / "config.json")
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{len(content):,} bytes are more than the {MOST_BYTES:,} that fit")
+    replace_file(folder / WEIGHTS, content)
+    return len(content)
+
+
+def joined_logs(runs: list[Path]) -> str:
+    """The log lines of the runs, each with the name of its run."""
+    lines = []
+    for run in runs:
+        for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
+            lines.append(json.dumps({"run": run.name, **json.loads(line)}))
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of the last run")
+    parser.add_argument("--after", type=Path, nargs="*", default=[], help="the runs before it")
+    parser.add_argument("--log", type=Path, required=True, help="file for the joined logs")
+    given = parser.parse_args()
+    size = bundle(given.run / "last", resolve(BUNDLED))
+    replace_file(given.log, joined_logs([*given.after, given.run]))
+    print(f"{size:,} bytes of weights in {resolve(BUNDLED)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""OpenVINO against the PyTorch reference in fp32: the same ids, bundled and true shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import florence2
+from florence2.bench.contenders import checkpoint
+from florence2.predictor import Florence2
+from florence2.records import Record
+from florence2.results import Failure
+
+pytest.importorskip("cv2")
+
+
+@pytest.fixture(autouse=True)
+def graphs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLORENCE2_GRAPHS", str(tmp_path_factory.getbasetemp() / "graphs"))
+
+
+def scenes(count: int) -> list[Record]:
+    from florence2.scenes.sprites import library
+    from florence2.scenes.stream import SceneRecords
+
+    made = SceneRecords(library(None, "test"), "test")
+    return [made[number] for number in range(count)]
+
+
+def ids(model: Florence2, records: list[Record], **options: int) -> list[tuple[int, ...]]:
+    """The ids of all answers to all questions about the records."""
+    requests = [
+        (record.image_bytes(), each.table_task, each.question)
+        for record in records
+        for each in record.annotations
+    ]
+    found = model.batch(requests, **options)
+    return [() if isinstance(each, Failure) else each.token_ids for each in found]
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(15, marks=pytest.mark.slow)])
+def test_nano_answers_the_same(count: int) -> None:
+    records = scenes(count)
+    reference, model = (
+        florence2.load("nano", device="cpu", runtime=name) for name in ("torch", "openvino")
+    )
+    expected = ids(reference, records, max_new_tokens=200)
+    assert all(expected)
+    assert ids(model, records, max_new_tokens=200) == expected
+    assert len(expected) > 13 * count
+
+
+@pytest.mark.slow
+def test_the_base_shapes_answer_the_same(tmp_path: Path) -> None:
+    name = checkpoint("random:base", tmp_path)
+    reference, model = (
+        florence2.load(name, device="cpu", runtime=runtime) for runtime in ("torch", "openvino")
+    )
+    records = scenes(2)
+    expected = ids(reference, records, max_new_tokens=24)
+    found = ids(model, records, max_new_tokens=24)
+    assert len(expected) >= 20
+    assert found == expected
