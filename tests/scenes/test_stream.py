@@ -47,3 +47,24 @@ def test_stages_and_series_out_of_range_are_told() -> None:
         SceneRecords(library(), stages=[(1, SMALL)])
     with pytest.raises(ValueError, match="-1"):
         SceneRecords(library(), series=-1)
+
+
+def test_several_settings_take_turns() -> None:
+    one, many = SceneSettings(objects=(1, 1), pages=0), SceneSettings(objects=(5, 5), pages=0)
+    records = SceneRecords(library(), stages=[(0, [one, many])], tasks=["<OD>"])
+    counts = [len(records[number].annotations[0].answer) for number in range(6)]
+    assert max(counts[0::2]) == 1
+    assert min(counts[1::2]) > 1
+
+
+@pytest.mark.parametrize("level", ["easy", "text", "full"])
+def test_levels_have_names(level: str) -> None:
+    assert isinstance(SceneSettings.level(level), SceneSettings)
+
+
+def test_the_text_level_has_text_in_large_letters() -> None:
+    records = SceneRecords(library(), stages=[(0, SceneSettings.text())], tasks=["<OCR>"])
+    answered = sum(bool(records[number].annotations) for number in range(12))
+    assert answered >= 11
+    with pytest.raises(ValueError, match="levels of scenes are easy, text, full, got 'hard'"):
+        SceneSettings.level("hard")

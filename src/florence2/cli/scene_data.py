@@ -47,8 +47,8 @@ class SceneData:
         if aids.dense_weight:
             tasks.add("<OD>")
         stages = [
-            (start // aids.questions_per_picture, SceneSettings.level(level))
-            for start, level in aids.curriculum or ((0, "full"),)
+            (start // aids.questions_per_picture, [*map(SceneSettings.level, levels.split("+"))])
+            for start, levels in aids.curriculum or ((0, "full"),)
         ]
         records = SceneRecords(sprites, "train", stages=stages, tasks=tasks, series=recipe.seed)
         held_out = None if self.validation is None else ShardDataset(self.validation)

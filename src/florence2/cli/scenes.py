@@ -34,12 +34,15 @@ class Level(StrEnum):
     """How hard scenes are."""
 
     easy = "easy"
+    text = "text"
     full = "full"
 
 
 Seed = Annotated[int, typer.Option(min=0, help="Other seeds give other scenes.")]
 SplitOption = Annotated[Split, typer.Option(help="Seeds and art for training, or held out.")]
-LevelOption = Annotated[Level, typer.Option(help="Few large objects, or all there is.")]
+LevelOption = Annotated[
+    Level, typer.Option(help="Few large objects, large letters, or all there is.")
+]
 Size = Annotated[int, typer.Option(min=64, help="Width and height in pixels.")]
 Art = Annotated[
     Path | None, typer.Option(help="Folder of the fetched art. [default: the cache folder]")

@@ -47,8 +47,8 @@ class SceneSettings:
 
     @classmethod
     def level(cls, name: str) -> SceneSettings:
-        """The settings of a level, ``easy`` or ``full``; ``ValueError`` for another name."""
-        levels = {"easy": cls.easy, "full": cls.full}
+        """The settings of a level, ``easy``, ``text`` or ``full``; ``ValueError`` for others."""
+        levels = {"easy": cls.easy, "text": cls.text, "full": cls.full}
         if name not in levels:
             raise ValueError(f"levels of scenes are {', '.join(levels)}, got {name!r}")
         return levels[name]()
@@ -59,6 +59,14 @@ class SceneSettings:
         return cls(
             objects=(1, 3), sides=(0.35, 0.7), visible=0.85, turn=10.0, cut_off=0.0, texts=0.35,
             groups=(1, 1), letters=(0.06, 0.14), tilt=10.0, pages=0.05, effects=0.4,
+        )  # fmt: skip
+
+    @classmethod
+    def text(cls) -> SceneSettings:
+        """One thing and a line or two in very large letters: for learning to read."""
+        return cls(
+            objects=(1, 1), sides=(0.15, 0.3), visible=0.85, turn=10.0, cut_off=0.0, texts=1.0,
+            groups=(1, 2), letters=(0.09, 0.22), tilt=10.0, pages=0.1, effects=0.4,
         )  # fmt: skip
 
     @classmethod

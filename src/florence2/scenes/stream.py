@@ -20,10 +20,10 @@ _SERIES_LENGTH = 10**10
 class SceneRecords:
     """An endless, fixed sequence of labelled scenes: number in, record out.
 
-    ``stages`` says from which number on which settings hold, for a curriculum; the first stage
-    begins at 0. ``tasks`` are the tokens of the tasks to be answered (all of them when it is
-    ``None``). ``split`` picks the seeds, the ``library`` the art: give both of the same split.
-    Another ``series`` has other scenes.
+    ``stages`` says from which number on which settings hold, for a curriculum, or which several
+    take turns; the first stage begins at 0. ``tasks`` are the tokens of the tasks to be answered
+    (all of them when it is ``None``). ``split`` picks the seeds, the ``library`` the art: give both
+    of the same split. Another ``series`` has other scenes.
     """
 
     def __init__(
@@ -31,7 +31,9 @@ class SceneRecords:
         library: SpriteLibrary,
         split: SeedSplit = "train",
         *,
-        stages: Sequence[tuple[int, SceneSettings]] = ((0, SceneSettings()),),
+        stages: Sequence[tuple[int, SceneSettings | Sequence[SceneSettings]]] = (
+            (0, SceneSettings()),
+        ),
         tasks: Collection[str] | None = None,
         series: int = 0,
     ) -> None:
@@ -51,4 +53,5 @@ class SceneRecords:
         return to_record(scene, annotate(scene, self.library.categories, generator, self.tasks))
 
     def _settings(self, number: int) -> SceneSettings:
-        return next(settings for start, settings in reversed(self._stages) if number >= start)
+        found = next(settings for start, settings in reversed(self._stages) if number >= start)
+        return found if isinstance(found, SceneSettings) else found[number % len(found)]

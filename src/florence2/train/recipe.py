@@ -101,7 +101,8 @@ class Aids:
     which names the object at every cell of the tower's last map, one of ``dense_categories``, and
     draws its box; with ``dense_only`` nothing else is learned. ``questions_per_picture`` of an
     endless source share one pass through the tower. ``curriculum`` are the levels of made scenes
-    by the number of samples seen at which they begin: ``((0, "easy"), (20000, "full"))``.
+    by the number of samples seen at which they begin, where "+" takes turns:
+    ``((0, "easy+text"), (20000, "full"))``.
     """
 
     location_spread: float = 0.0
