@@ -124,3 +124,77 @@ def words() -> Recipe:
         ),
         reporting=_REPORTING,
     )
+
+
+def letters() -> Recipe:
+    """The tower alone once more, now with the letters of every cell beside class and box."""
+    return Recipe(
+        name="nano-letters",
+        start="runs/nano-words/last",
+        trainable="tower",
+        seed=11,
+        batch=Batch(size=32, micro=16),
+        optimizer=Optimizer(
+            kind="muon", learning_rate=6e-4, muon_factor=6.0, betas=(0.9, 0.98), weight_decay=0.05
+        ),
+        schedule=Schedule(samples=22_400, warmup_steps=40, shape="cosine", final=0.1),
+        regularization=_NO_DROPOUT,
+        aids=Aids(
+            dense_weight=1.0,
+            dense_only=True,
+            reading_weight=1.0,
+            curriculum=((0, "full+text"),),
+        ),
+        reporting=_REPORTING,
+    )
+
+
+def answers() -> Recipe:
+    """The text half alone again, all tasks, over a tower that now tells letters too."""
+    return Recipe(
+        name="nano-answers",
+        start="runs/nano-letters/last",
+        trainable="vision-frozen",
+        task_weights=WEIGHTS,
+        seed=12,
+        max_target_tokens=120,
+        batch=Batch(size=96, micro=48),
+        optimizer=Optimizer(
+            kind="muon", learning_rate=1e-3, muon_factor=4.0, betas=(0.9, 0.98), weight_decay=0.05
+        ),
+        schedule=Schedule(samples=96_000, warmup_steps=20, shape="constant"),
+        regularization=_NO_DROPOUT,
+        aids=Aids(
+            location_spread=6.0,
+            dense_weight=1.0,
+            reading_weight=0.5,
+            questions_per_picture=6,
+            curriculum=((0, "easy+text"), (36_000, "full+text")),
+        ),
+        reporting=_REPORTING,
+    )
+
+
+def together() -> Recipe:
+    """Everything once more, on full scenes; the rate falls to nothing, targets sharpen."""
+    return Recipe(
+        name="nano",
+        start="runs/nano-answers/last",
+        task_weights=WEIGHTS,
+        seed=13,
+        max_target_tokens=200,
+        batch=Batch(size=80, micro=40),
+        optimizer=Optimizer(
+            kind="muon", learning_rate=6e-4, muon_factor=4.0, betas=(0.9, 0.98), weight_decay=0.05
+        ),
+        schedule=Schedule(samples=60_000, warmup_steps=20, shape="cosine"),
+        regularization=_NO_DROPOUT,
+        aids=Aids(
+            location_spread=6.0,
+            final_location_spread=2.0,
+            dense_weight=1.0,
+            reading_weight=0.5,
+            questions_per_picture=5,
+        ),
+        reporting=_REPORTING,
+    )

@@ -46,6 +46,8 @@ class SceneData:
             tasks = set()
         if aids.dense_weight:
             tasks.add("<OD>")
+        if aids.reading_weight:
+            tasks.add("<OCR_WITH_REGION>")
         stages = [
             (start // aids.questions_per_picture, [*map(SceneSettings.level, levels.split("+"))])
             for start, levels in aids.curriculum or ((0, "full"),)

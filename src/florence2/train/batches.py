@@ -48,7 +48,8 @@ class MicroBatch:
     ``labels_BT`` is ``IGNORED`` at padding of targets; ``seed`` is for its dropout.
 
     ``pictures_B`` says whose picture a pair is about where several pairs share one, else it is
-    ``None``. ``classes_PHW`` and ``boxes_PHW4`` are targets of the dense task, if it is on.
+    ``None``. ``classes_PHW``, ``boxes_PHW4`` and ``letters_PHWS`` are targets of the dense task,
+    if it is on.
     """
 
     pixels_BCHW: Tensor
@@ -60,6 +61,7 @@ class MicroBatch:
     pictures_B: Tensor | None = None
     classes_PHW: Tensor | None = None
     boxes_PHW4: Tensor | None = None
+    letters_PHWS: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels_BT)
@@ -95,6 +97,7 @@ def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> 
     pictures = list({id(pair.pixels): pair for pair in pairs}.values())
     rows = {id(pair.pixels): row for row, pair in enumerate(pictures)}
     cells = [pair.cells for pair in pictures if pair.cells is not None]
+    letters = [each.letters for each in cells if each.letters is not None]
     return MicroBatch(
         pixels_BCHW=torch.from_numpy(np.stack([pair.pixels for pair in pictures])),
         prompt_BP=torch.tensor(prompts),
@@ -105,6 +108,7 @@ def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> 
         pictures_B=torch.tensor([rows[id(pair.pixels)] for pair in pairs]) if shared else None,
         classes_PHW=torch.from_numpy(np.stack([each.classes for each in cells])) if cells else None,
         boxes_PHW4=torch.from_numpy(np.stack([each.boxes for each in cells])) if cells else None,
+        letters_PHWS=torch.from_numpy(np.stack(letters)) if letters else None,
     )
 
 

@@ -2,7 +2,8 @@
 
 An aid for towers that start from nothing. Language alone tells such a tower little about where
 things are; a class and a box for each cell tell it a lot, and cost one linear layer, which is
-dropped when training ends. Shapes: P pictures, H and W cells, K classes.
+dropped when training ends. Letters may be told beside them (``reading``). Shapes: P pictures, H and
+W cells, K classes, S letters of a cell.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..durable import replacing
 from ..model import Florence2Model
 from ..records import Record
 from ..results import Boxes
+from .reading import LETTERS, SLOTS, ReadingLoss, no_reading, reading_loss
 
 HEAD_FILE = "dense_head.safetensors"
 
@@ -36,10 +38,11 @@ _FEWEST_ROWS = 6
 @dataclass(frozen=True)
 class Cells:
     """Targets of one picture: ``classes`` int64[H, W], 0 for nothing; ``boxes`` float32[H, W, 4]
-    as parts of the picture's width and height."""
+    as parts of the picture's width and height; ``letters`` int64[H, W, S] where they are told."""
 
     classes: NDArray[np.int64]
     boxes: NDArray[np.float32]
+    letters: NDArray[np.int64] | None = None
 
 
 def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) -> Cells:
@@ -69,13 +72,17 @@ def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) 
 class WithDenseTask(nn.Module):
     """A model with the head of the dense task; its pass gives logits and cells ``[P, H, W, K+4]``.
 
-    With ``only`` the logits are ``None``: the text half is not run.
+    With ``reading`` the scores of letters follow in each cell. With ``only`` the logits are
+    ``None``: the text half is not run.
     """
 
-    def __init__(self, model: Florence2Model, categories: int, only: bool) -> None:
+    def __init__(
+        self, model: Florence2Model, categories: int, only: bool, reading: bool = False
+    ) -> None:
         super().__init__()
         self.model, self.only = model, only
-        self.head = nn.Linear(model.config.vision.widths[-1], 1 + categories + 4)
+        outputs = 1 + categories + 4 + (SLOTS * LETTERS if reading else 0)
+        self.head = nn.Linear(model.config.vision.widths[-1], outputs)
 
     def save_head(self, checkpoint: Path) -> None:
         """Write the head beside the weights of a checkpoint, for a run that starts from there."""
@@ -83,12 +90,20 @@ class WithDenseTask(nn.Module):
             save_file(self.head.state_dict(), temporary)
 
     def load_head(self, checkpoint: Path) -> None:
-        """Take the head of the run that made a checkpoint, if it has one for as many classes."""
+        """Take the head of the run that made a checkpoint, if it has one for as many classes.
+
+        One of the two may be without letters: their part of the head stays fresh or is left out.
+        """
         file = checkpoint / HEAD_FILE
-        if file.is_file():
-            state = load_file(file)
-            if state["weight"].shape == self.head.weight.shape:
-                self.head.load_state_dict(state)
+        if not file.is_file():
+            return
+        state, own = load_file(file), self.head.weight
+        there, here = len(state["weight"]), len(own)
+        if abs(there - here) in (0, SLOTS * LETTERS) and state["weight"].shape[1:] == own.shape[1:]:
+            rows = min(there, here)
+            with torch.no_grad():
+                self.head.weight[:rows] = state["weight"][:rows]
+                self.head.bias[:rows] = state["bias"][:rows]
 
     def forward(
         self,
@@ -155,14 +170,27 @@ def _parts(lengths: Sequence[int]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class DenseLoss:
-    """The loss, a scalar, and the share of cells on objects whose class is right."""
+    """The loss, a scalar; the share of cells on objects whose class is right; that of letters."""
 
     loss: Tensor
     right: Tensor
+    reading: ReadingLoss
 
 
-def dense_loss(cells_PHWK: Tensor, classes_PHW: Tensor, boxes_PHW4: Tensor) -> DenseLoss:
-    """Cross entropy of the classes, and the distance of the boxes at cells on objects."""
+def dense_loss(
+    cells_PHWK: Tensor,
+    classes_PHW: Tensor,
+    boxes_PHW4: Tensor,
+    letters_PHWS: Tensor | None = None,
+) -> DenseLoss:
+    """Cross entropy of the classes, and the distance of the boxes at cells on objects.
+
+    The loss of ``letters_PHWS`` stands beside it, in ``reading``.
+    """
+    reading = no_reading(cells_PHWK.device)
+    if letters_PHWS is not None:
+        reading = reading_loss(cells_PHWK[..., -SLOTS * LETTERS :], letters_PHWS)
+        cells_PHWK = cells_PHWK[..., : -SLOTS * LETTERS]
     cells_PHWK = cells_PHWK.float()
     scores_PHWK, found_PHW4 = cells_PHWK[..., :-4], cells_PHWK[..., -4:]
     naming = functional.cross_entropy(scores_PHWK.flatten(0, 2), classes_PHW.flatten())
@@ -178,4 +206,4 @@ def dense_loss(cells_PHWK: Tensor, classes_PHW: Tensor, boxes_PHW4: Tensor) -> D
     count = on_object.sum().clamp(min=1)
     placing = (distance_PHW4.sum(dim=-1) * on_object).sum() / count
     right = (scores_PHWK.argmax(dim=-1) == classes_PHW) & on_object
-    return DenseLoss(naming + _BOX_WEIGHT * placing, right.sum() / count)
+    return DenseLoss(naming + _BOX_WEIGHT * placing, right.sum() / count, reading)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Protocol
@@ -18,6 +18,7 @@ from ..results import ImageSize
 from .augment import augment
 from .dense import Cells, cells_of
 from .order import DataOrder
+from .reading import letters_of
 from .recipe import Recipe
 
 
@@ -105,10 +106,14 @@ class CellMaker:
         self._grid = width // stride, height // stride
         names = recipe.aids.dense_categories if recipe.aids.dense_weight else ()
         self._numbers = {name: number for number, name in enumerate(names, start=1)}
+        self._reading = recipe.aids.reading_weight > 0
 
     def make(self, record: Record) -> Cells | None:
         """The record's targets; ``None`` without the task. ``ValueError`` as ``cells_of`` has."""
-        return cells_of(record, self._grid, self._numbers) if self._numbers else None
+        if not self._numbers:
+            return None
+        cells = cells_of(record, self._grid, self._numbers)
+        return replace(cells, letters=letters_of(record, self._grid)) if self._reading else cells
 
 
 def check_length(target: Sequence[int], most: int) -> None:

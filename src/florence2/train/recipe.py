@@ -99,7 +99,8 @@ class Aids:
     ``location_spread`` is the deviation, in bins, of soft targets over neighbouring locations; it
     moves evenly to ``final_location_spread`` by the end. ``dense_weight`` is that of the task
     which names the object at every cell of the tower's last map, one of ``dense_categories``, and
-    draws its box; with ``dense_only`` nothing else is learned. ``questions_per_picture`` of an
+    draws its box; with ``dense_only`` nothing else is learned. ``reading_weight`` is that of its
+    second part, which tells the letters of every cell. ``questions_per_picture`` of an
     endless source share one pass through the tower. ``curriculum`` are the levels of made scenes
     by the number of samples seen at which they begin, where "+" takes turns:
     ``((0, "easy+text"), (20000, "full"))``.
@@ -110,13 +111,14 @@ class Aids:
     dense_weight: float = 0.0
     dense_only: bool = False
     dense_categories: tuple[str, ...] = ()
+    reading_weight: float = 0.0
     questions_per_picture: int = 1
     curriculum: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        spreads = (self.location_spread, self.final_location_spread or 0.0, self.dense_weight)
-        if min(spreads) < 0:
-            raise ValueError(f"spreads and weights must not be negative, got {spreads}")
+        spreads = (self.location_spread, self.final_location_spread or 0.0)
+        if min(*spreads, self.dense_weight, self.reading_weight) < 0:
+            raise ValueError(f"spreads and weights must not be negative, got {self}")
         if self.questions_per_picture < 1:
             raise ValueError(
                 f"questions_per_picture must be at least 1, got {self.questions_per_picture}"

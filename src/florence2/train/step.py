@@ -19,7 +19,7 @@ from .dense import DenseLoss, dense_loss
 from .distributed import World, gradients_kept_local
 from .loss import IGNORED, blurred_loss_sum, token_loss_sum
 from .optimizers import Optimizers
-from .recipe import Precision, Recipe
+from .recipe import Aids, Precision, Recipe
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # The loss scale of fp16: where it starts, and how many good steps double it.
@@ -69,12 +69,12 @@ def take_step(
     steps in a row raise ``TrainingError``.
     """
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(5, dtype=torch.float64, device=world.device)
+    totals = torch.zeros(7, dtype=torch.float64, device=world.device)
     for index, batch in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
         with gradients_kept_local(model, local=not last):
             losses = micro_batch_losses(model, batch, recipe.precision, blur)
-            total = losses.total(batch.tokens, recipe.aids.dense_weight)
+            total = losses.total(batch.tokens, recipe.aids)
             (total * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
         counts = [batch.tokens, len(batch)]
         totals += torch.tensor([losses.token_sum.item(), *counts, *losses.dense_values(len(batch))],
@@ -85,7 +85,7 @@ def take_step(
     factor = world.size / (tokens * progress.loss_scale)
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
     norm = _norm(gradients) * factor
-    finite = math.isfinite(norm) and math.isfinite(loss_sum_ + dense[0])
+    finite = math.isfinite(norm) and math.isfinite(loss_sum_ + sum(dense))
     if finite:
         clip = recipe.optimizer.clip_norm
         if clip > 0 and norm > clip:
@@ -96,7 +96,9 @@ def take_step(
     _count(progress, finite, recipe)
     aids = {}
     if recipe.aids.dense_weight:
-        aids = {"dense_loss": dense[0] / examples, "cells_right": dense[1] / examples}
+        names = ["dense_loss", "cells_right", "reading_loss", "letters_right"]
+        told = names if recipe.aids.reading_weight else names[:2]
+        aids = {name: value / examples for name, value in zip(told, dense, strict=False)}
     return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite, aids)
 
 
@@ -107,17 +109,21 @@ class Losses:
     token_sum: Tensor
     dense: DenseLoss | None
 
-    def total(self, tokens: int, dense_weight: float) -> Tensor:
+    def total(self, tokens: int, aids: Aids) -> Tensor:
         """What to go backward from: the dense loss counts as much as that of every token."""
         if self.dense is None:
             return self.token_sum
-        return self.token_sum + dense_weight * tokens * self.dense.loss
+        seen = aids.dense_weight * self.dense.loss + aids.reading_weight * self.dense.reading.loss
+        return self.token_sum + tokens * seen
 
-    def dense_values(self, examples: int) -> tuple[float, float]:
-        """The dense loss and the share of cells right, times the examples."""
+    def dense_values(self, examples: int) -> tuple[float, float, float, float]:
+        """The dense loss and the share of cells right, those of reading, times the examples."""
         if self.dense is None:
-            return 0.0, 0.0
-        return self.dense.loss.item() * examples, self.dense.right.item() * examples
+            return 0.0, 0.0, 0.0, 0.0
+        dense, reading = self.dense, self.dense.reading
+        values = dense.loss, dense.right, reading.loss, reading.right
+        loss, right, read, letters = (value.item() * examples for value in values)
+        return loss, right, read, letters
 
 
 def micro_batch_loss(model: nn.Module, batch: MicroBatch, precision: Precision) -> Tensor:
@@ -146,7 +152,7 @@ def micro_batch_losses(
     dense = None
     if cells_PHWK is not None:
         assert batch.classes_PHW is not None and batch.boxes_PHW4 is not None
-        dense = dense_loss(cells_PHWK, batch.classes_PHW, batch.boxes_PHW4)
+        dense = dense_loss(cells_PHWK, batch.classes_PHW, batch.boxes_PHW4, batch.letters_PHWS)
     if logits_MV is None:
         return Losses(torch.zeros(()), dense)
     labels_M = batch.labels_BT[wanted_BT]

@@ -145,6 +145,8 @@ def _with_aids(
     if not aids.dense_weight:
         if aids.dense_only:
             raise ValueError("aids.dense_only needs aids.dense_weight above 0")
+        if aids.reading_weight:
+            raise ValueError("aids.reading_weight needs aids.dense_weight above 0")
         return model
     if not aids.dense_categories:
         raise ValueError("aids.dense_weight needs aids.dense_categories: the names to tell apart")
@@ -152,7 +154,8 @@ def _with_aids(
         raise ValueError("the dense task takes pictures as they are: leave augmentation off")
     if strategy == "fsdp" and world.size > 1:
         raise ValueError("the dense task is for small models: use strategy ddp")
-    dense = WithDenseTask(model, len(aids.dense_categories), aids.dense_only)
+    reading = aids.reading_weight > 0
+    dense = WithDenseTask(model, len(aids.dense_categories), aids.dense_only, reading)
     dense.load_head(Path(recipe.start))
     return dense.to(world.device)
 
