@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, convert, demo, doctor, evaluate, run, scenes, train
+from . import bench, convert, demo, doctor, engine, evaluate, run, scenes, train
 
 app = typer.Typer(
     name="florence2",
@@ -30,6 +30,7 @@ app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(scenes.app, name="scenes")
+app.add_typer(engine.app, name="engine")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ the schema's metadata tells it so. Coordinates are float32 pixels, as in the ans
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,8 @@ _ANNOTATION = pa.struct(
         ("verdict", pa.struct([("keep", pa.bool_()), ("reason", pa.string())])),
     ]
 )
+# The type of a column of annotations, as shards and other tables hold them.
+ANNOTATIONS = pa.list_(_ANNOTATION)
 _HUGGING_FACE = {"info": {"features": {"image": {"_type": "Image"}}}}
 
 SCHEMA = pa.schema(
@@ -62,7 +64,7 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("sha256", pa.string()),
-        ("annotations", pa.list_(_ANNOTATION)),
+        ("annotations", ANNOTATIONS),
     ],
     metadata={
         b"huggingface": json.dumps(_HUGGING_FACE).encode(),
@@ -91,8 +93,13 @@ def to_row(record: Record) -> Row:
         "width": record.width,
         "height": record.height,
         "sha256": record.sha256,
-        "annotations": [_annotation_row(annotation) for annotation in record.annotations],
+        "annotations": annotation_rows(record.annotations),
     }
+
+
+def annotation_rows(annotations: Iterable[Annotation]) -> list[Row]:
+    """Annotations as a value of type ``ANNOTATIONS``; ``annotations_from_row`` reads them."""
+    return [_annotation_row(annotation) for annotation in annotations]
 
 
 def from_row(row: Row) -> Record:

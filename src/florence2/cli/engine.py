@@ -1,0 +1,206 @@
+"""``florence2 engine``: annotate pictures, filter, refine; count and look at what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import mendable_errors
+from .tables import print_table
+
+if TYPE_CHECKING:
+    from ..data_engine.filters import Thresholds
+    from ..data_engine.pipeline import Executor
+    from ..data_engine.work import PartDone
+    from ..shards import ShardDataset
+
+app = typer.Typer(
+    help="Annotate pictures with specialists, filter, and refine with a student.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or shards.")]
+Round = Annotated[int | None, typer.Option(min=0, help="Of a run: which round. [default: last]")]
+
+
+@app.command("run")
+def run(
+    images: Annotated[
+        str, typer.Option("--images", help="Folder, tar, Parquet, or an address of them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    rounds: Annotated[int, typer.Option(min=0, help="Times that a student is trained.")] = 0,
+    specialist: Annotated[
+        list[str] | None,
+        typer.Option("--specialist", "-s", help="Who annotates, KIND or KIND:MODEL. Repeatable."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Ray workers of each specialist; 0: this process alone.")
+    ] = 1,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster. [default: this machine]")
+    ] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker with a network.")] = 0,
+    part_size: Annotated[int, typer.Option(min=1, help="Pictures done or lost together.")] = 64,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option("--threshold", metavar="NAME=VALUE",
+                     help="A filter's line; confidence.NAME for one annotator. Repeatable."),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="How students are trained.")] = "fine-tune",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a field of it. Repeatable."),
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Shards with the truth, to judge students by.")
+    ] = None,
+    student_task: Annotated[
+        list[str] | None, typer.Option(help="What students answer. Repeatable.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Annotate pictures, judge the annotations, and refine them by training students.
+
+    Called again in the same words it goes on where it was stopped or killed.
+    """
+    with mendable_errors():
+        from ..data_engine.pipeline import Here, OnRay
+        from ..data_engine.refine import StudentError, StudentPlan, run_engine
+        from ..data_engine.specialists.choosing import offline_ensemble, specialists
+
+        names = specialist or offline_ensemble()
+        specs = specialists(names, workers=max(workers, 1), gpus=gpus)
+        executor: Executor = Here() if workers == 0 else OnRay(address)
+        plan = StudentPlan(recipe, tuple(set_ or ()), validation, workers=max(workers, 1),
+                           gpus=gpus)  # fmt: skip
+        if student_task:
+            plan = _with_tasks(plan, student_task)
+        try:
+            found = run_engine(
+                images, out, specs, executor, rounds=rounds, student=plan,
+                limits=_thresholds(threshold or ()), part_size=part_size,
+                workers=max(workers, 1), tell=_say, advance=_counter(),
+            )  # fmt: skip
+        except StudentError as error:
+            raise ValueError(str(error)) from error
+        last = found.reports[-1]
+        print_table(
+            ("task", "kept", "dropped"),
+            [(name, str(c["kept"]), str(c["dropped"])) for name, c in last.kinds.items()],
+        )
+        typer.echo(f"written: {out}/round-{last.round:02d}/shards, report.md, report.json")
+
+
+@app.command("stats")
+def stats(
+    folder: Folder,
+    round: Round = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw histograms to this picture.")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
+) -> None:
+    """Print the paper's Tables 2 and 3 for a run's table or any shards."""
+    with mendable_errors():
+        from ..data_engine.statistics import draw_statistics, statistics_of
+        from ..durable import replace_json
+
+        found = statistics_of(_shards(folder, round).annotations())
+        typer.echo(f"{found.pictures} pictures")
+        for header, *rows in found.rows():
+            if rows:
+                print_table(header, rows)
+        if plot is not None:
+            draw_statistics(found, plot)
+        if json_ is not None:
+            replace_json(json_, found.to_dict())
+
+
+@app.command("view")
+def view(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
+        "annotations.html"
+    ),
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 24,
+    round: Round = None,
+) -> None:
+    """Write a page of pictures with their annotations, verdicts and reasons."""
+    with mendable_errors():
+        from ..data_engine.view import view_page
+        from ..durable import replace_file
+
+        records = _shards(folder, round)
+        chosen = range(0, len(records), max(1, len(records) // count))
+        shown = [records[number] for number in list(chosen)[:count]]
+        replace_file(out, view_page(f"{folder}: {len(records)} pictures", shown))
+        typer.echo(f"written: {out}")
+
+
+def _shards(folder: Path, round: int | None) -> ShardDataset:
+    """The table of a run's round, or the shards that a folder is."""
+    from ..data_engine.refine import open_round
+    from ..shards import ShardDataset
+
+    if (folder / "manifest.json").exists():
+        return ShardDataset(folder)
+    return open_round(folder, round)
+
+
+def _with_tasks(plan: Any, names: list[str]) -> Any:
+    from dataclasses import replace
+
+    from ..tasks import find_task
+
+    return replace(plan, tasks=tuple(find_task(name).token for name in names))
+
+
+def _thresholds(settings: list[str] | tuple[str, ...]) -> Thresholds:
+    """The thresholds with ``NAME=VALUE`` settings; ``ValueError`` names those there are."""
+    from dataclasses import fields, replace
+
+    from ..data_engine.filters import Thresholds
+
+    limits = Thresholds()
+    names = [each.name for each in fields(Thresholds) if each.name != "confidence"]
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        try:
+            value = json.loads(text)
+            number = float(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"a threshold is written NAME=NUMBER, got {setting!r}") from error
+        if name.startswith("confidence."):
+            annotator = name.removeprefix("confidence.")
+            limits = replace(limits, confidence={**limits.confidence, annotator: number})
+        elif name in names:
+            limits = replace(limits, **{name: value})
+        else:
+            raise ValueError(
+                f"no threshold {name!r}; there are {', '.join(names)} and confidence.ANNOTATOR"
+            )
+    return limits
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _counter() -> Callable[[str, PartDone], None]:
+    """Tells on standard error how far each specialist is, now and then."""
+    done: dict[str, list[float]] = {}
+
+    def advance(name: str, part: PartDone) -> None:
+        totals = done.setdefault(name, [0, 0, 0.0, 0])
+        before = totals[3]
+        totals[0] += part.pictures
+        totals[1] += part.failures
+        totals[2] += part.seconds
+        totals[3] += 1
+        if before == 0 or totals[3] % 10 == 0:
+            rate = totals[0] / totals[2] if totals[2] else 0.0
+            _say(f"{name}: {totals[0]:.0f} pictures, {totals[1]:.0f} failures, {rate:.1f}/s each")
+
+    return advance

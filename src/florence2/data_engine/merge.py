@@ -1,0 +1,96 @@
+"""Several annotators' regions to one answer: weighted box fusion, and how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry import box_iou
+from ..records import Annotation, Annotator
+from ..results import Boxes
+
+FUSION = Annotator("fusion", "1")
+MERGED = "merged with others"
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The fused boxes, with their scores, and how many annotators found each."""
+
+    boxes: Boxes
+    support: tuple[int, ...]
+
+
+def fuse(answers: Sequence[Boxes], iou: float = 0.55) -> Fused:
+    """Boxes of several annotators as one answer (weighted box fusion, of ``ensemble-boxes``).
+
+    Boxes of a label that overlap by ``iou`` become their mean, weighted by score; its score falls
+    with the share of annotators that did not find it. Boxes without scores count 1. Raises
+    ``ValueError`` when there is nothing to fuse or the pictures' sizes differ.
+    """
+    from ensemble_boxes import weighted_boxes_fusion
+
+    sizes = {each.image_size for each in answers}
+    if len(sizes) != 1:
+        raise ValueError(f"fusion takes answers about one picture, got sizes {sorted(sizes)}")
+    (size,) = sizes
+    names = sorted({label for each in answers for label in each.labels})
+    numbers = {name: number for number, name in enumerate(names)}
+    whole = np.tile(np.asarray(size, np.float64), 2)
+    parts = [_usable(each) for each in answers]
+    xyxy, scores, labels = weighted_boxes_fusion(
+        [(each.xyxy / whole).clip(0, 1).tolist() for each in parts],
+        [([1.0] * len(each) if each.scores is None else each.scores.tolist()) for each in parts],
+        [[numbers[label] for label in each.labels] for each in parts],
+        iou_thr=iou,
+    )
+    fused = Boxes(
+        np.asarray(xyxy, np.float64).reshape(-1, 4) * whole,
+        [names[int(number)] for number in labels],
+        size,
+        scores=np.asarray(scores, np.float32),
+    )
+    return Fused(fused, _support(fused, parts, iou))
+
+
+def agreement(first: Boxes, second: Boxes, iou: float = 0.5) -> tuple[int, int, int]:
+    """Pairs of boxes with one label that overlap by ``iou``, and the boxes of each side."""
+    pairs = 0
+    if len(first) and len(second):
+        overlaps = box_iou(first.xyxy, second.xyxy)
+        same = np.asarray(first.labels, object)[:, None] == np.asarray(second.labels, object)[None]
+        overlaps = np.where(same, overlaps, 0)
+        while overlaps.size and overlaps.max() >= iou:
+            row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+            overlaps[row, :] = overlaps[:, column] = 0
+            pairs += 1
+    return pairs, len(first), len(second)
+
+
+def boxes_by(annotations: Sequence[Annotation], task: str) -> dict[str, Boxes]:
+    """The boxes of the kept answers to ``task``, by annotator; the last of several counts."""
+    return {
+        each.annotator.name: each.answer
+        for each in annotations
+        if each.task == task and each.verdict.keep and isinstance(each.answer, Boxes)
+    }
+
+
+def _usable(boxes: Boxes) -> Boxes:
+    """Without boxes that have no area, which fusion warns about and leaves out."""
+    sides = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+    return boxes.select(np.flatnonzero((sides > 0).all(axis=1)))
+
+
+def _support(fused: Boxes, answers: Sequence[Boxes], iou: float) -> tuple[int, ...]:
+    """How many answers have a box of the same label that overlaps each fused one."""
+    counts = np.zeros(len(fused), np.int64)
+    labels = np.asarray(fused.labels, object)
+    for answer in answers:
+        if len(answer) and len(fused):
+            same = labels[:, None] == np.asarray(answer.labels, object)[None]
+            counts += ((box_iou(fused.xyxy, answer.xyxy) >= iou) & same).any(axis=1)
+    # A mean of boxes may lie farther from each of them than they did from each other.
+    return tuple(int(count) for count in np.maximum(counts, 1))

@@ -1,0 +1,179 @@
+"""The loop: annotate, filter, train a student on what was kept, have it annotate, again.
+
+Section 3.4 of the paper. The student is trained by ``florence2 train`` in a process of its own, so
+that it ends as an artifact like any other run and its memory is gone when it annotates.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from ..durable import replace_file, replace_json
+from ..shards import ShardDataset
+from .annotate import PART_SIZE, IndexSummary, annotate, index_pictures
+from .filters import Thresholds
+from .parts import RunFolder
+from .pipeline import Executor
+from .report import RoundReport, report_round
+from .rounds import finish_round
+from .specialists import SpecialistSpec
+from .specialists.student import REGIONS, TEXTS, Student
+from .work import PartDone
+
+STUDENT = "student"
+_FIGURES = "figures.json"
+
+
+class StudentError(RuntimeError):
+    """The training of a student ended with an error; the message says where its words are."""
+
+
+@dataclass(frozen=True)
+class StudentPlan:
+    """How students are made and what they answer. ``recipe`` and ``settings`` are those of
+    ``florence2 train``; ``validation`` are shards with the truth, for the report alone."""
+
+    recipe: str = "fine-tune"
+    settings: tuple[str, ...] = ()
+    validation: Path | None = None
+    tasks: tuple[str, ...] = (*TEXTS, *REGIONS)
+    workers: int = 1
+    cpus: float = 1
+    gpus: float = 0
+    batch_size: int = 16
+    extra: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """What a run came to: its index, and the report of every round."""
+
+    index: IndexSummary
+    reports: tuple[RoundReport, ...]
+
+
+def run_engine(
+    source: str,
+    out: Path,
+    specs: Sequence[SpecialistSpec],
+    executor: Executor,
+    *,
+    rounds: int = 0,
+    student: StudentPlan = StudentPlan(),
+    limits: Thresholds | None = None,
+    part_size: int = PART_SIZE,
+    workers: int = 1,
+    tell: Callable[[str], None] = lambda line: None,
+    advance: Callable[[str, PartDone], None] = lambda name, done: None,
+) -> EngineRun:
+    """Annotate the pictures of a source, and refine ``rounds`` times; goes on where it stopped.
+
+    ``out`` holds ``round-NN/shards``, the report beside it as JSON and Markdown, and the students.
+    Raises ``ValueError`` for a folder of another run, ``StudentError`` when a training fails.
+    """
+    limits = limits or Thresholds()
+    folder = RunFolder(out)
+    tell(f"index of {source}")
+    index = index_pictures(source, folder, executor, part_size=part_size, workers=workers)
+    tell(
+        f"{index.pictures} pictures, {index.broken} broken, {index.duplicates} duplicates, "
+        f"{index.near_duplicates} near duplicates"
+    )
+    reports = []
+    for round in range(rounds + 1):
+        figures: dict[str, float] = {}
+        if round == 0:
+            annotate(folder, specs, 0, executor, advance)
+        else:
+            tell(f"round {round}: training a student on round {round - 1}")
+            checkpoint, figures = train_student(folder, round, student)
+            spec = student_spec(checkpoint, round, student)
+            tell(f"round {round}: the student annotates")
+            annotate(folder, [spec], round, executor, advance)
+        tell(f"round {round}: filters")
+        records = finish_round(folder, round, limits)
+        report = report_round(round, records.annotations(), figures)
+        replace_json(folder.round(round) / "report.json", report.to_dict())
+        replace_file(folder.round(round) / "report.md", report.to_markdown())
+        reports.append(report)
+    return EngineRun(index, tuple(reports))
+
+
+def train_student(
+    folder: RunFolder, round: int, plan: StudentPlan
+) -> tuple[Path, dict[str, float]]:
+    """Train on what was kept in the round before: the checkpoint, and its figures if any.
+
+    A training that was stopped goes on from its last checkpoint.
+    """
+    run = folder.round(round) / STUDENT
+    done = run / _FIGURES
+    if not done.exists():
+        command = [sys.executable, "-m", "florence2", "train", plan.recipe]
+        command += ["--data", str(folder.shards(round - 1)), "--out", str(run), "--quiet"]
+        for setting in plan.settings:
+            command += ["--set", setting]
+        if plan.validation is not None:
+            command += ["--validation", str(plan.validation)]
+        run.mkdir(parents=True, exist_ok=True)
+        words = run / "training.txt"
+        with words.open("ab") as log:
+            ended = subprocess.run([*command, *plan.extra], stdout=log, stderr=subprocess.STDOUT)
+        # Some pairs that cannot be read end a training with 1, and leave a student all the same.
+        if not (run / "last").is_dir() or ended.returncode not in (0, 1):
+            raise StudentError(
+                f"training the student of round {round} ended with {ended.returncode}; its words "
+                f"are in {words}, and the same call tries again"
+            )
+        replace_json(done, _last_figures(run / "log.jsonl"))
+    best = run / "best"
+    return (best if best.is_dir() else run / "last"), json.loads(done.read_text("utf-8"))
+
+
+def student_spec(checkpoint: Path, round: int, plan: StudentPlan) -> SpecialistSpec:
+    """The student of a round as a specialist."""
+    return SpecialistSpec(
+        STUDENT,
+        partial(Student, str(checkpoint), version=f"round-{round}", tasks=plan.tasks),
+        batch_size=plan.batch_size,
+        workers=plan.workers,
+        cpus=plan.cpus,
+        gpus=plan.gpus,
+    )
+
+
+def open_round(out: Path, round: int | None = None) -> ShardDataset:
+    """The table of a round, the last finished one by default.
+
+    Raises ``FileNotFoundError`` when no round is finished.
+    """
+    folder = RunFolder(out)
+    finished = [
+        int(path.name.removeprefix("round-"))
+        for path in sorted(out.glob("round-*"))
+        if (path / "report.json").exists()
+    ]
+    numbers = finished if round is None else [round]
+    if not numbers:
+        raise FileNotFoundError(f"{out} has no finished round: run florence2 engine run first")
+    return ShardDataset(folder.shards(numbers[-1]))
+
+
+def _last_figures(log: Path) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for line in log.read_text("utf-8").splitlines():
+        values = json.loads(line)
+        if values.get("kind") == "evaluation":
+            skip = ("kind", "step")
+            figures = {
+                name: float(value)
+                for name, value in values.items()
+                if name not in skip and isinstance(value, int | float)
+            }
+    return figures

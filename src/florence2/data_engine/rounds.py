@@ -1,0 +1,131 @@
+"""A round's end: all that was said about every picture, judged, in shards.
+
+The same files give the same shards, to the byte of every answer, however often the work was
+interrupted: a picture's verdicts hang on its own annotations, and pictures keep their order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..records import Annotation, Annotator, Record
+from ..results import Boxes, Text
+from ..shards import ShardDataset, ShardWriter
+from .filters import Thresholds
+from .index import Entry, read_entries
+from .judge import Judging, judged, texts_of
+from .parts import RunFolder, read_said
+from .sources import read_pictures
+from .texts import TextFacts, read_texts
+
+# Texts that came with the pictures, as the web's image and text pairs have them.
+FOUND = Annotator("found-text")
+
+
+def finish_round(
+    folder: RunFolder,
+    round: int,
+    limits: Thresholds,
+    *,
+    records_per_shard: int = 512,
+    advance: Callable[[int], None] = lambda count: None,
+) -> ShardDataset:
+    """Write the shards of a round, or the rest of them, and open them.
+
+    Raises ``ValueError`` when the shards there were judged by other thresholds.
+    """
+    names = annotators_until(folder, round)
+    superseded = _superseded(names)
+    known = known_names(folder, names)
+    origin = {"maker": "data engine", "round": round, "annotators": _plain(names),
+              "thresholds": asdict(limits)}  # fmt: skip
+    with ShardWriter(folder.shards(round), max_records=records_per_shard,
+                     origin=json.loads(json.dumps(origin))) as writer:  # fmt: skip
+        done = writer.manifest.rows
+        for part in range(folder.parts()):
+            entries = [each for each in read_entries(folder.index_part(part)) if each.wanted]
+            if done >= len(entries):
+                done -= len(entries)
+                continue
+            records = _records(folder, names, part, entries[done:])
+            for record in _judged(records, entries[done:], limits, known, superseded):
+                writer.write(record)
+            advance(len(entries) - done)
+            done = 0
+    return ShardDataset(folder.shards(round))
+
+
+def annotators_until(folder: RunFolder, round: int) -> list[tuple[int, str]]:
+    """The rounds and names of all that was said up to a round, in that order."""
+    return [
+        (number, path.name)
+        for number in range(round + 1)
+        for path in sorted((folder.round(number) / "annotators").glob("*"))
+    ]
+
+
+def known_names(folder: RunFolder, names: Sequence[tuple[int, str]]) -> frozenset[str]:
+    """What detectors said anywhere: the categories they can be said to know."""
+    found: set[str] = set()
+    for round, name in names:
+        for part in range(folder.parts()):
+            for said in read_said(folder.said(round, name, part)):
+                for each in said.annotations:
+                    if each.task == "<OD>" and isinstance(each.answer, Boxes):
+                        found.update(each.answer.labels)
+    return frozenset(found)
+
+
+def _records(
+    folder: RunFolder, names: Sequence[tuple[int, str]], part: int, entries: Sequence[Entry]
+) -> Iterator[Record]:
+    """The pictures with everything that was said about them."""
+    said: dict[str, list[Annotation]] = {each.place.id: [] for each in entries}
+    for round, name in names:
+        for one in read_said(folder.said(round, name, part)):
+            if one.id in said:
+                said[one.id] += one.annotations
+    contents = read_pictures([each.place for each in entries])
+    for entry, content in zip(entries, contents, strict=True):
+        if not isinstance(content, bytes):
+            raise ValueError(
+                f"{entry.place.id} could be read when the run began and cannot now: {content}"
+            )
+        id = entry.place.id
+        own = _own_text(entry)
+        yield Record(id, entry.width, entry.height, entry.sha256, content, id,
+                     (*own, *said[id]))  # fmt: skip
+
+
+def _own_text(entry: Entry) -> tuple[Annotation, ...]:
+    text = entry.place.text
+    return (Annotation("<CAPTION>", Text(text), annotator=FOUND),) if text else ()
+
+
+def _judged(
+    records: Iterator[Record],
+    entries: Sequence[Entry],
+    limits: Thresholds,
+    known: frozenset[str],
+    superseded: dict[str, int],
+) -> Iterator[Record]:
+    held = list(records)
+    texts = list(dict.fromkeys(text for record in held for text in texts_of(record.annotations)))
+    facts: dict[str, TextFacts] = dict(zip(texts, read_texts(texts), strict=True)) if texts else {}
+    judging = Judging(limits, facts, known, superseded)
+    for record, entry in zip(held, entries, strict=True):
+        annotations = judged(record.annotations, judging, entry.near_duplicate_of)
+        yield Record(record.id, record.width, record.height, record.sha256, record.image,
+                     record.path, annotations)  # fmt: skip
+
+
+def _superseded(names: Sequence[tuple[int, str]]) -> dict[str, int]:
+    """The last round of each annotator that spoke in several."""
+    return {name: round for round, name in names}
+
+
+def _plain(names: Sequence[tuple[int, str]]) -> list[Any]:
+    return [list(each) for each in names]

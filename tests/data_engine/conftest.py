@@ -1,0 +1,111 @@
+"""Pictures with a known truth, and specialists that behave as told."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from florence2.data_engine.parts import RunFolder
+from florence2.data_engine.specialists import SpecialistSpec
+from florence2.records import Annotation, Annotator, Record
+from florence2.results import Boxes, Text
+from florence2.shards import ShardDataset, ShardWriter
+
+NAMES = ("square", "bar", "tile", "slab")
+SIZE = (96, 64)
+
+
+def picture(seed: int) -> tuple[bytes, Boxes]:
+    """A PNG of some boxes on noise, and the boxes."""
+    rng = np.random.default_rng(seed)
+    image = Image.fromarray(rng.integers(0, 255, (8, 12, 3), np.uint8)).resize(SIZE)
+    draw = ImageDraw.Draw(image)
+    boxes, labels = [], []
+    for _ in range(int(rng.integers(1, 4))):
+        x, y = rng.integers(0, 60), rng.integers(0, 36)
+        wide, high = rng.integers(14, 34), rng.integers(14, 26)
+        draw.rectangle((x, y, x + wide, y + high), fill=tuple(rng.integers(0, 255, 3).tolist()))
+        boxes.append([x, y, x + wide, y + high])
+        labels.append(NAMES[int(rng.integers(4))])
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue(), Boxes(boxes, labels, SIZE)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of ten pictures."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(10):
+        (folder / f"{seed:02d}.png").write_bytes(picture(seed)[0])
+    return folder
+
+
+@pytest.fixture
+def truth(tmp_path: Path, pictures: Path) -> Path:
+    """Shards with the boxes and a caption of each of the pictures."""
+    from florence2.formats.pictures import read_picture
+
+    folder = tmp_path / "truth"
+    with ShardWriter(folder) as writer:
+        for seed, path in enumerate(sorted(pictures.iterdir())):
+            record = read_picture(path, path.name)
+            boxes = picture(seed)[1]
+            text = "A photo of a " + " and a ".join(boxes.labels) + "."
+            annotations = (Annotation("<OD>", boxes), Annotation("<CAPTION>", Text(text)))
+            writer.write(Record(record.id, record.width, record.height, record.sha256,
+                                record.image, record.path, annotations))  # fmt: skip
+    return folder
+
+
+@dataclass
+class Plain:
+    """Names every picture's size; raises, hangs or sleeps at the pictures named."""
+
+    name: str = "plain"
+    raises: tuple[str, ...] = ()
+    hangs: tuple[str, ...] = ()
+    seconds: float = 0.0
+    asked: Path | None = None
+
+    @property
+    def annotator(self) -> Annotator:
+        return Annotator(self.name, "1")
+
+    def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
+        given = []
+        for record in records:
+            if record.id in self.raises:
+                raise RuntimeError(f"will not look at {record.id}")
+            if record.id in self.hangs:
+                time.sleep(60)
+            time.sleep(self.seconds)
+            if self.asked is not None:
+                with self.asked.open("a") as file:
+                    file.write(f"{record.id}\n")
+            said = "+".join(sorted(each.annotator.name for each in record.annotations))
+            text = Text(f"A red box of {record.width} by {record.height} stands here {said}.")
+            box = Boxes([[5, 5, 60, 50]], ["box"], record.image_size, scores=[0.9])
+            given.append((
+                Annotation("<CAPTION>", text, annotator=self.annotator),
+                Annotation("<OD>", box, annotator=self.annotator),
+            ))  # fmt: skip
+        return given
+
+
+def spec_of(specialist: Plain, **options: object) -> SpecialistSpec:
+    """A specification that makes the specialist."""
+    return SpecialistSpec(specialist.name, lambda: specialist, **{"batch_size": 3, **options})
+
+
+def table_of(folder: RunFolder, round: int = 0) -> list[tuple[str, tuple[Annotation, ...]]]:
+    """The pictures and annotations of a round's table, in order."""
+    return [(record.id, record.annotations) for record in ShardDataset(folder.shards(round))]
