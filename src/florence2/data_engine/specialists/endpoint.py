@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import time
@@ -11,7 +12,8 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...image import load_image
+from PIL import Image
+
 from ...records import Annotation, Annotator, Record
 from ...results import Text
 
@@ -61,11 +63,12 @@ class VisionEndpoint:
         ]
 
     def _ask(self, record: Record, prompt: str) -> str:
-        image = load_image(record.image_bytes())
-        kind = (image.format or "jpeg").lower()
-        encoded = base64.b64encode(record.image_bytes()).decode("ascii")
+        content = record.image_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            kind = (image.format or "jpeg").lower()
+        encoded = base64.b64encode(content).decode("ascii")
         picture = {"url": f"data:image/{kind};base64,{encoded}"}
-        content = [
+        parts = [
             {"type": "text", "text": prompt},
             {"type": "image_url", "image_url": picture},
         ]
@@ -73,7 +76,7 @@ class VisionEndpoint:
             "model": self._model,
             "max_tokens": self._max_tokens,
             "temperature": 0,
-            "messages": [{"role": "user", "content": content}],
+            "messages": [{"role": "user", "content": parts}],
         }
         answer = self._post(json.dumps(body).encode())
         try:

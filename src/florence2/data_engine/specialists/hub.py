@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from ...image import load_image
-from ...predictor import default_device
 from ...records import Annotation, Annotator, Record
 from ...results import Boxes, Polygons, Text
 from ...scenes.outlines import outline
@@ -25,6 +24,8 @@ class _Hub:
     """A model and its processor from the Hub or a folder, on a device."""
 
     def __init__(self, source: str, model_class: str, name: str, device: str | None) -> None:
+        from ...predictor import default_device
+
         library = needed("transformers", "transformers")
         self.device = device or default_device()
         self.processor: Any = library.AutoProcessor.from_pretrained(source)

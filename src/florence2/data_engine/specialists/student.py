@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ...predictor import Florence2, load, resolve
 from ...records import Annotation, Annotator, Record, content_hash
 from ...requests import Request
 from ...results import Answer, Boxes, Failure, Text
 from ...tasks import find_task
 from ..parts import failure
+
+if TYPE_CHECKING:
+    from ...predictor import Florence2
 
 TEXTS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 REGIONS = ("<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>", "<OCR>", "<OCR_WITH_REGION>")
@@ -39,6 +42,8 @@ class Student:
         runtime: str | None = None,
         model: Florence2 | None = None,
     ) -> None:
+        from ...predictor import load, resolve
+
         self._model = model or load(source, device=device, runtime=runtime)
         self._tasks = tuple(find_task(task).token for task in tasks)
         self._beams, self._max_new_tokens = beams, max_new_tokens

@@ -1,0 +1,135 @@
+"""The loop on pictures whose truth is known: precision and recall after every step.
+
+    florence2 scenes make 2000 --out shards/loop --seed 90 --task od --task caption
+    python benchmarks/engine_loop.py --truth shards/loop --out runs/loop --rounds 2
+
+Three annotators give the truth with stated noise (missed objects, wrong names, invented and moved
+boxes, captions of other pictures). Rows: each of them raw; what the filters keep; what is kept
+after every round in which a student was trained on the round before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from florence2.data_engine.filters import Thresholds
+from florence2.data_engine.merge import agreement
+from florence2.data_engine.pipeline import Here, OnRay
+from florence2.data_engine.refine import StudentPlan, open_round, run_engine
+from florence2.data_engine.specialists import SpecialistSpec
+from florence2.data_engine.specialists.degraded import Degraded, Noise
+from florence2.durable import replace_json
+from florence2.records import Annotation
+from florence2.results import Boxes, Text
+from florence2.shards import ShardDataset
+
+NAMES = ("first", "second", "third")
+
+
+def main() -> None:
+    """Run the loop, print the table, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--truth", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--recipe", default="fine-tune")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--least", type=float, action="append", default=[])
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    truth = {record.sha256: record.annotations for record in ShardDataset(chosen.truth)}
+    pictures = chosen.out / "pictures"
+    _write_pictures(chosen.truth, pictures)
+    specs = [
+        SpecialistSpec(name, partial(Degraded, chosen.truth, Noise(), name=name, seed=seed),
+                       batch_size=64, workers=max(1, chosen.workers))
+        for seed, name in enumerate(NAMES)
+    ]  # fmt: skip
+    executor = OnRay() if chosen.workers else Here()
+    plan = StudentPlan(chosen.recipe, tuple(chosen.set), tasks=("<OD>", "<CAPTION>"))
+    run_engine(str(pictures), chosen.out / "run", specs, executor, rounds=chosen.rounds,
+               student=plan, limits=Thresholds(agreeing=2), tell=print)  # fmt: skip
+    rows = {f"{name}, raw": _figures(truth, _said(chosen.out / "run", 0, {name})) for name in NAMES}
+    for round in range(chosen.rounds + 1):
+        step = "filtered" if round == 0 else f"round {round}"
+        rows[step] = _figures(truth, _said(chosen.out / "run", round, None))
+        if round:
+            rows[f"student of round {round}, raw"] = _figures(
+                truth, _said(chosen.out / "run", round, {"student"}, round)
+            )
+    print(f"{'':28}{'boxes P':>9}{'boxes R':>9}{'captions right':>16}{'captions kept':>15}")
+    for name, found in rows.items():
+        print(f"{name:28}{found['precision']:9.3f}{found['recall']:9.3f}"
+              f"{found['captions right']:16.3f}{found['captions']:15.0f}")  # fmt: skip
+    print(json.dumps(rows))
+    if chosen.json:
+        replace_json(chosen.json, rows)
+
+
+Said = tuple[str, list[Annotation]]
+
+
+def _said(run: Path, round: int, names: set[str] | None, of: int | None = None) -> Iterable[Said]:
+    """What was kept, or what some annotators said before any verdict, by picture."""
+    for record in open_round(run, round):
+        if names is None:
+            yield record.sha256, list(record.kept())
+        else:
+            yield (
+                record.sha256,
+                [
+                    each
+                    for each in record.annotations
+                    if each.annotator.name in names and (of is None or each.round == of)
+                ],
+            )
+
+
+def _figures(truth: Mapping[str, tuple[Annotation, ...]], said: Iterable[Said]) -> dict[str, float]:
+    pairs = found = there = right = captions = 0
+    for sha256, given in said:
+        boxes, text = truth[sha256][0].answer, None
+        for each in truth[sha256]:
+            if isinstance(each.answer, Boxes):
+                boxes = each.answer
+            elif isinstance(each.answer, Text):
+                text = each.answer.text
+        assert isinstance(boxes, Boxes)
+        there += len(boxes)
+        told = [each.answer for each in given
+                if each.task == "<OD>" and isinstance(each.answer, Boxes)]  # fmt: skip
+        whole = Boxes(
+            [box for each in told for box in each.xyxy.tolist()],
+            [label for each in told for label in each.labels],
+            boxes.image_size,
+        )
+        both, mine, _ = agreement(whole, boxes)
+        pairs, found = pairs + both, found + mine
+        for each in given:
+            if each.task == "<CAPTION>" and isinstance(each.answer, Text):
+                captions += 1
+                right += each.answer.text == text
+    return {
+        "precision": pairs / max(found, 1),
+        "recall": pairs / max(there, 1),
+        "captions": captions,
+        "captions right": right / max(captions, 1),
+    }
+
+
+def _write_pictures(shards: Path, folder: Path) -> None:
+    """The pictures of shards as files, without their labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for record in ShardDataset(shards):
+        path = folder / f"{record.id}.jpg"
+        if not path.exists():
+            path.write_bytes(record.image_bytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""``florence2 engine``: a run over a folder, its figures and its page, in this process."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+from typer.main import get_command
+
+from florence2.cli import app
+from florence2.data_engine.refine import open_round
+
+ROOT = Path(__file__).resolve().parents[2]
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        image = Image.new("RGB", (160, 120), (40, 60 + 50 * number, 90))
+        ImageDraw.Draw(image).rectangle((20, 20, 80 + 20 * number, 90), fill=(230, 40, 40))
+        image.save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"A red box number {number} on a plain wall.")
+    (folder / "x.png").write_text("broken")
+    return folder
+
+
+def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = command("engine", "run", "--images", str(pictures), "--out", str(out),
+                    "--workers", "0", "-s", "colour-regions", "--part-size", "2",
+                    "--threshold", "confidence.colour-regions=0.1")  # fmt: skip
+    assert first.exit_code == 0, first.stderr
+    assert "4 pictures, 1 broken" in first.stderr and "<REGION_PROPOSAL>" in first.stdout
+    records = list(open_round(out))
+    assert [record.id for record in records] == ["0.png", "1.png", "2.png"]
+    counted = command("engine", "stats", str(out), "--plot", str(tmp_path / "a.png"),
+                      "--json", str(tmp_path / "a.json"))  # fmt: skip
+    assert counted.exit_code == 0, counted.stderr
+    assert "3 pictures" in counted.stdout and "object complexity" in counted.stdout
+    figures = json.loads((tmp_path / "a.json").read_text())
+    assert figures["texts"]["<CAPTION>"]["texts"] == 3
+    assert (tmp_path / "a.png").exists()
+    viewed = command("engine", "view", str(out / "round-00" / "shards"), "--out",
+                     str(tmp_path / "page.html"), "--count", "2")  # fmt: skip
+    assert viewed.exit_code == 0, viewed.stderr
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<article>") == 2 and "A red box number 0" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-s", "magic"], "no specialist 'magic'; there are rapidocr"),
+        (["--threshold", "agreeing"], "NAME=NUMBER"),
+        (["--threshold", "size=3"], "no threshold 'size'; there are least_confidence"),
+        (["--images", "nowhere"], "nowhere is not there"),
+        (["--student-task", "magic"], "unknown task 'magic'"),
+    ],
+)
+def test_bad_arguments_are_told(
+    command: Command, pictures: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    base = ["--images", str(pictures), "--out", str(tmp_path / "run"), "--workers", "0",
+            "-s", "colour-regions"]  # fmt: skip
+    result = command("engine", "run", *base, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_a_folder_without_a_round_is_told(command: Command, tmp_path: Path) -> None:
+    result = command("engine", "stats", str(tmp_path))
+    assert result.exit_code == 2 and "no finished round" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "stats", "view"])
+def test_every_option_is_documented(verb: str) -> None:
+    verbs: Any = get_command(app)
+    there = {
+        name
+        for parameter in verbs.commands["engine"].commands[verb].params
+        for name in parameter.opts
+        if name.startswith("--")
+    }
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## florence2 engine {verb}\b.*?(?=^## |\Z)", text, re.M | re.S)
+    assert section is not None
+    rows = re.findall(r"^\|([^|]*)\|", section[0], re.M)
+    assert there == {name for row in rows for name in re.findall(r"--[a-z][a-z-]*", row)}
