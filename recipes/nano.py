@@ -187,7 +187,7 @@ def together() -> Recipe:
         optimizer=Optimizer(
             kind="muon", learning_rate=6e-4, muon_factor=4.0, betas=(0.9, 0.98), weight_decay=0.05
         ),
-        schedule=Schedule(samples=60_000, warmup_steps=20, shape="cosine"),
+        schedule=Schedule(samples=44_000, warmup_steps=20, shape="cosine"),
         regularization=_NO_DROPOUT,
         aids=Aids(
             location_spread=6.0,
