@@ -38,7 +38,7 @@ def test_lines_go_to_standard_output(command: Command, pictures: Path) -> None:
         "answer": "a.png",
         "truncated": False,
     }
-    assert "nano is untrained in this version: its answers are noise" in result.stderr
+    assert "nano lies here without its weights: its answers are noise" in result.stderr
     assert "5 images, 0 failed" in result.stderr
 
 
@@ -64,7 +64,7 @@ def test_options_reach_the_model_by_their_python_names(
         "run", pictures / "a.png", "-t", "ovd", "--text", "cat", "--text", "dog",
         "--model", "some/model", "--revision", "abc", "--adapter", "lora", "--device", "cpu",
         "--precision", "fp32", "--beams", 1, "--max-new-tokens", 7, "--min-score", 0,
-        "--nms-iou", 0.5, "--batch-size", 2, "--seed", 0, "--clip", "--allow-urls",
+        "--nms-iou", 0.5, "--batch-size", 2, "--memory", 0.5, "--seed", 0, "--clip", "--allow-urls",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert model.loaded == {
@@ -73,12 +73,12 @@ def test_options_reach_the_model_by_their_python_names(
     }  # fmt: skip
     assert model.options == {
         "beams": 1, "max_new_tokens": 7, "min_score": 0.0, "nms_iou": 0.5, "batch_size": 2,
-        "seed": 0, "clip": True, "allow_urls": True,
+        "memory": 2**29, "seed": 0, "clip": True, "allow_urls": True,
     }  # fmt: skip
     assert model.requests == [
         (str(pictures / "a.png"), "<OPEN_VOCABULARY_DETECTION>", ["cat", "dog"])
     ]
-    assert "untrained" not in result.stderr
+    assert "without its weights" not in result.stderr
 
 
 def test_nothing_is_passed_that_was_not_given(command: Command, model: Any, pictures: Path) -> None:

@@ -102,6 +102,10 @@ Constrained = Annotated[
     bool, typer.Option("--constrained", help="Only what the task's grammar allows: all parses.")
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Answers decoded at once.")]
+Memory = Annotated[
+    float | None,
+    typer.Option(min=0.01, help="GiB that answers in the making may take. [default: 4]"),
+]
 DatasetTasks = Annotated[
     list[str] | None,
     typer.Option(

@@ -23,7 +23,7 @@ from .stream import StandardOutput
 if TYPE_CHECKING:
     from ..predictor import Florence2, Prediction
 
-UNTRAINED_NOTICE = "nano is untrained in this version: its answers are noise"
+UNTRAINED_NOTICE = "nano lies here without its weights: its answers are noise"
 Work = list[tuple[Source, list[Question]]]
 
 
@@ -66,6 +66,7 @@ def run(
     constrained: option.Constrained = False,
     seed: option.Seed = None,
     batch_size: option.BatchSize = None,
+    memory: option.Memory = None,
 ) -> None:
     """Ask a model about images, in JSON lines."""
     answering = option.given(
@@ -75,7 +76,10 @@ def run(
         constrained=True if constrained else None,
     )  # fmt: skip
     loading = option.given(revision=revision, adapter=adapter, precision=precision, runtime=runtime)
-    handling = option.given(allow_urls=allow_urls, batch_size=batch_size)
+    handling = option.given(
+        allow_urls=allow_urls, batch_size=batch_size,
+        memory=None if memory is None else int(memory * 2**30),
+    )  # fmt: skip
     with mendable_errors():
         questions = ask(task, text or (), region or ())
         written = None if out is None else out / PICTURES
