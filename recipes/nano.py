@@ -1,12 +1,16 @@
-"""How the bundled model is trained, in three runs, from nothing but made scenes.
+"""How the bundled model was trained, in six runs, from nothing but made scenes.
 
     florence2 train recipes/nano.py:tower --data scenes --out runs/nano-tower
     florence2 train recipes/nano.py:names --data scenes --out runs/nano-names
-    florence2 train recipes/nano.py:words --data scenes --out runs/nano
+    florence2 train recipes/nano.py:words --data scenes --out runs/nano-words
+    florence2 train recipes/nano.py:letters --data scenes --out runs/nano-letters
+    florence2 train recipes/nano.py:answers --data scenes --out runs/nano-answers
+    florence2 train recipes/nano.py:together --data scenes --out runs/nano
 
 The tower learns first what lies where, alone; then the text half, over a tower that stands still,
-to answer shortly; then the whole model the language of all tasks. Each run goes on where it was
-stopped.
+to answer shortly; then the whole model the language of all tasks. The second three do the same
+again with letters, which the first three had not learnt to read. Each run goes on where it was
+stopped. ``docs/nano.md`` has what each of them gave.
 """
 
 from florence2.train.recipe import (
@@ -105,7 +109,7 @@ def names() -> Recipe:
 def words() -> Recipe:
     """All tasks, on all there is; the rate falls to nothing, the targets for locations sharpen."""
     return Recipe(
-        name="nano",
+        name="nano-words",
         start="runs/nano-names/last",
         task_weights=WEIGHTS,
         seed=2,

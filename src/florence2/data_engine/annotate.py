@@ -16,7 +16,7 @@ from .specialists import SpecialistSpec
 from .work import IndexWorker, PartDone, PartWorker
 
 PART_SIZE = 64
-_LIST, _SUMMARY = "places.parquet", "index.json"
+_SUMMARY = "index.json"
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,12 @@ def index_pictures(
     summary = folder.path / _SUMMARY
     if summary.exists():
         return IndexSummary(**json.loads(summary.read_text("utf-8")))
-    listing = folder.path / _LIST
-    if not listing.exists():
-        write_entries(listing, (Entry(place) for place in list_pictures(source)))
-    places = [each.place for each in read_entries(listing)]
-    parts = range(-(-len(places) // part_size))
+    if not folder.listing.exists():
+        write_entries(folder.listing, (Entry(place) for place in list_pictures(source)))
+    count = len(read_entries(folder.listing))
+    parts = range(-(-count // part_size))
     missing = [part for part in parts if not folder.looked_at(part).exists()]
-    make = partial(IndexWorker, folder, part_size, places)
+    make = partial(IndexWorker, folder, part_size)
     for _ in executor.run(make, missing, Needs(workers)):
         pass
     entries = with_copies(entry for part in parts for entry in read_entries(folder.looked_at(part)))

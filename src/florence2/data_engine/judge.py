@@ -33,7 +33,7 @@ CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 _WITH_PHRASES = frozenset({"<CAPTION_TO_PHRASE_GROUNDING>"})
 # Two lines of one text are no copies of each other, nor are phrases and descriptions.
 _WITH_CLASSES = frozenset({"<OD>", "<OPEN_VOCABULARY_DETECTION>", "<REGION_PROPOSAL>"})
-# Texts whose words are what is written, not what is described.
+# What several annotators are asked alike, so that their boxes can be one answer.
 _FUSED_TASK = "<OD>"
 
 

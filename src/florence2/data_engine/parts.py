@@ -44,6 +44,11 @@ class RunFolder:
 
     path: Path
 
+    @property
+    def listing(self) -> Path:
+        """The places of all pictures, as they were found when the run began."""
+        return self.path / "places.parquet"
+
     def index_part(self, part: int) -> Path:
         """The entries of the pictures of a part."""
         return self.path / "index" / f"part-{part:06d}.parquet"

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +47,6 @@ class StudentPlan:
     cpus: float = 1
     gpus: float = 0
     batch_size: int = 16
-    extra: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def train_student(
         run.mkdir(parents=True, exist_ok=True)
         words = run / "training.txt"
         with words.open("ab") as log:
-            ended = subprocess.run([*command, *plan.extra], stdout=log, stderr=subprocess.STDOUT)
+            ended = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT)
         # Some pairs that cannot be read end a training with 1, and leave a student all the same.
         if not (run / "last").is_dir() or ended.returncode not in (0, 1):
             raise StudentError(

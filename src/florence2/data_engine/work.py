@@ -33,15 +33,19 @@ class IndexWorker:
 
     stuck = False
 
-    def __init__(self, folder: RunFolder, part_size: int, places: Sequence[Place]) -> None:
-        self.folder, self.part_size, self.places = folder, part_size, places
+    def __init__(self, folder: RunFolder, part_size: int) -> None:
+        self.folder, self.part_size = folder, part_size
+        # A long list is read where it is needed instead of being sent there.
+        self._places: Sequence[Place] | None = None
 
     def __call__(self, part: int) -> PartDone:
         path = self.folder.looked_at(part)
         if path.exists():
             return PartDone(part)
+        if self._places is None:
+            self._places = [each.place for each in read_entries(self.folder.listing)]
         begin = part * self.part_size
-        entries = look_at(self.places[begin : begin + self.part_size])
+        entries = look_at(self._places[begin : begin + self.part_size])
         write_entries(path, entries)
         return PartDone(part, len(entries), sum(bool(each.error) for each in entries))
 
