@@ -110,7 +110,7 @@ def stats(
         found = statistics_of(_shards(folder, round).annotations())
         typer.echo(f"{found.pictures} pictures")
         for header, *rows in found.rows():
-            if rows:
+            if rows and len(header) > 1:
                 print_table(header, rows)
         if plot is not None:
             draw_statistics(found, plot)
