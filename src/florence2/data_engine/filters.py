@@ -30,7 +30,8 @@ class Thresholds:
     ``named_shown`` is the share of a text's objects that detectors know which must be detected.
     """
 
-    confidence: Mapping[str, float] = field(default_factory=dict)
+    # Where F1 of that detector is highest on COCO photographs: docs/engine.md has the curve.
+    confidence: Mapping[str, float] = field(default_factory=lambda: {"ssd-mobilenet": 0.3})
     least_confidence: float = 0.0
     object_complexity: float = 1.0
     action_complexity: float = 0.0

@@ -7,6 +7,7 @@ was done lies in files.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -115,6 +116,7 @@ def _started(address: str | None) -> Any:
         if address is None:
             quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         ray.init(address=address, ignore_reinit_error=True, **quiet)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
