@@ -56,6 +56,17 @@ _NO_DROPOUT = Regularization(
 _REPORTING = Reporting(log_every=25, checkpoint_every=250, sample_every=0, evaluate_every=0)
 
 
+def _muon(learning_rate: float, factor: float) -> Optimizer:
+    """Muon at ``factor`` times the rate of what AdamW moves beside it."""
+    return Optimizer(
+        kind="muon",
+        learning_rate=learning_rate,
+        muon_factor=factor,
+        betas=(0.9, 0.98),
+        weight_decay=0.05,
+    )
+
+
 def tower() -> Recipe:
     """The tower alone, by what lies at each cell of its map: large objects first, then all."""
     return Recipe(
@@ -64,9 +75,7 @@ def tower() -> Recipe:
         trainable="tower",
         seed=1,
         batch=Batch(size=32, micro=32),
-        optimizer=Optimizer(
-            kind="muon", learning_rate=1e-3, muon_factor=6.0, betas=(0.9, 0.98), weight_decay=0.05
-        ),
+        optimizer=_muon(1e-3, 6.0),
         schedule=Schedule(samples=40_000, warmup_steps=60, shape="cosine", final=0.3),
         regularization=_NO_DROPOUT,
         aids=Aids(
@@ -91,9 +100,7 @@ def names() -> Recipe:
         seed=4,
         max_target_tokens=60,
         batch=Batch(size=96, micro=48),
-        optimizer=Optimizer(
-            kind="muon", learning_rate=1e-3, muon_factor=4.0, betas=(0.9, 0.98), weight_decay=0.05
-        ),
+        optimizer=_muon(1e-3, 4.0),
         schedule=Schedule(samples=96_000, warmup_steps=40, shape="constant"),
         regularization=_NO_DROPOUT,
         aids=Aids(
@@ -115,9 +122,7 @@ def words() -> Recipe:
         seed=2,
         max_target_tokens=200,
         batch=Batch(size=80, micro=40),
-        optimizer=Optimizer(
-            kind="muon", learning_rate=1e-3, muon_factor=4.0, betas=(0.9, 0.98), weight_decay=0.05
-        ),
+        optimizer=_muon(1e-3, 4.0),
         schedule=Schedule(samples=64_000, warmup_steps=20, shape="cosine"),
         regularization=_NO_DROPOUT,
         aids=Aids(
@@ -138,9 +143,7 @@ def letters() -> Recipe:
         trainable="tower",
         seed=11,
         batch=Batch(size=32, micro=16),
-        optimizer=Optimizer(
-            kind="muon", learning_rate=6e-4, muon_factor=6.0, betas=(0.9, 0.98), weight_decay=0.05
-        ),
+        optimizer=_muon(6e-4, 6.0),
         schedule=Schedule(samples=22_400, warmup_steps=40, shape="cosine", final=0.1),
         regularization=_NO_DROPOUT,
         aids=Aids(
@@ -163,9 +166,7 @@ def answers() -> Recipe:
         seed=12,
         max_target_tokens=120,
         batch=Batch(size=96, micro=48),
-        optimizer=Optimizer(
-            kind="muon", learning_rate=1e-3, muon_factor=4.0, betas=(0.9, 0.98), weight_decay=0.05
-        ),
+        optimizer=_muon(1e-3, 4.0),
         schedule=Schedule(samples=96_000, warmup_steps=20, shape="constant"),
         regularization=_NO_DROPOUT,
         aids=Aids(
@@ -188,9 +189,7 @@ def together() -> Recipe:
         seed=13,
         max_target_tokens=200,
         batch=Batch(size=80, micro=40),
-        optimizer=Optimizer(
-            kind="muon", learning_rate=6e-4, muon_factor=4.0, betas=(0.9, 0.98), weight_decay=0.05
-        ),
+        optimizer=_muon(6e-4, 4.0),
         schedule=Schedule(samples=44_000, warmup_steps=20, shape="cosine"),
         regularization=_NO_DROPOUT,
         aids=Aids(

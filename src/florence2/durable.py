@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,12 @@ def replace_file(path: Path, content: bytes | str) -> None:
 def replace_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:
     """Put ``values`` at ``path`` as indented JSON."""
     replace_file(path, json.dumps(values, indent=2) + "\n")
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of the file at ``path``, in hexadecimal, read piece by piece."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def synchronise(path: Path) -> None:

@@ -68,12 +68,17 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
     return checkpoint_directory(source, revision)
 
 
+def is_trained(source: str | Path, directory: Path) -> bool:
+    """Whether ``source`` has weights: all have, but a bundled model without its file."""
+    return str(source) != BUNDLED or (directory / "model.safetensors").is_file()
+
+
 def read_model(source: str | Path, directory: Path) -> tuple[Florence2Model, bool]:
     """The model of ``source``, which lies in ``directory``, and whether it is trained.
 
     Where the bundled one has no weights they are seeded: everything runs, and answers are noise.
     """
-    if str(source) != BUNDLED or (directory / "model.safetensors").is_file():
+    if is_trained(source, directory):
         return load_checkpoint(directory), True
     model = Florence2Model(read_config(directory))
     model.initialize(seed=0)
@@ -104,7 +109,6 @@ def load(
     runtime = runtime or default_runtime(chosen_device, precision)
     check_runtime(runtime, chosen_device, precision)
     directory = resolve(source, revision)
-    trained = str(source) != BUNDLED or (directory / "model.safetensors").is_file()
 
     def load_model() -> Florence2Model:
         model, _ = read_model(source, directory)
@@ -122,7 +126,7 @@ def load(
         width, height = processor.preprocessing.size
         files = checkpoint_files(directory, *([] if adapter is None else [Path(adapter)]))
         made = openvino_runtime(config, load_model, files, (height, width), precision)
-    return Florence2(str(source), made, processor, trained=trained)
+    return Florence2(str(source), made, processor, trained=is_trained(source, directory))
 
 
 def parse(

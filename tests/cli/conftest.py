@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,16 @@ from typer.testing import CliRunner
 from florence2.cli import app
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+
+
+def documented(verb: str) -> set[str]:
+    """The options in the tables below the heading of ``verb`` in ``docs/cli.md``."""
+    text = PAGE.read_text(encoding="utf-8")
+    section = re.search(rf"^## florence2 {verb}\b.*?(?=^## |\Z)", text, re.M | re.S)
+    assert section is not None, f"docs/cli.md has no heading for {verb}"
+    rows = re.findall(r"^\|([^|]*)\|", section[0], re.M)
+    return {name for row in rows for name in re.findall(r"--[a-z][a-z-]*", row)}
 
 
 @pytest.fixture(scope="session")

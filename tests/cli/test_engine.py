@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typer.main import get_command
 from florence2.cli import app
 from florence2.data_engine.refine import open_round
 
-ROOT = Path(__file__).resolve().parents[2]
+from .conftest import documented
+
 Command = Callable[..., Any]
 
 
@@ -89,8 +89,4 @@ def test_every_option_is_documented(verb: str) -> None:
         for name in parameter.opts
         if name.startswith("--")
     }
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## florence2 engine {verb}\b.*?(?=^## |\Z)", text, re.M | re.S)
-    assert section is not None
-    rows = re.findall(r"^\|([^|]*)\|", section[0], re.M)
-    assert there == {name for row in rows for name in re.findall(r"--[a-z][a-z-]*", row)}
+    assert there == documented(f"engine {verb}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from florence2.cli import app
 from florence2.shards import ShardDataset
 from florence2.tasks import TASKS
 
+from .conftest import documented
+
 pytest.importorskip("cv2")
-ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Any]
 
 
@@ -75,8 +75,4 @@ def test_every_option_is_documented(verb: str) -> None:
         for name in parameter.opts
         if name.startswith("--")
     }
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## florence2 scenes {verb}\b.*?(?=^## |\Z)", text, re.M | re.S)
-    assert section is not None
-    rows = re.findall(r"^\|([^|]*)\|", section[0], re.M)
-    assert options == {name for row in rows for name in re.findall(r"--[a-z][a-z-]*", row)}
+    assert options == documented(f"scenes {verb}")

@@ -23,7 +23,6 @@ from ..formats.pictures import picture_record
 from ..formats.problems import LabelError
 from .sources import Place, read_pictures
 
-HASH_BITS = 64
 _BANDS = 4
 # Two hashes that differ in fewer bits than there are bands agree in one band at least.
 NEAR = _BANDS - 1

@@ -6,7 +6,6 @@ hold the regions that it had.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -153,13 +152,13 @@ def _with_fusion(annotations: Sequence[Annotation], limits: Thresholds) -> list[
 
 def _judge_texts(annotations: Sequence[Annotation], judging: Judging) -> list[Annotation]:
     """Captions by what they say, against those before them and against what was detected."""
-    detected = Counter(
+    detected = {
         label.lower().split()[-1]
         for each in annotations
         if each.task == _FUSED_TASK and each.verdict.keep and isinstance(each.answer, Boxes)
         for label in each.answer.labels
         if label.strip()
-    )
+    }
     last_words = {name.lower().split()[-1] for name in judging.known if name.strip()}
     earlier: dict[str, list[str]] = {task: [] for task in CAPTIONS}
     judged_texts = []

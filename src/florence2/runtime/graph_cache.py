@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..durable import file_hash
 from ..folders import cache_folder
 from ..hardware import processor_name
 
@@ -28,7 +29,6 @@ Graphs = Mapping[str, "openvino.Model"]
 FOLDER_VARIABLE = "FLORENCE2_GRAPHS"
 
 _MANIFEST = "manifest.json"
-_CHUNK = 2**22
 
 
 def key_of(files: Iterable[Path], *what: object) -> str:
@@ -40,7 +40,7 @@ def key_of(files: Iterable[Path], *what: object) -> str:
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-        digest.update(_hash(file).encode())
+        digest.update(file_hash(file).encode())
     digest.update(repr((__version__, openvino.get_version(), processor_name(), what)).encode())
     return digest.hexdigest()[:32]
 
@@ -74,7 +74,7 @@ def _read(entry: Path) -> Graphs | None:
         manifest = json.loads((entry / _MANIFEST).read_text(encoding="utf-8"))
         for name, (size, hashed) in manifest["files"].items():
             file = entry / name
-            if file.stat().st_size != size or _hash(file) != hashed:
+            if file.stat().st_size != size or file_hash(file) != hashed:
                 raise ValueError(f"{file} is not what was written")
         core = openvino.Core()
         return {name: core.read_model(entry / f"{name}.xml") for name in manifest["graphs"]}
@@ -96,7 +96,8 @@ def _write(entry: Path, graphs: Graphs) -> None:
         for name, graph in graphs.items():
             openvino.save_model(graph, temporary / f"{name}.xml", compress_to_fp16=False)
         files = {
-            file.name: (file.stat().st_size, _hash(file)) for file in sorted(temporary.iterdir())
+            file.name: (file.stat().st_size, file_hash(file))
+            for file in sorted(temporary.iterdir())
         }
         manifest = {"graphs": list(graphs), "files": files}
         (temporary / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
@@ -108,11 +109,3 @@ def _write(entry: Path, graphs: Graphs) -> None:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _hash(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

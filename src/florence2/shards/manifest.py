@@ -6,7 +6,6 @@ shards that it had finished.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -96,12 +95,6 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Put the manifest of ``folder`` in place of the one before."""
     values = {"version": SCHEMA_VERSION, "rows": manifest.rows, **asdict(manifest)}
     replace_json(folder / MANIFEST_FILE, values)
-
-
-def file_hash(path: Path) -> str:
-    """The SHA-256 of the file at ``path``, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest | None:

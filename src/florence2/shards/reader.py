@@ -12,8 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..durable import file_hash
 from ..records import Annotation, Record
-from .manifest import MANIFEST_FILE, Manifest, Shard, file_hash, read_manifest
+from .manifest import MANIFEST_FILE, Manifest, Shard, read_manifest
 from .schema import annotations_from_row, check_version, from_row
 
 _OPEN_FILES = 16

@@ -11,14 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..durable import replacing
+from ..durable import file_hash, replacing
 from ..records import Record
 from .manifest import (
     MANIFEST_FILE,
     Counts,
     Manifest,
     Shard,
-    file_hash,
     read_manifest,
     write_manifest,
 )

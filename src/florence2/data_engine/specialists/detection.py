@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...durable import file_hash
 from ...image import load_image
-from ...records import Annotation, Annotator, Record, content_hash
+from ...records import Annotation, Annotator, Record
 from ...results import Boxes
 from .coco_names import COCO_NAMES
 from .protocol import needed
@@ -34,7 +35,7 @@ class SsdMobileNet:
         )
         self._blob, self._least = cv2.dnn.blobFromImage, least
         cv2.setNumThreads(1)
-        checkpoint = content_hash(graph.read_bytes())[:16]
+        checkpoint = file_hash(graph)[:16]
         self.annotator = Annotator("ssd-mobilenet", "v2-coco-2018-03-29", checkpoint)
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:

@@ -33,8 +33,7 @@ class SpecialistSpec:
 
     ``make`` is called once in every worker, of which there are ``workers``, each with ``cpus`` and
     ``gpus``. ``batch_size`` pictures are given at a time; ``time_limit`` is in seconds for each
-    picture. ``after`` names the specialists whose annotations it is given. ``version`` is part of
-    what its work is known by: another version annotates again.
+    picture. ``after`` names the specialists whose annotations it is given.
     """
 
     name: str
@@ -45,7 +44,6 @@ class SpecialistSpec:
     gpus: float = 0
     time_limit: float = 120.0
     after: tuple[str, ...] = ()
-    version: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...records import Annotation, Annotator, Record, content_hash
+from ...durable import file_hash
+from ...records import Annotation, Annotator, Record
 from ...requests import Request
 from ...results import Answer, Boxes, Failure, Text
 from ...tasks import find_task
@@ -48,7 +49,7 @@ class Student:
         self._tasks = tuple(find_task(task).token for task in tasks)
         self._beams, self._max_new_tokens = beams, max_new_tokens
         weights = resolve(source) / "model.safetensors"
-        checkpoint = content_hash(weights.read_bytes())[:16] if weights.is_file() else ""
+        checkpoint = file_hash(weights)[:16] if weights.is_file() else ""
         self.annotator = Annotator(name, version or str(source), checkpoint)
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
