@@ -68,6 +68,15 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
     return checkpoint_directory(source, revision)
 
 
+def shapes() -> dict[str, Florence2Config]:
+    """The shapes that weights can be drawn for: ``base``, ``large``, and the bundled ``nano``."""
+    return {
+        "base": Florence2Config(),
+        "large": Florence2Config.large(),
+        "nano": read_config(resolve(BUNDLED)),
+    }
+
+
 def is_trained(source: str | Path, directory: Path) -> bool:
     """Whether ``source`` has weights: all have, but a bundled model without its file."""
     return str(source) != BUNDLED or (directory / "model.safetensors").is_file()

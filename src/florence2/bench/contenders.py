@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-from ..model import Florence2Config, Florence2Model
-from ..model.weights import read_config
-from ..predictor import BUNDLED, Florence2, load, resolve
+from ..model import Florence2Model
+from ..predictor import BUNDLED, Florence2, load, resolve, shapes
 from ..processor import Processor
 from ..runtime import TorchRuntime
 from .peer import PeerUnavailableError, peer_stages
@@ -28,19 +27,14 @@ def checkpoint(model: str, folder: Path) -> str:
     if not model.startswith(RANDOM):
         return model
     shape = model.removeprefix(RANDOM)
-    bundled = resolve(BUNDLED)
-    shapes = {
-        "base": Florence2Config(),
-        "large": Florence2Config.large(),
-        "nano": read_config(bundled),
-    }
-    if shape not in shapes:
-        raise ValueError(f"random shapes are {', '.join(shapes)}, got {model!r}")
-    config = shapes[shape]
+    there = shapes()
+    if shape not in there:
+        raise ValueError(f"random shapes are {', '.join(there)}, got {model!r}")
+    config = there[shape]
     made = Florence2Model(config)
     made.initialize(seed=0)
     fit = config.text.positions, config.vision.stride
-    processor = Processor.from_directory(bundled, *fit)
+    processor = Processor.from_directory(resolve(BUNDLED), *fit)
     if shape != "nano":
         processor = processor.resized(RELEASED_PIXELS, *fit)
     target = folder / shape

@@ -28,11 +28,13 @@ def work_of(config: Florence2Config, pixels: tuple[int, int], prompt: int) -> Wo
     """The work for a picture of ``pixels`` (height, width) and a prompt of so many tokens."""
     vision, text = config.vision, config.text
     seen = (pixels[0] // vision.stride) * (pixels[1] // vision.stride) + 1 + prompt
+    # Every number of the matrices, the head, and the cross keys and values is read for one product.
+    numbers = token_products(text, seen)
     return Work(
         tower=2 * sum(tower_products(vision, pixels).values()),
         encoder=2 * (encoder_products(text, seen) + cross_products(text, seen)),
-        token=2 * token_products(text, seen),
-        token_bytes={name: size * _token_numbers(text, seen) for name, size in _BYTES.items()},
+        token=2 * numbers,
+        token_bytes={name: size * numbers for name, size in _BYTES.items()},
     )
 
 
@@ -71,11 +73,5 @@ def cross_products(text: TextConfig, seen: int) -> float:
 
 def token_products(text: TextConfig, seen: int) -> float:
     """Multiplications for one token of one row, its own past left out."""
-    layer = 6 * text.width**2 + 2 * text.width * text.decoder_hidden + 2 * seen * text.width
-    return text.decoder_layers * layer + text.width * text.vocabulary_size
-
-
-def _token_numbers(text: TextConfig, seen: int) -> float:
-    """The numbers that one step reads: matrices, head, and cross keys and values once."""
     layer = 6 * text.width**2 + 2 * text.width * text.decoder_hidden + 2 * seen * text.width
     return text.decoder_layers * layer + text.width * text.vocabulary_size

@@ -9,7 +9,7 @@ from ..model import Florence2Config, Florence2Model
 from ..model.bart import Attention, Decoder, DecoderLayer, Encoder, EncoderLayer
 from ..model.layers import DropPath, FeedForward
 from ..model.weights import load_bart_text, read_config
-from ..predictor import BUNDLED, read_model, resolve
+from ..predictor import BUNDLED, read_model, resolve, shapes
 from ..processor import TOKENIZER_FILE, Processor
 from ..tokenizer import Tokenizer
 from .recipe import Recipe, Regularization
@@ -53,11 +53,7 @@ def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
 
 
 def _fresh_config(start: str) -> Florence2Config:
-    sizes = {
-        "base": Florence2Config(),
-        "large": Florence2Config.large(),
-        "nano": read_config(resolve(BUNDLED)),
-    }
+    sizes = shapes()
     size = start.removeprefix(SCRATCH)
     if size not in sizes:
         raise ValueError(f"start {start!r}: scratch is one of {', '.join(sizes)}")
