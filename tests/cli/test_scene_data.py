@@ -92,7 +92,10 @@ def _detections(record: Any) -> Any:
     [
         (["--format", "coco"], "--format has no meaning with --data scenes"),
         (["--task", "od"], "--task has no meaning with --data scenes"),
-        (["--set", "aids.curriculum=((0, 'hard'),)"], "levels of scenes are easy, text, full"),
+        (
+            ["--set", "aids.curriculum=((0, 'hard'),)"],
+            "levels of scenes are easy, text",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_told(

@@ -80,6 +80,45 @@ def test_the_shapes_are_split() -> None:
     assert not training.arts & testing.arts
 
 
+def _drawn(art: str, dots: int) -> Sprite:
+    """A drawing that no other number of dots looks like."""
+    image = np.zeros((48, 48, 4), np.uint8)
+    image[..., 3] = 255
+    generator = np.random.default_rng(dots)
+    image[..., :3] = np.kron(generator.integers(0, 256, (6, 6, 3)), np.ones((8, 8, 1)))
+    return Sprite("cat", art, image, None)
+
+
+def test_sources_for_training_only_change_nothing_that_is_held_out() -> None:
+    before = [_drawn(f"noto/cat-{number}", number) for number in range(4)]
+    more = [_drawn("twemoji/cat", 10), _drawn("noto-v1/cat", 11)]
+    held = SpriteLibrary(before, "test").arts
+    assert SpriteLibrary(before + more, "test").arts == held
+    training = SpriteLibrary(before + more, "train").arts
+    assert training == {sprite.art for sprite in before + more} - held
+    assert SpriteLibrary(before + more, "all").arts == training | held
+
+
+def test_what_looks_like_a_held_out_drawing_is_not_trained_on() -> None:
+    before = [_drawn(f"noto/cat-{number}", number) for number in range(2)]
+    (held,) = (s.art for s in before if s.art in SpriteLibrary(before, "test").arts)
+    number = int(held[-1])
+    more = [_drawn("twemoji/copy-of-held", number), _drawn("twemoji/copy-of-seen", 1 - number)]
+    training = SpriteLibrary(before + more, "train").arts
+    assert "twemoji/copy-of-seen" in training and "twemoji/copy-of-held" not in training
+
+
+def test_the_only_drawing_of_old_serves_both_beside_new_ones() -> None:
+    sprites = [_drawn("noto/cat", 0), _drawn("twemoji/cat", 1)]
+    assert SpriteLibrary(sprites, "test").arts == {"noto/cat"}
+    assert SpriteLibrary(sprites, "train").arts == {"noto/cat", "twemoji/cat"}
+
+
+def test_a_category_of_training_sources_only_serves_both() -> None:
+    sprites = [_drawn("twemoji/cat", 1)]
+    assert SpriteLibrary(sprites, "test").arts == SpriteLibrary(sprites, "train").arts
+
+
 def test_an_unknown_category_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'sofa'; the library has cat"):
         SpriteLibrary([_sprite("cat", "cat-0")]).of("sofa")

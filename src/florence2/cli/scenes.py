@@ -35,6 +35,7 @@ class Level(StrEnum):
 
     easy = "easy"
     text = "text"
+    crowd = "crowd"
     full = "full"
 
 

@@ -15,16 +15,25 @@ from .cache import Drawing, plain_emoji, write_art
 from .categories import categories
 from .packages import (
     ALL_PACKAGES,
+    EMOJITWO,
     FLUENT_3D,
     FLUENT_FLAT,
     FONTS,
     NOTO,
+    NOTO_V1,
+    TWEMOJI,
     Package,
     unpack,
 )
 
 _SIDE = 160
-_SOURCES = {"noto": NOTO, "fluent-flat": FLUENT_FLAT}
+_SOURCES = {
+    "noto": NOTO,
+    "fluent-flat": FLUENT_FLAT,
+    "twemoji": TWEMOJI,
+    "noto-v1": NOTO_V1,
+    "emojitwo": EMOJITWO,
+}
 
 
 def fetch(folder: Path) -> dict[str, int]:
@@ -39,8 +48,9 @@ def fetch(folder: Path) -> dict[str, int]:
     counts: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as scratch:
         workshop = Path(scratch)
+        names: dict[str, list[str]] = {}
         for source, package in _SOURCES.items():
-            found = list(_vector_drawings(source, unpack(package, workshop), wanted))
+            found = list(_vector_drawings(source, unpack(package, workshop), wanted, names))
             drawings += found
             counts[source] = len(found)
         found = list(_painted_drawings(unpack(FLUENT_3D, workshop), wanted))
@@ -55,13 +65,21 @@ def fetch(folder: Path) -> dict[str, int]:
     return counts
 
 
-def _vector_drawings(source: str, package: Path, wanted: list[str]) -> Iterator[Drawing]:
-    """Drawings of an icon set: one JSON of SVG bodies, another from code points to their names."""
+def _vector_drawings(
+    source: str, package: Path, wanted: list[str], names: dict[str, list[str]]
+) -> Iterator[Drawing]:
+    """Drawings of an icon set: one JSON of SVG bodies, mostly another from code points to names.
+
+    ``names`` has the names that the sets before gave every emoji: they are much the same in all
+    sets, and a set without such a table is asked for these.
+    """
     icons = json.loads((package / "icons.json").read_text("utf-8"))
-    names = json.loads((package / "chars.json").read_text("utf-8"))
-    by_points = {_without_marks(points): name for points, name in names.items()}
+    table = json.loads((package / "chars.json").read_text("utf-8"))
+    for points, name in table.items():
+        names.setdefault(_without_marks(points), []).append(name)
+    own = set(table.values()) or {*icons["icons"], *icons.get("aliases", {})}
     for emoji in wanted:
-        name = by_points.get(_points(emoji))
+        name = next((name for name in names.get(_points(emoji), ()) if name in own), None)
         if name is not None:
             yield Drawing(f"{source}/{name}", emoji, _cropped(_rendered(_svg(icons, name))))
 

@@ -29,6 +29,11 @@ FLUENT_FLAT = Package(
 FLUENT_3D = Package(
     "@lobehub/fluent-emoji-3d", "1.1.0", "Fluent emoji, 3D", "MIT", "Microsoft, packed by LobeHub"
 )
+NOTO_V1 = Package("@iconify-json/noto-v1", "1.2.5", "Noto emoji of 2016", "Apache-2.0", "Google")
+TWEMOJI = Package("@iconify-json/twemoji", "1.2.5", "Twemoji", "CC-BY-4.0", "Twitter, jdecked")
+EMOJITWO = Package(
+    "@iconify-json/emojione", "1.2.3", "EmojiTwo", "CC-BY-4.0", "Emoji One, EmojiTwo"
+)
 FONTS = tuple(
     Package(f"@fontsource/{family}", "5.3.0", f"{family} type", "OFL-1.1", "the font's authors")
     for family in (
@@ -36,7 +41,7 @@ FONTS = tuple(
         "playfair-display", "bebas-neue", "pacifico", "courier-prime",
     )
 )  # fmt: skip
-ALL_PACKAGES = (NOTO, FLUENT_FLAT, FLUENT_3D, *FONTS)
+ALL_PACKAGES = (NOTO, FLUENT_FLAT, FLUENT_3D, NOTO_V1, TWEMOJI, EMOJITWO, *FONTS)
 
 
 def notice() -> str:

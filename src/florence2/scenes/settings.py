@@ -47,8 +47,8 @@ class SceneSettings:
 
     @classmethod
     def level(cls, name: str) -> SceneSettings:
-        """The settings of a level, ``easy``, ``text`` or ``full``; ``ValueError`` for others."""
-        levels = {"easy": cls.easy, "text": cls.text, "full": cls.full}
+        """The settings of a level, by the name of one of those below; or ``ValueError``."""
+        levels = {"easy": cls.easy, "text": cls.text, "full": cls.full, "crowd": cls.crowd}
         if name not in levels:
             raise ValueError(f"levels of scenes are {', '.join(levels)}, got {name!r}")
         return levels[name]()
@@ -73,3 +73,8 @@ class SceneSettings:
     def full(cls) -> SceneSettings:
         """Everything: one to twelve objects down to small ones, documents, rough pictures."""
         return cls()
+
+    @classmethod
+    def crowd(cls) -> SceneSettings:
+        """As full as can be, with little text: the most names learnt from a picture."""
+        return cls(objects=(8, 16), sides=(0.14, 0.4), texts=0.2, groups=(1, 1), pages=0.0)
