@@ -197,6 +197,24 @@ class Result:
         """``{"<TASK>": answer}`` as the released processor writes it, with scores where known."""
         return {self.task.token: _answer_dict(self.answer, self.task)}
 
+    def to_supervision(self) -> Any:
+        """``supervision.Detections`` of the regions; ``ValueError`` for a text."""
+        from .interop import to_supervision
+
+        return to_supervision(self)
+
+    def to_fiftyone(self) -> Any:
+        """FiftyOne's ``Detections``, ``Polylines`` or, for a text, ``Classification``."""
+        from .interop import to_fiftyone
+
+        return to_fiftyone(self)
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame``: a row a region, or one row with a text."""
+        from .interop import to_pandas
+
+        return to_pandas(self)
+
 
 @dataclass(frozen=True)
 class Failure:
