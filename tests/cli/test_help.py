@@ -19,7 +19,9 @@ from .conftest import documented
 
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Any]
-VERBS = ("run", "doctor", "demo", "bench", "train", "convert", "evaluate")
+VERBS = (
+    "run", "doctor", "demo", "bench", "train", "convert", "evaluate", "serve", "mcp", "export",
+)  # fmt: skip
 
 
 def options_of(verb: str) -> set[str]:

@@ -67,7 +67,7 @@ def test_the_environment_and_fp16_choose_torch(load: Any, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"runtime": "onnx"}, "runtime must be one of torch, openvino, got 'onnx'"),
+        ({"runtime": "tpu"}, "runtime must be one of torch, openvino, onnx, got 'tpu'"),
         ({"runtime": "openvino", "precision": "fp16"}, "one of fp32, bf16, int8, got 'fp16'"),
         ({"runtime": "torch", "precision": "int8"}, "one of fp32, fp16, bf16, got 'int8'"),
     ],

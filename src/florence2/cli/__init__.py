@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, convert, demo, doctor, engine, evaluate, run, scenes, train
+from . import bench, convert, demo, doctor, engine, evaluate, export, run, scenes, serve, train
 
 app = typer.Typer(
     name="florence2",
@@ -29,6 +29,9 @@ app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+app.command("serve")(serve.serve)
+app.command("mcp")(serve.mcp)
 app.add_typer(scenes.app, name="scenes")
 app.add_typer(engine.app, name="engine")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..processor import Processor
     from ..train.convert import ConversionReport, Reading
 
-FORMATS = ("coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface")
+FORMATS = ("coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface", "answers")
 # Problems that are printed; all of them are in the file.
 SHOWN_PROBLEMS = 10
 

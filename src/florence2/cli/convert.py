@@ -1,8 +1,7 @@
-"""``florence2 convert``: any data set to shards, with every problem listed."""
+"""``florence2 convert``: any data set to shards or to another format, every problem listed."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,24 +10,31 @@ import typer
 from . import options as option
 from .conversion import FORMATS, check_format, convert_to, load_processor, make_reading
 from .errors import SOME_FAILED, mendable_errors
+from .writing import TARGETS, guess_format, write_set, writing_options
 
-
-class Target(StrEnum):
-    """What data sets are converted to."""
-
-    shards = "shards"
+SHARDS = "shards"
 
 
 def convert(
     source: Annotated[
         Path, typer.Argument(help="The data set: its folder, or its file of labels.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the shards.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")],
     format: Annotated[
-        str,
-        typer.Option("--format", callback=check_format, help=f"One of {', '.join(FORMATS)}."),
-    ],
-    to: Annotated[Target, typer.Option("--to", help="What to write.")] = Target.shards,
+        str | None,
+        typer.Option(
+            "--format",
+            callback=check_format,
+            help=f"One of {', '.join(FORMATS)}. [default: shards or answers, as found]",
+        ),
+    ] = None,
+    to: Annotated[str, typer.Option("--to", help=f"{SHARDS}, or {', '.join(TARGETS)}.")] = SHARDS,
+    classes: option.Classes = None,
+    pictures: option.WithPictures = True,
+    prefix: option.Prefix = None,
+    suffix: option.Suffix = None,
+    trigger: option.Trigger = None,
+    caption: option.CaptionTask = None,
     task: option.DatasetTasks = None,
     split: option.Split = None,
     prompt: option.DatasetPrompt = None,
@@ -61,24 +67,45 @@ def convert(
         bool, typer.Option("--overwrite", help="Make the shards of --out anew.")
     ] = False,
 ) -> None:
-    """Turn a data set into shards.
+    """Turn a data set into shards, or shards, answers and data sets into files of other tools.
 
     Labels are checked with the vocabulary and the positions of --model. What it cannot be trained
     on is left out, counted and listed with its file and line. A killed conversion goes on when
     called again in the same words.
     """
     with mendable_errors():
-        reading = make_reading(
-            format,
-            tasks=task or (),
-            split=split,
-            prompt=prompt,
-            images=images,
-            columns=column or (),
-            answers=answer or (),
+        if to not in (SHARDS, *TARGETS):
+            raise ValueError(f"--to {to!r} is none of {', '.join((SHARDS, *TARGETS))}")
+        found = format or guess_format(source)
+        if found == SHARDS and to == SHARDS:
+            raise ValueError(f"{source} holds shards already; name another format with --to")
+        reading = (
+            None
+            if found == SHARDS
+            else make_reading(
+                found,
+                tasks=task or (),
+                split=split,
+                prompt=prompt,
+                images=images,
+                columns=column or (),
+                answers=answer or (),
+            )
         )
-        processor, positions = load_processor(model, revision)
-        report = convert_to(out, source, format, reading, processor, positions, overwrite=overwrite)
-        typer.echo(f"checked for {model}: {positions:,} positions for an answer")
-    if strict and report.problems:
+        if to == SHARDS:
+            assert reading is not None
+            processor, positions = load_processor(model, revision)
+            report = convert_to(
+                out, source, found, reading, processor, positions, overwrite=overwrite
+            )
+            typer.echo(f"checked for {model}: {positions:,} positions for an answer")
+            problems = len(report.problems)
+        else:
+            how = writing_options(
+                classes, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
+                caption=caption,
+            )  # fmt: skip
+            words = None if found in (SHARDS, "answers") else load_processor(model, revision)
+            problems = write_set(source, found, to, out, how, reading, words)
+    if strict and problems:
         raise typer.Exit(SOME_FAILED)

@@ -85,7 +85,7 @@ class OutputFolder:
         makes_files = self._draw or self._sidecars
         lines: dict[str, Line] = {}
         for question, outcome in answers:
-            line = make_line(source.image, question, outcome)
+            line = make_line(source.image, question, outcome, source.place)
             if not isinstance(outcome, Failure):
                 if makes_files:
                     line["name"] = self._names[source.image]

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from ..results import Failure, Text
+from ..results import Failure, Result, Text
 from .questions import Question
-
-if TYPE_CHECKING:
-    from ..predictor import Prediction
 
 Line = dict[str, Any]
 
 
-def make_line(image: str, question: Question, outcome: Prediction | Failure) -> Line:
-    """The line that tells ``outcome``: an answer with its image size, or the error."""
-    start = {"image": image, **question.fields}
+def make_line(
+    image: str,
+    question: Question,
+    outcome: Result | Failure,
+    place: Mapping[str, Any] | None = None,
+) -> Line:
+    """The line that tells ``outcome``: an answer with its image size, or the error.
+
+    ``place`` is what a page or frame is, besides its name.
+    """
+    start = {"image": image, **(place or {}), **question.fields}
     if isinstance(outcome, Failure):
         return {**start, "error": outcome.error}
     return {

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-
-class Format(StrEnum):
-    """How answers are written."""
-
-    jsonl = "jsonl"
-
+from .writing import TARGETS
 
 Sources = Annotated[
     list[str],
@@ -55,13 +49,37 @@ Precision = Annotated[
     ),
 ]
 Runtime = Annotated[
-    str | None, typer.Option(help="openvino or torch. [default: openvino on a CPU, else torch]")
+    str | None,
+    typer.Option(help="openvino, torch, or onnx. [default: openvino on a CPU, else torch]"),
 ]
 OutputDirectory = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Folder for answers.jsonl, pictures and sidecars."),
 ]
-OutputFormat = Annotated[Format, typer.Option("--format", help="How answers are written.")]
+OutputFormat = Annotated[
+    str,
+    typer.Option("--format", help=f"Made below --out at the end of a run: {', '.join(TARGETS)}."),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        metavar="PROMPT=CLASS,...",
+        help="The classes of files of other tools, and which words mean them.",
+    ),
+]
+WithPictures = Annotated[
+    bool, typer.Option("--pictures/--no-pictures", help="Put pictures beside their labels.")
+]
+Prefix = Annotated[str | None, typer.Option(help="What stands before the text of a sidecar.")]
+Suffix = Annotated[str | None, typer.Option(help="What stands after the text of a sidecar.")]
+Trigger = Annotated[
+    str | None, typer.Option(help="The word that a sidecar begins with, before a comma.")
+]
+CaptionTask = Annotated[
+    str | None,
+    typer.Option("--caption", help="Which caption a sidecar holds. [default: the most detailed]"),
+]
 Draw = Annotated[bool, typer.Option("--draw", help="Write annotated pictures below --out.")]
 Sidecars = Annotated[
     bool, typer.Option("--sidecars", help="Write one text file per image below --out.")
@@ -69,6 +87,11 @@ Sidecars = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out; failed images are retried.")
 ]
+Tiles = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMNSxROWS", help="Ask about overlapping tiles too, such as 2x2."),
+]
+Every = Annotated[float, typer.Option(min=0.001, help="Seconds between the frames of a video.")]
 AllowUrls = Annotated[
     bool, typer.Option("--allow-urls", help="Let http(s) addresses be fetched as pictures.")
 ]

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..tasks import Task, find_task
+
+if TYPE_CHECKING:
+    from ..formats.writers import Ontology
 
 Region = tuple[float, float, float, float]
 QuestionInput = str | tuple[str, ...] | Region | None
@@ -49,7 +52,7 @@ class Question:
             return name
         return f"{name}-{sha256(self.key.encode()).hexdigest()[:8]}"
 
-    def request(self, image: str) -> tuple[Any, ...]:
+    def request(self, image: Any) -> tuple[Any, ...]:
         """The question about ``image`` in the form ``Florence2.stream`` takes."""
         if self.input is None:
             return (image, self.task.token)
@@ -72,7 +75,7 @@ def ask(tasks: Sequence[str], texts: Sequence[str], regions: Sequence[str]) -> l
     boxes = [_parse_region(region) for region in regions]
     questions: dict[str, Question] = {}
     for name in tasks:
-        for question in _ask_one(find_task(name), tuple(texts), boxes):
+        for question in _ask_one(_task_of(name), tuple(texts), boxes):
             questions.setdefault(question.key, question)
     used = {question.task.input for question in questions.values()}
     if boxes and "region" not in used:
@@ -81,6 +84,21 @@ def ask(tasks: Sequence[str], texts: Sequence[str], regions: Sequence[str]) -> l
     if texts and not used & takers:
         raise ValueError(f"--text {texts[0]!r} is of no use: no task of this run takes text")
     return list(questions.values())
+
+
+def prompts_of(ontology: Ontology | None, tasks: Sequence[str]) -> tuple[str, ...]:
+    """What ``--classes`` asks for: its prompts, if open-vocabulary detection is among the tasks."""
+    if ontology is None or _SEVERAL_CLASSES not in {_task_of(name).token for name in tasks}:
+        return ()
+    return ontology.prompts
+
+
+def _task_of(name: str) -> Task:
+    """The task, or the cascade as one, that ``name`` calls."""
+    from ..workflows.cascades import find_cascade
+
+    cascade = find_cascade(name)
+    return find_task(name) if cascade is None else cascade.task
 
 
 def _ask_one(task: Task, texts: tuple[str, ...], boxes: list[Region]) -> list[Question]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,16 +13,20 @@ import typer
 
 from ..results import Failure
 from . import options as option
+from .answering import answers_of
 from .errors import SOME_FAILED, mendable_errors
 from .folder import PICTURES, OutputFolder
 from .progress import progress_bar
-from .questions import Question, ask
+from .questions import Question, ask, prompts_of
 from .sources import Source, expand, read_listing
 from .stream import StandardOutput
+from .writing import TARGETS, write_set, writing_options
 
 if TYPE_CHECKING:
     from ..predictor import Florence2, Prediction
+    from ..workflows.tiling import Tiling
 
+JSON_LINES = "jsonl"
 UNTRAINED_NOTICE = "nano lies here without its weights: its answers are noise"
 Work = list[tuple[Source, list[Question]]]
 
@@ -48,10 +52,18 @@ def run(
     precision: option.Precision = None,
     runtime: option.Runtime = None,
     out: option.OutputDirectory = None,
-    format: option.OutputFormat = option.Format.jsonl,
+    format: option.OutputFormat = JSON_LINES,
+    classes: option.Classes = None,
+    pictures: option.WithPictures = True,
+    prefix: option.Prefix = None,
+    suffix: option.Suffix = None,
+    trigger: option.Trigger = None,
+    caption: option.CaptionTask = None,
     draw: option.Draw = False,
     sidecars: option.Sidecars = False,
     resume: option.Resume = False,
+    tiles: option.Tiles = None,
+    every: option.Every = 1.0,
     allow_urls: option.AllowUrls = False,
     min_score: option.MinScore = None,
     nms_iou: option.NmsIou = None,
@@ -68,7 +80,10 @@ def run(
     batch_size: option.BatchSize = None,
     memory: option.Memory = None,
 ) -> None:
-    """Ask a model about images, in JSON lines."""
+    """Ask a model about images, in JSON lines and in files of other tools.
+
+    The prompts of --classes are asked for where a task takes classes and no --text is given.
+    """
     answering = option.given(
         min_score=min_score, nms_iou=nms_iou, order_corners=order_corners, clip=clip,
         ascii_labels=ascii_labels, beams=beams, max_new_tokens=max_new_tokens,
@@ -81,16 +96,29 @@ def run(
         memory=None if memory is None else int(memory * 2**30),
     )  # fmt: skip
     with mendable_errors():
-        questions = ask(task, text or (), region or ())
-        written = None if out is None else out / PICTURES
-        images = expand(sources, listing=read_listing(), allow_urls=allow_urls, leave_out=written)
-        settings = {"model": model, **loading, **answering}
+        how = writing_options(
+            classes, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
+            caption=caption,
+        )  # fmt: skip
+        if format not in TARGETS:
+            raise ValueError(f"--format {format!r} is none of {', '.join(TARGETS)}")
+        if format != JSON_LINES and out is None:
+            raise ValueError(f"--format {format} needs a folder to write to; add --out DIR")
+        questions = ask(task, text or prompts_of(how.classes, task), region or ())
+        written = () if out is None else (out / PICTURES, out / format)
+        tiling = None if tiles is None else read_tiling(tiles)
+        images = expand(
+            sources, listing=read_listing(), allow_urls=allow_urls, leave_out=written, every=every
+        )
+        settings = {"model": model, **loading, **answering, **option.given(tiles=tiles)}
         with _open_output(out, images, questions, settings, draw, sidecars, resume) as output:
             work = [(image, left) for image in images if (left := output.pending(image))]
             failures = _answer(
                 lambda: _load(model, device=device, **loading),
-                work, output, {**answering, **handling}, bar=out is not None,
+                work, output, {**answering, **handling}, every, tiling, bar=out is not None,
             )  # fmt: skip
+        if out is not None and format != JSON_LINES:
+            write_set(out, "answers", format, out / format, how)
     if failures:
         raise typer.Exit(SOME_FAILED)
 
@@ -115,6 +143,13 @@ def _open_output(
     return StandardOutput(questions)
 
 
+def read_tiling(text: str) -> Tiling:
+    """How pictures are cut. Raises ``ValueError`` for what says nothing of that."""
+    from ..workflows.tiling import Tiling
+
+    return Tiling.parse(text)
+
+
 def _load(source: str, **options: Any) -> Florence2:
     from ..predictor import load
 
@@ -129,6 +164,8 @@ def _answer(
     work: Work,
     output: Output,
     options: dict[str, Any],
+    every: float,
+    tiling: Tiling | None,
     *,
     bar: bool,
 ) -> int:
@@ -139,7 +176,7 @@ def _answer(
     model = load_model()
     failures: dict[str, str] = {}
     start = time.perf_counter()
-    outcomes = model.stream(_requests(work), **options)
+    outcomes = answers_of(model, work, options, every, tiling)
     with progress_bar(len(work), shown=bar or not sys.stdout.isatty()) as advance:
         for source, questions in work:
             answers = list(zip(questions, islice(outcomes, len(questions)), strict=True))
@@ -153,9 +190,3 @@ def _answer(
         typer.echo(f"failed: {image}: {error}", err=True)
     typer.echo(f"{len(work)} images, {len(failures)} failed, {rate:.2f} images/s", err=True)
     return len(failures)
-
-
-def _requests(work: Work) -> Iterator[tuple[Any, ...]]:
-    for source, questions in work:
-        for question in questions:
-            yield question.request(source.image)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 IMAGE_SUFFIXES = frozenset({
@@ -16,12 +17,29 @@ IMAGE_SUFFIXES = frozenset({
 })  # fmt: skip
 
 
+PDF_SUFFIXES = frozenset({".pdf"})
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+
+
 @dataclass(frozen=True)
 class Source:
-    """One image: where it is read from, and its place in the tree below the argument it is from."""
+    """One image: where it is read from, and its place in the tree below the argument it is from.
+
+    ``page`` of a PDF counts from 1, ``seconds`` are the place of a frame in a video; ``image`` is
+    then the file's name with the place behind it (``a.pdf#page=2``), and ``file`` the file's.
+    """
 
     image: str
     relative: PurePosixPath
+    file: str = ""
+    page: int | None = None
+    seconds: float | None = None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What a line tells of a page or frame besides the name of its image."""
+        values = {"page": self.page, "seconds": self.seconds}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def expand(
@@ -29,26 +47,67 @@ def expand(
     *,
     listing: Iterable[str] = (),
     allow_urls: bool = False,
-    leave_out: Path | None = None,
+    leave_out: Collection[Path] = (),
+    every: float = 1.0,
 ) -> list[Source]:
     """The images that ``arguments`` name, each once, in the order of the arguments.
 
-    A folder stands for the pictures below it, sorted by path; hidden files and the folder
+    A folder stands for the pictures below it, sorted by path; hidden files and the folders
     ``leave_out`` (where the run writes pictures) are passed over. A pattern with ``*``, ``?``,
     ``[`` or ``**`` stands for the files and folders that match. ``-`` stands for ``listing``, one
-    image a line: a name on it that does not exist fails later, by itself, not the whole run.
-    ``ValueError`` for an argument that names nothing, or when no image is found at all.
+    image a line: a name on it that does not exist fails later, by itself, not the whole run. A PDF
+    stands for its pages, a video for a frame every ``every`` seconds. ``ValueError`` for an
+    argument that names nothing, or when no image is found at all.
     """
-    skipped = None if leave_out is None else leave_out.resolve()
+    skipped = frozenset(folder.resolve() for folder in leave_out)
     found: dict[str, Source] = {}
     for argument in arguments:
-        for source in _expand_one(argument, listing, allow_urls, skipped):
+        parts = _expand_one(argument, listing, allow_urls, skipped)
+        for source in (part for whole in parts for part in _places(whole, every)):
             key = source.image if _is_url(source.image) else os.path.abspath(source.image)
             found.setdefault(key, source)
     if not found:
-        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+        suffixes = " ".join(sorted(IMAGE_SUFFIXES | PDF_SUFFIXES | VIDEO_SUFFIXES))
         raise ValueError(f"no image found in {' '.join(arguments)!r}; looked for {suffixes}")
     return list(found.values())
+
+
+def _places(source: Source, every: float) -> Iterator[Source]:
+    """The pages of a PDF, the frames of a video; anything else as it is."""
+    suffix = os.path.splitext(source.image)[1].lower()
+    if _is_url(source.image) or suffix not in PDF_SUFFIXES | VIDEO_SUFFIXES:
+        yield source
+        return
+    file, relative = source.image, str(source.relative)
+    try:
+        yield from (
+            _pages(file, relative) if suffix in PDF_SUFFIXES else _frames(file, relative, every)
+        )
+    except (ValueError, OSError, ImportError):
+        # It fails by itself when it is its turn, and the others go on.
+        first = {"page": 1} if suffix in PDF_SUFFIXES else {"seconds": 0.0}
+        yield Source(file, source.relative, file, **first)
+
+
+def _pages(file: str, relative: str) -> list[Source]:
+    from ..workflows.documents import page_count
+
+    return [
+        Source(f"{file}#page={page}", PurePosixPath(f"{relative}-page-{page:04}"), file, page=page)
+        for page in range(1, page_count(file) + 1)
+    ]
+
+
+def _frames(file: str, relative: str, every: float) -> list[Source]:
+    from ..workflows.video import times_of
+
+    return [
+        Source(
+            f"{file}#t={seconds:.3f}", PurePosixPath(f"{relative}-{seconds:09.3f}s"), file,
+            seconds=seconds,
+        )
+        for seconds in times_of(file, every)
+    ]  # fmt: skip
 
 
 def read_listing() -> Iterator[str]:
@@ -58,7 +117,7 @@ def read_listing() -> Iterator[str]:
 
 
 def _expand_one(
-    argument: str, listing: Iterable[str], allow_urls: bool, skipped: Path | None
+    argument: str, listing: Iterable[str], allow_urls: bool, skipped: frozenset[Path]
 ) -> Iterator[Source]:
     if argument == "-":
         for line in listing:
@@ -76,21 +135,21 @@ def _expand_one(
         raise ValueError(f"no such file or folder: {argument!r}")
 
 
-def _walk(folder: Path, skipped: Path | None) -> Iterator[Source]:
+def _walk(folder: Path, skipped: frozenset[Path]) -> Iterator[Source]:
     """The pictures below ``folder`` in the order of their paths."""
     found: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [
             name
             for name in folders
-            if not name.startswith(".") and Path(parent, name).resolve() != skipped
+            if not name.startswith(".") and Path(parent, name).resolve() not in skipped
         ]
         found += [Path(parent, name) for name in names if _looks_like_image(name)]
     for path in sorted(found):
         yield Source(str(path), PurePosixPath(path.relative_to(folder).as_posix()))
 
 
-def _match(pattern: str, skipped: Path | None) -> Iterator[Source]:
+def _match(pattern: str, skipped: frozenset[Path]) -> Iterator[Source]:
     """The pictures a pattern matches, placed relative to the part of it that is fixed."""
     fixed = Path(pattern)
     while glob.has_magic(str(fixed)):
@@ -126,9 +185,11 @@ def _is_url(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _is_below(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder)
+def _is_below(path: Path, folders: frozenset[Path]) -> bool:
+    resolved = path.resolve()
+    return any(resolved.is_relative_to(folder) for folder in folders)
 
 
 def _looks_like_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    suffix = os.path.splitext(name)[1].lower()
+    return not name.startswith(".") and suffix in IMAGE_SUFFIXES | PDF_SUFFIXES | VIDEO_SUFFIXES

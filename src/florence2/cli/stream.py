@@ -41,6 +41,9 @@ class StandardOutput:
         self, source: Source, answers: Sequence[tuple[Question, Prediction | Failure]]
     ) -> None:
         """Print the lines of one image."""
-        lines = [make_line(source.image, question, outcome) for question, outcome in answers]
+        lines = [
+            make_line(source.image, question, outcome, source.place)
+            for question, outcome in answers
+        ]
         sys.stdout.buffer.write(encode_lines(lines))
         sys.stdout.buffer.flush()

@@ -11,11 +11,15 @@ import torch
 
 from ..model import Florence2Config, Florence2Model
 from .interface import Runtime
+from .onnx_precisions import PRECISIONS as ONNX_PRECISIONS
 from .precisions import PRECISIONS
 from .pytorch import TorchRuntime
 
-RUNTIMES = ("torch", "openvino")
+RUNTIMES = ("torch", "openvino", "onnx")
 TORCH_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+# Where the graphs lie in an exported directory, as in the onnx-community's.
+ONNX_FOLDER = "onnx"
 
 # What a call without ``runtime`` gets, instead of the default of its device.
 VARIABLE = "FLORENCE2_RUNTIME"
@@ -32,11 +36,13 @@ def check_runtime(runtime: str, device: torch.device, precision: str | None) -> 
     """Raises ``ValueError`` for a runtime that there is not, or not there, or not so."""
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
-    if runtime == "openvino" and device.type != "cpu":
+    if runtime != "torch" and device.type != "cpu":
         raise ValueError(
-            f"the openvino runtime works on the cpu, not on {device}: leave out device or runtime"
+            f"the {runtime} runtime works on the cpu, not on {device}: leave out device or runtime"
         )
-    precisions = PRECISIONS if runtime == "openvino" else tuple(TORCH_PRECISIONS)
+    precisions = {
+        "torch": tuple(TORCH_PRECISIONS), "openvino": PRECISIONS, "onnx": ONNX_PRECISIONS,
+    }[runtime]  # fmt: skip
     if precision is not None and precision not in precisions:
         raise ValueError(
             f"precision of the {runtime} runtime is one of {', '.join(precisions)}, got "
@@ -74,9 +80,17 @@ def openvino_runtime(
     def make() -> dict[str, Any]:
         graphs = convert(load_model(), pixels)
         if precision == "int8":
-            compress_weights(graphs["decoder"])
+            for graph in graphs.values():
+                compress_weights(graph)
         return graphs
 
-    kept = "int8" if precision == "int8" else "whole"
+    kept = "int8-all" if precision == "int8" else "whole"
     graphs = graphs_of(key_of(files, kept, pixels), make)
     return OpenVinoRuntime(config, graphs, precision, load_model, **more)
+
+
+def onnx_runtime(config: Florence2Config, directory: Path, precision: str | None) -> Runtime:
+    """The graphs that ``florence2 export --to onnx`` wrote into ``directory``, in ONNX Runtime."""
+    from .onnx import OnnxRuntime
+
+    return OnnxRuntime(config, directory / ONNX_FOLDER, precision or "fp32")

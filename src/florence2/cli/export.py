@@ -1,0 +1,65 @@
+"""``florence2 export``: a checkpoint as graphs for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as option
+from .errors import mendable_errors
+
+if TYPE_CHECKING:
+    from ..workflows.exporting import Loss
+
+TARGETS = ("onnx", "openvino")
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A Hub id, a directory, or nano.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the graphs.")],
+    to: Annotated[str, typer.Option("--to", help="onnx or openvino.")] = "onnx",
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="onnx: fp32, fp16, int8, repeatable; openvino: fp32 or int8."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Compare the ONNX graphs' answers with PyTorch."),
+    ] = True,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Pictures to compare on. [default: the bundled one]")
+    ] = None,
+    revision: option.Revision = None,
+    adapter: option.Adapter = None,
+) -> None:
+    """Write MODEL as graphs, in the file layout of the onnx-community exports.
+
+    ONNX graphs are run with florence2.load(OUT, runtime="onnx"), ONNX Runtime or transformers.js.
+    """
+    with mendable_errors():
+        from ..workflows.exporting import export_onnx, export_openvino, measure_loss
+
+        if to not in TARGETS:
+            raise ValueError(f"--to {to!r} is none of {', '.join(TARGETS)}")
+        loading = option.given(revision=revision, adapter=adapter)
+        asked = precision or ["fp32"]
+        if to == "openvino":
+            if len(asked) > 1:
+                raise ValueError("OpenVINO files are of one --precision")
+            written = export_openvino(model, out, asked[0], **loading)
+        else:
+            written = export_onnx(model, out, asked, **loading)
+        for path in written:
+            typer.echo(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
+        if to == "onnx" and check:
+            for each in dict.fromkeys(["fp32", *asked]):
+                _print_loss(measure_loss(model, out, each, images or (), **loading))
+
+
+def _print_loss(loss: Loss) -> None:
+    typer.echo(
+        f"{loss.precision}: {loss.same} of {loss.answers} answers are those of PyTorch in fp32, "
+        f"image tokens within {loss.relative_error:.1e}"
+    )

@@ -1,0 +1,113 @@
+"""``florence2 serve`` and ``florence2 mcp``: a model behind HTTP, or behind an agent."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from . import options as option
+from .errors import mendable_errors
+
+KEY = "FLORENCE2_API_KEY"
+
+
+def serve(
+    model: option.Model = "nano",
+    revision: option.Revision = None,
+    adapter: option.Adapter = None,
+    device: option.Device = None,
+    precision: option.Precision = None,
+    runtime: option.Runtime = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
+    api_key: Annotated[
+        str | None,
+        typer.Option(help=f"Key that requests must have. [default: the environment's {KEY}]"),
+    ] = None,
+    allow_urls: Annotated[
+        bool, typer.Option("--allow-urls", help="Fetch pictures from public addresses.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Answers decoded at once.")] = 16,
+    memory: option.Memory = 4.0,
+    queue: Annotated[int, typer.Option(min=1, help="Answers that may wait or run.")] = 256,
+    max_body: Annotated[float, typer.Option(min=0.01, help="MiB of a request.")] = 32.0,
+    max_pixels: Annotated[float, typer.Option(min=0.01, help="Megapixels of a picture.")] = 50.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")] = 120.0,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Copies, through Ray Serve when more than one.")
+    ] = 1,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to serve on. [default: this machine]")
+    ] = None,
+) -> None:
+    """Serve a model over HTTP, with a page for people.
+
+    POST /v1/run, /v1/batch, /v1/chat/completions; GET /health, /ready, /metrics, /docs.
+    """
+    with mendable_errors():
+        from ..serve.limits import Limits
+        from ..serve.running import ServerOptions, serve_replicas
+        from ..serve.running import serve as serve_here
+
+        loading = option.given(
+            revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime
+        )
+        options = ServerOptions(
+            model=model, loading=loading, host=host, port=port,
+            key=api_key or os.environ.get(KEY) or None, allow_urls=allow_urls, most=batch_size,
+            memory=None if memory is None else int(memory * 2**30),
+            limits=Limits(
+                body=int(max_body * 2**20), pixels=int(max_pixels * 1e6), queue=queue,
+                seconds=timeout,
+            ),
+        )  # fmt: skip
+        if not options.is_local and options.key is None:
+            typer.echo(
+                f"florence2: {host} can be reached from elsewhere and there is no key: whoever "
+                "reaches it is answered; set --api-key",
+                err=True,
+            )
+        if replicas > 1 or ray_address:
+            serve_replicas(options, replicas, ray_address)
+            return
+        loaded = _loaded(model, loading)
+        typer.echo(f"florence2: {model} at http://{host}:{port}/ (docs at /docs)", err=True)
+        serve_here(options, loaded)
+
+
+def mcp(
+    model: option.Model = "nano",
+    revision: option.Revision = None,
+    adapter: option.Adapter = None,
+    device: option.Device = None,
+    precision: option.Precision = None,
+    runtime: option.Runtime = None,
+    allow_urls: Annotated[
+        bool, typer.Option("--allow-urls", help="Fetch pictures from public addresses.")
+    ] = False,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder that files are read from. Repeatable. [default: any]"),
+    ] = None,
+) -> None:
+    """Serve a model to agents over standard input and output (Model Context Protocol)."""
+    with mendable_errors():
+        from ..serve.mcp_server import create_mcp
+
+        loading = option.given(
+            revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime
+        )
+        server = create_mcp(_loaded(model, loading), allow_urls=allow_urls, roots=root or ())
+        server.run()
+
+
+def _loaded(model: str, loading: dict[str, Any]) -> Any:
+    from ..predictor import load
+
+    loaded = load(model, **loading)
+    if not loaded.trained:
+        print("florence2: nano lies here without its weights: answers are noise", file=sys.stderr)
+    return loaded

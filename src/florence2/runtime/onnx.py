@@ -1,0 +1,219 @@
+"""Exported ONNX graphs behind the calls of every runtime.
+
+Shapes: B images or prompts, S encoder positions, R rows of the decoder, T new tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..model import Florence2Config, Florence2Model
+from .onnx_graphs import GRAPHS, past_names
+from .onnx_precisions import file_of
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Array = NDArray[Any]
+
+
+class OnnxRuntime:
+    """Runs the four graphs in ``folder`` with ONNX Runtime on the processor.
+
+    Raises ``FileNotFoundError`` when one is missing, ``ImportError`` without ONNX Runtime.
+    """
+
+    def __init__(
+        self,
+        config: Florence2Config,
+        folder: Path,
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError("this needs ONNX Runtime: pip install 'florence2[onnx]'") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self.config = config
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        for graph in GRAPHS:
+            path = file_of(folder, graph, precision)
+            if not path.is_file():
+                raise FileNotFoundError(f"{path} is missing: make it with florence2 export")
+            self._sessions[graph] = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+
+    @property
+    def model(self) -> Florence2Model:
+        """There is none: graphs cannot be turned back. Raises ``ValueError``."""
+        raise ValueError("exported graphs hold no model to save or look into: load the checkpoint")
+
+    @property
+    def device(self) -> torch.device:
+        """The processor."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What goes in and comes out."""
+        return torch.float32
+
+    def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
+        """Image tokens ``float32[B, N, D]`` of normalised pixels."""
+        (tokens,) = self._sessions["vision_encoder"].run(None, {"pixel_values": pixels_BCHW})
+        return torch.from_numpy(tokens)
+
+    def image_features(self, pixels_BCHW: NDArray[np.float32]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The graphs give no maps. Raises ``ValueError``."""
+        raise ValueError("exported graphs give no maps of the tower: load the checkpoint")
+
+    def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> Prompted:
+        """What the decoder attends to, for one prompt per image; padding is masked."""
+        text = self.config.text
+        longest = max(map(len, prompts))
+        if image_BND.shape[1] + longest > text.positions:
+            raise ValueError(
+                f"{image_BND.shape[1]} image tokens and {longest} prompt tokens exceed the "
+                f"{text.positions} positions of this model: shorten the prompt"
+            )
+        ids_BP = np.full((len(prompts), longest), text.pad, np.int64)
+        attended_BP = np.zeros((len(prompts), longest), np.int64)
+        for row, prompt in enumerate(prompts):
+            ids_BP[row, : len(prompt)], attended_BP[row, : len(prompt)] = prompt, 1
+        seen_BN = np.ones(image_BND.shape[:2], np.int64)
+        mask_BS = np.concatenate([seen_BN, attended_BP], axis=1)
+        embeddings_BSD = np.concatenate([image_BND.numpy(), self._embedded(ids_BP)], axis=1)
+        (states_BSD,) = self._sessions["encoder_model"].run(
+            None, {"attention_mask": mask_BS, "inputs_embeds": embeddings_BSD}
+        )
+        return Prompted(mask_BS, states_BSD)
+
+    def start(self, prompted: Prompted, limit: int) -> OnnxDecoding:
+        """Empty answers of at most ``limit`` tokens, one row for every prompt."""
+        return OnnxDecoding([_Part(prompted, np.arange(len(prompted)), limit)])
+
+    def step(self, decoding: OnnxDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
+        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from what was."""
+        logits, begin = [], 0
+        for part in decoding.parts:
+            end = begin + len(part.rows)
+            logits.append(self._step(part, ids_RT[begin:end].numpy()))
+            begin = end
+        return torch.from_numpy(np.concatenate(logits))
+
+    def _embedded(self, ids_BT: Array) -> Array:
+        (embedded,) = self._sessions["embed_tokens"].run(None, {"input_ids": ids_BT})
+        found: Array = embedded
+        return found
+
+    def _step(self, part: _Part, ids_RT: Array) -> Array:
+        text, steps = self.config.text, ids_RT.shape[1]
+        if part.length + steps > part.limit + 1:
+            raise ValueError(f"answers of at most {part.limit} tokens have no position left")
+        layers, head = text.decoder_layers, text.width // text.decoder_heads
+        decoder, encoder = past_names(layers, "decoder"), past_names(layers, "encoder")
+        goes_on = part.past is not None
+        empty = np.zeros((len(ids_RT), text.decoder_heads, 0, head), np.float32)
+        cross = part.cross or {name: empty[: len(part.prompted)] for name in encoder}
+        feeds: dict[str, Array] = {
+            "encoder_attention_mask": part.prompted.mask_BS[part.rows],
+            "encoder_hidden_states": part.prompted.states_BSD[part.rows],
+            "inputs_embeds": self._embedded(ids_RT),
+            "use_cache_branch": np.array([goes_on]),
+            **(part.past or dict.fromkeys(decoder, empty)),
+            **{name: cross[name][part.rows if goes_on else slice(None)] for name in encoder},
+        }
+        names = ["logits", *past_names(layers, "decoder", "present")]
+        if not goes_on:
+            names += past_names(layers, "encoder", "present")
+        logits_RTV, *new = self._sessions["decoder_model_merged"].run(names, feeds)
+        part.past = dict(zip(decoder, new[: len(decoder)], strict=True))
+        if not goes_on:
+            part.cross = dict(zip(encoder, new[len(decoder) :], strict=True))
+        part.length += steps
+        last: Array = logits_RTV[:, -1]
+        return last
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """The encoder's states ``float32[B, S, D]`` of prompts, and what of them is no padding."""
+
+    mask_BS: Array
+    states_BSD: Array
+
+    def __len__(self) -> int:
+        return len(self.mask_BS)
+
+
+@dataclass
+class _Part:
+    """Prompts that began together: their rows have as many tokens behind them.
+
+    ``rows`` says which prompt each row answers; ``cross`` is kept once a prompt.
+    """
+
+    prompted: Prompted
+    rows: Array
+    limit: int
+    length: int = 0
+    past: dict[str, Array] | None = None
+    cross: dict[str, Array] = field(default_factory=dict)
+
+    def reorder(self, rows: Array) -> None:
+        self.rows = self.rows[rows]
+        if self.past is not None:
+            self.past = {name: each[rows] for name, each in self.past.items()}
+
+    def keep(self, prompts: Array) -> None:
+        places = {int(prompt): place for place, prompt in enumerate(prompts)}
+        self.rows = np.array([places[int(row)] for row in self.rows], np.int64)
+        self.prompted = Prompted(self.prompted.mask_BS[prompts], self.prompted.states_BSD[prompts])
+        self.cross = {name: each[prompts] for name, each in self.cross.items()}
+
+
+class OnnxDecoding:
+    """Prompts in the middle of their answers, in parts that take their steps by themselves.
+
+    The graphs know one length for all rows, so that answers of different lengths share no step.
+    """
+
+    def __init__(self, parts: list[_Part]) -> None:
+        self.parts = parts
+
+    def reorder(self, rows_R: Tensor) -> None:
+        """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""
+        rows, begin = rows_R.numpy(), 0
+        for part in self.parts:
+            end = begin + len(part.rows)
+            part.reorder(rows[(rows >= begin) & (rows < end)] - begin)
+            begin = end
+
+    def keep(self, prompts_B: Tensor) -> None:
+        """Keep only the prompts ``prompts_B``; their rows are chosen by ``reorder``."""
+        prompts, begin, kept = prompts_B.numpy(), 0, []
+        for part in self.parts:
+            end = begin + len(part.prompted)
+            mine = prompts[(prompts >= begin) & (prompts < end)] - begin
+            if len(mine):
+                part.keep(mine)
+                kept.append(part)
+            begin = end
+        self.parts = kept
+
+    def join(self, other: OnnxDecoding) -> None:
+        """Go on with the prompts and rows of ``other`` too, after one's own."""
+        self.parts = [*self.parts, *other.parts]

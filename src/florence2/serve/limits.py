@@ -1,0 +1,37 @@
+"""What the server takes on, and the errors that say that it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a server.
+
+    ``body`` bytes of a request, ``bodies`` of all that are held at a time, ``pixels`` of a picture,
+    ``tasks`` and ``pictures`` of one request, ``queue`` answers that wait or run, ``seconds`` a
+    request may take, ``upload_seconds`` its body.
+    """
+
+    body: int = 32 * 2**20
+    bodies: int = 512 * 2**20
+    pixels: int = 50_000_000
+    tasks: int = 16
+    pictures: int = 64
+    queue: int = 256
+    seconds: float = 120.0
+    upload_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise ValueError(f"the limit {name} is above 0, got {value}")
+
+
+class RefusedError(Exception):
+    """A request that is not served: a status, why, and after how many seconds to come back."""
+
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
