@@ -1,11 +1,15 @@
-"""The loop on pictures whose truth is known: precision and recall after every step.
+"""The loop on pictures whose truth is known: precision, recall and AP after every step.
 
-    florence2 scenes make 2000 --out shards/loop --seed 90 --task od --task caption
-    python benchmarks/engine_loop.py --truth shards/loop --out runs/loop --rounds 2
+    florence2 scenes make 2000 --out shards/loop --seed 90 --split test --level easy \\
+        --task od --task caption
+    florence2 scenes make 400 --out shards/others --seed 9000 --split test --level easy --task od
+    python benchmarks/engine_loop.py --truth shards/loop --others shards/others \\
+        --out runs/loop --rounds 2
 
 Three annotators give the truth with stated noise (missed objects, wrong names, invented and moved
 boxes, captions of other pictures). Rows: each of them raw; what the filters keep; what is kept
-after every round in which a student was trained on the round before.
+after every round in which a student was trained on the round before; the students alone, on these
+pictures and on others; and the model that students start from, which saw neither.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import florence2
+from florence2 import Failure
 from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.merge import agreement
 from florence2.data_engine.pipeline import Here, OnRay
@@ -23,6 +29,8 @@ from florence2.data_engine.refine import StudentPlan, open_round, run_engine
 from florence2.data_engine.specialists import SpecialistSpec
 from florence2.data_engine.specialists.degraded import Degraded, Noise
 from florence2.durable import replace_json
+from florence2.evaluate.metrics.coco import average_precision
+from florence2.evaluate.metrics.detection import DetectedObjects, TrueObjects
 from florence2.records import Annotation
 from florence2.results import Boxes, Text
 from florence2.shards import ShardDataset
@@ -35,8 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--others", type=Path)
     parser.add_argument("--rounds", type=int, default=0)
-    parser.add_argument("--recipe", default="fine-tune")
+    parser.add_argument("--recipe", default="recipes/loop_student.py:student")
+    parser.add_argument("--start", default="nano")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--least", type=float, action="append", default=[])
@@ -51,10 +61,12 @@ def main() -> None:
         for seed, name in enumerate(NAMES)
     ]  # fmt: skip
     executor = OnRay() if chosen.workers else Here()
-    plan = StudentPlan(chosen.recipe, tuple(chosen.set), tasks=("<OD>", "<CAPTION>"))
+    plan = StudentPlan(chosen.recipe, tuple(chosen.set), tasks=("<OD>",))
     run_engine(str(pictures), chosen.out / "run", specs, executor, rounds=chosen.rounds,
                student=plan, limits=Thresholds(agreeing=2), tell=print)  # fmt: skip
     rows = {f"{name}, raw": _figures(truth, _said(chosen.out / "run", 0, {name})) for name in NAMES}
+    if chosen.rounds:
+        rows["the start, untrained"] = _figures(truth, _answered(chosen.start, chosen.truth))
     for round in range(chosen.rounds + 1):
         step = "filtered" if round == 0 else f"round {round}"
         rows[step] = _figures(truth, _said(chosen.out / "run", round, None))
@@ -62,9 +74,16 @@ def main() -> None:
             rows[f"student of round {round}, raw"] = _figures(
                 truth, _said(chosen.out / "run", round, {"student"}, round)
             )
-    print(f"{'':28}{'boxes P':>9}{'boxes R':>9}{'captions right':>16}{'captions kept':>15}")
+    if chosen.others and chosen.rounds:
+        others = {record.sha256: record.annotations for record in ShardDataset(chosen.others)}
+        rows["the start, others"] = _figures(others, _answered(chosen.start, chosen.others))
+        for round in range(1, chosen.rounds + 1):
+            student = str(chosen.out / "run" / f"round-{round:02d}" / "student" / "last")
+            answers = _answered(student, chosen.others)
+            rows[f"student of round {round}, others"] = _figures(others, answers)
+    print(f"{'':28}{'P':>9}{'R':>9}{'AP50':>9}{'captions right':>16}{'captions kept':>15}")
     for name, found in rows.items():
-        print(f"{name:28}{found['precision']:9.3f}{found['recall']:9.3f}"
+        print(f"{name:28}{found['precision']:9.3f}{found['recall']:9.3f}{found['AP50']:9.3f}"
               f"{found['captions right']:16.3f}{found['captions']:15.0f}")  # fmt: skip
     print(json.dumps(rows))
     if chosen.json:
@@ -90,8 +109,20 @@ def _said(run: Path, round: int, names: set[str] | None, of: int | None = None) 
             )
 
 
+def _answered(model: str, shards: Path) -> Iterable[Said]:
+    """What a model says is in the pictures of shards."""
+    records = ShardDataset(shards)
+    answers = florence2.load(model).batch((record.image_bytes(), "od", None) for record in records)
+    for record, answer in zip(records, answers, strict=True):
+        assert not isinstance(answer, Failure), answer
+        boxes = answer.answer
+        assert isinstance(boxes, Boxes)
+        yield record.sha256, [Annotation("<OD>", boxes)]
+
+
 def _figures(truth: Mapping[str, tuple[Annotation, ...]], said: Iterable[Said]) -> dict[str, float]:
     pairs = found = there = right = captions = 0
+    true, detected = [], []
     for sha256, given in said:
         boxes, text = truth[sha256][0].answer, None
         for each in truth[sha256]:
@@ -108,6 +139,13 @@ def _figures(truth: Mapping[str, tuple[Annotation, ...]], said: Iterable[Said]) 
             [label for each in told for label in each.labels],
             boxes.image_size,
         )
+        scores = [
+            score
+            for each in told
+            for score in ([1.0] * len(each) if each.scores is None else each.scores.tolist())
+        ]
+        true.append(TrueObjects(sha256, boxes.xyxy, boxes.labels, image_size=boxes.image_size))
+        detected.append(DetectedObjects(sha256, whole.xyxy, whole.labels, scores))
         both, mine, _ = agreement(whole, boxes)
         pairs, found = pairs + both, found + mine
         for each in given:
@@ -117,6 +155,7 @@ def _figures(truth: Mapping[str, tuple[Annotation, ...]], said: Iterable[Said]) 
     return {
         "precision": pairs / max(found, 1),
         "recall": pairs / max(there, 1),
+        "AP50": average_precision(true, detected).ap_50,
         "captions": captions,
         "captions right": right / max(captions, 1),
     }

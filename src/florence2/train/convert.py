@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..durable import replacing
-from ..formats import Intake, Problem
+from ..formats import Intake, LabelError, Problem
+from ..formats.answers import find_answers, read_answers
 from ..formats.coco import find_coco, read_coco
 from ..formats.csv_questions import CsvColumns, read_csv_questions
 from ..formats.huggingface import Columns, open_huggingface, read_huggingface
@@ -92,18 +93,14 @@ def convert(
     that is not there.
     """
     source, destination, reading = Path(source), Path(destination), reading or Reading()
-    if format not in _READERS:
-        raise ValueError(f"unknown format {format!r}; formats are {', '.join(FORMATS)}")
-    if not source.exists():
-        raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
+    problems: list[Problem] = []
+    validator = Validator(processor, max_answer_tokens)
+    intake = Intake(problems.append, validator.check, validator.read_suffix, annotator)
+    records = read_records(source, format, reading, intake)
     if overwrite:
         remove_shards(destination)
     else:
         _refuse_finished(destination)
-    problems: list[Problem] = []
-    validator = Validator(processor, max_answer_tokens)
-    intake = Intake(problems.append, validator.check, validator.read_suffix, annotator)
-    records = _READERS[format](source, reading, intake)
     origin = origin_of(source, format, reading)
     with ShardWriter(
         destination, max_records=max_records, max_bytes=max_bytes, origin=origin
@@ -119,6 +116,15 @@ def convert(
         writer.flush()
         _write_problems(problems, destination)
     return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
+
+
+def read_records(source: Path, format: str, reading: Reading, intake: Intake) -> Iterator[Record]:
+    """The records of a data set in one of ``FORMATS``; its problems go to ``intake``."""
+    if format not in _READERS:
+        raise ValueError(f"unknown format {format!r}; formats are {', '.join(FORMATS)}")
+    if not source.exists():
+        raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
+    return _READERS[format](source, reading, intake)
 
 
 def origin_of(source: Path, format: str, reading: Reading) -> dict[str, Any]:
@@ -203,6 +209,15 @@ def _huggingface(source: Path, reading: Reading, intake: Intake) -> Iterator[Rec
     return read_huggingface(dataset, source, reading.columns, intake, **_tasks(reading))
 
 
+def _answers(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    del reading
+    for record in read_answers(find_answers(source), intake):
+        with intake.listing(source, item=record.id):
+            if not record.sha256:
+                raise LabelError("missing-file", f"the picture {record.path} is missing")
+            yield replace(record, image=record.image_bytes(), path=record.id)
+
+
 _READERS: dict[str, Callable[[Path, Reading, Intake], Iterator[Record]]] = {
     "coco": _coco,
     "yolo": _yolo,
@@ -211,5 +226,6 @@ _READERS: dict[str, Callable[[Path, Reading, Intake], Iterator[Record]]] = {
     "csv": _csv,
     "sidecars": _sidecars,
     "huggingface": _huggingface,
+    "answers": _answers,
 }
 FORMATS = tuple(_READERS)
