@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check parity bench
+.PHONY: help venv demo test check docs parity bench
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 10
@@ -26,11 +26,15 @@ demo: $(INSTALLED)  ## answer all tasks on the bundled picture with the bundled 
 test: $(INSTALLED)  ## run the tests that are neither slow nor need a GPU
 	$(BIN)/python -m pytest
 
-check: $(INSTALLED)  ## lint, format, types and layers
+check: $(INSTALLED)  ## lint, format, types, layers, and the links of the site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
+
+docs: $(INSTALLED)  ## build the site of these pages in build/site, links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --site-dir build/site
 
 parity: $(INSTALLED)  ## compare with the goldens and oracles, slow comparisons too
 	$(BIN)/python -m pytest tests/parity -m 'not gpu'

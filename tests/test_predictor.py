@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import florence2
 from florence2.predictor import Florence2, Prediction
 from florence2.results import Boxes, Failure
 
+DEMO = str(resources.files("florence2") / "nano" / "demo.png")
 SHORT = {"max_new_tokens": 12}
 
 
@@ -97,6 +99,15 @@ def test_a_picture_is_encoded_once_however_many_prompts_ask(
     assert sum(encoded) == 2
 
 
+def test_short_answers_behind_a_long_one_are_all_given() -> None:
+    model = florence2.load("nano", runtime="torch", device="cpu")
+    region = (18.0, 210.0, 56.0, 236.0)
+    # All that is read ahead is done before the first answer is, and more is to come.
+    requests = [(DEMO, "more-detailed-caption"), *[(DEMO, "region-to-category", region)] * 20]
+    answers = model.batch(requests, batch_size=2, beams=1)  # type: ignore[arg-type]
+    assert len(answers) == 21 and len({each.token_ids for each in answers[1:]}) == 1  # type: ignore[union-attr]
+
+
 def test_streams_are_lazy_and_in_order(model: Florence2, photos: list[Path]) -> None:
     taken: list[int] = []
 
@@ -172,7 +183,7 @@ def test_unusable_options_are_refused(
             "precision of the torch runtime is one of fp32, fp16, bf16, got 'int3'",
         ),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
-        ({"runtime": "magic"}, "runtime must be one of torch, openvino, got 'magic'"),
+        ({"runtime": "magic"}, "runtime must be one of torch, openvino, onnx, got 'magic'"),
     ],
 )
 def test_unusable_loading_is_refused(arguments: dict[str, str], message: str) -> None:

@@ -20,10 +20,25 @@ from .model.adapters import merge_adapter
 from .model.hub import checkpoint_directory
 from .model.weights import checkpoint_files, load_checkpoint, read_config, save_checkpoint
 from .processor import Processor, Prompt, TextInput
-from .requests import Options, Prepared, Request, Settings, describe, identity, load_picture
+from .requests import (
+    Options,
+    Picture,
+    Prepared,
+    Request,
+    Settings,
+    describe,
+    identity,
+    load_picture,
+)
 from .results import Failure, ImageSize, Result
 from .runtime import Runtime
-from .runtime.choosing import check_runtime, default_runtime, openvino_runtime, torch_runtime
+from .runtime.choosing import (
+    check_runtime,
+    default_runtime,
+    onnx_runtime,
+    openvino_runtime,
+    torch_runtime,
+)
 from .scheduling import answer_in_order, prepare, rule_of
 from .selection import AnswerOptions
 from .tasks import Task, find_task
@@ -108,11 +123,12 @@ def load(
     ``source`` is a Hub id (``revision`` pins it), a directory of either checkpoint layout, or
     ``"nano"``. ``device`` defaults to CUDA where there is one. ``runtime`` is ``"openvino"``, the
     default on a CPU (or what ``FLORENCE2_RUNTIME`` says), which converts a checkpoint at its first
-    use and keeps the result, or ``"torch"``, everywhere else. ``precision`` defaults to fp32 on a
-    CPU, where answers equal the released model's id for id, and to fp16 elsewhere; there are
-    ``fp32``, ``fp16`` and ``bf16``, and with OpenVINO ``fp32``, ``bf16`` and ``int8``. ``adapter``
-    is a directory with LoRA weights to merge. Raises ``ValueError`` or ``FileNotFoundError`` that
-    names the file, the tensor and the remedy.
+    use and keeps the result, or ``"torch"``, everywhere else; ``"onnx"`` runs a directory that
+    ``florence2 export`` wrote. ``precision`` defaults to fp32 on a CPU, where answers equal the
+    released model's id for id, and to fp16 elsewhere; there are ``fp32``, ``fp16`` and ``bf16``,
+    with OpenVINO ``fp32``, ``bf16`` and ``int8``, with ONNX ``fp32``, ``fp16`` and ``int8``.
+    ``adapter`` is a directory with LoRA weights to merge. Raises ``ValueError`` or
+    ``FileNotFoundError`` that names the file, the tensor and the remedy.
     """
     chosen_device = usable_device(device or default_device())
     runtime = runtime or default_runtime(chosen_device, precision)
@@ -128,6 +144,12 @@ def load(
     if runtime == "torch":
         model = load_model()
         made, config = torch_runtime(model, chosen_device, precision), model.config
+        processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
+    elif runtime == "onnx":
+        if adapter is not None:
+            raise ValueError("exported graphs take no adapter: merge it, then export")
+        config = read_config(directory)
+        made = onnx_runtime(config, directory, precision)
         processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
     else:
         config = read_config(directory)
@@ -251,6 +273,15 @@ class Florence2:
             else:
                 yield self._predict(*answered, settings)
 
+    def look(self, image: ImageSource, **options: Unpack[Options]) -> Look:
+        """A picture that is encoded once, for one question after the other.
+
+        ``options`` are those of a call and hold for all questions. Raises what a call raises.
+        """
+        settings = Settings.of(options)
+        picture = load_picture(image, self.processor, settings)
+        return Look(self, picture, settings, self.runtime.encode_images(picture.pixels[None]))
+
     def features(self, image: ImageSource, *, size: ImageSize | None = None) -> Features:
         """The image tokens and the tower's maps, for use as a backbone.
 
@@ -289,3 +320,48 @@ class Florence2:
             image=picture.source,
             allow_urls=settings.allow_urls,
         )
+
+
+class Look:
+    """One picture, encoded: what is asked about it costs no tower. Made by ``Florence2.look``."""
+
+    def __init__(
+        self, model: Florence2, picture: Picture, settings: Settings, image_1ND: Tensor
+    ) -> None:
+        self._model, self._picture, self._settings = model, picture, settings
+        self._image_1ND = image_1ND
+
+    @property
+    def image_size(self) -> ImageSize:
+        """``(width, height)`` of the upright picture."""
+        return self._picture.size
+
+    def __call__(self, task: str | Task, text: TextInput | None = None) -> Prediction:
+        """The answer to one task. Raises ``ValueError`` when task and text do not fit."""
+        (answer,) = self.batch([(task, text)])
+        if isinstance(answer, Failure):
+            raise ValueError(answer.error)
+        return answer
+
+    def batch(
+        self, questions: Sequence[tuple[str | Task, TextInput | None]]
+    ) -> list[Prediction | Failure]:
+        """One answer a question, in order; one that cannot be asked gives a ``Failure``."""
+        placed: dict[int, Prediction | Failure] = {}
+        prepared: dict[int, Prepared] = {}
+        processor, settings = self._model.processor, self._settings
+        for index, (task, text) in enumerate(questions):
+            try:
+                prepared[index] = prepare(processor, self._picture, task, text)
+            except (ValueError, TypeError) as error:
+                placed[index] = Failure(describe(self._picture.source), str(error))
+        runtime, places = self._model.runtime, list(prepared)
+        for begin in range(0, len(places), settings.batch_size):
+            chosen = [prepared[place] for place in places[begin : begin + settings.batch_size]]
+            image_BND = self._image_1ND.expand(len(chosen), -1, -1)
+            prompted = runtime.encode_prompts(image_BND, [each.prompt.token_ids for each in chosen])
+            rules = [rule_of(processor, each, settings) for each in chosen]
+            answers = generate(runtime, prompted, settings.decoding, rules)
+            for place, each, answer in zip(places[begin:], chosen, answers, strict=False):
+                placed[place] = self._model._predict(each, answer, settings)
+        return [placed[index] for index in range(len(questions))]

@@ -66,6 +66,7 @@ class _Schedule:
         self._running: dict[int, tuple[int, Prepared]] = {}
         self._done: dict[int, Answered | Failure] = {}
         self._taken = self._given = 0
+        self._all_taken = False
 
     def run(self) -> Iterator[Answered | Failure]:
         """The answers, in order."""
@@ -82,7 +83,8 @@ class _Schedule:
             while self._given in self._done:
                 yield self._done.pop(self._given)
                 self._given += 1
-            if not (self._reading or self._running):
+            # With no room to read ahead, nothing may be under way and more requests still come.
+            if self._all_taken and not (self._reading or self._running):
                 return
 
     def cancel(self) -> None:
@@ -98,7 +100,9 @@ class _Schedule:
             identity(prepared.picture.source): _already(prepared.picture)
             for _, prepared in self._running.values()
         }
-        for request in islice(self._requests, max(0, room)):
+        requests = list(islice(self._requests, max(0, room)))
+        self._all_taken = len(requests) < room
+        for request in requests:
             key = identity(request[0])
             if key not in known:
                 known[key] = self._pool.submit(

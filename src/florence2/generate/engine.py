@@ -58,6 +58,7 @@ class Engine:
         self._lanes: dict[int, Lane] = {}
         self._running: dict[int, Lane] = {}
         self._tokens: dict[tuple[Hashable, tuple[int, ...]], Tensor] = {}
+        self._held: set[Hashable] = set()
         self._submitted = 0
 
     def __len__(self) -> int:
@@ -77,6 +78,15 @@ class Engine:
         self._waiting.append(number)
         return number
 
+    def hold(self, picture: Hashable) -> None:
+        """Keep the encoding of a picture between queries, until ``release``."""
+        self._held.add(picture)
+
+    def release(self, picture: Hashable) -> None:
+        """Forget the encoding of a picture as soon as no waiting query asks about it."""
+        self._held.discard(picture)
+        self._forget_pictures()
+
     def cancel(self, number: int) -> None:
         """Forget a query wherever it is; one that is done or unknown is none of our business."""
         if self._queries.pop(number, None) is None:
@@ -87,6 +97,8 @@ class Engine:
             self._waiting.remove(number)
         if not self._queries:
             self._lanes.clear()
+        # At once: another picture may get the key of one that is gone.
+        self._forget_pictures()
 
     def step(self) -> dict[int, Outcome]:
         """Let waiting queries in, then one token more for all that run; what is done, by number.
@@ -163,9 +175,9 @@ class Engine:
         return torch.stack([self._tokens[_key(query)] for query in queries])
 
     def _forget_pictures(self) -> None:
-        """Drop the tokens of pictures that no waiting query asks about."""
+        """Drop the tokens of pictures that no waiting query asks about and nobody holds."""
         asked = {_key(self._queries[number]) for number in self._waiting}
-        for key in [key for key in self._tokens if key not in asked]:
+        for key in [key for key in self._tokens if key not in asked and key[0] not in self._held]:
             del self._tokens[key]
 
 
