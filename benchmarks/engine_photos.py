@@ -1,7 +1,8 @@
 """The engine's offline ensemble on COCO photographs, beside what people annotated.
 
-    python benchmarks/engine_photos.py --images PHOTOS --instances instances_val2017.json \\
-        --out runs/photos --json benchmarks/results/DATE-engine-photos.json
+    python benchmarks/engine_photos.py --images PHOTOS --out runs/photos \\
+        --instances instances_train2017.json instances_val2017.json \\
+        --json benchmarks/results/DATE-engine-photos.json
 
 Printed: average precision (COCO's, by pycocotools) of each detector alone and of the fused boxes;
 precision and recall at IoU 0.5 by the line drawn on the scores; pictures a second. Detectors whose
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from florence2.data_engine.merge import joined
 from florence2.data_engine.pipeline import Here, OnRay
 from florence2.data_engine.refine import open_round, run_engine
 from florence2.data_engine.specialists.choosing import offline_ensemble, specialists
@@ -35,7 +38,7 @@ def main() -> None:
     """Run the ensemble, print the tables, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--instances", type=Path, required=True)
+    parser.add_argument("--instances", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--specialist", action="append", default=[])
     parser.add_argument("--workers", type=int, default=0)
@@ -46,8 +49,7 @@ def main() -> None:
     executor = OnRay() if chosen.workers else Here()
     run = run_engine(str(chosen.images), chosen.out, specialists(names), executor, tell=print)
     seconds = time.perf_counter() - began
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(chosen.instances))
+    truth = _truth(chosen.instances)
     answers = _answers(chosen.out, truth)
     (report,) = run.reports
     figures = {
@@ -70,6 +72,19 @@ def main() -> None:
 Found = dict[int, Boxes]
 
 
+def _truth(files: Sequence[Path]) -> COCO:
+    """What people annotated, the files of one categories' list joined."""
+    first, *others = (json.loads(each.read_text(encoding="utf-8")) for each in files)
+    for each in others:
+        first["images"] += each["images"]
+        first["annotations"] += each["annotations"]
+    truth = COCO()
+    truth.dataset = first
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
 def _answers(out: Path, truth: COCO) -> dict[str, Found]:
     """The boxes of each detector before any verdict, and the fused ones, by picture."""
     numbers = {each["file_name"]: number for number, each in truth.imgs.items()}
@@ -83,20 +98,8 @@ def _answers(out: Path, truth: COCO) -> dict[str, Found]:
             if each.task == "<OD>" and isinstance(each.answer, Boxes):
                 parts.setdefault(each.annotator.name, []).append(each.answer)
         for name, boxes in parts.items():
-            answers.setdefault(name, {})[number] = _joined(boxes)
+            answers.setdefault(name, {})[number] = joined(boxes)
     return answers
-
-
-def _joined(parts: Sequence[Boxes]) -> Boxes:
-    """The pieces into which verdicts cut an answer, as one."""
-    return Boxes(
-        np.concatenate([each.xyxy for each in parts]),
-        [label for each in parts for label in each.labels],
-        parts[0].image_size,
-        scores=np.concatenate(
-            [np.ones(len(each)) if each.scores is None else each.scores for each in parts]
-        ),
-    )
 
 
 def _average_precision(truth: COCO, answers: Found) -> tuple[float, float]:

@@ -74,6 +74,33 @@ def test_several_detectors_become_one_that_stands_for_them() -> None:
     assert dog.answer.scores[0] == pytest.approx(0.8, abs=1e-5)
 
 
+def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
+    first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.2))
+    second = od(B, ([12, 10, 52, 50], "dog", 0.1), ([60, 60, 90, 88], "cat", 0.25))
+    found = judged([first, second], Judging(Thresholds(least_confidence=0.3)))
+    assert told(found) == [
+        ("a", ["dog"], "merged with others"),
+        ("a", ["cat"], "low confidence"),
+        ("b", ["dog", "cat"], "low confidence"),
+        ("fusion", ["dog"], ""),
+        ("fusion", ["cat"], "low confidence"),
+    ]
+    assert found[3].answer.xyxy[0, 0] == pytest.approx(10.2, abs=1e-3)
+    # With two needed, one that is sure is not enough.
+    strict = judged([first, second], Judging(Thresholds(least_confidence=0.3, agreeing=2)))
+    assert told(strict)[3] == ("fusion", ["dog"], "found by too few")
+
+
+def test_doubts_of_earlier_rounds_are_not_fused() -> None:
+    old = od(A, ([60, 60, 90, 90], "cat", 0.1))
+    new = od(A, ([10, 10, 50, 50], "dog", 0.9), round=1)
+    other = od(B, ([12, 10, 52, 50], "dog", 0.7))
+    limits = Thresholds(least_confidence=0.3)
+    (doubtful,) = judged([old], Judging(limits))
+    found = judged([doubtful, new, other], Judging(limits, superseded={"a": 1}))
+    assert [labels for name, labels, _ in told(found) if name == "fusion"] == [["dog"]]
+
+
 def test_what_an_annotator_said_in_earlier_rounds_gives_way() -> None:
     old, new = od(A, ([0, 0, 50, 50], "dog", 0.9)), od(A, ([0, 0, 50, 50], "cat", 0.9), round=1)
     found = judged([old, new], Judging(superseded={"a": 1}))

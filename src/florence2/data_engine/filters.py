@@ -18,6 +18,8 @@ from ..geometry import box_area, non_maximum_suppression
 from ..records import KEPT, Verdict
 from .texts import TextFacts
 
+LOW_CONFIDENCE = "low confidence"
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -31,7 +33,9 @@ class Thresholds:
     """
 
     # Where F1 of that detector is highest on COCO photographs: docs/engine.md has the curve.
-    confidence: Mapping[str, float] = field(default_factory=lambda: {"ssd-mobilenet": 0.3})
+    confidence: Mapping[str, float] = field(
+        default_factory=lambda: {"ssd-mobilenet": 0.3, "ssd-mobilenet-mirrored": 0.3}
+    )
     least_confidence: float = 0.0
     object_complexity: float = 1.0
     action_complexity: float = 0.0
@@ -109,7 +113,7 @@ def judge_score(score: float | None, annotator: str, limits: Thresholds) -> Verd
     """Whether an annotator trusts its own answer enough; one without a score is believed."""
     least = limits.confidence.get(annotator, limits.least_confidence)
     if score is not None and score < least:
-        return Verdict(False, "low confidence")
+        return Verdict(False, LOW_CONFIDENCE)
     return KEPT
 
 

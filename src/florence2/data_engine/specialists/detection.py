@@ -24,9 +24,13 @@ _SIDE = 300
 
 
 class SsdMobileNet:
-    """Boxes of COCO's 80 categories; ``least`` is the lowest score told."""
+    """Boxes of COCO's 80 categories; ``least`` is the lowest score told.
 
-    def __init__(self, least: float = 0.05) -> None:
+    ``mirrored`` looks at the picture's mirror image and gives the boxes where they are in the
+    picture: a second opinion of the same network, for fusion, under a name of its own.
+    """
+
+    def __init__(self, mirrored: bool = False, least: float = 0.05) -> None:
         cv2 = needed("cv2", "opencv-python-headless")
         folder = _model_folder()
         graph = folder / "frozen_inference_graph.pb"
@@ -36,7 +40,9 @@ class SsdMobileNet:
         self._blob, self._least = cv2.dnn.blobFromImage, least
         cv2.setNumThreads(1)
         checkpoint = file_hash(graph)[:16]
-        self.annotator = Annotator("ssd-mobilenet", "v2-coco-2018-03-29", checkpoint)
+        self._mirrored = mirrored
+        name = "ssd-mobilenet-mirrored" if mirrored else "ssd-mobilenet"
+        self.annotator = Annotator(name, "v2-coco-2018-03-29", checkpoint)
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
         """``<OD>`` of each record, best first."""
@@ -44,10 +50,14 @@ class SsdMobileNet:
 
     def _detect(self, record: Record) -> Annotation:
         pixels = np.asarray(load_image(record.image_bytes()).resize((_SIDE, _SIDE)))
+        if self._mirrored:
+            pixels = np.ascontiguousarray(pixels[:, ::-1])
         self._net.setInput(self._blob(pixels, size=(_SIDE, _SIDE), swapRB=False))
         found = self._net.forward().reshape(-1, 7)
         known = [row for row in found if int(row[1]) in COCO_NAMES and row[2] >= self._least]
         rows = np.asarray(known, np.float32).reshape(-1, 7)
+        if self._mirrored:
+            rows[:, [3, 5]] = 1 - rows[:, [5, 3]]
         whole = np.tile(np.asarray(record.image_size, np.float32), 2)
         boxes = Boxes(
             rows[:, 3:7].clip(0, 1) * whole,

@@ -60,8 +60,11 @@ class Tesseract:
         self._engine.Recognize()
         corners, texts, scores = [], [], []
         level = self._module.RIL.TEXTLINE
-        for line in self._module.iterate_level(self._engine.GetIterator(), level):
-            box, text = line.BoundingBox(level), (line.GetUTF8Text(level) or "").strip()
+        found = self._engine.GetIterator()
+        # A line may be empty, and to ask one for its text is an error.
+        lines = () if found is None else self._module.iterate_level(found, level)
+        for line in lines:
+            box, text = line.BoundingBox(level), _text(line, level)
             if box is not None and text:
                 x0, y0, x1, y1 = box
                 corners.append(np.asarray([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
@@ -91,6 +94,10 @@ def lines_of(
     if order:
         given.append(Annotation("<OCR>", whole, annotator=annotator, score=trust))
     return tuple(given)
+
+
+def _text(line: Any, level: int) -> str:
+    return "" if line.Empty(level) else line.GetUTF8Text(level).strip()
 
 
 def _version(package: str) -> str:
