@@ -212,7 +212,8 @@ def test_specialists_by_name() -> None:
     assert by_name["rapidocr"].workers == 2 and not by_name["rapidocr"].after
     assert "student" in offline_ensemble()
     for wrong, why in (("magic", "there are rapidocr"), ("detector", "needs a model"),
-                       ("endpoint:x", "ADDRESS#MODEL"), ("ssd-mobilenet:tiled", "mirrored, got 'tiled'")):  # fmt: skip
+                       ("endpoint:x", "ADDRESS#MODEL"),
+                       ("ssd-mobilenet:tiled", "or mirrored")):  # fmt: skip
         with pytest.raises(ValueError, match=why):
             specialists([wrong])
 
