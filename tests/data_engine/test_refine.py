@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from florence2.data_engine import refine
@@ -238,47 +240,66 @@ def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
             if len(list(killed.rglob("part-*.parquet"))) >= wanted:
                 os.killpg(process.pid, signal.SIGKILL)
                 break
-        process.wait()
-        if process.returncode == 0:
+        if process.wait() == 0:
             break
+        assert process.returncode == -signal.SIGKILL
         kills += 1
     run_engine(str(pictures), killed, specs, Here(), part_size=2)
     assert kills and table_of(RunFolder(killed)) == table_of(RunFolder(whole))
 
 
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes in which Ray runs specialists, without its agents, whose end is the run's."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+        return [each for each in family if "ray::MapWorker" in " ".join(each.cmdline()[:1])]
+    return []
+
+
+def kill_a_worker(process: subprocess.Popen[str], generator: random.Random) -> bool:
+    """Kill one at a random moment, once there are any; whether there were."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not workers_of(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(generator.uniform(0, 2))
+    workers = workers_of(process)
+    for each in generator.sample(workers, min(1, len(workers))):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    return bool(workers)
+
+
+def kill_everything(process: subprocess.Popen[str], generator: random.Random) -> None:
+    time.sleep(generator.uniform(4, 8))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        for each in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+    process.wait()
+
+
 @pytest.mark.slow
 def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
-    import psutil
-
     generator = random.Random(3)
     whole, killed = pictures.parent / "whole", pictures.parent / "killed"
     specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
     run_engine(str(pictures), whole, specs, Here(), part_size=2)
+    hit = 0
     for kill in range(10):
+        # Work is left for every kill: some parts and the table of the round are not there.
+        parts = sorted(killed.rglob("round-00/annotators/*/*"))
+        for path in generator.sample(parts, min(4, len(parts))):
+            path.unlink()
+        for path in (killed / "round-00" / "shards").glob("*"):
+            path.unlink()
         process = start(pictures, killed, "ray")
-        time.sleep(generator.uniform(4, 14))
-        everyone = (
-            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        )
         if kill % 2 == 0:
-            workers = [each for each in everyone if "ray::" in " ".join(each.cmdline()[:1])]
-            for each in generator.sample(workers, min(1, len(workers))):
-                each.kill()
+            hit += kill_a_worker(process, generator)
             assert process.wait(timeout=180) == 0
         else:
-            for each in [psutil.Process(process.pid), *everyone] if everyone else []:
-                each.kill()
-            process.wait()
-        if kill < 9:
-            for path in (
-                generator.sample(sorted(killed.rglob("round-00/annotators/*/*")), 2)
-                if (killed / "round-00" / "annotators").exists()
-                and len(list(killed.rglob("round-00/annotators/*/*"))) > 2
-                else []
-            ):
-                path.unlink()  # so that there is work left for the next kill
-            for path in (killed / "round-00" / "shards").glob("*"):
-                path.unlink()
+            kill_everything(process, generator)
+    assert hit >= 3
     run_engine(str(pictures), killed, specs, Here(), part_size=2)
     assert table_of(RunFolder(killed)) == table_of(RunFolder(whole))
 
