@@ -56,7 +56,7 @@ def status(page: Any) -> str:
 
 def test_a_picture_is_detected_filtered_and_downloaded(page: Any) -> None:
     page.set_input_files("#files", PICTURE)
-    assert "256 by 256" in status(page)
+    page.wait_for_function("document.getElementById('status').textContent.includes('256 by 256')")
     ask(page)
     count = page.locator("#rows tr").count()
     assert count >= 1
@@ -115,7 +115,9 @@ def test_several_pictures_keep_their_answers(page: Any) -> None:
     page.click("#pictures button:first-child")
     assert page.inner_text("#words") == second
     page.set_input_files("#files", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"x"})
-    assert "is no picture" in status(page)
+    page.wait_for_function(
+        "document.getElementById('status').textContent.includes('is no picture')"
+    )
 
 
 def test_keys_alone_are_enough(page: Any, address: str) -> None:
