@@ -11,15 +11,13 @@ vocabulary.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..model import CrossAttentionCache, Florence2Model, SelfAttentionCache
+from .traced import Part, Tower, TracedPast, interleaved, quietly
 
 if TYPE_CHECKING:
     import openvino
@@ -36,11 +34,11 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     width, head = text.width, text.width // text.decoder_heads
     layers, image = text.decoder_layers, torch.zeros(2, 3, *pixels)
     dynamic = openvino.PartialShape
-    with torch.no_grad(), _quietly():
+    with torch.no_grad(), quietly():
         tokens = model.encode_image(image)
         prompt = torch.full((2, 3), text.eos)
         tower = openvino.convert_model(
-            _Tower(model), example_input=image, input=[dynamic([-1, 3, *pixels])]
+            Tower(model), example_input=image, input=[dynamic([-1, 3, *pixels])]
         )
         encoder = openvino.convert_model(
             _Encoder(model), example_input=(tokens, prompt, torch.zeros(2, 3, dtype=torch.bool))
@@ -73,35 +71,18 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     return {"tower": tower, "encoder": encoder, "decoder": decoder}
 
 
-class _Tower(nn.Module):
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        return self.model.encode_image(pixels_BCHW)
-
-
-class _Encoder(nn.Module):
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
-
+class _Encoder(Part):
     def forward(self, image_BND: Tensor, prompt_BP: Tensor, padding_BP: Tensor) -> Any:
         states_BSD = torch.cat([image_BND, self.model.embedding(prompt_BP)], dim=1)
         before_BN = torch.zeros_like(image_BND[:, :, 0], dtype=torch.bool)
         padding_BS = torch.cat([before_BN, padding_BP], dim=1)
         mask_BS = torch.where(padding_BS, float("-inf"), 0.0)
         cross = self.model.cross_attention(self.model.encoder(states_BSD, mask_BS), mask_BS)
-        return mask_BS, *_interleaved(cross.keys, cross.values)
+        return mask_BS, *interleaved(cross.keys, cross.values)
 
 
-class _DecoderStep(nn.Module):
+class _DecoderStep(Part):
     """``past`` are keys and values of all layers in turn, as ``cross`` are."""
-
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(
         self,
@@ -121,30 +102,18 @@ class _DecoderStep(nn.Module):
         return logits_R1V[:, 0], *cache.new
 
 
-class _Traced:
-    """What the decoder asks of a cache, answered by tensors that come from outside."""
-
-    is_ragged = True
-    length = 0
+class _Traced(TracedPast):
+    """With positions and mask that come from outside too."""
 
     def __init__(self, past: tuple[Tensor, ...], positions_RT: Tensor, mask_R1TC: Tensor) -> None:
-        self._past, self._positions_RT, self._mask_R1TC = past, positions_RT, mask_R1TC
-        self.new: list[Tensor] = []
-
-    def append(self, layer: int, keys_RGTE: Tensor, values_RGTE: Tensor) -> tuple[Tensor, Tensor]:
-        keys = torch.cat([self._past[2 * layer], keys_RGTE], dim=2)
-        values = torch.cat([self._past[2 * layer + 1], values_RGTE], dim=2)
-        self.new += [keys, values]
-        return keys, values
+        super().__init__(past)
+        self._positions_RT, self._mask_R1TC = positions_RT, mask_R1TC
 
     def positions(self, steps: int) -> Tensor:
         return self._positions_RT
 
     def mask(self, steps: int) -> Tensor:
         return self._mask_R1TC
-
-    def advance(self, steps: int) -> None:
-        pass
 
 
 def _keep_past_inside(decoder: openvino.Model, layers: int) -> None:
@@ -189,11 +158,6 @@ def past_names(layers: int) -> list[str]:
     return [f"past_{kind}_{layer}" for layer in range(layers) for kind in ("keys", "values")]
 
 
-def _interleaved(keys: Iterable[Tensor], values: Iterable[Tensor]) -> Iterator[Tensor]:
-    for pair in zip(keys, values, strict=True):
-        yield from pair
-
-
 def _name(graph: openvino.Model, inputs: list[str], outputs: list[str]) -> None:
     for port, name in zip(graph.inputs, inputs, strict=True):
         port.get_tensor().set_names({name})
@@ -205,11 +169,3 @@ def _reshape(graph: openvino.Model, shapes: dict[str, list[int]]) -> None:
     import openvino
 
     graph.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the tracer's remarks on shapes that are the same for all inputs here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

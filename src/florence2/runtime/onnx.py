@@ -18,6 +18,7 @@ from torch import Tensor
 from ..model import Florence2Config, Florence2Model
 from .onnx_graphs import GRAPHS, past_names
 from .onnx_precisions import file_of
+from .traced import padded_prompts
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -82,19 +83,9 @@ class OnnxRuntime:
 
     def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> Prompted:
         """What the decoder attends to, for one prompt per image; padding is masked."""
-        text = self.config.text
-        longest = max(map(len, prompts))
-        if image_BND.shape[1] + longest > text.positions:
-            raise ValueError(
-                f"{image_BND.shape[1]} image tokens and {longest} prompt tokens exceed the "
-                f"{text.positions} positions of this model: shorten the prompt"
-            )
-        ids_BP = np.full((len(prompts), longest), text.pad, np.int64)
-        attended_BP = np.zeros((len(prompts), longest), np.int64)
-        for row, prompt in enumerate(prompts):
-            ids_BP[row, : len(prompt)], attended_BP[row, : len(prompt)] = prompt, 1
+        ids_BP, given_BP = padded_prompts(prompts, image_BND, self.config.text)
         seen_BN = np.ones(image_BND.shape[:2], np.int64)
-        mask_BS = np.concatenate([seen_BN, attended_BP], axis=1)
+        mask_BS = np.concatenate([seen_BN, given_BP.astype(np.int64)], axis=1)
         embeddings_BSD = np.concatenate([image_BND.numpy(), self._embedded(ids_BP)], axis=1)
         (states_BSD,) = self._sessions["encoder_model"].run(
             None, {"attention_mask": mask_BS, "inputs_embeds": embeddings_BSD}

@@ -11,9 +11,6 @@ tokens before, L layers, G heads, E channels per head, D width, V vocabulary.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +19,7 @@ from torch import Tensor, nn
 
 from ..durable import replacing
 from ..model import CrossAttentionCache, Florence2Model, SelfAttentionCache
+from .traced import Part, Tower, TracedPast, interleaved, quietly
 
 GRAPHS = ("vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged")
 OPSET = 17
@@ -47,7 +45,7 @@ def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) 
     every = {0: "batch_size", 1: "sequence_length"}
     written = [
         _export(
-            _VisionEncoder(model), (image,), folder / "vision_encoder.onnx",
+            Tower(model), (image,), folder / "vision_encoder.onnx",
             {"pixel_values": {0: "batch_size"}}, {"image_features": {0: "batch_size"}},
         ),
         _export(
@@ -70,54 +68,28 @@ def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) 
     return [*written, path]
 
 
-class _VisionEncoder(nn.Module):
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        return self.model.encode_image(pixels_BCHW)
-
-
-class _EmbedTokens(nn.Module):
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
-
+class _EmbedTokens(Part):
     def forward(self, ids_BT: Tensor) -> Tensor:
         embedded: Tensor = self.model.embedding(ids_BT)
         return embedded
 
 
-class _EncoderModel(nn.Module):
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
-
+class _EncoderModel(Part):
     def forward(self, attended_BS: Tensor, embeddings_BSD: Tensor) -> Tensor:
         states: Tensor = self.model.encoder(embeddings_BSD, _additive(attended_BS))
         return states
 
 
-class _Cross(nn.Module):
+class _Cross(Part):
     """Keys and values of the encoder's states for every layer of the decoder."""
-
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, states_BSD: Tensor) -> Any:
         cross = self.model.cross_attention(states_BSD, None)
-        pairs = zip(cross.keys, cross.values, strict=True)
-        return tuple(each for pair in pairs for each in pair)
+        return tuple(interleaved(cross.keys, cross.values))
 
 
-class _DecoderStep(nn.Module):
+class _DecoderStep(Part):
     """Logits of all new tokens; ``cross_and_past`` are keys and values of all layers in turn."""
-
-    def __init__(self, model: Florence2Model) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(
         self,
@@ -136,21 +108,12 @@ class _DecoderStep(nn.Module):
         return self.model._logits(states_RTD), *cache.new
 
 
-class _Past:
-    """What the decoder asks of a cache, for rows that all have ``length`` tokens behind them."""
-
-    is_ragged = True
-    length = 0
+class _Past(TracedPast):
+    """For rows that all have ``length`` tokens behind them."""
 
     def __init__(self, past: tuple[Tensor, ...], length: Tensor) -> None:
-        self._past, self._before = past, length
-        self.new: list[Tensor] = []
-
-    def append(self, layer: int, keys_RGTE: Tensor, values_RGTE: Tensor) -> tuple[Tensor, Tensor]:
-        keys = torch.cat([self._past[2 * layer], keys_RGTE], dim=2)
-        values = torch.cat([self._past[2 * layer + 1], values_RGTE], dim=2)
-        self.new += [keys, values]
-        return keys, values
+        super().__init__(past)
+        self._before = length
 
     def positions(self, steps: int) -> Tensor:
         return (torch.arange(steps) + self._before)[None]
@@ -161,9 +124,6 @@ class _Past:
         columns = torch.arange(cast(int, self._before + steps))
         rows = torch.arange(steps)[:, None] + self._before
         return torch.where(columns[None] > rows, float("-inf"), 0.0)[None, None]
-
-    def advance(self, steps: int) -> None:
-        pass
 
 
 def _additive(attended_BS: Tensor) -> Tensor:
@@ -297,18 +257,10 @@ def _export(
     inputs: dict[str, dict[int, str]],
     outputs: dict[str, dict[int, str]],
 ) -> Path:
-    with _quietly(), replacing(path) as temporary:
+    with quietly(), replacing(path) as temporary:
         torch.onnx.export(
             module.eval(), arguments, str(temporary), dynamo=False, opset_version=OPSET,
             input_names=list(inputs), output_names=list(outputs),
             dynamic_axes=cast(Any, {**inputs, **outputs}),
         )  # fmt: skip
     return path
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the tracer's remarks on shapes that are the same for all inputs here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..model import Florence2Config, Florence2Model
 from .graphs import cross_names
+from .traced import padded_prompts
 
 if TYPE_CHECKING:
     import openvino
@@ -84,20 +85,10 @@ class OpenVinoRuntime:
 
     def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> Prompted:
         """What the decoder attends to, for one prompt per image; padding is masked."""
-        text = self.config.text
-        longest = max(map(len, prompts))
-        if image_BND.shape[1] + longest > text.positions:
-            raise ValueError(
-                f"{image_BND.shape[1]} image tokens and {longest} prompt tokens exceed the "
-                f"{text.positions} positions of this model: shorten the prompt"
-            )
-        prompt_BP = np.full((len(prompts), longest), text.pad, np.int64)
-        padding_BP = np.ones((len(prompts), longest), np.bool_)
-        for row, prompt in enumerate(prompts):
-            prompt_BP[row, : len(prompt)], padding_BP[row, : len(prompt)] = prompt, False
+        prompt_BP, given_BP = padded_prompts(prompts, image_BND, self.config.text)
         request = self._compiled["encoder"].create_infer_request()
         found = request.infer(
-            {"image": image_BND.numpy(), "prompt": prompt_BP, "padding": padding_BP}
+            {"image": image_BND.numpy(), "prompt": prompt_BP, "padding": ~given_BP}
         )
         mask_BS, *cross = (found[port].copy() for port in self._compiled["encoder"].outputs)
         return Prompted(mask_BS, tuple(cross))

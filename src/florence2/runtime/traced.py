@@ -1,0 +1,92 @@
+"""What the graphs of every format share: tensors in, tensors out, no Python in between.
+
+Shapes: B prompts, N image tokens, P prompt tokens, R rows of the decoder, T new tokens, G heads, E
+channels per head.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..model import Florence2Model
+from ..model.config import TextConfig
+
+
+class Part(nn.Module):
+    """A part of a model that becomes a graph."""
+
+    def __init__(self, model: Florence2Model) -> None:
+        super().__init__()
+        self.model = model
+
+
+class Tower(Part):
+    """Pixels to image tokens."""
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        return self.model.encode_image(pixels_BCHW)
+
+
+class TracedPast:
+    """What the decoder asks of a cache, answered by tensors that come from outside.
+
+    ``past`` are keys and values of all layers in turn, and so is ``new``, which has the new ones
+    behind them. Subclasses tell positions and mask.
+    """
+
+    is_ragged = True
+    length = 0
+
+    def __init__(self, past: tuple[Tensor, ...]) -> None:
+        self._past = past
+        self.new: list[Tensor] = []
+
+    def append(self, layer: int, keys_RGTE: Tensor, values_RGTE: Tensor) -> tuple[Tensor, Tensor]:
+        keys = torch.cat([self._past[2 * layer], keys_RGTE], dim=2)
+        values = torch.cat([self._past[2 * layer + 1], values_RGTE], dim=2)
+        self.new += [keys, values]
+        return keys, values
+
+    def advance(self, steps: int) -> None:
+        pass
+
+
+def interleaved(keys: Iterable[Tensor], values: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Keys and values of all layers in turn."""
+    for pair in zip(keys, values, strict=True):
+        yield from pair
+
+
+def padded_prompts(
+    prompts: Sequence[Sequence[int]], image_BND: Tensor, text: TextConfig
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The ids of prompts ``int64[B, P]`` behind image tokens, and which are no padding.
+
+    Raises ``ValueError`` for prompts too long for the positions of the model.
+    """
+    longest = max(map(len, prompts))
+    if image_BND.shape[1] + longest > text.positions:
+        raise ValueError(
+            f"{image_BND.shape[1]} image tokens and {longest} prompt tokens exceed the "
+            f"{text.positions} positions of this model: shorten the prompt"
+        )
+    ids_BP = np.full((len(prompts), longest), text.pad, np.int64)
+    given_BP = np.zeros((len(prompts), longest), np.bool_)
+    for row, prompt in enumerate(prompts):
+        ids_BP[row, : len(prompt)], given_BP[row, : len(prompt)] = prompt, True
+    return ids_BP, given_BP
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the tracer's remarks on shapes that are the same for all inputs here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
