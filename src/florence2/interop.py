@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import clip_points, order_corners
+from .geometry import clip_boxes, order_corners
 
 if TYPE_CHECKING:
     from .results import Result
@@ -34,9 +34,8 @@ def to_supervision(result: Result) -> Any:
     data: dict[str, Any] = {"class_name": np.array(answer.labels, dtype=object).astype(str)}
     if isinstance(answer, Quads):
         data["xyxyxyxy"] = answer.corners.copy()
-    boxes = clip_points(order_corners(answer.bounds).reshape(-1, 2, 2), answer.image_size)
     return supervision.Detections(
-        xyxy=boxes.reshape(-1, 4).astype(np.float32),
+        xyxy=clip_boxes(order_corners(answer.bounds), answer.image_size).astype(np.float32),
         mask=_masks(answer) if isinstance(answer, Polygons) else None,
         confidence=None if answer.scores is None else answer.scores.copy(),
         class_id=np.array([numbers[label] for label in answer.labels], int),
@@ -58,7 +57,8 @@ def to_fiftyone(result: Result) -> Any:
     size = np.asarray(answer.image_size, np.float64)
     confidences = [None] * len(answer) if answer.scores is None else answer.scores.tolist()
     if isinstance(answer, Boxes):
-        boxes = clip_points(order_corners(answer.xyxy).reshape(-1, 2, 2), answer.image_size) / size
+        clipped = clip_boxes(order_corners(answer.xyxy), answer.image_size)
+        boxes = clipped.reshape(-1, 2, 2) / size
         return fiftyone.Detections(detections=[
             fiftyone.Detection(
                 label=label, confidence=confidence,

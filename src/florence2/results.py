@@ -195,7 +195,12 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """``{"<TASK>": answer}`` as the released processor writes it, with scores where known."""
-        return {self.task.token: _answer_dict(self.answer, self.task)}
+        return {self.task.token: self.value}
+
+    @property
+    def value(self) -> Any:
+        """The answer as the released processor writes it: a text, or lists by name."""
+        return _answer_dict(self.answer, self.task)
 
     def to_supervision(self) -> Any:
         """``supervision.Detections`` of the regions; ``ValueError`` for a text."""

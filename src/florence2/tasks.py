@@ -133,6 +133,9 @@ TASKS: tuple[Task, ...] = (
     ),
 )  # fmt: skip
 
+# Texts about the whole picture, the shortest first.
+CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
+
 _BY_NAME = {name: task for task in TASKS for name in (task.token, task.name, *task.aliases)}
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]*")
 

@@ -28,7 +28,7 @@ def make_line(
     return {
         **start,
         "image_size": list(outcome.image_size),
-        "answer": outcome.to_dict()[outcome.task.token],
+        "answer": outcome.value,
         "truncated": outcome.truncated,
     }
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..records import KEPT, Annotation, Verdict
 from ..results import Boxes, Polygons, Quads, Text
+from ..tasks import CAPTIONS
 from .filters import (
     LOW_CONFIDENCE,
     Thresholds,
@@ -29,7 +30,6 @@ from .filters import (
 from .merge import FUSION, MERGED, boxes_by, fuse, joined
 from .texts import TextFacts
 
-CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 _WITH_PHRASES = frozenset({"<CAPTION_TO_PHRASE_GROUNDING>"})
 # Two lines of one text are no copies of each other, nor are phrases and descriptions.
 _WITH_CLASSES = frozenset({"<OD>", "<OPEN_VOCABULARY_DETECTION>", "<REGION_PROPOSAL>"})

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..durable import replace_file, replace_json
 from ..shards import ShardDataset
+from ..tasks import CAPTIONS
 from .annotate import PART_SIZE, IndexSummary, annotate, index_pictures
 from .filters import Thresholds
 from .parts import RunFolder
@@ -23,7 +24,7 @@ from .pipeline import Executor
 from .report import RoundReport, report_round
 from .rounds import finish_round
 from .specialists import SpecialistSpec
-from .specialists.student import REGIONS, TEXTS, Student
+from .specialists.student import REGIONS, Student
 from .work import PartDone
 
 STUDENT = "student"
@@ -42,7 +43,7 @@ class StudentPlan:
     recipe: str = "fine-tune"
     settings: tuple[str, ...] = ()
     validation: Path | None = None
-    tasks: tuple[str, ...] = (*TEXTS, *REGIONS)
+    tasks: tuple[str, ...] = (*CAPTIONS, *REGIONS)
     workers: int = 1
     cpus: float = 1
     gpus: float = 0

@@ -16,7 +16,7 @@ from typing import Any
 from ..durable import replacing
 from ..records import Annotation
 from ..results import Text
-from .judge import CAPTIONS
+from ..tasks import CAPTIONS
 from .texts import TextFacts, read_texts
 
 # Table 2 and 3 of arXiv 2311.06242, by kind of text: brief, detailed, more detailed.

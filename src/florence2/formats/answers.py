@@ -30,7 +30,7 @@ def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
     elif annotation.text:
         line["text"] = annotation.text
     result = Result(annotation.table_task, "", annotation.answer, record.image_size)
-    line |= {"image_size": list(record.image_size), "answer": result.to_dict()[annotation.task]}
+    line |= {"image_size": list(record.image_size), "answer": result.value}
     if annotation.annotator.name:
         line["annotator"] = annotation.annotator.name
     if annotation.score is not None:

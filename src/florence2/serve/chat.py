@@ -65,7 +65,7 @@ def content_of(result: Result) -> str:
     """The answer as a message: a text as it is, regions as JSON."""
     if isinstance(result.answer, Text):
         return result.answer.plain
-    return json.dumps(result.to_dict()[result.task.token], ensure_ascii=False)
+    return json.dumps(result.value, ensure_ascii=False)
 
 
 def completion(request: ChatRequest, result: Result) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def create_mcp(
     def told(source: str, page: int, task: str, text: Any = None) -> dict[str, Any]:
         result = ask(source, page, task, text)
         width, height = result.image_size
-        return {"image_size": [width, height], **result.to_dict()[result.task.token]}
+        return {"image_size": [width, height], **result.value}
 
     @server.tool()
     def caption(source: str, detail: str = "brief", page: int = 1) -> str:
@@ -106,7 +106,7 @@ def create_mcp(
         assert isinstance(result.answer, Quads)
         found: dict[str, Any] = {"text": joined_text(result.answer)}
         if regions:
-            found["lines"] = result.to_dict()[result.task.token]
+            found["lines"] = result.value
         return found
 
     @server.tool()

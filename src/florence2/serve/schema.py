@@ -174,8 +174,7 @@ class ChatRequest(BaseModel):
 
 def answer_of(result: Result) -> Answer:
     """A result as it goes over the wire."""
-    token = result.task.token
     return Answer(
-        task=token, answer=result.to_dict()[token], truncated=result.truncated,
+        task=result.task.token, answer=result.value, truncated=result.truncated,
         tokens=len(result.token_ids),
     )  # fmt: skip

@@ -13,9 +13,10 @@ from ...image import load_image
 from ...records import Annotation, Annotator, Record
 from ...results import Boxes, Polygons, Text
 from ...scenes.outlines import outline
+from ...tasks import CAPTIONS
 from ..texts import read_texts
 from .protocol import needed
-from .student import GROUNDING, SEGMENTATION, TEXTS
+from .student import GROUNDING, SEGMENTATION
 
 _MOST_BOXES = 20
 
@@ -173,7 +174,7 @@ def _texts(record: Record) -> list[str]:
     found = [
         each.answer.plain
         for each in record.kept()
-        if each.task in TEXTS and isinstance(each.answer, Text) and each.answer.plain
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.answer.plain
     ]
     return list(dict.fromkeys(found))
 

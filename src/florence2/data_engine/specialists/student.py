@@ -9,13 +9,12 @@ from ...durable import file_hash
 from ...records import Annotation, Annotator, Record
 from ...requests import Request
 from ...results import Answer, Boxes, Failure, Text
-from ...tasks import find_task
+from ...tasks import CAPTIONS, find_task
 from ..parts import failure
 
 if TYPE_CHECKING:
     from ...predictor import Florence2
 
-TEXTS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 REGIONS = ("<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>", "<OCR>", "<OCR_WITH_REGION>")
 GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
 SEGMENTATION = "<REFERRING_EXPRESSION_SEGMENTATION>"
@@ -36,7 +35,7 @@ class Student:
         *,
         name: str = "student",
         version: str = "",
-        tasks: Sequence[str] = (*TEXTS, *REGIONS, GROUNDING, SEGMENTATION),
+        tasks: Sequence[str] = (*CAPTIONS, *REGIONS, GROUNDING, SEGMENTATION),
         beams: int = 1,
         max_new_tokens: int = 256,
         device: str | None = None,
@@ -111,7 +110,7 @@ def _texts(annotations: Sequence[Annotation]) -> list[str]:
     found = [
         each.answer.plain
         for each in annotations
-        if each.task in TEXTS and isinstance(each.answer, Text) and each.answer.plain
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.answer.plain
     ]
     return list(dict.fromkeys(found))
 

@@ -65,7 +65,7 @@ class CocoWriter:
 
     def _annotation(self, found: Found, image: int) -> dict[str, Any]:
         x0, y0, x1, y1 = (float(value) for value in found.box)
-        outlines = found.outlines or (() if found.corners is None else (found.corners,))
+        outlines = found.outlines_or_corners
         area = sum(map(polygon_area, outlines)) if outlines else (x1 - x0) * (y1 - y0)
         annotation = {
             "id": len(self._annotations) + 1,

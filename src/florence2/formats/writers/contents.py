@@ -9,12 +9,12 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import clip_points, order_corners
+from ...geometry import clip_boxes, clip_points, order_corners, point_bounds
 from ...records import Annotation, Record
 from ...results import Answer, Boxes, ImageSize, Polygons, Quads, Text
+from ...tasks import CAPTIONS
 from .ontology import Classes
 
-_CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 # The class of what is written.
 TEXT = "text"
 Points = NDArray[np.float32]
@@ -34,6 +34,11 @@ class Found:
     corners: Points | None = None
     score: float | None = None
     words: str = ""
+
+    @property
+    def outlines_or_corners(self) -> tuple[Points, ...]:
+        """The outlines; that of the quad where there are no others; none of a box."""
+        return self.outlines or (() if self.corners is None else (self.corners,))
 
     @property
     def outlines_or_box(self) -> tuple[Points, ...]:
@@ -75,7 +80,7 @@ def texts_of(record: Record) -> dict[str, str]:
     found = {
         each.task: each.answer.plain for each in record.kept() if isinstance(each.answer, Text)
     }
-    return {task: found[task] for task in _CAPTIONS if task in found}
+    return {task: found[task] for task in CAPTIONS if task in found}
 
 
 def lines_of(record: Record) -> list[Found]:
@@ -115,14 +120,13 @@ def _found(name: str, answer: Answer, index: int, size: ImageSize) -> Found | No
         outlines = tuple(part.astype(np.float32) for part in clipped)
         if not outlines:
             return None
-        every = np.concatenate(outlines)
-        box = np.concatenate([every.min(axis=0), every.max(axis=0)])
+        box = point_bounds(np.concatenate(outlines))
     else:
         if isinstance(answer, Quads):
             words = answer.labels[index]
             corners = clip_points(answer.corners[index], size).astype(np.float32)
         ordered = order_corners(answer.bounds[index : index + 1])
-        box = clip_points(ordered.reshape(2, 2), size).reshape(4).astype(np.float32)
+        box = clip_boxes(ordered, size)[0].astype(np.float32)
     if box[2] <= box[0] or box[3] <= box[1]:
         return None
     return Found(name, box, outlines, corners, score, words)

@@ -74,7 +74,7 @@ def _attribute(parent: Xml.Element, name: str, kind: str) -> None:
 def _shapes(found: Found, group: int) -> list[Xml.Element]:
     """A box, or a polygon for each outline; those of one thing share a group."""
     shared = {"label": allowed(found.name), "source": "auto", "occluded": "0", "z_order": "0"}
-    outlines = found.outlines or (() if found.corners is None else (found.corners,))
+    outlines = found.outlines_or_corners
     if outlines:
         shared |= {"group_id": str(group)} if len(outlines) > 1 else {}
         shapes = [

@@ -97,7 +97,7 @@ def _regions(
     shared: dict[str, Any] = {"to_name": "image", "image_rotation": 0, **size}
     if found.score is not None:
         shared["score"] = found.score
-    outlines = found.outlines or (() if found.corners is None else (found.corners,))
+    outlines = found.outlines_or_corners
     if outlines:
         return [
             {

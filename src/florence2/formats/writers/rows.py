@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...records import Record
 from ...results import Text
-from ..answers import answer_line
+from ..answers import ANSWERS, answer_line
 from .contents import Found, regions_of
 from .output import Output
 
@@ -34,7 +34,7 @@ class JsonLinesWriter:
 
     def finish(self) -> list[Path]:
         content = "".join(f"{line}\n" for line in self._lines)
-        return [self._output.put("answers.jsonl", content.encode("utf-8", "backslashreplace"))]
+        return [self._output.put(ANSWERS, content.encode("utf-8", "backslashreplace"))]
 
 
 class CsvWriter:
@@ -81,7 +81,7 @@ def _region(found: Found) -> dict[str, object]:
     row |= {key: float(at) for key, at in zip(("x0", "y0", "x1", "y1"), found.box, strict=True)}
     if found.score is not None:
         row["score"] = found.score
-    outlines = found.outlines or (() if found.corners is None else (found.corners,))
+    outlines = found.outlines_or_corners
     if outlines:
         row["outlines"] = json.dumps([part.tolist() for part in outlines])
     return row

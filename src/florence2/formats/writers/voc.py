@@ -8,6 +8,7 @@ from xml.etree import ElementTree as Xml
 from ...records import Record
 from .contents import Found, regions_of
 from .output import Output, suffix_of
+from .xml_text import allowed
 
 
 class VocWriter:
@@ -58,6 +59,4 @@ def _object(found: Found) -> Xml.Element:
 
 
 def _text(parent: Xml.Element, tag: str, text: str) -> None:
-    from .xml_text import allowed
-
     Xml.SubElement(parent, tag).text = allowed(text)
