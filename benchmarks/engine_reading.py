@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from florence2.data_engine.merge import paired
 from florence2.data_engine.specialists.choosing import specialists
 from florence2.durable import replace_json
 from florence2.geometry import box_iou
@@ -63,16 +64,11 @@ def main() -> None:
 
 def _right(found: Quads, truth: Quads) -> list[bool]:
     """Whether each line told is a true one; each true one counts once, best overlaps first."""
-    right = [False] * len(found)
-    if not len(truth) or not len(found):
-        return right
-    same = np.array([[_plain(a) == _plain(b) for b in truth.labels] for a in found.labels])
-    overlaps = np.where(same, box_iou(found.bounds, truth.bounds), 0)
-    while overlaps.max() >= 0.5:
-        row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
-        right[row] = True
-        overlaps[row, :] = overlaps[:, column] = 0
-    return right
+    told, true = ([_plain(label) for label in each.labels] for each in (found, truth))
+    same = np.array(told, object)[:, None] == np.array(true, object)[None]
+    pairs = paired(np.where(same, box_iou(found.bounds, truth.bounds), 0), 0.5)
+    right = {row for row, _ in pairs}
+    return [row in right for row in range(len(found))]
 
 
 def _plain(text: str) -> str:

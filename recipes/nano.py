@@ -20,6 +20,9 @@ Whoever goes on from the bundled weights, which are without the heads of the den
 with ``heads``, as these three runs did.
 """
 
+from dataclasses import replace
+from typing import Any
+
 from florence2.train.recipe import (
     Aids,
     Batch,
@@ -74,186 +77,139 @@ def _muon(learning_rate: float, factor: float) -> Optimizer:
     )
 
 
-def tower() -> Recipe:
-    """The tower alone, by what lies at each cell of its map: large objects first, then all."""
+def _tower(
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+) -> Recipe:
+    """A run of the tower alone, by what lies at each cell of its map."""
     return Recipe(
-        name="nano-tower",
-        start="scratch:nano",
+        name=name,
+        start=start,
         trainable="tower",
-        seed=1,
-        batch=Batch(size=32, micro=32),
-        optimizer=_muon(1e-3, 6.0),
-        schedule=Schedule(samples=40_000, warmup_steps=60, shape="cosine", final=0.3),
+        seed=seed,
+        batch=Batch(size=32, micro=16),
+        optimizer=_muon(learning_rate, 6.0),
+        schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=Aids(
-            dense_weight=1.0,
-            dense_only=True,
-            curriculum=((0, "easy"), (4_000, "full")),
-        ),
+        aids=Aids(dense_weight=1.0, dense_only=True, **aids),
         reporting=_REPORTING,
     )
+
+
+def _text_half(
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+) -> Recipe:
+    """A run of the text half, all tasks; the tower stands still, which makes pictures cheap."""
+    return Recipe(
+        name=name,
+        start=start,
+        trainable="vision-frozen",
+        task_weights=WEIGHTS,
+        seed=seed,
+        max_target_tokens=160,
+        batch=Batch(size=96, micro=48),
+        optimizer=_muon(learning_rate, 4.0),
+        schedule=schedule,
+        regularization=_NO_DROPOUT,
+        aids=Aids(dense_weight=1.0, **{"questions_per_picture": 6, **aids}),
+        reporting=_REPORTING,
+    )
+
+
+def _everything(
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+) -> Recipe:
+    """A run of the whole model, all tasks, on all there is; the targets for locations sharpen."""
+    return Recipe(
+        name=name,
+        start=start,
+        task_weights=WEIGHTS,
+        seed=seed,
+        max_target_tokens=200,
+        batch=Batch(size=80, micro=40),
+        optimizer=_muon(learning_rate, 4.0),
+        schedule=schedule,
+        regularization=_NO_DROPOUT,
+        aids=Aids(dense_weight=1.0, questions_per_picture=5, final_location_spread=2.0, **aids),
+        reporting=_REPORTING,
+    )
+
+
+def tower() -> Recipe:
+    """The tower alone: large objects first, then all."""
+    recipe = _tower(
+        "nano-tower", "scratch:nano", 1, 1e-3,
+        Schedule(samples=40_000, warmup_steps=60, shape="cosine", final=0.3),
+        curriculum=((0, "easy"), (4_000, "full")),
+    )  # fmt: skip
+    return replace(recipe, batch=Batch(size=32, micro=32))
 
 
 def names() -> Recipe:
-    """First words: short answers about few large things, until they follow the picture.
-
-    The tower stands still, which makes pictures cheap: six questions cost little more than one.
-    """
-    return Recipe(
-        name="nano-names",
-        start="runs/nano-tower/last",
-        trainable="vision-frozen",
-        task_weights={**dict.fromkeys(WEIGHTS, 0.0), **FIRST},
-        seed=4,
-        max_target_tokens=60,
-        batch=Batch(size=96, micro=48),
-        optimizer=_muon(1e-3, 4.0),
-        schedule=Schedule(samples=96_000, warmup_steps=40, shape="constant"),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            location_spread=8.0,
-            dense_weight=1.0,
-            questions_per_picture=6,
-            curriculum=((0, "easy"),),
-        ),
-        reporting=_REPORTING,
-    )
+    """First words: short answers about few large things, until they follow the picture."""
+    recipe = _text_half(
+        "nano-names", "runs/nano-tower/last", 4, 1e-3,
+        Schedule(samples=96_000, warmup_steps=40, shape="constant"),
+        location_spread=8.0, curriculum=((0, "easy"),),
+    )  # fmt: skip
+    only_first = {**dict.fromkeys(WEIGHTS, 0.0), **FIRST}
+    return replace(recipe, task_weights=only_first, max_target_tokens=60)
 
 
 def words() -> Recipe:
-    """All tasks, on all there is; the rate falls to nothing, the targets for locations sharpen."""
-    return Recipe(
-        name="nano-words",
-        start="runs/nano-names/last",
-        task_weights=WEIGHTS,
-        seed=2,
-        max_target_tokens=200,
-        batch=Batch(size=80, micro=40),
-        optimizer=_muon(1e-3, 4.0),
-        schedule=Schedule(samples=64_000, warmup_steps=20, shape="cosine"),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            location_spread=8.0,
-            final_location_spread=2.0,
-            dense_weight=1.0,
-            questions_per_picture=5,
-        ),
-        reporting=_REPORTING,
-    )
+    """All tasks, on all there is; the rate falls to nothing."""
+    return _everything(
+        "nano-words", "runs/nano-names/last", 2, 1e-3,
+        Schedule(samples=64_000, warmup_steps=20, shape="cosine"),
+        location_spread=8.0,
+    )  # fmt: skip
 
 
 def letters() -> Recipe:
     """The tower alone once more, now with the letters of every cell beside class and box."""
-    return Recipe(
-        name="nano-letters",
-        start="runs/nano-words/last",
-        trainable="tower",
-        seed=11,
-        batch=Batch(size=32, micro=16),
-        optimizer=_muon(6e-4, 6.0),
-        schedule=Schedule(samples=22_400, warmup_steps=40, shape="cosine", final=0.1),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            dense_weight=1.0,
-            dense_only=True,
-            reading_weight=1.0,
-            curriculum=((0, "full+text"),),
-        ),
-        reporting=_REPORTING,
-    )
+    return _tower(
+        "nano-letters", "runs/nano-words/last", 11, 6e-4,
+        Schedule(samples=22_400, warmup_steps=40, shape="cosine", final=0.1),
+        reading_weight=1.0, curriculum=((0, "full+text"),),
+    )  # fmt: skip
 
 
 def answers() -> Recipe:
     """The text half alone again, all tasks, over a tower that now tells letters too."""
-    return Recipe(
-        name="nano-answers",
-        start="runs/nano-letters/last",
-        trainable="vision-frozen",
-        task_weights=WEIGHTS,
-        seed=12,
-        max_target_tokens=120,
-        batch=Batch(size=96, micro=48),
-        optimizer=_muon(1e-3, 4.0),
-        schedule=Schedule(samples=96_000, warmup_steps=20, shape="constant"),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            location_spread=6.0,
-            dense_weight=1.0,
-            reading_weight=0.5,
-            questions_per_picture=6,
-            curriculum=((0, "easy+text"), (36_000, "full+text")),
-        ),
-        reporting=_REPORTING,
-    )
+    recipe = _text_half(
+        "nano-answers", "runs/nano-letters/last", 12, 1e-3,
+        Schedule(samples=96_000, warmup_steps=20, shape="constant"),
+        location_spread=6.0, reading_weight=0.5,
+        curriculum=((0, "easy+text"), (36_000, "full+text")),
+    )  # fmt: skip
+    return replace(recipe, max_target_tokens=120)
 
 
 def together() -> Recipe:
-    """Everything once more, on full scenes; the rate falls to nothing, targets sharpen."""
-    return Recipe(
-        name="nano",
-        start="runs/nano-answers/last",
-        task_weights=WEIGHTS,
-        seed=13,
-        max_target_tokens=200,
-        batch=Batch(size=80, micro=40),
-        optimizer=_muon(6e-4, 4.0),
-        schedule=Schedule(samples=44_000, warmup_steps=20, shape="cosine"),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            location_spread=6.0,
-            final_location_spread=2.0,
-            dense_weight=1.0,
-            reading_weight=0.5,
-            questions_per_picture=5,
-        ),
-        reporting=_REPORTING,
-    )
+    """Everything once more, on full scenes; the rate falls to nothing."""
+    return _everything(
+        "nano", "runs/nano-answers/last", 13, 6e-4,
+        Schedule(samples=44_000, warmup_steps=20, shape="cosine"),
+        location_spread=6.0, reading_weight=0.5,
+    )  # fmt: skip
 
 
 def cells() -> Recipe:
     """The tower alone for a third time: class, box and letters of every cell, all scenes."""
-    return Recipe(
-        name="nano-cells",
-        start="runs/nano/last",
-        trainable="tower",
-        seed=21,
-        batch=Batch(size=32, micro=16),
-        optimizer=_muon(5e-4, 6.0),
-        schedule=Schedule(samples=30_400, warmup_steps=20, shape="cosine", final=0.05),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            dense_weight=1.0,
-            dense_only=True,
-            reading_weight=0.7,
-            curriculum=((0, "full+text"),),
-        ),
-        reporting=_REPORTING,
-    )
+    return _tower(
+        "nano-cells", "runs/nano/last", 21, 5e-4,
+        Schedule(samples=30_400, warmup_steps=20, shape="cosine", final=0.05),
+        reading_weight=0.7, curriculum=((0, "full+text"),),
+    )  # fmt: skip
 
 
 def replies() -> Recipe:
     """The text half over it once more; the rate falls to nothing, targets sharpen."""
-    return Recipe(
-        name="nano-replies",
-        start="runs/nano-cells/last",
-        trainable="vision-frozen",
-        task_weights=WEIGHTS,
-        seed=22,
-        max_target_tokens=160,
-        batch=Batch(size=96, micro=48),
-        optimizer=_muon(8e-4, 4.0),
-        schedule=Schedule(samples=110_400, warmup_steps=20, shape="cosine"),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            location_spread=5.0,
-            final_location_spread=2.0,
-            dense_weight=1.0,
-            reading_weight=0.5,
-            questions_per_picture=6,
-            curriculum=((0, "full+text"),),
-        ),
-        reporting=_REPORTING,
-    )
+    return _text_half(
+        "nano-replies", "runs/nano-cells/last", 22, 8e-4,
+        Schedule(samples=110_400, warmup_steps=20, shape="cosine"),
+        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
+        curriculum=((0, "full+text"),),
+    )  # fmt: skip
 
 
 def heads() -> Recipe:
@@ -261,73 +217,32 @@ def heads() -> Recipe:
 
     A fresh head would cost the tower what it knows.
     """
-    return Recipe(
-        name="nano-heads",
-        start="nano",
-        trainable="vision-frozen",
-        task_weights=WEIGHTS,
-        seed=30,
-        precision="bf16",
-        max_target_tokens=60,
-        batch=Batch(size=96, micro=48),
-        optimizer=_muon(2e-3, 1.0),
-        schedule=Schedule(samples=14_400, warmup_steps=20, shape="constant"),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            location_spread=5.0,
-            final_location_spread=2.0,
-            dense_weight=1.0,
-            reading_weight=0.5,
-            questions_per_picture=1,
-            curriculum=((0, "full+text"),),
-        ),
-        reporting=_REPORTING,
-    )
+    recipe = _text_half(
+        "nano-heads", "nano", 30, 2e-3,
+        Schedule(samples=14_400, warmup_steps=20, shape="constant"),
+        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
+        questions_per_picture=1, curriculum=((0, "full+text"),),
+    )  # fmt: skip
+    optimizer = _muon(2e-3, 1.0)
+    return replace(recipe, optimizer=optimizer, precision="bf16", max_target_tokens=60)
 
 
 def kinds() -> Recipe:
     """The tower alone for a fourth time: twice the drawings, in pictures as full as can be."""
-    return Recipe(
-        name="nano-kinds",
-        start="runs/nano-heads/last",
-        trainable="tower",
-        seed=31,
-        precision="bf16",
-        batch=Batch(size=32, micro=16),
-        optimizer=_muon(7e-4, 6.0),
-        schedule=Schedule(samples=60_000, warmup_steps=60, shape="cosine", final=0.04),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            dense_weight=1.0,
-            dense_only=True,
-            reading_weight=0.5,
-            curriculum=((0, "crowd+full"), (40_000, "full+text")),
-        ),
-        reporting=_REPORTING,
-    )
+    recipe = _tower(
+        "nano-kinds", "runs/nano-heads/last", 31, 7e-4,
+        Schedule(samples=60_000, warmup_steps=60, shape="cosine", final=0.04),
+        reading_weight=0.5, curriculum=((0, "crowd+full"), (40_000, "full+text")),
+    )  # fmt: skip
+    return replace(recipe, precision="bf16")
 
 
 def retelling() -> Recipe:
     """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
-    return Recipe(
-        name="nano-retelling",
-        start="runs/nano-kinds/last",
-        trainable="vision-frozen",
-        task_weights=WEIGHTS,
-        seed=32,
-        precision="bf16",
-        max_target_tokens=160,
-        batch=Batch(size=96, micro=48),
-        optimizer=_muon(8e-4, 4.0),
-        schedule=Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
-        regularization=_NO_DROPOUT,
-        aids=Aids(
-            location_spread=5.0,
-            final_location_spread=2.0,
-            dense_weight=1.0,
-            reading_weight=0.5,
-            questions_per_picture=6,
-            curriculum=((0, "full+text"),),
-        ),
-        reporting=_REPORTING,
-    )
+    recipe = _text_half(
+        "nano-retelling", "runs/nano-kinds/last", 32, 8e-4,
+        Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
+        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
+        curriculum=((0, "full+text"),),
+    )  # fmt: skip
+    return replace(recipe, precision="bf16")

@@ -65,7 +65,7 @@ def load_image(
         return _upright_rgb(source, name, max_pixels)
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), f"picture of {len(source)} bytes", max_pixels)
-    if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
+    if isinstance(source, str) and is_address(source):
         if not allow_urls:
             raise ValueError(f"{source} is an address; pass allow_urls=True to fetch pictures")
         return _decode(io.BytesIO(_download(source)), source, max_pixels)
@@ -103,6 +103,11 @@ def to_pixels(
     ):
         value_of_level.take(np.asarray(plane), out=channel, mode="clip")
     return pixels
+
+
+def is_address(source: str) -> bool:
+    """Whether a picture is named by an http(s) address, not by a path or by its content."""
+    return source[:8].lower().startswith(("http://", "https://"))
 
 
 def _normalised_levels(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .geometry import clip_boxes, order_corners
+from .libraries import needed
 
 if TYPE_CHECKING:
     from .results import Result
-
-_PACKAGES = {"supervision": "supervision", "fiftyone": "fiftyone", "pandas": "pandas"}
 
 
 def to_supervision(result: Result) -> Any:
@@ -24,7 +22,7 @@ def to_supervision(result: Result) -> Any:
     in ``data["class_name"]``. The four corners of lines of text are in
     ``data["xyxyxyxy"]``. Raises ``ValueError`` for a text answer.
     """
-    supervision = _library("supervision")
+    supervision = needed("supervision", "supervision")
     from .results import Polygons, Quads
 
     answer = _regions(result)
@@ -48,7 +46,7 @@ def to_fiftyone(result: Result) -> Any:
 
     Coordinates are parts of the picture's width and height.
     """
-    fiftyone = _library("fiftyone")
+    fiftyone = needed("fiftyone", "fiftyone")
     from .results import Boxes, Polygons, Text
 
     answer = result.answer
@@ -88,7 +86,7 @@ def to_pandas(result: Result) -> Any:
     Columns are ``task``, ``label``, ``x0``, ``y0``, ``x1``, ``y1`` (pixels), ``score``,
     ``label_score`` and ``outlines``; of a text ``task`` and ``text``.
     """
-    pandas = _library("pandas")
+    pandas = needed("pandas", "pandas")
     from .results import Boxes, Polygons, Text
 
     answer = result.answer
@@ -131,10 +129,3 @@ def _masks(answer: Any) -> NDArray[np.bool_]:
                 ImageDraw.Draw(image).polygon([tuple(point) for point in part.tolist()], fill=1)
         masks[index] = np.asarray(image)
     return masks
-
-
-def _library(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImportError(f"this needs {name}: pip install {_PACKAGES[name]}") from error

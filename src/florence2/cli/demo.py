@@ -15,8 +15,8 @@ from ..durable import replace_file
 from ..results import Answer, Failure, Text
 from ..tasks import TASKS
 from .errors import mendable_errors
+from .loading import load_model
 from .questions import Question, QuestionInput
-from .run import UNTRAINED_NOTICE
 from .sheet import Tile, make_sheet
 
 SHEET = "demo.png"
@@ -43,11 +43,7 @@ def demo(
 
 def _answer_all() -> Iterator[Tile]:
     """Print the answer to each task as it comes, and yield it with its picture."""
-    from ..predictor import load
-
-    model = load("nano")
-    if not model.trained:
-        typer.echo(f"florence2: {UNTRAINED_NOTICE}", err=True)
+    model = load_model("nano")
     questions = bundled_questions()
     with as_file(files("florence2") / "nano" / "demo.png") as picture:
         requests = [question.request(str(picture)) for question in questions]

@@ -150,3 +150,8 @@ def given(**values: Any) -> dict[str, Any]:
     return {
         name: value for name, value in values.items() if value is not None and value is not False
     }
+
+
+def in_bytes(gibibytes: float | None) -> int | None:
+    """``Memory`` as the Python interface takes it."""
+    return None if gibibytes is None else int(gibibytes * 2**30)

@@ -13,9 +13,10 @@ import typer
 
 from ..results import Failure
 from . import options as option
-from .answering import answers_of
+from .answering import Work, answers_of
 from .errors import SOME_FAILED, mendable_errors
 from .folder import PICTURES, OutputFolder
+from .loading import load_model
 from .progress import progress_bar
 from .questions import Question, ask, prompts_of
 from .sources import Source, expand, read_listing
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from ..workflows.tiling import Tiling
 
 JSON_LINES = "jsonl"
-UNTRAINED_NOTICE = "nano lies here without its weights: its answers are noise"
-Work = list[tuple[Source, list[Question]]]
 
 
 class Output(Protocol):
@@ -93,7 +92,7 @@ def run(
     loading = option.given(revision=revision, adapter=adapter, precision=precision, runtime=runtime)
     handling = option.given(
         allow_urls=allow_urls, batch_size=batch_size,
-        memory=None if memory is None else int(memory * 2**30),
+        memory=option.in_bytes(memory),
     )  # fmt: skip
     with mendable_errors():
         how = writing_options(
@@ -114,7 +113,7 @@ def run(
         with _open_output(out, images, questions, settings, draw, sidecars, resume) as output:
             work = [(image, left) for image in images if (left := output.pending(image))]
             failures = _answer(
-                lambda: _load(model, device=device, **loading),
+                lambda: load_model(model, device=device, **loading),
                 work, output, {**answering, **handling}, every, tiling, bar=out is not None,
             )  # fmt: skip
         if out is not None and format != JSON_LINES:
@@ -150,17 +149,8 @@ def read_tiling(text: str) -> Tiling:
     return Tiling.parse(text)
 
 
-def _load(source: str, **options: Any) -> Florence2:
-    from ..predictor import load
-
-    model = load(source, **options)
-    if not model.trained:
-        typer.echo(f"florence2: {UNTRAINED_NOTICE}", err=True)
-    return model
-
-
 def _answer(
-    load_model: Callable[[], Florence2],
+    load: Callable[[], Florence2],
     work: Work,
     output: Output,
     options: dict[str, Any],
@@ -173,7 +163,7 @@ def _answer(
     if not work:
         typer.echo("florence2: nothing left to do", err=True)
         return 0
-    model = load_model()
+    model = load()
     failures: dict[str, str] = {}
     start = time.perf_counter()
     outcomes = answers_of(model, work, options, every, tiling)

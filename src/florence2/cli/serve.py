@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from . import options as option
 from .errors import mendable_errors
+from .loading import load_model
 
 KEY = "FLORENCE2_API_KEY"
 
@@ -58,7 +58,7 @@ def serve(
         options = ServerOptions(
             model=model, loading=loading, host=host, port=port,
             key=api_key or os.environ.get(KEY) or None, allow_urls=allow_urls, most=batch_size,
-            memory=None if memory is None else int(memory * 2**30),
+            memory=option.in_bytes(memory),
             limits=Limits(
                 body=int(max_body * 2**20), pixels=int(max_pixels * 1e6), queue=queue,
                 seconds=timeout,
@@ -73,7 +73,7 @@ def serve(
         if replicas > 1 or ray_address:
             serve_replicas(options, replicas, ray_address)
             return
-        loaded = _loaded(model, loading)
+        loaded = load_model(model, **loading)
         typer.echo(f"florence2: {model} at http://{host}:{port}/ (docs at /docs)", err=True)
         serve_here(options, loaded)
 
@@ -100,14 +100,5 @@ def mcp(
         loading = option.given(
             revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime
         )
-        server = create_mcp(_loaded(model, loading), allow_urls=allow_urls, roots=root or ())
+        server = create_mcp(load_model(model, **loading), allow_urls=allow_urls, roots=root or ())
         server.run()
-
-
-def _loaded(model: str, loading: dict[str, Any]) -> Any:
-    from ..predictor import load
-
-    loaded = load(model, **loading)
-    if not loaded.trained:
-        print("florence2: nano lies here without its weights: answers are noise", file=sys.stderr)
-    return loaded

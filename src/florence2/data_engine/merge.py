@@ -58,21 +58,25 @@ def fuse(
     )
     support = _support(fused, parts if trusted is None else trusted, iou)
     # A mean of boxes may lie farther from each of them than they did from each other.
-    return Fused(fused, tuple(int(count) for count in np.maximum(support, trusted is None)))
+    least = 1 if trusted is None else 0
+    return Fused(fused, tuple(max(least, int(count)) for count in support))
 
 
 def agreement(first: Boxes, second: Boxes, iou: float = 0.5) -> tuple[int, int, int]:
     """Pairs of boxes with one label that overlap by ``iou``, and the boxes of each side."""
-    pairs = 0
-    if len(first) and len(second):
-        overlaps = box_iou(first.xyxy, second.xyxy)
-        same = np.asarray(first.labels, object)[:, None] == np.asarray(second.labels, object)[None]
-        overlaps = np.where(same, overlaps, 0)
-        while overlaps.size and overlaps.max() >= iou:
-            row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
-            overlaps[row, :] = overlaps[:, column] = 0
-            pairs += 1
-    return pairs, len(first), len(second)
+    same = np.asarray(first.labels, object)[:, None] == np.asarray(second.labels, object)[None]
+    pairs = paired(np.where(same, box_iou(first.xyxy, second.xyxy), 0), iou)
+    return len(pairs), len(first), len(second)
+
+
+def paired(overlaps: NDArray[np.floating], least: float) -> list[tuple[int, int]]:
+    """Rows and columns of ``overlaps`` of at least ``least``, the best first, each in one pair."""
+    left, pairs = overlaps.copy(), []
+    while left.size and left.max() >= least:
+        row, column = np.unravel_index(left.argmax(), left.shape)
+        left[row, :] = left[:, column] = 0
+        pairs.append((int(row), int(column)))
+    return pairs
 
 
 def boxes_by(annotations: Sequence[Annotation], task: str) -> dict[str, Boxes]:

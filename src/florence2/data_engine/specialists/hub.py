@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from ...image import load_image
+from ...libraries import needed
 from ...records import Annotation, Annotator, Record
 from ...results import Boxes, Polygons, Text
 from ...scenes.outlines import outline
 from ...tasks import CAPTIONS
 from ..texts import read_texts
-from .protocol import needed
 from .student import GROUNDING, SEGMENTATION
 
 _MOST_BOXES = 20

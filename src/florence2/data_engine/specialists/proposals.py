@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ...geometry import non_maximum_suppression
 from ...image import load_image
+from ...libraries import needed
 from ...records import Annotation, Annotator, Record
 from ...results import Boxes
-from .protocol import needed
 
 _SIDE = 256
 _LEVELS = (24, 48, 80)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 from ...records import Annotation, Annotator, Record
 
@@ -55,14 +54,3 @@ class SpecialistSpec:
                 f"{self.name}: batch_size and workers are at least 1 and time_limit is above 0, "
                 f"got {self.batch_size}, {self.workers} and {self.time_limit}"
             )
-
-
-def needed(name: str, package: str) -> Any:
-    """The module ``name``; an ``ImportError`` that tells what to install when it is missing."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"this specialist needs {package}, which could not be imported ({error}); install it "
-            f"with: pip install {package}"
-        ) from error

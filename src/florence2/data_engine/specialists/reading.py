@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...image import load_image
+from ...libraries import needed
 from ...records import Annotation, Annotator, Record
 from ...results import Quads, Text
-from .protocol import needed
 
 
 class RapidOcr:
