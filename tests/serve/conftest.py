@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -20,6 +24,32 @@ DEMO = (files("florence2") / "nano" / "demo.png").read_bytes()
 ENCODED = base64.b64encode(DEMO).decode()
 LOCAL = "http://localhost"
 FAST = {"beams": 1, "max_new_tokens": 24}
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def start_server(log: Path, *options: str) -> tuple[str, subprocess.Popen[bytes]]:
+    """The address of ``florence2 serve`` in a process of its own, once it is ready."""
+    port = free_port()
+    command = [sys.executable, "-m", "florence2", "serve", "--port", str(port),
+               "--runtime", "torch", *options]  # fmt: skip
+    with log.open("wb") as stream:
+        server = subprocess.Popen(command, stderr=stream, stdout=stream)
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{address}/ready", timeout=2)
+            break
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    return address, server
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +75,7 @@ def address(worker: Worker) -> Iterator[str]:
     """The server as a process would run it, at a port of loopback."""
     import uvicorn
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = uvicorn.Config(create_app(worker), port=port, log_level="error")
     server: Any = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -11,7 +11,6 @@ import random
 import socket
 import struct
 import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from starlette.testclient import TestClient
 
 from florence2.serve import Worker, create_app
 
-from .conftest import DEMO, ENCODED, LOCAL
+from .conftest import DEMO, ENCODED, LOCAL, start_server
 
 TASKS = ("caption", "<OD>", "nonsense", "", "\0", "grounding", "<REGION_TO_OCR>", "💥" * 500)
 
@@ -127,21 +126,7 @@ def test_what_the_description_allows(worker: Worker) -> None:
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "florence2", "serve", "--port", str(port), "--max-body", "1",
-               "--runtime", "torch"]  # fmt: skip
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(command, stderr=log, stdout=log)
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{address}/ready", timeout=2)
-            break
-        except httpx.HTTPError:
-            time.sleep(0.2)
+    address, server = start_server(tmp_path / "log", "--max-body", "1")
     yield address, server
     server.terminate()
     assert server.wait(60) in (0, -15)

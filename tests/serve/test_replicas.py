@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import socket
 
 import httpx
 import pytest
 
 from florence2.serve.running import ServerOptions, deployment_of
 
-from .conftest import DEMO
+from .conftest import DEMO, free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,9 +24,7 @@ def test_two_copies_answer() -> None:
     import ray
     from ray import serve
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -15,7 +12,7 @@ import pytest
 
 from florence2.serve.running import ServerOptions
 
-from .conftest import DEMO
+from .conftest import DEMO, start_server
 
 
 def test_only_loopback_counts_as_local() -> None:
@@ -52,29 +49,7 @@ async def clients(address: str, count: int, server: subprocess.Popen[bytes]) -> 
 
 
 def test_sigterm_under_load_answers_all_that_was_taken(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "florence2",
-        "serve",
-        "--port",
-        str(port),
-        "--runtime",
-        "torch",
-    ]
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(command, stderr=log, stdout=log)
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{address}/ready", timeout=2)
-            break
-        except httpx.HTTPError:
-            time.sleep(0.2)
+    address, server = start_server(tmp_path / "log")
     outcomes = asyncio.run(clients(address, 12, server))
     assert set(outcomes) == {"200"} and len(outcomes) >= 12
     server.wait(60)
