@@ -63,7 +63,7 @@ FIRST = {
 _NO_DROPOUT = Regularization(
     drop_path=0.0, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0
 )
-_REPORTING = Reporting(log_every=25, checkpoint_every=250, sample_every=0, evaluate_every=0)
+_REPORTING = Reporting(log_every=25, checkpoint_every=100, sample_every=0, evaluate_every=0)
 
 
 def _muon(learning_rate: float, factor: float) -> Optimizer:
@@ -110,7 +110,7 @@ def _text_half(
         optimizer=_muon(learning_rate, 4.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=Aids(dense_weight=1.0, **{"questions_per_picture": 6, **aids}),
+        aids=Aids(**{"dense_weight": 1.0, "questions_per_picture": 6, **aids}),
         reporting=_REPORTING,
     )
 
@@ -213,36 +213,36 @@ def replies() -> Recipe:
 
 
 def heads() -> Recipe:
-    """Heads for the dense task over the bundled weights, which have none; the tower stands still.
+    """Heads for the dense task over weights that have none; the tower stands still.
 
     A fresh head would cost the tower what it knows.
     """
-    recipe = _text_half(
-        "nano-heads", "nano", 30, 2e-3,
-        Schedule(samples=14_400, warmup_steps=20, shape="constant"),
-        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
-        questions_per_picture=1, curriculum=((0, "full+text"),),
-    )  # fmt: skip
-    optimizer = _muon(2e-3, 1.0)
-    return replace(recipe, optimizer=optimizer, precision="bf16", max_target_tokens=60)
-
-
-def kinds() -> Recipe:
-    """The tower alone for a fourth time: twice the drawings, in pictures as full as can be."""
     recipe = _tower(
-        "nano-kinds", "runs/nano-heads/last", 31, 7e-4,
-        Schedule(samples=60_000, warmup_steps=60, shape="cosine", final=0.04),
-        reading_weight=0.5, curriculum=((0, "crowd+full"), (40_000, "full+text")),
+        "nano-heads", "runs/nano-grid", 40, 1e-2,
+        Schedule(samples=6_400, warmup_steps=10, shape="cosine", final=0.05),
+        reading_weight=0.5, curriculum=((0, "crowd+full+text"),),
     )  # fmt: skip
-    return replace(recipe, precision="bf16")
+    adamw = Optimizer(learning_rate=1e-2, betas=(0.9, 0.98), weight_decay=0.0)
+    return replace(recipe, trainable="vision-frozen", precision="bf16", optimizer=adamw,
+                   batch=Batch(size=64, micro=32))  # fmt: skip
 
 
-def retelling() -> Recipe:
+def sight() -> Recipe:
+    """The tower alone, on the finer grid."""
+    recipe = _tower(
+        "nano-sight", "runs/nano-heads/last", 41, 8e-4,
+        Schedule(samples=108_800, warmup_steps=40, shape="cosine", final=0.03),
+        reading_weight=0.7, curriculum=((0, "crowd+full+text"), (70_400, "crowd+full+full+text")),
+    )  # fmt: skip
+    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
+
+
+def speech() -> Recipe:
     """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
     recipe = _text_half(
-        "nano-retelling", "runs/nano-kinds/last", 32, 8e-4,
-        Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
-        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
-        curriculum=((0, "full+text"),),
+        "nano-speech", "runs/nano-sight/last", 42, 1e-3,
+        Schedule(samples=230_400, warmup_steps=20, shape="cosine"),
+        location_spread=5.0, final_location_spread=1.5, dense_weight=0.0,
+        curriculum=((0, "full+text"), (153_600, "full+full+text")),
     )  # fmt: skip
-    return replace(recipe, precision="bf16")
+    return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))

@@ -34,3 +34,11 @@ def test_a_set_without_code_points_goes_by_the_names_of_those_before(tmp_path: P
     ]  # fmt: skip
     assert [each.art for each in second] == ["untold/cat-face"]
     assert second[0].png.startswith(b"\x89PNG")
+
+
+def test_a_set_of_other_names_goes_by_the_names_of_characters(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    names = {"1f697": ["car-front"], "1f42b": ["two-hump-camel"]}
+    package = _package(tmp_path / "set", {"automobile": _BODY, "bactriancamel": _BODY}, {})
+    found = list(_vector_drawings("set", package, ["🚗", "🐫", "👩‍🍳"], names))
+    assert [each.art for each in found] == ["set/automobile", "set/bactriancamel"]

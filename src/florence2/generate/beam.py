@@ -151,19 +151,23 @@ class BeamSearch:
     def _candidates(self, logits_RV: Tensor) -> tuple[_Beams, Tensor]:
         """The best ``2 K`` continuations of every prompt, and the beam each one continues."""
         running, width = self._running, self.options.width
-        count, vocabulary = len(running.ids_BKT), logits_RV.shape[1]
+        count = len(running.ids_BKT)
         if self._rules:
             logits_RV = self._rules.apply(logits_RV)
-        logprobs_RV = logits_RV.log_softmax(dim=1)
-        logprobs_RV = ban_repeated_ngrams(
-            logprobs_RV, running.ids_BKT.flatten(0, 1), self.options.no_repeat_ngram
+        # Only the best of a row can be among the best of its prompt, so only those are normalised.
+        total_R1 = logits_RV.logsumexp(dim=1, keepdim=True)
+        logits_RV = ban_repeated_ngrams(
+            logits_RV, running.ids_BKT.flatten(0, 1), self.options.no_repeat_ngram
         )
         if running.ids_BKT.shape[2] == self.limit:
-            logprobs_RV = force_token(logprobs_RV, self.eos)
-        sums_RV = logprobs_RV + running.scores_BK.flatten()[:, None]
-        scores_BC, flat_BC = sums_RV.view(count, -1).topk(2 * width, dim=1)
-        origins_BC, tokens_BC = flat_BC // vocabulary, flat_BC % vocabulary
-        token_logprobs_BC = logprobs_RV.view(count, -1).gather(1, flat_BC)
+            logits_RV, total_R1 = force_token(logits_RV, self.eos), torch.zeros_like(total_R1)
+        best_RC, tokens_RC = logits_RV.topk(min(2 * width, logits_RV.shape[1]), dim=1)
+        logprobs_RC = best_RC - total_R1
+        sums_RC = logprobs_RC + running.scores_BK.flatten()[:, None]
+        scores_BC, flat_BC = sums_RC.view(count, -1).topk(2 * width, dim=1)
+        origins_BC = flat_BC // best_RC.shape[1]
+        tokens_BC = tokens_RC.view(count, -1).gather(1, flat_BC)
+        token_logprobs_BC = logprobs_RC.view(count, -1).gather(1, flat_BC)
         candidates = running.take(origins_BC)
         candidates.ids_BKT = torch.cat([candidates.ids_BKT, tokens_BC[..., None]], dim=2)
         candidates.logprobs_BKT = torch.cat(

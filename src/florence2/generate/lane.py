@@ -44,6 +44,35 @@ class Lane:
         They read their first tokens at once, and from then on share the steps of the others.
         Answers that end there are returned. ``rules`` are those of the prompts that have one.
         """
+        with self._runtime.searching():
+            return self._begin(prompted, options, prompts, rules)
+
+    def step(self) -> dict[int, Generated]:
+        """One token more for every prompt; the answers that are done, by number."""
+        if self._decoding is None:
+            return {}
+        with self._runtime.searching():
+            return self._step(self._decoding)
+
+    def cancel(self, prompt: int) -> None:
+        """Leave a prompt out from the next step on; it gets no answer."""
+        for search in self._searches:
+            if prompt in search.prompts:
+                search.cancel(prompt)
+
+    def give_up(self) -> list[int]:
+        """Let go of everything; the numbers of the prompts that ran."""
+        prompts = self.prompts
+        self._decoding, self._searches = None, []
+        return prompts
+
+    def _begin(
+        self,
+        prompted: Any,
+        options: DecodingOptions,
+        prompts: Sequence[int],
+        rules: Mapping[int, Rule | None] | None,
+    ) -> dict[int, Generated]:
         runtime, text = self._runtime, self._runtime.config.text
         limit = min(options.max_new_tokens, text.positions)
         decoding = runtime.start(prompted, limit)
@@ -64,14 +93,11 @@ class Lane:
             self._join(decoding, search)
         return dict(move.answers)
 
-    def step(self) -> dict[int, Generated]:
-        """One token more for every prompt; the answers that are done, by number."""
-        if self._decoding is None:
-            return {}
+    def _step(self, decoding: Decoding) -> dict[int, Generated]:
         newest_R1 = torch.cat([search.newest_tokens for search in self._searches])
         spans = {search.span for search in self._searches}
         span = spans.pop() if len(spans) == 1 else None
-        logits_RV = self._runtime.step(self._decoding, newest_R1, span)
+        logits_RV = self._runtime.step(decoding, newest_R1, span)
         counts = [len(search.prompts) for search in self._searches]
         rows = [len(search.newest_tokens) for search in self._searches]
         moves = [
@@ -80,22 +106,10 @@ class Lane:
         ]
         self._searches = [search for search in self._searches if search.prompts]
         if self._searches:
-            _follow(self._decoding, _together(moves, rows, counts), sum(counts))
+            _follow(decoding, _together(moves, rows, counts), sum(counts))
         else:
             self._decoding = None
         return {prompt: answer for move in moves for prompt, answer in move.answers.items()}
-
-    def cancel(self, prompt: int) -> None:
-        """Leave a prompt out from the next step on; it gets no answer."""
-        for search in self._searches:
-            if prompt in search.prompts:
-                search.cancel(prompt)
-
-    def give_up(self) -> list[int]:
-        """Let go of everything; the numbers of the prompts that ran."""
-        prompts = self.prompts
-        self._decoding, self._searches = None, []
-        return prompts
 
     def _join(self, decoding: Decoding, search: Search) -> None:
         if self._decoding is None:

@@ -79,6 +79,8 @@ def ban_repeated_ngrams(scores_RV: Tensor, ids_RT: Tensor, size: int) -> Tensor:
     recent_R1n = ids_RT[:, None, length - size + 1 :]
     repeated_RW = (windows_RWn[:, :, :-1] == recent_R1n).all(dim=2)
     rows, windows = repeated_RW.nonzero(as_tuple=True)
+    if not len(rows):
+        return scores_RV
     scores_RV = scores_RV.clone()
     scores_RV[rows, windows_RWn[rows, windows, -1]] = NEVER
     return scores_RV

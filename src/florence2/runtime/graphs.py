@@ -44,7 +44,8 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
             _Encoder(model), example_input=(tokens, prompt, torch.zeros(2, 3, dtype=torch.bool))
         )
         past = [torch.zeros(4, text.decoder_heads, 5, head)] * (2 * layers)
-        cross = [torch.zeros(2, text.decoder_heads, 7, head)] * (2 * layers)
+        values = torch.zeros(2, text.decoder_heads, 7, head)
+        cross = [values.transpose(2, 3), values] * layers
         decoder = openvino.convert_model(
             _DecoderStep(model),
             example_input=(
@@ -61,12 +62,14 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     )
     _reshape(tower, {"pixels": [-1, 3, *pixels]})
     _reshape(encoder, {"image": [-1, -1, width], "prompt": [-1, -1], "padding": [-1, -1]})
-    free = [-1, text.decoder_heads, -1, head]
+    free, turned = [-1, text.decoder_heads, -1, head], [-1, text.decoder_heads, head, -1]
     _reshape(
         decoder,
         {"ids": [-1, -1], "positions": [-1, -1], "own_mask": [-1, 1, -1, -1], "mask": [-1, -1]}
-        | dict.fromkeys([*cross_names(layers), *past_names(layers)], free),
+        | dict.fromkeys([*cross_names(layers), *past_names(layers)], free)
+        | dict.fromkeys(cross_names(layers)[0::2], turned),
     )
+    _unfold_cross_attention(decoder)
     _keep_past_inside(decoder, layers)
     return {"tower": tower, "encoder": encoder, "decoder": decoder}
 
@@ -78,7 +81,8 @@ class _Encoder(Part):
         padding_BS = torch.cat([before_BN, padding_BP], dim=1)
         mask_BS = torch.where(padding_BS, float("-inf"), 0.0)
         cross = self.model.cross_attention(self.model.encoder(states_BSD, mask_BS), mask_BS)
-        return mask_BS, *interleaved(cross.keys, cross.values)
+        keys_BGES = [keys_BGSE.transpose(2, 3) for keys_BGSE in cross.keys]
+        return mask_BS, *interleaved(keys_BGES, cross.values)
 
 
 class _DecoderStep(Part):
@@ -95,7 +99,9 @@ class _DecoderStep(Part):
         half = len(cross_and_past) // 2
         cross, past = cross_and_past[:half], cross_and_past[half:]
         cache = _Traced(past, positions_RT, own_mask_R1TC)
-        attended = CrossAttentionCache(cross[0::2], cross[1::2], mask_BS)
+        # Keys come turned over, as products with queries want them: once an image, not every step.
+        keys_BGSE = tuple(keys_BGES.transpose(2, 3) for keys_BGES in cross[0::2])
+        attended = CrossAttentionCache(keys_BGSE, cross[1::2], mask_BS)
         logits_R1V = self.model.decode(
             ids_RT, attended, cast(SelfAttentionCache, cache), last_only=True
         )
@@ -114,6 +120,30 @@ class _Traced(TracedPast):
 
     def mask(self, steps: int) -> Tensor:
         return self._mask_R1TC
+
+
+def _unfold_cross_attention(decoder: openvino.Model) -> None:
+    """Write attention to the encoder's states as products, with the scale on the few queries.
+
+    The plugin would multiply all keys by it at every step.
+    """
+    import numpy as np
+    import openvino.opset13 as ops
+
+    for node in decoder.get_ordered_ops():
+        if node.get_type_name() != "ScaledDotProductAttention":
+            continue
+        queries, turned, values, mask = (each.get_source_output() for each in node.inputs()[:4])
+        keys = turned.get_node().input_value(0)
+        if not any(name.startswith("cross") for name in keys.get_names()):
+            continue
+        scale = np.float32(queries.get_partial_shape()[3].get_length() ** -0.5)
+        scores = ops.matmul(ops.multiply(queries, ops.constant(scale)), keys, False, False)
+        weights = ops.softmax(ops.add(scores, mask), -1)
+        attended = ops.matmul(weights, values, False, False)
+        for user in list(node.output(0).get_target_inputs()):
+            user.replace_source_output(attended.output(0))
+    decoder.validate_nodes_and_infer_types()
 
 
 def _keep_past_inside(decoder: openvino.Model, layers: int) -> None:

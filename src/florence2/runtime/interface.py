@@ -7,6 +7,7 @@ D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +53,10 @@ class Runtime(Protocol):
     @property
     def device(self) -> torch.device:
         """Where tensors live."""
+        ...
+
+    def searching(self) -> AbstractContextManager[None]:
+        """What a search and the steps it asks for run in."""
         ...
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:

@@ -6,6 +6,7 @@ Shapes: B images or prompts, S encoder positions, R rows of the decoder, T new t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from ..model import Florence2Config, Florence2Model
 from .onnx_graphs import GRAPHS, past_names
 from .onnx_precisions import file_of
+from .threads import one_torch_thread
 from .traced import padded_prompts
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ class OnnxRuntime:
     def dtype(self) -> torch.dtype:
         """What goes in and comes out."""
         return torch.float32
+
+    def searching(self) -> AbstractContextManager[None]:
+        """With PyTorch on one thread: the others belong to this runtime's steps."""
+        return one_torch_thread()
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalised pixels."""

@@ -7,8 +7,10 @@ decoder (beams of all prompts), T new tokens, C tokens with those before, V voca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from ..model import Florence2Config, Florence2Model
 from .graphs import cross_names
+from .threads import one_torch_thread
 from .traced import padded_prompts
 
 if TYPE_CHECKING:
@@ -47,11 +50,13 @@ class OpenVinoRuntime:
     ) -> None:
         import openvino
 
-        from .precisions import plugin_settings
+        from .precisions import mark_halves, plugin_settings
 
         self.config, self.precision, self._load_model = config, precision, load_model
         core = openvino.Core()
         settings = plugin_settings(core, precision, threads)
+        for graph in graphs.values():
+            mark_halves(graph)
         self._compiled = {
             name: core.compile_model(graph, "CPU", settings) for name, graph in graphs.items()
         }
@@ -70,6 +75,10 @@ class OpenVinoRuntime:
     def dtype(self) -> torch.dtype:
         """What goes in and comes out."""
         return torch.float32
+
+    def searching(self) -> AbstractContextManager[None]:
+        """With PyTorch on one thread: the others belong to this runtime's steps."""
+        return one_torch_thread()
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalised pixels."""
@@ -105,7 +114,7 @@ class OpenVinoRuntime:
 @dataclass(frozen=True)
 class Prompted:
     """What the decoder attends to, one entry a prompt: ``mask_BS`` is additive; ``cross`` are keys
-    and values ``float32[B, G, S, E]`` of all layers in turn."""
+    ``float32[B, G, E, S]`` and values ``float32[B, G, S, E]`` of all layers in turn."""
 
     mask_BS: Array
     cross: tuple[Array, ...]
@@ -133,7 +142,10 @@ class Prompted:
             return self
         return Prompted(
             np.pad(self.mask_BS, ((0, 0), (0, missing)), constant_values=-np.inf),
-            tuple(np.pad(each, ((0, 0), (0, 0), (0, missing), (0, 0))) for each in self.cross),
+            tuple(
+                np.pad(each, [(0, missing if axis == longer else 0) for axis in range(4)])
+                for each, longer in zip(self.cross, cycle((3, 2)))
+            ),
         )
 
 

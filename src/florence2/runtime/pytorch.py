@@ -8,6 +8,7 @@ D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,10 @@ class TorchRuntime:
     def dtype(self) -> torch.dtype:
         """The precision of the weights."""
         return self.model.embedding.weight.dtype
+
+    def searching(self) -> AbstractContextManager[None]:
+        """Nothing special: steps and searches use the same threads."""
+        return nullcontext()
 
     @torch.inference_mode()
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:

@@ -121,7 +121,11 @@ def _pose(rng: np.random.Generator, sprite: Sprite, settings: SceneSettings, rea
     )
     x = rng.uniform(min(half_wide, width / 2), max(width - half_wide, width / 2))
     y = rng.uniform(min(half_high, height / 2), max(height - half_high, height / 2))
-    return Pose(float(x), float(y), side, degrees, bool(rng.random() < 0.5))
+    mirrored = bool(rng.random() < 0.5)
+    # Nothing is drawn from the generator where nothing is stretched: those scenes stay as they are.
+    spread = np.log(settings.stretch)
+    stretch = float(np.exp(rng.uniform(-spread, spread))) if spread else 1.0
+    return Pose(float(x), float(y), side, degrees, mirrored, stretch)
 
 
 def _perhaps_recoloured(sprite: Sprite, rng: np.random.Generator, probability: float) -> Sprite:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from .packages import (
     FLUENT_3D,
     FLUENT_FLAT,
     FONTS,
+    FXEMOJI,
     NOTO,
     NOTO_V1,
     TWEMOJI,
@@ -33,6 +35,7 @@ _SOURCES = {
     "twemoji": TWEMOJI,
     "noto-v1": NOTO_V1,
     "emojitwo": EMOJITWO,
+    "fxemoji": FXEMOJI,
 }
 
 
@@ -71,7 +74,7 @@ def _vector_drawings(
     """Drawings of an icon set: one JSON of SVG bodies, mostly another from code points to names.
 
     ``names`` has the names that the sets before gave every emoji: they are much the same in all
-    sets, and a set without such a table is asked for these.
+    sets, and a set without such a table is asked for these, and for the character's own name.
     """
     icons = json.loads((package / "icons.json").read_text("utf-8"))
     table = json.loads((package / "chars.json").read_text("utf-8"))
@@ -79,7 +82,8 @@ def _vector_drawings(
         names.setdefault(_without_marks(points), []).append(name)
     own = set(table.values()) or {*icons["icons"], *icons.get("aliases", {})}
     for emoji in wanted:
-        name = next((name for name in names.get(_points(emoji), ()) if name in own), None)
+        known = [*names.get(_points(emoji), ()), _character_name(emoji)]
+        name = next((name for name in known if name in own), None)
         if name is not None:
             yield Drawing(f"{source}/{name}", emoji, _cropped(_rendered(_svg(icons, name))))
 
@@ -107,6 +111,13 @@ def _faces(package: Package, workshop: Path) -> Iterator[tuple[str, bytes]]:
 def _points(emoji: str) -> str:
     """The code points of an emoji in hexadecimal, such as ``1f441-200d-1f5e8``."""
     return "-".join(f"{ord(character):x}" for character in plain_emoji(emoji))
+
+
+def _character_name(emoji: str) -> str:
+    """The name of an emoji of one character, in letters alone: ``bactriancamel``; or nothing."""
+    character = plain_emoji(emoji)
+    name = unicodedata.name(character, "") if len(character) == 1 else ""
+    return name.lower().replace(" ", "").replace("-", "")
 
 
 def _without_marks(points: str) -> str:

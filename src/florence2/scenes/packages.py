@@ -34,6 +34,7 @@ TWEMOJI = Package("@iconify-json/twemoji", "1.2.5", "Twemoji", "CC-BY-4.0", "Twi
 EMOJITWO = Package(
     "@iconify-json/emojione", "1.2.3", "EmojiTwo", "CC-BY-4.0", "Emoji One, EmojiTwo"
 )
+FXEMOJI = Package("@iconify-json/fxemoji", "1.2.2", "FxEmojis", "Apache-2.0", "Mozilla")
 FONTS = tuple(
     Package(f"@fontsource/{family}", "5.3.0", f"{family} type", "OFL-1.1", "the font's authors")
     for family in (
@@ -41,7 +42,7 @@ FONTS = tuple(
         "playfair-display", "bebas-neue", "pacifico", "courier-prime",
     )
 )  # fmt: skip
-ALL_PACKAGES = (NOTO, FLUENT_FLAT, FLUENT_3D, NOTO_V1, TWEMOJI, EMOJITWO, *FONTS)
+ALL_PACKAGES = (NOTO, FLUENT_FLAT, FLUENT_3D, NOTO_V1, TWEMOJI, EMOJITWO, FXEMOJI, *FONTS)
 
 
 def notice() -> str:

@@ -21,13 +21,17 @@ _SHADOW_MARGIN = 12
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a sprite goes: its middle and longer side in pixels, its turn in degrees."""
+    """Where a sprite goes: its middle and longer side in pixels, its turn in degrees.
+
+    ``stretch`` is how many times wider it is drawn than its own shape, at the same area.
+    """
 
     x: float
     y: float
     side: float
     degrees: float
     mirrored: bool
+    stretch: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,8 @@ def lay(sprite: Sprite, pose: Pose, size: tuple[int, int]) -> Placed | None:
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if pose.mirrored:
         linear = linear @ np.diag([-1.0, 1.0])
+    if pose.stretch != 1:
+        linear = linear @ np.diag([pose.stretch**0.5, pose.stretch**-0.5])
     half_wide, half_high = np.abs(linear) @ (width / 2, height / 2)
     left, top = floor(pose.x - half_wide) - 1, floor(pose.y - half_high) - 1
     extent = int(2 * half_wide) + 4, int(2 * half_high) + 4
@@ -125,10 +131,10 @@ def _premultiplied(sprite: Sprite, level: int) -> Pixels:
         larger = _premultiplied(sprite, level - 1)
         half = max(1, larger.shape[1] // 2), max(1, larger.shape[0] // 2)
         return cv2.resize(larger, half, interpolation=cv2.INTER_AREA)
-    straight = sprite.image.astype(np.uint16)
-    alpha = straight[..., 3:]
-    colours = (straight[..., :3] * alpha + 127) // 255
-    return np.concatenate([colours, alpha], axis=2).astype(np.uint8)
+    alpha = cv2.extractChannel(sprite.image, 3)
+    straight = cv2.cvtColor(sprite.image, cv2.COLOR_RGBA2RGB)
+    colours = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    return np.dstack([colours, alpha])
 
 
 def _framed(

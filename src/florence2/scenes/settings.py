@@ -11,6 +11,8 @@ class SceneSettings:
 
     ``objects`` are the fewest and most objects, ``sides`` the shortest and longest an object's
     longer side may be, ``visible`` the share of an object that must show for it to be there.
+    ``turn`` is the most degrees it is turned by, ``stretch`` the most times it is wider or narrower
+    than drawn.
     ``groups`` are the fewest and most places with text in a picture that has any, ``letters``
     the lowest and highest a capital letter may be. Of pictures, ``repeats`` show one category
     several times, ``texts`` have text and ``pages`` are documents or screens. ``effects`` is the
@@ -22,6 +24,7 @@ class SceneSettings:
     sides: tuple[float, float] = (0.12, 0.6)
     visible: float = 0.35
     turn: float = 20.0
+    stretch: float = 1.0
     repeats: float = 0.35
     recoloured: float = 0.5
     shadows: float = 0.5
@@ -39,6 +42,8 @@ class SceneSettings:
             low, high = getattr(self, name)
             if not 0 < low <= high and not (name == "objects" and 0 <= low <= high):
                 raise ValueError(f"{name} runs from a smaller to a larger number, got {low, high}")
+        if self.stretch < 1:
+            raise ValueError(f"stretch is 1 or more, got {self.stretch}")
         for name in ("visible", "repeats", "recoloured", "shadows", "cut_off", "texts", "pages"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is between 0 and 1, got {getattr(self, name)}")
@@ -76,5 +81,8 @@ class SceneSettings:
 
     @classmethod
     def crowd(cls) -> SceneSettings:
-        """As full as can be, with little text: the most names learnt from a picture."""
-        return cls(objects=(8, 16), sides=(0.14, 0.4), texts=0.2, groups=(1, 1), pages=0.0)
+        """As full as can be, with little text, all in other proportions than drawn: the most names
+        learnt from a picture."""
+        return cls(
+            objects=(8, 16), sides=(0.14, 0.4), stretch=1.35, texts=0.2, groups=(1, 1), pages=0.0
+        )

@@ -2,7 +2,7 @@
 
 A matrix moves along the nearest matrix whose singular values are all about one, so that rare
 directions learn as fast as common ones. PyTorch's own computes in bfloat16, which takes twice as
-long as float32 on processors without matrix units; models that train there are what this is for.
+long as float32 on some processors and half as long on others: here a run's precision decides.
 
 Shapes: M rows and N columns of a matrix, S the smaller and L the larger of the two.
 """
@@ -23,11 +23,21 @@ _ADAMW_SCALE = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """Moves matrices; parameters of another number of dimensions raise ``ValueError``."""
+    """Moves matrices; parameters of another number of dimensions raise ``ValueError``.
+
+    ``dtype`` is what the nearest matrices are computed in.
+    """
 
     def __init__(
-        self, params: Any, *, lr: float, weight_decay: float, momentum: float = 0.95
+        self,
+        params: Any,
+        *,
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        self.dtype = dtype
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -49,13 +59,14 @@ class Muon(torch.optim.Optimizer):
                 ahead_MN = matrix_MN.grad.lerp(buffer_MN, momentum)
                 matrix_MN.mul_(1 - rate * group["weight_decay"])
                 scale = _ADAMW_SCALE * max(matrix_MN.shape) ** 0.5
-                matrix_MN.add_(orthogonalised(ahead_MN), alpha=-rate * scale)
+                matrix_MN.add_(orthogonalised(ahead_MN, self.dtype), alpha=-rate * scale)
 
 
-def orthogonalised(matrix_MN: Tensor) -> Tensor:
-    """About the nearest matrix with orthonormal rows or columns, by Newton and Schulz."""
+def orthogonalised(matrix_MN: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """About the nearest matrix with orthonormal rows or columns, by Newton and Schulz in ``dtype``
+    (bfloat16 wherever there is CUDA)."""
     wide_SL = matrix_MN if matrix_MN.shape[0] <= matrix_MN.shape[1] else matrix_MN.T
-    wide_SL = wide_SL.bfloat16() if wide_SL.is_cuda else wide_SL.float()
+    wide_SL = wide_SL.to(torch.bfloat16 if wide_SL.is_cuda else dtype)
     wide_SL = wide_SL / wide_SL.norm().clamp(min=1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(_STEPS):

@@ -10,7 +10,7 @@ from torch import nn
 
 from .muon import Muon
 from .parameters import parameter_groups
-from .recipe import Optimizer
+from .recipe import Optimizer, Precision
 
 # What a group's learning rate is to that of the run; groups without it have the run's.
 RATE_FACTOR = "rate_factor"
@@ -43,8 +43,10 @@ class Optimizers:
             part.step()
 
 
-def make_optimizers(model: nn.Module, settings: Optimizer) -> Optimizers:
-    """What moves the parameters that are trained.
+def make_optimizers(
+    model: nn.Module, settings: Optimizer, precision: Precision = "fp32"
+) -> Optimizers:
+    """What moves the parameters that are trained, in a run of that precision.
 
     With Muon, matrices inside the model are moved by it; what is looked up (embeddings, and with
     them a tied head), convolutions, biases and norms by AdamW, which suits them better.
@@ -68,6 +70,7 @@ def make_optimizers(model: nn.Module, settings: Optimizer) -> Optimizers:
                 [{"params": matrices, RATE_FACTOR: settings.muon_factor}],
                 lr=settings.learning_rate * settings.muon_factor,
                 weight_decay=settings.weight_decay,
+                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             )
         )
     others = [group for group in others if group["params"]]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .batches import MicroBatch
 from .checkpoints import Progress
@@ -72,7 +74,10 @@ def take_step(
     totals = torch.zeros(7, dtype=torch.float64, device=world.device)
     for index, batch in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
-        with gradients_kept_local(model, local=not last):
+        with (
+            gradients_kept_local(model, local=not last),
+            _attention(world.device, recipe.precision),
+        ):
             losses = micro_batch_losses(model, batch, recipe.precision, blur)
             total = losses.total(batch.tokens, recipe.aids)
             (total * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
@@ -100,6 +105,17 @@ def take_step(
         told = names if recipe.aids.reading_weight else names[:2]
         aids = {name: value / examples for name, value in zip(told, dense, strict=False)}
     return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite, aids)
+
+
+def _attention(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
+    """Attention as plain products for half precision on a processor, forward and backward.
+
+    There the fused kernel's backward pass takes longer than all products of a small tower.
+    """
+    if device.type == "cpu" and precision != "fp32":
+        kernel: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+        return kernel
+    return nullcontext()
 
 
 @dataclass(frozen=True)

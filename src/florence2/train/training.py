@@ -200,7 +200,7 @@ class _Run:
         quiet: bool,
     ) -> TrainingOutcome:
         recipe, world = self.recipe, self.world
-        optimizer = make_optimizers(model, recipe.optimizer)
+        optimizer = make_optimizers(model, recipe.optimizer, recipe.precision)
         found = find_checkpoints(self.out / CHECKPOINTS)
         if found:
             self.progress = load_state(found[-1], model, optimizer, world)
