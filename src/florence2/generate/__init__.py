@@ -10,6 +10,7 @@ from .engine import Engine, Query
 from .lane import Lane
 from .options import DecodingOptions, Generated
 from .rules import Rule
+from .slot_lane import SlotLane
 
 __all__ = ["DecodingOptions", "Engine", "Generated", "Query", "Rule", "generate"]
 
@@ -23,7 +24,8 @@ def generate(
     ``rules`` say for every prompt what its answer must follow.
     """
     count = len(prompted)
-    lane = Lane(runtime)
+    slots = None if any(rules) else SlotLane.of(runtime, options, count)
+    lane = slots or Lane(runtime)
     answers = lane.begin(prompted, options, range(count), dict(enumerate(rules)))
     while lane.prompts:
         answers |= lane.step()

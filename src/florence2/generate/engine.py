@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from ..runtime import Runtime
 from .lane import Lane
 from .options import DecodingOptions, Generated
 from .rules import Rule
+from .slot_lane import SlotLane
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,9 @@ class Engine:
         self._waiting: deque[int] = deque()
         self._queries: dict[int, Query] = {}
         self._lanes: dict[int, Lane] = {}
-        self._running: dict[int, Lane] = {}
+        # Kept when nothing runs: their steps are recorded.
+        self._slot_lanes: dict[DecodingOptions, SlotLane | None] = {}
+        self._running: dict[int, Lane | SlotLane] = {}
         self._tokens: dict[tuple[Hashable, tuple[int, ...]], Tensor] = {}
         self._held: set[Hashable] = set()
         self._submitted = 0
@@ -108,7 +111,9 @@ class Engine:
         done: dict[int, Outcome] = {}
         for numbers in _alike(self._admitted(), self._queries):
             done |= self._begin(numbers)
-        for lane in self._lanes.values():
+        lanes: list[Lane | SlotLane] = [*self._lanes.values()]
+        lanes += [lane for lane in self._slot_lanes.values() if lane is not None]
+        for lane in lanes:
             done |= _stepped(lane)
         for number in done:
             self._queries.pop(number, None)
@@ -149,7 +154,8 @@ class Engine:
     def _begin(self, numbers: Sequence[int]) -> dict[int, Outcome]:
         """Start queries of the same options; if that fails, one by one to find which it was."""
         options = self._queries[numbers[0]].options
-        lane = self._lanes.setdefault(options.width, Lane(self._runtime))
+        ruled = any(self._queries[number].rule for number in numbers)
+        lane = self._lane_for(options, ruled)
         try:
             image_BND = self._encoded([self._queries[number] for number in numbers])
             prompts = [self._queries[number].prompt for number in numbers]
@@ -166,6 +172,18 @@ class Engine:
         self._running.update(dict.fromkeys(numbers, lane))
         return dict(answers)
 
+    def _lane_for(self, options: DecodingOptions, ruled: bool) -> Lane | SlotLane:
+        """Where queries of these options run: in slots where the runtime has them and no grammar
+        is asked at every token."""
+        if not ruled:
+            same = replace(options, max_new_tokens=DecodingOptions.max_new_tokens)
+            if same not in self._slot_lanes:
+                self._slot_lanes[same] = SlotLane.of(self._runtime, same, self._most)
+            lane = self._slot_lanes[same]
+            if lane is not None:
+                return lane
+        return self._lanes.setdefault(options.width, Lane(self._runtime))
+
     def _encoded(self, queries: Sequence[Query]) -> Tensor:
         """The image tokens ``float[B, N, D]`` of the queries' pictures."""
         new = {_key(query): query for query in queries if _key(query) not in self._tokens}
@@ -181,7 +199,7 @@ class Engine:
             del self._tokens[key]
 
 
-def _stepped(lane: Lane) -> dict[int, Outcome]:
+def _stepped(lane: Lane | SlotLane) -> dict[int, Outcome]:
     """What a step of the lane finishes; if the runtime fails, that is the outcome of all in it."""
     try:
         return dict(lane.step())

@@ -2,5 +2,6 @@
 
 from .interface import Decoding, Runtime
 from .pytorch import TorchRuntime
+from .slots import Slots, recorded
 
-__all__ = ["Decoding", "Runtime", "TorchRuntime"]
+__all__ = ["Decoding", "Runtime", "Slots", "TorchRuntime", "recorded"]

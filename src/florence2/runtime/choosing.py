@@ -73,21 +73,16 @@ def openvino_runtime(
     from .graph_cache import graphs_of, key_of
     from .graphs import convert
     from .openvino import OpenVinoRuntime
-    from .precisions import compress_weights, keep_exact_halves
+    from .precisions import shrink
 
     precision = precision or "fp32"
 
     def make() -> dict[str, Any]:
         graphs = convert(load_model(), pixels)
-        for graph in graphs.values():
-            if precision == "int8":
-                compress_weights(graph)
-            else:
-                keep_exact_halves(graph)
+        shrink(graphs, precision)
         return graphs
 
-    kept = "int8-all" if precision == "int8" else "halves"
-    graphs = graphs_of(key_of(files, kept, pixels), make)
+    graphs = graphs_of(key_of(files, precision, pixels), make)
     return OpenVinoRuntime(config, graphs, precision, load_model, **more)
 
 

@@ -22,7 +22,7 @@ from .traced import Part, Tower, TracedPast, interleaved, quietly
 if TYPE_CHECKING:
     import openvino
 
-GRAPHS = ("tower", "encoder", "decoder")
+TOWER, ENCODER, DECODER = GRAPHS = ("tower", "encoder", "decoder")
 
 
 def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvino.Model]:
@@ -71,7 +71,7 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     )
     _unfold_cross_attention(decoder)
     _keep_past_inside(decoder, layers)
-    return {"tower": tower, "encoder": encoder, "decoder": decoder}
+    return {TOWER: tower, ENCODER: encoder, DECODER: decoder}
 
 
 class _Encoder(Part):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import Florence2Config, Florence2Model
+from .slots import Slots
 
 
 class Decoding(Protocol):
@@ -57,6 +58,10 @@ class Runtime(Protocol):
 
     def searching(self) -> AbstractContextManager[None]:
         """What a search and the steps it asks for run in."""
+        ...
+
+    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> Slots | None:
+        """Room of a fixed size for steps that never change their shapes, where that is faster."""
         ...
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:

@@ -78,6 +78,9 @@ class OnnxRuntime:
         """With PyTorch on one thread: the others belong to this runtime's steps."""
         return one_torch_thread()
 
+    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> None:
+        """None: this runtime takes rows as they are."""
+
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalised pixels."""
         (tokens,) = self._sessions["vision_encoder"].run(None, {"pixel_values": pixels_BCHW})

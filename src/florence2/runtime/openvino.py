@@ -54,12 +54,11 @@ class OpenVinoRuntime:
 
         self.config, self.precision, self._load_model = config, precision, load_model
         core = openvino.Core()
-        settings = plugin_settings(core, precision, threads)
-        for graph in graphs.values():
+        self._compiled = {}
+        for name, graph in graphs.items():
             mark_halves(graph)
-        self._compiled = {
-            name: core.compile_model(graph, "CPU", settings) for name, graph in graphs.items()
-        }
+            settings = plugin_settings(core, name, precision, threads)
+            self._compiled[name] = core.compile_model(graph, "CPU", settings)
 
     @cached_property
     def model(self) -> Florence2Model:
@@ -79,6 +78,9 @@ class OpenVinoRuntime:
     def searching(self) -> AbstractContextManager[None]:
         """With PyTorch on one thread: the others belong to this runtime's steps."""
         return one_torch_thread()
+
+    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> None:
+        """None: this runtime takes rows as they are."""
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalised pixels."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import CrossAttentionCache, Florence2Config, Florence2Model, SelfAttentionCache
+from .slots import Slots
 
 
 @dataclass
@@ -47,10 +48,19 @@ class TorchDecoding:
 
 
 class TorchRuntime:
-    """Runs a ``Florence2Model`` on its device, without gradients."""
+    """Runs a ``Florence2Model`` on its device, without gradients.
 
-    def __init__(self, model: Florence2Model) -> None:
+    With ``slots``, the default on CUDA, answers are decoded in steps that never change their shapes
+    and are recorded as CUDA graphs. With ``compiled`` the tower is compiled by ``torch.compile`` at
+    its first picture, which takes a minute and pays for many pictures.
+    """
+
+    def __init__(
+        self, model: Florence2Model, *, slots: bool | None = None, compiled: bool = False
+    ) -> None:
         self.model = model.eval()
+        self._has_slots = self.device.type == "cuda" if slots is None else slots
+        self._see = torch.compile(model.encode_image) if compiled else model.encode_image
 
     @property
     def config(self) -> Florence2Config:
@@ -71,10 +81,14 @@ class TorchRuntime:
         """Nothing special: steps and searches use the same threads."""
         return nullcontext()
 
+    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> Slots | None:
+        """Room for ``count`` prompts of ``width`` beams, or nothing where slots are off."""
+        return Slots(self.model, count, width, seen, capacity) if self._has_slots else None
+
     @torch.inference_mode()
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float[B, N, D]`` of normalised pixels."""
-        return self.model.encode_image(self._pixels(pixels_BCHW))
+        return self._see(self._pixels(pixels_BCHW))
 
     @torch.inference_mode()
     def image_features(self, pixels_BCHW: NDArray[np.float32]) -> tuple[Tensor, tuple[Tensor, ...]]:
