@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .calibration import Calibration
 from .draw import draw_answer
 from .generate import Generated, generate
 from .image import ImageSource, load_image, to_pixels
@@ -117,6 +118,7 @@ def load(
     runtime: str | None = None,
     revision: str | None = None,
     adapter: str | Path | None = None,
+    calibration: Sequence[ImageSource] | None = None,
 ) -> Florence2:
     """A model ready to answer.
 
@@ -127,12 +129,19 @@ def load(
     ``florence2 export`` wrote. ``precision`` defaults to fp32 on a CPU, where answers equal the
     released model's id for id, and to fp16 elsewhere; there are ``fp32``, ``fp16`` and ``bf16``,
     with OpenVINO ``fp32``, ``bf16`` and ``int8``, with ONNX ``fp32``, ``fp16`` and ``int8``.
-    ``adapter`` is a directory with LoRA weights to merge. Raises ``ValueError`` or
-    ``FileNotFoundError`` that names the file, the tensor and the remedy.
+    ``adapter`` is a directory with LoRA weights to merge. ``calibration`` are pictures of the kind
+    to be asked about, from which int8 measures the ranges of the tower's numbers; by default the
+    bundled one. Raises ``ValueError`` or ``FileNotFoundError`` that names the file, the tensor and
+    the remedy.
     """
     chosen_device = usable_device(device or default_device())
     runtime = runtime or default_runtime(chosen_device, precision)
     check_runtime(runtime, chosen_device, precision)
+    if calibration is not None and (runtime, precision) != ("openvino", "int8"):
+        raise ValueError(
+            f"calibration is for precision int8 of the openvino runtime, not for {precision} of "
+            f"{runtime}: leave it out"
+        )
     directory = resolve(source, revision)
 
     def load_model() -> Florence2Model:
@@ -156,7 +165,8 @@ def load(
         processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
         width, height = processor.preprocessing.size
         files = checkpoint_files(directory, *([] if adapter is None else [Path(adapter)]))
-        made = openvino_runtime(config, load_model, files, (height, width), precision)
+        measured = Calibration(processor, calibration)
+        made = openvino_runtime(config, load_model, files, (height, width), precision, measured)
     return Florence2(str(source), made, processor, trained=is_trained(source, directory))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
 from florence2.runtime import TorchRuntime
@@ -27,6 +29,11 @@ def model() -> Florence2Model:
     made.initialize(seed=3)
     made.logits_bias_V[2] = 3.0
     return made.to(torch.float32).eval()
+
+
+@pytest.fixture(scope="session")
+def pixels() -> NDArray[np.float32]:
+    return np.random.default_rng(5).standard_normal((4, 3, *PIXELS)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import florence2
+from florence2.image import load_image
 from florence2.runtime import TorchRuntime
 from florence2.runtime.openvino import OpenVinoRuntime
 
@@ -75,3 +76,18 @@ def test_the_environment_and_fp16_choose_torch(load: Any, monkeypatch: pytest.Mo
 def test_what_there_is_not_is_told(load: Any, asked: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         load("nano", device="cpu", **asked)
+
+
+def test_int8_measures_on_the_pictures_that_are_given(load: Any, cache: Path) -> None:
+    whole = load("nano", device="cpu")
+    image = whole.runtime.encode_images(whole.processor.pixels(load_image(PICTURE))[None])
+    before = len(list(cache.iterdir()))
+    for calibration in (None, [PICTURE, PICTURE[:20]]):
+        model = load("nano", device="cpu", precision="int8", calibration=calibration)
+        found = model.runtime.encode_images(model.processor.pixels(load_image(PICTURE))[None])
+        assert 0 < float((found - image).norm() / image.norm()) < 0.5
+    assert len(list(cache.iterdir())) == before + 2
+    with pytest.raises(ValueError, match="calibration is for precision int8"):
+        load("nano", device="cpu", calibration=[PICTURE])
+    with pytest.raises(ValueError, match="at least one picture"):
+        load("nano", device="cpu", precision="int8", calibration=[])

@@ -20,11 +20,6 @@ PROMPTS = [[0, 7, 2], [0, 8, 9, 10, 11, 2], [0, 2], [0, 40, 41, 42, 2]]
 START = torch.tensor([[2, 0]])
 
 
-@pytest.fixture(scope="module")
-def pixels() -> NDArray[np.float32]:
-    return np.random.default_rng(5).standard_normal((4, 3, 96, 64)).astype(np.float32)
-
-
 def close(found: Tensor, expected: Tensor) -> bool:
     return torch.allclose(found, expected, atol=1e-4, rtol=1e-4)
 

@@ -132,15 +132,16 @@ class WindowAttention(nn.Module):
             x_BHWC = functional.pad(x_BHWC, (0, 0, 0, right, 0, below))
         rows, columns = (height + below) // window, (width + right) // window
 
-        grid = x_BHWC.view(batch, rows, window, columns, window, channels)
-        x_PNC = grid.transpose(2, 3).reshape(batch * rows * columns, window * window, channels)
-        qkv = self.qkv(x_PNC).unflatten(2, (3, self.heads, -1))
-        q_PGNE, k_PGNE, v_PGNE = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        # Windows and heads are parted in one move, after the product: a copy of all pixels less.
+        parts = rows, window, columns, window, 3, self.heads, channels // self.heads
+        qkv = self.qkv(x_BHWC).view(batch, *parts).permute(5, 0, 1, 3, 6, 2, 4, 7)
+        q_PGNE, k_PGNE, v_PGNE = qkv.reshape(
+            3, batch * rows * columns, self.heads, window * window, -1
+        ).unbind(0)
         attended_PGNE = functional.scaled_dot_product_attention(q_PGNE, k_PGNE, v_PGNE)
-        out_PNC = self.out(attended_PGNE.transpose(1, 2).flatten(2))
-
-        grid = out_PNC.view(batch, rows, columns, window, window, channels).transpose(2, 3)
-        out_BHWC = grid.reshape(batch, rows * window, columns * window, channels)
+        grid = attended_PGNE.view(batch, rows, columns, self.heads, window, window, -1)
+        whole = grid.permute(0, 1, 4, 2, 5, 3, 6)
+        out_BHWC = self.out(whole.reshape(batch, rows * window, columns * window, channels))
         return out_BHWC[:, :height, :width] if below or right else out_BHWC
 
 
@@ -160,11 +161,14 @@ class ChannelAttention(nn.Module):
         batch, height, width, channels = x_BHWC.shape
         x_BNC = x_BHWC.reshape(batch, height * width, channels)
         qkv = self.qkv(x_BNC).unflatten(2, (3, self.groups, -1))
-        q_BGEN, k_BGEN, v_BGEN = qkv.permute(2, 0, 3, 4, 1).unbind(0)
+        # Channels stay innermost: turning so long a map over costs as much as the products.
+        q_BGNE, k_BGNE, v_BGNE = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         scale = (height * width) ** -0.5
-        weights_BGEE = torch.softmax((q_BGEN * scale) @ k_BGEN.transpose(-1, -2), dim=-1)
-        attended_BNC = (weights_BGEE @ v_BGEN).permute(0, 3, 1, 2).flatten(2)
-        return self.out(attended_BNC).view(batch, height, width, channels)
+        weights_BGEE = torch.softmax((q_BGNE * scale).transpose(-1, -2) @ k_BGNE, dim=-1)
+        attended_BGNE = v_BGNE @ weights_BGEE.transpose(-1, -2)
+        return self.out(attended_BGNE.transpose(1, 2).flatten(2)).view(
+            batch, height, width, channels
+        )
 
 
 def _depthwise(width: int) -> nn.Conv2d:

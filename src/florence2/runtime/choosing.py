@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..model import Florence2Config, Florence2Model
 from .interface import Runtime
@@ -23,6 +25,18 @@ ONNX_FOLDER = "onnx"
 
 # What a call without ``runtime`` gets, instead of the default of its device.
 VARIABLE = "FLORENCE2_RUNTIME"
+
+
+class Measured(Protocol):
+    """Pictures on which ranges are measured."""
+
+    def pixels(self) -> NDArray[np.float32]:
+        """Normalised pixels ``float32[B, 3, H, W]``."""
+        ...
+
+    def key(self) -> str:
+        """A name for exactly these."""
+        ...
 
 
 def default_runtime(device: torch.device, precision: str | None) -> str:
@@ -62,27 +76,38 @@ def openvino_runtime(
     files: list[Path],
     pixels: tuple[int, int],
     precision: str | None,
+    measured: Measured,
     **more: Any,
 ) -> Runtime:
     """OpenVINO on this machine's processor, in fp32 unless said otherwise.
 
     ``files`` are all that the weights come from: graphs converted from the same ones are taken
     from the cache, and then the model is not loaded. ``pixels`` are the height and width of
-    pictures.
+    pictures; int8 takes its ranges from those in ``measured``.
     """
     from .graph_cache import graphs_of, key_of
-    from .graphs import convert
+    from .graphs import TOWER, convert
     from .openvino import OpenVinoRuntime
     from .precisions import shrink
+    from .static_quantization import quantize, smoothed
 
     precision = precision or "fp32"
+    what: tuple[object, ...] = (precision, pixels)
+    if precision == "int8":
+        what += (measured.key(),)
 
     def make() -> dict[str, Any]:
-        graphs = convert(load_model(), pixels)
+        model = load_model()
+        if precision != "int8":
+            graphs = convert(model, pixels)
+        else:
+            model, bounds = smoothed(model, measured.pixels())
+            graphs = convert(model, pixels)
+            quantize(graphs[TOWER], bounds)
         shrink(graphs, precision)
         return graphs
 
-    graphs = graphs_of(key_of(files, precision, pixels), make)
+    graphs = graphs_of(key_of(files, *what), make)
     return OpenVinoRuntime(config, graphs, precision, load_model, **more)
 
 

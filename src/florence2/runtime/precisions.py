@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .graphs import DECODER
+from .graphs import DECODER, ENCODER, TOWER
 
 if TYPE_CHECKING:
     import openvino
@@ -29,15 +30,17 @@ def plugin_settings(
     not to be had here.
 
     In bf16 the decoder multiplies halves in fp32: it waits for bytes, not for arithmetic, and is
-    both nearer and faster so. With 8-bit weights the plugin quantises what they are multiplied with
-    as it comes, 32 numbers at a time, and all between the products stays fp32.
+    both nearer and faster so. With 8-bit weights in encoder and decoder the plugin quantises what
+    they are multiplied with as it comes, 32 numbers at a time. What lies between the products is
+    fp32, but for the tower's, which is bf16 where the processor has that.
     """
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and not has_bf16:
         raise ValueError("this processor has no bfloat16 arithmetic: use precision fp32 or int8")
+    halved = {"fp32": (), "bf16": (TOWER, ENCODER), "int8": (TOWER,)}
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": ("bf16" if precision == "bf16" and graph != DECODER else "f32"),
+        "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and graph in halved[precision] else "f32",
         # The plugin's own default keeps keys and values in 8 bits, which is not what was asked for.
         "KV_CACHE_PRECISION": "f32",
     }
@@ -47,10 +50,14 @@ def plugin_settings(
 
 
 def shrink(graphs: Mapping[str, openvino.Model], precision: str) -> None:
-    """Keep the matrices of the graphs in the fewest bytes that ``precision`` allows."""
+    """Keep the matrices of the graphs in the fewest bytes that ``precision`` allows.
+
+    The tower's in 8 bits are those of ``static_quantization``, and left as they are.
+    """
     for name, graph in graphs.items():
         if precision == "int8":
-            compress_weights(graph)
+            if name != TOWER:
+                compress_weights(graph)
         else:
             keep_halves(graph, rounded=precision == "bf16" and name == DECODER)
 
@@ -60,9 +67,6 @@ def compress_weights(graph: openvino.Model) -> int:
 
     Where the processor has 8-bit products, the plugin quantises the other factor in groups of 32.
     """
-    import openvino.opset13 as ops
-    from openvino import Type
-
     count = 0
     for node in graph.get_ordered_ops():
         if node.get_type_name() != "Constant" or not _is_matrix(node):
@@ -70,16 +74,23 @@ def compress_weights(graph: openvino.Model) -> int:
         users = list(node.output(0).get_target_inputs())
         if not any(user.get_node().get_type_name() in ("MatMul", "Gather") for user in users):
             continue
-        weights_MN = node.data.astype(np.float32)
-        scales_M1 = np.abs(weights_MN).max(axis=1, keepdims=True) / 127
-        scales_M1[scales_M1 == 0] = 1
-        small = ops.constant(np.round(weights_MN / scales_M1).astype(np.int8))
-        restored = ops.multiply(ops.convert(small, Type.f32), ops.constant(scales_M1))
+        restored = in_8_bits(node.data)
         for user in users:
             user.replace_source_output(restored.output(0))
         count += 1
     graph.validate_nodes_and_infer_types()
     return count
+
+
+def in_8_bits(weights_MN: NDArray[np.float32]) -> openvino.Node:
+    """A matrix as whole numbers of 8 bits times a scale for every output."""
+    import openvino.opset13 as ops
+    from openvino import Type
+
+    scales_M1 = np.abs(weights_MN).max(axis=1, keepdims=True) / np.float32(127)
+    scales_M1[scales_M1 == 0] = 1
+    small = ops.constant(np.round(weights_MN / scales_M1).astype(np.int8))
+    return ops.multiply(ops.convert(small, Type.f32), ops.constant(scales_M1))
 
 
 def keep_halves(graph: openvino.Model, rounded: bool = False) -> int:
