@@ -20,7 +20,8 @@ RELEASED_PIXELS = (768, 768)
 
 def checkpoint(model: str, folder: Path) -> str:
     """The model's name; for ``random:base`` and the like, a checkpoint of that shape in ``folder``
-    with seeded weights and the bundled vocabulary, for which no network is needed.
+    with seeded weights and the bundled vocabulary, for which no network is needed. As the released
+    weights they are numbers that half precision holds.
 
     Raises ``ValueError`` for a shape that there is not.
     """
@@ -33,6 +34,8 @@ def checkpoint(model: str, folder: Path) -> str:
     config = there[shape]
     made = Florence2Model(config)
     made.initialize(seed=0)
+    for parameter in made.parameters():
+        parameter.data = parameter.data.half().float()
     fit = config.text.positions, config.vision.stride
     processor = Processor.from_directory(resolve(BUNDLED), *fit)
     if shape != "nano":

@@ -84,9 +84,9 @@ class Lane:
             rows_R = torch.arange(len(prompts), device=runtime.device)
             decoding.reorder(rows_R.repeat_interleave(options.width))
             logits_RV = logits_RV.repeat_interleave(options.width, dim=0)
-        kind = SingleSearch if options.width == 1 else BeamSearch
+        kind = SingleSearch if options.sampling else BeamSearch
         ruled = Rules(rules) if rules and any(rules.values()) else None
-        search = kind(text, options, limit, prompts, runtime.device, ruled)
+        search = kind(text, options, limit, prompts, logits_RV, ruled)
         move = search.advance(logits_RV)
         _follow(decoding, move, len(prompts))
         if search.prompts:
@@ -116,7 +116,9 @@ class Lane:
             self._decoding = decoding
         else:
             self._decoding.join(decoding)
-        self._searches.append(search)
+        # New rows stand last, so only the last search can take them in.
+        if not (self._searches and self._searches[-1].absorb(search)):
+            self._searches.append(search)
 
 
 def _follow(decoding: Decoding, move: Move, prompts: int) -> None:

@@ -50,6 +50,10 @@ class Search(Protocol):
         """One token more for every row, from the scores that follow its newest."""
         ...
 
+    def absorb(self, other: object) -> bool:
+        """Take over the prompts of another search, after one's own; whether that is possible."""
+        ...
+
     def cancel(self, prompt: int) -> None:
         """Leave a prompt out from the next step on; it has no answer."""
         ...

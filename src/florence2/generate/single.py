@@ -1,4 +1,4 @@
-"""Greedy decoding and sampling: one row for every prompt.
+"""Sampling: one row for every prompt.
 
 Shapes: B prompts still running, T tokens, V vocabulary.
 """
@@ -17,7 +17,7 @@ from .search import Move
 
 
 class SingleSearch:
-    """One row a prompt, continued by the best or by a drawn token."""
+    """One row a prompt, continued by a drawn token. ``like`` are logits, for their device."""
 
     def __init__(
         self,
@@ -25,17 +25,17 @@ class SingleSearch:
         options: DecodingOptions,
         limit: int,
         prompts: Sequence[int],
-        device: torch.device,
+        like: Tensor,
         rules: Rules | None = None,
     ) -> None:
-        count = len(prompts)
+        count, device = len(prompts), like.device
         self.options, self.limit, self.eos = options, limit, text.eos
         self.prompts = list(prompts)
         self._cancelled: set[int] = set()
         start = torch.tensor([[text.decoder_start, text.bos]], device=device)
         self._ids_BT = start.expand(count, -1)
         self._logprobs_BT = torch.zeros((count, 1), device=device)
-        self._choose = _Sampler(options, self.prompts) if options.sampling else _Greedy()
+        self._choose = _Sampler(options, self.prompts)
         self._rules = rules
         self._look()
 
@@ -65,6 +65,10 @@ class SingleSearch:
         self._look()
         return move
 
+    def absorb(self, other: object) -> bool:
+        """Never: draws of one search follow one another."""
+        return False
+
     def cancel(self, prompt: int) -> None:
         """Leave a prompt out from the next step on."""
         self._cancelled.add(prompt)
@@ -88,11 +92,6 @@ class SingleSearch:
             self.prompts = [self.prompts[row] for row in kept]
             self._ids_BT, self._logprobs_BT = self._ids_BT[kept_B], self._logprobs_BT[kept_B]
         return Move(kept_B, kept_B, answers)
-
-
-class _Greedy:
-    def __call__(self, scores_BV: Tensor, prompts: list[int]) -> Tensor:
-        return scores_BV.argmax(dim=1, keepdim=True)
 
 
 class _Sampler:

@@ -13,9 +13,9 @@ import torch
 from ..model import CrossAttentionCache
 from ..runtime import Slots, recorded
 from ..runtime.interface import Runtime
+from .beams import Beams
 from .options import DecodingOptions, Generated
 from .rules import Rule
-from .slot_search import SlotState, advance
 
 # Steps between two questions to a GPU; an answer that is done waits for at most so many.
 _STRIDE = 8
@@ -30,7 +30,7 @@ class SlotLane:
     def __init__(self, runtime: Runtime, slots: Slots, options: DecodingOptions) -> None:
         self._runtime, self._slots = runtime, slots
         self._options = options
-        self._state = SlotState.empty(
+        self._beams = Beams.empty(
             slots.count, slots.width, slots.capacity + 1, runtime.device, slots.dtype
         )
         self._held: dict[int, int] = {}
@@ -72,7 +72,7 @@ class SlotLane:
         self._slots.put(free, prompted)
         text = self._runtime.config.text
         limit = min(options.max_new_tokens, text.positions)
-        self._state.begin(free, limit, text.decoder_start)
+        self._beams.begin(free, limit, [text.decoder_start])
         self._held.update(zip(free, prompts, strict=True))
         self._lengths.update(dict.fromkeys(free, 1))
         return {}
@@ -85,15 +85,15 @@ class SlotLane:
         steps = _STRIDE if self._runtime.device.type == "cuda" else 1
         self._make_room(1, max(self._lengths.values()) + steps)
         if self._take is None:
-            self._take = recorded(self._once, [*self._state.tensors, *self._slots.tensors])
+            self._take = recorded(self._once, [*self._beams.tensors, *self._slots.tensors])
         for _ in range(steps):
             self._take()
-        running = self._state.active_B.tolist()
+        running = self._beams.active_B.tolist()
         eos, answers = self._runtime.config.text.eos, {}
         for slot, prompt in list(self._held.items()):
             self._lengths[slot] += steps
             if not running[slot]:
-                answers[prompt] = self._state.answer(slot, eos)
+                answers[prompt] = self._beams.answer(slot, eos)
                 self._leave(slot)
         return answers
 
@@ -102,7 +102,7 @@ class SlotLane:
         """Leave a prompt out from the next step on; it gets no answer."""
         for slot, held in list(self._held.items()):
             if held == prompt:
-                self._state.active_B[slot] = False
+                self._beams.active_B[slot] = False
                 self._leave(slot)
 
     def give_up(self) -> list[int]:
@@ -110,14 +110,14 @@ class SlotLane:
         prompts = self.prompts
         self._held.clear()
         self._lengths.clear()
-        self._state.active_B.zero_()
+        self._beams.active_B.zero_()
         return prompts
 
     def _once(self) -> None:
-        newest_R1, positions_R = self._state.newest()
+        newest_R1, positions_R = self._beams.newest()
         logits_RV = self._slots.step(newest_R1, positions_R)
         text = self._runtime.config.text
-        self._slots.reorder(advance(self._state, logits_RV, self._options, text))
+        self._slots.reorder(self._beams.advance(logits_RV, self._options, text))
 
     def _leave(self, slot: int) -> None:
         del self._held[slot], self._lengths[slot]
@@ -129,8 +129,8 @@ class SlotLane:
             capacity *= 2
         if seen > self._slots.seen or capacity > self._slots.capacity:
             self._slots.grow(_rounded(seen, _SEEN_STEP), capacity)
-            if capacity + 1 > self._state.ids_BKT.shape[2]:
-                self._state = self._state.longer(capacity + 1)
+            if capacity + 1 > self._beams.longest:
+                self._beams = self._beams.with_room(capacity + 1)
             self._take = None
 
 
