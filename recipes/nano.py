@@ -1,4 +1,4 @@
-"""How the bundled model was trained, in eleven runs, from nothing but made scenes.
+"""How the bundled model was trained, in fourteen runs, from nothing but made scenes.
 
     florence2 train recipes/nano.py:tower --data scenes --out runs/nano-tower
     florence2 train recipes/nano.py:names --data scenes --out runs/nano-names
@@ -11,13 +11,17 @@
     florence2 train recipes/nano.py:heads --data scenes --out runs/nano-heads
     florence2 train recipes/nano.py:kinds --data scenes --out runs/nano-kinds
     florence2 train recipes/nano.py:retelling --data scenes --out runs/nano-retelling
+    python recipes/nano_grid.py runs/nano-retelling/last runs/nano-grid
+    florence2 train recipes/nano.py:finer_heads --data scenes --out runs/nano-finer-heads
+    florence2 train recipes/nano.py:sight --data scenes --out runs/nano-sight
+    florence2 train recipes/nano.py:speech --data scenes --out runs/nano-speech
 
 The tower learns first what lies where, alone; then the text half, over a tower that stands still,
 to answer shortly; then the whole model the language of all tasks. The second three do the same
-again with letters, which the first three had not learnt to read; the last three on twice the
-drawings. Each run goes on where it was stopped. ``docs/nano.md`` has what each of them gave.
-Whoever goes on from the bundled weights, which are without the heads of the dense task, begins
-with ``heads``, as these three runs did.
+again with letters, which the first three had not learnt to read; three more on twice the drawings;
+the last three on a finer grid. Each run goes on where it was stopped. ``docs/nano.md`` has what
+each of them gave. Whoever goes on from the bundled weights, which are without the heads of the
+dense task, begins with ``heads`` or ``finer_heads``, as these runs did.
 """
 
 from dataclasses import replace
@@ -213,12 +217,45 @@ def replies() -> Recipe:
 
 
 def heads() -> Recipe:
-    """Heads for the dense task over weights that have none; the tower stands still.
+    """Heads for the dense task over the bundled weights, which have none; the tower stands still.
 
     A fresh head would cost the tower what it knows.
     """
+    recipe = _text_half(
+        "nano-heads", "nano", 30, 2e-3,
+        Schedule(samples=14_400, warmup_steps=20, shape="constant"),
+        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
+        questions_per_picture=1, curriculum=((0, "full+text"),),
+    )  # fmt: skip
+    optimizer = _muon(2e-3, 1.0)
+    return replace(recipe, optimizer=optimizer, precision="bf16", max_target_tokens=60)
+
+
+def kinds() -> Recipe:
+    """The tower alone for a fourth time: twice the drawings, in pictures as full as can be."""
     recipe = _tower(
-        "nano-heads", "runs/nano-grid", 40, 1e-2,
+        "nano-kinds", "runs/nano-heads/last", 31, 7e-4,
+        Schedule(samples=60_000, warmup_steps=60, shape="cosine", final=0.04),
+        reading_weight=0.5, curriculum=((0, "crowd+full"), (40_000, "full+text")),
+    )  # fmt: skip
+    return replace(recipe, precision="bf16")
+
+
+def retelling() -> Recipe:
+    """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
+    recipe = _text_half(
+        "nano-retelling", "runs/nano-kinds/last", 32, 8e-4,
+        Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
+        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
+        curriculum=((0, "full+text"),),
+    )  # fmt: skip
+    return replace(recipe, precision="bf16")
+
+
+def finer_heads() -> Recipe:
+    """Heads again, over the finer grid that ``recipes/nano_grid.py`` makes."""
+    recipe = _tower(
+        "nano-finer-heads", "runs/nano-grid", 40, 1e-2,
         Schedule(samples=6_400, warmup_steps=10, shape="cosine", final=0.05),
         reading_weight=0.5, curriculum=((0, "crowd+full+text"),),
     )  # fmt: skip
@@ -230,7 +267,7 @@ def heads() -> Recipe:
 def sight() -> Recipe:
     """The tower alone, on the finer grid."""
     recipe = _tower(
-        "nano-sight", "runs/nano-heads/last", 41, 8e-4,
+        "nano-sight", "runs/nano-finer-heads/last", 41, 8e-4,
         Schedule(samples=108_800, warmup_steps=40, shape="cosine", final=0.03),
         reading_weight=0.7, curriculum=((0, "crowd+full+text"), (70_400, "crowd+full+full+text")),
     )  # fmt: skip
@@ -241,8 +278,8 @@ def speech() -> Recipe:
     """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
     recipe = _text_half(
         "nano-speech", "runs/nano-sight/last", 42, 1e-3,
-        Schedule(samples=230_400, warmup_steps=20, shape="cosine"),
+        Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
         location_spread=5.0, final_location_spread=1.5, dense_weight=0.0,
-        curriculum=((0, "full+text"), (153_600, "full+full+text")),
+        curriculum=((0, "full+text"), (76_800, "full+full+text")),
     )  # fmt: skip
     return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))

@@ -9,6 +9,7 @@ import pytest
 
 from florence2.geometry import polygon_area
 from florence2.scenes.compose import make_scene
+from florence2.scenes.placing import Pose, lay, tight_box
 from florence2.scenes.scene import Scene
 from florence2.scenes.settings import SceneSettings
 from florence2.scenes.sprites import SpriteLibrary
@@ -150,3 +151,21 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
 def test_a_negative_seed_is_refused(shapes: SpriteLibrary) -> None:
     with pytest.raises(ValueError, match="-5"):
         make_scene(-5, shapes)
+
+
+def test_stretched_things_keep_their_area_and_labels(shapes: SpriteLibrary) -> None:
+    """Only what is asked to be stretched is; otherwise scenes are what they always were."""
+    (sprite,) = shapes.of(shapes.categories[0])[:1]
+    plain, wide = (
+        lay(sprite, Pose(100, 100, 60, 0, False, stretch), (200, 200)) for stretch in (1.0, 2.0)
+    )
+    assert plain is not None and wide is not None
+    (x0, y0, x1, y1), (left, top, right, bottom) = tight_box(plain.solid), tight_box(wide.solid)
+    assert (right - left) / (x1 - x0) == pytest.approx(2**0.5, abs=0.1)
+    assert (bottom - top) / (y1 - y0) == pytest.approx(2**-0.5, abs=0.1)
+    assert wide.total == pytest.approx(plain.total, rel=0.1)
+    same, other = (make_scene(5, shapes, SceneSettings(stretch=each)) for each in (1.0, 1.5))
+    assert np.array_equal(same.image, make_scene(5, shapes).image)
+    assert not np.array_equal(same.image, other.image)
+    with pytest.raises(ValueError, match=r"stretch is 1 or more, got 0\.5"):
+        SceneSettings(stretch=0.5)

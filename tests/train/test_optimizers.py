@@ -120,6 +120,19 @@ def test_a_step_is_that_of_pytorchs_own() -> None:
     assert not torch.allclose(ours, torch.eye(6, 10), atol=2e-3)
 
 
+def test_a_run_in_bf16_computes_nearest_matrices_in_it() -> None:
+    model = torch.nn.Linear(12, 8)
+    (muon, _), (other, _) = (
+        make_optimizers(model, MUON, precision).parts for precision in ("fp32", "bf16")
+    )
+    assert isinstance(muon, Muon) and muon.dtype == torch.float32
+    assert isinstance(other, Muon) and other.dtype == torch.bfloat16
+    matrix = torch.randn(8, 12, generator=torch.Generator().manual_seed(2))
+    near = orthogonalised(matrix, torch.bfloat16)
+    assert near.dtype == torch.float32
+    assert torch.allclose(near, orthogonalised(matrix), atol=0.05)
+
+
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="3, 1, 2"):
         Muon([torch.nn.Parameter(torch.zeros(3, 1, 2))], lr=0.1, weight_decay=0.0)

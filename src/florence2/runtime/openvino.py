@@ -181,6 +181,7 @@ class OpenVinoDecoding:
             {"ids": ids_RT, "positions": positions_RT, "own_mask": own_mask_R1TC,
              "rows": self._rows},
             share_inputs=True,
+            share_outputs=True,
         )  # fmt: skip
         self._length += steps
         self._rows = np.arange(len(ids_RT), dtype=np.int32)
