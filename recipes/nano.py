@@ -268,7 +268,7 @@ def sight() -> Recipe:
     """The tower alone, on the finer grid."""
     recipe = _tower(
         "nano-sight", "runs/nano-finer-heads/last", 41, 8e-4,
-        Schedule(samples=108_800, warmup_steps=40, shape="cosine", final=0.03),
+        Schedule(samples=96_000, warmup_steps=40, shape="cosine", final=0.03),
         reading_weight=0.7, curriculum=((0, "crowd+full+text"), (70_400, "crowd+full+full+text")),
     )  # fmt: skip
     return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))

@@ -45,7 +45,9 @@ def checkpoint(model: str, folder: Path) -> str:
     return str(target)
 
 
-def load_models(source: str, asked: Sequence[str]) -> tuple[dict[str, Florence2], dict[str, str]]:
+def load_models(
+    source: str, asked: Sequence[str], device: str = "cpu"
+) -> tuple[dict[str, Florence2], dict[str, str]]:
     """The models by runtime and precision, asked for as ``openvino:int8``; and why others are not
     to be had."""
     models: dict[str, Florence2] = {}
@@ -54,7 +56,7 @@ def load_models(source: str, asked: Sequence[str]) -> tuple[dict[str, Florence2]
         runtime, _, precision = each.partition(":")
         name = f"{runtime} {precision or 'fp32'}"
         try:
-            models[name] = load(source, device="cpu", runtime=runtime, precision=precision or None)
+            models[name] = load(source, device=device, runtime=runtime, precision=precision or None)
         except ValueError as error:
             missing[name] = str(error)
     return models, missing

@@ -1,7 +1,7 @@
 """A process of its own that loads, answers once and tells how long it took and what it held.
 
-Run as ``python -m florence2.bench.fresh OURS|PEER MODEL PICTURE TOKENS RUNTIME PRECISION``; prints
-one JSON line.
+Run as ``python -m florence2.bench.fresh OURS|PEER MODEL PICTURE TOKENS RUNTIME PRECISION DEVICE``;
+prints one JSON line.
 """
 
 from __future__ import annotations
@@ -17,14 +17,20 @@ BEGAN = time.perf_counter()
 
 
 def first_answer(
-    whose: str, model: str, picture: Path, tokens: int, runtime: str, precision: str
+    whose: str,
+    model: str,
+    picture: Path,
+    tokens: int,
+    runtime: str,
+    precision: str,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Seconds until the first answer in a fresh process, and its largest memory in bytes.
 
     Raises ``RuntimeError`` with what the process said when it fails.
     """
     command = [sys.executable, "-m", "florence2.bench.fresh", whose, model, str(picture),
-               str(tokens), runtime, precision]  # fmt: skip
+               str(tokens), runtime, precision, device]  # fmt: skip
     began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began
@@ -33,14 +39,14 @@ def first_answer(
     return {**json.loads(done.stdout.splitlines()[-1]), "seconds": seconds}
 
 
-def _ours(model: str, picture: str, tokens: int, runtime: str, precision: str) -> None:
+def _ours(model: str, picture: str, tokens: int, runtime: str, precision: str, device: str) -> None:
     from ..predictor import load
 
-    made = load(model, device="cpu", runtime=runtime, precision=precision)
+    made = load(model, device=device, runtime=runtime, precision=precision)
     made(picture, "caption", max_new_tokens=tokens)
 
 
-def _peer(model: str, picture: str, tokens: int, precision: str) -> None:
+def _peer(model: str, picture: str, tokens: int, precision: str, device: str) -> None:
     import torch
     from PIL import Image
     from transformers import AutoProcessor, Florence2ForConditionalGeneration
@@ -49,9 +55,9 @@ def _peer(model: str, picture: str, tokens: int, precision: str) -> None:
     readers: Any = AutoProcessor
     models: Any = Florence2ForConditionalGeneration
     processor = readers.from_pretrained(model)
-    made = models.from_pretrained(model, dtype=kinds[precision])
+    made = models.from_pretrained(model, dtype=kinds[precision]).to(device)
     image = Image.open(picture).convert("RGB")
-    inputs = processor(text="<CAPTION>", images=image, return_tensors="pt")
+    inputs = processor(text="<CAPTION>", images=image, return_tensors="pt").to(device)
     inputs["pixel_values"] = inputs["pixel_values"].to(kinds[precision])
     made.generate(**inputs, max_new_tokens=tokens, num_beams=3)
 
@@ -65,11 +71,11 @@ def _largest_memory() -> int:
 
 
 def main() -> None:
-    whose, model, picture, tokens, runtime, precision = sys.argv[1:]
+    whose, model, picture, tokens, runtime, precision, device = sys.argv[1:]
     if whose == "OURS":
-        _ours(model, picture, int(tokens), runtime, precision)
+        _ours(model, picture, int(tokens), runtime, precision, device)
     else:
-        _peer(model, picture, int(tokens), precision)
+        _peer(model, picture, int(tokens), precision, device)
     print(json.dumps({"inside": time.perf_counter() - BEGAN, "bytes": _largest_memory()}))
 
 

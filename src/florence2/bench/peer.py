@@ -26,8 +26,9 @@ def peer_stages(
 ) -> Stages:
     """The stages of transformers' Florence-2 at ``dtype`` with its default attention.
 
-    ``folder`` gets the weights in its layout. ``token, 3 beams`` is not a stage of its own there:
-    it is what the longest answer takes more than the shortest, a token.
+    ``folder`` gets the weights in its layout; it runs where the ``model`` does. ``token, 3 beams``
+    is not a stage of its own there: it is what the longest answer takes more than the shortest, a
+    token.
     """
     try:
         from transformers import Florence2ForConditionalGeneration
@@ -39,17 +40,22 @@ def peer_stages(
     if not (folder / "config.json").is_file():
         model.save(folder, layout="transformers")
     whole: Any = Florence2ForConditionalGeneration
-    peer = whole.from_pretrained(folder, dtype=dtype).eval()
+    device = model.runtime.device
+    peer = whole.from_pretrained(folder, dtype=dtype).eval().to(device)
     loaded = load_image(picture)
-    pixels = torch.from_numpy(model.processor.pixels(loaded)[None]).to(dtype)
+    pixels = torch.from_numpy(model.processor.pixels(loaded)[None]).to(device, dtype)
     prompt = list(model.processor.prompt(find_task(task), None, loaded.size).token_ids)
     with torch.inference_mode():
         features = peer.model.get_image_features(pixels).pooler_output
     count = features.shape[-2]
-    ids = torch.tensor([[peer.config.image_token_id] * count + prompt])
+    ids = torch.tensor([[peer.config.image_token_id] * count + prompt], device=device)
     inputs = {"input_ids": ids, "pixel_values": pixels, "attention_mask": torch.ones_like(ids)}
     embedded = torch.cat(
-        [features.view(1, count, -1), peer.get_input_embeddings()(torch.tensor([prompt]))], dim=1
+        [
+            features.view(1, count, -1),
+            peer.get_input_embeddings()(torch.tensor([prompt], device=device)),
+        ],
+        dim=1,
     )
 
     @torch.inference_mode()

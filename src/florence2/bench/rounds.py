@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
+from .limits import finish
+
 Call = Callable[[], object]
 Stages = Mapping[str, Call]
 
@@ -69,6 +71,8 @@ def run_rounds(
 
 
 def _timed(call: Call, clock: Callable[[], float]) -> float:
+    finish()
     start = clock()
     call()
+    finish()
     return clock() - start

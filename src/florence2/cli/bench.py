@@ -39,6 +39,7 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that count; one more warms up.")] = 5,
     batch: Annotated[int, typer.Option(min=0, help="Requests of mixed tasks in a batch.")] = 64,
+    device: Annotated[str, typer.Option(help="cpu, or cuda for PyTorch and the peer.")] = "cpu",
     peer: Annotated[
         bool, typer.Option("--peer/--no-peer", help="Time transformers too, where it is installed.")
     ] = True,
@@ -48,10 +49,11 @@ def bench(
 ) -> None:
     """Measure stages and whole answers, interleaved; one JSON line at the end."""
     with mendable_errors():
-        asked = runtimes or ["openvino:fp32", "openvino:bf16", "openvino:int8", "torch:fp32"]
+        usual = {"cpu": ["openvino:fp32", "openvino:bf16", "openvino:int8", "torch:fp32"]}
+        asked = runtimes or usual.get(device, ["torch:fp16", "torch:bf16"])
         with tempfile.TemporaryDirectory() as temporary:
             found = _measure(
-                model, asked, tokens or [30, 300], rounds, batch, peer, Path(temporary)
+                model, asked, tokens or [30, 300], rounds, batch, peer, device, Path(temporary)
             )
         path = _write(found, out)
         typer.echo(f"written: {path}")
@@ -65,8 +67,11 @@ def _measure(
     rounds: int,
     batch: int,
     peer: bool,
+    device: str,
     folder: Path,
 ) -> dict[str, Any]:
+    from functools import partial
+
     from ..bench.contenders import add_peer, checkpoint, load_models
     from ..bench.limits import measure_limits, probe
     from ..bench.ours import stages_of
@@ -76,9 +81,9 @@ def _measure(
 
     picture = (files("florence2") / "nano" / "demo.png").read_bytes()
     source = checkpoint(model, folder)
-    limits = measure_limits()
+    limits = measure_limits(device=device)
     _print_limits(limits)
-    models, missing = load_models(source, asked)
+    models, missing = load_models(source, asked, device)
     if not models:
         raise ValueError(f"nothing can be measured: {missing}")
     contenders: dict[str, Stages] = {
@@ -91,7 +96,10 @@ def _measure(
     for name, why in missing.items():
         typer.echo(f"{name} is left out: {why}", err=True)
     timed = run_rounds(
-        contenders, rounds, probe, told=lambda done: typer.echo(f"round {done} of {rounds}")
+        contenders,
+        rounds,
+        partial(probe, device=device),
+        told=lambda done: typer.echo(f"round {done} of {rounds}"),
     )
     size = first.processor.preprocessing.size
     work = work_of(first.config, (size[1], size[0]), prompt=10)
@@ -100,9 +108,10 @@ def _measure(
     compared = [each for name in PEERS for each in ratios(rows, name)]
     _print_ratios(compared)
     together = _together(models, picture, batch)
-    fresh = _fresh(source, models, theirs, peer, folder, picture)
+    fresh = _fresh(source, models, theirs, peer, folder, picture, device)
     return {
-        **_setting(model, rounds), **as_json(limits, work), "rows": rows, "ratios": compared,
+        **_setting(model, rounds), "device": device, **as_json(limits, work),
+        "rows": rows, "ratios": compared,
         "seconds": timed.seconds, "probes": timed.probes, "disturbed": timed.disturbed,
         "together": together, "fresh": fresh, "missing": missing,
     }  # fmt: skip
@@ -134,6 +143,7 @@ def _fresh(
     peer: bool,
     folder: Path,
     picture: bytes,
+    device: str,
 ) -> dict[str, Any]:
     """The first answer of fresh processes; graphs are in the cache by now."""
     from ..bench.fresh import first_answer
@@ -147,7 +157,7 @@ def _fresh(
     found: dict[str, Any] = {}
     for name, (whose, model, runtime, precision) in asked.items():
         try:
-            found[name] = first_answer(whose, model, path, 30, runtime, precision)
+            found[name] = first_answer(whose, model, path, 30, runtime, precision, device)
         except RuntimeError as error:
             found[name] = {"error": str(error)}
             typer.echo(f"{name}, fresh process: {error}", err=True)
