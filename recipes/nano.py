@@ -114,7 +114,7 @@ def _text_half(
         optimizer=_muon(learning_rate, 4.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=Aids(**{"dense_weight": 1.0, "questions_per_picture": 6, **aids}),
+        aids=Aids(dense_weight=1.0, **{"questions_per_picture": 6, **aids}),
         reporting=_REPORTING,
     )
 
@@ -279,7 +279,7 @@ def speech() -> Recipe:
     recipe = _text_half(
         "nano-speech", "runs/nano-sight/last", 42, 1e-3,
         Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
-        location_spread=5.0, final_location_spread=1.5, dense_weight=0.0,
+        location_spread=5.0, final_location_spread=1.5, reading_weight=0.5,
         curriculum=((0, "full+text"), (76_800, "full+full+text")),
     )  # fmt: skip
     return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))
