@@ -278,8 +278,8 @@ def speech() -> Recipe:
     """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
     recipe = _text_half(
         "nano-speech", "runs/nano-sight/last", 42, 1e-3,
-        Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
+        Schedule(samples=55_296, warmup_steps=20, shape="cosine"),
         location_spread=5.0, final_location_spread=1.5, reading_weight=0.5,
-        curriculum=((0, "full+text"), (76_800, "full+full+text")),
+        curriculum=((0, "full+full+text"),),
     )  # fmt: skip
     return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))
