@@ -278,7 +278,7 @@ def speech() -> Recipe:
     """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
     recipe = _text_half(
         "nano-speech", "runs/nano-sight/last", 42, 1e-3,
-        Schedule(samples=55_296, warmup_steps=20, shape="cosine"),
+        Schedule(samples=38_400, warmup_steps=20, shape="cosine"),
         location_spread=5.0, final_location_spread=1.5, reading_weight=0.5,
         curriculum=((0, "full+full+text"),),
     )  # fmt: skip
