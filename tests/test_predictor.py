@@ -125,14 +125,14 @@ def test_streams_are_lazy_and_in_order(model: Florence2, photos: list[Path]) -> 
 
 def test_features_are_those_of_a_backbone(model: Florence2, photos: list[Path]) -> None:
     found = model.features(photos[0])
-    assert found.image_tokens.shape == (1 + 8 * 8, 192)
+    assert found.image_tokens.shape == (1 + 12 * 12, 192)
     assert [tuple(each.shape) for each in found.maps] == [
-        (32, 48, 48), (64, 24, 24), (160, 8, 8), (256, 8, 8)
+        (32, 48, 48), (64, 24, 24), (160, 12, 12), (256, 12, 12)
     ]  # fmt: skip
     wide = model.features(photos[0], size=(96, 48))
-    assert wide.image_tokens.shape == (1 + 4 * 2, 192)
-    assert tuple(wide.maps[-1].shape) == (256, 2, 4)
-    with pytest.raises(ValueError, match="multiples of 24"):
+    assert wide.image_tokens.shape == (1 + 6 * 3, 192)
+    assert tuple(wide.maps[-1].shape) == (256, 3, 6)
+    with pytest.raises(ValueError, match="multiples of 16"):
         model.features(photos[0], size=(100, 48))
 
 
