@@ -119,6 +119,11 @@ class Tokenizer:
         """Whether the id is one of the 1,024: a location or a marker, not a word."""
         return self.first_added <= token_id < self.first_added + len(ADDED_TOKENS)
 
+    def byte_count(self, token_id: int) -> int:
+        """How many bytes of text a word's token stands for."""
+        # A byte-level vocabulary has one character for every byte.
+        return len(self._backend.id_to_token(token_id) or "")
+
     @property
     def image_token(self) -> int:
         """The id of ``<image>``, which it gets behind the vocabulary where it has none yet."""

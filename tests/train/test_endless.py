@@ -114,6 +114,7 @@ def test_the_tower_alone_leaves_the_text_half_as_it_was(
         (["aids.dense_weight=1.0"], "dense_categories"),
         (["aids.dense_only=True"], "dense_weight"),
         (["aids.reading_weight=1.0"], "reading_weight needs"),
+        (["aids.looking_weight=1.0"], "looking_weight needs"),
         (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "augmentation.flip=0.5"],
          "augmentation"),
         (["aids.questions_per_picture=3", "batch.size=8"], "batch.micro"),

@@ -46,7 +46,7 @@ class SceneData:
             tasks = set()
         if aids.dense_weight:
             tasks.add("<OD>")
-        if aids.reading_weight:
+        if aids.reading_weight or aids.looking_weight:
             tasks.add("<OCR_WITH_REGION>")
         stages = [
             (start // aids.questions_per_picture, [*map(SceneSettings.level, levels.split("+"))])

@@ -194,6 +194,10 @@ class Attention(nn.Module):
         """Keys and values ``float[B, G, S, E]`` of states ``float[B, S, D]``."""
         return self._split(self.key(x_BSD)), self._split(self.value(x_BSD))
 
+    def queries(self, x_BTD: Tensor) -> Tensor:
+        """Queries ``float[B, G, T, E]`` of states ``float[B, T, D]``."""
+        return self._split(self.query(x_BTD))
+
     def forward(
         self,
         x_BTD: Tensor,
@@ -203,7 +207,7 @@ class Attention(nn.Module):
         causal: bool = False,
     ) -> Tensor:
         attended_BGTE = functional.scaled_dot_product_attention(
-            self._split(self.query(x_BTD)),
+            self.queries(x_BTD),
             keys_BGSE,
             values_BGSE,
             attn_mask=mask_B11S,

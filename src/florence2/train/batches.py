@@ -49,7 +49,7 @@ class MicroBatch:
 
     ``pictures_B`` says whose picture a pair is about where several pairs share one, else it is
     ``None``. ``classes_PHW``, ``boxes_PHW4`` and ``letters_PHWS`` are targets of the dense task,
-    if it is on.
+    if it is on; ``places_BTC`` the cells that each target token is about, if that is told.
     """
 
     pixels_BCHW: Tensor
@@ -62,6 +62,7 @@ class MicroBatch:
     classes_PHW: Tensor | None = None
     boxes_PHW4: Tensor | None = None
     letters_PHWS: Tensor | None = None
+    places_BTC: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels_BT)
@@ -109,7 +110,16 @@ def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> 
         classes_PHW=torch.from_numpy(np.stack([each.classes for each in cells])) if cells else None,
         boxes_PHW4=torch.from_numpy(np.stack([each.boxes for each in cells])) if cells else None,
         letters_PHWS=torch.from_numpy(np.stack(letters)) if letters else None,
+        places_BTC=_padded_places(pairs, labels_BT.shape[1]),
     )
+
+
+def _padded_places(pairs: Sequence[Sequences], longest: int) -> Tensor | None:
+    told = [pair.places for pair in pairs if pair.places is not None]
+    if len(told) < len(pairs):
+        return None
+    rows = [np.pad(each, ((0, longest - len(each)), (0, 0))) for each in told]
+    return torch.from_numpy(np.stack(rows))
 
 
 class BatchStream:

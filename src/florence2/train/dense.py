@@ -24,6 +24,7 @@ from ..durable import replacing
 from ..model import Florence2Model
 from ..records import Record
 from ..results import Boxes
+from .looking import watching
 from .reading import LETTERS, SLOTS, ReadingLoss, no_reading, reading_loss
 
 HEAD_FILE = "dense_head.safetensors"
@@ -113,20 +114,23 @@ class WithDenseTask(nn.Module):
         padding_BP: Tensor | None = None,
         wanted_BT: Tensor | None = None,
         pictures_B: Tensor | None = None,
-    ) -> tuple[Tensor | None, Tensor]:
+        places_BTC: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
         if self.only:
-            return None, self.head(self.model.tower(pixels_PCHW)[-1])
+            return None, self.head(self.model.tower(pixels_PCHW)[-1]), None
         tokens_PND, maps = self.model.features(pixels_PCHW)
+        looks = None
         if pictures_B is None or padding_BP is None or wanted_BT is None:
             tokens_BND = tokens_PND if pictures_B is None else tokens_PND[pictures_B]
             logits = self.model.logits_of(
                 tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT
             )
         else:
-            logits = logits_in_parts(
-                self.model, tokens_PND[pictures_B], prompt_BP, decoder_ids_BT, padding_BP, wanted_BT
-            )
-        return logits, self.head(maps[-1])
+            logits, looks = logits_in_parts(
+                self.model, tokens_PND[pictures_B], prompt_BP, decoder_ids_BT, padding_BP,
+                wanted_BT, places_BTC,
+            )  # fmt: skip
+        return logits, self.head(maps[-1]), looks
 
 
 def logits_in_parts(
@@ -136,26 +140,32 @@ def logits_in_parts(
     decoder_ids_BT: Tensor,
     padding_BP: Tensor,
     wanted_BT: Tensor,
-) -> Tensor:
+    places_BTC: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
     """Logits ``float32[M, V]`` of a batch whose shorter targets come first, part by part.
 
-    Answers of one picture differ tenfold in length; a part is padded to its own longest.
+    Answers of one picture differ tenfold in length; a part is padded to its own longest. With
+    ``places_BTC`` comes a scalar: the mean over what is told of what ``watching`` gives.
     """
     lengths = wanted_BT.sum(dim=1).tolist()
-    logits = []
+    logits, looks = [], []
     for begin, end in _parts(lengths):
         rows, longest = slice(begin, end), lengths[end - 1]
         prompts = int((~padding_BP[rows]).sum(dim=1).max())
-        logits.append(
-            model.logits_of(
-                tokens_BND[rows],
-                prompt_BP[rows, :prompts],
-                decoder_ids_BT[rows, :longest],
-                padding_BP[rows, :prompts],
-                wanted_BT[rows, :longest],
-            )
+        part = (
+            tokens_BND[rows],
+            prompt_BP[rows, :prompts],
+            decoder_ids_BT[rows, :longest],
+            padding_BP[rows, :prompts],
+            wanted_BT[rows, :longest],
         )
-    return torch.cat(logits)
+        if places_BTC is None:
+            logits.append(model.logits_of(*part))
+            continue
+        with watching(model.decoder, places_BTC[rows, :longest]) as told:
+            logits.append(model.logits_of(*part))
+        looks.append(torch.cat(told).mean())
+    return torch.cat(logits), torch.stack(looks).sum() if looks else None
 
 
 def _parts(lengths: Sequence[int]) -> list[tuple[int, int]]:

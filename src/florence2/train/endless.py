@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from ..image import load_image
 from ..processor import Processor
-from ..records import Record
+from ..records import Annotation, Record
 from ..tasks import TASKS
 from .examples import CellMaker, Job, Sequences, check_length, encode_annotation
+from .places import Mask, Sights, places_of
 from .recipe import Recipe
 
 _TOKENS = frozenset(task.token for task in TASKS)
@@ -61,14 +63,24 @@ class EndlessPairs:
         record = self.records[number]
         image = load_image(record.image_bytes())
         pixels, cells = self.processor.pixels(image), self._cells.make(record)
-        encoded = [
-            encode_annotation(self.processor, record.annotations[chosen], image.size)
-            for chosen in self._choose(record, number)
+        chosen = [record.annotations[each] for each in self._choose(record, number)]
+        encoded = [encode_annotation(self.processor, each, image.size) for each in chosen]
+        sights = Sights(record, cells) if self.recipe.aids.looking_weight and cells else None
+        pairs = [
+            Sequences(pixels, prompt, target, cells, self._places(target, annotation, sights))
+            for annotation, (prompt, target) in zip(chosen, encoded, strict=True)
+            if len(target) <= self._longest
         ]
-        fitting = [each for each in encoded if len(each[1]) <= self._longest]
-        if not fitting:
+        if not pairs:
             check_length(encoded[0][1], self._longest)
-        return [Sequences(pixels, prompt, target, cells) for prompt, target in fitting]
+        return pairs
+
+    def _places(
+        self, target: Sequence[int], annotation: Annotation, sights: Sights | None
+    ) -> Mask | None:
+        if sights is None:
+            return None
+        return places_of(target, annotation, sights, self.processor.tokenizer)
 
     def _choose(self, record: Record, number: int) -> list[int]:
         """Annotations by weight, each once unless there are too few."""

@@ -18,6 +18,7 @@ from ..results import ImageSize
 from .augment import augment
 from .dense import Cells, cells_of
 from .order import DataOrder
+from .places import Mask
 from .reading import letters_of
 from .recipe import Recipe
 
@@ -43,13 +44,15 @@ class Example:
 class Sequences:
     """A pair as the model reads it: pixels ``float32[3, H, W]`` and ids ``<s> ... </s>``.
 
-    Pairs about one picture hold the very same array. ``cells`` are for the dense task.
+    Pairs about one picture hold the very same array. ``cells`` are for the dense task, ``places``
+    ``bool[T, cells]`` for being told where to look.
     """
 
     pixels: NDArray[np.float32]
     prompt: Sequence[int]
     target: Sequence[int]
     cells: Cells | None = None
+    places: Mask | None = None
 
 
 def list_examples(records: Records) -> list[Example]:

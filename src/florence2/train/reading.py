@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..records import Record
-from ..results import Quads
+from ..results import ImageSize, Quads
 
 # The letters told of one cell, in reading order; small print may have more, which are left out.
 SLOTS = 8
@@ -48,16 +48,28 @@ def letters_of(record: Record, grid: tuple[int, int]) -> NDArray[np.int64]:
         if annotation.task != "<OCR_WITH_REGION>" or not isinstance(annotation.answer, Quads):
             continue
         answer = annotation.answer
-        cells = np.asarray(grid) / np.asarray(answer.image_size)
         for corners, text in zip(answer.corners, answer.labels, strict=True):
-            for letter, (x, y) in zip(text, _middles(corners, text) * cells, strict=True):
-                column, row = int(x), int(y)
-                inside = 0 <= column < width and 0 <= row < height
-                if letter.isspace() or not inside or filled[row, column] == SLOTS:
+            cells = cells_of_letters(corners, text, grid, answer.image_size)
+            for letter, cell in zip(text, cells.tolist(), strict=True):
+                row, column = divmod(cell, width)
+                if cell < 0 or filled[row, column] == SLOTS:
                     continue
                 letters[row, column, filled[row, column]] = _NUMBERS.get(letter, _OTHER)
                 filled[row, column] += 1
     return letters
+
+
+def cells_of_letters(
+    corners: NDArray[np.float32], text: str, grid: tuple[int, int], image_size: ImageSize
+) -> NDArray[np.int64]:
+    """The cell of each letter of a line in its quad, ``int64[N]``, counted row by row.
+
+    White space and letters beyond the picture's edge have -1.
+    """
+    columns, rows = np.floor(_middles(corners, text) * (np.asarray(grid) / image_size)).T
+    inside = (columns >= 0) & (columns < grid[0]) & (rows >= 0) & (rows < grid[1])
+    seen = inside & np.asarray([not letter.isspace() for letter in text], bool)
+    return np.where(seen, rows * grid[0] + columns, -1).astype(np.int64)
 
 
 def _middles(corners: NDArray[np.float32], text: str) -> NDArray[np.float64]:

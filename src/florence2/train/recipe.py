@@ -100,7 +100,9 @@ class Aids:
     moves evenly to ``final_location_spread`` by the end. ``dense_weight`` is that of the task
     which names the object at every cell of the tower's last map, one of ``dense_categories``, and
     draws its box; with ``dense_only`` nothing else is learned. ``reading_weight`` is that of its
-    second part, which tells the letters of every cell. ``questions_per_picture`` of an
+    second part, which tells the letters of every cell. ``looking_weight`` is that of telling some
+    of the decoder's heads in which cells lies what each token of an answer is about, for endless
+    sources with the dense task. ``questions_per_picture`` of an
     endless source share one pass through the tower. ``curriculum`` are the levels of made scenes
     by the number of samples seen at which they begin, where "+" takes turns:
     ``((0, "easy+text"), (20000, "full"))``.
@@ -112,12 +114,13 @@ class Aids:
     dense_only: bool = False
     dense_categories: tuple[str, ...] = ()
     reading_weight: float = 0.0
+    looking_weight: float = 0.0
     questions_per_picture: int = 1
     curriculum: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         spreads = (self.location_spread, self.final_location_spread or 0.0)
-        if min(*spreads, self.dense_weight, self.reading_weight) < 0:
+        if min(*spreads, self.dense_weight, self.reading_weight, self.looking_weight) < 0:
             raise ValueError(f"spreads and weights must not be negative, got {self}")
         if self.questions_per_picture < 1:
             raise ValueError(

@@ -71,7 +71,7 @@ def take_step(
     steps in a row raise ``TrainingError``.
     """
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(7, dtype=torch.float64, device=world.device)
+    totals = torch.zeros(8, dtype=torch.float64, device=world.device)
     for index, batch in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
         with (
@@ -101,9 +101,14 @@ def take_step(
     _count(progress, finite, recipe)
     aids = {}
     if recipe.aids.dense_weight:
-        names = ["dense_loss", "cells_right", "reading_loss", "letters_right"]
-        told = names if recipe.aids.reading_weight else names[:2]
-        aids = {name: value / examples for name, value in zip(told, dense, strict=False)}
+        names = ["dense_loss", "cells_right", "reading_loss", "letters_right", "looking_loss"]
+        off = set() if recipe.aids.reading_weight else {"reading_loss", "letters_right"}
+        off |= set() if recipe.aids.looking_weight else {"looking_loss"}
+        aids = {
+            name: value / examples
+            for name, value in zip(names, dense, strict=True)
+            if name not in off
+        }
     return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite, aids)
 
 
@@ -120,26 +125,33 @@ def _attention(device: torch.device, precision: Precision) -> AbstractContextMan
 
 @dataclass(frozen=True)
 class Losses:
-    """A micro-batch's loss summed over target tokens, and that of the dense task if it is on."""
+    """A micro-batch's loss summed over target tokens, that of the dense task if it is on, and that
+    of looking, summed over the ``asked`` tokens that are about a place."""
 
     token_sum: Tensor
     dense: DenseLoss | None
+    looking_sum: Tensor | None = None
+    asked: int = 0
 
     def total(self, tokens: int, aids: Aids) -> Tensor:
         """What to go backward from: the dense loss counts as much as that of every token."""
         if self.dense is None:
             return self.token_sum
         seen = aids.dense_weight * self.dense.loss + aids.reading_weight * self.dense.reading.loss
-        return self.token_sum + tokens * seen
+        total = self.token_sum + tokens * seen
+        if self.looking_sum is None:
+            return total
+        return total + aids.looking_weight * self.looking_sum
 
-    def dense_values(self, examples: int) -> tuple[float, float, float, float]:
-        """The dense loss and the share of cells right, those of reading, times the examples."""
+    def dense_values(self, examples: int) -> list[float]:
+        """The dense loss and the share of cells right, those of reading, and the loss of looking a
+        token, times the examples."""
         if self.dense is None:
-            return 0.0, 0.0, 0.0, 0.0
+            return [0.0] * 5
         dense, reading = self.dense, self.dense.reading
-        values = dense.loss, dense.right, reading.loss, reading.right
-        loss, right, read, letters = (value.item() * examples for value in values)
-        return loss, right, read, letters
+        values = [value.item() for value in (dense.loss, dense.right, reading.loss, reading.right)]
+        looking = 0.0 if self.looking_sum is None else self.looking_sum.item() / max(self.asked, 1)
+        return [value * examples for value in (*values, looking)]
 
 
 def micro_batch_loss(model: nn.Module, batch: MicroBatch, precision: Precision) -> Tensor:
@@ -155,6 +167,7 @@ def micro_batch_losses(
     torch.manual_seed(batch.seed)
     device_type = batch.pixels_BCHW.device.type
     wanted_BT = batch.labels_BT != IGNORED
+    places = {} if batch.places_BTC is None else {"places_BTC": batch.places_BTC}
     with torch.autocast(device_type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST):
         seen = model(
             batch.pixels_BCHW,
@@ -163,8 +176,9 @@ def micro_batch_losses(
             batch.padding_BP,
             wanted_BT=wanted_BT,
             pictures_B=batch.pictures_B,
+            **places,
         )
-    logits_MV, cells_PHWK = seen if isinstance(seen, tuple) else (seen, None)
+    logits_MV, cells_PHWK, looks = seen if isinstance(seen, tuple) else (seen, None, None)
     dense = None
     if cells_PHWK is not None:
         assert batch.classes_PHW is not None and batch.boxes_PHW4 is not None
@@ -173,10 +187,13 @@ def micro_batch_losses(
         return Losses(torch.zeros(()), dense)
     labels_M = batch.labels_BT[wanted_BT]
     if blur.spread:
-        return Losses(
-            blurred_loss_sum(logits_MV, labels_M, blur.first_location, blur.spread), dense
-        )
-    return Losses(token_loss_sum(logits_MV, labels_M), dense)
+        token_sum = blurred_loss_sum(logits_MV, labels_M, blur.first_location, blur.spread)
+    else:
+        token_sum = token_loss_sum(logits_MV, labels_M)
+    if looks is None or batch.places_BTC is None:
+        return Losses(token_sum, dense)
+    asked = int(batch.places_BTC.any(dim=-1).sum())
+    return Losses(token_sum, dense, -looks, asked)
 
 
 def _norm(gradients: Sequence[Tensor]) -> float:

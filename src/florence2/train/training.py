@@ -147,7 +147,11 @@ def _with_aids(
             raise ValueError("aids.dense_only needs aids.dense_weight above 0")
         if aids.reading_weight:
             raise ValueError("aids.reading_weight needs aids.dense_weight above 0")
+        if aids.looking_weight:
+            raise ValueError("aids.looking_weight needs aids.dense_weight above 0")
         return model
+    if aids.looking_weight and aids.questions_per_picture < 2:
+        raise ValueError("aids.looking_weight needs aids.questions_per_picture above 1")
     if not aids.dense_categories:
         raise ValueError("aids.dense_weight needs aids.dense_categories: the names to tell apart")
     if recipe.augmentation != Augmentation():

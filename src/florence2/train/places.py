@@ -1,0 +1,195 @@
+"""Which cells of the picture each token of an answer is about.
+
+An answer's words and locations hang on one thing or one line of the picture each, and the labels
+say where that lies. Shapes: T target tokens, C cells of the tower's last map row by row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import quad_bounds
+from ..locations import BINS, quantize
+from ..records import Annotation, Record
+from ..results import Boxes, Polygons, Quads, Text
+from ..tokenizer import Tokenizer
+from .dense import Cells
+from .reading import cells_of_letters
+
+Mask = NDArray[np.bool_]
+Bins = NDArray[np.int64]
+
+# The location tokens of a box and of a quad.
+_BOX, _QUAD = 4, 8
+
+
+class Sights:
+    """What of one picture lies in which cells: its things and its lines, letter by letter.
+
+    Taken from the record's answers to ``<OD>`` and ``<OCR_WITH_REGION>``.
+    """
+
+    def __init__(self, record: Record, cells: Cells) -> None:
+        height, width = cells.classes.shape
+        self.cells = height * width
+        self._y, self._x = np.divmod(np.arange(self.cells), width)
+        self._grid = (width, height)
+        self.size = (record.width, record.height)
+        answers = {each.task: each.answer for each in record.kept()}
+        found, written = answers.get("<OD>"), answers.get("<OCR_WITH_REGION>")
+        self.labels: list[str] = []
+        self.things: list[Mask] = []
+        self.lines: list[str] = []
+        self.letters: list[Mask] = []
+        self._boxes = self._quads = self._bounds = np.zeros((0, _BOX), np.int64)
+        if isinstance(found, Boxes) and len(found):
+            self.labels = list(found.labels)
+            self._boxes = quantize(found.xyxy, self.size)
+            parts = found.xyxy / np.tile(np.asarray(self.size, np.float32), 2)
+            self.things = [_owned(box, cells) for box in parts]
+        if isinstance(written, Quads) and len(written):
+            self.lines = list(written.labels)
+            self._quads = quantize(written.corners.reshape(-1, _QUAD), self.size)
+            self._bounds = quantize(quad_bounds(written.corners), self.size)
+            for corners, text in zip(written.corners, self.lines, strict=True):
+                letters = cells_of_letters(corners, text, (width, height), self.size)
+                self.letters.append(_by_byte(text, letters, self.cells))
+
+    def thing_at(self, bins: Bins) -> int | None:
+        """The number of the thing whose box is nearest to ``bins``; ``None`` without things."""
+        return _nearest(self._boxes, bins)
+
+    def line_at(self, bins: Bins) -> int | None:
+        """The number of the line whose corners, or whose bounds, are nearest to ``bins``."""
+        return _nearest(self._quads if len(bins) == _QUAD else self._bounds, bins)
+
+    def around(self, x: int, y: int) -> Mask:
+        """The cell that a point (in bins) lies in, and its neighbours."""
+        column, row = (bin_ * cells // BINS for bin_, cells in zip((x, y), self._grid, strict=True))
+        near: Mask = (np.abs(self._x - column) <= 1) & (np.abs(self._y - row) <= 1)
+        return near
+
+
+def places_of(
+    target: Sequence[int], annotation: Annotation, sights: Sights, tokenizer: Tokenizer
+) -> Mask:
+    """The cells ``bool[T, C]`` that each token of ``target`` (``<s> ... </s>``) is about.
+
+    Tokens that are about no place in particular have none.
+    """
+    places = np.zeros((len(target), sights.cells), bool)
+    answer = annotation.answer
+    if isinstance(answer, Text):
+        words = range(1, len(target) - 1)
+        if not any(tokenizer.is_added(target[each]) for each in words):
+            seen = _seen_in_text(answer.text, annotation, sights)
+            _mark_words(places, words, target, seen, tokenizer)
+        return places
+    if isinstance(answer, Polygons | Quads):
+        _mark_points(places, target, sights, tokenizer)
+    if isinstance(answer, Boxes | Quads):
+        size = _QUAD if isinstance(answer, Quads) else _BOX
+        _mark_regions(places, target, size, sights, tokenizer)
+    return places
+
+
+def _mark_regions(
+    places: Mask, target: Sequence[int], size: int, sights: Sights, tokenizer: Tokenizer
+) -> None:
+    """Boxes or quads: the words before a run of locations are about what the run is about."""
+    words: list[int] = []
+    for located, run in groupby(
+        range(1, len(target) - 1), lambda position: tokenizer.is_location(target[position])
+    ):
+        positions = list(run)
+        if not located:
+            words = positions
+            continue
+        for begin in range(0, len(positions), size):
+            chunk = positions[begin : begin + size]
+            bins = np.asarray([target[each] - tokenizer.first_location for each in chunk])
+            number = sights.line_at(bins) if size == _QUAD else sights.thing_at(bins)
+            if number is None:
+                continue
+            if size == _QUAD:
+                _mark_words(places, words, target, sights.letters[number], tokenizer)
+            else:
+                places[chunk] = sights.things[number]
+                places[words] |= sights.things[number]
+
+
+def _mark_points(
+    places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer
+) -> None:
+    """Corners and outlines, where each pair of locations is about a point of its own."""
+    positions = [each for each in range(len(target)) if tokenizer.is_location(target[each])]
+    for x, y in zip(positions[::2], positions[1::2], strict=True):
+        point = target[x] - tokenizer.first_location, target[y] - tokenizer.first_location
+        places[[x, y]] = sights.around(*point)
+
+
+def _mark_words(
+    places: Mask, words: Sequence[int], target: Sequence[int], seen: Mask, tokenizer: Tokenizer
+) -> None:
+    """Give every word's token the cells ``bool[bytes, C]`` of the bytes that it stands for."""
+    begin = 0
+    for position in words:
+        end = begin + tokenizer.byte_count(target[position])
+        places[position] = seen[begin:end].any(axis=0)
+        begin = end
+
+
+def _seen_in_text(text: str, annotation: Annotation, sights: Sights) -> Mask:
+    """The cells ``bool[bytes, C]`` of the lines that a text quotes and of the things it names."""
+    seen = np.zeros((len(text.encode()), sights.cells), bool)
+    thing = line = None
+    if annotation.region is not None:
+        bins = quantize(np.asarray(annotation.region, np.float32), sights.size)
+        thing, line = sights.thing_at(bins), sights.line_at(bins)
+    for begin, number in _quoted(text, sights.lines, line):
+        seen[begin : begin + len(sights.letters[number])] = sights.letters[number]
+    for label in sorted(set(sights.labels), key=len, reverse=True):
+        bearers = [number for number, each in enumerate(sights.labels) if each == label]
+        # In an answer about a region its own thing is meant, not all of that name.
+        meant = [thing] if thing in bearers else bearers
+        where = np.any([sights.things[each] for each in meant if each is not None], axis=0)
+        for match in re.finditer(rf"\b{re.escape(label)}(e?s)?\b", text, re.IGNORECASE):
+            begin, end = (len(text[:index].encode()) for index in match.span())
+            if not seen[begin:end].any():
+                seen[begin:end] = where
+    return seen
+
+
+def _quoted(text: str, lines: Sequence[str], only: int | None) -> Iterator[tuple[int, int]]:
+    """Where in the text's bytes the lines are quoted, one after another, and their numbers."""
+    after = 0
+    for number, line in enumerate(lines):
+        at = text.find(line, after) if only in (None, number) else -1
+        if at >= 0:
+            after = at + len(line)
+            yield len(text[:at].encode()), number
+
+
+def _owned(box: NDArray[np.float32], cells: Cells) -> Mask:
+    """The cells that belong to a box (parts of the picture); the one at its middle if none does."""
+    owned = (cells.boxes == box).all(axis=-1)
+    if not owned.any():
+        height, width = owned.shape
+        x, y = (box[:2] + box[2:]) / 2
+        owned[min(int(y * height), height - 1), min(int(x * width), width - 1)] = True
+    return owned.ravel()
+
+
+def _by_byte(text: str, letters: NDArray[np.int64], count: int) -> Mask:
+    """The cell of every byte of a line, ``bool[bytes, C]``, from those of its letters."""
+    repeats = [len(letter.encode()) for letter in text]
+    return np.repeat(letters, repeats)[:, None] == np.arange(count)
+
+
+def _nearest(known: Bins, bins: Bins) -> int | None:
+    return int(np.abs(known - bins).sum(axis=1).argmin()) if len(known) else None
