@@ -283,3 +283,36 @@ def speech() -> Recipe:
         curriculum=((0, "full+full+text"),),
     )  # fmt: skip
     return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))
+
+
+# What the last two runs ask for: fewer of the longest texts, more outlines.
+LATE_WEIGHTS = {
+    **WEIGHTS,
+    "<MORE_DETAILED_CAPTION>": 0.3,
+    "<REFERRING_EXPRESSION_SEGMENTATION>": 1.5,
+    "<REGION_TO_SEGMENTATION>": 1.0,
+    "<REGION_TO_CATEGORY>": 1.0,
+}
+
+
+def keener() -> Recipe:
+    """The tower alone once more, over the text half that ``speech`` left."""
+    recipe = _tower(
+        "nano-keener", "runs/nano-speech/last", 51, 6e-4,
+        Schedule(samples=64_000, warmup_steps=40, shape="cosine", final=0.02),
+        reading_weight=0.7, curriculum=((0, "crowd+full+full+text"),),
+    )  # fmt: skip
+    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
+
+
+def pointing() -> Recipe:
+    """The text half over it, told where to look for every word and place."""
+    recipe = _text_half(
+        "nano-pointing", "runs/nano-keener/last", 52, 1e-3,
+        Schedule(samples=192_000, warmup_steps=40, shape="constant"),
+        location_spread=4.0, final_location_spread=3.0, reading_weight=0.5, looking_weight=1.0,
+        curriculum=((0, "full+full+text"),),
+    )  # fmt: skip
+    return replace(
+        recipe, precision="bf16", batch=Batch(size=192, micro=96), task_weights=LATE_WEIGHTS
+    )

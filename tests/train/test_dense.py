@@ -77,5 +77,5 @@ def test_a_batch_in_parts_gives_the_logits_of_the_whole(start: Path) -> None:
     image = torch.randn(rows, 4, model.config.text.width, generator=generator).double()
     with torch.no_grad():
         whole = model.logits_of(image, prompts, ids, padding, wanted)
-        parts, looks = logits_in_parts(model, image, prompts, ids, padding, wanted)
+        parts, _ = logits_in_parts(model, image, prompts, ids, padding, wanted)
     assert torch.allclose(whole, parts, atol=1e-9)

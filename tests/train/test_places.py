@@ -1,4 +1,4 @@
-"""Which cells a token is about: things by their boxes, letters by their places, points by theirs."""
+"""Which cells a token is about: a thing's, a letter's, those around a point."""
 
 from __future__ import annotations
 
@@ -124,7 +124,8 @@ def test_pictures_with_nothing_on_them_ask_for_no_place(processor) -> None:
         "a", *SIZE, "0", image=b"x", annotations=(Annotation("<OD>", Boxes([], [], SIZE)),)
     )
     sights = Sights(empty, cells_of(empty, GRID, {}))
-    answers = {"text": Text("a dog"), "quads": Quads([[[0, 0], [9, 0], [9, 9], [0, 9]]], ["a"], SIZE)}
+    line = Quads([[[0, 0], [9, 0], [9, 9], [0, 9]]], ["a"], SIZE)
+    answers = {"text": Text("a dog"), "quads": line}
     for task in TASKS:
         answer = answers.get(task.answer)
         if answer is None:

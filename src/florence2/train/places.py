@@ -123,9 +123,7 @@ def _mark_regions(
                 places[words] |= sights.things[number]
 
 
-def _mark_points(
-    places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer
-) -> None:
+def _mark_points(places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer) -> None:
     """Corners and outlines, where each pair of locations is about a point of its own."""
     positions = [each for each in range(len(target)) if tokenizer.is_location(target[each])]
     for x, y in zip(positions[::2], positions[1::2], strict=True):
