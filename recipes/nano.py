@@ -309,7 +309,7 @@ def pointing() -> Recipe:
     """The text half over it, told where to look for every word and place."""
     recipe = _text_half(
         "nano-pointing", "runs/nano-keener/last", 52, 1e-3,
-        Schedule(samples=288_000, warmup_steps=40, shape="cosine"),
+        Schedule(samples=249_600, warmup_steps=40, shape="cosine"),
         location_spread=4.0, final_location_spread=1.5, reading_weight=0.5, looking_weight=1.0,
         curriculum=((0, "full+full+text"),),
     )  # fmt: skip

@@ -28,6 +28,8 @@ from .rules import NEVER
 
 # Finite, so that sums of it stay ordered; as in the reference.
 IMPOSSIBLE = -1.0e9
+# Scores of which the best is looked at together.
+_BLOCK = 128
 
 
 @dataclass
@@ -182,7 +184,7 @@ class Beams:
         total_R1 = logits_RV.logsumexp(dim=1, keepdim=True)
         _ban_repeats(logits_RV, self.ids_BKT.flatten(0, 1), length_R1, options.no_repeat_ngram)
         # Only the best of a row can be among the best of its prompt, so only those are normalised.
-        best_RC, tokens_RC = logits_RV.topk(2 * width, dim=1)
+        best_RC, tokens_RC = best_of(logits_RV, 2 * width)
         logprobs_RC = best_RC - total_R1
         # The first token is always <s>, the last one </s>.
         forced_R1 = torch.where(length_R1 == 1, text.bos, text.eos)
@@ -197,6 +199,27 @@ class Beams:
         tokens_BC = tokens_RC.view(count, -1).gather(1, flat_BC)
         logprobs_BC = logprobs_RC.view(count, -1).gather(1, flat_BC)
         return scores_BC, flat_BC // (2 * width), tokens_BC, logprobs_BC
+
+
+def best_of(scores_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` best scores ``[R, count]`` of every row and their places, as ``topk`` has them.
+
+    The best of a row lie in the blocks with the greatest maxima: on a processor that is found in a
+    quarter of the time.
+    """
+    rows, width = scores_RV.shape
+    blocks = width // _BLOCK
+    if blocks < 8 * count:
+        best_RC, places_RC = scores_RV.topk(count, dim=1)
+        return best_RC, places_RC
+    whole, device = blocks * _BLOCK, scores_RV.device
+    maxima_RB = scores_RV[:, :whole].unflatten(1, (blocks, _BLOCK)).amax(dim=2)
+    firsts_RC1 = maxima_RB.topk(count, dim=1).indices[..., None] * _BLOCK
+    inside_RW = (firsts_RC1 + torch.arange(_BLOCK, device=device)).flatten(1)
+    rest_RW = torch.arange(whole, width, device=device).expand(rows, -1)
+    places_RW = torch.cat([inside_RW, rest_RW], dim=1)
+    best_RC, found_RC = scores_RV.gather(1, places_RW).topk(count, dim=1)
+    return best_RC, places_RW.gather(1, found_RC)
 
 
 def _ban_repeats(scores_RV: Tensor, ids_RT: Tensor, length_R1: Tensor, size: int) -> None:
