@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
 
 from florence2.geometry import polygon_area
-from florence2.scenes.outlines import outline
+from florence2.scenes.outlines import even_outline, outline
 from florence2.scenes.scene import Mask
 
 _FINER = 4
@@ -57,9 +59,10 @@ def _random_mask(seed: int) -> Mask:
 
 
 @pytest.mark.parametrize("seed", range(45))
-def test_an_outline_covers_its_mask(seed: int) -> None:
+@pytest.mark.parametrize("make", [outline, even_outline])
+def test_an_outline_covers_its_mask(make: Callable[[Mask], list[np.ndarray]], seed: int) -> None:
     mask = _random_mask(seed)
-    assert _iou(outline(mask), mask) >= 0.948
+    assert _iou(make(mask), mask) >= 0.948
 
 
 def test_a_rectangle_has_four_corners_in_order_and_true_to_the_edge() -> None:
@@ -70,11 +73,14 @@ def test_a_rectangle_has_four_corners_in_order_and_true_to_the_edge() -> None:
     assert polygon.dtype == np.float32
 
 
-def test_outlines_run_clockwise_from_the_top_and_parts_go_down() -> None:
+@pytest.mark.parametrize("make", [outline, even_outline])
+def test_outlines_run_clockwise_from_the_top_and_parts_go_down(
+    make: Callable[[Mask], list[np.ndarray]],
+) -> None:
     mask = np.zeros((80, 80), bool)
     cv2.circle(view := mask.view(np.uint8), (60, 20), 15, 1, -1)
     cv2.circle(view, (20, 60), 15, 1, -1)
-    polygons = outline(mask)
+    polygons = make(mask)
     assert len(polygons) == 2
     assert polygons[0][0, 1] < polygons[1][0, 1]
     for polygon in polygons:
@@ -82,6 +88,33 @@ def test_outlines_run_clockwise_from_the_top_and_parts_go_down() -> None:
         assert polygon[0].tolist() == [polygon[polygon[:, 1] == top][:, 0].min(), top]
         x, y = polygon.T
         assert (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() > 0
+
+
+def test_an_even_outline_has_even_steps_and_starts_at_the_top() -> None:
+    mask = np.zeros((90, 120), bool)
+    cv2.ellipse(mask.view(np.uint8), (60, 45), (45, 25), 20, 0, 360, 1, -1)
+    (polygon,) = even_outline(mask)
+    assert len(polygon) in (12, 16, 20)
+    steps = np.hypot(*np.diff(np.concatenate([polygon, polygon[:1]]), axis=0).T)
+    assert steps.max() < 1.15 * steps.min()
+    # The corner of a pixel at the top is nobody's middle, so the first vertex is exact.
+    assert polygon[0, 1] == np.nonzero(mask)[0].min()
+
+
+def test_the_parts_of_an_even_outline_share_its_vertices_by_their_length() -> None:
+    mask = np.zeros((120, 120), bool)
+    cv2.circle(view := mask.view(np.uint8), (40, 40), 30, 1, -1)
+    cv2.circle(view, (100, 100), 12, 1, -1)
+    large, small = even_outline(mask)
+    assert len(large) > 1.8 * len(small) >= 1.8 * 4
+
+
+def test_what_even_steps_cannot_tell_has_the_simplest_outline() -> None:
+    assert even_outline(np.zeros((9, 9), bool)) == []
+    comb = np.zeros((60, 120), bool)
+    comb[:4] = comb[:, ::4] = True
+    (even,), (simplest,) = even_outline(comb), outline(comb)
+    assert np.array_equal(even, simplest)
 
 
 def test_a_ring_is_slit_open_and_keeps_its_hole() -> None:

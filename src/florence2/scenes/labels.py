@@ -21,14 +21,14 @@ from ..results import Boxes, Polygons, Quads, Text
 from ..tasks import TASKS
 from .absent import open_vocabulary_question
 from .captions import Length, caption
-from .outlines import outline
+from .outlines import even_outline
 from .phrases import described, reading_order
 from .referring import description, expressions
 from .scene import Scene
 from .seeds import seed_split
 from .sentences import Caption, Mention
 
-ANNOTATOR = Annotator("scenes", "1")
+ANNOTATOR = Annotator("scenes", "2")
 """Who answers in made records; the version grows when the same scene gets other answers."""
 
 _REGIONS = 2
@@ -60,7 +60,7 @@ class _Asker:
 
     def polygons(self, index: int) -> Polygons | None:
         """The outline of one object, or ``None`` when it has too many corners to be told."""
-        parts = outline(self.scene.objects[index].mask)
+        parts = even_outline(self.scene.objects[index].mask)
         if sum(map(len, parts)) > _MOST_VERTICES:
             return None
         return Polygons([parts], [""], self.scene.size)

@@ -21,6 +21,11 @@ _FINEST = 0.3
 _SUBPIXELS = 4
 # Only what is smaller than this is judged at more than one point a pixel.
 _GRID = 512
+# Steps between pixels are evened out by this much before a rim is measured.
+_STAIRS = 0.7
+# Vertices of all parts of an even outline together, and the fewest of one.
+_COUNTS = (12, 16, 20, 24, 32, 40, 48, 64)
+_FEWEST = 4
 # Into how many a pixel's side is cut, and how much of the way to a perfect IoU is asked for
 # beyond what is wanted: ragged small masks need finer corners.
 _ATTEMPTS = ((1, 0.06), (2, 0.06), (4, 0.2), (8, 0.5))
@@ -56,6 +61,39 @@ def outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
             polygons = [_from_the_top(polygon + shift) for polygon in polygons]
             return sorted(polygons, key=lambda polygon: (*polygon[0, ::-1].tolist(),))
     raise ValueError(f"no outline of a mask of {window.sum()} pixels has an IoU of {iou}")
+
+
+def even_outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
+    """Polygons as ``outline`` has them, with their vertices at even distances along the rim.
+
+    Of the counts of vertices in question the least that has ``iou``; the simplest outline where
+    none does. After one vertex the next is then at a known distance. Corners wherever they serve
+    best leave a model that tells one vertex after another, always the likeliest, on the spot: it
+    knows less of where a far corner is than of where it has just been.
+    """
+    left, top, window = _window(mask)
+    if not window.size:
+        return []
+    shift = np.array([left, top], np.float32)
+    rims = [_from_the_top(rim) for rim in _approximated(_without_specks(_parts(window)), _STAIRS)]
+    judge = _Judge(window)
+    lengths = [cv2.arcLength(rim, True) for rim in rims]
+    for count in _COUNTS if rims else ():
+        shares = [max(_FEWEST, round(count * each / sum(lengths))) for each in lengths]
+        found = [_evenly(rim, share) for rim, share in zip(rims, shares, strict=True)]
+        if judge(found) >= iou and _iou(found, window) >= iou:
+            polygons = [polygon + shift for polygon in found]
+            return sorted(polygons, key=lambda polygon: (*polygon[0, ::-1].tolist(),))
+    return outline(mask, iou=iou)
+
+
+def _evenly(rim: Points, count: int) -> Points:
+    """``count`` points at even distances round a polygon, from its first vertex on."""
+    closed = np.concatenate([rim, rim[:1]])
+    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    places = np.linspace(0, walked[-1], count, endpoint=False)
+    points = [np.interp(places, walked, along) for along in closed.T]
+    return np.stack(points, axis=1).astype(np.float32)
 
 
 def _iou(polygons: list[Points], mask: Mask) -> float:
