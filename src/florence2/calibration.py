@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -24,6 +25,10 @@ class Calibration:
 
     def pixels(self) -> NDArray[np.float32]:
         """Normalised pixels ``float32[B, 3, H, W]``. Raises ``ValueError`` for no pictures."""
+        return self._pixels
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.float32]:
         chosen = bundled() if self.pictures is None else [*map(load_image, self.pictures)]
         if not chosen:
             raise ValueError("calibration needs at least one picture, got none")

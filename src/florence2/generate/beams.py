@@ -213,7 +213,7 @@ def best_of(scores_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
         best_RC, places_RC = scores_RV.topk(count, dim=1)
         return best_RC, places_RC
     whole, device = blocks * _BLOCK, scores_RV.device
-    maxima_RB = scores_RV[:, :whole].unflatten(1, (blocks, _BLOCK)).amax(dim=2)
+    maxima_RB = scores_RV[:, :whole].view(rows, blocks, _BLOCK).amax(dim=2)
     firsts_RC1 = maxima_RB.topk(count, dim=1).indices[..., None] * _BLOCK
     inside_RW = (firsts_RC1 + torch.arange(_BLOCK, device=device)).flatten(1)
     rest_RW = torch.arange(whole, width, device=device).expand(rows, -1)
