@@ -1,4 +1,4 @@
-"""How the bundled model was trained, in fourteen runs, from nothing but made scenes.
+"""How the bundled model was trained, in seventeen runs, from nothing but made scenes.
 
     florence2 train recipes/nano.py:tower --data scenes --out runs/nano-tower
     florence2 train recipes/nano.py:names --data scenes --out runs/nano-names
@@ -15,13 +15,17 @@
     florence2 train recipes/nano.py:finer_heads --data scenes --out runs/nano-finer-heads
     florence2 train recipes/nano.py:sight --data scenes --out runs/nano-sight
     florence2 train recipes/nano.py:speech --data scenes --out runs/nano-speech
+    florence2 train recipes/nano.py:keener --data scenes --out runs/nano-keener
+    florence2 train recipes/nano.py:pointing --data scenes --out runs/nano-pointing
+    florence2 train recipes/nano.py:tracing --data scenes --out runs/nano-tracing
 
 The tower learns first what lies where, alone; then the text half, over a tower that stands still,
 to answer shortly; then the whole model the language of all tasks. The second three do the same
 again with letters, which the first three had not learnt to read; three more on twice the drawings;
-the last three on a finer grid. Each run goes on where it was stopped. ``docs/nano.md`` has what
-each of them gave. Whoever goes on from the bundled weights, which are without the heads of the
-dense task, begins with ``heads`` or ``finer_heads``, as these runs did.
+three on a finer grid; in the last ones the text half is told where to look. Each run goes on where
+it was stopped. ``docs/nano.md`` has what each of them gave. Whoever goes on from the bundled
+weights, which are without the heads of the dense task, begins with ``heads`` or ``finer_heads``,
+as these runs did.
 """
 
 from dataclasses import replace
@@ -54,6 +58,14 @@ WEIGHTS = {
     "<OCR>": 2.0,
     "<OCR_WITH_REGION>": 3.0,
     "<REGION_TO_OCR>": 1.5,
+}
+# What the last two runs ask for: fewer of the longest texts, more outlines.
+LATE_WEIGHTS = {
+    **WEIGHTS,
+    "<MORE_DETAILED_CAPTION>": 0.3,
+    "<REFERRING_EXPRESSION_SEGMENTATION>": 1.5,
+    "<REGION_TO_SEGMENTATION>": 1.0,
+    "<REGION_TO_CATEGORY>": 1.0,
 }
 # What the run of first words asks for: each answer hangs on one thing, or on few.
 FIRST = {
@@ -285,16 +297,6 @@ def speech() -> Recipe:
     return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))
 
 
-# What the last two runs ask for: fewer of the longest texts, more outlines.
-LATE_WEIGHTS = {
-    **WEIGHTS,
-    "<MORE_DETAILED_CAPTION>": 0.3,
-    "<REFERRING_EXPRESSION_SEGMENTATION>": 1.5,
-    "<REGION_TO_SEGMENTATION>": 1.0,
-    "<REGION_TO_CATEGORY>": 1.0,
-}
-
-
 def keener() -> Recipe:
     """The tower alone once more, over the text half that ``speech`` left."""
     recipe = _tower(
@@ -322,7 +324,7 @@ def tracing() -> Recipe:
     """The same on outlines with even steps, and none of the longest; the rate falls to nothing."""
     recipe = _text_half(
         "nano-tracing", "runs/nano-pointing/last", 53, 4e-4,
-        Schedule(samples=96_000, warmup_steps=20, shape="cosine"),
+        Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
         location_spread=2.5, final_location_spread=1.5, reading_weight=0.5, looking_weight=1.0,
         curriculum=((0, "full+full+text"),),
     )  # fmt: skip
