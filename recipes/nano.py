@@ -59,7 +59,7 @@ WEIGHTS = {
     "<OCR_WITH_REGION>": 3.0,
     "<REGION_TO_OCR>": 1.5,
 }
-# What the last two runs ask for: fewer of the longest texts, more outlines.
+# What the last two runs ask for: fewer of the longest texts, more outlines and names of regions.
 LATE_WEIGHTS = {
     **WEIGHTS,
     "<MORE_DETAILED_CAPTION>": 0.3,

@@ -83,7 +83,10 @@ def test_an_interrupt_ends_with_status_130_and_whole_lines(
     stand_in_script: Path, many_pictures: Path, tmp_path: Path
 ) -> None:
     answers = tmp_path / "out" / "answers.jsonl"
-    process = start(stand_in_script, many_pictures, "-t", "caption", "--out", answers.parent)
+    # Slow enough not to be done before the signal comes, whatever else the machine does.
+    process = start(
+        stand_in_script, many_pictures, "-t", "caption", "--out", answers.parent, delay=0.1
+    )
     wait_for_lines(answers, 5, process)
     process.send_signal(signal.SIGINT)
     _, messages = process.communicate(timeout=60)

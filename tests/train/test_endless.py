@@ -108,6 +108,12 @@ def test_the_tower_alone_leaves_the_text_half_as_it_was(
     assert all("vision_tower" in name for name in changed)
 
 
+_LOOKING = (
+    "aids.dense_weight=1.0", "aids.dense_categories=('a',)", "aids.looking_weight=1.0",
+    "aids.questions_per_picture=2",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -115,6 +121,9 @@ def test_the_tower_alone_leaves_the_text_half_as_it_was(
         (["aids.dense_only=True"], "dense_weight"),
         (["aids.reading_weight=1.0"], "reading_weight needs"),
         (["aids.looking_weight=1.0"], "looking_weight needs"),
+        ([*_LOOKING, "aids.questions_per_picture=1"], "questions_per_picture above 1"),
+        ([*_LOOKING, "aids.dense_only=True"], "dense_only off"),
+        ([*_LOOKING, "gradient_checkpointing=True"], "gradient_checkpointing off"),
         (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "augmentation.flip=0.5"],
          "augmentation"),
         (["aids.questions_per_picture=3", "batch.size=8"], "batch.micro"),

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from florence2.model import TextConfig
+from florence2.model.bart import Decoder
 from florence2.model.weights import load_checkpoint
 from florence2.train import Recipe, train
 from florence2.train.dense import logits_in_parts
@@ -74,6 +76,19 @@ def test_watching_leaves_the_answer_as_it_was_and_the_gradient_finite(start: Pat
         pass
     logits_in_parts(*given)
     assert told == []
+
+
+def test_all_layers_but_the_first_are_told_and_a_third_of_their_heads() -> None:
+    text = TextConfig(
+        width=48, encoder_layers=1, decoder_layers=3, encoder_heads=6, decoder_heads=6,
+        encoder_hidden=64, decoder_hidden=64, vocabulary_size=3072, positions=64,
+    )  # fmt: skip
+    decoder = Decoder(text)
+    cross = decoder.cross_attention(torch.randn(2, 5, 48), None)
+    places = torch.ones(2, 3, 4, dtype=torch.bool)
+    with watching(decoder, places) as told:
+        decoder(torch.randn(2, 3, 48), cross)
+    assert [tuple(each.shape) for each in told] == [(2,), (2,)]
 
 
 def test_a_run_that_is_told_where_to_look_learns_it(

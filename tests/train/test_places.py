@@ -103,6 +103,37 @@ def test_a_region_is_about_its_own_thing(processor) -> None:
     )
 
 
+def test_a_box_of_nothing_known_is_about_no_place(sights: Sights, processor) -> None:
+    elsewhere = Annotation("<OD>", Boxes([(22, 2, 38, 38)], ["tree"], SIZE))
+    assert not any(cells for _, cells in told(elsewhere, sights, processor))
+
+
+def test_of_several_answers_to_a_task_the_first_counts(processor) -> None:
+    one = record()
+    later = Annotation("<OD>", Boxes([(22, 2, 38, 38)], ["tree"], SIZE))
+    two = Record("a", *SIZE, "0", image=b"x", annotations=(*one.annotations, later))
+    sights = Sights(two, cells_of(two, GRID, {"dog": 1, "cat": 2}))
+    assert sights.labels == ["dog", "cat"]
+    assert np.flatnonzero(sights.things[0]).tolist() == DOG_CELLS
+
+
+def test_lines_are_quoted_one_after_another_and_a_region_means_its_own(processor) -> None:
+    upper, lower = ([[0, y], [80, y], [80, y + 20], [0, y + 20]] for y in (0, 20))
+    lines = Quads([upper, lower], ["ab", " ab"], SIZE)
+    two = Record(
+        "a", *SIZE, "0", image=b"x",
+        annotations=(
+            Annotation("<OD>", Boxes([], [], SIZE)), Annotation("<OCR_WITH_REGION>", lines),
+        ),
+    )  # fmt: skip
+    sights = Sights(two, cells_of(two, GRID, {}))
+    both = told(Annotation("<OCR>", Text("ab\nab")), sights, processor)
+    cells = [cell for _, found in both for cell in found]
+    assert sorted(cells) == [1, 3, 5, 7]
+    own = told(Annotation("<REGION_TO_OCR>", Text("ab"), region=(0, 20, 80, 40)), sights, processor)
+    assert {cell for _, found in own for cell in found} == {5, 7}
+
+
 def test_points_of_an_outline_are_about_their_surroundings(sights: Sights, processor) -> None:
     outline = Polygons([[np.asarray([[1, 1], [79, 1], [79, 39]])]], [""], SIZE)
     asked = Annotation("<REGION_TO_SEGMENTATION>", outline, region=DOG)

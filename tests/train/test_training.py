@@ -157,6 +157,21 @@ def test_the_best_model_is_kept_by_the_watched_figure(records, start: Path, tmp_
     assert any(not torch.equal(best[name], last[name]) for name in best)
 
 
+def test_a_run_begun_before_a_setting_was_there_goes_on(
+    records, start: Path, tmp_path: Path
+) -> None:
+    run(records, start, tmp_path)
+    path = tmp_path / "recipe.json"
+    before = json.loads(path.read_text())
+    del before["aids"]["looking_weight"], before["max_skipped_steps"]
+    path.write_text(json.dumps(before))
+    run(records, start, tmp_path)
+    before["seed"] += 1
+    path.write_text(json.dumps(before))
+    with pytest.raises(ValueError, match=r"another recipe \(seed differ\)"):
+        run(records, start, tmp_path)
+
+
 def test_another_recipe_does_not_resume_a_run(records, start: Path, tmp_path: Path) -> None:
     run(records, start, tmp_path)
     with pytest.raises(ValueError, match=r"holds a run with another recipe \(seed differ\)"):

@@ -202,13 +202,15 @@ class Beams:
 
 
 def best_of(scores_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` best scores ``[R, count]`` of every row and their places, as ``topk`` has them.
+    """The ``count`` best scores ``[R, count]`` of every row and their places, as ``topk`` has them
+    but for the order of equal ones.
 
     The best of a row lie in the blocks with the greatest maxima: on a processor that is found in a
     quarter of the time.
     """
     rows, width = scores_RV.shape
     blocks = width // _BLOCK
+    # Fewer blocks hold about as many scores as the row.
     if blocks < 8 * count:
         best_RC, places_RC = scores_RV.topk(count, dim=1)
         return best_RC, places_RC

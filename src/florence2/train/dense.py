@@ -71,7 +71,8 @@ def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) 
 
 
 class WithDenseTask(nn.Module):
-    """A model with the head of the dense task; its pass gives logits and cells ``[P, H, W, K+4]``.
+    """A model with the head of the dense task; its pass gives logits, cells ``[P, H, W, K+4]`` and
+    what ``logits_in_parts`` gives of looking, or ``None``.
 
     With ``reading`` the scores of letters follow in each cell. With ``only`` the logits are
     ``None``: the text half is not run.
@@ -145,7 +146,8 @@ def logits_in_parts(
     """Logits ``float32[M, V]`` of a batch whose shorter targets come first, part by part.
 
     Answers of one picture differ tenfold in length; a part is padded to its own longest. With
-    ``places_BTC`` comes a scalar: the mean over what is told of what ``watching`` gives.
+    ``places_BTC`` comes a scalar: what ``watching`` gives, the mean over layers and heads, summed
+    over tokens.
     """
     lengths = wanted_BT.sum(dim=1).tolist()
     logits, looks = [], []

@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import quad_bounds
+from ..geometry import box_iou, quad_bounds
 from ..locations import BINS, quantize
 from ..records import Annotation, Record
 from ..results import Boxes, Polygons, Quads, Text
@@ -26,6 +26,8 @@ Bins = NDArray[np.int64]
 
 # The location tokens of a box and of a quad.
 _BOX, _QUAD = 4, 8
+# Boxes that have as much in common are of the same thing.
+_SAME = 0.5
 
 
 class Sights:
@@ -40,33 +42,34 @@ class Sights:
         self._y, self._x = np.divmod(np.arange(self.cells), width)
         self._grid = (width, height)
         self.size = (record.width, record.height)
-        answers = {each.task: each.answer for each in record.kept()}
+        # Of several answers to a task the first counts, as for the dense task.
+        answers = {each.task: each.answer for each in reversed(list(record.kept()))}
         found, written = answers.get("<OD>"), answers.get("<OCR_WITH_REGION>")
         self.labels: list[str] = []
         self.things: list[Mask] = []
         self.lines: list[str] = []
         self.letters: list[Mask] = []
-        self._boxes = self._quads = self._bounds = np.zeros((0, _BOX), np.int64)
+        self._boxes = self._bounds = np.zeros((0, _BOX), np.int64)
         if isinstance(found, Boxes) and len(found):
             self.labels = list(found.labels)
             self._boxes = quantize(found.xyxy, self.size)
             parts = found.xyxy / np.tile(np.asarray(self.size, np.float32), 2)
             self.things = [_owned(box, cells) for box in parts]
         if isinstance(written, Quads) and len(written):
-            self.lines = list(written.labels)
-            self._quads = quantize(written.corners.reshape(-1, _QUAD), self.size)
+            self.lines = [text.strip() for text in written.labels]
             self._bounds = quantize(quad_bounds(written.corners), self.size)
             for corners, text in zip(written.corners, self.lines, strict=True):
                 letters = cells_of_letters(corners, text, (width, height), self.size)
                 self.letters.append(_by_byte(text, letters, self.cells))
 
     def thing_at(self, bins: Bins) -> int | None:
-        """The number of the thing whose box is nearest to ``bins``; ``None`` without things."""
+        """The number of the thing with the box ``bins``, or nearly that; ``None`` without one."""
         return _nearest(self._boxes, bins)
 
     def line_at(self, bins: Bins) -> int | None:
-        """The number of the line whose corners, or whose bounds, are nearest to ``bins``."""
-        return _nearest(self._quads if len(bins) == _QUAD else self._bounds, bins)
+        """The number of the line with the corners or the bounds ``bins``, or nearly these."""
+        x, y = bins[0::2], bins[1::2]
+        return _nearest(self._bounds, np.stack([x.min(), y.min(), x.max(), y.max()]))
 
     def around(self, x: int, y: int) -> Mask:
         """The cell that a point (in bins) lies in, and its neighbours."""
@@ -176,8 +179,10 @@ def _quoted(text: str, lines: Sequence[str], only: int | None) -> Iterator[tuple
 def _owned(box: NDArray[np.float32], cells: Cells) -> Mask:
     """The cells that belong to a box (parts of the picture); the one at its middle if none does."""
     owned = (cells.boxes == box).all(axis=-1)
-    if not owned.any():
+    # Cells on nothing have boxes of zeros, and so may a thing that was labelled wrongly.
+    if not owned.any() or not (box[2:] > box[:2]).all():
         height, width = owned.shape
+        owned[:] = False
         x, y = (box[:2] + box[2:]) / 2
         owned[min(int(y * height), height - 1), min(int(x * width), width - 1)] = True
     return owned.ravel()
@@ -189,5 +194,10 @@ def _by_byte(text: str, letters: NDArray[np.int64], count: int) -> Mask:
     return np.repeat(letters, repeats)[:, None] == np.arange(count)
 
 
-def _nearest(known: Bins, bins: Bins) -> int | None:
-    return int(np.abs(known - bins).sum(axis=1).argmin()) if len(known) else None
+def _nearest(known: Bins, box: Bins) -> int | None:
+    """The number of the box that overlaps ``box`` most; ``None`` where none has half in common."""
+    if not len(known):
+        return None
+    overlaps = box_iou(known.astype(np.float32), box[None].astype(np.float32))[:, 0]
+    best = int(overlaps.argmax())
+    return best if overlaps[best] >= _SAME else None

@@ -144,8 +144,8 @@ class Losses:
         return total + aids.looking_weight * self.looking_sum
 
     def dense_values(self, examples: int) -> list[float]:
-        """The dense loss and the share of cells right, those of reading, and the loss of looking a
-        token, times the examples."""
+        """The dense loss and the share of cells right, those of reading, and the loss of looking
+        per token, times the examples."""
         if self.dense is None:
             return [0.0] * 5
         dense, reading = self.dense, self.dense.reading

@@ -150,8 +150,11 @@ def _with_aids(
         if aids.looking_weight:
             raise ValueError("aids.looking_weight needs aids.dense_weight above 0")
         return model
-    if aids.looking_weight and aids.questions_per_picture < 2:
-        raise ValueError("aids.looking_weight needs aids.questions_per_picture above 1")
+    if aids.looking_weight and (aids.questions_per_picture < 2 or aids.dense_only):
+        raise ValueError("aids.looking_weight needs answers: aids.questions_per_picture above 1, "
+                         "aids.dense_only off")  # fmt: skip
+    if aids.looking_weight and recipe.gradient_checkpointing:
+        raise ValueError("aids.looking_weight needs gradient_checkpointing off")
     if not aids.dense_categories:
         raise ValueError("aids.dense_weight needs aids.dense_categories: the names to tell apart")
     if recipe.augmentation != Augmentation():
@@ -304,10 +307,18 @@ def _with_evaluations(recipe: Recipe, epoch_length: int | None) -> Recipe:
 
 
 def _keep_recipe(path: Path, recipe: Recipe) -> None:
-    """Write the recipe of a new run; refuse to go on with another one."""
+    """Write the recipe of a new run; refuse to go on with another one.
+
+    A run begun before a setting was there goes on with what that is by default.
+    """
     values = json.loads(json.dumps(to_dict(recipe)))
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
+        usual = json.loads(json.dumps(to_dict(Recipe())))
+        for name, default in usual.items():
+            known = before.setdefault(name, default)
+            if isinstance(known, dict) and isinstance(default, dict) and name != "task_weights":
+                before[name] = {**default, **known}
         changed = sorted(name for name in values if values[name] != before.get(name))
         if changed:
             raise ValueError(
