@@ -307,28 +307,32 @@ def keener() -> Recipe:
     return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
 
 
-def pointing() -> Recipe:
-    """The text half over it, told where to look for every word and place."""
+def _pointed(
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+) -> Recipe:
+    """A run of the text half that is told where to look for every word and place."""
     recipe = _text_half(
+        name, start, seed, learning_rate, schedule, reading_weight=0.5, looking_weight=1.0,
+        curriculum=((0, "full+full+text"),), **aids,
+    )  # fmt: skip
+    batch = Batch(size=192, micro=96)
+    return replace(recipe, precision="bf16", batch=batch, task_weights=LATE_WEIGHTS)
+
+
+def pointing() -> Recipe:
+    """The text half over it, told where to look."""
+    return _pointed(
         "nano-pointing", "runs/nano-keener/last", 52, 1e-3,
         Schedule(samples=153_600, warmup_steps=40, shape="cosine", final=0.35),
-        location_spread=4.0, final_location_spread=2.5, reading_weight=0.5, looking_weight=1.0,
-        curriculum=((0, "full+full+text"),),
+        location_spread=4.0, final_location_spread=2.5,
     )  # fmt: skip
-    return replace(
-        recipe, precision="bf16", batch=Batch(size=192, micro=96), task_weights=LATE_WEIGHTS
-    )
 
 
 def tracing() -> Recipe:
     """The same on outlines with even steps, and none of the longest; the rate falls to nothing."""
-    recipe = _text_half(
+    recipe = _pointed(
         "nano-tracing", "runs/nano-pointing/last", 53, 4e-4,
         Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
-        location_spread=2.5, final_location_spread=1.5, reading_weight=0.5, looking_weight=1.0,
-        curriculum=((0, "full+full+text"),),
+        location_spread=2.5, final_location_spread=1.5,
     )  # fmt: skip
-    return replace(
-        recipe, precision="bf16", batch=Batch(size=192, micro=96), task_weights=LATE_WEIGHTS,
-        max_target_tokens=112,
-    )  # fmt: skip
+    return replace(recipe, max_target_tokens=112)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 
 from florence2.records import Record
 from florence2.tasks import TASKS
-from florence2.train import Recipe, override, train
+from florence2.train import Recipe, TrainingOutcome, override, train
 from florence2.train.batches import BatchStream
 from florence2.train.distributed import World
 from florence2.train.endless import EndlessPairs
@@ -70,20 +71,29 @@ def test_unknown_weights_and_missing_lengths_are_told(
         train(recipe, records, tmp_path / "two", device="cpu", quiet=True)
 
 
-def test_a_run_with_all_aids_learns_and_leaves_a_plain_checkpoint(
-    many_questions, start: Path, tmp_path: Path
-) -> None:
+def run_with_aids(
+    records: Sequence[Record], start: Path, out: Path, *settings: str
+) -> tuple[TrainingOutcome, list[dict[str, Any]]]:
+    """A short run with the dense task and two questions a picture; its outcome, and its steps."""
     names = ("OPEN", "a tree", "red car", "two dogs")
     recipe = override(
         Recipe(start=str(start)),
-        ["batch.size=4", "batch.micro=4", "schedule.samples=24", "schedule.warmup_steps=1",
+        ["batch.size=4", "batch.micro=4", "schedule.warmup_steps=1",
          "optimizer.learning_rate=0.003", "reporting.log_every=1", "reporting.sample_every=0",
-         "aids.questions_per_picture=2", "aids.dense_weight=1.0", f"aids.dense_categories={names}",
-         "aids.location_spread=8.0", "aids.final_location_spread=1.0"],
+         "aids.questions_per_picture=2", f"aids.dense_categories={names}", *settings],
     )  # fmt: skip
-    outcome = train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    steps = [line for line in lines if line["kind"] == "step"]
+    outcome = train(recipe, Repeated(records), out, device="cpu", quiet=True)
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return outcome, [line for line in lines if line["kind"] == "step"]
+
+
+def test_a_run_with_all_aids_learns_and_leaves_a_plain_checkpoint(
+    many_questions, start: Path, tmp_path: Path
+) -> None:
+    outcome, steps = run_with_aids(
+        many_questions, start, tmp_path, "schedule.samples=24", "aids.dense_weight=1.0",
+        "aids.location_spread=8.0", "aids.final_location_spread=1.0",
+    )  # fmt: skip
     assert steps[-1]["dense_loss"] < steps[0]["dense_loss"]
     assert steps[-1]["loss"] < steps[0]["loss"]
     assert 0 <= steps[-1]["cells_right"] <= 1

@@ -58,8 +58,7 @@ def outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
             continue
         polygons = [polygon / np.float32(finer) for polygon in found]
         if _iou(polygons, window) >= iou:
-            polygons = [_from_the_top(polygon + shift) for polygon in polygons]
-            return sorted(polygons, key=lambda polygon: (*polygon[0, ::-1].tolist(),))
+            return _from_top_down([_from_the_top(polygon + shift) for polygon in polygons])
     raise ValueError(f"no outline of a mask of {window.sum()} pixels has an IoU of {iou}")
 
 
@@ -82,8 +81,7 @@ def even_outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
         shares = [max(_FEWEST, round(count * each / sum(lengths))) for each in lengths]
         found = [_evenly(rim, share) for rim, share in zip(rims, shares, strict=True)]
         if judge(found) >= iou and _iou(found, window) >= iou:
-            polygons = [polygon + shift for polygon in found]
-            return sorted(polygons, key=lambda polygon: (*polygon[0, ::-1].tolist(),))
+            return _from_top_down([polygon + shift for polygon in found])
     return outline(mask, iou=iou)
 
 
@@ -274,6 +272,11 @@ def _from_the_top(polygon: Points) -> Points:
         polygon = polygon[::-1]
     first = int(np.lexsort((polygon[:, 0], polygon[:, 1]))[0])
     return np.roll(polygon, -first, axis=0)
+
+
+def _from_top_down(polygons: list[Points]) -> list[Points]:
+    """The polygons by their first vertices: by y, then by x."""
+    return sorted(polygons, key=lambda polygon: (*polygon[0, ::-1].tolist(),))
 
 
 def _vertices(polygons: list[Points]) -> int:

@@ -9,6 +9,7 @@ W cells, K classes, S letters of a cell.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -39,10 +40,13 @@ _FEWEST_ROWS = 6
 @dataclass(frozen=True)
 class Cells:
     """Targets of one picture: ``classes`` int64[H, W], 0 for nothing; ``boxes`` float32[H, W, 4]
-    as parts of the picture's width and height; ``letters`` int64[H, W, S] where they are told."""
+    as parts of the picture's width and height; ``letters`` int64[H, W, S] where they are told.
+
+    ``owners`` int64[H, W] are the numbers of those boxes in the answer, -1 for nothing."""
 
     classes: NDArray[np.int64]
     boxes: NDArray[np.float32]
+    owners: NDArray[np.int64]
     letters: NDArray[np.int64] | None = None
 
 
@@ -52,22 +56,28 @@ def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) 
     ``numbers`` gives each category's class from 1 on; others are left out. A cell belongs to the
     smallest box that its middle lies in. Raises ``ValueError`` when there is no such answer.
     """
-    answers = [each.answer for each in record.kept() if each.task == "<OD>"]
-    if not answers or not isinstance(answers[0], Boxes):
-        raise ValueError(f"record {record.id!r} has no <OD> answer, which the dense task needs")
-    answer = answers[0]
+    answer = detections_of(record)
     width, height = grid
     boxes = answer.xyxy / np.tile(np.asarray(answer.image_size, np.float32), 2)
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     classes = np.full((height, width), NOTHING, np.int64)
     targets = np.zeros((height, width, 4), np.float32)
+    owners = np.full((height, width), -1, np.int64)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for index in np.argsort(-areas):
         number = numbers.get(answer.labels[index], NOTHING)
         x0, y0, x1, y1 = boxes[index]
         inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
-        classes[inside], targets[inside] = number, boxes[index]
-    return Cells(classes, targets)
+        classes[inside], targets[inside], owners[inside] = number, boxes[index], index
+    return Cells(classes, targets, owners)
+
+
+def detections_of(record: Record) -> Boxes:
+    """The first of the record's detection answers; ``ValueError`` when there is none."""
+    answers = [each.answer for each in record.kept() if each.task == "<OD>"]
+    if not answers or not isinstance(answers[0], Boxes):
+        raise ValueError(f"record {record.id!r} has no <OD> answer, which the dense task needs")
+    return answers[0]
 
 
 class WithDenseTask(nn.Module):
@@ -154,19 +164,23 @@ def logits_in_parts(
     for begin, end in _parts(lengths):
         rows, longest = slice(begin, end), lengths[end - 1]
         prompts = int((~padding_BP[rows]).sum(dim=1).max())
-        part = (
-            tokens_BND[rows],
-            prompt_BP[rows, :prompts],
-            decoder_ids_BT[rows, :longest],
-            padding_BP[rows, :prompts],
-            wanted_BT[rows, :longest],
+        watched: AbstractContextManager[list[Tensor]] = (
+            nullcontext([])
+            if places_BTC is None
+            else watching(model.decoder, places_BTC[rows, :longest])
         )
-        if places_BTC is None:
-            logits.append(model.logits_of(*part))
-            continue
-        with watching(model.decoder, places_BTC[rows, :longest]) as told:
-            logits.append(model.logits_of(*part))
-        looks.append(torch.cat(told).mean())
+        with watched as told:
+            logits.append(
+                model.logits_of(
+                    tokens_BND[rows],
+                    prompt_BP[rows, :prompts],
+                    decoder_ids_BT[rows, :longest],
+                    padding_BP[rows, :prompts],
+                    wanted_BT[rows, :longest],
+                )
+            )
+        if told:
+            looks.append(torch.cat(told).mean())
     return torch.cat(logits), torch.stack(looks).sum() if looks else None
 
 

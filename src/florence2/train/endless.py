@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -10,10 +9,10 @@ import numpy as np
 
 from ..image import load_image
 from ..processor import Processor
-from ..records import Annotation, Record
+from ..records import Record
 from ..tasks import TASKS
 from .examples import CellMaker, Job, Sequences, check_length, encode_annotation
-from .places import Mask, Sights, places_of
+from .places import Sights, places_of
 from .recipe import Recipe
 
 _TOKENS = frozenset(task.token for task in TASKS)
@@ -66,21 +65,21 @@ class EndlessPairs:
         chosen = [record.annotations[each] for each in self._choose(record, number)]
         encoded = [encode_annotation(self.processor, each, image.size) for each in chosen]
         sights = Sights(record, cells) if self.recipe.aids.looking_weight and cells else None
+        tokenizer = self.processor.tokenizer
         pairs = [
-            Sequences(pixels, prompt, target, cells, self._places(target, annotation, sights))
-            for annotation, (prompt, target) in zip(chosen, encoded, strict=True)
+            Sequences(
+                pixels,
+                prompt,
+                target,
+                cells,
+                None if sights is None else places_of(target, each, sights, tokenizer),
+            )
+            for each, (prompt, target) in zip(chosen, encoded, strict=True)
             if len(target) <= self._longest
         ]
         if not pairs:
             check_length(encoded[0][1], self._longest)
         return pairs
-
-    def _places(
-        self, target: Sequence[int], annotation: Annotation, sights: Sights | None
-    ) -> Mask | None:
-        if sights is None:
-            return None
-        return places_of(target, annotation, sights, self.processor.tokenizer)
 
     def _choose(self, record: Record, number: int) -> list[int]:
         """Annotations by weight, each once unless there are too few."""

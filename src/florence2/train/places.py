@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ..geometry import box_iou, quad_bounds
 from ..locations import BINS, quantize
 from ..records import Annotation, Record
-from ..results import Boxes, Polygons, Quads, Text
+from ..results import Boxes, Quads, Text
 from ..tokenizer import Tokenizer
-from .dense import Cells
+from .dense import Cells, detections_of
 from .reading import cells_of_letters
 
 Mask = NDArray[np.bool_]
@@ -42,19 +42,16 @@ class Sights:
         self._y, self._x = np.divmod(np.arange(self.cells), width)
         self._grid = (width, height)
         self.size = (record.width, record.height)
-        # Of several answers to a task the first counts, as for the dense task.
-        answers = {each.task: each.answer for each in reversed(list(record.kept()))}
-        found, written = answers.get("<OD>"), answers.get("<OCR_WITH_REGION>")
-        self.labels: list[str] = []
-        self.things: list[Mask] = []
+        found = detections_of(record)
+        self.labels = list(found.labels)
+        self._boxes = quantize(found.xyxy, self.size)
+        parts = found.xyxy / np.tile(np.asarray(self.size, np.float32), 2)
+        self.things = [_owned(number, box, cells) for number, box in enumerate(parts)]
         self.lines: list[str] = []
         self.letters: list[Mask] = []
-        self._boxes = self._bounds = np.zeros((0, _BOX), np.int64)
-        if isinstance(found, Boxes) and len(found):
-            self.labels = list(found.labels)
-            self._boxes = quantize(found.xyxy, self.size)
-            parts = found.xyxy / np.tile(np.asarray(self.size, np.float32), 2)
-            self.things = [_owned(box, cells) for box in parts]
+        self._bounds = np.zeros((0, _BOX), np.int64)
+        # Of several answers to a task the first counts.
+        written = next((e.answer for e in record.kept() if e.task == "<OCR_WITH_REGION>"), None)
         if isinstance(written, Quads) and len(written):
             self.lines = [text.strip() for text in written.labels]
             self._bounds = quantize(quad_bounds(written.corners), self.size)
@@ -93,18 +90,20 @@ def places_of(
             seen = _seen_in_text(answer.text, annotation, sights)
             _mark_words(places, words, target, seen, tokenizer)
         return places
-    if isinstance(answer, Polygons | Quads):
-        _mark_points(places, target, sights, tokenizer)
-    if isinstance(answer, Boxes | Quads):
-        size = _QUAD if isinstance(answer, Quads) else _BOX
-        _mark_regions(places, target, size, sights, tokenizer)
+    if isinstance(answer, Boxes):
+        _mark_boxes(places, target, sights, tokenizer)
+        return places
+    _mark_points(places, target, sights, tokenizer)
+    if isinstance(answer, Quads):
+        _mark_lines(places, target, sights, tokenizer)
     return places
 
 
-def _mark_regions(
-    places: Mask, target: Sequence[int], size: int, sights: Sights, tokenizer: Tokenizer
-) -> None:
-    """Boxes or quads: the words before a run of locations are about what the run is about."""
+def _regions(
+    target: Sequence[int], size: int, tokenizer: Tokenizer
+) -> Iterator[tuple[list[int], list[int], Bins]]:
+    """The regions of ``size`` locations: the positions of the words before the run that each is
+    in, those of its own locations, and their bins."""
     words: list[int] = []
     for located, run in groupby(
         range(1, len(target) - 1), lambda position: tokenizer.is_location(target[position])
@@ -114,16 +113,26 @@ def _mark_regions(
             words = positions
             continue
         for begin in range(0, len(positions), size):
-            chunk = positions[begin : begin + size]
-            bins = np.asarray([target[each] - tokenizer.first_location for each in chunk])
-            number = sights.line_at(bins) if size == _QUAD else sights.thing_at(bins)
-            if number is None:
-                continue
-            if size == _QUAD:
-                _mark_words(places, words, target, sights.letters[number], tokenizer)
-            else:
-                places[chunk] = sights.things[number]
-                places[words] |= sights.things[number]
+            region = positions[begin : begin + size]
+            bins = np.asarray([target[each] - tokenizer.first_location for each in region])
+            yield words, region, bins
+
+
+def _mark_boxes(places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer) -> None:
+    """A box is about its thing, the words before a run of boxes are about the things of all."""
+    for words, region, bins in _regions(target, _BOX, tokenizer):
+        number = sights.thing_at(bins)
+        if number is not None:
+            places[region] = sights.things[number]
+            places[words] |= sights.things[number]
+
+
+def _mark_lines(places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer) -> None:
+    """The words before a quad are about its letters."""
+    for words, _, bins in _regions(target, _QUAD, tokenizer):
+        number = sights.line_at(bins)
+        if number is not None:
+            _mark_words(places, words, target, sights.letters[number], tokenizer)
 
 
 def _mark_points(places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer) -> None:
@@ -176,13 +185,12 @@ def _quoted(text: str, lines: Sequence[str], only: int | None) -> Iterator[tuple
             yield len(text[:at].encode()), number
 
 
-def _owned(box: NDArray[np.float32], cells: Cells) -> Mask:
-    """The cells that belong to a box (parts of the picture); the one at its middle if none does."""
-    owned = (cells.boxes == box).all(axis=-1)
-    # Cells on nothing have boxes of zeros, and so may a thing that was labelled wrongly.
-    if not owned.any() or not (box[2:] > box[:2]).all():
+def _owned(number: int, box: NDArray[np.float32], cells: Cells) -> Mask:
+    """The cells that belong to a thing; the one at the middle of its ``box`` (parts of the picture)
+    if none does."""
+    owned: Mask = cells.owners == number
+    if not owned.any():
         height, width = owned.shape
-        owned[:] = False
         x, y = (box[:2] + box[2:]) / 2
         owned[min(int(y * height), height - 1), min(int(x * width), width - 1)] = True
     return owned.ravel()

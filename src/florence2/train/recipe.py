@@ -218,6 +218,17 @@ def to_dict(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def completed(form: dict[str, Any]) -> dict[str, Any]:
+    """What ``to_dict`` gave, with the defaults of settings that there were not yet."""
+    usual = to_dict(Recipe())
+    parts = {
+        name: {**usual[name], **values}
+        for name, values in form.items()
+        if is_dataclass(getattr(Recipe, name, None))
+    }
+    return {**usual, **form, **parts}
+
+
 def _set(node: Any, path: list[str], value: Any, setting: str) -> Any:
     known = {each.name for each in fields(node)}
     if path[0] not in known:

@@ -99,16 +99,19 @@ def take_step(
             gradient.mul_(factor)
         optimizer.step()
     _count(progress, finite, recipe)
-    aids = {}
-    if recipe.aids.dense_weight:
-        names = ["dense_loss", "cells_right", "reading_loss", "letters_right", "looking_loss"]
-        off = set() if recipe.aids.reading_weight else {"reading_loss", "letters_right"}
-        off |= set() if recipe.aids.looking_weight else {"looking_loss"}
-        aids = {
-            name: value / examples
-            for name, value in zip(names, dense, strict=True)
-            if name not in off
-        }
+    weights = recipe.aids
+    told = {
+        "dense_loss": weights.dense_weight,
+        "cells_right": weights.dense_weight,
+        "reading_loss": weights.reading_weight,
+        "letters_right": weights.reading_weight,
+        "looking_loss": weights.looking_weight,
+    }
+    aids = {
+        name: value / examples
+        for (name, weight), value in zip(told.items(), dense, strict=True)
+        if weight
+    }
     return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite, aids)
 
 

@@ -32,7 +32,7 @@ from .memory import keep_freed_memory
 from .optimizers import make_optimizers
 from .parameters import prepare_trainable
 from .readers import Readers, process_readers, thread_readers
-from .recipe import Augmentation, Recipe, to_dict
+from .recipe import Augmentation, Recipe, completed, to_dict
 from .reporting import RunReport
 from .samples import save_samples
 from .schedule import total_steps
@@ -307,18 +307,10 @@ def _with_evaluations(recipe: Recipe, epoch_length: int | None) -> Recipe:
 
 
 def _keep_recipe(path: Path, recipe: Recipe) -> None:
-    """Write the recipe of a new run; refuse to go on with another one.
-
-    A run begun before a setting was there goes on with what that is by default.
-    """
+    """Write the recipe of a new run; refuse to go on with another one."""
     values = json.loads(json.dumps(to_dict(recipe)))
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        usual = json.loads(json.dumps(to_dict(Recipe())))
-        for name, default in usual.items():
-            known = before.setdefault(name, default)
-            if isinstance(known, dict) and isinstance(default, dict) and name != "task_weights":
-                before[name] = {**default, **known}
+        before = completed(json.loads(path.read_text(encoding="utf-8")))
         changed = sorted(name for name in values if values[name] != before.get(name))
         if changed:
             raise ValueError(
