@@ -336,3 +336,13 @@ def tracing() -> Recipe:
         location_spread=2.5, final_location_spread=1.5,
     )  # fmt: skip
     return replace(recipe, max_target_tokens=112)
+
+
+def closer() -> Recipe:
+    """The tower alone on pictures of 256 pixels, small things counting more than their cells do."""
+    recipe = _tower(
+        "nano-closer", "runs/nano-closer-grid", 61, 6e-4,
+        Schedule(samples=89_600, warmup_steps=30, shape="cosine", final=0.02),
+        reading_weight=0.7, dense_evenness=0.5, curriculum=((0, "crowd+full+full+text"),),
+    )  # fmt: skip
+    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))

@@ -1,9 +1,11 @@
 """Gives a small model's tower a finer grid: ``python recipes/nano_grid.py nano runs/nano-grid``.
 
-The third stage steps two cells instead of three, so that 192 pixels become 12 x 12 cells instead
-of 8 x 8, and windows are as large as that map. No weight changes its shape; what belongs to a place
-(positions of cells in the projector, of image and prompt tokens in the encoder) is moved to where
-that place is now. The tower has to get used to it: train it before anything else.
+The third stage steps two cells, pictures have ``--side`` pixels, windows are ``--window`` cells.
+From the first bundled weights on: strides 4, 2, 3, 1 and 192 pixels (8 x 8 cells) became 4, 2, 2, 1
+(12 x 12), then 256 pixels with windows of 8 (16 x 16). No weight changes its shape; what belongs to
+a place (positions of cells in the projector, of image and prompt tokens in the encoder) is moved to
+where that place is now. ``--head`` names the run whose head of the dense task comes along. The
+tower has to get used to it: train it before anything else.
 """
 
 from __future__ import annotations
@@ -12,27 +14,32 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
+from florence2.durable import replacing
 from florence2.model import Florence2Model
 from florence2.model.bart import POSITION_OFFSET
 from florence2.model.davit import ChannelAttention
 from florence2.predictor import Florence2, load
 from florence2.runtime import TorchRuntime
+from florence2.train.dense import HEAD_FILE
+from florence2.train.reading import LETTERS, SLOTS
 
-STRIDES, PADDINGS, WINDOW = (4, 2, 2, 1), (3, 1, 1, 1), 12
+STRIDES, PADDINGS = (4, 2, 2, 1), (3, 1, 1, 1)
 
 
-def refined(source: str) -> Florence2:
+def refined(old: Florence2, side: int, window: int) -> Florence2:
     """The model with the finer grid."""
-    old = load(source, device="cpu", runtime="torch", precision="fp32")
     config = old.config
-    vision = replace(config.vision, patch_strides=STRIDES, patch_paddings=PADDINGS, window=WINDOW)
+    vision = replace(config.vision, patch_strides=STRIDES, patch_paddings=PADDINGS, window=window)
     config = replace(config, vision=vision)
-    side = old.processor.preprocessing.size[0]
-    before, after = side // old.config.vision.stride, side // vision.stride
+    sides_before = _sides(old.processor.preprocessing.size[0], old.config.vision.patch_strides)
+    sides_after = _sides(side, STRIDES)
+    before, after = sides_before[-1], sides_after[-1]
     state = dict(old.runtime.model.state_dict())
     for name in ("projector.column_embeddings.weight", "projector.row_embeddings.weight"):
         state[name] = _stretched(state[name], before, after)
@@ -40,14 +47,19 @@ def refined(source: str) -> Florence2:
     state[name] = _moved(state[name], before, after)
     model = Florence2Model(config)
     model.load_state_dict(state)
-    _keep_sums(model, before / after)
+    _keep_sums(model, [b / a for b, a in zip(sides_before, sides_after, strict=True)])
     processor = old.processor.resized((side, side), config.text.positions, vision.stride)
-    return Florence2(source, TorchRuntime(model), processor)
+    return Florence2(old.name, TorchRuntime(model), processor)
 
 
-def _keep_sums(model: Florence2Model, factor: float) -> None:
+def _sides(pixels: int, strides: tuple[int, ...]) -> list[int]:
+    """The cells along a side of every stage's map."""
+    return [pixels // int(stride) for stride in np.cumprod(strides)]
+
+
+def _keep_sums(model: Florence2Model, factors: list[float]) -> None:
     """Attention between channels sums over places, of which the finer maps have more."""
-    for stage in list(model.tower.stages)[2:]:
+    for stage, factor in zip(model.tower.stages, factors, strict=True):
         for block in stage.blocks:
             if isinstance(block.attention, ChannelAttention):
                 qkv = block.attention.qkv
@@ -77,13 +89,33 @@ def _moved(table_PD: Tensor, before: int, after: int) -> Tensor:
     return torch.cat([table_PD[:start], cells_ND, rest])[: len(table_PD)]
 
 
+def move_head(source: Path, target: Path, factor: float) -> None:
+    """The head of the dense task, whose boxes were told in parts of a picture ``factor`` as wide.
+
+    The letters of a cell come last, the four edges before them.
+    """
+    state = load_file(source / HEAD_FILE)
+    boxes = slice(-SLOTS * LETTERS - 4, -SLOTS * LETTERS)
+    for each in state.values():
+        each[boxes] *= factor
+    with replacing(target / HEAD_FILE) as temporary:
+        save_file(state, temporary)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="the checkpoint to begin from, such as nano")
     parser.add_argument("target", type=Path, help="folder for the new one")
+    parser.add_argument("--side", type=int, default=192, help="pixels of a picture's side")
+    parser.add_argument("--window", type=int, default=12, help="cells of a window's side")
+    parser.add_argument("--head", type=Path, help="folder with a head of the dense task")
     given = parser.parse_args()
-    refined(given.source).save(given.target)
-    print(f"{given.target}: {STRIDES} pixels a step")
+    old = load(given.source, device="cpu", runtime="torch", precision="fp32")
+    refined(old, given.side, given.window).save(given.target)
+    if given.head is not None:
+        factor = old.processor.preprocessing.size[0] / given.side
+        move_head(given.head, given.target, factor)
+    print(f"{given.target}: {STRIDES} pixels a step, {given.side} a side")
 
 
 if __name__ == "__main__":

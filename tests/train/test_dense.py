@@ -50,6 +50,28 @@ def test_a_perfect_answer_costs_nothing_and_a_shifted_box_its_shift() -> None:
     assert dense_loss(cells, classes, targets).loss.item() == pytest.approx(0.15, abs=1e-5)
 
 
+@pytest.mark.parametrize(("evenness", "small_over_large"), [(0.0, 1.0), (0.5, 2.0), (1.0, 4.0)])
+def test_cells_of_small_things_count_more_when_asked(
+    evenness: float, small_over_large: float
+) -> None:
+    # A thing of four cells and one of a single cell, on a row of eight.
+    boxes = Boxes([[0, 0, 40, 40], [40, 0, 50, 40]], ["dog", "cat"], (80, 40))
+    made = cells_of(record(Annotation("<OD>", boxes)), (8, 1), {"dog": 1, "cat": 2})
+    classes, targets = torch.from_numpy(made.classes[None]), torch.from_numpy(made.boxes[None])
+    cells = torch.zeros(1, 1, 8, 7, requires_grad=True)
+    dense_loss(cells, classes, targets, evenness=evenness).loss.backward()
+    assert cells.grad is not None
+    by_cell = cells.grad[0, 0, :, 0]
+    assert float(by_cell[4] / by_cell[0]) == pytest.approx(small_over_large, rel=1e-5)
+    # Things count as much as before against what is nothing.
+    assert float(by_cell[:5].mean()) == pytest.approx(1 / 3 / 8, rel=1e-5)
+
+
+def test_evenness_is_a_share() -> None:
+    with pytest.raises(ValueError, match=r"dense_evenness is between 0 and 1, got 1\.5"):
+        Aids(dense_evenness=1.5)
+
+
 def test_targets_follow_the_recipe_and_the_grid_of_the_tower(many_questions, processor) -> None:
     aids = Aids(dense_weight=1.0, dense_categories=("red car", "a tree"))
     cells = CellMaker(Recipe(aids=aids), processor).make(many_questions[0])

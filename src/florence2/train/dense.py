@@ -208,10 +208,12 @@ def dense_loss(
     classes_PHW: Tensor,
     boxes_PHW4: Tensor,
     letters_PHWS: Tensor | None = None,
+    evenness: float = 0.0,
 ) -> DenseLoss:
     """Cross entropy of the classes, and the distance of the boxes at cells on objects.
 
-    The loss of ``letters_PHWS`` stands beside it, in ``reading``.
+    With ``evenness`` above 0 a cell counts by that power of one over its box's area. The loss of
+    ``letters_PHWS`` stands beside it, in ``reading``.
     """
     reading = no_reading(cells_PHWK.device)
     if letters_PHWS is not None:
@@ -219,8 +221,12 @@ def dense_loss(
         cells_PHWK = cells_PHWK[..., : -SLOTS * LETTERS]
     cells_PHWK = cells_PHWK.float()
     scores_PHWK, found_PHW4 = cells_PHWK[..., :-4], cells_PHWK[..., -4:]
-    naming = functional.cross_entropy(scores_PHWK.flatten(0, 2), classes_PHW.flatten())
     on_object = classes_PHW != NOTHING
+    counts_PHW = _counts(boxes_PHW4, on_object, evenness)
+    naming = functional.cross_entropy(
+        scores_PHWK.flatten(0, 2), classes_PHW.flatten(), reduction="none"
+    )
+    naming = (naming * counts_PHW.flatten()).mean()
     # The head tells edges from the middle of its cell: what it sees is the same everywhere.
     height, width = classes_PHW.shape[1:]
     y = (torch.arange(height, device=classes_PHW.device) + 0.5) / height
@@ -230,6 +236,16 @@ def dense_loss(
         found_PHW4 + middles_HW2.repeat(1, 1, 2), boxes_PHW4, beta=0.05, reduction="none"
     )
     count = on_object.sum().clamp(min=1)
-    placing = (distance_PHW4.sum(dim=-1) * on_object).sum() / count
+    placing = (distance_PHW4.sum(dim=-1) * counts_PHW * on_object).sum() / count
     right = (scores_PHWK.argmax(dim=-1) == classes_PHW) & on_object
     return DenseLoss(naming + _BOX_WEIGHT * placing, right.sum() / count, reading)
+
+
+def _counts(boxes_PHW4: Tensor, on_object: Tensor, evenness: float) -> Tensor:
+    """How much each cell counts: 1 where nothing is, and on things 1 in the mean."""
+    height, width = on_object.shape[1:]
+    sides = boxes_PHW4[..., 2:] - boxes_PHW4[..., :2]
+    cells = (sides[..., 0] * width * sides[..., 1] * height).clamp(min=1)
+    shares = torch.where(on_object, cells**-evenness, 0)
+    mean = shares.sum() / on_object.sum().clamp(min=1)
+    return torch.where(on_object, shares / mean.clamp(min=1e-6), 1)

@@ -99,8 +99,9 @@ class Aids:
     ``location_spread`` is the deviation, in bins, of soft targets over neighbouring locations; it
     moves evenly to ``final_location_spread`` by the end. ``dense_weight`` is that of the task
     which names the object at every cell of the tower's last map, one of ``dense_categories``, and
-    draws its box; with ``dense_only`` nothing else is learned. ``reading_weight`` is that of its
-    second part, which tells the letters of every cell. ``looking_weight`` is that of telling some
+    draws its box; with ``dense_only`` nothing else is learned. ``dense_evenness`` says how cells
+    count there: 0 each the same, so that large things count most, 1 each thing the same, in between
+    by that power of its area. ``reading_weight`` is that of its second part, which tells the letters of every cell. ``looking_weight`` is that of telling some
     of the decoder's heads in which cells lies what each token of an answer is about, for endless
     sources with the dense task. ``questions_per_picture`` of an
     endless source share one pass through the tower. ``curriculum`` are the levels of made scenes
@@ -112,6 +113,7 @@ class Aids:
     final_location_spread: float | None = None
     dense_weight: float = 0.0
     dense_only: bool = False
+    dense_evenness: float = 0.0
     dense_categories: tuple[str, ...] = ()
     reading_weight: float = 0.0
     looking_weight: float = 0.0
@@ -122,6 +124,8 @@ class Aids:
         spreads = (self.location_spread, self.final_location_spread or 0.0)
         if min(*spreads, self.dense_weight, self.reading_weight, self.looking_weight) < 0:
             raise ValueError(f"spreads and weights must not be negative, got {self}")
+        if not 0 <= self.dense_evenness <= 1:
+            raise ValueError(f"dense_evenness is between 0 and 1, got {self.dense_evenness}")
         if self.questions_per_picture < 1:
             raise ValueError(
                 f"questions_per_picture must be at least 1, got {self.questions_per_picture}"

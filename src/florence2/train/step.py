@@ -78,7 +78,9 @@ def take_step(
             gradients_kept_local(model, local=not last),
             _attention(world.device, recipe.precision),
         ):
-            losses = micro_batch_losses(model, batch, recipe.precision, blur)
+            losses = micro_batch_losses(
+                model, batch, recipe.precision, blur, recipe.aids.dense_evenness
+            )
             total = losses.total(batch.tokens, recipe.aids)
             (total * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
         counts = [batch.tokens, len(batch)]
@@ -163,9 +165,13 @@ def micro_batch_loss(model: nn.Module, batch: MicroBatch, precision: Precision) 
 
 
 def micro_batch_losses(
-    model: nn.Module, batch: MicroBatch, precision: Precision, blur: Blur = Blur()
+    model: nn.Module,
+    batch: MicroBatch,
+    precision: Precision,
+    blur: Blur = Blur(),
+    evenness: float = 0.0,
 ) -> Losses:
-    """All losses of a micro-batch."""
+    """All losses of a micro-batch; ``evenness`` is the dense task's."""
     # Dropout is drawn per micro-batch, whoever computes it.
     torch.manual_seed(batch.seed)
     device_type = batch.pixels_BCHW.device.type
@@ -185,7 +191,9 @@ def micro_batch_losses(
     dense = None
     if cells_PHWK is not None:
         assert batch.classes_PHW is not None and batch.boxes_PHW4 is not None
-        dense = dense_loss(cells_PHWK, batch.classes_PHW, batch.boxes_PHW4, batch.letters_PHWS)
+        dense = dense_loss(
+            cells_PHWK, batch.classes_PHW, batch.boxes_PHW4, batch.letters_PHWS, evenness
+        )
     if logits_MV is None:
         return Losses(torch.zeros(()), dense)
     labels_M = batch.labels_BT[wanted_BT]
