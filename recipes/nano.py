@@ -1,4 +1,4 @@
-"""How the bundled model was trained, in seventeen runs, from nothing but made scenes.
+r"""How the bundled model was trained, in nineteen runs, from nothing but made scenes.
 
     florence2 train recipes/nano.py:tower --data scenes --out runs/nano-tower
     florence2 train recipes/nano.py:names --data scenes --out runs/nano-names
@@ -18,14 +18,18 @@
     florence2 train recipes/nano.py:keener --data scenes --out runs/nano-keener
     florence2 train recipes/nano.py:pointing --data scenes --out runs/nano-pointing
     florence2 train recipes/nano.py:tracing --data scenes --out runs/nano-tracing
+    python recipes/nano_grid.py runs/nano-tracing/last runs/nano-closer-grid \
+        --side 256 --window 8 --head runs/nano-keener/last
+    florence2 train recipes/nano.py:closer --data scenes --out runs/nano-closer
+    florence2 train recipes/nano.py:telling --data scenes --out runs/nano-telling
 
 The tower learns first what lies where, alone; then the text half, over a tower that stands still,
 to answer shortly; then the whole model the language of all tasks. The second three do the same
 again with letters, which the first three had not learnt to read; three more on twice the drawings;
-three on a finer grid; in the last ones the text half is told where to look. Each run goes on where
-it was stopped. ``docs/nano.md`` has what each of them gave. Whoever goes on from the bundled
-weights, which are without the heads of the dense task, begins with ``heads`` or ``finer_heads``,
-as these runs did.
+three on a finer grid; then the text half is told where to look; the last two see larger pictures.
+Each run goes on where it was stopped. ``docs/nano.md`` has what each of them gave. Whoever goes on
+from the bundled weights, which are without the heads of the dense task, begins with ``heads`` or
+``finer_heads``, as these runs did.
 """
 
 from dataclasses import replace
@@ -346,3 +350,13 @@ def closer() -> Recipe:
         reading_weight=0.7, dense_evenness=0.5, curriculum=((0, "crowd+full+full+text"),),
     )  # fmt: skip
     return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
+
+
+def telling() -> Recipe:
+    """The text half over it, told where to look; the rate falls to nothing from the start."""
+    recipe = _pointed(
+        "nano-telling", "runs/nano-closer/last", 62, 7e-4,
+        Schedule(samples=105_600, warmup_steps=20, shape="cosine"),
+        location_spread=3.0, final_location_spread=1.5,
+    )  # fmt: skip
+    return replace(recipe, max_target_tokens=112)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,15 @@ def test_captions_point_at_what_they_name_and_quote(sights: Sights, processor) -
         begin += len(token)
     assert cells_at[0] == [] and cells_at[text.index("cat") + 1] == CAT_CELLS
     assert cells_at[text.index("cd")] and set(cells_at[text.index("cd")]) <= {2, 3}
+
+
+def test_captions_point_at_several_things_by_any_plural(processor) -> None:
+    knives = record()
+    boxes = Boxes([DOG, CAT], ["knife", "grape"], SIZE)
+    knives = replace(knives, annotations=(Annotation("<OD>", boxes),))
+    sights = Sights(knives, cells_of(knives, GRID, {"knife": 1, "grape": 2}))
+    found = told(Annotation("<CAPTION>", Text("knives near grapes")), sights, processor)
+    assert found[0][1] == DOG_CELLS and found[-1][1] == CAT_CELLS
 
 
 def test_a_region_is_about_its_own_thing(processor) -> None:

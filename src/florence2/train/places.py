@@ -17,6 +17,7 @@ from ..geometry import box_iou, quad_bounds
 from ..locations import BINS, quantize
 from ..records import Annotation, Record
 from ..results import Boxes, Quads, Text
+from ..scenes.language import plural
 from ..tokenizer import Tokenizer
 from .dense import Cells, detections_of
 from .reading import cells_of_letters
@@ -168,7 +169,8 @@ def _seen_in_text(text: str, annotation: Annotation, sights: Sights) -> Mask:
         # In an answer about a region its own thing is meant, not all of that name.
         meant = [thing] if thing in bearers else bearers
         where = np.any([sights.things[each] for each in meant if each is not None], axis=0)
-        for match in re.finditer(rf"\b{re.escape(label)}(e?s)?\b", text, re.IGNORECASE):
+        names = "|".join(map(re.escape, (plural(label), label)))
+        for match in re.finditer(rf"\b({names})\b", text, re.IGNORECASE):
             begin, end = (len(text[:index].encode()) for index in match.span())
             if not seen[begin:end].any():
                 seen[begin:end] = where
