@@ -1,6 +1,7 @@
 """Puts a trained model into the package: ``python recipes/nano_bundle.py RUN --log LOG``.
 
-Weights go to ``src/florence2/nano`` in half precision; the logs of the runs, in order, become one
+Weights go to ``src/florence2/nano`` in half precision, with the shape and the size of pictures
+beside them; the logs of the runs, in order, become one
 file of lines that say which run they are of.
 """
 
@@ -25,7 +26,8 @@ def bundle(checkpoint: Path, folder: Path) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         model.save(temporary)
         content = (Path(temporary) / WEIGHTS).read_bytes()
-        shutil.copy(Path(temporary) / "config.json", folder / "config.json")
+        for name in ("config.json", "preprocessor_config.json"):
+            shutil.copy(Path(temporary) / name, folder / name)
     if len(content) > MOST_BYTES:
         raise ValueError(f"{len(content):,} bytes are more than the {MOST_BYTES:,} that fit")
     replace_file(folder / WEIGHTS, content)

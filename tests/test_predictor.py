@@ -125,9 +125,9 @@ def test_streams_are_lazy_and_in_order(model: Florence2, photos: list[Path]) -> 
 
 def test_features_are_those_of_a_backbone(model: Florence2, photos: list[Path]) -> None:
     found = model.features(photos[0])
-    assert found.image_tokens.shape == (1 + 12 * 12, 192)
+    assert found.image_tokens.shape == (1 + 16 * 16, 192)
     assert [tuple(each.shape) for each in found.maps] == [
-        (32, 48, 48), (64, 24, 24), (160, 12, 12), (256, 12, 12)
+        (32, 64, 64), (64, 32, 32), (160, 16, 16), (256, 16, 16)
     ]  # fmt: skip
     wide = model.features(photos[0], size=(96, 48))
     assert wide.image_tokens.shape == (1 + 6 * 3, 192)

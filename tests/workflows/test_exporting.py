@@ -120,7 +120,7 @@ def test_openvino_files_compile(tmp_path: Path) -> None:
         f"{name}.{suffix}" for name in ("tower", "encoder", "decoder") for suffix in ("xml", "bin")
     }
     compiled = openvino.Core().compile_model(tmp_path / "openvino" / "tower.xml", "CPU")
-    assert compiled({"pixels": np.zeros((1, 3, 192, 192), np.float32)})["tokens"].shape[0] == 1
+    assert compiled({"pixels": np.zeros((1, 3, 256, 256), np.float32)})["tokens"].shape[0] == 1
 
 
 def test_what_cannot_be_had_is_said(exported: Path, tmp_path: Path) -> None:
