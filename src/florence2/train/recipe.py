@@ -101,12 +101,12 @@ class Aids:
     which names the object at every cell of the tower's last map, one of ``dense_categories``, and
     draws its box; with ``dense_only`` nothing else is learned. ``dense_evenness`` says how cells
     count there: 0 each the same, so that large things count most, 1 each thing the same, in between
-    by that power of its area. ``reading_weight`` is that of its second part, which tells the letters of every cell. ``looking_weight`` is that of telling some
-    of the decoder's heads in which cells lies what each token of an answer is about, for endless
-    sources with the dense task. ``questions_per_picture`` of an
-    endless source share one pass through the tower. ``curriculum`` are the levels of made scenes
-    by the number of samples seen at which they begin, where "+" takes turns:
-    ``((0, "easy+text"), (20000, "full"))``.
+    by that power of its area. ``reading_weight`` is that of its second part, which tells the
+    letters of every cell. ``looking_weight`` is that of telling some of the decoder's heads in
+    which cells lies what each token of an answer is about, for endless sources with the dense task.
+    ``questions_per_picture`` of an endless source share one pass through the tower. ``curriculum``
+    are the levels of made scenes by the number of samples seen at which they begin, where "+" takes
+    turns: ``((0, "easy+text"), (20000, "full"))``.
     """
 
     location_spread: float = 0.0
