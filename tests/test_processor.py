@@ -18,7 +18,7 @@ NANO = resolve("nano")
 
 @pytest.fixture(scope="module")
 def processor() -> Processor:
-    return Processor.from_directory(NANO, positions=1024, stride=24)
+    return Processor.from_directory(NANO, positions=1024, stride=16)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -68,7 +68,7 @@ def test_prompts_of_fine_tunes_pass_through(processor: Processor) -> None:
         ("region-to-ocr", (1, 2, 3), r"one box \(x0, y0, x1, y1\) in pixels"),
         ("region-to-ocr", "over there", "four <loc_i> tokens, got 'over there'"),
         ("capton", None, "unknown task 'capton'"),
-        ("grounding", "word " * 2000, "the prompt has .* tokens; the model has positions for 959"),
+        ("grounding", "word " * 2000, "the prompt has .* tokens; the model has positions for 767"),
     ],
 )
 def test_what_cannot_be_asked_is_told(

@@ -34,7 +34,13 @@ def start(script: Path, *arguments: object, delay: float = 0.004) -> subprocess.
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "STAND_IN_DELAY": str(delay)},
+        preexec_fn=hear_interrupts,
     )
+
+
+def hear_interrupts() -> None:
+    """What a shell runs in the background is deaf to interrupts, and so is all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for_lines(answers: Path, count: int, process: subprocess.Popen[str]) -> None:
@@ -83,7 +89,7 @@ def test_an_interrupt_ends_with_status_130_and_whole_lines(
     stand_in_script: Path, many_pictures: Path, tmp_path: Path
 ) -> None:
     answers = tmp_path / "out" / "answers.jsonl"
-    # Slow enough not to be done before the signal comes, whatever else the machine does.
+    # Slow enough not to be done before the signal comes.
     process = start(
         stand_in_script, many_pictures, "-t", "caption", "--out", answers.parent, delay=0.1
     )
