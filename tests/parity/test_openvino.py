@@ -1,4 +1,4 @@
-"""OpenVINO against the PyTorch reference in fp32: the same ids, bundled and true shapes."""
+"""OpenVINO in fp32 against the PyTorch reference: the same ids, bundled and true shapes."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def test_nano_answers_the_same(count: int) -> None:
     reference, model = (
         florence2.load("nano", device="cpu", runtime=name) for name in ("torch", "openvino")
     )
+    # In fp32 the reference's own ids of an outline hung on what else was in its batch, once in 239.
+    reference.runtime.model.double()
     expected = ids(reference, records, max_new_tokens=200)
     assert all(expected)
     assert ids(model, records, max_new_tokens=200) == expected
