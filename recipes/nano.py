@@ -280,14 +280,21 @@ def finer_heads() -> Recipe:
                    batch=Batch(size=64, micro=32))  # fmt: skip
 
 
+def _sharp_tower(
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+) -> Recipe:
+    """A run of the tower alone on a finer grid, letters and all."""
+    recipe = _tower(name, start, seed, learning_rate, schedule, reading_weight=0.7, **aids)
+    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
+
+
 def sight() -> Recipe:
     """The tower alone, on the finer grid."""
-    recipe = _tower(
+    return _sharp_tower(
         "nano-sight", "runs/nano-finer-heads/last", 41, 8e-4,
         Schedule(samples=96_000, warmup_steps=40, shape="cosine", final=0.03),
-        reading_weight=0.7, curriculum=((0, "crowd+full+text"), (70_400, "crowd+full+full+text")),
+        curriculum=((0, "crowd+full+text"), (70_400, "crowd+full+full+text")),
     )  # fmt: skip
-    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
 
 
 def speech() -> Recipe:
@@ -303,12 +310,11 @@ def speech() -> Recipe:
 
 def keener() -> Recipe:
     """The tower alone once more, over the text half that ``speech`` left."""
-    recipe = _tower(
+    return _sharp_tower(
         "nano-keener", "runs/nano-speech/last", 51, 6e-4,
         Schedule(samples=64_000, warmup_steps=40, shape="cosine", final=0.02),
-        reading_weight=0.7, curriculum=((0, "crowd+full+full+text"),),
+        curriculum=((0, "crowd+full+full+text"),),
     )  # fmt: skip
-    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
 
 
 def _pointed(
@@ -344,12 +350,11 @@ def tracing() -> Recipe:
 
 def closer() -> Recipe:
     """The tower alone on pictures of 256 pixels, small things counting more than their cells do."""
-    recipe = _tower(
+    return _sharp_tower(
         "nano-closer", "runs/nano-closer-grid", 61, 6e-4,
         Schedule(samples=89_600, warmup_steps=30, shape="cosine", final=0.02),
-        reading_weight=0.7, dense_evenness=0.5, curriculum=((0, "crowd+full+full+text"),),
+        dense_evenness=0.5, curriculum=((0, "crowd+full+full+text"),),
     )  # fmt: skip
-    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
 
 
 def telling() -> Recipe:

@@ -1,8 +1,8 @@
 """Puts a trained model into the package: ``python recipes/nano_bundle.py RUN --log LOG``.
 
-Weights go to ``src/florence2/nano`` in half precision, with the shape and the size of pictures
-beside them; the logs of the runs, in order, become one
-file of lines that say which run they are of.
+Weights go to ``src/florence2/nano`` in half precision, beside them the model's shape and the size
+of its pictures; the logs of the runs, in order, become one file of lines that say which run they
+are of.
 """
 
 from __future__ import annotations
