@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,22 @@ def test_answers_have_their_form(runtime: TorchRuntime, options: DecodingOptions
         assert each.score == pytest.approx(whole, abs=1e-5)
         ngrams = list(zip(*((2, *each.token_ids)[i:] for i in range(3)), strict=False))
         assert len(set(ngrams)) == len(ngrams)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_repeats_are_banned_as_the_checkpoint_says_unless_asked_otherwise(
+    runtime: TorchRuntime, beams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ids(**asked: int) -> list[tuple[int, ...]]:
+        options = DecodingOptions(beams=beams, max_new_tokens=30, **asked)
+        return [each.token_ids for each in answers(runtime, PROMPTS, options)]
+
+    three, two = ids(), ids(no_repeat_ngram=2)
+    assert three == ids(no_repeat_ngram=3) and three != two
+    text = replace(runtime.config.text, no_repeat_ngram=2)
+    monkeypatch.setattr(runtime.model, "config", replace(runtime.config, text=text))
+    assert runtime.config.text.no_repeat_ngram == 2
+    assert ids() == two and ids(no_repeat_ngram=3) == three
 
 
 def test_lengths_are_clamped_to_the_positions_and_told(runtime: TorchRuntime) -> None:

@@ -15,6 +15,7 @@ from florence2.generate.rules import (
     keep_top_k,
     keep_top_p,
 )
+from florence2.model import TextConfig
 
 
 @given(
@@ -71,6 +72,6 @@ def test_options_refuse_what_cannot_be_decoded(values: dict[str, float], message
 
 def test_defaults_are_the_released_ones() -> None:
     options = DecodingOptions()
-    assert (options.width, options.no_repeat_ngram, options.sampling) == (3, 3, False)
+    assert (options.width, options.banned_ngram(TextConfig()), options.sampling) == (3, 3, False)
     assert (options.length_penalty, options.early_stopping) == (1.0, True)
     assert DecodingOptions(temperature=0.7).width == 1

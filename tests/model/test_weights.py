@@ -250,6 +250,26 @@ def test_the_image_token_takes_the_row_of_the_tokenizer(
 
 
 @pytest.mark.parametrize("layout", ["microsoft", "transformers"])
+def test_the_ban_of_repeats_is_kept_and_never_left_out(
+    model: Florence2Model, layout: str, tmp_path: Path
+) -> None:
+    config = model.config
+    model = Florence2Model(replace(config, text=replace(config.text, no_repeat_ngram=5)))
+    model.initialize(seed=2)
+    save_checkpoint(model, tmp_path, layout=layout)
+    assert load_checkpoint(tmp_path).config.text.no_repeat_ngram == 5
+    if layout == "transformers":
+        told = json.loads((tmp_path / "generation_config.json").read_text())
+        assert told["no_repeat_ngram_size"] == 5
+    for unset in (0, None):
+        reconfigure(tmp_path, "text_config", no_repeat_ngram_size=unset)
+        assert load_checkpoint(tmp_path).config.text.no_repeat_ngram == 3
+    reconfigure(tmp_path, "text_config", no_repeat_ngram_size=-1)
+    with pytest.raises(ValueError, match="no_repeat_ngram must be whole numbers from 1"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["microsoft", "transformers"])
 def test_narrow_feed_forward_layers_are_saved_with_their_ratio(
     model: Florence2Model, layout: str, tmp_path: Path
 ) -> None:

@@ -182,7 +182,7 @@ class Beams:
         length_R1 = self.length_B.repeat_interleave(width)[:, None]
         limit_R1 = self.limit_B.repeat_interleave(width)[:, None]
         total_R1 = logits_RV.logsumexp(dim=1, keepdim=True)
-        _ban_repeats(logits_RV, self.ids_BKT.flatten(0, 1), length_R1, options.no_repeat_ngram)
+        _ban_repeats(logits_RV, self.ids_BKT.flatten(0, 1), length_R1, options.banned_ngram(text))
         # Only the best of a row can be among the best of its prompt, so only those are normalised.
         best_RC, tokens_RC = best_of(logits_RV, 2 * width)
         logprobs_RC = best_RC - total_R1

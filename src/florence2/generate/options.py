@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..model import TextConfig
+
 
 @dataclass(frozen=True)
 class DecodingOptions:
     """The defaults decode as the released model does: 3 beams, no 3-gram twice, early stopping.
 
+    ``no_repeat_ngram`` is the checkpoint's own where it is ``None``, and off where it is 0.
     ``beams=1`` is greedy. Any of ``temperature``, ``top_k``, ``top_p`` and ``seed`` asks for
     sampling, which has no beams. ``max_new_tokens`` counts the leading ``<s>`` and the closing
     ``</s>``, and is clamped to the positions of the checkpoint. ``constrained`` lets only come next
@@ -17,7 +20,7 @@ class DecodingOptions:
 
     beams: int | None = None
     max_new_tokens: int = 1024
-    no_repeat_ngram: int = 3
+    no_repeat_ngram: int | None = None
     length_penalty: float = 1.0
     early_stopping: bool = True
     temperature: float | None = None
@@ -33,7 +36,7 @@ class DecodingOptions:
             raise ValueError(f"sampling has no beams: leave beams out, got beams={self.beams}")
         if self.max_new_tokens < 2:
             raise ValueError(f"max_new_tokens must be at least 2, got {self.max_new_tokens}")
-        if self.no_repeat_ngram < 0:
+        if self.no_repeat_ngram is not None and self.no_repeat_ngram < 0:
             raise ValueError(f"no_repeat_ngram must be 0 (off) or more, got {self.no_repeat_ngram}")
         if self.temperature is not None and not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
@@ -52,6 +55,10 @@ class DecodingOptions:
     def width(self) -> int:
         """The number of beams: 3 as released, or 1 when sampling."""
         return self.beams or (1 if self.sampling else 3)
+
+    def banned_ngram(self, text: TextConfig) -> int:
+        """How many tokens in a row may not come twice, 0 for no such rule."""
+        return text.no_repeat_ngram if self.no_repeat_ngram is None else self.no_repeat_ngram
 
 
 @dataclass(frozen=True)

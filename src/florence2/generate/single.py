@@ -30,6 +30,7 @@ class SingleSearch:
     ) -> None:
         count, device = len(prompts), like.device
         self.options, self.limit, self.eos = options, limit, text.eos
+        self._banned_ngram = options.banned_ngram(text)
         self.prompts = list(prompts)
         self._cancelled: set[int] = set()
         start = torch.tensor([[text.decoder_start, text.bos]], device=device)
@@ -54,7 +55,7 @@ class SingleSearch:
         at_limit = self._ids_BT.shape[1] == self.limit
         if self._rules:
             logits_RV = self._rules.apply(logits_RV)
-        scores_BV = ban_repeated_ngrams(logits_RV, self._ids_BT, self.options.no_repeat_ngram)
+        scores_BV = ban_repeated_ngrams(logits_RV, self._ids_BT, self._banned_ngram)
         if at_limit:
             scores_BV = force_token(scores_BV, self.eos)
         chosen_B1 = self._choose(scores_BV, self.prompts)

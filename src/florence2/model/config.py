@@ -60,7 +60,11 @@ class VisionConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The BART encoder-decoder: post-norm, learned positions, one embedding for all ends."""
+    """The BART encoder-decoder: post-norm, learned positions, one embedding for all ends.
+
+    ``no_repeat_ngram`` is the one of its decoding settings that a checkpoint decides: how many
+    tokens in a row may not come twice in an answer, unless a call says otherwise.
+    """
 
     width: int = 768
     encoder_layers: int = 6
@@ -79,11 +83,12 @@ class TextConfig:
     pad: int = 1
     eos: int = 2
     decoder_start: int = 2
+    no_repeat_ngram: int = 3
 
     def __post_init__(self) -> None:
         for name in (
             "width", "encoder_layers", "decoder_layers", "encoder_heads", "decoder_heads",
-            "encoder_hidden", "decoder_hidden", "vocabulary_size", "positions",
+            "encoder_hidden", "decoder_hidden", "vocabulary_size", "positions", "no_repeat_ngram",
         ):  # fmt: skip
             _check_counts(f"text {name}", getattr(self, name))
         for name in ("dropout", "attention_dropout", "activation_dropout", "init_std"):
@@ -267,6 +272,7 @@ _TEXT_KEYS = {
     "pad": "pad_token_id",
     "eos": "eos_token_id",
     "decoder_start": "decoder_start_token_id",
+    "no_repeat_ngram": "no_repeat_ngram_size",
 }
 
 _REQUIRED_TEXT_KEYS = ("d_model", "encoder_layers", "decoder_layers", "vocab_size")
@@ -305,6 +311,8 @@ def _read_text(values: Mapping[str, Any]) -> TextConfig:
             raise ValueError(f"text_config holds no {key}")
     default = TextConfig()
     known = {ours: values.get(theirs) for ours, theirs in _TEXT_KEYS.items()}
+    # transformers writes its own default of 0, with which the released weights repeat for ever.
+    known["no_repeat_ngram"] = known["no_repeat_ngram"] or None
     return replace(default, **{name: value for name, value in known.items() if value is not None})
 
 
@@ -323,7 +331,6 @@ def _write_text(text: TextConfig) -> dict[str, Any]:
         "forced_bos_token_id": text.bos,
         "forced_eos_token_id": text.eos,
         "num_beams": 3,
-        "no_repeat_ngram_size": 3,
         "early_stopping": True,
     }
 

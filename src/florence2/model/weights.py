@@ -370,7 +370,7 @@ def _generation_config(config: Florence2Config) -> dict[str, object]:
     return {
         "do_sample": False,
         "num_beams": 3,
-        "no_repeat_ngram_size": 3,
+        "no_repeat_ngram_size": text.no_repeat_ngram,
         "early_stopping": True,
         "length_penalty": 1.0,
         "bos_token_id": text.bos,
