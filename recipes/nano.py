@@ -71,6 +71,8 @@ LATE_WEIGHTS = {
     "<REGION_TO_SEGMENTATION>": 1.0,
     "<REGION_TO_CATEGORY>": 1.0,
 }
+# What is told letter by letter at last: a word is a token of many, a letter one of few.
+READING_TASKS = ("<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>")
 # What the run of first words asks for: each answer hangs on one thing, or on few.
 FIRST = {
     "<OD>": 3.0,
@@ -365,3 +367,24 @@ def telling() -> Recipe:
         location_spread=3.0, final_location_spread=1.5,
     )  # fmt: skip
     return replace(recipe, max_target_tokens=112)
+
+
+def spelling() -> Recipe:
+    """The same with what is written told letter by letter."""
+    recipe = _pointed(
+        "nano-spelling", "runs/nano-telling/last", 71, 8e-4,
+        Schedule(samples=38_400, warmup_steps=20, shape="constant"),
+        location_spread=2.5, spelt_tasks=READING_TASKS,
+    )  # fmt: skip
+    return replace(recipe, max_target_tokens=136)
+
+
+def echoing() -> Recipe:
+    """The same, the encoder told to keep what lies at every cell in words that can be said."""
+    recipe = _pointed(
+        "nano-echoing", "runs/nano-spelling/last", 72, 8e-4,
+        Schedule(samples=201_600, warmup_steps=20, shape="cosine"),
+        location_spread=3.0, final_location_spread=2.0, spelt_tasks=READING_TASKS,
+        encoder_weight=0.5, dense_evenness=0.5,
+    )  # fmt: skip
+    return replace(recipe, max_target_tokens=136)

@@ -159,6 +159,17 @@ def test_words_are_never_added_tokens(pieces: list[str]) -> None:
     assert tokenizer.decode(ids) == text
 
 
+@given(st.lists(st.sampled_from([*ADDED_TOKENS[:6], " station", "Ocean", "10:29", "\u00e9\u4e2d"])))
+def test_spelt_ids_are_the_same_text_byte_by_byte(pieces: list[str]) -> None:
+    tokenizer, text = _NANO_OF_PROPERTIES, "".join(pieces)
+    ids = tokenizer.encode_prompt(text)
+    spelt = tokenizer.spell(ids)
+    assert tokenizer.decode(spelt) == f"<s>{text}</s>"
+    words = [each for each in spelt[1:-1] if not tokenizer.is_added(each)]
+    assert all(tokenizer.byte_count(each) == 1 for each in words)
+    assert tokenizer.spell(spelt) == spelt
+
+
 def test_added_tokens_in_text_become_their_ids(nano: Tokenizer) -> None:
     ids = nano.encode("</s><s>car<loc_0><loc_999> <poly><pad>")
     car, space = nano.encode_words("car"), nano.encode_words(" ")

@@ -95,6 +95,20 @@ class Tokenizer:
         """The ids of ``text`` as words: ``"<loc_5>"`` or ``"</s>"`` in it is spelled out."""
         return list(self._words.encode(text, add_special_tokens=False).ids)
 
+    def spell(self, ids: Iterable[int]) -> list[int]:
+        """The same text with a token for every byte of its words; special and added tokens stay.
+
+        Raises ``ValueError`` for a vocabulary that lacks a byte.
+        """
+        spelt: list[int] = []
+        for token_id in ids:
+            if self.is_added(token_id) or token_id in (self.bos, self.pad, self.eos):
+                spelt.append(token_id)
+            else:
+                # A byte-level vocabulary has one character for every byte.
+                spelt += map(self._id, self._backend.id_to_token(token_id) or "")
+        return spelt
+
     def encode_prompt(self, text: str) -> list[int]:
         """``<s>``, the ids of ``text``, ``</s>``: what the encoder reads."""
         return [self.bos, *self.encode(text), self.eos]

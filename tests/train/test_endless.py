@@ -59,11 +59,27 @@ def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
     }
 
 
+def test_spelt_tasks_are_answered_letter_by_letter(many_questions, processor) -> None:
+    weights = {task.token: float(task.token in ("<OD>", "<OCR>")) for task in TASKS}
+    recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
+    plain = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    recipe = override(recipe, ["aids.spelt_tasks=('<OCR>',)"])
+    spelt = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    tokenizer = processor.tokenizer
+    for before, after in zip(plain, spelt, strict=True):
+        read = "text in the image" in tokenizer.decode(before.prompt)
+        assert after.target == (tokenizer.spell(before.target) if read else before.target)
+        assert (after.target == before.target) == (not read)
+
+
 def test_unknown_weights_and_missing_lengths_are_told(
     records, processor, start: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="<CAPTIONS>"):
         EndlessPairs(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
+    with pytest.raises(ValueError, match=r"spelt_tasks names \['<WRITING>'\]"):
+        recipe = override(Recipe(), ["aids.spelt_tasks=('<WRITING>',)"])
+        EndlessPairs(Repeated(records), processor, recipe)
     with pytest.raises(ValueError, match=r"schedule\.samples"):
         train(Recipe(start=str(start)), Repeated(records), tmp_path, device="cpu", quiet=True)
     recipe = override(Recipe(start=str(start)), ["aids.questions_per_picture=2"])
@@ -131,6 +147,9 @@ _LOOKING = (
         (["aids.dense_only=True"], "dense_weight"),
         (["aids.reading_weight=1.0"], "reading_weight needs"),
         (["aids.looking_weight=1.0"], "looking_weight needs"),
+        (["aids.encoder_weight=1.0"], "encoder_weight needs"),
+        (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "aids.encoder_weight=1.0",
+          "aids.dense_only=True"], "encoder_weight needs answers"),
         ([*_LOOKING, "aids.questions_per_picture=1"], "questions_per_picture above 1"),
         ([*_LOOKING, "aids.dense_only=True"], "dense_only off"),
         ([*_LOOKING, "gradient_checkpointing=True"], "gradient_checkpointing off"),

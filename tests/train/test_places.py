@@ -79,6 +79,13 @@ def test_letters_are_read_where_they_stand(sights: Sights, processor) -> None:
     assert corners == [left, left, right, right, right, right, left, left]
 
 
+def test_spelt_letters_are_read_one_by_one(sights: Sights, processor) -> None:
+    annotation = Annotation("<OCR>", Text("ab cd"))
+    target = processor.tokenizer.spell(processor.target(annotation.answer, annotation.kind))
+    places = places_of(target, annotation, sights, processor.tokenizer)
+    assert [list(np.flatnonzero(row)) for row in places] == [[], [0], [1], [], [2], [3], []]
+
+
 def test_captions_point_at_what_they_name_and_quote(sights: Sights, processor) -> None:
     text = 'A cat and "ab cd".'
     found = told(Annotation("<CAPTION>", Text(text)), sights, processor)

@@ -86,7 +86,7 @@ def test_letters_stand_behind_class_and_box(start: Path) -> None:
     model = WithDenseTask(load_checkpoint(start), 2, only=True, reading=True)
     stride, width = model.model.config.vision.stride, model.model.config.vision.widths[-1]
     assert model.head.weight.shape == (1 + 2 + 4 + SLOTS * LETTERS, width)
-    _, cells, _ = model(torch.zeros(1, 3, stride, 2 * stride), None, None)
+    cells = model(torch.zeros(1, 3, stride, 2 * stride), None, None).cells_PHWK
     made = CellMaker(
         Recipe(aids=Aids(dense_weight=1.0, reading_weight=1.0, dense_categories=("dog", "cat"))),
         _Sized(2 * stride, stride), stride,

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,13 +23,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..durable import replacing
+from ..locations import BINS
 from ..model import Florence2Model
 from ..records import Record
 from ..results import Boxes
+from .encoded import EncoderHead, Told, overheard, states_of_pictures
 from .looking import watching
 from .reading import LETTERS, SLOTS, ReadingLoss, no_reading, reading_loss
 
 HEAD_FILE = "dense_head.safetensors"
+ENCODER_HEAD_FILE = "encoder_head.safetensors"
 
 NOTHING = 0
 # Boxes are told in parts of the picture, so their errors are small beside those of classes.
@@ -80,32 +84,59 @@ def detections_of(record: Record) -> Boxes:
     return answers[0]
 
 
-class WithDenseTask(nn.Module):
-    """A model with the head of the dense task; its pass gives logits, cells ``[P, H, W, K+4]`` and
-    what ``logits_in_parts`` gives of looking, or ``None``.
+class Seen(NamedTuple):
+    """A pass with the dense task: logits, cells ``[P, H, W, K+4]``, what ``logits_in_parts`` gives
+    of looking, and what the encoder tells; ``None`` for what was not asked."""
 
-    With ``reading`` the scores of letters follow in each cell. With ``only`` the logits are
-    ``None``: the text half is not run.
+    logits_MV: Tensor | None
+    cells_PHWK: Tensor
+    looks: Tensor | None = None
+    told: Told | None = None
+
+
+class WithDenseTask(nn.Module):
+    """A model with the head of the dense task.
+
+    With ``reading`` the scores of letters follow in each cell. With ``only`` the text half is not
+    run. With ``first_location``, the id of the first location token, the encoder's states are asked
+    too (``encoded``).
     """
 
     def __init__(
-        self, model: Florence2Model, categories: int, only: bool, reading: bool = False
+        self,
+        model: Florence2Model,
+        categories: int,
+        only: bool,
+        reading: bool = False,
+        first_location: int | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.only = model, only
+        self.model, self.only, self.first_location = model, only, first_location
         outputs = 1 + categories + 4 + (SLOTS * LETTERS if reading else 0)
         self.head = nn.Linear(model.config.vision.widths[-1], outputs)
+        self.encoder_head = (
+            None if first_location is None else EncoderHead(model.config.text.width, outputs)
+        )
 
     def save_head(self, checkpoint: Path) -> None:
         """Write the head beside the weights of a checkpoint, for a run that starts from there."""
         with replacing(checkpoint / HEAD_FILE) as temporary:
             save_file(self.head.state_dict(), temporary)
+        if self.encoder_head is not None:
+            with replacing(checkpoint / ENCODER_HEAD_FILE) as temporary:
+                save_file(self.encoder_head.state_dict(), temporary)
 
     def load_head(self, checkpoint: Path) -> None:
-        """Take the head of the run that made a checkpoint, if it has one for as many classes.
+        """Take the heads of the run that made a checkpoint, if it has some for as many classes.
 
-        One of the two may be without letters: their part of the head stays fresh or is left out.
+        One of the two may be without letters: their part of the tower's head stays fresh or is
+        left out. The encoder's head has to have the same outputs.
         """
+        file = checkpoint / ENCODER_HEAD_FILE
+        if self.encoder_head is not None and file.is_file():
+            known, own_shapes = load_file(file), self.encoder_head.state_dict()
+            if all(known[name].shape == each.shape for name, each in own_shapes.items()):
+                self.encoder_head.load_state_dict(known)
         file = checkpoint / HEAD_FILE
         if not file.is_file():
             return
@@ -126,22 +157,31 @@ class WithDenseTask(nn.Module):
         wanted_BT: Tensor | None = None,
         pictures_B: Tensor | None = None,
         places_BTC: Tensor | None = None,
-    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        on_things_PHW: Tensor | None = None,
+    ) -> Seen:
         if self.only:
-            return None, self.head(self.model.tower(pixels_PCHW)[-1]), None
+            return Seen(None, self.head(self.model.tower(pixels_PCHW)[-1]))
         tokens_PND, maps = self.model.features(pixels_PCHW)
+        tokens_BND = tokens_PND if pictures_B is None else tokens_PND[pictures_B]
         looks = None
-        if pictures_B is None or padding_BP is None or wanted_BT is None:
-            tokens_BND = tokens_PND if pictures_B is None else tokens_PND[pictures_B]
-            logits = self.model.logits_of(
-                tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT
-            )
-        else:
-            logits, looks = logits_in_parts(
-                self.model, tokens_PND[pictures_B], prompt_BP, decoder_ids_BT, padding_BP,
-                wanted_BT, places_BTC,
-            )  # fmt: skip
-        return logits, self.head(maps[-1]), looks
+        with overheard(self.model.encoder) as states:
+            if pictures_B is None or padding_BP is None or wanted_BT is None:
+                logits = self.model.logits_of(
+                    tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT
+                )
+            else:
+                logits, looks = logits_in_parts(
+                    self.model, tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT,
+                    places_BTC,
+                )  # fmt: skip
+        told = None
+        first, grid = self.first_location, (maps[-1].shape[1], maps[-1].shape[2])
+        if self.encoder_head is not None and first is not None and on_things_PHW is not None:
+            states_PHWD = states_of_pictures(states, pictures_B, grid)
+            # What the decoder's states are compared with to say a location.
+            locations_KD = (self.model.head or self.model.embedding).weight[first : first + BINS]
+            told = self.encoder_head(states_PHWD, on_things_PHW, locations_KD)
+        return Seen(logits, self.head(maps[-1]), looks, told)
 
 
 def logits_in_parts(
@@ -222,7 +262,7 @@ def dense_loss(
     cells_PHWK = cells_PHWK.float()
     scores_PHWK, found_PHW4 = cells_PHWK[..., :-4], cells_PHWK[..., -4:]
     on_object = classes_PHW != NOTHING
-    counts_PHW = _counts(boxes_PHW4, on_object, evenness)
+    counts_PHW = counts_of_cells(boxes_PHW4, on_object, evenness)
     naming = functional.cross_entropy(
         scores_PHWK.flatten(0, 2), classes_PHW.flatten(), reduction="none"
     )
@@ -241,7 +281,7 @@ def dense_loss(
     return DenseLoss(naming + _BOX_WEIGHT * placing, right.sum() / count, reading)
 
 
-def _counts(boxes_PHW4: Tensor, on_object: Tensor, evenness: float) -> Tensor:
+def counts_of_cells(boxes_PHW4: Tensor, on_object: Tensor, evenness: float) -> Tensor:
     """How much each cell counts: 1 where nothing is, and on things 1 in the mean."""
     height, width = on_object.shape[1:]
     sides = boxes_PHW4[..., 2:] - boxes_PHW4[..., :2]

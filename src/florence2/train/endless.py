@@ -41,9 +41,12 @@ class EndlessPairs:
         positions: int = 1024,
         stride: int = 32,
     ) -> None:
-        unknown = set(recipe.task_weights) - _TOKENS
-        if unknown:
-            raise ValueError(f"task_weights names {sorted(unknown)}; tasks are {sorted(_TOKENS)}")
+        for name, named in (
+            ("task_weights", recipe.task_weights),
+            ("aids.spelt_tasks", recipe.aids.spelt_tasks),
+        ):
+            if unknown := set(named) - _TOKENS:
+                raise ValueError(f"{name} names {sorted(unknown)}; tasks are {sorted(_TOKENS)}")
         self.records, self.processor, self.recipe = records, processor, recipe
         self._questions = recipe.aids.questions_per_picture
         self._longest = min(recipe.max_target_tokens, positions)
@@ -63,7 +66,11 @@ class EndlessPairs:
         image = load_image(record.image_bytes())
         pixels, cells = self.processor.pixels(image), self._cells.make(record)
         chosen = [record.annotations[each] for each in self._choose(record, number)]
-        encoded = [encode_annotation(self.processor, each, image.size) for each in chosen]
+        spelt = self.recipe.aids.spelt_tasks
+        encoded = [
+            encode_annotation(self.processor, each, image.size, each.task in spelt)
+            for each in chosen
+        ]
         sights = Sights(record, cells) if self.recipe.aids.looking_weight and cells else None
         tokenizer = self.processor.tokenizer
         pairs = [

@@ -93,7 +93,8 @@ class ExampleReader:
         image, annotation = augment(
             image, record.annotations[example.annotation], self.recipe.augmentation, generator
         )
-        prompt, target = encode_annotation(self.processor, annotation, image.size)
+        spelt = annotation.task in self.recipe.aids.spelt_tasks
+        prompt, target = encode_annotation(self.processor, annotation, image.size, spelt)
         check_length(target, self.max_target_tokens)
         return Sequences(self.processor.pixels(image), prompt, target, self._cells.make(record))
 
@@ -129,11 +130,15 @@ def check_length(target: Sequence[int], most: int) -> None:
 
 
 def encode_annotation(
-    processor: Processor, annotation: Annotation, image_size: ImageSize
+    processor: Processor, annotation: Annotation, image_size: ImageSize, spelt: bool = False
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """The ids of the prompt and of the target that an annotation means."""
+    """The ids of the prompt and of the target that an annotation means.
+
+    The words of a ``spelt`` target have a token for every byte.
+    """
     prompt = processor.prompt(annotation.table_task, annotation.question, image_size)
-    return prompt.token_ids, processor.target(annotation.answer, annotation.kind)
+    target = processor.target(annotation.answer, annotation.kind)
+    return prompt.token_ids, processor.tokenizer.spell(target) if spelt else target
 
 
 @dataclass(frozen=True)

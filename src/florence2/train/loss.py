@@ -49,10 +49,14 @@ def blurred_loss_sum(
     places_M = labels_M - first_location
     located_M = (places_M >= 0) & (places_M < BINS)
     words = token_loss_sum(logits_MV[~located_M], labels_M[~located_M])
-    bins = torch.arange(BINS, device=labels_M.device)
-    distances_LK = (bins - places_M[located_M][:, None]) / spread
-    targets_LK = torch.softmax(-0.5 * distances_LK**2, dim=1)
+    targets_LK = near_locations(places_M[located_M], spread)
     logs_LK = torch.log_softmax(logits_MV[located_M].float(), dim=1)[
         :, first_location : first_location + BINS
     ]
     return words - (targets_LK * logs_LK).sum()
+
+
+def near_locations(bins: Tensor, spread: float) -> Tensor:
+    """Targets ``float32[..., K]`` for location bins: a Gaussian over neighbours, adding up to 1."""
+    distances = (torch.arange(BINS, device=bins.device) - bins[..., None]) / spread
+    return torch.softmax(-0.5 * distances**2, dim=-1)

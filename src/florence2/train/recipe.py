@@ -104,9 +104,11 @@ class Aids:
     by that power of its area. ``reading_weight`` is that of its second part, which tells the
     letters of every cell. ``looking_weight`` is that of telling some of the decoder's heads in
     which cells lies what each token of an answer is about, for endless sources with the dense task.
-    ``questions_per_picture`` of an endless source share one pass through the tower. ``curriculum``
-    are the levels of made scenes by the number of samples seen at which they begin, where "+" takes
-    turns: ``((0, "easy+text"), (20000, "full"))``.
+    ``encoder_weight`` is that of the dense task asked of the encoder's states too.
+    The answers of ``spelt_tasks`` are told letter by letter, so that a word is read and not guessed
+    among whole words. ``questions_per_picture`` of an endless source share one pass through the
+    tower. ``curriculum`` are the levels of made scenes by the number of samples seen at which they
+    begin, where "+" takes turns: ``((0, "easy+text"), (20000, "full"))``.
     """
 
     location_spread: float = 0.0
@@ -117,12 +119,15 @@ class Aids:
     dense_categories: tuple[str, ...] = ()
     reading_weight: float = 0.0
     looking_weight: float = 0.0
+    encoder_weight: float = 0.0
+    spelt_tasks: tuple[str, ...] = ()
     questions_per_picture: int = 1
     curriculum: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         spreads = (self.location_spread, self.final_location_spread or 0.0)
-        if min(*spreads, self.dense_weight, self.reading_weight, self.looking_weight) < 0:
+        weights = (self.dense_weight, self.reading_weight, self.looking_weight, self.encoder_weight)
+        if min(*spreads, *weights) < 0:
             raise ValueError(f"spreads and weights must not be negative, got {self}")
         if not 0 <= self.dense_evenness <= 1:
             raise ValueError(f"dense_evenness is between 0 and 1, got {self.dense_evenness}")

@@ -7,9 +7,9 @@ neither accumulation nor the number of processes changes what is learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .batches import MicroBatch
 from .checkpoints import Progress
-from .dense import DenseLoss, dense_loss
+from .dense import NOTHING, DenseLoss, Seen, counts_of_cells, dense_loss
 from .distributed import World, gradients_kept_local
+from .encoded import edges_loss
 from .loss import IGNORED, blurred_loss_sum, token_loss_sum
 from .optimizers import Optimizers
 from .recipe import Aids, Precision, Recipe
@@ -71,7 +72,7 @@ def take_step(
     steps in a row raise ``TrainingError``.
     """
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(8, dtype=torch.float64, device=world.device)
+    totals = torch.zeros(11, dtype=torch.float64, device=world.device)
     for index, batch in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
         with (
@@ -108,6 +109,9 @@ def take_step(
         "reading_loss": weights.reading_weight,
         "letters_right": weights.reading_weight,
         "looking_loss": weights.looking_weight,
+        "encoder_loss": weights.encoder_weight,
+        "encoder_cells_right": weights.encoder_weight,
+        "encoder_letters_right": weights.encoder_weight * weights.reading_weight,
     }
     aids = {
         name: value / examples
@@ -117,46 +121,68 @@ def take_step(
     return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite, aids)
 
 
-def _attention(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
+@contextmanager
+def _attention(device: torch.device, precision: Precision) -> Iterator[None]:
     """Attention as plain products for half precision on a processor, forward and backward.
 
-    There the fused kernel's backward pass takes longer than all products of a small tower.
+    There the fused kernel's backward pass takes longer than all products of a small tower. The
+    products are taken in half precision as all others are; PyTorch's own default would widen them.
     """
-    if device.type == "cpu" and precision != "fp32":
-        kernel: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
-        return kernel
-    return nullcontext()
+    if device.type != "cpu" or precision == "fp32":
+        yield
+        return
+    # Named for CUDA, heeded on processors too.
+    allowed: bool = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(allowed)
 
 
 @dataclass(frozen=True)
 class Losses:
-    """A micro-batch's loss summed over target tokens, that of the dense task if it is on, and that
-    of looking, summed over the ``asked`` tokens that are about a place."""
+    """A micro-batch's loss summed over target tokens, that of the dense task if it is on, that
+    of looking, summed over the ``asked`` tokens that are about a place, and those of the dense task
+    asked of the encoder: ``told`` as the tower's, ``edges`` of the boxes in location tokens."""
 
     token_sum: Tensor
     dense: DenseLoss | None
     looking_sum: Tensor | None = None
     asked: int = 0
+    told: DenseLoss | None = None
+    edges: Tensor | None = None
 
     def total(self, tokens: int, aids: Aids) -> Tensor:
         """What to go backward from: the dense loss counts as much as that of every token."""
         if self.dense is None:
             return self.token_sum
         seen = aids.dense_weight * self.dense.loss + aids.reading_weight * self.dense.reading.loss
+        if self.told is not None and self.edges is not None:
+            told = self.told.loss + aids.reading_weight * self.told.reading.loss + self.edges
+            seen = seen + aids.encoder_weight * told
         total = self.token_sum + tokens * seen
         if self.looking_sum is None:
             return total
         return total + aids.looking_weight * self.looking_sum
 
     def dense_values(self, examples: int) -> list[float]:
-        """The dense loss and the share of cells right, those of reading, and the loss of looking
-        per token, times the examples."""
+        """The dense loss and the share of cells right, those of reading, the loss of looking per
+        token; of the encoder the edges' loss and the shares of cells and letters right. All times
+        the examples."""
         if self.dense is None:
-            return [0.0] * 5
+            return [0.0] * 8
         dense, reading = self.dense, self.dense.reading
         values = [value.item() for value in (dense.loss, dense.right, reading.loss, reading.right)]
         looking = 0.0 if self.looking_sum is None else self.looking_sum.item() / max(self.asked, 1)
-        return [value * examples for value in (*values, looking)]
+        values.append(looking)
+        if self.told is None or self.edges is None:
+            values += [0.0] * 3
+        else:
+            told = self.edges, self.told.right, self.told.reading.right
+            values += [value.item() for value in told]
+        return [value * examples for value in values]
 
 
 def micro_batch_loss(model: nn.Module, batch: MicroBatch, precision: Precision) -> Tensor:
@@ -176,7 +202,9 @@ def micro_batch_losses(
     torch.manual_seed(batch.seed)
     device_type = batch.pixels_BCHW.device.type
     wanted_BT = batch.labels_BT != IGNORED
-    places = {} if batch.places_BTC is None else {"places_BTC": batch.places_BTC}
+    asked = {} if batch.places_BTC is None else {"places_BTC": batch.places_BTC}
+    if batch.classes_PHW is not None:
+        asked["on_things_PHW"] = batch.classes_PHW != NOTHING
     with torch.autocast(device_type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST):
         seen = model(
             batch.pixels_BCHW,
@@ -185,26 +213,35 @@ def micro_batch_losses(
             batch.padding_BP,
             wanted_BT=wanted_BT,
             pictures_B=batch.pictures_B,
-            **places,
+            **asked,
         )
-    logits_MV, cells_PHWK, looks = seen if isinstance(seen, tuple) else (seen, None, None)
-    dense = None
-    if cells_PHWK is not None:
-        assert batch.classes_PHW is not None and batch.boxes_PHW4 is not None
-        dense = dense_loss(
-            cells_PHWK, batch.classes_PHW, batch.boxes_PHW4, batch.letters_PHWS, evenness
-        )
-    if logits_MV is None:
+    if not isinstance(seen, Seen):
+        return Losses(_token_sum(seen, batch.labels_BT[wanted_BT], blur), None)
+    assert batch.classes_PHW is not None and batch.boxes_PHW4 is not None
+    targets = batch.classes_PHW, batch.boxes_PHW4, batch.letters_PHWS, evenness
+    dense = dense_loss(seen.cells_PHWK, *targets)
+    if seen.logits_MV is None:
         return Losses(torch.zeros(()), dense)
-    labels_M = batch.labels_BT[wanted_BT]
+    losses = Losses(_token_sum(seen.logits_MV, batch.labels_BT[wanted_BT], blur), dense)
+    if seen.told is not None:
+        on_things_PHW = asked["on_things_PHW"]
+        counts_PHW = counts_of_cells(batch.boxes_PHW4, on_things_PHW, evenness)
+        edges = edges_loss(
+            seen.told.edges_M4K,
+            batch.boxes_PHW4[on_things_PHW],
+            counts_PHW[on_things_PHW],
+            blur.spread,
+        )
+        losses = replace(losses, told=dense_loss(seen.told.cells_PHWK, *targets), edges=edges)
+    if seen.looks is None or batch.places_BTC is None:
+        return losses
+    return replace(losses, looking_sum=-seen.looks, asked=int(batch.places_BTC.any(dim=-1).sum()))
+
+
+def _token_sum(logits_MV: Tensor, labels_M: Tensor, blur: Blur) -> Tensor:
     if blur.spread:
-        token_sum = blurred_loss_sum(logits_MV, labels_M, blur.first_location, blur.spread)
-    else:
-        token_sum = token_loss_sum(logits_MV, labels_M)
-    if looks is None or batch.places_BTC is None:
-        return Losses(token_sum, dense)
-    asked = int(batch.places_BTC.any(dim=-1).sum())
-    return Losses(token_sum, dense, -looks, asked)
+        return blurred_loss_sum(logits_MV, labels_M, blur.first_location, blur.spread)
+    return token_loss_sum(logits_MV, labels_M)
 
 
 def _norm(gradients: Sequence[Tensor]) -> float:

@@ -103,7 +103,8 @@ def train(
         model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
         run = _Run(recipe, processor, world, out, held_out, judge)
         source = _pair_source(records, processor, recipe, model.config)
-        trained = _with_aids(model, recipe, strategy, world)
+        first_location = processor.tokenizer.first_location
+        trained = _with_aids(model, recipe, strategy, world, first_location)
         trained = spread(trained, world, strategy)
         return run.train(trained, source, records, workers, worker_processes, quiet)
 
@@ -135,9 +136,9 @@ def _readers(
 
 
 def _with_aids(
-    model: Florence2Model, recipe: Recipe, strategy: Strategy, world: World
+    model: Florence2Model, recipe: Recipe, strategy: Strategy, world: World, first_location: int
 ) -> nn.Module:
-    """The model, with the head of the dense task where the recipe has that.
+    """The model, with the heads of the dense task where the recipe has that.
 
     Raises ``ValueError`` when the recipe's settings of that task do not go together.
     """
@@ -149,7 +150,11 @@ def _with_aids(
             raise ValueError("aids.reading_weight needs aids.dense_weight above 0")
         if aids.looking_weight:
             raise ValueError("aids.looking_weight needs aids.dense_weight above 0")
+        if aids.encoder_weight:
+            raise ValueError("aids.encoder_weight needs aids.dense_weight above 0")
         return model
+    if aids.encoder_weight and aids.dense_only:
+        raise ValueError("aids.encoder_weight needs answers: aids.dense_only off")
     if aids.looking_weight and (aids.questions_per_picture < 2 or aids.dense_only):
         raise ValueError("aids.looking_weight needs answers: aids.questions_per_picture above 1, "
                          "aids.dense_only off")  # fmt: skip
@@ -162,7 +167,8 @@ def _with_aids(
     if strategy == "fsdp" and world.size > 1:
         raise ValueError("the dense task is for small models: use strategy ddp")
     reading = aids.reading_weight > 0
-    dense = WithDenseTask(model, len(aids.dense_categories), aids.dense_only, reading)
+    asked = first_location if aids.encoder_weight else None
+    dense = WithDenseTask(model, len(aids.dense_categories), aids.dense_only, reading, asked)
     dense.load_head(Path(recipe.start))
     return dense.to(world.device)
 
