@@ -1,11 +1,16 @@
-"""The pieces of a step of beam search."""
+"""The pieces of a step of beam search, and its two forms beside each other."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from florence2.generate.beams import best_of
+from florence2.generate import DecodingOptions
+from florence2.generate.beam import BeamSearch
+from florence2.generate.beams import Beams, best_of
+from florence2.model import TextConfig
 
 
 @pytest.mark.parametrize("width", [6, 500, 6 * 8 * 128, 51289, 51328])
@@ -30,3 +35,53 @@ def test_rows_with_fewer_possible_tokens_than_are_asked_for_get_impossible_ones(
     assert best[0, :2].tolist() == [2.0, 1.0] and places[0, :2].tolist() == [51288, 7]
     assert torch.isinf(best[0, 2:]).all()
     assert len(set(places[0].tolist())) == 6
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**20),
+    beams=st.integers(1, 4),
+    early=st.booleans(),
+    penalty=st.sampled_from([0.5, 1.0, 1.7]),
+    ngram=st.integers(0, 4),
+    limits=st.lists(st.integers(2, 14), min_size=1, max_size=3),
+)
+def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
+    seed: int, beams: int, early: bool, penalty: float, ngram: int, limits: list[int]
+) -> None:
+    text = TextConfig(vocabulary_size=9, positions=20)
+    options = DecodingOptions(
+        beams=beams, early_stopping=early, length_penalty=penalty, no_repeat_ngram=ngram
+    )
+    generator = torch.Generator().manual_seed(seed)
+    like = torch.zeros(1, dtype=torch.float64)
+    searches, tensors = [], []
+    for number, limit in enumerate(limits):
+        searches.append(BeamSearch(text, options, limit, [number], like))
+        held = Beams.empty(1, beams, 20, torch.device("cpu"), torch.float64)
+        held.begin([0], limit, [text.decoder_start, text.bos])
+        tensors.append(held)
+    search = searches[0]
+    assert all(search.absorb(other) for other in searches[1:])
+    running, found = list(range(len(limits))), {}
+    while running:
+        logits = 2 * torch.randn(len(running), beams, 9, generator=generator, dtype=torch.float64)
+        expected = {}
+        for place, number in enumerate(running):
+            held = tensors[number]
+            assert search.newest_tokens.view(-1, beams, 1)[place].equal(held.newest()[0])
+            rows = held.advance(logits[place].clone(), options, text)
+            if held.active_B.item():
+                expected[number] = (rows + place * beams).tolist()
+            else:
+                found[number] = held.answer(0, text.eos)
+        move = search.advance(logits.flatten(0, 1))
+        running = search.prompts
+        assert running == list(expected)
+        assert move.rows_R.tolist() == [row for rows in expected.values() for row in rows]
+        for number, answer in move.answers.items():
+            assert answer.token_ids == found[number].token_ids
+            assert answer.truncated == found[number].truncated
+            assert answer.score == pytest.approx(found[number].score)
+            assert answer.token_logprobs == pytest.approx(found[number].token_logprobs)
+    assert sorted(found) == list(range(len(limits)))

@@ -47,10 +47,10 @@ class Rules:
         spans = {None if each is None else each.span for each in self._allowed}
         return spans.pop() if len(spans) == 1 else None
 
-    def look(self, ids_RT: Tensor, owners: Sequence[int]) -> None:
+    def look(self, rows: Sequence[Sequence[int]], owners: Sequence[int]) -> None:
         """Look at the tokens so far; row ``r`` is one of the prompt ``owners[r]``."""
         self._allowed = []
-        for ids, prompt in zip(ids_RT.tolist(), owners, strict=True):
+        for ids, prompt in zip(rows, owners, strict=True):
             rule = self._rules[prompt]
             self._allowed.append(None if rule is None else rule.allowed(ids))
 

@@ -76,7 +76,7 @@ class SingleSearch:
 
     def _look(self) -> None:
         if self._rules:
-            self._rules.look(self._ids_BT, self.prompts)
+            self._rules.look(self._ids_BT.tolist(), self.prompts)
 
     def _retire(self, chosen: list[int], at_limit: bool) -> Move:
         answers, kept = {}, []
