@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from florence2.records import Record
 from florence2.tasks import TASKS
 from florence2.train import Recipe, TrainingOutcome, override, train
-from florence2.train.batches import BatchStream
+from florence2.train.batches import BatchStream, collate
 from florence2.train.distributed import World
 from florence2.train.endless import EndlessPairs
 from florence2.train.loss import IGNORED
@@ -196,3 +196,21 @@ def test_the_shortest_targets_of_shared_pictures_come_first(
     lengths = (batch.labels_BT != IGNORED).sum(dim=1).tolist()
     assert lengths == sorted(lengths)
     assert lengths[0] < lengths[-1]
+
+
+def test_pairs_that_share_no_picture_are_told_where_to_look_too(
+    many_questions, processor, tmp_path: Path
+) -> None:
+    recipe = override(
+        Recipe(),
+        ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2", "aids.dense_weight=1.0",
+         "aids.dense_categories=('two dogs',)", "aids.looking_weight=1.0"],
+    )  # fmt: skip
+    pairs = EndlessPairs(Repeated(many_questions), processor, recipe)
+    # As if the other question of each picture had been too long.
+    one_each = [pairs.read(number)[0] for number in range(3)]
+    batch = collate(one_each, start=2, pad=1)
+    assert batch.pictures_B is not None and sorted(batch.pictures_B.tolist()) == [0, 1, 2]
+    assert batch.places_BTC is not None and len(batch.places_BTC) == 3
+    lengths = (batch.labels_BT != IGNORED).sum(dim=1).tolist()
+    assert lengths == sorted(lengths)

@@ -85,10 +85,11 @@ class MicroBatch:
 def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> MicroBatch:
     """Pairs padded to a batch; ``start`` and ``pad`` are the decoder's start and padding ids.
 
-    Where pairs share pictures the shorter targets come first, so that parts of the batch can go
-    through the text half without the padding that the longest asks for.
+    Where pairs share pictures, or are told where to look, the shorter targets come first, so that
+    parts of the batch can go through the text half without the padding that the longest asks for.
     """
-    shared = len({id(pair.pixels) for pair in pairs}) < len(pairs)
+    told = all(pair.places is not None for pair in pairs)
+    shared = told or len({id(pair.pixels) for pair in pairs}) < len(pairs)
     if shared:
         pairs = sorted(pairs, key=lambda pair: len(pair.target))
     labels_BT = pad_targets([pair.target for pair in pairs])
