@@ -26,8 +26,7 @@ from florence2.model.bart import POSITION_OFFSET
 from florence2.model.davit import ChannelAttention
 from florence2.predictor import Florence2, load
 from florence2.runtime import TorchRuntime
-from florence2.train.dense import HEAD_FILE
-from florence2.train.reading import LETTERS, SLOTS
+from florence2.train.dense import HEAD_FILE, edge_outputs
 
 STRIDES, PADDINGS = (4, 2, 2, 1), (3, 1, 1, 1)
 
@@ -90,14 +89,11 @@ def _moved(table_PD: Tensor, before: int, after: int) -> Tensor:
 
 
 def move_head(source: Path, target: Path, factor: float) -> None:
-    """The head of the dense task, whose boxes were told in parts of a picture ``factor`` as wide.
-
-    The letters of a cell come last, the four edges before them.
-    """
+    """The head of the dense task with letters, whose boxes were told in parts of a picture
+    ``factor`` as wide."""
     state = load_file(source / HEAD_FILE)
-    boxes = slice(-SLOTS * LETTERS - 4, -SLOTS * LETTERS)
     for each in state.values():
-        each[boxes] *= factor
+        each[edge_outputs(reading=True)] *= factor
     with replacing(target / HEAD_FILE) as temporary:
         save_file(state, temporary)
 

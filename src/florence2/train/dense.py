@@ -37,6 +37,8 @@ ENCODER_HEAD_FILE = "encoder_head.safetensors"
 NOTHING = 0
 # Boxes are told in parts of the picture, so their errors are small beside those of classes.
 _BOX_WEIGHT = 2.0
+# Outputs of the head in a cell: classes, then a box's edges, then letters where they are told.
+_EDGES, _LETTER_OUTPUTS = 4, SLOTS * LETTERS
 # Fewer rows do not fill the products of a pass.
 _FEWEST_ROWS = 6
 
@@ -112,7 +114,7 @@ class WithDenseTask(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.only, self.first_location = model, only, first_location
-        outputs = 1 + categories + 4 + (SLOTS * LETTERS if reading else 0)
+        outputs = 1 + categories + _EDGES + (_LETTER_OUTPUTS if reading else 0)
         self.head = nn.Linear(model.config.vision.widths[-1], outputs)
         self.encoder_head = (
             None if first_location is None else EncoderHead(model.config.text.width, outputs)
@@ -142,7 +144,7 @@ class WithDenseTask(nn.Module):
             return
         state, own = load_file(file), self.head.weight
         there, here = len(state["weight"]), len(own)
-        if abs(there - here) in (0, SLOTS * LETTERS) and state["weight"].shape[1:] == own.shape[1:]:
+        if abs(there - here) in (0, _LETTER_OUTPUTS) and state["weight"].shape[1:] == own.shape[1:]:
             rows = min(there, here)
             with torch.no_grad():
                 self.head.weight[:rows] = state["weight"][:rows]
@@ -234,6 +236,12 @@ def _parts(lengths: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise([*begins, len(lengths)]))
 
 
+def edge_outputs(reading: bool) -> slice:
+    """Where the edges of a cell's box lie in the outputs of a head, with letters or without."""
+    behind = _LETTER_OUTPUTS if reading else 0
+    return slice(-_EDGES - behind, -behind or None)
+
+
 @dataclass(frozen=True)
 class DenseLoss:
     """The loss, a scalar; the share of cells on objects whose class is right; that of letters."""
@@ -255,12 +263,12 @@ def dense_loss(
     With ``evenness`` above 0 a cell counts by that power of one over its box's area. The loss of
     ``letters_PHWS`` stands beside it, in ``reading``.
     """
+    edges, letters = edge_outputs(letters_PHWS is not None), slice(-_LETTER_OUTPUTS, None)
     reading = no_reading(cells_PHWK.device)
     if letters_PHWS is not None:
-        reading = reading_loss(cells_PHWK[..., -SLOTS * LETTERS :], letters_PHWS)
-        cells_PHWK = cells_PHWK[..., : -SLOTS * LETTERS]
-    cells_PHWK = cells_PHWK.float()
-    scores_PHWK, found_PHW4 = cells_PHWK[..., :-4], cells_PHWK[..., -4:]
+        reading = reading_loss(cells_PHWK[..., letters], letters_PHWS)
+    scores_PHWK = cells_PHWK[..., : edges.start].float()
+    found_PHW4 = cells_PHWK[..., edges].float()
     on_object = classes_PHW != NOTHING
     counts_PHW = counts_of_cells(boxes_PHW4, on_object, evenness)
     naming = functional.cross_entropy(
