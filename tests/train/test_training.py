@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import florence2
 from florence2.model.weights import load_checkpoint
@@ -204,3 +205,28 @@ def test_batches_must_divide() -> None:
     assert micro_size(recipe, 2) == 6
     with pytest.raises(ValueError, match="does not divide among 5 processes"):
         micro_size(recipe, 5)
+
+
+class Products(TorchDispatchMode):
+    """Notes the precision of every batched product, of which attention is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):  # type: ignore[no-untyped-def]
+        if function is torch.ops.aten.bmm.default:
+            self.seen.add(arguments[0].dtype)
+        return function(*arguments, **(named or {}))
+
+
+@pytest.mark.parametrize(("precision", "kept"), [("bf16", torch.bfloat16), ("fp32", None)])
+def test_attention_in_half_precision_is_trained_in_half_precision(
+    records, start: Path, tmp_path: Path, precision: str, kept: torch.dtype | None
+) -> None:
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    with Products() as products:
+        run(records, start, tmp_path, f"precision={precision}", "schedule.samples=4")
+    assert products.seen <= {kept or torch.float32}
+    assert kept is None or products.seen, "plain products are what it should be made of"
+    assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
