@@ -18,6 +18,7 @@ from florence2.records import Annotation, Verdict
 from florence2.results import Text
 from florence2.train import Recipe, TrainingError, TrainingOutcome, override, train
 from florence2.train.batches import micro_size
+from florence2.train.examples import ExampleReader, list_examples
 from florence2.train.step import take_step
 
 BASE = [
@@ -230,3 +231,15 @@ def test_attention_in_half_precision_is_trained_in_half_precision(
     assert products.seen <= {kept or torch.float32}
     assert kept is None or products.seen, "plain products are what it should be made of"
     assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
+
+
+def test_a_finite_data_set_is_spelt_too_and_tasks_it_has_not_are_told(
+    records, start: Path, processor, tmp_path: Path
+) -> None:
+    recipe = override(Recipe(), ["aids.spelt_tasks=('<OCR>',)"])
+    example = next(each for each in list_examples(records) if each.task == "<OCR>")
+    plain = ExampleReader(records, processor, Recipe()).read(example, 0).target
+    spelt = ExampleReader(records, processor, recipe).read(example, 0).target
+    assert spelt == processor.tokenizer.spell(plain) != plain
+    with pytest.raises(ValueError, match=r"spelt_tasks names \['<WRITING>'\]; the data has"):
+        run(records, start, tmp_path, "aids.spelt_tasks=('<WRITING>',)")

@@ -154,9 +154,17 @@ class Job:
 
 
 class OrderedPairs:
-    """The pairs of a finite data set in the order that the recipe's seed and weights give."""
+    """The pairs of a finite data set in the order that the recipe's seed and weights give.
+
+    Raises ``ValueError`` when the recipe names tasks that the data has not.
+    """
 
     def __init__(self, reader: ExampleReader, examples: Sequence[Example], recipe: Recipe) -> None:
+        known = {each.task for each in examples}
+        if unknown := set(recipe.aids.spelt_tasks) - known:
+            raise ValueError(
+                f"aids.spelt_tasks names {sorted(unknown)}; the data has {sorted(known)}"
+            )
         self.processor = reader.processor
         self._reader, self._examples = reader, examples
         self._order = DataOrder([each.task for each in examples], recipe.task_weights, recipe.seed)
