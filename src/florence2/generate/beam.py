@@ -119,7 +119,12 @@ class _Prompt:
         ]
 
     def answer(self) -> Generated:
-        """The best finished answer."""
+        """The best finished answer. ``RuntimeError`` when scores that are no numbers left none."""
+        if not self.finished:
+            raise RuntimeError(
+                "no answer could be finished: the model's scores are not finite numbers; check its "
+                "weights with `florence2 doctor`, or take another precision"
+            )
         best = self.finished[0]
         ids = tuple(best.ids[1:])
         return Generated(ids, tuple(best.logprobs), best.score, len(ids) == self.limit)
