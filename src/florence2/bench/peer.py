@@ -47,7 +47,7 @@ def peer_stages(
     prompt = list(model.processor.prompt(find_task(task), None, loaded.size).token_ids)
     with torch.inference_mode():
         features = peer.model.get_image_features(pixels).pooler_output
-    count = features.shape[-2]
+    count, ngram = features.shape[-2], model.runtime.config.text.no_repeat_ngram
     ids = torch.tensor([[peer.config.image_token_id] * count + prompt], device=device)
     inputs = {"input_ids": ids, "pixel_values": pixels, "attention_mask": torch.ones_like(ids)}
     embedded = torch.cat(
@@ -62,7 +62,7 @@ def peer_stages(
     def answer(length: int) -> list[int]:
         found = peer.generate(
             **inputs, max_new_tokens=length, min_new_tokens=length, num_beams=3,
-            no_repeat_ngram_size=3, early_stopping=True, do_sample=False,
+            no_repeat_ngram_size=ngram, early_stopping=True, do_sample=False,
         )  # fmt: skip
         return found[0].tolist()
 
