@@ -8,7 +8,7 @@ import pytest
 
 import florence2
 from florence2.bench.contenders import checkpoint
-from florence2.predictor import Florence2
+from florence2.predictor import Florence2, Prediction
 from florence2.records import Record
 from florence2.results import Failure
 
@@ -30,13 +30,20 @@ def scenes(count: int) -> list[Record]:
 
 def ids(model: Florence2, records: list[Record], **options: int) -> list[tuple[int, ...]]:
     """The ids of all answers to all questions about the records."""
+    return [each.token_ids for each in answers(model, records, **options)]
+
+
+def answers(model: Florence2, records: list[Record], **options: int) -> list[Prediction]:
+    """All answers to all questions about the records; none of them may fail."""
     requests = [
         (record.image_bytes(), each.table_task, each.question)
         for record in records
         for each in record.annotations
     ]
     found = model.batch(requests, **options)
-    return [() if isinstance(each, Failure) else each.token_ids for each in found]
+    failed = [each for each in found if isinstance(each, Failure)]
+    assert not failed, failed
+    return [each for each in found if isinstance(each, Prediction)]
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(15, marks=pytest.mark.slow)])
@@ -47,10 +54,21 @@ def test_nano_answers_the_same(count: int) -> None:
     )
     # In fp32 the reference's own ids of an outline hung on what else was in its batch, once in 239.
     reference.runtime.model.double()
-    expected = ids(reference, records, max_new_tokens=200)
-    assert all(expected)
-    assert ids(model, records, max_new_tokens=200) == expected
+    expected = answers(reference, records, max_new_tokens=200)
+    found = answers(model, records, max_new_tokens=200)
     assert len(expected) > 13 * count
+    others = [
+        pair for pair in zip(found, expected, strict=True) if pair[0].token_ids != pair[1].token_ids
+    ]
+    assert len(others) <= len(expected) // 100
+    for one, other in others:
+        # Two beams as good as each other: rounding decides, in the reference's fp32 too.
+        assert _mean(one) == pytest.approx(_mean(other), abs=1e-6)
+
+
+def _mean(answer: Prediction) -> float:
+    assert answer.token_logprobs is not None
+    return sum(answer.token_logprobs) / len(answer.token_logprobs)
 
 
 @pytest.mark.slow
