@@ -323,15 +323,24 @@ def keener() -> Recipe:
 
 
 def _pointed(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+    name: str,
+    start: str,
+    seed: int,
+    learning_rate: float,
+    schedule: Schedule,
+    longest: int,
+    **aids: Any,
 ) -> Recipe:
-    """A run of the text half that is told where to look for every word and place."""
+    """A run of the text half that is told where to look for every word and place; answers of more
+    than ``longest`` tokens are left out."""
     recipe = _text_half(
         name, start, seed, learning_rate, schedule, reading_weight=0.5, looking_weight=1.0,
         curriculum=((0, "full+full+text"),), **aids,
     )  # fmt: skip
     batch = Batch(size=192, micro=96)
-    return replace(recipe, precision="bf16", batch=batch, task_weights=LATE_WEIGHTS)
+    return replace(
+        recipe, precision="bf16", batch=batch, task_weights=LATE_WEIGHTS, max_target_tokens=longest
+    )
 
 
 def pointing() -> Recipe:
@@ -339,18 +348,17 @@ def pointing() -> Recipe:
     return _pointed(
         "nano-pointing", "runs/nano-keener/last", 52, 1e-3,
         Schedule(samples=153_600, warmup_steps=40, shape="cosine", final=0.35),
-        location_spread=4.0, final_location_spread=2.5,
+        longest=160, location_spread=4.0, final_location_spread=2.5,
     )  # fmt: skip
 
 
 def tracing() -> Recipe:
     """The same on outlines with even steps, and none of the longest; the rate falls to nothing."""
-    recipe = _pointed(
+    return _pointed(
         "nano-tracing", "runs/nano-pointing/last", 53, 4e-4,
         Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
-        location_spread=2.5, final_location_spread=1.5,
+        longest=112, location_spread=2.5, final_location_spread=1.5,
     )  # fmt: skip
-    return replace(recipe, max_target_tokens=112)
 
 
 def closer() -> Recipe:
@@ -364,30 +372,27 @@ def closer() -> Recipe:
 
 def telling() -> Recipe:
     """The text half over it, told where to look; the rate falls to nothing from the start."""
-    recipe = _pointed(
+    return _pointed(
         "nano-telling", "runs/nano-closer/last", 62, 7e-4,
         Schedule(samples=105_600, warmup_steps=20, shape="cosine"),
-        location_spread=3.0, final_location_spread=1.5,
+        longest=112, location_spread=3.0, final_location_spread=1.5,
     )  # fmt: skip
-    return replace(recipe, max_target_tokens=112)
 
 
 def spelling() -> Recipe:
     """The same with what is written told letter by letter."""
-    recipe = _pointed(
+    return _pointed(
         "nano-spelling", "runs/nano-telling/last", 71, 8e-4,
         Schedule(samples=38_400, warmup_steps=20, shape="constant"),
-        location_spread=2.5, spelt_tasks=READING_TASKS,
+        longest=136, location_spread=2.5, spelt_tasks=READING_TASKS,
     )  # fmt: skip
-    return replace(recipe, max_target_tokens=136)
 
 
 def echoing() -> Recipe:
     """The same, the encoder told to keep what lies at every cell in words that can be said."""
-    recipe = _pointed(
+    return _pointed(
         "nano-echoing", "runs/nano-spelling/last", 72, 8e-4,
         Schedule(samples=201_600, warmup_steps=20, shape="cosine"),
-        location_spread=3.0, final_location_spread=2.0, spelt_tasks=READING_TASKS,
+        longest=136, location_spread=3.0, final_location_spread=2.0, spelt_tasks=READING_TASKS,
         encoder_weight=0.5, dense_evenness=0.5,
     )  # fmt: skip
-    return replace(recipe, max_target_tokens=136)

@@ -47,6 +47,14 @@ def reconfigure(directory: Path, section: str, **values: object) -> None:
     (directory / "config.json").write_text(json.dumps(config))
 
 
+def resaved(config: Florence2Config, directory: Path, layout: str) -> Florence2Config:
+    """The config of a fresh model that was saved and loaded."""
+    model = Florence2Model(config)
+    model.initialize(seed=2)
+    save_checkpoint(model, directory, layout=layout)
+    return load_checkpoint(directory).config
+
+
 def layout_of(directory: Path) -> str:
     return inspect_checkpoint(directory).layout
 
@@ -253,11 +261,9 @@ def test_the_image_token_takes_the_row_of_the_tokenizer(
 def test_the_ban_of_repeats_is_kept_and_never_left_out(
     model: Florence2Model, layout: str, tmp_path: Path
 ) -> None:
-    config = model.config
-    model = Florence2Model(replace(config, text=replace(config.text, no_repeat_ngram=5)))
-    model.initialize(seed=2)
-    save_checkpoint(model, tmp_path, layout=layout)
-    assert load_checkpoint(tmp_path).config.text.no_repeat_ngram == 5
+    text = replace(model.config.text, no_repeat_ngram=5)
+    config = resaved(replace(model.config, text=text), tmp_path, layout)
+    assert config.text.no_repeat_ngram == 5
     if layout == "transformers":
         told = json.loads((tmp_path / "generation_config.json").read_text())
         assert told["no_repeat_ngram_size"] == 5
@@ -273,11 +279,9 @@ def test_the_ban_of_repeats_is_kept_and_never_left_out(
 def test_narrow_feed_forward_layers_are_saved_with_their_ratio(
     model: Florence2Model, layout: str, tmp_path: Path
 ) -> None:
-    config = model.config
-    narrow = Florence2Model(replace(config, vision=replace(config.vision, mlp_ratio=2.0)))
-    narrow.initialize(seed=2)
-    save_checkpoint(narrow, tmp_path, layout=layout)
-    assert load_checkpoint(tmp_path).config.vision.mlp_ratio == 2.0
+    vision = replace(model.config.vision, mlp_ratio=2.0)
+    config = resaved(replace(model.config, vision=vision), tmp_path, layout)
+    assert config.vision.mlp_ratio == 2.0
 
 
 def test_wrong_folders_say_what_is_wrong(checkpoint: Path, tmp_path: Path) -> None:

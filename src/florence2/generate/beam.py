@@ -218,12 +218,12 @@ class BeamSearch:
         lengths_B1 = self._tensor([[prompt.length] for prompt in self._running])
         per_token_B1 = lengths_B1**self._options.length_penalty
         means_BC = scores_BC / per_token_B1
-        ends_BK = (scores_R1.view(-1, width) / per_token_B1).tolist()
         tokens, logprobs = tokens_RC.flatten().tolist(), logprobs_RC.flatten().tolist()
         of_prompts = zip(scores_BC.tolist(), means_BC.tolist(), flat_BC.tolist(), strict=True)
         for place, (prompt, found) in enumerate(zip(self._running, of_prompts, strict=True)):
             if prompt.length >= prompt.limit:
-                yield prompt.ended_at_limit(self._text.eos, ends_BK[place])
+                means_BK = scores_R1.view(-1, width) / per_token_B1
+                yield prompt.ended_at_limit(self._text.eos, means_BK[place].tolist())
                 continue
             first = place * 2 * width * width
             yield [

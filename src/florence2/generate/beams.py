@@ -86,16 +86,6 @@ class Beams:
             for field, each in zip(fields(self), self.tensors, strict=True)
         ))  # fmt: skip
 
-    def select(self, kept_B: Tensor) -> Beams:
-        """The prompts ``kept_B``, in that order."""
-        return Beams(*(each[kept_B] for each in self.tensors))
-
-    def join(self, other: Beams) -> Beams:
-        """These prompts, then those of ``other``."""
-        longest = max(self.longest, other.longest)
-        mine, theirs = self.with_room(longest).tensors, other.with_room(longest).tensors
-        return Beams(*map(torch.cat, zip(mine, theirs, strict=True)))
-
     def begin(self, places: list[int], limit: int, first: Sequence[int]) -> None:
         """Let answers of at most ``limit`` tokens begin with ``first`` at some places."""
         self.ids_BKT[places, :, : len(first)] = torch.tensor(first, device=self.ids_BKT.device)

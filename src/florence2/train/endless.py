@@ -67,10 +67,7 @@ class EndlessPairs:
         pixels, cells = self.processor.pixels(image), self._cells.make(record)
         chosen = [record.annotations[each] for each in self._choose(record, number)]
         spelt = self.recipe.aids.spelt_tasks
-        encoded = [
-            encode_annotation(self.processor, each, image.size, each.task in spelt)
-            for each in chosen
-        ]
+        encoded = [encode_annotation(self.processor, each, image.size, spelt) for each in chosen]
         sights = Sights(record, cells) if self.recipe.aids.looking_weight and cells else None
         tokenizer = self.processor.tokenizer
         pairs = [

@@ -93,8 +93,9 @@ class ExampleReader:
         image, annotation = augment(
             image, record.annotations[example.annotation], self.recipe.augmentation, generator
         )
-        spelt = annotation.task in self.recipe.aids.spelt_tasks
-        prompt, target = encode_annotation(self.processor, annotation, image.size, spelt)
+        prompt, target = encode_annotation(
+            self.processor, annotation, image.size, self.recipe.aids.spelt_tasks
+        )
         check_length(target, self.max_target_tokens)
         return Sequences(self.processor.pixels(image), prompt, target, self._cells.make(record))
 
@@ -130,15 +131,20 @@ def check_length(target: Sequence[int], most: int) -> None:
 
 
 def encode_annotation(
-    processor: Processor, annotation: Annotation, image_size: ImageSize, spelt: bool = False
+    processor: Processor,
+    annotation: Annotation,
+    image_size: ImageSize,
+    spelt_tasks: Sequence[str] = (),
 ) -> tuple[Sequence[int], Sequence[int]]:
     """The ids of the prompt and of the target that an annotation means.
 
-    The words of a ``spelt`` target have a token for every byte.
+    In ``spelt_tasks`` the words of the target have a token for every byte.
     """
     prompt = processor.prompt(annotation.table_task, annotation.question, image_size)
     target = processor.target(annotation.answer, annotation.kind)
-    return prompt.token_ids, processor.tokenizer.spell(target) if spelt else target
+    if annotation.task in spelt_tasks:
+        target = processor.tokenizer.spell(target)
+    return prompt.token_ids, target
 
 
 @dataclass(frozen=True)

@@ -142,25 +142,34 @@ def _attention(device: torch.device, precision: Precision) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class EncoderLoss:
+    """Of the dense task asked of the encoder: ``cells`` as the tower's, and that of the ``edges``
+    of boxes in location tokens."""
+
+    cells: DenseLoss
+    edges: Tensor
+
+
+@dataclass(frozen=True)
 class Losses:
     """A micro-batch's loss summed over target tokens, that of the dense task if it is on, that
-    of looking, summed over the ``asked`` tokens that are about a place, and those of the dense task
-    asked of the encoder: ``told`` as the tower's, ``edges`` of the boxes in location tokens."""
+    of looking, summed over the ``asked`` tokens that are about a place, and what the encoder
+    ``told``."""
 
     token_sum: Tensor
     dense: DenseLoss | None
     looking_sum: Tensor | None = None
     asked: int = 0
-    told: DenseLoss | None = None
-    edges: Tensor | None = None
+    told: EncoderLoss | None = None
 
     def total(self, tokens: int, aids: Aids) -> Tensor:
         """What to go backward from: the dense loss counts as much as that of every token."""
         if self.dense is None:
             return self.token_sum
         seen = aids.dense_weight * self.dense.loss + aids.reading_weight * self.dense.reading.loss
-        if self.told is not None and self.edges is not None:
-            told = self.told.loss + aids.reading_weight * self.told.reading.loss + self.edges
+        if self.told is not None:
+            cells = self.told.cells
+            told = cells.loss + aids.reading_weight * cells.reading.loss + self.told.edges
             seen = seen + aids.encoder_weight * told
         total = self.token_sum + tokens * seen
         if self.looking_sum is None:
@@ -177,11 +186,11 @@ class Losses:
         values = [value.item() for value in (dense.loss, dense.right, reading.loss, reading.right)]
         looking = 0.0 if self.looking_sum is None else self.looking_sum.item() / max(self.asked, 1)
         values.append(looking)
-        if self.told is None or self.edges is None:
+        if self.told is None:
             values += [0.0] * 3
         else:
-            told = self.edges, self.told.right, self.told.reading.right
-            values += [value.item() for value in told]
+            cells = self.told.cells
+            values += [each.item() for each in (self.told.edges, cells.right, cells.reading.right)]
         return [value * examples for value in values]
 
 
@@ -232,7 +241,8 @@ def micro_batch_losses(
             counts_PHW[on_things_PHW],
             blur.spread,
         )
-        losses = replace(losses, told=dense_loss(seen.told.cells_PHWK, *targets), edges=edges)
+        told = EncoderLoss(dense_loss(seen.told.cells_PHWK, *targets), edges)
+        losses = replace(losses, told=told)
     if seen.looks is None or batch.places_BTC is None:
         return losses
     return replace(losses, looking_sum=-seen.looks, asked=int(batch.places_BTC.any(dim=-1).sum()))

@@ -144,14 +144,9 @@ def _with_aids(
     """
     aids = recipe.aids
     if not aids.dense_weight:
-        if aids.dense_only:
-            raise ValueError("aids.dense_only needs aids.dense_weight above 0")
-        if aids.reading_weight:
-            raise ValueError("aids.reading_weight needs aids.dense_weight above 0")
-        if aids.looking_weight:
-            raise ValueError("aids.looking_weight needs aids.dense_weight above 0")
-        if aids.encoder_weight:
-            raise ValueError("aids.encoder_weight needs aids.dense_weight above 0")
+        for name in ("dense_only", "reading_weight", "looking_weight", "encoder_weight"):
+            if getattr(aids, name):
+                raise ValueError(f"aids.{name} needs aids.dense_weight above 0")
         return model
     if aids.encoder_weight and aids.dense_only:
         raise ValueError("aids.encoder_weight needs answers: aids.dense_only off")
