@@ -42,3 +42,16 @@ def test_a_set_of_other_names_goes_by_the_names_of_characters(tmp_path: Path) ->
     package = _package(tmp_path / "set", {"automobile": _BODY, "bactriancamel": _BODY}, {})
     found = list(_vector_drawings("set", package, ["🚗", "🐫", "👩‍🍳"], names))
     assert [each.art for each in found] == ["set/automobile", "set/bactriancamel"]
+
+
+def test_numbered_drawings_of_one_emoji_are_all_taken_where_the_name_itself_is_missing(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("resvg_py")
+    names = {"1f335": ["cactus"], "1f431": ["cat-face"], "1f98a": ["fox"]}
+    icons = dict.fromkeys(["cactus-1", "cactus-2", "cat-face", "cat-face-1", "foxglove-1"], _BODY)
+    package = _package(tmp_path / "set", icons, {})
+    found = list(_vector_drawings("set", package, ["🌵", "🐱", "🦊"], names))
+    assert [(each.art, each.emoji) for each in found] == [
+        ("set/cactus-1", "🌵"), ("set/cactus-2", "🌵"), ("set/cat-face", "🐱"),
+    ]  # fmt: skip

@@ -57,7 +57,7 @@ def test_several_settings_take_turns() -> None:
     assert min(counts[1::2]) > 1
 
 
-@pytest.mark.parametrize("level", ["easy", "text", "full", "crowd"])
+@pytest.mark.parametrize("level", ["easy", "text", "full", "crowd", "altered", "altered-crowd"])
 def test_levels_have_names(level: str) -> None:
     assert isinstance(SceneSettings.level(level), SceneSettings)
 
@@ -66,5 +66,5 @@ def test_the_text_level_has_text_in_large_letters() -> None:
     records = SceneRecords(library(), stages=[(0, SceneSettings.text())], tasks=["<OCR>"])
     answered = sum(bool(records[number].annotations) for number in range(12))
     assert answered >= 11
-    with pytest.raises(ValueError, match="are easy, text, full, crowd, got 'hard'"):
+    with pytest.raises(ValueError, match="full, crowd, altered, altered-crowd, got 'hard'"):
         SceneSettings.level("hard")

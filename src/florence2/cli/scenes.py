@@ -37,12 +37,14 @@ class Level(StrEnum):
     text = "text"
     crowd = "crowd"
     full = "full"
+    altered = "altered"
+    altered_crowd = "altered-crowd"
 
 
 Seed = Annotated[int, typer.Option(min=0, help="Other seeds give other scenes.")]
 SplitOption = Annotated[Split, typer.Option(help="Seeds and art for training, or held out.")]
 LevelOption = Annotated[
-    Level, typer.Option(help="Few large objects, large letters, or all there is.")
+    Level, typer.Option(help="How full, and whether drawings are changed: see docs/scenes.md.")
 ]
 Size = Annotated[int, typer.Option(min=64, help="Width and height in pixels.")]
 Art = Annotated[

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from .categories import recolourable
+from .changes import changed
 from .colours import PALETTE, recolour
 from .placing import Placed, Pose, lay
 from .scene import Mask
@@ -50,7 +51,12 @@ def choose_sprites(
             continue
         drawings = library.of(name)
         sprite = drawings[int(rng.integers(len(drawings)))]
-        sprites.append(_perhaps_recoloured(sprite, rng, settings.recoloured))
+        sprite = _perhaps_recoloured(sprite, rng, settings.recoloured)
+        # Nothing is drawn from the generator where nothing is changed: those scenes stay as they
+        # were before there were changes.
+        if settings.changed and rng.random() < settings.changed:
+            sprite = changed(sprite, rng)
+        sprites.append(sprite)
     return sprites
 
 

@@ -23,12 +23,14 @@ from .packages import (
     FXEMOJI,
     NOTO,
     NOTO_V1,
+    STREAMLINE,
     TWEMOJI,
     Package,
     unpack,
 )
 
 _SIDE = 160
+_MOST_OF_ONE = 6
 _SOURCES = {
     "noto": NOTO,
     "fluent-flat": FLUENT_FLAT,
@@ -36,6 +38,7 @@ _SOURCES = {
     "noto-v1": NOTO_V1,
     "emojitwo": EMOJITWO,
     "fxemoji": FXEMOJI,
+    "streamline": STREAMLINE,
 }
 
 
@@ -83,9 +86,19 @@ def _vector_drawings(
     own = set(table.values()) or {*icons["icons"], *icons.get("aliases", {})}
     for emoji in wanted:
         known = [*names.get(_points(emoji), ()), _character_name(emoji)]
-        name = next((name for name in known if name in own), None)
-        if name is not None:
+        found = [name for name in known if name in own][:1]
+        for name in found or _numbered(known, own):
             yield Drawing(f"{source}/{name}", emoji, _cropped(_rendered(_svg(icons, name))))
+
+
+def _numbered(known: list[str], own: set[str]) -> list[str]:
+    """The first known name that a set has several drawings of: ``cactus-1``, ``cactus-2``."""
+    for name in filter(None, known):
+        several = [f"{name}-{number}" for number in range(1, _MOST_OF_ONE + 1)]
+        found = [each for each in several if each in own]
+        if found:
+            return found
+    return []
 
 
 def _painted_drawings(package: Path, wanted: list[str]) -> Iterator[Drawing]:

@@ -35,6 +35,9 @@ EMOJITWO = Package(
     "@iconify-json/emojione", "1.2.3", "EmojiTwo", "CC-BY-4.0", "Emoji One, EmojiTwo"
 )
 FXEMOJI = Package("@iconify-json/fxemoji", "1.2.2", "FxEmojis", "Apache-2.0", "Mozilla")
+STREAMLINE = Package(
+    "@iconify-json/streamline-emojis", "1.2.4", "Streamline emojis", "CC-BY-4.0", "Streamline"
+)
 FONTS = tuple(
     Package(f"@fontsource/{family}", "5.3.0", f"{family} type", "OFL-1.1", "the font's authors")
     for family in (
@@ -42,7 +45,9 @@ FONTS = tuple(
         "playfair-display", "bebas-neue", "pacifico", "courier-prime",
     )
 )  # fmt: skip
-ALL_PACKAGES = (NOTO, FLUENT_FLAT, FLUENT_3D, NOTO_V1, TWEMOJI, EMOJITWO, FXEMOJI, *FONTS)
+ALL_PACKAGES = (
+    NOTO, FLUENT_FLAT, FLUENT_3D, NOTO_V1, TWEMOJI, EMOJITWO, FXEMOJI, STREAMLINE, *FONTS,
+)  # fmt: skip
 
 
 def notice() -> str:

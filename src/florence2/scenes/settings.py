@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,9 @@ class SceneSettings:
     than drawn.
     ``groups`` are the fewest and most places with text in a picture that has any, ``letters``
     the lowest and highest a capital letter may be. Of pictures, ``repeats`` show one category
-    several times, ``texts`` have text and ``pages`` are documents or screens. ``effects`` is the
+    several times, ``texts`` have text and ``pages`` are documents or screens. Of drawings,
+    ``recoloured`` are turned to another colour word where their kind may be, and ``changed`` are
+    bent, toned, shaded, flattened or outlined. ``effects`` is the
     strength of blur, noise and the like. ``categories=None`` draws from all there are.
     """
 
@@ -27,6 +29,7 @@ class SceneSettings:
     stretch: float = 1.0
     repeats: float = 0.35
     recoloured: float = 0.5
+    changed: float = 0.0
     shadows: float = 0.5
     cut_off: float = 0.12
     texts: float = 0.5
@@ -44,7 +47,9 @@ class SceneSettings:
                 raise ValueError(f"{name} runs from a smaller to a larger number, got {low, high}")
         if self.stretch < 1:
             raise ValueError(f"stretch is 1 or more, got {self.stretch}")
-        for name in ("visible", "repeats", "recoloured", "shadows", "cut_off", "texts", "pages"):
+        for name in (
+            "visible", "repeats", "recoloured", "changed", "shadows", "cut_off", "texts", "pages",
+        ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is between 0 and 1, got {getattr(self, name)}")
         if min(self.size) < 64:
@@ -53,7 +58,10 @@ class SceneSettings:
     @classmethod
     def level(cls, name: str) -> SceneSettings:
         """The settings of a level, by the name of one of those below; or ``ValueError``."""
-        levels = {"easy": cls.easy, "text": cls.text, "full": cls.full, "crowd": cls.crowd}
+        levels = {
+            "easy": cls.easy, "text": cls.text, "full": cls.full, "crowd": cls.crowd,
+            "altered": cls.altered, "altered-crowd": cls.altered_crowd,
+        }  # fmt: skip
         if name not in levels:
             raise ValueError(f"levels of scenes are {', '.join(levels)}, got {name!r}")
         return levels[name]()
@@ -86,3 +94,13 @@ class SceneSettings:
         return cls(
             objects=(8, 16), sides=(0.14, 0.4), stretch=1.35, texts=0.2, groups=(1, 1), pages=0.0
         )
+
+    @classmethod
+    def altered(cls) -> SceneSettings:
+        """Everything, and most drawings changed: for learning things rather than drawings."""
+        return cls(changed=0.7)
+
+    @classmethod
+    def altered_crowd(cls) -> SceneSettings:
+        """As full as can be, and most drawings changed."""
+        return replace(cls.crowd(), changed=0.7)

@@ -18,7 +18,7 @@ from .fonts import Face
 Split = Literal["train", "test", "all"]
 
 _HELD_OUT_SHARE = 0.28
-_TRAINING_ONLY = frozenset({"twemoji", "noto-v1", "emojitwo", "fxemoji"})
+_TRAINING_ONLY = frozenset({"twemoji", "noto-v1", "emojitwo", "fxemoji", "streamline"})
 _ALIKE = 12.0
 _LOOK = 24
 
@@ -42,9 +42,9 @@ class SpriteLibrary:
     Of every category with several drawings about a quarter, at least one, are for testing only;
     the only drawing of a category serves both. The choice hangs on the names of the drawings
     alone, so it is the same everywhere. Splits are made of all drawings there are: hand over all.
-    Four sources (Twemoji, the old Noto, EmojiTwo, FxEmojis) are for training only, less those of
-    their drawings that look like a held-out one of their category: what is held out did not change
-    when they came.
+    Five sources (Twemoji, the old Noto, EmojiTwo, FxEmojis, Streamline) are for training only,
+    less those of their drawings that look like a held-out one of their category: what is held out
+    did not change when they came.
     """
 
     def __init__(
