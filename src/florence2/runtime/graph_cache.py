@@ -45,12 +45,17 @@ def key_of(files: Iterable[Path], *what: object) -> str:
     return digest.hexdigest()[:32]
 
 
+def graph_folder() -> Path:
+    """Where converted graphs are kept: ``FLORENCE2_GRAPHS``, or else the platform's cache."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or cache_folder("openvino"))
+
+
 def graphs_of(key: str, make: Callable[[], Graphs], folder: Path | None = None) -> Graphs:
     """The graphs under ``key``, from the cache, or else as ``make`` makes them.
 
     ``folder`` is that of the cache: by default ``FLORENCE2_GRAPHS``, or else the platform's.
     """
-    root = folder or Path(os.environ.get(FOLDER_VARIABLE) or cache_folder("openvino"))
+    root = folder or graph_folder()
     entry = root / key
     found = _read(entry)
     if found is not None:

@@ -6,11 +6,13 @@ decoder (beams of all prompts), T new tokens, C tokens with those before, V voca
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import Florence2Config, Florence2Model
+from .graph_cache import graph_folder
 from .graphs import cross_names
+from .pages import let_go
 from .threads import one_torch_thread
 from .traced import padded_prompts
 
@@ -31,6 +35,8 @@ Array = NDArray[Any]
 # Positions that no row has used any more are dropped when there are this many of them: that copies
 # the whole past, and they cost little.
 _SURPLUS = 64
+# One with a row a prompt, one with a row a beam: after these all matrices have been laid out.
+_PASSES_THAT_READ = 2
 
 
 class OpenVinoRuntime:
@@ -55,6 +61,8 @@ class OpenVinoRuntime:
         self.config, self.precision, self._load_model = config, precision, load_model
         core = openvino.Core()
         self._compiled = {}
+        self._passes: Counter[str] = Counter()
+        self._tower_turn = Lock()
         for name, graph in graphs.items():
             mark_halves(graph)
             settings = plugin_settings(core, name, precision, threads)
@@ -84,9 +92,19 @@ class OpenVinoRuntime:
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalised pixels."""
-        request = self._compiled["tower"].create_infer_request()
         # One after the other: a picture fills the processor, and memory stays that of one.
-        tokens = [request.infer({"pixels": each})["tokens"].copy() for each in _alone(pixels_BCHW)]
+        with self._tower_turn:
+            request = self._compiled["tower"].create_infer_request()
+            tokens = [
+                request.infer({"pixels": each})["tokens"].copy() for each in _alone(pixels_BCHW)
+            ]
+            if self.precision == "fp32":
+                # The maps of a picture are a quarter of a gigabyte in the released shapes, which
+                # the decoder's matrices need next: without this there is more of both than
+                # transformers has. Having them anew costs the tower a twentieth; half precision
+                # has room for them.
+                self._compiled["tower"].release_memory()
+        self._passed("tower")
         return torch.from_numpy(np.concatenate(tokens))
 
     @torch.inference_mode()
@@ -102,6 +120,7 @@ class OpenVinoRuntime:
             {"image": image_BND.numpy(), "prompt": prompt_BP, "padding": ~given_BP}
         )
         mask_BS, *cross = (found[port].copy() for port in self._compiled["encoder"].outputs)
+        self._passed("encoder")
         return Prompted(mask_BS, tuple(cross))
 
     def start(self, prompted: Prompted, limit: int) -> OpenVinoDecoding:
@@ -110,7 +129,19 @@ class OpenVinoRuntime:
 
     def step(self, decoding: OpenVinoDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
         """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from what was."""
-        return decoding.step(ids_RT.numpy())
+        logits = decoding.step(ids_RT.numpy())
+        self._passed("decoder")
+        return logits
+
+    def _passed(self, name: str) -> None:
+        """Give back the pages of the weights' files after a graph's first passes.
+
+        These have copied the matrices into the shape that the processor wants them in, and the
+        files, which the plugin keeps mapped, are not read again.
+        """
+        self._passes[name] += 1
+        if self._passes[name] <= _PASSES_THAT_READ:
+            let_go(graph_folder())
 
 
 @dataclass(frozen=True)
