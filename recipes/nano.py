@@ -335,7 +335,7 @@ def _pointed(
     than ``longest`` tokens are left out."""
     recipe = _text_half(
         name, start, seed, learning_rate, schedule, reading_weight=0.5, looking_weight=1.0,
-        curriculum=((0, "full+full+text"),), **aids,
+        **{"curriculum": ((0, "full+full+text"),), **aids},
     )  # fmt: skip
     batch = Batch(size=192, micro=96)
     return replace(
@@ -395,4 +395,27 @@ def echoing() -> Recipe:
         Schedule(samples=201_600, warmup_steps=20, shape="cosine"),
         longest=136, location_spread=3.0, final_location_spread=2.0, spelt_tasks=READING_TASKS,
         encoder_weight=0.5, dense_evenness=0.5,
+    )  # fmt: skip
+
+
+def unlearning() -> Recipe:
+    """The tower alone, on drawings that are mostly changed: it knew those that it had seen, and the
+    things less well."""
+    return _sharp_tower(
+        "nano-unlearning", "runs/nano-echoing/last", 81, 6e-4,
+        Schedule(samples=57_600, warmup_steps=40, shape="cosine", final=0.02),
+        dense_evenness=0.5,
+        curriculum=((0, "altered-crowd+altered+altered-crowd+full+text"),),
+    )  # fmt: skip
+
+
+def sketching() -> Recipe:
+    """The text half over it; outlines have sixteen corners, and drawings are changed here too, so
+    that it hears of things that the tower is less sure of."""
+    return _pointed(
+        "nano-sketching", "runs/nano-unlearning/last", 82, 8e-4,
+        Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
+        longest=136, location_spread=3.0, final_location_spread=1.5, spelt_tasks=READING_TASKS,
+        outline_corners=16, encoder_weight=0.5, dense_evenness=0.5,
+        curriculum=((0, "altered+full+altered+full+text"),),
     )  # fmt: skip

@@ -13,11 +13,13 @@ from florence2.geometry import (
     box_iou,
     clip_boxes,
     clip_points,
+    evenly_spaced,
     non_maximum_suppression,
     order_corners,
     point_bounds,
     polygon_area,
     quad_bounds,
+    shared_out,
 )
 
 BOX_LISTS = st.lists(
@@ -101,3 +103,20 @@ def test_suppression(
 def test_suppression_of_nothing() -> None:
     empty = np.zeros((0, 4), dtype=np.float32)
     assert non_maximum_suppression(empty, np.zeros(0), 0.5, []).tolist() == []
+
+
+def test_points_at_even_distances() -> None:
+    triangle = np.array([[0, 0], [3, 0], [3, 4]], np.float32)
+    spaced = evenly_spaced(triangle, 12)
+    assert spaced.dtype == np.float32
+    assert spaced[[0, 3, 7]].tolist() == triangle.tolist()
+    assert evenly_spaced(np.float32([[2, 1]]), 3).tolist() == [[2, 1]] * 3
+    with pytest.raises(ValueError, match="without points"):
+        evenly_spaced(np.zeros((0, 2), np.float32), 4)
+
+
+def test_vertices_are_shared_out_by_length() -> None:
+    assert shared_out(16, [30.0, 10.0], 4) == [12, 4]
+    assert shared_out(16, [100.0, 1.0], 4) == [16, 4]
+    assert shared_out(16, [0.0, 0.0], 4) == [8, 8]
+    assert shared_out(16, [], 4) == []

@@ -75,6 +75,28 @@ def polygon_area(points: FloatArray) -> float:
     return float(abs(cross.sum()) / 2)
 
 
+def evenly_spaced(points: FloatArray, count: int) -> FloatArray:
+    """``count`` points ``float[count, 2]`` at even distances round the polygon ``float[K, 2]``.
+
+    The first is the polygon's first, the others follow the way it runs. A polygon without length
+    gives that point again and again; one without points raises ``ValueError``.
+    """
+    if not len(points):
+        raise ValueError("a polygon without points has no points at even distances")
+    closed = np.concatenate([points, points[:1]])
+    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    places = np.linspace(0, walked[-1], count, endpoint=False)
+    spaced = [np.interp(places, walked, along) for along in closed.T]
+    return np.stack(spaced, axis=1).astype(points.dtype)
+
+
+def shared_out(count: int, lengths: Sequence[float], fewest: int) -> list[int]:
+    """``count`` vertices over polygons by their lengths, at least ``fewest`` for each; evenly over
+    polygons that are all points."""
+    weights = lengths if sum(lengths) else [1.0] * len(lengths)
+    return [max(fewest, round(count * each / sum(weights))) for each in weights]
+
+
 def non_maximum_suppression(
     boxes: FloatArray,
     scores: FloatArray,

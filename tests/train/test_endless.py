@@ -72,6 +72,17 @@ def test_spelt_tasks_are_answered_letter_by_letter(many_questions, processor) ->
         assert (after.target == before.target) == (not read)
 
 
+def test_outlines_are_told_with_so_many_corners(many_questions, processor) -> None:
+    weights = {task.token: float("SEGMENTATION" in task.token) for task in TASKS}
+    recipe = override(Recipe(task_weights=weights), ["aids.outline_corners=7"])
+    tokenizer = processor.tokenizer
+    told = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    plain = EndlessPairs(Repeated(many_questions), processor, Recipe(task_weights=weights)).read(5)
+    counts = [sum(map(tokenizer.is_location, pair.target)) for pair in told]
+    assert counts and set(counts) == {14}
+    assert counts != [sum(map(tokenizer.is_location, pair.target)) for pair in plain]
+
+
 def test_unknown_weights_and_missing_lengths_are_told(
     records, processor, start: Path, tmp_path: Path
 ) -> None:

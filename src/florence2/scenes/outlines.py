@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry import evenly_spaced, shared_out
 from .placing import tight_box
 from .scene import Mask
 
@@ -78,20 +79,11 @@ def even_outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
     judge = _Judge(window)
     lengths = [cv2.arcLength(rim, True) for rim in rims]
     for count in _COUNTS if rims else ():
-        shares = [max(_FEWEST, round(count * each / sum(lengths))) for each in lengths]
-        found = [_evenly(rim, share) for rim, share in zip(rims, shares, strict=True)]
+        shares = shared_out(count, lengths, _FEWEST)
+        found = [evenly_spaced(rim, share) for rim, share in zip(rims, shares, strict=True)]
         if judge(found) >= iou and _iou(found, window) >= iou:
             return _from_top_down([polygon + shift for polygon in found])
     return outline(mask, iou=iou)
-
-
-def _evenly(rim: Points, count: int) -> Points:
-    """``count`` points at even distances round a polygon, from its first vertex on."""
-    closed = np.concatenate([rim, rim[:1]])
-    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
-    places = np.linspace(0, walked[-1], count, endpoint=False)
-    points = [np.interp(places, walked, along) for along in closed.T]
-    return np.stack(points, axis=1).astype(np.float32)
 
 
 def _iou(polygons: list[Points], mask: Mask) -> float:

@@ -66,9 +66,9 @@ class EndlessPairs:
         image = load_image(record.image_bytes())
         pixels, cells = self.processor.pixels(image), self._cells.make(record)
         chosen = [record.annotations[each] for each in self._choose(record, number)]
-        spelt = self.recipe.aids.spelt_tasks
-        encoded = [encode_annotation(self.processor, each, image.size, spelt) for each in chosen]
-        sights = Sights(record, cells) if self.recipe.aids.looking_weight and cells else None
+        aids = self.recipe.aids
+        encoded = [encode_annotation(self.processor, each, image.size, aids) for each in chosen]
+        sights = Sights(record, cells) if aids.looking_weight and cells else None
         tokenizer = self.processor.tokenizer
         pairs = [
             Sequences(

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from ..image import load_image
 from ..processor import Processor
 from ..records import Annotation, Record
-from ..results import ImageSize
+from ..results import ImageSize, Polygons
 from .augment import augment
 from .dense import Cells, cells_of
 from .order import DataOrder
 from .places import Mask
 from .reading import letters_of
-from .recipe import Recipe
+from .recipe import Aids, Recipe
+from .simplify import with_even_corners
 
 
 class Records(Protocol):
@@ -93,9 +94,7 @@ class ExampleReader:
         image, annotation = augment(
             image, record.annotations[example.annotation], self.recipe.augmentation, generator
         )
-        prompt, target = encode_annotation(
-            self.processor, annotation, image.size, self.recipe.aids.spelt_tasks
-        )
+        prompt, target = encode_annotation(self.processor, annotation, image.size, self.recipe.aids)
         check_length(target, self.max_target_tokens)
         return Sequences(self.processor.pixels(image), prompt, target, self._cells.make(record))
 
@@ -134,15 +133,19 @@ def encode_annotation(
     processor: Processor,
     annotation: Annotation,
     image_size: ImageSize,
-    spelt_tasks: Sequence[str] = (),
+    aids: Aids,
 ) -> tuple[Sequence[int], Sequence[int]]:
     """The ids of the prompt and of the target that an annotation means.
 
-    In ``spelt_tasks`` the words of the target have a token for every byte.
+    In ``aids.spelt_tasks`` the words of the target have a token for every byte; outlines have
+    ``aids.outline_corners`` if it is set.
     """
     prompt = processor.prompt(annotation.table_task, annotation.question, image_size)
-    target = processor.target(annotation.answer, annotation.kind)
-    if annotation.task in spelt_tasks:
+    answer = annotation.answer
+    if aids.outline_corners and isinstance(answer, Polygons):
+        answer = with_even_corners(answer, aids.outline_corners)
+    target = processor.target(answer, annotation.kind)
+    if annotation.task in aids.spelt_tasks:
         target = processor.tokenizer.spell(target)
     return prompt.token_ids, target
 

@@ -106,7 +106,8 @@ class Aids:
     which cells lies what each token of an answer is about, for endless sources with the dense task.
     ``encoder_weight`` is that of the dense task asked of the encoder's states too.
     The answers of ``spelt_tasks`` are told letter by letter, so that a word is read and not guessed
-    among whole words. ``questions_per_picture`` of an endless source share one pass through the
+    among whole words; outlines are told with ``outline_corners`` corners at even distances, 0 for
+    those of the labels. ``questions_per_picture`` of an endless source share one pass through the
     tower. ``curriculum`` are the levels of made scenes by the number of samples seen at which they
     begin, where "+" takes turns: ``((0, "easy+text"), (20000, "full"))``.
     """
@@ -121,6 +122,7 @@ class Aids:
     looking_weight: float = 0.0
     encoder_weight: float = 0.0
     spelt_tasks: tuple[str, ...] = ()
+    outline_corners: int = 0
     questions_per_picture: int = 1
     curriculum: tuple[tuple[int, str], ...] = ()
 
@@ -131,6 +133,11 @@ class Aids:
             raise ValueError(f"spreads and weights must not be negative, got {self}")
         if not 0 <= self.dense_evenness <= 1:
             raise ValueError(f"dense_evenness is between 0 and 1, got {self.dense_evenness}")
+        if self.outline_corners and self.outline_corners < 4:
+            raise ValueError(
+                f"outline_corners is 0 for those of the labels or 4 and more, got "
+                f"{self.outline_corners}"
+            )
         if self.questions_per_picture < 1:
             raise ValueError(
                 f"questions_per_picture must be at least 1, got {self.questions_per_picture}"
