@@ -72,7 +72,8 @@ def take_step(
     steps in a row raise ``TrainingError``.
     """
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(11, dtype=torch.float64, device=world.device)
+    # The same names in the same order on all processes, whatever each of them sees.
+    totals = dict.fromkeys(("loss", "tokens", "examples", *figures_of(recipe.aids)), 0.0)
     for index, batch in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
         with (
@@ -84,16 +85,21 @@ def take_step(
             )
             total = losses.total(batch.tokens, recipe.aids)
             (total * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
-        counts = [batch.tokens, len(batch)]
-        totals += torch.tensor([losses.token_sum.item(), *counts, *losses.dense_values(len(batch))],
-                               device=world.device)  # fmt: skip
-    loss_sum_, tokens, examples, *dense = world.total(totals).tolist()
+        totals["loss"] += losses.token_sum.item()
+        totals["tokens"] += batch.tokens
+        totals["examples"] += len(batch)
+        for name, value in losses.figures().items():
+            if name in totals:
+                totals[name] += value * len(batch)
+    summed = torch.tensor(list(totals.values()), dtype=torch.float64, device=world.device)
+    totals = dict(zip(totals, world.total(summed).tolist(), strict=True))
+    loss_sum, tokens, examples = (totals.pop(name) for name in ("loss", "tokens", "examples"))
 
     # Backward passes summed over tokens and averaged over processes.
     factor = world.size / (tokens * progress.loss_scale)
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
     norm = _norm(gradients) * factor
-    finite = math.isfinite(norm) and math.isfinite(loss_sum_ + sum(dense))
+    finite = math.isfinite(norm) and math.isfinite(loss_sum + sum(totals.values()))
     if finite:
         clip = recipe.optimizer.clip_norm
         if clip > 0 and norm > clip:
@@ -102,23 +108,23 @@ def take_step(
             gradient.mul_(factor)
         optimizer.step()
     _count(progress, finite, recipe)
-    weights = recipe.aids
-    told = {
-        "dense_loss": weights.dense_weight,
-        "cells_right": weights.dense_weight,
-        "reading_loss": weights.reading_weight,
-        "letters_right": weights.reading_weight,
-        "looking_loss": weights.looking_weight,
-        "encoder_loss": weights.encoder_weight,
-        "encoder_cells_right": weights.encoder_weight,
-        "encoder_letters_right": weights.encoder_weight * weights.reading_weight,
+    aids = {name: value / examples for name, value in totals.items()}
+    return StepOutcome(loss_sum / tokens, int(tokens), int(examples), norm, not finite, aids)
+
+
+def figures_of(aids: Aids) -> tuple[str, ...]:
+    """The names of the figures that a step tells of what is learned besides answering."""
+    weights = {
+        "dense_loss": aids.dense_weight,
+        "cells_right": aids.dense_weight,
+        "reading_loss": aids.reading_weight,
+        "letters_right": aids.reading_weight,
+        "looking_loss": aids.looking_weight,
+        "encoder_loss": aids.encoder_weight,
+        "encoder_cells_right": aids.encoder_weight,
+        "encoder_letters_right": aids.encoder_weight * aids.reading_weight,
     }
-    aids = {
-        name: value / examples
-        for (name, weight), value in zip(told.items(), dense, strict=True)
-        if weight
-    }
-    return StepOutcome(loss_sum_ / tokens, int(tokens), int(examples), norm, not finite, aids)
+    return tuple(name for name, weight in weights.items() if weight)
 
 
 @contextmanager
@@ -176,22 +182,27 @@ class Losses:
             return total
         return total + aids.looking_weight * self.looking_sum
 
-    def dense_values(self, examples: int) -> list[float]:
-        """The dense loss and the share of cells right, those of reading, the loss of looking per
-        token; of the encoder the edges' loss and the shares of cells and letters right. All times
-        the examples."""
+    def figures(self) -> dict[str, float]:
+        """By the names of ``figures_of``, what there is: the losses of the dense task and of
+        reading and the shares of cells and letters right, the loss of looking per token, and of
+        the encoder the edges' loss and the shares right."""
         if self.dense is None:
-            return [0.0] * 8
+            return {}
         dense, reading = self.dense, self.dense.reading
-        values = [value.item() for value in (dense.loss, dense.right, reading.loss, reading.right)]
-        looking = 0.0 if self.looking_sum is None else self.looking_sum.item() / max(self.asked, 1)
-        values.append(looking)
-        if self.told is None:
-            values += [0.0] * 3
-        else:
+        figures = {
+            "dense_loss": dense.loss,
+            "cells_right": dense.right,
+            "reading_loss": reading.loss,
+            "letters_right": reading.right,
+        }
+        if self.looking_sum is not None:
+            figures["looking_loss"] = self.looking_sum / max(self.asked, 1)
+        if self.told is not None:
             cells = self.told.cells
-            values += [each.item() for each in (self.told.edges, cells.right, cells.reading.right)]
-        return [value * examples for value in values]
+            figures["encoder_loss"] = self.told.edges
+            figures["encoder_cells_right"] = cells.right
+            figures["encoder_letters_right"] = cells.reading.right
+        return {name: value.item() for name, value in figures.items()}
 
 
 def micro_batch_loss(model: nn.Module, batch: MicroBatch, precision: Precision) -> Tensor:
