@@ -20,7 +20,7 @@ PICTURE = ROOT / "docs/images/nano-curve.png"
 # The runs in which the tower learned; in the others it stood still.
 TOWER_RUNS = (
     "nano-tower", "nano-words", "nano-letters", "nano-together", "nano-cells", "nano-kinds",
-    "nano-sight", "nano-keener", "nano-closer",
+    "nano-sight", "nano-keener", "nano-closer", "nano-unlearning",
 )  # fmt: skip
 _SHOWN = {
     "detection AP50": "#1b6ca8",
