@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,15 @@ def test_pictures_and_prompts_are_encoded_alike(
             ours = found.cross[2 * layer + place]
             ours = ours.swapaxes(2, 3) if place == 0 else ours
             assert close(torch.from_numpy(ours * seen), theirs * torch.from_numpy(seen))
+
+
+def test_several_threads_may_encode_pictures_at_once(
+    runtime: OpenVinoRuntime, reference: TorchRuntime, pixels: NDArray[np.float32]
+) -> None:
+    expected = reference.encode_images(pixels)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(runtime.encode_images, [pixels] * 12))
+    assert all(close(each, expected) for each in found)
 
 
 @pytest.mark.parametrize(
