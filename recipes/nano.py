@@ -31,11 +31,11 @@ r"""How the bundled model was trained, in twenty-three runs, from nothing but ma
 The tower learns first what lies where, alone; then the text half, over a tower that stands still,
 to answer shortly; then the whole model the language of all tasks. The second three do the same
 again with letters, which the first three had not learnt to read; three more on twice the drawings;
-three on a finer grid; then the text half is told where to look; then both see larger pictures; then it spells what it
-reads; at last both see drawings that are changed, and outlines have sixteen corners.
-Each run goes on where it was stopped. ``docs/nano.md`` has what each of them gave. Whoever goes on
-from the bundled weights, which are without the heads of the dense task, begins with ``heads`` or
-``finer_heads``, as these runs did.
+three on a finer grid; then the text half is told where to look; then both see larger pictures;
+then it spells what it reads; at last both see drawings that are changed, and outlines have sixteen
+corners. Each run goes on where it was stopped. ``docs/nano.md`` has what each of them gave. Whoever
+goes on from the bundled weights, which are without the heads of the dense task, begins with
+``heads`` or ``finer_heads``, as these runs did.
 """
 
 from dataclasses import replace
