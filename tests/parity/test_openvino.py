@@ -52,13 +52,15 @@ def test_nano_answers_the_same(count: int) -> None:
     reference, model = (
         florence2.load("nano", device="cpu", runtime=name) for name in ("torch", "openvino")
     )
+    found, expected = (answers(each, records, max_new_tokens=200) for each in (model, reference))
     # In fp32 the reference's own ids of an outline hung on what else was in its batch, once in 239.
     reference.runtime.model.double()
-    expected = answers(reference, records, max_new_tokens=200)
-    found = answers(model, records, max_new_tokens=200)
+    exact = answers(reference, records, max_new_tokens=200)
     assert len(expected) > 13 * count
     others = [
-        pair for pair in zip(found, expected, strict=True) if pair[0].token_ids != pair[1].token_ids
+        (one, other)
+        for one, same, other in zip(found, expected, exact, strict=True)
+        if one.token_ids not in (same.token_ids, other.token_ids)
     ]
     assert len(others) <= len(expected) // 100
     for one, other in others:
