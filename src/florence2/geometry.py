@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
 
+FEWEST_CORNERS = 4
+"""What a part of an outline has at least, where corners are shared out."""
+
 
 def box_area(boxes: FloatArray) -> FloatArray:
     """Areas ``float[N]`` of boxes ``float[N, 4]``; an inverted box has area 0."""
@@ -95,6 +98,16 @@ def shared_out(count: int, lengths: Sequence[float], fewest: int) -> list[int]:
     polygons that are all points."""
     weights = lengths if sum(lengths) else [1.0] * len(lengths)
     return [max(fewest, round(count * each / sum(weights))) for each in weights]
+
+
+def evenly_cornered(polygons: Sequence[FloatArray], count: int) -> list[FloatArray]:
+    """The polygons with ``count`` corners in all, each at even distances from its first point on.
+
+    They share them out by their lengths and get at least four. Errors as in ``evenly_spaced``.
+    """
+    lengths = [float(np.hypot(*(np.roll(each, -1, axis=0) - each).T).sum()) for each in polygons]
+    shares = shared_out(count, lengths, FEWEST_CORNERS)
+    return [evenly_spaced(each, share) for each, share in zip(polygons, shares, strict=True)]
 
 
 def non_maximum_suppression(

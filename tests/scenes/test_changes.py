@@ -11,6 +11,7 @@ from florence2.scenes import changes
 from florence2.scenes.changes import changed
 from florence2.scenes.colours import PALETTE, plain_colour
 from florence2.scenes.compose import make_scene
+from florence2.scenes.placing import premultiplied
 from florence2.scenes.settings import SceneSettings
 from florence2.scenes.sprites import Sprite, SpriteLibrary
 
@@ -85,7 +86,7 @@ def test_an_outline_surrounds_the_drawing(ink: int) -> None:
 
 def test_colours_come_back_from_under_alpha() -> None:
     image = _disc(60).image
-    again = changes._straight(changes._premultiplied(image))
+    again = changes._straight(premultiplied(image))
     seen = image[..., 3] >= 128
     assert np.abs(again[seen].astype(int) - image[seen]).max() <= 2
     assert not again[image[..., 3] == 0].any()

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from ..durable import replace_file, replacing
 from ..folders import cache_folder
 from .categories import categories
-from .colours import plain_colour
 from .packages import Package
 from .sprites import Sprite
 
@@ -99,9 +98,7 @@ def read_art(folder: Path) -> list[Sprite]:
         category, end = shown.get(entry["emoji"]), entry["end"]
         if category is not None:
             image = _decoded(pictures[start:end])
-            # Nobody calls a man yellow, though emoji are.
-            colour = None if category.group == "person" else plain_colour(image)
-            sprites.append(Sprite(category.name, entry["art"], image, colour))
+            sprites.append(Sprite.drawn(category.name, entry["art"], image))
         start = end
     return sprites
 

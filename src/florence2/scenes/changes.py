@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .categories import categories
-from .colours import plain_colour
+from .placing import premultiplied
 from .sprites import Sprite
 
 Pixels = NDArray[np.uint8]
@@ -43,9 +42,7 @@ def changed(sprite: Sprite, rng: np.random.Generator) -> Sprite:
     image = _cropped(image)
     if not image.size:
         return sprite
-    kind = categories().get(sprite.category)
-    is_person = kind is not None and kind.group == "person"
-    return Sprite(sprite.category, sprite.art, image, None if is_person else plain_colour(image))
+    return Sprite.drawn(sprite.category, sprite.art, image)
 
 
 def _smaller(image: Pixels) -> Pixels:
@@ -55,7 +52,7 @@ def _smaller(image: Pixels) -> Pixels:
     if scale >= 1:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return _straight(cv2.resize(_premultiplied(image), size, interpolation=cv2.INTER_AREA))
+    return _straight(cv2.resize(premultiplied(image), size, interpolation=cv2.INTER_AREA))
 
 
 def _bent(image: Pixels, rng: np.random.Generator) -> Pixels:
@@ -74,7 +71,7 @@ def _bent(image: Pixels, rng: np.random.Generator) -> Pixels:
     )
     columns += np.arange(wide, dtype=np.float32) - margin
     rows += np.arange(high, dtype=np.float32)[:, None] - margin
-    covered = _premultiplied(image)
+    covered = premultiplied(image)
     return _straight(cv2.remap(covered, columns, rows, cv2.INTER_LINEAR))
 
 
@@ -129,13 +126,6 @@ def _cropped(image: Pixels) -> Pixels:
     """Without its clear rim."""
     x, y, width, height = cv2.boundingRect((image[..., 3] >= _OPAQUE).astype(np.uint8))
     return np.ascontiguousarray(image[y : y + height, x : x + width])
-
-
-def _premultiplied(image: Pixels) -> Pixels:
-    alpha = cv2.extractChannel(image, 3)
-    straight = np.ascontiguousarray(image[..., :3])
-    colours = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return np.dstack([colours, alpha])
 
 
 def _straight(covered: Pixels) -> Pixels:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import evenly_spaced, shared_out
+from ..geometry import evenly_cornered
 from .placing import tight_box
 from .scene import Mask
 
@@ -24,9 +24,8 @@ _SUBPIXELS = 4
 _GRID = 512
 # Steps between pixels are evened out by this much before a rim is measured.
 _STAIRS = 0.7
-# Vertices of all parts of an even outline together, and the fewest of one.
+# Vertices of all parts of an even outline together.
 _COUNTS = (12, 16, 20, 24, 32, 40, 48, 64)
-_FEWEST = 4
 # Into how many a pixel's side is cut, and how much of the way to a perfect IoU is asked for
 # beyond what is wanted: ragged small masks need finer corners.
 _ATTEMPTS = ((1, 0.06), (2, 0.06), (4, 0.2), (8, 0.5))
@@ -77,10 +76,8 @@ def even_outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
     shift = np.array([left, top], np.float32)
     rims = [_from_the_top(rim) for rim in _approximated(_without_specks(_parts(window)), _STAIRS)]
     judge = _Judge(window)
-    lengths = [cv2.arcLength(rim, True) for rim in rims]
     for count in _COUNTS if rims else ():
-        shares = shared_out(count, lengths, _FEWEST)
-        found = [evenly_spaced(rim, share) for rim, share in zip(rims, shares, strict=True)]
+        found = evenly_cornered(rims, count)
         if judge(found) >= iou and _iou(found, window) >= iou:
             return _from_top_down([polygon + shift for polygon in found])
     return outline(mask, iou=iou)

@@ -65,7 +65,7 @@ def lay(sprite: Sprite, pose: Pose, size: tuple[int, int]) -> Placed | None:
     height, width = sprite.image.shape[:2]
     scale = pose.side / max(height, width)
     level = min(4, max(0, floor(log2(1 / scale) + 0.3))) if scale < 1 else 0
-    source = _premultiplied(sprite, level)
+    source = _at_level(sprite, level)
     turn = np.radians(pose.degrees)
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if pose.mirrored:
@@ -117,6 +117,14 @@ def paint_shadow(image: Pixels, placed: Placed, shift: tuple[int, int], darkness
     )
 
 
+def premultiplied(image: Pixels) -> Pixels:
+    """``uint8[h, w, 4]`` with its straight colours multiplied by alpha."""
+    alpha = cv2.extractChannel(image, 3)
+    straight = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
+    colours = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    return np.dstack([colours, alpha])
+
+
 def tight_box(mask: Mask) -> Box:
     """The bounds ``(x0, y0, x1, y1)`` of the true pixels, outer edges, of a mask that has some."""
     rows = np.flatnonzero(mask.any(axis=1))
@@ -125,16 +133,13 @@ def tight_box(mask: Mask) -> Box:
 
 
 @lru_cache(maxsize=1536)
-def _premultiplied(sprite: Sprite, level: int) -> Pixels:
+def _at_level(sprite: Sprite, level: int) -> Pixels:
     """The sprite with colours multiplied by alpha, halved ``level`` times."""
     if level:
-        larger = _premultiplied(sprite, level - 1)
+        larger = _at_level(sprite, level - 1)
         half = max(1, larger.shape[1] // 2), max(1, larger.shape[0] // 2)
         return cv2.resize(larger, half, interpolation=cv2.INTER_AREA)
-    alpha = cv2.extractChannel(sprite.image, 3)
-    straight = cv2.cvtColor(sprite.image, cv2.COLOR_RGBA2RGB)
-    colours = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return np.dstack([colours, alpha])
+    return premultiplied(sprite.image)
 
 
 def _framed(

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .colours import PALETTE, plain_colour
+from .colours import PALETTE
 from .pen import Pen, Point
 from .sprites import Sprite
 from .things import THINGS
@@ -29,8 +29,7 @@ def _drawing(category: str, draw: Callable[[Pen], None], name: str, number: int)
     red, green, blue = (int(v) for v in np.clip(np.array(PALETTE[name]) + spread, 0, 255))
     pen = Pen((red, green, blue), rng)
     draw(pen)
-    image = pen.drawing()
-    return Sprite(category, f"shapes/{category}-{name}", image, plain_colour(image))
+    return Sprite.drawn(category, f"shapes/{category}-{name}", pen.drawing())
 
 
 def _ring_of_points(count: int, radii: Sequence[float], start: float = -90.0) -> list[Point]:

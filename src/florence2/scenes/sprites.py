@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .categories import categories
+from .colours import plain_colour
 from .fonts import Face
 
 Split = Literal["train", "test", "all"]
@@ -34,6 +36,14 @@ class Sprite:
     art: str
     image: NDArray[np.uint8]
     colour: str | None
+
+    @classmethod
+    def drawn(cls, category: str, art: str, image: NDArray[np.uint8]) -> Sprite:
+        """A drawing with the colour word that it plainly has; people have none."""
+        known = categories().get(category)
+        # Nobody calls a man yellow, though emoji are.
+        is_person = known is not None and known.group == "person"
+        return cls(category, art, image, None if is_person else plain_colour(image))
 
 
 class SpriteLibrary:

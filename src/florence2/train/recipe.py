@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from ..geometry import FEWEST_CORNERS
+
 Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Layout = Literal["microsoft", "transformers"]
@@ -133,9 +135,9 @@ class Aids:
             raise ValueError(f"spreads and weights must not be negative, got {self}")
         if not 0 <= self.dense_evenness <= 1:
             raise ValueError(f"dense_evenness is between 0 and 1, got {self.dense_evenness}")
-        if self.outline_corners and self.outline_corners < 4:
+        if self.outline_corners and self.outline_corners < FEWEST_CORNERS:
             raise ValueError(
-                f"outline_corners is 0 for those of the labels or 4 and more, got "
+                f"outline_corners is 0 for those of the labels or {FEWEST_CORNERS} and more, got "
                 f"{self.outline_corners}"
             )
         if self.questions_per_picture < 1:
