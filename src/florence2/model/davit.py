@@ -6,7 +6,8 @@ N tokens of a window or an image, G heads or groups, E channels per head or grou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,10 @@ class PatchEmbedding(nn.Module):
         if self.prenorm:
             features_BHWC = self.norm(features_BHWC)
         features_BHWC = _convolve(self.conv, features_BHWC)
-        return features_BHWC if self.prenorm else self.norm(features_BHWC)
+        if self.prenorm:
+            return features_BHWC
+        # A sequence, for the reason that Block tells.
+        return self.norm(features_BHWC.flatten(1, 2)).unflatten(1, features_BHWC.shape[1:3])
 
 
 class Block(nn.Module):
@@ -105,10 +109,16 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_rate)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
-        x_BHWC = x_BHWC + _convolve(self.attention_position, x_BHWC)
-        x_BHWC = x_BHWC + self.drop_path(self.attention(self.attention_norm(x_BHWC)))
-        x_BHWC = x_BHWC + _convolve(self.feed_forward_position, x_BHWC)
-        return x_BHWC + self.drop_path(self.feed_forward(self.feed_forward_norm(x_BHWC)))
+        size = x_BHWC.shape[1:3]
+        # Sums and norms see sequences, which changes no number: were they maps of four dimensions,
+        # OpenVINO would copy them into the order of its convolutions, and back, every time.
+        x_BNC = x_BHWC.flatten(1, 2)
+        x_BNC = x_BNC + _on_map(partial(_convolve, self.attention_position), x_BNC, size)
+        attended_BNC = _on_map(self.attention, self.attention_norm(x_BNC), size)
+        x_BNC = x_BNC + self.drop_path(attended_BNC)
+        x_BNC = x_BNC + _on_map(partial(_convolve, self.feed_forward_position), x_BNC, size)
+        x_BNC = x_BNC + self.drop_path(self.feed_forward(self.feed_forward_norm(x_BNC)))
+        return x_BNC.unflatten(1, size)
 
 
 class WindowAttention(nn.Module):
@@ -173,6 +183,11 @@ class ChannelAttention(nn.Module):
 
 def _depthwise(width: int) -> nn.Conv2d:
     return nn.Conv2d(width, width, kernel_size=3, padding=1, groups=width)
+
+
+def _on_map(layer: Callable[[Tensor], Tensor], x_BNC: Tensor, size: torch.Size) -> Tensor:
+    """What a layer of maps ``[B, H, W, C]`` makes of their cells in a row; ``size`` is (H, W)."""
+    return layer(x_BNC.unflatten(1, size)).flatten(1, 2)
 
 
 def _convolve(conv: nn.Conv2d, features_BHWC: Tensor) -> Tensor:

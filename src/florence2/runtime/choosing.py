@@ -86,13 +86,13 @@ def openvino_runtime(
     pictures; int8 takes its ranges from those in ``measured``.
     """
     from .graph_cache import graphs_of, key_of
-    from .graphs import TOWER, convert
+    from .graphs import FORM, TOWER, convert
     from .openvino import OpenVinoRuntime
     from .precisions import shrink
     from .static_quantization import quantize, smoothed
 
     precision = precision or "fp32"
-    what: tuple[object, ...] = (precision, pixels)
+    what: tuple[object, ...] = (FORM, precision, pixels)
     if precision == "int8":
         what += (measured.key(),)
 

@@ -1,8 +1,9 @@
 """The model as OpenVINO graphs, converted straight from its PyTorch modules.
 
-Three of them: ``tower`` (pixels to image tokens), ``encoder`` (image tokens and a prompt to the
-keys and values that the decoder attends to) and ``decoder`` (one step). The modules below only
-bring the real ones into the form of a graph: tensors in, tensors out, no Python in between.
+Three of them: ``tower`` (the pixels of one picture to image tokens), ``encoder`` (image tokens and
+a prompt to the keys and values that the decoder attends to) and ``decoder`` (one step). The modules
+below only bring the real ones into the form of a graph: tensors in, tensors out, no Python in
+between.
 
 Shapes: B images or prompts, N image tokens, P prompt tokens, S encoder positions, R rows of the
 decoder, T new tokens, C tokens with those before, L layers, G heads, E channels per head, V
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 TOWER, ENCODER, DECODER = GRAPHS = ("tower", "encoder", "decoder")
 
+# Raised whenever ``convert`` gives other graphs, so that those in the cache are made again.
+FORM = 2
+
 
 def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvino.Model]:
     """The graphs of a model in fp32, for pictures of ``pixels`` (height, width)."""
@@ -32,14 +36,13 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     model = model.eval()
     text = model.config.text
     width, head = text.width, text.width // text.decoder_heads
-    layers, image = text.decoder_layers, torch.zeros(2, 3, *pixels)
-    dynamic = openvino.PartialShape
+    # A picture at a time: only where all sizes are known does the plugin see which moves of memory
+    # change nothing, and a picture fills a processor anyhow.
+    layers, image = text.decoder_layers, torch.zeros(1, 3, *pixels)
     with torch.no_grad(), quietly():
-        tokens = model.encode_image(image)
+        tokens = model.encode_image(image).expand(2, -1, -1)
         prompt = torch.full((2, 3), text.eos)
-        tower = openvino.convert_model(
-            Tower(model), example_input=image, input=[dynamic([-1, 3, *pixels])]
-        )
+        tower = openvino.convert_model(Tower(model), example_input=image)
         encoder = openvino.convert_model(
             _Encoder(model), example_input=(tokens, prompt, torch.zeros(2, 3, dtype=torch.bool))
         )
@@ -60,7 +63,7 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
         ["ids", "positions", "own_mask", "mask", *cross_names(layers), *past_names(layers)],
         ["logits", *(f"new_{name}" for name in past_names(layers))],
     )
-    _reshape(tower, {"pixels": [-1, 3, *pixels]})
+    _reshape(tower, {"pixels": [1, 3, *pixels]})
     _reshape(encoder, {"image": [-1, -1, width], "prompt": [-1, -1], "padding": [-1, -1]})
     free, turned = [-1, text.decoder_heads, -1, head], [-1, text.decoder_heads, head, -1]
     _reshape(
