@@ -25,7 +25,6 @@ r"""How the bundled model was trained, in twenty-three runs, from nothing but ma
     florence2 train recipes/nano.py:spelling --data scenes --out runs/nano-spelling
     florence2 train recipes/nano.py:echoing --data scenes --out runs/nano-echoing
     florence2 train recipes/nano.py:unlearning --data scenes --out runs/nano-unlearning
-    cp runs/nano-echoing/last/encoder_head.safetensors runs/nano-unlearning/last
     florence2 train recipes/nano.py:sketching --data scenes --out runs/nano-sketching
 
 The tower learns first what lies where, alone; then the text half, over a tower that stands still,

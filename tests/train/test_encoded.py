@@ -111,6 +111,22 @@ def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
     assert later[0]["encoder_loss"] < 0.95 * told[0]
 
 
+def test_a_run_that_asks_no_encoder_hands_its_head_on(start: Path, tmp_path: Path) -> None:
+    model = load_checkpoint(start)
+    old = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    assert old.encoder_head is not None
+    torch.nn.init.ones_(old.encoder_head.cells.weight)
+    old.save_head(tmp_path / "text")
+    tower = WithDenseTask(model, 2, only=True)
+    tower.load_head(tmp_path / "text")
+    tower.save_head(tmp_path / "tower")
+    after = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    after.load_head(tmp_path / "tower")
+    assert after.encoder_head is not None and after.encoder_head.cells.weight.min() == 1
+    WithDenseTask(model, 2, only=True).save_head(tmp_path / "none")
+    assert not (tmp_path / "none" / ENCODER_HEAD_FILE).exists()
+
+
 def test_a_head_for_other_classes_is_left_alone(start: Path, tmp_path: Path) -> None:
     model = load_checkpoint(start)
     old = WithDenseTask(model, 2, only=False, first_location=LOCATION)

@@ -119,14 +119,21 @@ class WithDenseTask(nn.Module):
         self.encoder_head = (
             None if first_location is None else EncoderHead(model.config.text.width, outputs)
         )
+        # The encoder's head of an earlier run, where this one does not ask the encoder.
+        self._unasked: dict[str, Tensor] = {}
 
     def save_head(self, checkpoint: Path) -> None:
-        """Write the head beside the weights of a checkpoint, for a run that starts from there."""
+        """Write the heads beside the weights of a checkpoint, for a run that starts from there.
+
+        An encoder's head that this run had no use for is handed on as it was.
+        """
         with replacing(checkpoint / HEAD_FILE) as temporary:
             save_file(self.head.state_dict(), temporary)
-        if self.encoder_head is not None:
+        asked = self.encoder_head
+        state = self._unasked if asked is None else asked.state_dict()
+        if state:
             with replacing(checkpoint / ENCODER_HEAD_FILE) as temporary:
-                save_file(self.encoder_head.state_dict(), temporary)
+                save_file(state, temporary)
 
     def load_head(self, checkpoint: Path) -> None:
         """Take the heads of the run that made a checkpoint, if it has some for as many classes.
@@ -135,8 +142,11 @@ class WithDenseTask(nn.Module):
         left out. The encoder's head has to have the same outputs.
         """
         file = checkpoint / ENCODER_HEAD_FILE
-        if self.encoder_head is not None and file.is_file():
-            known, own_shapes = load_file(file), self.encoder_head.state_dict()
+        known = load_file(file) if file.is_file() else {}
+        if self.encoder_head is None:
+            self._unasked = known
+        elif known:
+            own_shapes = self.encoder_head.state_dict()
             if all(known[name].shape == each.shape for name, each in own_shapes.items()):
                 self.encoder_head.load_state_dict(known)
         file = checkpoint / HEAD_FILE
