@@ -155,31 +155,32 @@ class Prompted:
     def __len__(self) -> int:
         return len(self.mask_BS)
 
-    def select(self, prompts: Array) -> Prompted:
-        """The entries of some prompts, in that order."""
-        return Prompted(self.mask_BS[prompts], tuple(each[prompts] for each in self.cross))
 
-    def join(self, other: Prompted) -> Prompted:
-        """These entries, then those of ``other``; the shorter ones are padded and masked."""
-        length = max(self.mask_BS.shape[1], other.mask_BS.shape[1])
-        mine, theirs = self._padded(length), other._padded(length)
-        pairs = zip(mine.cross, theirs.cross, strict=True)
-        return Prompted(
-            np.concatenate([mine.mask_BS, theirs.mask_BS]),
-            tuple(np.concatenate(pair) for pair in pairs),
-        )
+# A prompt among those that were encoded together.
+_Entry = tuple[Prompted, int]
 
-    def _padded(self, length: int) -> Prompted:
-        missing = length - self.mask_BS.shape[1]
-        if not missing:
-            return self
-        return Prompted(
-            np.pad(self.mask_BS, ((0, 0), (0, missing)), constant_values=-np.inf),
-            tuple(
-                np.pad(each, [(0, missing if axis == longer else 0) for axis in range(4)])
-                for each, longer in zip(self.cross, cycle((3, 2)))
-            ),
-        )
+
+def _gathered(entries: Sequence[_Entry]) -> Prompted:
+    """The entries as one; the shorter ones are padded and masked."""
+    first = entries[0][0]
+    if [place for _, place in entries] == list(range(len(first))) and all(
+        each is first for each, _ in entries
+    ):
+        return first
+    count, length = len(entries), max(each.mask_BS.shape[1] for each, _ in entries)
+    mask_BS = np.full((count, length), -np.inf, np.float32)
+    cross = []
+    for layer, longer in zip(range(len(first.cross)), cycle((3, 2))):
+        shape = list(first.cross[layer].shape)
+        shape[0], shape[longer] = count, length
+        cross.append(np.zeros(shape, np.float32))
+    for row, (each, place) in enumerate(entries):
+        known = each.mask_BS.shape[1]
+        mask_BS[row, :known] = each.mask_BS[place]
+        for layer, whole in enumerate(cross):
+            part = whole[row, ..., :known] if layer % 2 == 0 else whole[row, :, :known]
+            part[...] = each.cross[layer][place]
+    return Prompted(mask_BS, tuple(cross))
 
 
 class OpenVinoDecoding:
@@ -190,11 +191,12 @@ class OpenVinoDecoding:
     """
 
     def __init__(self, request: openvino.InferRequest, prompted: Prompted, limit: int) -> None:
-        self._request, self._prompted, self.limit = request, prompted, limit
+        self._request, self.limit = request, limit
+        self._entries: list[_Entry] = [(prompted, place) for place in range(len(prompted))]
+        self._is_fed = False
         self._rows = np.arange(len(prompted), dtype=np.int32)
         self._unused = np.zeros(len(prompted), np.int64)
         self._length = 0
-        self._feed_prompted()
 
     def step(self, ids_RT: Array) -> Tensor:
         """Logits ``float32[R, V]`` after the newest of the tokens ``int64[R, T]``."""
@@ -208,6 +210,8 @@ class OpenVinoDecoding:
         )
         own_mask_R1TC = np.where(hidden_RTC, np.float32(-np.inf), np.float32(0))[:, None]
         positions_RT = lengths_R1 + newest_T1.T
+        if not self._is_fed:
+            self._feed_prompted()
         self._request.infer(
             {"ids": ids_RT, "positions": positions_RT, "own_mask": own_mask_R1TC,
              "rows": self._rows},
@@ -227,14 +231,14 @@ class OpenVinoDecoding:
 
     def keep(self, prompts_B: Tensor) -> None:
         """Keep only the prompts ``prompts_B``; their rows are chosen by ``reorder``."""
-        self._prompted = self._prompted.select(prompts_B.numpy())
-        self._feed_prompted()
+        self._entries = [self._entries[prompt] for prompt in prompts_B.tolist()]
+        self._is_fed = False
 
     def join(self, other: OpenVinoDecoding) -> None:
         """Go on with the prompts and rows of ``other`` too, after one's own."""
         length = max(self._length, other._length)
         past = {
-            name: np.concatenate([_right(mine, length), _right(theirs, length)])
+            name: _stacked([mine, theirs], length)
             for (name, mine), theirs in zip(
                 self._past().items(), other._past().values(), strict=True
             )
@@ -243,9 +247,9 @@ class OpenVinoDecoding:
             self._unused + length - self._length, other._unused + length - other._length
         ])  # fmt: skip
         self._length, self.limit = length, max(self.limit, other.limit)
-        self._prompted = self._prompted.join(other._prompted)
+        self._entries += other._entries
+        self._is_fed = False
         self._put(past, 0)
-        self._feed_prompted()
 
     def _past(self) -> dict[str, Array]:
         """Keys and values ``float32[R, G, C, E]`` by name, with the rows in their order."""
@@ -263,22 +267,30 @@ class OpenVinoDecoding:
         self._rows = np.arange(len(self._unused), dtype=np.int32)
 
     def _feed_prompted(self) -> None:
-        """Hand the plugin what is attended to: once, not at every step."""
+        """Hand the plugin what is attended to: not at every step, and once when some leave and
+        others join before the next."""
         import openvino
 
-        names = ["mask", *cross_names(len(self._prompted.cross) // 2)]
+        prompted = _gathered(self._entries)
+        names = ["mask", *cross_names(len(prompted.cross) // 2)]
         # The tensors share the arrays' memory, so the arrays are kept.
-        self._fed = [
-            np.ascontiguousarray(each) for each in (self._prompted.mask_BS, *self._prompted.cross)
-        ]
+        self._fed = [np.ascontiguousarray(each) for each in (prompted.mask_BS, *prompted.cross)]
         for name, array in zip(names, self._fed, strict=True):
             self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+        # Those that went or came from elsewhere need not be kept beside them.
+        fed = Prompted(self._fed[0], tuple(self._fed[1:]))
+        self._entries, self._is_fed = [(fed, place) for place in range(len(fed))], True
 
 
-def _right(past_RGCE: Array, length: int) -> Array:
-    """The past moved to the right of ``length`` positions; zeros stand before it."""
-    missing = length - past_RGCE.shape[2]
-    return np.pad(past_RGCE, ((0, 0), (0, 0), (missing, 0), (0, 0)))
+def _stacked(parts: Sequence[Array], length: int) -> Array:
+    """Pasts ``float32[R, G, C, E]`` one after the other, each at the right of ``length`` positions;
+    zeros stand before it."""
+    rows, (_, heads, _, width) = sum(map(len, parts)), parts[0].shape
+    whole, row = np.zeros((rows, heads, length, width), np.float32), 0
+    for part in parts:
+        whole[row : row + len(part), :, length - part.shape[2] :] = part
+        row += len(part)
+    return whole
 
 
 def _alone(pixels_BCHW: Array) -> list[Array]:
