@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graphs import DECODER, ENCODER, TOWER
+from .graphs import DECODER, TOWER
 
 if TYPE_CHECKING:
     import openvino
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
-# Numbers of the encoder's states that share a scale. With the plugin's own 32 its many rows take a
-# quarter longer; the few of the decoder gain nothing, and keep that.
+# Numbers that share a scale where the plugin quantises as it comes. With its own 32 the encoder
+# takes a quarter longer and a token a twentieth.
 _TOGETHER = "128"
 # Weights of fewer numbers are not worth a scale of their own.
 _FEWEST = 4096
@@ -34,8 +34,8 @@ def plugin_settings(
 
     In bf16 the decoder multiplies halves in fp32: it waits for bytes, not for arithmetic, and is
     both nearer and faster so. With 8-bit weights in encoder and decoder the plugin quantises what
-    they are multiplied with as it comes, some numbers at a time. What lies between the products
-    is bf16 where the processor has that, but fp32 in the decoder.
+    they are multiplied with as it comes, ``_TOGETHER`` numbers at a time. What lies between the
+    products is bf16 where the processor has that, but fp32 in the decoder.
     """
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and not has_bf16:
@@ -47,7 +47,7 @@ def plugin_settings(
         # The plugin's own default keeps keys and values in 8 bits, which is not what was asked for.
         "KV_CACHE_PRECISION": "f32",
     }
-    if precision == "int8" and graph == ENCODER:
+    if precision == "int8" and graph != TOWER:
         settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _TOGETHER
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = str(threads)
