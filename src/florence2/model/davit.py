@@ -89,7 +89,7 @@ class PatchEmbedding(nn.Module):
         if self.prenorm:
             return features_BHWC
         # A sequence, for the reason that Block tells.
-        return self.norm(features_BHWC.flatten(1, 2)).unflatten(1, features_BHWC.shape[1:3])
+        return _as_map(self.norm(features_BHWC.flatten(1, 2)), features_BHWC.shape[1:3])
 
 
 class Block(nn.Module):
@@ -118,7 +118,7 @@ class Block(nn.Module):
         x_BNC = x_BNC + self.drop_path(attended_BNC)
         x_BNC = x_BNC + _on_map(partial(_convolve, self.feed_forward_position), x_BNC, size)
         x_BNC = x_BNC + self.drop_path(self.feed_forward(self.feed_forward_norm(x_BNC)))
-        return x_BNC.unflatten(1, size)
+        return _as_map(x_BNC, size)
 
 
 class WindowAttention(nn.Module):
@@ -185,9 +185,14 @@ def _depthwise(width: int) -> nn.Conv2d:
     return nn.Conv2d(width, width, kernel_size=3, padding=1, groups=width)
 
 
+def _as_map(x_BNC: Tensor, size: torch.Size) -> Tensor:
+    """Cells in a row as ``[B, H, W, C]``; the number of images stays open in traced graphs."""
+    return x_BNC.reshape(-1, *size, x_BNC.shape[2])
+
+
 def _on_map(layer: Callable[[Tensor], Tensor], x_BNC: Tensor, size: torch.Size) -> Tensor:
     """What a layer of maps ``[B, H, W, C]`` makes of their cells in a row; ``size`` is (H, W)."""
-    return layer(x_BNC.unflatten(1, size)).flatten(1, 2)
+    return layer(_as_map(x_BNC, size)).flatten(1, 2)
 
 
 def _convolve(conv: nn.Conv2d, features_BHWC: Tensor) -> Tensor:
