@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import cycle
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -167,20 +166,22 @@ def _gathered(entries: Sequence[_Entry]) -> Prompted:
         each is first for each, _ in entries
     ):
         return first
-    count, length = len(entries), max(each.mask_BS.shape[1] for each, _ in entries)
-    mask_BS = np.full((count, length), -np.inf, np.float32)
-    cross = []
-    for layer, longer in zip(range(len(first.cross)), cycle((3, 2))):
-        shape = list(first.cross[layer].shape)
-        shape[0], shape[longer] = count, length
-        cross.append(np.zeros(shape, np.float32))
-    for row, (each, place) in enumerate(entries):
-        known = each.mask_BS.shape[1]
-        mask_BS[row, :known] = each.mask_BS[place]
-        for layer, whole in enumerate(cross):
-            part = whole[row, ..., :known] if layer % 2 == 0 else whole[row, :, :known]
-            part[...] = each.cross[layer][place]
-    return Prompted(mask_BS, tuple(cross))
+    cross = [
+        _padded([each.cross[layer][place] for each, place in entries], 0)
+        for layer in range(len(first.cross))
+    ]
+    return Prompted(
+        _padded([each.mask_BS[place] for each, place in entries], -np.inf), tuple(cross)
+    )
+
+
+def _padded(arrays: Sequence[Array], fill: float) -> Array:
+    """Arrays of as many dimensions each as one, with ``fill`` behind those that are shorter."""
+    largest = np.max([each.shape for each in arrays], axis=0)
+    whole = np.full((len(arrays), *largest), fill, np.float32)
+    for row, each in zip(whole, arrays, strict=True):
+        row[tuple(map(slice, each.shape))] = each
+    return whole
 
 
 class OpenVinoDecoding:
