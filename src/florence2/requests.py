@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
 
     beams: int
     max_new_tokens: int
+    min_new_tokens: int
     no_repeat_ngram: int
     length_penalty: float
     early_stopping: bool

@@ -44,17 +44,19 @@ def test_rows_with_fewer_possible_tokens_than_are_asked_for_get_impossible_ones(
     early=st.booleans(),
     penalty=st.sampled_from([0.5, 1.0, 1.7]),
     ngram=st.integers(0, 4),
+    least=st.integers(0, 9),
     limits=st.lists(st.integers(2, 14), min_size=1, max_size=3),
 )
 def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
-    seed: int, beams: int, early: bool, penalty: float, ngram: int, limits: list[int]
+    seed: int, beams: int, early: bool, penalty: float, ngram: int, least: int, limits: list[int]
 ) -> None:
     # Wide enough that bans leave more than the candidates: among what is impossible there is no
     # order.
     text = TextConfig(vocabulary_size=40, positions=20)
     options = DecodingOptions(
-        beams=beams, early_stopping=early, length_penalty=penalty, no_repeat_ngram=ngram
-    )
+        beams=beams, early_stopping=early, length_penalty=penalty, no_repeat_ngram=ngram,
+        min_new_tokens=least,
+    )  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     like = torch.zeros(1, dtype=torch.float64)
     searches, tensors = [], []
@@ -68,22 +70,24 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
     running, found = list(range(len(limits))), {}
     while running:
         logits = 2 * torch.randn(len(running), beams, 40, generator=generator, dtype=torch.float64)
+        logprobs = logits.log_softmax(dim=2)
         expected = {}
         for place, number in enumerate(running):
             held = tensors[number]
             assert search.newest_tokens.view(-1, beams, 1)[place].equal(held.newest()[0])
-            rows = held.advance(logits[place].clone(), options, text)
+            rows = held.advance(logprobs[place].clone(), options, text)
             if held.active_B.item():
                 expected[number] = (rows + place * beams).tolist()
             else:
                 found[number] = held.answer(0, text.eos)
-        move = search.advance(logits.flatten(0, 1))
+        move = search.advance(logprobs.flatten(0, 1))
         running = search.prompts
         assert running == list(expected)
         assert move.rows_R.tolist() == [row for rows in expected.values() for row in rows]
         for number, answer in move.answers.items():
             assert answer.token_ids == found[number].token_ids
             assert answer.truncated == found[number].truncated
+            assert len(answer.token_ids) >= min(least, limits[number])
             assert answer.score == pytest.approx(found[number].score)
             assert answer.token_logprobs == pytest.approx(found[number].token_logprobs)
     assert sorted(found) == list(range(len(limits)))

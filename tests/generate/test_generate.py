@@ -100,6 +100,20 @@ def test_lengths_are_clamped_to_the_positions_and_told(runtime: TorchRuntime) ->
     assert not answers(runtime, PROMPTS[:1], DecodingOptions(max_new_tokens=60))[0].truncated
 
 
+@pytest.mark.parametrize("asked", [{"beams": 1}, {"beams": 3}, {"seed": 4}])
+def test_no_answer_ends_before_its_least_length(
+    runtime: TorchRuntime, asked: dict[str, int]
+) -> None:
+    def found(**lengths: int) -> list[tuple[int, ...]]:
+        options = DecodingOptions(**asked, **lengths)
+        return [each.token_ids for each in answers(runtime, PROMPTS, options)]
+
+    free = found(max_new_tokens=40)
+    least = max(map(len, free)) + 3
+    assert all(least <= len(ids) <= 40 for ids in found(max_new_tokens=40, min_new_tokens=least))
+    assert all(len(ids) == 25 for ids in found(max_new_tokens=25, min_new_tokens=25))
+
+
 def test_sampling_follows_its_seed(runtime: TorchRuntime) -> None:
     draw = [
         answers(runtime, PROMPTS[:1], DecodingOptions(seed=seed, temperature=2.0))[0].token_ids

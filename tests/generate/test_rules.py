@@ -59,6 +59,11 @@ def test_keep_top_k_and_top_p_keep_the_fewest_best() -> None:
         ({"beams": 0}, "beams must be at least 1, got 0"),
         ({"beams": 3, "seed": 1}, "sampling has no beams"),
         ({"max_new_tokens": 1}, "max_new_tokens must be at least 2, got 1"),
+        (
+            {"max_new_tokens": 9, "min_new_tokens": 10},
+            "min_new_tokens must lie between 0 and max_new_tokens, 9, got 10",
+        ),
+        ({"min_new_tokens": -1}, "min_new_tokens must lie between 0 and max_new_tokens, 1024"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram"),
         ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ({"top_k": 0}, "top_k"),

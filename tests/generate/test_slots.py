@@ -19,6 +19,7 @@ OPTIONS = [
     DecodingOptions(max_new_tokens=30, no_repeat_ngram=0),
     DecodingOptions(max_new_tokens=2),
     DecodingOptions(max_new_tokens=500, no_repeat_ngram=2),
+    DecodingOptions(max_new_tokens=30, min_new_tokens=17),
 ]
 
 

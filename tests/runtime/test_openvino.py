@@ -1,4 +1,4 @@
-"""OpenVINO beside PyTorch: the same features, logits and answers, alone and joined."""
+"""OpenVINO beside PyTorch: the same features, probabilities and answers, alone and joined."""
 
 from __future__ import annotations
 
@@ -105,21 +105,21 @@ def test_decodings_of_other_lengths_go_on_together(
     long = [[5, 6, 7, 8], [15, 16, 17, 18], [25, 26, 27, 28], [35, 36, 37, 38]]
     newest = torch.tensor([[50], [51], [52], [53], [54], [55], [56], [57]])
     for first, second in ((long, long[:1]), (long[:1], long)):
-        logits = []
+        logprobs = []
         for each in (runtime, reference):
             one = begun(each, image[:2], PROMPTS[:2], first)
             other = begun(each, image[2:], PROMPTS[2:], second)
             one.join(other)
             one.reorder(torch.tensor([1, 0, 2, 3, 4, 4, 7, 6]))
-            logits.append(each.step(one, newest))
+            logprobs.append(each.step(one, newest))
         alone = torch.cat([
             reference.step(_moved(begun(reference, image[:2], PROMPTS[:2], first), [1, 0, 2, 3]),
                            newest[:4]),
             reference.step(_moved(begun(reference, image[2:], PROMPTS[2:], second), [0, 0, 3, 2]),
                            newest[4:]),
         ])  # fmt: skip
-        assert close(logits[0], alone)
-        assert close(logits[1], alone)
+        assert close(logprobs[0], alone)
+        assert close(logprobs[1], alone)
 
 
 def _moved(decoding: Any, rows: list[int]) -> Any:
@@ -194,11 +194,11 @@ def test_lower_precisions_stay_near(
         assert precision == "bf16"
         pytest.skip(str(error))
     image = reference.encode_images(pixels[:2])
-    logits = []
+    logprobs = []
     for each in (low, reference):
         decoding = each.start(each.encode_prompts(image, PROMPTS[:2]), 60)
-        logits.append(each.step(decoding, START.expand(2, -1)))
-    error = (logits[0] - logits[1]).abs().max() / logits[1].abs().max()
+        logprobs.append(each.step(decoding, START.expand(2, -1)))
+    error = (logprobs[0] - logprobs[1]).abs().max() / logprobs[1].abs().max()
     assert 0 < error < 0.1
 
 
@@ -216,13 +216,13 @@ def test_matrices_of_halves_are_kept_as_halves_and_answer_the_same(
         parameter.data = parameter.data.half().float()
     plain, kept = (convert(halves, (96, 64)) for _ in range(2))
     assert all(keep_halves(graph) for graph in kept.values())
-    logits = []
+    logprobs = []
     for graphs in (plain, kept):
         runtime = OpenVinoRuntime(model.config, graphs, "fp32", lambda: model, threads=1)
         image = runtime.encode_images(pixels[:2])
         decoding = runtime.start(runtime.encode_prompts(image, PROMPTS[:2]), 60)
-        logits.append(runtime.step(decoding, START.expand(2, -1)))
-    assert torch.allclose(*logits, atol=1e-5, rtol=1e-5)
+        logprobs.append(runtime.step(decoding, START.expand(2, -1)))
+    assert torch.allclose(*logprobs, atol=1e-5, rtol=1e-5)
 
 
 def test_precisions_that_are_not_to_be_had_are_told(

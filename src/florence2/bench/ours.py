@@ -5,33 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..generate import DecodingOptions, generate
-from ..generate.rules import Allowed
 from ..predictor import Florence2
 from .rounds import Stages
 
 PAST = 64
-
-
-class Endless:
-    """A rule by which an answer never ends before its limit, so that lengths are exact."""
-
-    def __init__(self, tokens: int, eos: int) -> None:
-        self._allowed = _All(tokens, eos)
-
-    def allowed(self, ids: Sequence[int]) -> Allowed:
-        return self._allowed
-
-
-class _All:
-    span = None
-
-    def __init__(self, tokens: int, eos: int) -> None:
-        self.mask = np.ones(tokens, np.bool_)
-        self.mask[eos] = False
 
 
 def stages_of(model: Florence2, picture: bytes, task: str, tokens: Sequence[int]) -> Stages:
@@ -46,12 +26,11 @@ def stages_of(model: Florence2, picture: bytes, task: str, tokens: Sequence[int]
     pixels_1CHW = processor.pixels(loaded)[None]
     image_1ND = runtime.encode_images(pixels_1CHW)
     prompted = runtime.encode_prompts(image_1ND, prompt)
-    rule = Endless(model.config.text.vocabulary_size, model.config.text.eos)
 
     def answer(length: int) -> Any:
         image = runtime.encode_images(pixels_1CHW)
-        options = DecodingOptions(max_new_tokens=length)
-        return generate(runtime, runtime.encode_prompts(image, prompt), options, [rule])
+        options = DecodingOptions(max_new_tokens=length, min_new_tokens=length)
+        return generate(runtime, runtime.encode_prompts(image, prompt), options)
 
     stages: dict[str, Any] = {
         "picture": lambda: processor.pixels(load_image(picture)),

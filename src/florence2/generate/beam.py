@@ -148,7 +148,7 @@ class BeamSearch:
     ) -> None:
         self._text, self._rules = text, rules
         # Lengths may differ in a search, so they are each prompt's own.
-        self._options = replace(options, max_new_tokens=DecodingOptions.max_new_tokens)
+        self._options = options.of_any_length
         self._ngram = options.banned_ngram(text)
         self._stops_early = options.early_stopping or options.width == 1
         self._dtype, self._device = like.dtype, like.device
@@ -177,12 +177,13 @@ class BeamSearch:
         return torch.tensor(newest, device=self._device)
 
     @torch.inference_mode()
-    def advance(self, logits_RV: Tensor) -> Move:
-        """One token more for every beam, from logits that are used up; what is done leaves."""
+    def advance(self, logprobs_RV: Tensor) -> Move:
+        """One token more for every beam, from log-probabilities that are used up; what is done
+        leaves."""
         if self._rules:
-            logits_RV = self._rules.apply(logits_RV)
+            logprobs_RV = self._rules.apply(logprobs_RV)
         eos = self._text.eos
-        for prompt, candidates in zip(self._running, self._candidates(logits_RV), strict=True):
+        for prompt, candidates in zip(self._running, self._candidates(logprobs_RV), strict=True):
             prompt.advance(candidates, eos, self._ngram, self._stops_early)
         move = self._retire()
         self._look()
@@ -202,17 +203,15 @@ class BeamSearch:
         """Leave a prompt out from the next step on."""
         self._cancelled.add(prompt)
 
-    def _candidates(self, logits_RV: Tensor) -> Iterator[list[_Candidate]]:
+    def _candidates(self, logprobs_RV: Tensor) -> Iterator[list[_Candidate]]:
         """The best ``2 K`` continuations of every prompt, or its ends where it is at its limit."""
         width, beams = self._options.width, [each for p in self._running for each in p.beams]
-        total_R1 = logits_RV.logsumexp(dim=1, keepdim=True)
-        banned = [beam.banned(self._ngram) for beam in beams]
+        banned = [tokens for prompt in self._running for tokens in self._banned(prompt)]
         if any(banned):
             rows = [row for row, tokens in enumerate(banned) for _ in tokens]
-            logits_RV[rows, [token for tokens in banned for token in tokens]] = NEVER
-        # Only the best of a row can be among the best of its prompt, so only those are normalised.
-        best_RC, tokens_RC = best_of(logits_RV, 2 * width)
-        logprobs_RC = best_RC - total_R1
+            logprobs_RV[rows, [token for tokens in banned for token in tokens]] = NEVER
+        # Only the best of a row can be among the best of its prompt.
+        logprobs_RC, tokens_RC = best_of(logprobs_RV, 2 * width)
         scores_R1 = self._tensor([[beam.score] for beam in beams])
         scores_BC, flat_BC = (logprobs_RC + scores_R1).view(-1, 2 * width * width).topk(2 * width)
         lengths_B1 = self._tensor([[prompt.length] for prompt in self._running])
@@ -232,6 +231,13 @@ class BeamSearch:
                 )
                 for score, mean, flat in zip(*found, strict=True)
             ]
+
+    def _banned(self, prompt: _Prompt) -> Iterator[tuple[int, ...]]:
+        """What may not come next, beam by beam."""
+        is_early = prompt.length < self._options.min_new_tokens
+        end = (self._text.eos,) if is_early else ()
+        for beam in prompt.beams:
+            yield (*beam.banned(self._ngram), *end)
 
     def _tensor(self, values: Sequence[Sequence[float]]) -> Tensor:
         return torch.tensor(values, dtype=self._dtype, device=self._device)

@@ -113,14 +113,14 @@ class Beams:
         score = float(self.finished_scores_BK[place, 0])
         return Generated(tuple(ids[1 : end + 1]), tuple(logprobs), score, truncated)
 
-    def advance(self, logits_RV: Tensor, options: DecodingOptions, text: TextConfig) -> Tensor:
-        """One token more for every active prompt, from logits that are used up.
+    def advance(self, logprobs_RV: Tensor, options: DecodingOptions, text: TextConfig) -> Tensor:
+        """One token more for every active prompt, from log-probabilities that are used up.
 
         Gives the rows ``int[R]`` that the new ones continue.
         """
         count, width = self.scores_BK.shape
         length_B1 = self.length_B[:, None]
-        scores_BC, origins_BC, tokens_BC, logprobs_BC = self._candidates(logits_RV, options, text)
+        scores_BC, origins_BC, tokens_BC, logprobs_BC = self._candidates(logprobs_RV, options, text)
         ids_BCT = _with_token(_taken(self.ids_BKT, origins_BC), length_B1, tokens_BC)
         written_BCT = _with_token(_taken(self.logprobs_BKT, origins_BC), length_B1 - 1, logprobs_BC)
         ends_BC = tokens_BC == text.eos
@@ -164,22 +164,23 @@ class Beams:
         return (rows_BK + first_B1).flatten()
 
     def _candidates(
-        self, logits_RV: Tensor, options: DecodingOptions, text: TextConfig
+        self, logprobs_RV: Tensor, options: DecodingOptions, text: TextConfig
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The best ``2 K`` continuations of every prompt ``[B, C]``: sums, origins, tokens,
         log-probabilities."""
         count, width = self.scores_BK.shape
         length_R1 = self.length_B.repeat_interleave(width)[:, None]
         limit_R1 = self.limit_B.repeat_interleave(width)[:, None]
-        total_R1 = logits_RV.logsumexp(dim=1, keepdim=True)
-        _ban_repeats(logits_RV, self.ids_BKT.flatten(0, 1), length_R1, options.banned_ngram(text))
-        # Only the best of a row can be among the best of its prompt, so only those are normalised.
-        best_RC, tokens_RC = best_of(logits_RV, 2 * width)
-        logprobs_RC = best_RC - total_R1
+        _ban_repeats(logprobs_RV, self.ids_BKT.flatten(0, 1), length_R1, options.banned_ngram(text))
+        if options.min_new_tokens:
+            is_early_R = length_R1[:, 0] < options.min_new_tokens
+            logprobs_RV[:, text.eos].masked_fill_(is_early_R, NEVER)
+        # Only the best of a row can be among the best of its prompt.
+        logprobs_RC, tokens_RC = best_of(logprobs_RV, 2 * width)
         # The first token is always <s>, the last one </s>.
         forced_R1 = torch.where(length_R1 == 1, text.bos, text.eos)
         is_forced_R1 = (length_R1 == 1) | (length_R1 == limit_R1)
-        is_first_C = torch.arange(2 * width, device=best_RC.device) == 0
+        is_first_C = torch.arange(2 * width, device=length_R1.device) == 0
         only_C = torch.where(is_first_C, 0.0, NEVER).to(logprobs_RC.dtype)
         logprobs_RC = torch.where(is_forced_R1, only_C, logprobs_RC)
         tokens_RC = torch.where(is_forced_R1 & is_first_C, forced_R1, tokens_RC)

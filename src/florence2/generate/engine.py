@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -176,7 +176,7 @@ class Engine:
         """Where queries of these options run: in slots where the runtime has them and no grammar
         is asked at every token."""
         if not ruled:
-            same = replace(options, max_new_tokens=DecodingOptions.max_new_tokens)
+            same = options.of_any_length
             if same not in self._slot_lanes:
                 self._slot_lanes[same] = SlotLane.of(self._runtime, same, self._most)
             lane = self._slot_lanes[same]

@@ -79,15 +79,15 @@ class Lane:
         # The first token is always <s>: one row a prompt reads start token and <s> together, and
         # its beams part from there.
         first_T = torch.tensor([text.decoder_start, text.bos], device=runtime.device)
-        logits_RV = runtime.step(decoding, first_T.expand(len(prompts), -1))
+        logprobs_RV = runtime.step(decoding, first_T.expand(len(prompts), -1))
         if options.width > 1:
             rows_R = torch.arange(len(prompts), device=runtime.device)
             decoding.reorder(rows_R.repeat_interleave(options.width))
-            logits_RV = logits_RV.repeat_interleave(options.width, dim=0)
+            logprobs_RV = logprobs_RV.repeat_interleave(options.width, dim=0)
         kind = SingleSearch if options.sampling else BeamSearch
         ruled = Rules(rules) if rules and any(rules.values()) else None
-        search = kind(text, options, limit, prompts, logits_RV, ruled)
-        move = search.advance(logits_RV)
+        search = kind(text, options, limit, prompts, logprobs_RV, ruled)
+        move = search.advance(logprobs_RV)
         _follow(decoding, move, len(prompts))
         if search.prompts:
             self._join(decoding, search)
@@ -97,12 +97,12 @@ class Lane:
         newest_R1 = torch.cat([search.newest_tokens for search in self._searches])
         spans = {search.span for search in self._searches}
         span = spans.pop() if len(spans) == 1 else None
-        logits_RV = self._runtime.step(decoding, newest_R1, span)
+        logprobs_RV = self._runtime.step(decoding, newest_R1, span)
         counts = [len(search.prompts) for search in self._searches]
         rows = [len(search.newest_tokens) for search in self._searches]
         moves = [
-            search.advance(logits)
-            for search, logits in zip(self._searches, torch.split(logits_RV, rows), strict=True)
+            search.advance(each_RV)
+            for search, each_RV in zip(self._searches, torch.split(logprobs_RV, rows), strict=True)
         ]
         self._searches = [search for search in self._searches if search.prompts]
         if self._searches:

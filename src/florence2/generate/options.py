@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model import TextConfig
 
@@ -14,12 +14,14 @@ class DecodingOptions:
     ``no_repeat_ngram`` is the checkpoint's own where it is ``None``, and off where it is 0.
     ``beams=1`` is greedy. Any of ``temperature``, ``top_k``, ``top_p`` and ``seed`` asks for
     sampling, which has no beams. ``max_new_tokens`` counts the leading ``<s>`` and the closing
-    ``</s>``, and is clamped to the positions of the checkpoint. ``constrained`` lets only come next
+    ``</s>``, and is clamped to the positions of the checkpoint; before ``min_new_tokens``, counted
+    in the same way, no answer ends. ``constrained`` lets only come next
     what the task's grammar allows; probabilities are then among what is allowed.
     """
 
     beams: int | None = None
     max_new_tokens: int = 1024
+    min_new_tokens: int = 0
     no_repeat_ngram: int | None = None
     length_penalty: float = 1.0
     early_stopping: bool = True
@@ -36,6 +38,11 @@ class DecodingOptions:
             raise ValueError(f"sampling has no beams: leave beams out, got beams={self.beams}")
         if self.max_new_tokens < 2:
             raise ValueError(f"max_new_tokens must be at least 2, got {self.max_new_tokens}")
+        if not 0 <= self.min_new_tokens <= self.max_new_tokens:
+            raise ValueError(
+                f"min_new_tokens must lie between 0 and max_new_tokens, {self.max_new_tokens}, got "
+                f"{self.min_new_tokens}"
+            )
         if self.no_repeat_ngram is not None and self.no_repeat_ngram < 0:
             raise ValueError(f"no_repeat_ngram must be 0 (off) or more, got {self.no_repeat_ngram}")
         if self.temperature is not None and not self.temperature > 0:
@@ -55,6 +62,12 @@ class DecodingOptions:
     def width(self) -> int:
         """The number of beams: 3 as released, or 1 when sampling."""
         return self.beams or (1 if self.sampling else 3)
+
+    @property
+    def of_any_length(self) -> DecodingOptions:
+        """The same without its limit: what differs in nothing else is decoded together."""
+        limit = max(DecodingOptions.max_new_tokens, self.min_new_tokens)
+        return replace(self, max_new_tokens=limit)
 
     def banned_ngram(self, text: TextConfig) -> int:
         """How many tokens in a row may not come twice, 0 for no such rule."""

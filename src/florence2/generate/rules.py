@@ -54,16 +54,17 @@ class Rules:
             rule = self._rules[prompt]
             self._allowed.append(None if rule is None else rule.allowed(ids))
 
-    def apply(self, scores_RV: Tensor) -> Tensor:
-        """The scores with all that is not allowed at minus infinity."""
-        scores_RV = scores_RV.clone()
+    def apply(self, logprobs_RV: Tensor) -> Tensor:
+        """The log-probabilities among what is allowed; of all else they are minus infinity."""
+        logprobs_RV = logprobs_RV.clone()
         for row, allowed in enumerate(self._allowed):
             if allowed is not None:
-                mask_W = torch.from_numpy(allowed.mask).to(scores_RV.device)
-                scores_RV[row, : len(mask_W)].masked_fill_(~mask_W, NEVER)
+                mask_W = torch.from_numpy(allowed.mask).to(logprobs_RV.device)
+                logprobs_RV[row, : len(mask_W)].masked_fill_(~mask_W, NEVER)
                 # A head may have more rows than there are tokens.
-                scores_RV[row, len(mask_W) :] = NEVER
-        return scores_RV
+                logprobs_RV[row, len(mask_W) :] = NEVER
+                logprobs_RV[row] = logprobs_RV[row].log_softmax(dim=0)
+        return logprobs_RV
 
 
 def ban_repeated_ngrams(scores_RV: Tensor, ids_RT: Tensor, size: int) -> Tensor:
@@ -83,6 +84,13 @@ def ban_repeated_ngrams(scores_RV: Tensor, ids_RT: Tensor, size: int) -> Tensor:
         return scores_RV
     scores_RV = scores_RV.clone()
     scores_RV[rows, windows_RWn[rows, windows, -1]] = NEVER
+    return scores_RV
+
+
+def ban_token(scores_RV: Tensor, token: int) -> Tensor:
+    """The scores with ``token`` at minus infinity."""
+    scores_RV = scores_RV.clone()
+    scores_RV[:, token] = NEVER
     return scores_RV
 
 

@@ -46,8 +46,9 @@ class Search(Protocol):
         """The ids that the next tokens of all rows lie in, where that is known and narrow."""
         ...
 
-    def advance(self, logits_RV: Tensor) -> Move:
-        """One token more for every row, from the scores that follow its newest."""
+    def advance(self, logprobs_RV: Tensor) -> Move:
+        """One token more for every row, from the log-probabilities of what follows its newest,
+        which are used up."""
         ...
 
     def absorb(self, other: object) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..model import TextConfig
 from .options import DecodingOptions, Generated
-from .rules import Rules, ban_repeated_ngrams, force_token, keep_top_k, keep_top_p
+from .rules import Rules, ban_repeated_ngrams, ban_token, force_token, keep_top_k, keep_top_p
 from .search import Move
 
 
@@ -50,16 +50,19 @@ class SingleSearch:
         """The last token of every prompt, ``int[R, 1]``."""
         return self._ids_BT[:, -1:]
 
-    def advance(self, logits_RV: Tensor) -> Move:
+    def advance(self, logprobs_RV: Tensor) -> Move:
         """One token more for every prompt; what is done leaves."""
-        at_limit = self._ids_BT.shape[1] == self.limit
+        length = self._ids_BT.shape[1]
+        at_limit = length == self.limit
         if self._rules:
-            logits_RV = self._rules.apply(logits_RV)
-        scores_BV = ban_repeated_ngrams(logits_RV, self._ids_BT, self._banned_ngram)
+            logprobs_RV = self._rules.apply(logprobs_RV)
+        scores_BV = ban_repeated_ngrams(logprobs_RV, self._ids_BT, self._banned_ngram)
+        if length < self.options.min_new_tokens:
+            scores_BV = ban_token(scores_BV, self.eos)
         if at_limit:
             scores_BV = force_token(scores_BV, self.eos)
         chosen_B1 = self._choose(scores_BV, self.prompts)
-        token_B1 = logits_RV.log_softmax(dim=1).gather(1, chosen_B1)
+        token_B1 = logprobs_RV.gather(1, chosen_B1)
         self._ids_BT = torch.cat([self._ids_BT, chosen_B1], dim=1)
         self._logprobs_BT = torch.cat([self._logprobs_BT, token_B1 * (not at_limit)], dim=1)
         move = self._retire(chosen_B1.flatten().tolist(), at_limit)

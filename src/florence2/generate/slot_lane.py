@@ -115,9 +115,9 @@ class SlotLane:
 
     def _once(self) -> None:
         newest_R1, positions_R = self._beams.newest()
-        logits_RV = self._slots.step(newest_R1, positions_R)
+        logprobs_RV = self._slots.step(newest_R1, positions_R)
         text = self._runtime.config.text
-        self._slots.reorder(self._beams.advance(logits_RV, self._options, text))
+        self._slots.reorder(self._beams.advance(logprobs_RV, self._options, text))
 
     def _leave(self, slot: int) -> None:
         del self._held[slot], self._lengths[slot]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TOWER, ENCODER, DECODER = GRAPHS = ("tower", "encoder", "decoder")
 
 # Raised whenever ``convert`` gives other graphs, so that those in the cache are made again.
-FORM = 2
+FORM = 3
 
 
 def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvino.Model]:
@@ -61,7 +61,7 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     _name(
         decoder,
         ["ids", "positions", "own_mask", "mask", *cross_names(layers), *past_names(layers)],
-        ["logits", *(f"new_{name}" for name in past_names(layers))],
+        ["logprobs", *(f"new_{name}" for name in past_names(layers))],
     )
     _reshape(tower, {"pixels": [1, 3, *pixels]})
     _reshape(encoder, {"image": [-1, -1, width], "prompt": [-1, -1], "padding": [-1, -1]})
@@ -108,7 +108,13 @@ class _DecoderStep(Part):
         logits_R1V = self.model.decode(
             ids_RT, attended, cast(SelfAttentionCache, cache), last_only=True
         )
-        return logits_R1V[:, 0], *cache.new
+        return _log_softmax(logits_R1V[:, 0]), *cache.new
+
+
+def _log_softmax(logits_RV: Tensor) -> Tensor:
+    """As ``log_softmax``, in operations that the plugin runs on all cores and in vectors."""
+    lower_RV = logits_RV - logits_RV.amax(dim=1, keepdim=True)
+    return lower_RV - lower_RV.exp().sum(dim=1, keepdim=True).log()
 
 
 class _Traced(TracedPast):

@@ -81,8 +81,9 @@ class Runtime(Protocol):
         ...
 
     def step(self, decoding: Any, ids_RT: Tensor, span: range | None = None) -> Tensor:
-        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from what was.
+        """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
+        was.
 
-        With ``span`` only the logits of those ids matter: others may be minus infinity.
+        With ``span`` only those ids matter: others may be minus infinity, and count for nothing.
         """
         ...

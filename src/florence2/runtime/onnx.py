@@ -106,13 +106,14 @@ class OnnxRuntime:
         return OnnxDecoding([_Part(prompted, np.arange(len(prompted)), limit)])
 
     def step(self, decoding: OnnxDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
-        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from what was."""
+        """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
+        was."""
         logits, begin = [], 0
         for part in decoding.parts:
             end = begin + len(part.rows)
             logits.append(self._step(part, ids_RT[begin:end].numpy()))
             begin = end
-        return torch.from_numpy(np.concatenate(logits))
+        return torch.from_numpy(np.concatenate(logits)).log_softmax(dim=1)
 
     def _embedded(self, ids_BT: Array) -> Array:
         (embedded,) = self._sessions["embed_tokens"].run(None, {"input_ids": ids_BT})

@@ -114,11 +114,14 @@ class OpenVinoRuntime:
     def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> Prompted:
         """What the decoder attends to, for one prompt per image; padding is masked."""
         prompt_BP, given_BP = padded_prompts(prompts, image_BND, self.config.text)
+        # What comes out is the request's own memory, and a request is used once: no copies.
         request = self._compiled["encoder"].create_infer_request()
         found = request.infer(
-            {"image": image_BND.numpy(), "prompt": prompt_BP, "padding": ~given_BP}
+            {"image": image_BND.numpy(), "prompt": prompt_BP, "padding": ~given_BP},
+            share_inputs=True,
+            share_outputs=True,
         )
-        mask_BS, *cross = (found[port].copy() for port in self._compiled["encoder"].outputs)
+        mask_BS, *cross = (found[port] for port in self._compiled["encoder"].outputs)
         self._passed("encoder")
         return Prompted(mask_BS, tuple(cross))
 
@@ -127,10 +130,11 @@ class OpenVinoRuntime:
         return OpenVinoDecoding(self._compiled["decoder"].create_infer_request(), prompted, limit)
 
     def step(self, decoding: OpenVinoDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
-        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from what was."""
-        logits = decoding.step(ids_RT.numpy())
+        """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
+        was."""
+        logprobs_RV = decoding.step(ids_RT.numpy())
         self._passed("decoder")
-        return logits
+        return logprobs_RV
 
     def _passed(self, name: str) -> None:
         """Give back the pages of the weights' files after a graph's first passes.
@@ -200,7 +204,7 @@ class OpenVinoDecoding:
         self._length = 0
 
     def step(self, ids_RT: Array) -> Tensor:
-        """Logits ``float32[R, V]`` after the newest of the tokens ``int64[R, T]``."""
+        """Log-probabilities ``float32[R, V]`` after the newest of the tokens ``int64[R, T]``."""
         steps = ids_RT.shape[1]
         lengths_R1 = (self._length - self._unused)[:, None]
         if int(lengths_R1.max()) + steps > self.limit + 1:
@@ -221,7 +225,7 @@ class OpenVinoDecoding:
         )  # fmt: skip
         self._length += steps
         self._rows = np.arange(len(ids_RT), dtype=np.int32)
-        return torch.from_numpy(self._request.get_tensor("logits").data.copy())
+        return torch.from_numpy(self._request.get_tensor("logprobs").data.copy())
 
     def reorder(self, rows_R: Tensor) -> None:
         """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""

@@ -115,18 +115,20 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def step(self, decoding: TorchDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
-        """Logits ``float32[R, V]`` of the token after ``ids_RT``, which go on from the cache.
+        """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from the
+        cache.
 
         With ``span`` the head computes only those of its ids; others are minus infinity.
         """
         found_R1S = self.model.decode(
             ids_RT, decoding.cross, decoding.cache, last_only=True, span=span
         )
+        found_RS = found_R1S[:, 0].log_softmax(dim=1)
         if span is None:
-            return found_R1S[:, 0]
-        logits_RV = found_R1S.new_full((len(ids_RT), len(self.model.logits_bias_V)), float("-inf"))
-        logits_RV[:, span.start : span.stop] = found_R1S[:, 0]
-        return logits_RV
+            return found_RS
+        logprobs_RV = found_RS.new_full((len(ids_RT), len(self.model.logits_bias_V)), float("-inf"))
+        logprobs_RV[:, span.start : span.stop] = found_RS
+        return logprobs_RV
 
     def _pixels(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(pixels_BCHW).to(self.device, self.dtype)

@@ -53,7 +53,7 @@ class Slots:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What logits come in: at least fp32."""
+        """What log-probabilities come in: at least fp32."""
         return torch.promote_types(self._mask_BS.dtype, torch.float32)
 
     @property
@@ -85,7 +85,8 @@ class Slots:
         self._mask_BS[chosen] = mask_BS
 
     def step(self, newest_R1: Tensor, positions_R: Tensor) -> Tensor:
-        """Logits ``float32[R, V]`` after the tokens ``newest_R1``, which stand at ``positions_R``.
+        """Log-probabilities ``float32[R, V]`` after the tokens ``newest_R1``, which stand at
+        ``positions_R``.
 
         No shape and no choice in it depends on what the tensors hold.
         """
@@ -96,7 +97,8 @@ class Slots:
             self._mask_BS,
         )
         cache = cast(SelfAttentionCache, self._cache)
-        return self._model.decode(newest_R1, cross, cache, last_only=True)[:, 0]
+        logits_R1V = self._model.decode(newest_R1, cross, cache, last_only=True)
+        return logits_R1V[:, 0].log_softmax(dim=1)
 
     def reorder(self, rows_R: Tensor) -> None:
         """Let row ``i`` continue from what was row ``rows_R[i]``."""
