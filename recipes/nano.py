@@ -1,4 +1,4 @@
-r"""How the bundled model was trained, in twenty-four runs, from nothing but made scenes.
+r"""How the bundled model was trained, in twenty-five runs, from nothing but made scenes.
 
     florence2 train recipes/nano.py:tower --data scenes --out runs/nano-tower
     florence2 train recipes/nano.py:names --data scenes --out runs/nano-names
@@ -27,16 +27,17 @@ r"""How the bundled model was trained, in twenty-four runs, from nothing but mad
     florence2 train recipes/nano.py:unlearning --data scenes --out runs/nano-unlearning
     florence2 train recipes/nano.py:sketching --data scenes --out runs/nano-sketching
     florence2 train recipes/nano.py:recounting --data scenes --out runs/nano-recounting
+    florence2 train recipes/nano.py:settling --data scenes --out runs/nano-settling
 
 The tower learns first what lies where, alone; then the text half, over a tower that stands still,
 to answer shortly; then the whole model the language of all tasks. The second three do the same
 again with letters, which the first three had not learnt to read; three more on twice the drawings;
 three on a finer grid; then the text half is told where to look; then both see larger pictures;
 then it spells what it reads; then both see drawings that are changed, and outlines have sixteen
-corners; at last the text half tells of crowds, as the tower did long before. Each run goes on where
-it was stopped. ``docs/nano.md`` has what each of them gave. Whoever goes on from the bundled
-weights, which are without the heads of the dense task, begins with ``heads`` or ``finer_heads``, as
-these runs did.
+corners; at last the text half tells of crowds, as the tower did long before, in two runs. Each run
+goes on where it was stopped. ``docs/nano.md`` has what each of them gave. Whoever goes on from the
+bundled weights, which are without the heads of the dense task, begins with ``heads`` or
+``finer_heads``, as these runs did.
 """
 
 from dataclasses import replace
@@ -80,6 +81,19 @@ LATE_WEIGHTS = {
 }
 # What is told letter by letter at last: a word is a token of many, a letter one of few.
 READING_TASKS = ("<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>")
+# What helps the text half in the last three runs.
+LATE_AIDS: dict[str, Any] = {
+    "spelt_tasks": READING_TASKS,
+    "outline_corners": 16,
+    "encoder_weight": 0.5,
+    "dense_evenness": 0.5,
+}
+# Asked for more often where there are crowds.
+CROWD_WEIGHTS = {
+    **LATE_WEIGHTS,
+    "<REGION_TO_CATEGORY>": 2.0,
+    "<OPEN_VOCABULARY_DETECTION>": 2.5,
+}
 # What the run of first words asks for: each answer hangs on one thing, or on few.
 FIRST = {
     "<OD>": 3.0,
@@ -419,8 +433,7 @@ def sketching() -> Recipe:
     return _pointed(
         "nano-sketching", "runs/nano-unlearning/last", 82, 8e-4,
         Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
-        longest=136, location_spread=3.0, final_location_spread=1.5, spelt_tasks=READING_TASKS,
-        outline_corners=16, encoder_weight=0.5, dense_evenness=0.5,
+        longest=136, location_spread=3.0, final_location_spread=1.5, **LATE_AIDS,
         curriculum=((0, "altered+full+altered+full+text"),),
     )  # fmt: skip
 
@@ -431,13 +444,26 @@ def recounting() -> Recipe:
     recipe = _pointed(
         "nano-recounting", "runs/nano-sketching/last", 91, 7e-4,
         Schedule(samples=249_600, warmup_steps=20, shape="cosine"),
-        longest=136, location_spread=2.5, final_location_spread=1.0, spelt_tasks=READING_TASKS,
-        outline_corners=16, encoder_weight=0.5, dense_evenness=0.5,
+        longest=136, location_spread=2.5, final_location_spread=1.0, **LATE_AIDS,
         curriculum=(
             (0, "altered+full+altered+full+text"),
             (76_800, "altered-crowd+altered+altered-crowd+full+text"),
             (201_600, "full+altered+altered-crowd+full+text"),
         ),
     )  # fmt: skip
-    more = {"<REGION_TO_CATEGORY>": 2.0, "<OPEN_VOCABULARY_DETECTION>": 2.5}
-    return replace(recipe, task_weights={**recipe.task_weights, **more})
+    return replace(recipe, task_weights=CROWD_WEIGHTS)
+
+
+def settling() -> Recipe:
+    """The same once more, with crowds from the start and more outlines."""
+    recipe = _pointed(
+        "nano-settling", "runs/nano-recounting/last", 101, 7e-4,
+        Schedule(samples=220_800, warmup_steps=20, shape="cosine"),
+        longest=136, location_spread=2.0, final_location_spread=1.0, **LATE_AIDS,
+        curriculum=(
+            (0, "altered-crowd+altered+altered-crowd+full+text"),
+            (163_200, "full+altered+altered-crowd+full+text"),
+        ),
+    )  # fmt: skip
+    weights = {**CROWD_WEIGHTS, "<REFERRING_EXPRESSION_SEGMENTATION>": 2.0}
+    return replace(recipe, task_weights=weights)
