@@ -81,13 +81,6 @@ LATE_WEIGHTS = {
 }
 # What is told letter by letter at last: a word is a token of many, a letter one of few.
 READING_TASKS = ("<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>")
-# What helps the text half in the last three runs.
-LATE_AIDS: dict[str, Any] = {
-    "spelt_tasks": READING_TASKS,
-    "outline_corners": 16,
-    "encoder_weight": 0.5,
-    "dense_evenness": 0.5,
-}
 # Asked for more often where there are crowds.
 CROWD_WEIGHTS = {
     **LATE_WEIGHTS,
@@ -427,43 +420,59 @@ def unlearning() -> Recipe:
     )  # fmt: skip
 
 
+def _late(
+    name: str,
+    start: str,
+    seed: int,
+    learning_rate: float,
+    samples: int,
+    spreads: tuple[float, float],
+    curriculum: tuple[tuple[int, str], ...],
+    weights: dict[str, float],
+) -> Recipe:
+    """A run of the text half with all that helps it: it spells, its encoder is asked, and outlines
+    have sixteen corners. ``spreads`` are those of locations at the start and at the end."""
+    first, last = spreads
+    recipe = _pointed(
+        name, start, seed, learning_rate,
+        Schedule(samples=samples, warmup_steps=20, shape="cosine"),
+        longest=136, location_spread=first, final_location_spread=last, spelt_tasks=READING_TASKS,
+        outline_corners=16, encoder_weight=0.5, dense_evenness=0.5, curriculum=curriculum,
+    )  # fmt: skip
+    return replace(recipe, task_weights=weights)
+
+
 def sketching() -> Recipe:
     """The text half over it; outlines have sixteen corners, and drawings are changed here too, so
     that it hears of things that the tower is less sure of."""
-    return _pointed(
-        "nano-sketching", "runs/nano-unlearning/last", 82, 8e-4,
-        Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
-        longest=136, location_spread=3.0, final_location_spread=1.5, **LATE_AIDS,
-        curriculum=((0, "altered+full+altered+full+text"),),
+    levels = ((0, "altered+full+altered+full+text"),)
+    return _late(
+        "nano-sketching", "runs/nano-unlearning/last", 82, 8e-4, 134_400, (3.0, 1.5), levels,
+        LATE_WEIGHTS,
     )  # fmt: skip
 
 
 def recounting() -> Recipe:
     """The same for longer; from a third on two pictures of five are crowds, of which the text half
     had seen none: with ten things in a picture it named large ones far less well than the tower."""
-    recipe = _pointed(
-        "nano-recounting", "runs/nano-sketching/last", 91, 7e-4,
-        Schedule(samples=249_600, warmup_steps=20, shape="cosine"),
-        longest=136, location_spread=2.5, final_location_spread=1.0, **LATE_AIDS,
-        curriculum=(
-            (0, "altered+full+altered+full+text"),
-            (76_800, "altered-crowd+altered+altered-crowd+full+text"),
-            (201_600, "full+altered+altered-crowd+full+text"),
-        ),
+    levels = (
+        (0, "altered+full+altered+full+text"),
+        (76_800, "altered-crowd+altered+altered-crowd+full+text"),
+        (201_600, "full+altered+altered-crowd+full+text"),
+    )
+    return _late(
+        "nano-recounting", "runs/nano-sketching/last", 91, 7e-4, 249_600, (2.5, 1.0), levels,
+        CROWD_WEIGHTS,
     )  # fmt: skip
-    return replace(recipe, task_weights=CROWD_WEIGHTS)
 
 
 def settling() -> Recipe:
     """The same once more, with crowds from the start and more outlines."""
-    recipe = _pointed(
-        "nano-settling", "runs/nano-recounting/last", 101, 7e-4,
-        Schedule(samples=220_800, warmup_steps=20, shape="cosine"),
-        longest=136, location_spread=2.0, final_location_spread=1.0, **LATE_AIDS,
-        curriculum=(
-            (0, "altered-crowd+altered+altered-crowd+full+text"),
-            (163_200, "full+altered+altered-crowd+full+text"),
-        ),
+    levels = (
+        (0, "altered-crowd+altered+altered-crowd+full+text"),
+        (163_200, "full+altered+altered-crowd+full+text"),
+    )
+    return _late(
+        "nano-settling", "runs/nano-recounting/last", 101, 7e-4, 220_800, (2.0, 1.0), levels,
+        {**CROWD_WEIGHTS, "<REFERRING_EXPRESSION_SEGMENTATION>": 2.0},
     )  # fmt: skip
-    weights = {**CROWD_WEIGHTS, "<REFERRING_EXPRESSION_SEGMENTATION>": 2.0}
-    return replace(recipe, task_weights=weights)

@@ -198,7 +198,9 @@ def test_lower_precisions_stay_near(
     for each in (low, reference):
         decoding = each.start(each.encode_prompts(image, PROMPTS[:2]), 60)
         logprobs.append(each.step(decoding, START.expand(2, -1)))
-    error = (logprobs[0] - logprobs[1]).abs().max() / logprobs[1].abs().max()
+    # Beside how far they lie apart: their common height says nothing of the graph.
+    spread = logprobs[1] - logprobs[1].mean(dim=1, keepdim=True)
+    error = (logprobs[0] - logprobs[1]).abs().max() / spread.abs().max()
     assert 0 < error < 0.1
 
 
