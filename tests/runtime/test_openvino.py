@@ -148,7 +148,7 @@ def test_nothing_is_expanded_over_beams(
 ) -> None:
     image = runtime.encode_images(pixels[:2])
     decoding = begun(runtime, image, PROMPTS[:2], [[5, 6, 7, 8]])
-    assert all(len(each) == 2 for each in decoding._fed)
+    assert all(len(each) == 2 for each in decoding._fed.named().values())
     assert len(decoding._unused) == 4
 
 

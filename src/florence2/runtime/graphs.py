@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TOWER, ENCODER, DECODER = GRAPHS = ("tower", "encoder", "decoder")
 
 # Raised whenever ``convert`` gives other graphs, so that those in the cache are made again.
-FORM = 3
+FORM = 4
 
 
 def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvino.Model]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import Florence2Config, Florence2Model
+from .attended import Array, Attended, Prompted, empty_prompted
 from .graph_cache import graph_folder
 from .graphs import cross_names
 from .pages import let_go
@@ -28,8 +28,6 @@ from .traced import padded_prompts
 
 if TYPE_CHECKING:
     import openvino
-
-Array = NDArray[Any]
 
 # Positions that no row has used any more are dropped when there are this many of them: that copies
 # the whole past, and they cost little.
@@ -114,16 +112,22 @@ class OpenVinoRuntime:
     def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> Prompted:
         """What the decoder attends to, for one prompt per image; padding is masked."""
         prompt_BP, given_BP = padded_prompts(prompts, image_BND, self.config.text)
-        # What comes out is the request's own memory, and a request is used once: no copies.
-        request = self._compiled["encoder"].create_infer_request()
-        found = request.infer(
-            {"image": image_BND.numpy(), "prompt": prompt_BP, "padding": ~given_BP},
-            share_inputs=True,
-            share_outputs=True,
-        )
-        mask_BS, *cross = (found[port] for port in self._compiled["encoder"].outputs)
+        seen, text = image_BND.shape[1] + prompt_BP.shape[1], self.config.text
+        encoder = self._compiled["encoder"]
+        halved = encoder.output(cross_names(1)[0]).get_element_type().get_type_name() == "bf16"
+        found = empty_prompted(text, len(prompts), seen, halved)
+        request, image = encoder.create_infer_request(), image_BND.numpy()
+        # One after the other: the states of one stay near the cores, which those of eight do not.
+        for place in range(len(prompts)):
+            one = slice(place, place + 1)
+            _share(request, {name: each[one] for name, each in found.named().items()})
+            request.infer(
+                {"image": image[one], "prompt": prompt_BP[one], "padding": ~given_BP[one]},
+                share_inputs=True,
+                share_outputs=True,
+            )
         self._passed("encoder")
-        return Prompted(mask_BS, tuple(cross))
+        return found
 
     def start(self, prompted: Prompted, limit: int) -> OpenVinoDecoding:
         """Empty answers of at most ``limit`` tokens, one row for every prompt."""
@@ -131,7 +135,7 @@ class OpenVinoRuntime:
 
     def step(self, decoding: OpenVinoDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
         """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
-        was."""
+        was. They lie in the plugin's memory, which the next step takes."""
         logprobs_RV = decoding.step(ids_RT.numpy())
         self._passed("decoder")
         return logprobs_RV
@@ -147,47 +151,6 @@ class OpenVinoRuntime:
             let_go(graph_folder())
 
 
-@dataclass(frozen=True)
-class Prompted:
-    """What the decoder attends to, one entry a prompt: ``mask_BS`` is additive; ``cross`` are keys
-    ``float32[B, G, E, S]`` and values ``float32[B, G, S, E]`` of all layers in turn."""
-
-    mask_BS: Array
-    cross: tuple[Array, ...]
-
-    def __len__(self) -> int:
-        return len(self.mask_BS)
-
-
-# A prompt among those that were encoded together.
-_Entry = tuple[Prompted, int]
-
-
-def _gathered(entries: Sequence[_Entry]) -> Prompted:
-    """The entries as one; the shorter ones are padded and masked."""
-    first = entries[0][0]
-    if [place for _, place in entries] == list(range(len(first))) and all(
-        each is first for each, _ in entries
-    ):
-        return first
-    cross = [
-        _padded([each.cross[layer][place] for each, place in entries], 0)
-        for layer in range(len(first.cross))
-    ]
-    return Prompted(
-        _padded([each.mask_BS[place] for each, place in entries], -np.inf), tuple(cross)
-    )
-
-
-def _padded(arrays: Sequence[Array], fill: float) -> Array:
-    """Arrays of as many dimensions each as one, with ``fill`` behind those that are shorter."""
-    largest = np.max([each.shape for each in arrays], axis=0)
-    whole = np.full((len(arrays), *largest), fill, np.float32)
-    for row, each in zip(whole, arrays, strict=True):
-        row[tuple(map(slice, each.shape))] = each
-    return whole
-
-
 class OpenVinoDecoding:
     """Prompts in the middle of their answers; keys and values of the past lie in the plugin.
 
@@ -197,7 +160,7 @@ class OpenVinoDecoding:
 
     def __init__(self, request: openvino.InferRequest, prompted: Prompted, limit: int) -> None:
         self._request, self.limit = request, limit
-        self._entries: list[_Entry] = [(prompted, place) for place in range(len(prompted))]
+        self._attended = Attended(prompted)
         self._is_fed = False
         self._rows = np.arange(len(prompted), dtype=np.int32)
         self._unused = np.zeros(len(prompted), np.int64)
@@ -225,76 +188,83 @@ class OpenVinoDecoding:
         )  # fmt: skip
         self._length += steps
         self._rows = np.arange(len(ids_RT), dtype=np.int32)
-        return torch.from_numpy(self._request.get_tensor("logprobs").data.copy())
+        return torch.from_numpy(self._request.get_tensor("logprobs").data)
 
     def reorder(self, rows_R: Tensor) -> None:
         """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""
         rows = rows_R.numpy()
         self._rows, self._unused = self._rows[rows], self._unused[rows]
         if len(rows) and int(self._unused.min()) >= _SURPLUS:
-            self._put(self._past(), int(self._unused.min()))
+            self._drop(int(self._unused.min()))
 
     def keep(self, prompts_B: Tensor) -> None:
         """Keep only the prompts ``prompts_B``; their rows are chosen by ``reorder``."""
-        self._entries = [self._entries[prompt] for prompt in prompts_B.tolist()]
+        self._attended.keep(prompts_B.tolist())
         self._is_fed = False
 
     def join(self, other: OpenVinoDecoding) -> None:
         """Go on with the prompts and rows of ``other`` too, after one's own."""
         length = max(self._length, other._length)
-        past = {
-            name: _stacked([mine, theirs], length)
-            for (name, mine), theirs in zip(
-                self._past().items(), other._past().values(), strict=True
-            )
-        }
+        theirs = {state.name: state for state in other._request.query_state()}
+        for state in self._request.query_state():
+            parts = [
+                (state.state.data, self._rows), (theirs[state.name].state.data, other._rows)
+            ]  # fmt: skip
+            _put(state, _stacked(parts, length))
         self._unused = np.concatenate([
             self._unused + length - self._length, other._unused + length - other._length
         ])  # fmt: skip
         self._length, self.limit = length, max(self.limit, other.limit)
-        self._entries += other._entries
+        self._rows = np.arange(len(self._unused), dtype=np.int32)
+        self._attended.join(other._attended)
         self._is_fed = False
-        self._put(past, 0)
 
-    def _past(self) -> dict[str, Array]:
-        """Keys and values ``float32[R, G, C, E]`` by name, with the rows in their order."""
-        states = sorted(self._request.query_state(), key=lambda state: state.name)
-        return {state.name: state.state.data[self._rows] for state in states}
-
-    def _put(self, past: Mapping[str, Array], first: int) -> None:
-        """Replace the past, without the positions before ``first``."""
-        import openvino
-
+    def _drop(self, first: int) -> None:
+        """Forget the positions before ``first``."""
         for state in self._request.query_state():
-            kept = np.ascontiguousarray(past[state.name][:, :, first:])
-            state.state = openvino.Tensor(kept)
+            past_RGCE = state.state.data[:, :, first:]
+            _put(state, _stacked([(past_RGCE, self._rows)], self._length - first))
         self._unused, self._length = self._unused - first, self._length - first
         self._rows = np.arange(len(self._unused), dtype=np.int32)
 
     def _feed_prompted(self) -> None:
         """Hand the plugin what is attended to: not at every step, and once when some leave and
         others join before the next."""
-        import openvino
-
-        prompted = _gathered(self._entries)
-        names = ["mask", *cross_names(len(prompted.cross) // 2)]
         # The tensors share the arrays' memory, so the arrays are kept.
-        self._fed = [np.ascontiguousarray(each) for each in (prompted.mask_BS, *prompted.cross)]
-        for name, array in zip(names, self._fed, strict=True):
-            self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
-        # Those that went or came from elsewhere need not be kept beside them.
-        fed = Prompted(self._fed[0], tuple(self._fed[1:]))
-        self._entries, self._is_fed = [(fed, place) for place in range(len(fed))], True
+        self._fed = self._attended.prompted
+        _share(self._request, self._fed.named())
+        self._is_fed = True
 
 
-def _stacked(parts: Sequence[Array], length: int) -> Array:
-    """Pasts ``float32[R, G, C, E]`` one after the other, each at the right of ``length`` positions;
-    zeros stand before it."""
-    rows, (_, heads, _, width) = sum(map(len, parts)), parts[0].shape
-    whole, row = np.zeros((rows, heads, length, width), np.float32), 0
-    for part in parts:
-        whole[row : row + len(part), :, length - part.shape[2] :] = part
-        row += len(part)
+def _share(request: openvino.InferRequest, arrays: Mapping[str, Array]) -> None:
+    """Let inputs and outputs lie where these arrays do, by name; uint16 holds bfloat16."""
+    import openvino
+
+    for name, array in arrays.items():
+        is_bits = array.dtype == np.uint16
+        kind = openvino.Type.bf16 if is_bits else openvino.Type(array.dtype)
+        request.set_tensor(name, openvino.Tensor(array, openvino.Shape(array.shape), kind))
+
+
+def _put(state: openvino.VariableState, past_RGCE: Array) -> None:
+    """Let keys or values of the past be these, which the plugin copies."""
+    import openvino
+
+    state.state = openvino.Tensor(past_RGCE, shared_memory=True)
+
+
+def _stacked(parts: Sequence[tuple[Array, Array]], length: int) -> Array:
+    """Chosen rows of pasts ``float32[R, G, C, E]``, each given with their numbers, one after the
+    other, at the right of ``length`` positions; zeros stand before them."""
+    _, heads, _, width = parts[0][0].shape
+    whole = np.empty((sum(len(rows) for _, rows in parts), heads, length, width), np.float32)
+    place = 0
+    for past_RGCE, rows in parts:
+        begin = length - past_RGCE.shape[2]
+        for row in rows:
+            whole[place, :, :begin] = 0
+            whole[place, :, begin:] = past_RGCE[row]
+            place += 1
     return whole
 
 
