@@ -45,3 +45,12 @@ def test_shares_of_the_limit_and_ratios() -> None:
     assert columns == ["milliseconds", *seconds]
     assert lines[0][:2] == ["tower", "1,000.0  (50%)"]
     assert ratios(rows, "nobody") == []
+
+
+def test_products_in_8_bits_are_held_against_their_own_limit_where_there_is_one() -> None:
+    rounds = Rounds({"openvino int8": {"tower": [1.0]}}, [1.0])
+    for products, share in (
+        ({"bf16": 200.0, "int8": 400.0}, 0.125), ({"bf16": 200.0}, 0.25), ({"fp32": 100.0}, None)
+    ):  # fmt: skip
+        (row,) = rows_of(rounds, Limits(dict(products), reads=50.0), WORK)
+        assert row["share_of_limit"] == share

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from florence2.bench.limits import measure_limits, probe
-from florence2.bench.rounds import Rounds, run_rounds
+from florence2.bench.plugin_limits import plugin_products
+from florence2.bench.rounds import Rounds, Several, run_rounds
 
 
 class Clock:
@@ -66,3 +69,33 @@ def test_limits_are_positive_numbers() -> None:
     assert limits.products["fp32"] is not None
     assert limits.products["fp32"] > 0
     assert probe(side=32) == pytest.approx(probe(side=32), rel=1e3)
+
+
+def test_limits_are_the_better_of_two_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"fp32": 1e30, "bf16": 1.0, "int8": 7.0}
+    monkeypatch.setattr("florence2.bench.limits.plugin_products", lambda *_: there)
+    products = measure_limits(repeats=1, side=64, bytes_=2**16).products
+    assert products["fp32"] == 1e30
+    assert products["bf16"] != 1.0
+    assert products["int8"] == 7
+
+
+def test_products_of_openvino_are_measured_in_the_precisions_there_are() -> None:
+    found = plugin_products(repeats=1, side=64)
+    assert found["fp32"] > 0
+    assert set(found) <= {"fp32", "bf16", "int8"}
+
+
+def test_short_calls_are_timed_together_after_one_that_is_not() -> None:
+    clock = Clock()
+    short = clock.work("x", 2)
+    assert Several(short, 4).seconds(clock) == 2
+    found = run_rounds({"a": {"x": Several(short, 4)}}, 2, lambda: 1.0, clock=clock)
+    assert found.seconds == {"a": {"x": [2, 2]}}
+    assert len(clock.log) == 3 * 5 + 5
+
+
+def test_without_openvino_the_limits_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert plugin_products(1, 64) == {}
+    assert "int8" not in measure_limits(repeats=1, side=64, bytes_=2**16).products

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from ..generate import DecodingOptions, generate
 from ..predictor import Florence2
-from .rounds import Stages
+from .rounds import Several, Stages
 
 PAST = 64
 
@@ -36,8 +36,8 @@ def stages_of(model: Florence2, picture: bytes, task: str, tokens: Sequence[int]
         "picture": lambda: processor.pixels(load_image(picture)),
         "tower": lambda: runtime.encode_images(pixels_1CHW),
         "encoder": lambda: runtime.encode_prompts(image_1ND, prompt),
-        "token, 1 beam": _one_step(model, prompted, 1),
-        "token, 3 beams": _one_step(model, prompted, 3),
+        "token, 1 beam": Several(_one_step(model, prompted, 1)),
+        "token, 3 beams": Several(_one_step(model, prompted, 3)),
     }
     for length in tokens:
         stages[f"{length} tokens, 3 beams"] = lambda length=length: answer(length)
@@ -45,20 +45,31 @@ def stages_of(model: Florence2, picture: bytes, task: str, tokens: Sequence[int]
 
 
 def _one_step(model: Florence2, prompted: Any, beams: int) -> Any:
-    """A step after ``PAST`` tokens; the past grows by one token a call, which is little."""
+    """A step after ``PAST`` tokens; the past grows by one token a call, which is little, and is
+    begun anew where the model has no more positions."""
     runtime = model.runtime
     text = model.config.text
-    decoding = runtime.start(prompted, text.positions)
     first = torch.tensor([[text.decoder_start, text.bos]], device=runtime.device)
     newest = torch.full((beams, 1), text.bos, device=runtime.device)
-    runtime.step(decoding, first)
-    decoding.reorder(torch.zeros(beams, dtype=torch.long, device=runtime.device))
-    for _ in range(min(PAST, text.positions // 2)):
-        runtime.step(decoding, newest)
     swapped = torch.arange(beams - 1, -1, -1, device=runtime.device)
+    past = min(PAST, text.positions // 2)
 
-    def step() -> None:
-        decoding.reorder(swapped)
-        runtime.step(decoding, newest)
+    def begin() -> Any:
+        decoding = runtime.start(prompted, text.positions)
+        runtime.step(decoding, first)
+        decoding.reorder(torch.zeros(beams, dtype=torch.long, device=runtime.device))
+        for _ in range(past):
+            runtime.step(decoding, newest)
+        return decoding
 
-    return step
+    def steps() -> Iterator[None]:
+        while True:
+            decoding = begin()
+            for _ in range(text.positions - past - len(first[0])):
+                decoding.reorder(swapped)
+                runtime.step(decoding, newest)
+                yield
+
+    endless = steps()
+    next(endless)
+    return lambda: next(endless)

@@ -90,9 +90,11 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 
 def _share(contender: str, stage: str, seconds: float, limits: Limits, work: Work) -> float | None:
     """The time that the limit would take, over the time taken. Products bound what sees, memory
-    bounds a token. 8-bit parts are held against the arithmetic of bf16, which they are done in."""
+    bounds a token. Products in 8 bits are held against those of bf16 where there are none."""
     precision = contender.split()[-1]
-    arithmetic = limits.products.get("bf16" if precision == "int8" else precision)
+    arithmetic = limits.products.get(precision)
+    if precision == "int8" and not arithmetic:
+        arithmetic = limits.products.get("bf16")
     if stage in ("tower", "encoder") and arithmetic:
         return (work.tower if stage == "tower" else work.encoder) / arithmetic / seconds
     if stage.startswith("token") and precision in work.token_bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class Attended:
 
     def keep(self, places: Sequence[int]) -> None:
         """Keep only the prompts at ``places``, in that order."""
-        if self._is_ours and all(a < b for a, b in zip(places, places[1:], strict=False)):
+        if self._is_ours and all(a < b for a, b in pairwise(places)):
             for array in self._arrays:
                 for place, before in enumerate(places):
                     if place != before:

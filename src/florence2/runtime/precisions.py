@@ -33,8 +33,8 @@ def plugin_settings(
     not to be had here.
 
     With 8-bit weights in encoder and decoder the plugin quantises what they are multiplied with as
-    it comes, ``_TOGETHER`` numbers at a time. What lies between the products is bf16 then too, where
-    the processor has that, but fp32 in the decoder, which is no slower so.
+    it comes, ``_TOGETHER`` numbers at a time. What lies between the products is bf16 then too where
+    the processor has that, but fp32 in the decoder, which is nearer so and hardly slower.
     """
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and not has_bf16:

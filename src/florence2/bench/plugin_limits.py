@@ -1,0 +1,55 @@
+"""Products of matrices in OpenVINO: what its plugin reaches on this processor."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .timing import times
+
+if TYPE_CHECKING:
+    import openvino
+
+
+def plugin_products(repeats: int, side: int) -> dict[str, float]:
+    """Operations a second in a product of square matrices, by precision; of those that the
+    processor has, and none where OpenVINO is not installed."""
+    try:
+        import openvino
+    except ImportError:
+        return {}
+    core = openvino.Core()
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    found = {}
+    for precision, ability in (("fp32", "FP32"), ("bf16", "BF16"), ("int8", "INT8")):
+        if ability not in able:
+            continue
+        numbers = "bf16" if precision == "bf16" else "f32"
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": numbers}
+        graph = _product(side, in_8_bits=precision == "int8")
+        request = core.compile_model(graph, "CPU", settings).create_infer_request()
+        ones = np.ones((side, side), np.float32)
+        infer = partial(request.infer, {0: ones}, share_inputs=True, share_outputs=True)
+        taken = times(infer, repeats)
+        found[precision] = 2 * side**3 / min(taken)
+    return found
+
+
+def _product(side: int, in_8_bits: bool) -> openvino.Model:
+    """``x`` times a matrix; both in 8 bits where asked for, as after a calibration."""
+    import openvino
+    import openvino.opset13 as ops
+    from openvino import Type
+
+    factor = ops.parameter([side, side], Type.f32)
+    random = np.random.default_rng(0).integers(-127, 128, (side, side))
+    if not in_8_bits:
+        weights = ops.constant(random.astype(np.float32))
+        return openvino.Model([ops.matmul(factor, weights, False, True)], [factor])
+    low, high = (ops.constant(np.float32(edge)) for edge in (-1.28, 1.27))
+    rounded = ops.fake_quantize(factor, low, high, low, high, 256)
+    scales = ops.constant(np.full((side, 1), 0.05, np.float32))
+    weights = ops.multiply(ops.convert(ops.constant(random.astype(np.int8)), Type.f32), scales)
+    return openvino.Model([ops.matmul(rounded, weights, False, True)], [factor])
