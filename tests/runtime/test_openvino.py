@@ -127,6 +127,14 @@ def _moved(decoding: Any, rows: list[int]) -> Any:
     return decoding
 
 
+def test_tokens_of_other_rows_than_there_are_are_refused(
+    runtime: OpenVinoRuntime, pixels: NDArray[np.float32]
+) -> None:
+    decoding = begun(runtime, runtime.encode_images(pixels[:1]), PROMPTS[:1], [[5, 6]])
+    with pytest.raises(ValueError, match="tokens of 3 rows came for 2 rows"):
+        runtime.step(decoding, torch.tensor([[5], [6], [7]]))
+
+
 def test_positions_that_nobody_uses_any_more_are_dropped(
     runtime: OpenVinoRuntime, pixels: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +210,35 @@ def test_lower_precisions_stay_near(
     spread = logprobs[1] - logprobs[1].mean(dim=1, keepdim=True)
     error = (logprobs[0] - logprobs[1]).abs().max() / spread.abs().max()
     assert 0 < error < 0.1
+
+
+def test_halves_are_handed_over_and_prompts_join_in_them(
+    model: Florence2Model, pixels: NDArray[np.float32]
+) -> None:
+    from florence2.runtime.graphs import convert
+    from florence2.runtime.precisions import shrink
+
+    graphs = convert(model, (96, 64))
+    shrink(graphs, "bf16")
+    try:
+        runtime = OpenVinoRuntime(model.config, graphs, "bf16", lambda: model, threads=1)
+    except ValueError as error:
+        pytest.skip(str(error))
+    image = runtime.encode_images(pixels[:3])
+    prompted = runtime.encode_prompts(image, PROMPTS[:3])
+    assert {each.dtype for each in prompted.cross} == {np.dtype(np.uint16)}
+    tokens, newest = [[5, 6], [15, 16]], torch.tensor([[50], [51], [52], [53]])
+    joined = begun(runtime, image[:1], PROMPTS[:1], tokens)
+    joined.join(begun(runtime, image[1:], PROMPTS[1:3], [each * 2 for each in tokens]))
+    joined.reorder(torch.tensor([0, 1, 4, 5]))
+    joined.keep(torch.tensor([0, 2]))
+    together = runtime.step(joined, newest)
+    alone = torch.cat([
+        runtime.step(begun(runtime, image[at : at + 1], PROMPTS[at : at + 1], tokens), newest[rows])
+        for at, rows in ((0, slice(0, 2)), (2, slice(2, 4)))
+    ])  # fmt: skip
+    spread = (alone - alone.mean(dim=1, keepdim=True)).abs().max()
+    assert (together - alone).abs().max() < 0.02 * spread
 
 
 def test_matrices_of_halves_are_kept_as_halves_and_answer_the_same(

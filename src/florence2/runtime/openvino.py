@@ -167,7 +167,13 @@ class OpenVinoDecoding:
         self._length = 0
 
     def step(self, ids_RT: Array) -> Tensor:
-        """Log-probabilities ``float32[R, V]`` after the newest of the tokens ``int64[R, T]``."""
+        """Log-probabilities ``float32[R, V]`` after the newest of the tokens ``int64[R, T]``.
+
+        Raises ``ValueError`` for other rows than there are, which the plugin would not survive, and
+        beyond the limit.
+        """
+        if len(ids_RT) != len(self._rows):
+            raise ValueError(f"tokens of {len(ids_RT)} rows came for {len(self._rows)} rows")
         steps = ids_RT.shape[1]
         lengths_R1 = (self._length - self._unused)[:, None]
         if int(lengths_R1.max()) + steps > self.limit + 1:
