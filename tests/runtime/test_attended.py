@@ -82,6 +82,15 @@ def test_nothing_that_stays_moves_when_there_is_room() -> None:
     assert seen_of(attended.prompted) == [(1, 4), (2, 4), (4, 4), (5, 2)]
 
 
+def test_longer_prompts_ask_for_no_more_entries() -> None:
+    attended = Attended(made([1], 4))
+    for seen in range(5, 9):
+        attended.join(Attended(made([seen], seen)))
+        attended.keep([1])
+    assert seen_of(attended.prompted) == [(8, 8)]
+    assert len(attended._arrays[0]) == 2
+
+
 @pytest.mark.parametrize("halved", [False, True])
 def test_empty_arrays_have_the_shapes_of_the_graphs(model: Florence2Model, halved: bool) -> None:
     text = replace(model.config.text, decoder_layers=2)

@@ -98,10 +98,12 @@ class Attended:
         """``theirs`` behind one's own entries, in the array ``mine`` if it has room for them."""
         total = self._count + len(theirs)
         entry = tuple(np.maximum(mine.shape[1:], theirs.shape[1:]))
-        if not self._is_ours or len(mine) < total or entry != mine.shape[1:]:
+        room = len(mine)
+        if room < total:
             # Twice as much as before, so that a growing number moves seldom. What is not written to
             # takes no memory.
-            room = max(total, 2 * len(mine)) if self._is_ours else total
+            room = max(total, 2 * room)
+        if not self._is_ours or room > len(mine) or entry != mine.shape[1:]:
             whole = np.empty((room, *entry), mine.dtype)
             _write(whole[: self._count], mine[: self._count], fill)
             mine = whole

@@ -117,7 +117,7 @@ class OpenVinoRuntime:
         halved = encoder.output(cross_names(1)[0]).get_element_type().get_type_name() == "bf16"
         found = empty_prompted(text, len(prompts), seen, halved)
         request, image = encoder.create_infer_request(), image_BND.numpy()
-        # One after the other: the states of one stay near the cores, which those of eight do not.
+        # One after the other, as pictures: it takes no longer, and memory stays that of one.
         for place in range(len(prompts)):
             one = slice(place, place + 1)
             _share(request, {name: each[one] for name, each in found.named().items()})
