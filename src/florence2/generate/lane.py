@@ -26,6 +26,8 @@ class Lane:
         self._runtime = runtime
         self._decoding: Decoding | None = None
         self._searches: list[Search] = []
+        # Those at the end of the list that have not read their start token yet.
+        self._entered: list[Search] = []
 
     @property
     def prompts(self) -> list[int]:
@@ -41,8 +43,10 @@ class Lane:
     ) -> dict[int, Generated]:
         """Take in prompts that begin together, under the caller's numbers ``prompts``.
 
-        They read their first tokens at once, and from then on share the steps of the others.
-        Answers that end there are returned. ``rules`` are those of the prompts that have one.
+        They read their first tokens at once, and from then on share the steps of the others;
+        answers that end there are returned. Where a decoding ``joins_unread``, they share steps
+        from the first token on, and none of them ends here. ``rules`` are those of the prompts that
+        have one.
         """
         with self._runtime.searching():
             return self._begin(prompted, options, prompts, rules)
@@ -63,7 +67,7 @@ class Lane:
     def give_up(self) -> list[int]:
         """Let go of everything; the numbers of the prompts that ran."""
         prompts = self.prompts
-        self._decoding, self._searches = None, []
+        self._decoding, self._searches, self._entered = None, [], []
         return prompts
 
     def _begin(
@@ -75,7 +79,18 @@ class Lane:
     ) -> dict[int, Generated]:
         runtime, text = self._runtime, self._runtime.config.text
         limit = min(options.max_new_tokens, text.positions)
+        kind = SingleSearch if options.sampling else BeamSearch
+        ruled = Rules(rules) if rules and any(rules.values()) else None
         decoding = runtime.start(prompted, limit)
+        if decoding.joins_unread:
+            decoding.reorder(torch.arange(len(prompts)).repeat_interleave(options.width))
+            like = torch.empty(0, device=runtime.device)
+            search = kind(text, options, limit, prompts, like, ruled)
+            # Alone they begin so too, to be the same as in company.
+            self._join(decoding)
+            self._searches.append(search)
+            self._entered.append(search)
+            return {}
         # The first token is always <s>: one row a prompt reads start token and <s> together, and
         # its beams part from there.
         first_T = torch.tensor([text.decoder_start, text.bos], device=runtime.device)
@@ -84,41 +99,52 @@ class Lane:
             rows_R = torch.arange(len(prompts), device=runtime.device)
             decoding.reorder(rows_R.repeat_interleave(options.width))
             logprobs_RV = logprobs_RV.repeat_interleave(options.width, dim=0)
-        kind = SingleSearch if options.sampling else BeamSearch
-        ruled = Rules(rules) if rules and any(rules.values()) else None
         search = kind(text, options, limit, prompts, logprobs_RV, ruled)
         move = search.advance(logprobs_RV)
         _follow(decoding, move, len(prompts))
         if search.prompts:
-            self._join(decoding, search)
+            self._join(decoding)
+            self._append(search)
         return dict(move.answers)
 
     def _step(self, decoding: Decoding) -> dict[int, Generated]:
-        newest_R1 = torch.cat([search.newest_tokens for search in self._searches])
-        spans = {search.span for search in self._searches}
+        begun = self._searches[: len(self._searches) - len(self._entered)]
+        newest = [search.newest_tokens for search in self._searches]
+        counts, rows = [len(search.prompts) for search in self._searches], [*map(len, newest)]
+        for place in range(len(begun), len(newest)):
+            newest[place] = torch.full_like(newest[place], self._runtime.config.text.decoder_start)
+        spans = {search.span for search in begun}
         span = spans.pop() if len(spans) == 1 else None
-        logprobs_RV = self._runtime.step(decoding, newest_R1, span)
-        counts = [len(search.prompts) for search in self._searches]
-        rows = [len(search.newest_tokens) for search in self._searches]
-        moves = [
-            search.advance(each_RV)
-            for search, each_RV in zip(self._searches, torch.split(logprobs_RV, rows), strict=True)
-        ]
-        self._searches = [search for search in self._searches if search.prompts]
+        logprobs_RV = self._runtime.step(decoding, torch.cat(newest), span)
+        found = torch.split(logprobs_RV, rows)
+        # What comes after the start token is told: <s>, the newest token of who entered.
+        moves = [search.advance(each_RV) for search, each_RV in zip(begun, found, strict=False)]
+        moves += [_stay(*each) for each in list(zip(rows, counts, strict=True))[len(begun) :]]
+        self._searches = [search for search in begun if search.prompts]
+        for search in self._entered:
+            self._append(search)
+        self._entered = []
         if self._searches:
             _follow(decoding, _together(moves, rows, counts), sum(counts))
         else:
             self._decoding = None
         return {prompt: answer for move in moves for prompt, answer in move.answers.items()}
 
-    def _join(self, decoding: Decoding, search: Search) -> None:
+    def _join(self, decoding: Decoding) -> None:
         if self._decoding is None:
             self._decoding = decoding
         else:
             self._decoding.join(decoding)
+
+    def _append(self, search: Search) -> None:
         # New rows stand last, so only the last search can take them in.
         if not (self._searches and self._searches[-1].absorb(search)):
             self._searches.append(search)
+
+
+def _stay(rows: int, prompts: int) -> Move:
+    """The move of rows that only read."""
+    return Move(torch.arange(rows), torch.arange(prompts))
 
 
 def _follow(decoding: Decoding, move: Move, prompts: int) -> None:

@@ -22,8 +22,12 @@ from .slots import Slots
 class Decoding(Protocol):
     """A set of prompts in the middle of their answers.
 
-    Rows are grouped by prompt, as many for each; how far the answers are may differ.
+    Rows are grouped by prompt, as many for each; how far the answers are may differ. Where
+    ``joins_unread``, a decoding that has taken no step yet may ``join`` another for nothing, and
+    reads its first tokens one by one in the steps of the others.
     """
+
+    joins_unread: bool
 
     def reorder(self, rows_R: Tensor) -> None:
         """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""

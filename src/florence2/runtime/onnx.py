@@ -192,6 +192,8 @@ class OnnxDecoding:
     The graphs know one length for all rows, so that answers of different lengths share no step.
     """
 
+    joins_unread = False
+
     def __init__(self, parts: list[_Part]) -> None:
         self.parts = parts
 

@@ -131,7 +131,7 @@ class OpenVinoRuntime:
 
     def start(self, prompted: Prompted, limit: int) -> OpenVinoDecoding:
         """Empty answers of at most ``limit`` tokens, one row for every prompt."""
-        return OpenVinoDecoding(self._compiled["decoder"].create_infer_request(), prompted, limit)
+        return OpenVinoDecoding(self._compiled["decoder"], prompted, limit)
 
     def step(self, decoding: OpenVinoDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
         """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
@@ -158,13 +158,20 @@ class OpenVinoDecoding:
     ``model``, rows that joined later stand at the right, and ``unused`` positions precede them.
     """
 
-    def __init__(self, request: openvino.InferRequest, prompted: Prompted, limit: int) -> None:
-        self._request, self.limit = request, limit
+    joins_unread = True
+
+    def __init__(self, graph: openvino.CompiledModel, prompted: Prompted, limit: int) -> None:
+        self._graph, self.limit = graph, limit
         self._attended = Attended(prompted)
         self._is_fed = False
         self._rows = np.arange(len(prompted), dtype=np.int32)
         self._unused = np.zeros(len(prompted), np.int64)
         self._length = 0
+
+    @cached_property
+    def _request(self) -> openvino.InferRequest:
+        """What holds the past: made with the first step, as whoever joins before needs none."""
+        return self._graph.create_infer_request()
 
     def step(self, ids_RT: Array) -> Tensor:
         """Log-probabilities ``float32[R, V]`` after the newest of the tokens ``int64[R, T]``.
@@ -209,19 +216,25 @@ class OpenVinoDecoding:
         self._is_fed = False
 
     def join(self, other: OpenVinoDecoding) -> None:
-        """Go on with the prompts and rows of ``other`` too, after one's own."""
+        """Go on with the prompts and rows of ``other`` too, after one's own.
+
+        For rows that have read nothing no past has to move: they go on from any row, and look at
+        none of it.
+        """
         length = max(self._length, other._length)
-        theirs = {state.name: state for state in other._request.query_state()}
-        for state in self._request.query_state():
-            parts = [
-                (state.state.data, self._rows), (theirs[state.name].state.data, other._rows)
-            ]  # fmt: skip
-            _put(state, _stacked(parts, length))
+        rows = np.concatenate([self._rows, np.zeros_like(other._rows)])
+        if other._length:
+            rows = np.arange(len(rows), dtype=np.int32)
+            theirs = {state.name: state for state in other._request.query_state()}
+            for state in self._request.query_state():
+                parts = [
+                    (state.state.data, self._rows), (theirs[state.name].state.data, other._rows)
+                ]  # fmt: skip
+                _put(state, _stacked(parts, length))
         self._unused = np.concatenate([
             self._unused + length - self._length, other._unused + length - other._length
         ])  # fmt: skip
-        self._length, self.limit = length, max(self.limit, other.limit)
-        self._rows = np.arange(len(self._unused), dtype=np.int32)
+        self._rows, self._length, self.limit = rows, length, max(self.limit, other.limit)
         self._attended.join(other._attended)
         self._is_fed = False
 

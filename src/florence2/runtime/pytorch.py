@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from .slots import Slots
 @dataclass
 class TorchDecoding:
     """A set of prompts in the middle of their answers; rows are grouped by prompt."""
+
+    joins_unread: ClassVar[bool] = False
 
     cross: CrossAttentionCache
     cache: SelfAttentionCache
