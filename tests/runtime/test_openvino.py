@@ -180,6 +180,31 @@ def test_an_engine_answers_as_the_reference_does(
     assert found[0] == found[1]
 
 
+def test_no_past_moves_for_prompts_that_come_while_others_are_answered(
+    runtime: OpenVinoRuntime,
+    reference: TorchRuntime,
+    pixels: NDArray[np.float32],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise AssertionError("the past was written back")
+
+    monkeypatch.setattr("florence2.runtime.openvino._put", fail)
+    asked = [
+        Query(n % 4, pixels[n % 4], PROMPTS[n % 3], DecodingOptions(max_new_tokens=4 + 5 * (n % 3)))
+        for n in range(7)
+    ]
+    found: list[dict[int, Any]] = []
+    for each in (runtime, reference):
+        engine, done = Engine(each, most=2), dict[int, Any]()
+        numbers = [engine.submit(query) for query in asked]
+        while len(engine):
+            done |= engine.step()
+        assert sorted(done) == numbers
+        found.append(done)
+    assert [found[0][n].token_ids for n in found[1]] == [found[1][n].token_ids for n in found[1]]
+
+
 def test_too_long_a_prompt_is_told(runtime: OpenVinoRuntime, pixels: NDArray[np.float32]) -> None:
     image = runtime.encode_images(pixels[:1])
     with pytest.raises(ValueError, match="64 positions of this model: shorten the prompt"):
