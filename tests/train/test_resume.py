@@ -124,10 +124,12 @@ def test_two_processes_then_one(
     shards: Path, start: Path, unbroken: Path, tmp_path: Path, strategy: str
 ) -> None:
     out = tmp_path / "out"
-    run = start_run(shards, start, out, processes=2, strategy=strategy)
-    kill_after(run, out, 5)
-    kept = [path.name for path in (out / "checkpoints").iterdir() if path.name[0] != "."]
-    assert kept, "a checkpoint should have been written before the kill"
+    # It kills itself: by the time that somebody else does, a fast machine may be through.
+    run = start_run(shards, start, out, processes=2, strategy=strategy, die_at=6)
+    run.communicate(timeout=240)
+    assert run.returncode != 0
+    kept = sorted(path.name for path in (out / "checkpoints").iterdir() if path.name[0] != ".")
+    assert kept == ["step-00000002", "step-00000004"]
     (out / "losses.txt").rename(out / "losses-of-two.txt")
     finish(start_run(shards, start, out))
     alone, expected = losses(out), losses(unbroken)
