@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from ..predictor import Florence2
 from ..requests import Request
 from ..results import Failure
+from .timing import seconds_of
 
 # Answers of very different lengths.
 MIXED = ("caption", "od", "more-detailed-caption", "ocr", "region-proposal", "detailed-caption")
@@ -45,9 +46,9 @@ def mixed_batch(model: Florence2, picture: bytes, count: int, tokens: int) -> To
 def eight_prompts(model: Florence2, picture: bytes, tokens: int) -> tuple[float, float]:
     """Seconds for eight prompts about one picture together, and the mean of one alone."""
     requests = [(picture, task) for task in PROMPTS]
-    together = _seconds(lambda: model.batch(requests, max_new_tokens=tokens))
+    together = seconds_of(lambda: model.batch(requests, max_new_tokens=tokens))
     alone = sum(
-        _seconds(lambda task=task: model(picture, task, max_new_tokens=tokens))  # type: ignore[misc]
+        seconds_of(lambda task=task: model(picture, task, max_new_tokens=tokens))  # type: ignore[misc]
         for task in PROMPTS
     )
     return together, alone / len(PROMPTS)
@@ -75,9 +76,3 @@ def _variants(picture: bytes, count: int) -> list[bytes]:
         Image.fromarray((pixels * light).astype(np.uint8)).save(file, "JPEG", quality=90)
         variants.append(file.getvalue())
     return variants
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began

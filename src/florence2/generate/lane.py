@@ -26,13 +26,18 @@ class Lane:
         self._runtime = runtime
         self._decoding: Decoding | None = None
         self._searches: list[Search] = []
-        # Those at the end of the list that have not read their start token yet.
+        # Those whose rows stand last and have not read their start token yet.
         self._entered: list[Search] = []
 
     @property
     def prompts(self) -> list[int]:
         """The numbers of the prompts that run."""
-        return [prompt for search in self._searches for prompt in search.prompts]
+        return [prompt for search in self._all for prompt in search.prompts]
+
+    @property
+    def _all(self) -> list[Search]:
+        """The searches in the order of their rows."""
+        return [*self._searches, *self._entered]
 
     def begin(
         self,
@@ -60,7 +65,7 @@ class Lane:
 
     def cancel(self, prompt: int) -> None:
         """Leave a prompt out from the next step on; it gets no answer."""
-        for search in self._searches:
+        for search in self._all:
             if prompt in search.prompts:
                 search.cancel(prompt)
 
@@ -88,7 +93,6 @@ class Lane:
             search = kind(text, options, limit, prompts, like, ruled)
             # Alone they begin so too, to be the same as in company.
             self._join(decoding)
-            self._searches.append(search)
             self._entered.append(search)
             return {}
         # The first token is always <s>: one row a prompt reads start token and <s> together, and
@@ -108,19 +112,22 @@ class Lane:
         return dict(move.answers)
 
     def _step(self, decoding: Decoding) -> dict[int, Generated]:
-        begun = self._searches[: len(self._searches) - len(self._entered)]
+        counts = [len(search.prompts) for search in self._all]
         newest = [search.newest_tokens for search in self._searches]
-        counts, rows = [len(search.prompts) for search in self._searches], [*map(len, newest)]
-        for place in range(len(begun), len(newest)):
-            newest[place] = torch.full_like(newest[place], self._runtime.config.text.decoder_start)
-        spans = {search.span for search in begun}
+        start = self._runtime.config.text.decoder_start
+        newest += [torch.full_like(search.newest_tokens, start) for search in self._entered]
+        rows = [*map(len, newest)]
+        spans = {search.span for search in self._searches}
         span = spans.pop() if len(spans) == 1 else None
         logprobs_RV = self._runtime.step(decoding, torch.cat(newest), span)
-        found = torch.split(logprobs_RV, rows)
         # What comes after the start token is told: <s>, the newest token of who entered.
-        moves = [search.advance(each_RV) for search, each_RV in zip(begun, found, strict=False)]
-        moves += [_stay(*each) for each in list(zip(rows, counts, strict=True))[len(begun) :]]
-        self._searches = [search for search in begun if search.prompts]
+        moves = [
+            _stay(len(each_RV), count) if search in self._entered else search.advance(each_RV)
+            for search, count, each_RV in zip(
+                self._all, counts, torch.split(logprobs_RV, rows), strict=True
+            )
+        ]
+        self._searches = [search for search in self._searches if search.prompts]
         for search in self._entered:
             self._append(search)
         self._entered = []
