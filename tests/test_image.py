@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import os
 import threading
 import time
 import warnings
@@ -16,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from florence2 import image as image_module
-from florence2.image import ImageError, load_image, to_pixels
+from florence2.image import ImageError, count_frames, load_image, probe_image, to_pixels
 
 ORIENTATION = 0x0112
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -269,7 +270,7 @@ class _Pictures(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("FLORENCE2_ALLOWED_HOSTS", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), _Pictures) as running:
         threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
@@ -301,12 +302,76 @@ class TestAddresses:
         with pytest.raises(ImageError, match="more than 1000 bytes"):
             load_image(f"{server}/large.png", allow_urls=True)
         monkeypatch.setattr(image_module, "DOWNLOAD_SECONDS", 0.1)
-        with pytest.raises(ImageError, match="not done after"):
+        with pytest.raises(ImageError, match="too long"):
             load_image(f"{server}/slow.png", allow_urls=True)
+
+    def test_private_hosts_are_not_fetched_from(self, server: str) -> None:
+        os.environ["FLORENCE2_ALLOWED_HOSTS"] = ""
+        with pytest.raises(ImageError, match="private address"):
+            load_image(f"{server}/picture.png", allow_urls=True)
 
     def test_a_dead_server_is_an_image_error(self) -> None:
         with pytest.raises(ImageError, match="cannot be fetched"):
             load_image("http://127.0.0.1:9/picture.png", allow_urls=True)
+
+
+def turned(orientation: int, name: str = "JPEG") -> bytes:
+    """An image of 6 x 4 stored pixels with an orientation."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    content = io.BytesIO()
+    Image.new("RGB", (6, 4), RED).save(content, name, exif=exif)
+    return content.getvalue()
+
+
+class TestDoor:
+    @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_probe_and_load_agree_on_the_upright_size(
+        self, format_name: str, orientation: int
+    ) -> None:
+        content = turned(orientation, format_name)
+        info = probe_image(content)
+        assert info.image_size == load_image(content).size
+        assert info.image_size == ((4, 6) if orientation >= 5 else (6, 4))
+        # The AVIF encoder turns the pixels' frame itself and keeps no EXIF orientation.
+        if format_name != "AVIF":
+            assert info.stored_size == (6, 4)
+            assert (info.orientation, info.format) == (orientation, format_name)
+
+    def test_frames(self) -> None:
+        content = io.BytesIO()
+        pages = [Image.new("RGB", (6 + page, 4), RED) for page in range(3)]
+        pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:])
+        assert count_frames(content.getvalue()) == 3
+        assert load_image(content.getvalue(), frame=2).size == (8, 4)
+        with pytest.raises(ImageError, match="no frame 3"):
+            load_image(content.getvalue(), frame=3)
+        with pytest.raises(ValueError, match="only files have frames"):
+            load_image(pages[0], frame=1)
+
+    def test_no_program_is_started(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        gs = tmp_path / "gs"
+        gs.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+        gs.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        eps = tmp_path / "a.jpg"
+        eps.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+        for open_it in (load_image, probe_image, count_frames):
+            with pytest.raises(ImageError):
+                open_it(eps)
+        assert not (tmp_path / "started").exists()
+
+    def test_special_files_are_refused_at_once(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.jpg")
+        for path in (tmp_path / "pipe.jpg", Path("/dev/zero"), tmp_path):
+            for open_it in (load_image, probe_image):
+                with pytest.raises(ImageError):
+                    open_it(path)
+
+    def test_a_header_that_claims_too_much_is_refused(self) -> None:
+        with pytest.raises(ImageError, match="more than the limit of 10"):
+            probe_image(turned(1), max_pixels=10)
 
 
 class TestPixels:

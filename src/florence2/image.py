@@ -7,14 +7,19 @@ checked before memory is asked for, and every way a decoder can fail becomes an 
 from __future__ import annotations
 
 import io
-import time
-import urllib.request
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
+
+from .io.fetch import FetchError, UrlFetcher
+from .io.files import FileRefusedError, open_regular
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
@@ -29,6 +34,13 @@ DOWNLOAD_SECONDS = 20.0
 # Left out on purpose: formats that run other programs (EPS), hold pictures of a size the header
 # does not tell (ICO, ICNS), or have no signature, so that noise passes for them (TGA).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+# The file names that are taken for images in a directory: those of the formats above.
+IMAGE_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+# More frames than this in one file are a fault of the file.
+MAX_FRAMES = 100_000
 
 _REMEDY = "check that the picture opens elsewhere, or save it anew as PNG or JPEG"
 _UPRIGHT = 1
@@ -47,35 +59,136 @@ class ImageError(ValueError):
     """A source that cannot be read as a picture; the message names it, the reason, the remedy."""
 
 
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image file holds.
+
+    ``width`` and ``height`` are those of the upright image in pixels; ``stored_size`` is
+    ``(width, height)`` as the file stores it. ``orientation`` is the EXIF or TIFF orientation of
+    the file, 1 (upright) to 8. ``format`` is one of ``FORMATS``, or ``MPO``.
+    """
+
+    width: int
+    height: int
+    format: str
+    orientation: int = 1
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """``(width, height)`` of the upright image."""
+        return self.width, self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """``(width, height)`` before the orientation is applied."""
+        return self.image_size if self.orientation < 5 else (self.height, self.width)
+
+
 def load_image(
-    source: ImageSource, *, allow_urls: bool = False, max_pixels: int = MAX_PIXELS
+    source: ImageSource,
+    *,
+    allow_urls: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    frame: int = 0,
 ) -> Image.Image:
     """The picture as a new upright RGB image of at most ``max_pixels`` pixels.
 
     ``source`` is a path, an http(s) address with ``allow_urls=True``, the bytes of a file, a PIL
     image, or ``uint8`` of shape ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA). EXIF
-    orientation is applied, transparency laid over white, 16-bit grey scaled to 8 bits; of an
-    animation the first frame comes back. Raises ``FileNotFoundError`` for a missing file,
-    ``ImageError`` for a broken or too large picture, ``ValueError`` for an unfit array or type.
+    orientation is applied, transparency laid over white, 16-bit grey scaled to 8 bits. ``frame``
+    is the frame of an animation, or the page of a TIFF, from 0. Only public hosts are fetched from
+    (``io.fetch``). Raises ``FileNotFoundError`` for a missing file, ``ImageError`` for a broken or
+    too large picture or a missing frame, ``ValueError`` for an unfit array or type.
     """
+    if frame and not isinstance(source, str | Path | bytes):
+        raise ValueError(f"frame {frame} of {type(source).__name__}: only files have frames")
     if isinstance(source, np.ndarray):
         return _upright_rgb(_from_array(source), f"array {list(source.shape)}", max_pixels)
     if isinstance(source, Image.Image):
         name = str(getattr(source, "filename", "") or f"PIL image {source.size}")
         return _upright_rgb(source, name, max_pixels)
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), f"picture of {len(source)} bytes", max_pixels)
+    if not isinstance(source, str | Path | bytes):
+        raise ValueError(
+            "a picture is a path, an address, bytes, a PIL image or a uint8 array, "
+            f"got {type(source).__name__}"
+        )
+    name = source_name(source)
     if isinstance(source, str) and is_address(source):
         if not allow_urls:
             raise ValueError(f"{source} is an address; pass allow_urls=True to fetch pictures")
-        return _decode(io.BytesIO(_download(source)), source, max_pixels)
-    if isinstance(source, str | Path):
-        with _open_file(Path(source)) as stream:
-            return _decode(stream, str(source), max_pixels)
-    raise ValueError(
-        "a picture is a path, an address, bytes, a PIL image or a uint8 array, "
-        f"got {type(source).__name__}"
-    )
+        source = _download(source)
+    with open_image(source, name, max_pixels=max_pixels) as image:
+        if frame:
+            _seek(image, frame, name)
+        return _upright_rgb(image, name, max_pixels)
+
+
+@contextmanager
+def open_image(
+    source: str | Path | bytes, name: str | None = None, *, max_pixels: int = MAX_PIXELS
+) -> Iterator[ImageFile.ImageFile]:
+    """Open an image file without decoding it: the one door for image bytes from outside.
+
+    Only regular files are opened, only ``FORMATS`` are recognized, whatever the name says, and no
+    other program is ever started. Every failure, also one that a decoder raises inside the block,
+    becomes an ``ImageError``.
+
+    Args:
+        source: A path, or the bytes of a file.
+        name: What messages call the image; the path by default.
+        max_pixels: The largest size that a header may claim.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ImageError: The file is no image, or claims too many pixels.
+    """
+    name = name or source_name(source)
+    with _open_stream(source) as stream:
+        try:
+            with _identify(stream) as image:
+                _check_size(image.size, name, max_pixels)
+                yield image
+        except ImageError:
+            raise
+        # Decoders of damaged files raise nearly anything, from IndexError to SyntaxError.
+        except Exception as error:
+            raise _broken(name, error) from error
+
+
+def probe_image(
+    source: str | Path | bytes, name: str | None = None, *, max_pixels: int = MAX_PIXELS
+) -> ImageInfo:
+    """Decode an image once to prove it whole; what it holds.
+
+    Takes and raises what ``open_image`` does. A JPEG is decoded at an eighth of its size, which
+    reads every byte at a fraction of the cost.
+    """
+    with open_image(source, name, max_pixels=max_pixels) as image:
+        size, stored = image.size, _orientation(image)
+        image.draft(None, (max(1, size[0] // 8), max(1, size[1] // 8)))
+        image.load()
+        # What decoding has not applied yet: TIFF applies it, and its size is upright before.
+        left = _orientation(image)
+        width, height = size if left < 5 else size[::-1]
+        orientation = stored if stored != _UPRIGHT else left
+        return ImageInfo(width, height, image.format or "", orientation)
+
+
+def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
+    """The number of frames of an animation, or of pages of a TIFF; 1 for other images.
+
+    Takes and raises what ``open_image`` does. The second view inside an MPO file is no frame.
+    """
+    with open_image(source, name) as image:
+        frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    if frames > MAX_FRAMES:
+        raise ImageError(f"{name or source_name(source)} claims {frames} frames")
+    return frames
+
+
+def source_name(source: str | Path | bytes) -> str:
+    """What messages call a source: its path or URL, or how many bytes it has."""
+    return f"picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
 def to_pixels(
@@ -127,26 +240,24 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _open_file(path: Path) -> IO[bytes]:
-    if path.is_file():
-        return path.open("rb")
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder; name the pictures in it")
-    if path.exists():
-        raise ImageError(f"{path} is not a regular file; read it yourself and pass its bytes")
-    raise FileNotFoundError(f"there is no picture {path}; check the path")
-
-
-def _decode(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
-    """The picture in an open file, all of it in memory."""
+def _open_stream(source: str | Path | bytes) -> IO[bytes]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
     try:
-        with _identify(stream) as image:
-            return _upright_rgb(image, name, max_pixels)
-    except ImageError:
-        raise
-    # Decoders of damaged files raise nearly anything, from IndexError to SyntaxError.
-    except Exception as error:
-        raise _broken(name, error) from error
+        return open_regular(source)
+    except FileRefusedError as error:
+        if os.path.isdir(source):
+            raise ImageError(f"{source} is a folder; name the pictures in it") from error
+        raise ImageError(f"{error}, or read it yourself and pass its bytes") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no picture {source}; check the path") from error
+
+
+def _seek(image: ImageFile.ImageFile, frame: int, name: str) -> None:
+    try:
+        image.seek(frame)
+    except EOFError as error:
+        raise ImageError(f"{name} has no frame {frame}") from error
 
 
 def _identify(stream: IO[bytes]) -> ImageFile.ImageFile:
@@ -169,14 +280,7 @@ def _identify(stream: IO[bytes]) -> ImageFile.ImageFile:
 
 def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     """A new RGB image of the pixels of ``image``, turned as its EXIF orientation says."""
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{name} claims {width} x {height} pixels, more than the limit of {max_pixels}; "
-            "make it smaller, or raise max_pixels if you trust it"
-        )
-    if width * height == 0:
-        raise ImageError(f"{name} is {width} x {height} pixels large: there is nothing to see")
+    _check_size(image.size, name, max_pixels)
     try:
         image.load()
         rgb = _to_rgb(image)
@@ -190,12 +294,24 @@ def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     return upright
 
 
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} claims {width} x {height} pixels, more than the limit of {max_pixels}; "
+            "make it smaller, or raise max_pixels if you trust it"
+        )
+    if width * height == 0:
+        raise ImageError(f"{name} is {width} x {height} pixels large: there is nothing to see")
+
+
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; upright when there is none or the EXIF block is damaged."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
     except Exception:
         return _UPRIGHT
+    return orientation if orientation in _TURN_UPRIGHT else _UPRIGHT
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -232,42 +348,10 @@ def _broken(name: str, error: Exception) -> ImageError:
     return ImageError(f"{name} cannot be read as a picture ({reason}); {_REMEDY}")
 
 
-def _download(address: str) -> bytes:
-    """The body behind an http(s) address, within the limits on time and size.
-
-    The time limit holds for each wait on the server and for the body as a whole.
-    """
-    request = urllib.request.Request(address, headers={"User-Agent": "florence2"})
-    deadline = time.monotonic() + DOWNLOAD_SECONDS
-    body = bytearray()
+def _download(url: str) -> bytes:
     try:
-        with _web().open(request, timeout=DOWNLOAD_SECONDS) as response:
-            while part := response.read1(2**16):
-                body += part
-                if len(body) > MAX_DOWNLOAD_BYTES:
-                    raise ValueError(f"more than {MAX_DOWNLOAD_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"not done after {DOWNLOAD_SECONDS:g} s")
-    # urllib, http.client and the socket below them share no base class.
-    except Exception as error:
-        reason = str(error) or type(error).__name__
+        return UrlFetcher(MAX_DOWNLOAD_BYTES, DOWNLOAD_SECONDS)(url)
+    except FetchError as error:
         raise ImageError(
-            f"{address} cannot be fetched ({reason}); download the picture and pass its path"
+            f"{url} cannot be fetched ({error}); download the picture and pass its path"
         ) from error
-    return bytes(body)
-
-
-def _web() -> urllib.request.OpenerDirector:
-    """An opener for http(s) and nothing else: a redirect cannot lead to files or ftp."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.UnknownHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-    ):
-        opener.add_handler(handler())
-    return opener

@@ -13,8 +13,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import florence2
+from florence2.io.fetch import UrlFetcher
 from florence2.serve import Limits, Worker, create_app
-from florence2.serve.fetching import Fetcher
 
 from .conftest import DEMO, ENCODED, FAST, LOCAL
 
@@ -227,8 +227,8 @@ def test_the_description_of_the_routes_is_whole(client: TestClient) -> None:
 
 
 def test_addresses_are_fetched_only_where_allowed(worker: Worker) -> None:
-    fetch = Fetcher(lookup=lambda host, port: ["10.1.2.3"])
+    fetch = UrlFetcher(lookup=lambda host, port: ["10.1.2.3"])
     with TestClient(create_app(worker, fetch=fetch), LOCAL) as client:
         body = {"image": "https://pictures.example/a.png", "tasks": [{"task": "od"}]}
         found = client.post("/v1/run", json=body)
-    assert found.status_code == 422 and "not a public address" in found.json()["error"]
+    assert found.status_code == 422 and "private address" in found.json()["error"]

@@ -16,12 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from .. import __version__
+from ..io.fetch import UrlFetcher
 from ..tasks import TASKS
 from ..workflows.cascades import CASCADES
 from . import chat
 from .answering import Answering, told
 from .asking import Asking
-from .fetching import Fetcher
 from .guard import Guard
 from .limits import RefusedError
 from .metrics import Metrics
@@ -49,7 +49,7 @@ def create_app(
     worker: Worker,
     *,
     key: str | None = None,
-    fetch: Fetcher | None = None,
+    fetch: UrlFetcher | None = None,
     local: bool = True,
 ) -> FastAPI:
     """The server over a worker.

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..image import is_address
+from ..io.fetch import UrlFetcher
 from ..processor import TextInput
 from ..requests import Picture, Settings
 from ..results import Result
 from ..workflows.cascades import Cascade, find_cascade
-from .fetching import Fetcher
 from .limits import RefusedError
 from .schema import AnswerOptions, Question
 from .worker import Worker
@@ -32,7 +32,7 @@ class Asking:
     ``fetch`` gets pictures from addresses; without it addresses are refused.
     """
 
-    def __init__(self, worker: Worker, fetch: Fetcher | None = None) -> None:
+    def __init__(self, worker: Worker, fetch: UrlFetcher | None = None) -> None:
         self._worker, self._fetch = worker, fetch
 
     def settings(self, options: AnswerOptions) -> Settings:

@@ -11,11 +11,11 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from ..image import ImageSource, is_address, load_image
+from ..io.fetch import UrlFetcher
 from ..predictor import Florence2
 from ..reading_order import joined_text
 from ..results import Quads
 from ..workflows.documents import load_page
-from .fetching import Fetcher
 
 _CAPTIONS = {"brief": "caption", "detailed": "detailed-caption", "full": "more-detailed-caption"}
 _PDF = b"%PDF-"
@@ -54,7 +54,7 @@ def create_mcp(
     model: Florence2, *, allow_urls: bool = False, roots: Sequence[str | Path] = ()
 ) -> MCPServer:
     """The server; its ``run`` speaks over standard input and output."""
-    pictures = Pictures(Fetcher() if allow_urls else None, roots)
+    pictures = Pictures(UrlFetcher() if allow_urls else None, roots)
     server = MCPServer(
         "florence2",
         instructions="Look at pictures: captions, objects, phrases, text, outlines. Boxes are "

@@ -7,8 +7,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from ..io.fetch import UrlFetcher
 from ..predictor import Florence2, load
-from .fetching import Fetcher
 from .limits import Limits
 
 # Connections at a time beside those whose answers wait: reading, writing, idle.
@@ -47,7 +47,7 @@ def app_of(options: ServerOptions, model: Florence2 | None = None) -> Any:
 
     model = model or load(options.model, **options.loading)
     worker = Worker(model, options.limits, most=options.most, memory=options.memory)
-    fetch = Fetcher(options.limits.body) if options.allow_urls else None
+    fetch = UrlFetcher(options.limits.body) if options.allow_urls else None
     return create_app(worker, key=options.key, fetch=fetch, local=options.is_local)
 
 

@@ -1,0 +1,1 @@
+"""Files, directories and URLs: what every byte from outside passes through."""

@@ -1,0 +1,89 @@
+"""One process at a time in a run directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LOCK_FILE = ".lock"
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+class RunLockedError(ValueError):
+    """Another process works in the directory; the message names it."""
+
+
+@contextmanager
+def lock_run_dir(directory: Path) -> Iterator[None]:
+    """Hold ``directory`` while the block runs; it is made when it is missing.
+
+    A second process is refused at once. A process that is killed lets go. The lock leaves nothing
+    behind: its file is removed at the end, and so is a directory that was made here and is empty.
+    File systems without locks, and Windows, let everyone in.
+
+    Raises:
+        RunLockedError: Another process holds the directory.
+        ValueError: ``directory`` is a file.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"{directory} is a file; name a directory")
+    made = _make_directory(directory)
+    descriptor = None
+    try:
+        descriptor = _acquire(directory / LOCK_FILE, directory)
+        yield
+    finally:
+        if descriptor is not None:
+            with suppress(OSError):
+                (directory / LOCK_FILE).unlink()
+            os.close(descriptor)
+        for path in reversed(made):
+            with suppress(OSError):
+                path.rmdir()
+
+
+def read_lock_holder(directory: Path) -> int | None:
+    """The process id in the lock file of ``directory``; None where there is none."""
+    try:
+        return int((directory / LOCK_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _make_directory(directory: Path) -> list[Path]:
+    """Make ``directory`` and its missing parents; those that were made, outermost first."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
+def _acquire(path: Path, directory: Path) -> int | None:
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in _NO_LOCKS:
+                return None
+            if not isinstance(error, BlockingIOError):
+                raise
+            holder = read_lock_holder(directory)
+            by = f"process {holder}" if holder else "another process"
+            raise RunLockedError(
+                f"{directory} is in use by {by}; wait until it ends, or choose another directory"
+            ) from None
+        # The last holder removes the file: what was locked may no longer be what has the name.
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+                return descriptor
+        os.close(descriptor)
