@@ -137,8 +137,14 @@ def test_what_a_sum_cannot_merge_is_refused(
         ({"r": 0}, "have rank 4, .* says rank 0"),
         ({"r": "x"}, "no usable rank and alpha"),
         ({"lora_alpha": [6]}, "no usable rank and alpha"),
-        ({"rank_pattern": {"(": 4}}, "no usable rank and alpha"),
-        ({"rank_pattern": ["q_proj"]}, "no usable rank and alpha"),
+        ({"rank_pattern": {"(": 4}}, "the pattern '\\('"),
+        ({"rank_pattern": {"(a+)+$": 4}}, "not supported"),
+        ({"alpha_pattern": {"(a|a)" * 30: 4}}, "not supported"),
+        ({"alpha_pattern": {".*.*.*.*.*x": 4}}, "not supported"),
+        ({"alpha_pattern": {"a" * 5000: 4}}, "not supported"),
+        ({"alpha_pattern": dict.fromkeys(map(str, range(9000)), 4)}, "at most 2000 patterns"),
+        ({"rank_pattern": ["q_proj"]}, "must be an object"),
+        ({"use_rslora": "no"}, "use_rslora must be true or false"),
     ],
 )
 def test_a_config_that_contradicts_the_factors_is_refused(
@@ -148,6 +154,26 @@ def test_a_config_that_contradicts_the_factors_is_refused(
     path = tmp_path / "adapter" / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     with pytest.raises(CheckpointError, match=message):
+        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+
+
+def test_usual_patterns_still_match(native: Path, tmp_path: Path) -> None:
+    settings = {"rank_pattern": {r"^.*layers\.0\.fc1": 2}, "alpha_pattern": {"fc2": 3}}
+    found, expected = outputs(native, adapted(native, **settings), tmp_path / "adapter")
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_factors_with_a_vast_product_are_refused_before_it_is_computed(
+    native: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapted(native, r=1).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if "q_proj.lora_A" in name)
+    tensors[name] = torch.zeros(1, 400_000)
+    tensors[name.replace("lora_A", "lora_B")] = torch.zeros(400_000, 1)
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match="do not fit the weight"):
         merge_adapter(load_checkpoint(native), tmp_path / "adapter")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .files import CheckpointError, read_json, read_tensors
+from .files import STORED_TYPES, CheckpointError, read_json, read_tensors
 from .florence2 import Florence2Model
 from .names import EMBEDDING, HEAD, LAYOUTS, layout_name, tied_names
 
@@ -38,6 +38,10 @@ _OTHER_KINDS = {
     "trainable_token_indices": "trainable-token",
     "target_parameters": "parameter",
 }
+# What the keys of ``rank_pattern`` and ``alpha_pattern`` may hold: names, alternatives, classes of
+# characters, and at most two repeats, so that matching takes linear time.
+_PATTERN = re.compile(r"(?:\.\*|\\d\+|\\[.d]|\[[\w-]+\]|[\w.|^$-])+")
+_MAX_REPEATS, _MAX_PATTERN_LENGTH, _MAX_PATTERNS = 2, 200, 2_000
 # Any other initialisation moves a share of the base weights into the factors.
 _PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
 
@@ -57,7 +61,7 @@ def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
     known = _known_names(model)
     factors: dict[str, dict[str, Tensor]] = {}
     for key, value in read_tensors(path).items():
-        if not value.is_floating_point() or not bool(torch.isfinite(value.float()).all()):
+        if value.dtype not in STORED_TYPES or not bool(torch.isfinite(value.float()).all()):
             raise CheckpointError(f"{path}: {key} holds no finite weights: fetch it again")
         name = key.removeprefix(_PREFIX)
         if found := _PART.fullmatch(name):
@@ -88,12 +92,32 @@ def _read_config(path: Path) -> dict[str, Any]:
     start = config.get("init_lora_weights")
     if start not in _PLAIN_STARTS:
         other.append(str(start))
+    if not isinstance(config.get("use_rslora") or False, bool):
+        raise CheckpointError(f"{path}: use_rslora must be true or false: fetch it again")
+    for name in ("rank_pattern", "alpha_pattern"):
+        _check_patterns(path, name, config.get(name) or {})
     if other:
         raise CheckpointError(
-            f"{path}: {other[0]} adapters cannot be merged here; only plain LoRA can: merge it "
+            f"{path}: {other[0][:100]} adapters cannot be merged here; only plain LoRA can: merge it "
             "with peft and load the result"
         )
     return config
+
+
+def _check_patterns(path: Path, name: str, patterns: Any) -> None:
+    """Refuse patterns that could take long to match."""
+    if not isinstance(patterns, dict) or len(patterns) > _MAX_PATTERNS:
+        raise CheckpointError(
+            f"{path}: {name} must be an object of at most {_MAX_PATTERNS} patterns: fetch it again"
+        )
+    for pattern in patterns:
+        repeats = pattern.count("*") + pattern.count("+")
+        long = len(pattern) > _MAX_PATTERN_LENGTH
+        if long or repeats > _MAX_REPEATS or not _PATTERN.fullmatch(pattern):
+            raise CheckpointError(
+                f"{path}: {name} has the pattern {pattern[:80]!r}, which is not supported: name "
+                "the modules in full, or use at most two '.*'"
+            )
 
 
 def _known_names(model: Florence2Model) -> dict[str, str]:
@@ -151,21 +175,26 @@ def _pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> f
 def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, path: Path, module: str) -> None:
     name = f"{path}: {module}"
     down, up = pair["A"].float(), pair["B"].float()
+    mismatch = (
+        f"{name}: factors {list(down.shape)} and {list(up.shape)} do not fit the weight "
+        f"{list(weight.shape)}: the adapter is of another model size"
+    )
+    if down.ndim < 2 or up.ndim < 2:
+        raise CheckpointError(mismatch)
+    spatial = down.ndim == 4 and down.shape[2:] != (1, 1)
+    if spatial and weight.ndim == 4 and weight.shape[1] != down.shape[1]:
+        raise CheckpointError(f"{name}: adapters of depthwise convolutions cannot be merged")
+    # Before the product is computed: two small factors can have a vast one.
+    if len(up) * math.prod(down.shape[1:]) != weight.numel():
+        raise CheckpointError(mismatch)
     try:
-        if down.ndim == 4 and down.shape[2:] != (1, 1):
-            if weight.shape[1] != down.shape[1]:
-                raise CheckpointError(
-                    f"{name}: adapters of depthwise convolutions cannot be merged"
-                )
+        if spatial:
             delta = torch.nn.functional.conv2d(down.transpose(0, 1), up).transpose(0, 1)
         else:
-            delta = (up.flatten(1) @ down.flatten(1)).reshape(-1)
-            delta = delta.view(weight.shape)
+            delta = up.flatten(1) @ down.flatten(1)
+        delta = delta.reshape(-1).view(weight.shape)
     except (RuntimeError, IndexError) as error:
-        raise CheckpointError(
-            f"{name}: factors {list(down.shape)} and {list(up.shape)} do not fit the weight "
-            f"{list(weight.shape)}: the adapter is of another model size"
-        ) from error
+        raise CheckpointError(mismatch) from error
     with torch.no_grad():
         weight.copy_((weight.float() + delta.to(weight.device) * scale).to(weight.dtype))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..durable import replacing
+from .tensor_checks import (
+    MAX_NAME_LENGTH,
+    UnsafePickleError,
+    check_safetensors,
+    check_torch_archive,
+    check_total_size,
+)
 
 CONFIG_FILE = "config.json"
+# Narrower types are quantized, and mean nothing without scales that no layout here has.
+STORED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -69,40 +77,50 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
+        check_safetensors(path)
         with safe_open(str(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError,
-            AttributeError, MemoryError) as error:  # fmt: skip
+            AttributeError, MemoryError, RecursionError) as error:  # fmt: skip
         raise CheckpointError(
-            f"{path} is truncated or damaged ({error}): fetch it again"
+            f"{path} is truncated or damaged ({first_line(error)}): fetch it again"
         ) from error
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
+        check_torch_archive(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
-            raise CheckpointError(
-                f"{path} holds more than tensors and would run code when loaded: have its author "
-                "save it as safetensors"
-            ) from error
-        raise CheckpointError(f"{path} is truncated or damaged: fetch it again") from error
+    except UnsafePickleError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and would run code when loaded ({error}): have its "
+            "author save it as safetensors"
+        ) from error
     except Exception as error:  # a damaged zip or pickle raises nearly anything
         raise CheckpointError(
-            f"{path} is truncated or damaged ({error}): fetch it again"
+            f"{path} is truncated or damaged ({first_line(error)}): fetch it again"
         ) from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds a {type(values).__name__}, not named tensors")
     for name, value in values.items():
         if not isinstance(value, Tensor) or not isinstance(name, str):
-            raise CheckpointError(f"{path}: {name!r} is a {type(value).__name__}, not a tensor")
+            raise CheckpointError(f"{path}: {str(name)[:MAX_NAME_LENGTH]!r} is a {type(value).__name__}, not a tensor")
         if not _is_plain(value):
             raise CheckpointError(
                 f"{path}: {name} is not a dense tensor with all its values: have its author save "
                 "it as safetensors"
             )
+    try:
+        check_total_size(values, path.stat().st_size)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}: fetch it again") from error
     return {name: value.detach() for name, value in values.items()}
+
+
+def first_line(error: BaseException, limit: int = 300) -> str:
+    """The first line of an error's message, at most ``limit`` characters long."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= limit else f"{line[:limit]}..."
 
 
 def _is_plain(value: Tensor) -> bool:

@@ -19,6 +19,7 @@ from .bart import POSITION_OFFSET
 from .config import Florence2Config
 from .files import (
     CONFIG_FILE,
+    STORED_TYPES,
     CheckpointError,
     read_json,
     read_tensors,
@@ -41,8 +42,6 @@ from .names import (
 
 # Tensors that a file may lack: they are fixed by the config, or zero.
 _OPTIONAL = (TEMPORAL, LOGITS_BIAS)
-# Narrower kinds are quantised, and mean nothing without scales that no layout here has.
-_STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LISTED = 4
 
 
@@ -233,7 +232,7 @@ def _read_all(directory: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path in weight_files(directory):
         for name, value in read_tensors(path).items():
-            if value.dtype not in _STORED:
+            if value.dtype not in STORED_TYPES:
                 raise CheckpointError(
                     f"{path}: {name} holds {value.dtype}, not floating-point weights of 16 bits "
                     "or more: load the checkpoint that was not quantised"
