@@ -98,8 +98,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         _check_patterns(path, name, config.get(name) or {})
     if other:
         raise CheckpointError(
-            f"{path}: {other[0][:100]} adapters cannot be merged here; only plain LoRA can: merge it "
-            "with peft and load the result"
+            f"{path}: {other[0][:100]} adapters cannot be merged here; only plain LoRA can: "
+            "merge it with peft and load the result"
         )
     return config
 

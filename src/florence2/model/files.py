@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..durable import replacing
+from ..io.files import read_json as read_limited_json
 from .tensor_checks import (
     MAX_NAME_LENGTH,
     UnsafePickleError,
@@ -22,6 +22,8 @@ from .tensor_checks import (
 )
 
 CONFIG_FILE = "config.json"
+# The largest is the index of a model in parts, of less than 1 MB.
+MAX_JSON_BYTES = 16 * 2**20
 # Narrower types are quantized, and mean nothing without scales that no layout here has.
 STORED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -34,13 +36,15 @@ class CheckpointError(ValueError):
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_limited_json(path, MAX_JSON_BYTES)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} is missing: a checkpoint is a folder with {CONFIG_FILE} and its weights"
         ) from None
-    except (ValueError, OSError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): fetch it again") from error
+    except (ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({first_line(error)}): fetch it again"
+        ) from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds no JSON object: fetch it again")
     return values
@@ -104,7 +108,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} holds a {type(values).__name__}, not named tensors")
     for name, value in values.items():
         if not isinstance(value, Tensor) or not isinstance(name, str):
-            raise CheckpointError(f"{path}: {str(name)[:MAX_NAME_LENGTH]!r} is a {type(value).__name__}, not a tensor")
+            raise CheckpointError(
+                f"{path}: {str(name)[:MAX_NAME_LENGTH]!r} is a {type(value).__name__}, not a tensor"
+            )
         if not _is_plain(value):
             raise CheckpointError(
                 f"{path}: {name} is not a dense tensor with all its values: have its author save "
