@@ -7,13 +7,16 @@ and what training reads. Records are immutable values that compare by content.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .results import Answer, Boxes, ImageSize, Polygons, Quads, Text
 from .tasks import TASKS, AnswerKind, Task, free_prompt
 
 Region = tuple[float, float, float, float]
+SourceId = int | str
 
 _BY_TOKEN = {task.token: task for task in TASKS}
 _ANSWER_TYPES: dict[AnswerKind, tuple[type, ...]] = {
@@ -37,6 +40,35 @@ class Annotator:
 
 
 HUMAN = Annotator("human")
+
+
+@dataclass(frozen=True)
+class Category:
+    """A class of a dataset: its name, its id where the dataset has ids, and its supercategory."""
+
+    name: str
+    id: SourceId | None = None
+    supercategory: str = ""
+
+
+@dataclass(frozen=True)
+class LabeledObject:
+    """One object as its dataset labels it, in full precision.
+
+    Tasks are made from it, and a conversion to another format writes it as it is. ``box`` is
+    ``(x0, y0, x1, y1)`` in pixels; ``outlines`` are the parts of its polygon, each ``x, y, x, y,
+    ...``. ``category_id`` is the id of its class in the dataset and ``id`` its own. ``attributes``
+    are the other fields that the dataset has for it, as JSON holds them.
+    """
+
+    label: str
+    box: Region
+    outlines: tuple[tuple[float, ...], ...] = ()
+    score: float | None = None
+    category_id: SourceId | None = None
+    id: SourceId | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    annotator: Annotator = HUMAN
 
 
 @dataclass(frozen=True)
@@ -113,8 +145,10 @@ class Record:
 
     The picture is ``image`` (the bytes of its file) or lies at ``path``; with both, ``path`` is
     only the name it came by. ``width`` and ``height`` are those of the upright picture, and
-    ``sha256`` is of the file's bytes. Raises ``ValueError`` when there is no picture, or regions
-    belong to another image size.
+    ``sha256`` is of the file's bytes. What its dataset says of it: ``split``, ``file_name`` (its
+    name among the images of the split), ``source_id`` (its id), ``attributes`` (other fields of the
+    image), and ``objects``, ``None`` where the dataset labels no objects. Raises ``ValueError``
+    when there is no picture, or regions belong to another image size.
     """
 
     id: str
@@ -124,6 +158,11 @@ class Record:
     image: bytes | None = field(default=None, repr=False)
     path: str | None = None
     annotations: tuple[Annotation, ...] = ()
+    split: str | None = None
+    file_name: str | None = None
+    source_id: SourceId | None = None
+    objects: tuple[LabeledObject, ...] | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.image is None and self.path is None:

@@ -205,7 +205,7 @@ def test_the_layouts_are_found(tmp_path: Path) -> None:
     train, val = find_coco(tmp_path)
     files = tmp_path / "annotations"
     assert val == CocoPart(
-        (files / "instances_val.json", files / "captions_val.json"), tmp_path / "val"
+        (files / "instances_val.json", files / "captions_val.json"), tmp_path / "val", "val"
     )
     assert find_coco(tmp_path, "train") == (train,)
     with pytest.raises(ValueError, match="no split 'test'; it has train, val"):
@@ -213,7 +213,7 @@ def test_the_layouts_are_found(tmp_path: Path) -> None:
     exported = tmp_path / "export" / "valid" / "_annotations.coco.json"
     exported.parent.mkdir(parents=True)
     exported.write_text("{}")
-    assert find_coco(tmp_path / "export") == (CocoPart((exported,), exported.parent),)
+    assert find_coco(tmp_path / "export") == (CocoPart((exported,), exported.parent, "valid"),)
     with pytest.raises(FileNotFoundError, match="name the annotation file itself"):
         find_coco(tmp_path / "val")
 

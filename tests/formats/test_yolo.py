@@ -71,16 +71,28 @@ def test_a_bad_line_is_listed_with_its_number(
     assert bad_only.annotations == ()
 
 
-def test_an_empty_file_says_nothing_is_there_a_missing_one_does_not(
+def test_an_empty_and_a_missing_label_file_say_that_nothing_is_there(
     tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
 ) -> None:
     draw("train/images/a.png")
     draw("train/images/b.png")
     label(tmp_path, "")
-    empty, missing = read_yolo(find_yolo(tmp_path), intake)
-    assert empty.annotations == (Annotation("<OD>", Boxes([], [], (100, 80))),)
-    assert missing.annotations == ()
+    for record in read_yolo(find_yolo(tmp_path), intake):
+        assert record.annotations == (Annotation("<OD>", Boxes([], [], (100, 80))),)
+        assert record.objects == ()
+    assert problems == []
+
+
+def test_a_set_without_any_label_file_is_listed_once(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    label(tmp_path, "")
+    (tmp_path / "train" / "labels" / "a.txt").unlink()
+    draw("train/images/b.png")
+    draw("train/images/c.png")
+    assert [each.annotations for each in read_yolo(find_yolo(tmp_path), intake)] == [(), ()]
     assert [problem.kind for problem in problems] == ["missing-file"]
+    assert "b.txt" in problems[0].message
 
 
 def test_broken_and_doubled_pictures_and_missing_folders_are_listed(

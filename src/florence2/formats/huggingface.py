@@ -10,13 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..records import Annotation, Record
+from ..records import Annotation, Category, LabeledObject, Record
 from ..results import ImageSize
-from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations
+from .instances import (
+    INSTANCE_TASKS,
+    Instance,
+    check_tasks,
+    instance_annotations,
+    label_objects,
+)
 from .pictures import SeenNames, picture_record, read_picture
 from .problems import Intake, LabelError
 from .prompts import written_annotation
 from .regions import checked_box
+from .splits import match_splits
 
 Corners = tuple[float, float, float, float]
 TASKS = tuple(task for task in INSTANCE_TASKS if task != "<REGION_TO_SEGMENTATION>")
@@ -52,15 +59,27 @@ class Columns:
             raise ValueError("name the columns of the answers: suffix, answers, or boxes")
 
 
+def open_huggingface_splits(source: Path, split: str | None = None) -> dict[str | None, Any]:
+    """The parts of a data set by their names: those that ``split`` means, all of them by default.
+
+    A data set without splits is one part without a name. Raises ``ValueError`` when it has no such
+    split.
+    """
+    found = _load(source)
+    if not isinstance(found, dict):
+        return {None: found}
+    matching = tuple(found) if split is None else match_splits(split, found)
+    if not matching:
+        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(found)}")
+    return {name: found[name] for name in matching}
+
+
 def open_huggingface(source: Path, split: str | None = None) -> Any:
     """The ``datasets.Dataset`` saved in the folder ``source`` or kept in files that load there.
 
     Raises ``ValueError`` when there are several splits and none is chosen.
     """
-    import datasets
-
-    saved = (source / "state.json").exists() or (source / "dataset_dict.json").exists()
-    found = datasets.load_from_disk(str(source)) if saved else datasets.load_dataset(str(source))
+    found = _load(source)
     if not isinstance(found, dict):
         return found
     names = list(found)
@@ -71,17 +90,27 @@ def open_huggingface(source: Path, split: str | None = None) -> Any:
     return found[split]
 
 
+def _load(source: Path) -> Any:
+    import datasets
+
+    saved = (source / "state.json").exists() or (source / "dataset_dict.json").exists()
+    return datasets.load_from_disk(str(source)) if saved else datasets.load_dataset(str(source))
+
+
 def read_huggingface(
     dataset: Any,
     place: Path,
     columns: Columns,
     intake: Intake,
     tasks: Sequence[str] = ("object-detection",),
+    split: str | None = None,
+    prefix: str = "",
 ) -> Iterator[Record]:
     """A record for each row whose picture can be read; ``place`` is what problems name.
 
-    Lines of problems are row numbers from 1. ``tasks`` are asked of boxes. Raises ``ValueError``
-    when the data set lacks a column.
+    Lines of problems are row numbers from 1. ``tasks`` are asked of boxes. ``split`` is the one
+    that ``dataset`` is; ``prefix`` stands before the names of its rows. Raises ``ValueError`` when
+    the data set lacks a column.
     """
     import datasets
 
@@ -90,22 +119,25 @@ def read_huggingface(
             raise ValueError(f"there is no column {name!r}; there are {dataset.column_names}")
     tokens = check_tasks(tasks, TASKS)
     classes = _class_names(dataset.features, columns.labels)
+    intake.declare([Category(name) for name in classes or ()])
     stored = dataset.cast_column(columns.image, datasets.Image(decode=False))
     seen = SeenNames()
     for number, row in enumerate(stored, start=1):
         with intake.listing(place, number):
             name = str(number - 1) if columns.id is None else str(_value(row, columns.id))
             seen.add(name, "id")
-            record = _picture(row[columns.image], name)
+            record = _picture(row[columns.image], f"{prefix}{name}")
             written = _written(row, columns, record.image_size, place, number, intake)
             things: tuple[Annotation, ...] = ()
+            objects: tuple[LabeledObject, ...] | None = None
             if columns.boxes is not None:
                 found = _instances(row, columns, classes, record.image_size, place, number, intake)
                 # A row of bad boxes only is not one that says nothing is there.
                 if found or not _value(row, columns.boxes):
                     made = instance_annotations(found, record.image_size, tokens, intake.annotator)
                     things = intake.checked(made, record.image_size, place, number)
-            yield replace(record, annotations=(*things, *written))
+                    objects = label_objects(found, intake.annotator)
+            yield replace(record, annotations=(*things, *written), objects=objects, split=split)
 
 
 def _named(columns: Columns) -> list[str]:

@@ -5,13 +5,14 @@ COCO, YOLO and VOC say the same in three notations; from here on it is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import Annotation, Annotator, Region
+from ..records import Annotation, Annotator, LabeledObject, Region, SourceId
 from ..results import Boxes, ImageSize, Polygons, Text
 from ..tasks import find_task
 from .problems import LabelError
@@ -19,14 +20,21 @@ from .problems import LabelError
 
 @dataclass(frozen=True)
 class Instance:
-    """One thing: its class name, its box, and its polygons (``float32[K, 2]``) where known.
+    """One thing: its class name, its box, and its polygons (``float[K, 2]``) where known.
 
-    Raises ``LabelError`` for a blank name.
+    ``category_id``, ``id``, ``score`` and ``attributes`` are what its dataset says besides. A
+    ``crowd`` is one region for many objects: it is kept, but no task is made from it. Raises
+    ``LabelError`` for a blank name.
     """
 
     label: str
     box: Region
-    polygons: tuple[NDArray[np.float32], ...] = ()
+    polygons: tuple[NDArray[np.floating], ...] = ()
+    category_id: SourceId | None = None
+    id: SourceId | None = None
+    score: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    crowd: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label.strip())
@@ -49,6 +57,23 @@ def check_tasks(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     return tokens
 
 
+def label_objects(instances: Iterable[Instance], annotator: Annotator) -> tuple[LabeledObject, ...]:
+    """``instances`` as the objects of a record."""
+    return tuple(
+        LabeledObject(
+            each.label,
+            each.box,
+            tuple(tuple(part.reshape(-1).tolist()) for part in each.polygons),
+            each.score,
+            each.category_id,
+            each.id,
+            each.attributes,
+            annotator,
+        )
+        for each in instances
+    )
+
+
 def instance_annotations(
     instances: Sequence[Instance],
     image_size: ImageSize,
@@ -56,9 +81,10 @@ def instance_annotations(
     annotator: Annotator,
 ) -> Iterator[Annotation]:
     """What ``instances`` answer to each of the tasks in ``tokens`` that they can answer."""
+    single = [each for each in instances if not each.crowd]
     for token in tokens:
         if token in _MAKERS:
-            yield from _MAKERS[token](instances, image_size, annotator)
+            yield from _MAKERS[token](single, image_size, annotator)
 
 
 def _detection(

@@ -6,13 +6,13 @@ Readers raise a ``LabelError`` for one bad item inside ``Intake.listing``, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..records import HUMAN, Annotation, Annotator
+from ..records import HUMAN, Annotation, Annotator, Category
 from ..results import Answer, ImageSize
 from ..tasks import Task
 
@@ -68,18 +68,24 @@ def accept(annotation: Annotation, image_size: ImageSize) -> None:
     """Nothing: the check that lets every annotation pass."""
 
 
+def ignore_categories(categories: Sequence[Category]) -> None:
+    """Nothing: stands in where nobody asks for the classes of a dataset."""
+
+
 @dataclass(frozen=True)
 class Intake:
     """What every reader is given: where problems go, and what its annotations must pass.
 
     ``check`` and ``read_suffix`` raise ``LabelError`` for what cannot be used; ``read_suffix``
-    turns a written answer (``"car<loc_1>..."``) into a value of the task's kind.
+    turns a written answer (``"car<loc_1>..."``) into a value of the task's kind. A reader calls
+    ``declare`` with the classes that its dataset lists, before it yields the first record.
     """
 
     report: Callable[[Problem], None]
     check: Callable[[Annotation, ImageSize], None] = accept
     read_suffix: Callable[[str, Task, ImageSize], Answer] = refuse_suffix
     annotator: Annotator = HUMAN
+    declare: Callable[[Sequence[Category]], None] = ignore_categories
 
     @contextmanager
     def listing(self, file: Path, line: int | None = None, item: str = "") -> Iterator[None]:

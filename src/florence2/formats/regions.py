@@ -33,8 +33,8 @@ def checked_box(corners: Sequence[float], image_size: ImageSize) -> Region:
     return x0, y0, x1, y1
 
 
-def checked_polygon(flat: Sequence[float], image_size: ImageSize) -> NDArray[np.float32]:
-    """The polygon ``float32[K, 2]`` of ``x, y, x, y, ...``, cut to the image.
+def checked_polygon(flat: Sequence[float], image_size: ImageSize) -> NDArray[np.float64]:
+    """The polygon ``float64[K, 2]`` of ``x, y, x, y, ...``, cut to the image.
 
     Raises ``LabelError`` for a polygon without area, or outside the image by more than the
     tolerance.
@@ -51,7 +51,7 @@ def checked_polygon(flat: Sequence[float], image_size: ImageSize) -> NDArray[np.
     cut = clip_points(points, image_size)
     if polygon_area(cut) == 0:
         raise LabelError("empty-polygon", f"polygon {_short(flat)} has no area")
-    return cut.astype(np.float32)
+    return cut.astype(np.float64, copy=False)
 
 
 def box_of_bins(bins: Sequence[int], image_size: ImageSize) -> Region:

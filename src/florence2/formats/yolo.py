@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from ..geometry import point_bounds
-from ..records import Annotation, Record
+from ..records import Category, Record
 from ..results import ImageSize
-from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations
+from .instances import (
+    INSTANCE_TASKS,
+    Instance,
+    check_tasks,
+    instance_annotations,
+    label_objects,
+)
 from .pictures import SeenNames, find_pictures, name_in, read_picture
 from .problems import Intake, LabelError
 from .regions import checked_box, checked_polygon
+from .splits import find_role, match_splits
 
 TASKS = INSTANCE_TASKS
 SPLITS = ("train", "val", "test")
@@ -65,24 +72,64 @@ def read_yolo(
 ) -> Iterator[Record]:
     """A record for each picture of the split (of all, by default) that can be read.
 
-    ``tasks`` are those of ``TASKS``. An empty label file says that nothing is there; a missing
-    one is listed, and the record has no annotation.
+    ``tasks`` are those of ``TASKS``. An empty label file, and a missing one, say that nothing is
+    there; where every label file is missing, that is listed and the records have no annotation. A
+    folder that two splits name is read once.
     """
     tokens = check_tasks(tasks, TASKS)
-    if split is not None and not data.splits.get(split):
-        there = ", ".join(name for name, entries in data.splits.items() if entries)
-        raise ValueError(f"{data.file} has no split {split!r}; it has {there or 'none'}")
+    there = [name for name, entries in data.splits.items() if entries]
+    matching = there if split is None else match_splits(split, there)
+    if not matching:
+        raise ValueError(f"{data.file} has no split {split!r}; it has {', '.join(there) or 'none'}")
+    intake.declare([Category(data.names[number]) for number in sorted(data.names)])
     pictures, labels = SeenNames(), SeenNames()
-    for name in [split] if split else SPLITS:
-        for entry in data.splits[name]:
-            for path in _pictures(entry, data, intake):
-                label_file = label_path(path)
-                with intake.listing(path):
-                    pictures.add(name_in(data.root, path), "picture")
-                    labels.add(label_file, "the label file of two pictures,")
-                    record = read_picture(path, name_in(data.root, path))
-                    annotations = _annotations(label_file, record, data.names, tokens, intake)
-                    yield replace(record, annotations=annotations)
+    entries = list(_entries(data, matching))
+    labeled = _has_labels(entries, data, intake)
+    for name, entry in entries:
+        for path in _pictures(entry, data, intake):
+            label_file = label_path(path)
+            with intake.listing(path):
+                pictures.add(name_in(data.root, path), "picture")
+                labels.add(label_file, "the label file of two pictures,")
+                record = replace(
+                    read_picture(path, name_in(data.root, path)),
+                    split=name,
+                    file_name=name_in(entry, path) if entry.is_dir() else path.name,
+                )
+                if labeled:
+                    record = _labeled(label_file, record, data.names, tokens, intake)
+                yield record
+
+
+def _has_labels(entries: Sequence[tuple[str, Path]], data: YoloSet, intake: Intake) -> bool:
+    """Whether any picture has a label file. If none has, they lie elsewhere: that is listed."""
+    quiet = replace(intake, report=lambda problem: None)
+    first: Path | None = None
+    for _, entry in entries:
+        for path in _pictures(entry, data, quiet):
+            file = label_path(path)
+            if file.exists():
+                return True
+            first = first or file
+    if first is not None:
+        with intake.listing(data.file):
+            raise LabelError("missing-file", f"no image has a label file; expected {first}")
+    return False
+
+
+def _entries(data: YoloSet, splits: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """The folders and lists of ``splits``, each once, with the split that it is.
+
+    Training tools want both ``train`` and ``val``: a set with one of them names its folder twice,
+    and the folder's own name tells which it is.
+    """
+    named: dict[Path, list[str]] = {}
+    for split in splits:
+        for entry in data.splits[split]:
+            named.setdefault(entry, []).append(split)
+    for entry, names in named.items():
+        role = find_role(entry.stem) or find_role(entry.parent.name)
+        yield (role if role in names else names[0]), entry
 
 
 def label_path(picture: Path) -> Path:
@@ -127,23 +174,24 @@ def _pictures(entry: Path, data: YoloSet, intake: Intake) -> Iterator[Path]:
             yield entry.parent / line if line.startswith("./") else data.root / line
 
 
-def _annotations(
+def _labeled(
     file: Path, record: Record, names: dict[int, str], tokens: Sequence[str], intake: Intake
-) -> tuple[Annotation, ...]:
+) -> Record:
+    """The record with its labels, and with the annotations that are made from them."""
     instances: list[Instance] = []
     lines: list[tuple[int, str]] = []
     with intake.listing(file):
-        if not file.is_file():
-            raise LabelError("missing-file", f"{record.id} has no label file")
-        lines = list(_lines(file))
+        lines = list(_lines(file)) if file.exists() else []
         # A file of bad lines only is not one that says nothing is there.
         for number, line in lines:
             with intake.listing(file, number):
                 instances.append(_instance(line, names, record.image_size))
         if instances or not lines:
             made = instance_annotations(instances, record.image_size, tokens, intake.annotator)
-            return intake.checked(made, record.image_size, file)
-    return ()
+            annotations = intake.checked(made, record.image_size, file)
+            objects = label_objects(instances, intake.annotator)
+            return replace(record, annotations=annotations, objects=objects)
+    return record
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:

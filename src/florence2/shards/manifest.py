@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..durable import replace_json
-from ..records import Record
+from ..records import Category, Record
 from .schema import SCHEMA_VERSION
 
 MANIFEST_FILE = "manifest.json"
@@ -70,11 +70,13 @@ class Manifest:
     """The finished shards in order.
 
     ``origin`` tells what the records were made from and how; ``complete`` that there are no more.
+    ``categories`` are the classes that the source dataset lists, in its order.
     """
 
     shards: tuple[Shard, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = False
+    categories: tuple[Category, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -111,6 +113,7 @@ def read_manifest(folder: Path) -> Manifest | None:
                 tuple(_shard(shard) for shard in values["shards"]),
                 values["origin"],
                 values["complete"],
+                tuple(Category(**each) for each in values.get("categories", ())),
             )
     except FileNotFoundError:
         return None

@@ -2,18 +2,20 @@
 
 The image column is the pair of bytes and path that Hugging Face ``datasets`` knows as an image;
 the schema's metadata tells it so. Coordinates are float32 pixels, as in the answers themselves.
+What the source dataset says of an image (its objects in full precision, ids, attributes) is JSON
+in one column. Shards of earlier releases lack that column, ``split`` and ``file_name``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
 
-from ..records import Annotation, Annotator, Record, Verdict
+from ..records import Annotation, Annotator, LabeledObject, Record, Verdict
 from ..results import Answer, Boxes, ImageSize, Polygons, Quads, Regions, Text
 
 SCHEMA_VERSION = 1
@@ -65,6 +67,9 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("sha256", pa.string()),
         ("annotations", ANNOTATIONS),
+        ("split", pa.string()),
+        ("file_name", pa.string()),
+        ("source", pa.string()),  # JSON: image id, attributes and objects of the source dataset
     ],
     metadata={
         b"huggingface": json.dumps(_HUGGING_FACE).encode(),
@@ -94,6 +99,9 @@ def to_row(record: Record) -> Row:
         "height": record.height,
         "sha256": record.sha256,
         "annotations": annotation_rows(record.annotations),
+        "split": record.split,
+        "file_name": record.file_name,
+        "source": source_to_json(record),
     }
 
 
@@ -112,6 +120,38 @@ def from_row(row: Row) -> Record:
         image=row["image"]["bytes"],
         path=row["image"]["path"],
         annotations=annotations_from_row(row),
+        split=row.get("split"),
+        file_name=row.get("file_name"),
+        **source_from_json(row.get("source")),
+    )
+
+
+def source_to_json(record: Record) -> str | None:
+    """What the source dataset says of an image, as JSON; ``None`` when it says nothing."""
+    values: Row = {}
+    if record.source_id is not None:
+        values["source_id"] = record.source_id
+    if record.attributes:
+        values["attributes"] = dict(record.attributes)
+    if record.objects is not None:
+        values["objects"] = [asdict(each) for each in record.objects]
+    return json.dumps(values) if values else None
+
+
+def source_from_json(text: str | None) -> dict[str, Any]:
+    """The fields of a record that ``source_to_json`` wrote."""
+    values: dict[str, Any] = json.loads(text) if text else {}
+    if "objects" in values:
+        values["objects"] = tuple(_object(each) for each in values["objects"])
+    return values
+
+
+def _object(values: Row) -> LabeledObject:
+    x0, y0, x1, y1 = values["box"]
+    outlines = tuple(tuple(part) for part in values["outlines"])
+    annotator = Annotator(**values["annotator"])
+    return LabeledObject(
+        **{**values, "box": (x0, y0, x1, y1), "outlines": outlines, "annotator": annotator}
     )
 
 

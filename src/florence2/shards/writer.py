@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..durable import file_hash, replacing
-from ..records import Record
+from ..records import Category, Record
 from .manifest import (
     MANIFEST_FILE,
     Counts,
@@ -61,6 +61,10 @@ class ShardWriter:
     def manifest(self) -> Manifest:
         """The shards finished so far."""
         return self._manifest
+
+    def declare(self, categories: Iterable[Category]) -> None:
+        """Keep the classes of the source dataset in the manifest, from the next shard on."""
+        self._manifest = replace(self._manifest, categories=tuple(categories))
 
     def write(self, record: Record) -> None:
         """Take the record in; a picture known by its path is read now."""

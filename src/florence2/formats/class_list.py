@@ -1,0 +1,92 @@
+"""The one list of classes of a dataset: the source's classes in the source's order.
+
+Readers declare the classes that their files list, empty ones too. Labels that no file lists are
+added behind them in the order in which they appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..records import Category, SourceId
+
+
+@dataclass
+class ClassList:
+    """Classes with their numbers from 0 on. A name stands in it once."""
+
+    _categories: list[Category] = field(default_factory=list)
+    _by_name: dict[str, int] = field(default_factory=dict)
+    _by_id: dict[tuple[SourceId, str], int] = field(default_factory=dict)
+    _ids: set[SourceId] = field(default_factory=set)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """All classes so far, in the order of their numbers."""
+        return tuple(self._categories)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all classes so far."""
+        return tuple(each.name for each in self._categories)
+
+    def declare(self, categories: Iterable[Category]) -> None:
+        """Add the classes of one file. Those that are known by their name keep their place.
+
+        Two classes of one file that share a name stay two.
+        """
+        known = set(self._by_name)
+        for category in categories:
+            if category.name not in known:
+                self._append(category)
+                continue
+            number, id = self._by_name[category.name], category.id
+            held = self._categories[number]
+            if id is None:
+                continue
+            self._by_id.setdefault((id, category.name), number)
+            if held.id is None and id not in self._ids:
+                self._ids.add(id)
+                supercategory = held.supercategory or category.supercategory
+                self._categories[number] = Category(held.name, id, supercategory)
+
+    def find(self, name: str, id: SourceId | None = None) -> int:
+        """The number of a class; a class that is not in the list is added to it.
+
+        ``id`` tells classes apart that share a name.
+        """
+        if id is not None and (id, name) in self._by_id:
+            return self._by_id[id, name]
+        if name not in self._by_name:
+            self._append(Category(name))
+        return self._by_name[name]
+
+    def ids(self) -> tuple[SourceId, ...]:
+        """An id for each class: the source's, or a free number, its place from 1 on if it can."""
+        taken = set(self._ids)
+        following = max((each for each in taken if isinstance(each, int)), default=0)
+        ids: list[SourceId] = []
+        for place, category in enumerate(self._categories, start=1):
+            id = category.id
+            if id is None and place not in taken:
+                id = place
+            elif id is None:
+                following = max(following, len(self._categories)) + 1
+                id = following
+            taken.add(id)
+            ids.append(id)
+        return tuple(ids)
+
+    def _append(self, category: Category) -> None:
+        number, id = len(self._categories), category.id
+        if id is not None and id in self._ids:
+            category = Category(category.name, None, category.supercategory)
+        elif id is not None:
+            self._ids.add(id)
+        self._categories.append(category)
+        # Labels are read without white space at the ends.
+        for name in (category.name, category.name.strip()):
+            self._by_name.setdefault(name, number)
+            if id is not None:
+                self._by_id.setdefault((id, name), number)
