@@ -1,4 +1,4 @@
-"""Pages of PDF files as pictures."""
+"""Pages of PDF files as images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 
 from PIL import Image
 
+from ..containers import UnitReader
+from ..containers.unit_reader import DEFAULT_RESOLUTION
 from ..image import MAX_PIXELS
 
-_INCH = 72
-DEFAULT_RESOLUTION = 150
+__all__ = ["DEFAULT_RESOLUTION", "PdfPages", "load_page", "page_count"]
 
 
 class PdfPages:
-    """The pages of a PDF, rendered one at a time as RGB pictures.
+    """The pages of a PDF, rendered one at a time as RGB images, filled forms included.
 
     ``source`` is a path or the bytes of a file; ``resolution`` is pixels to the inch, less where
-    a page would have more than ``max_pixels``. Raises ``FileNotFoundError``, ``ValueError`` for a
-    file that is no PDF or needs another ``password``, ``ImportError`` without pypdfium2.
+    a page would have more than ``max_pixels``. Pages are rendered in a process of its own, with
+    limits on memory and time. Raises ``FileNotFoundError``, ``ValueError`` for a file that is not
+    a PDF or needs another ``password``, ``ImportError`` without pypdfium2.
     """
 
     def __init__(
@@ -31,22 +33,11 @@ class PdfPages:
         password: str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        if resolution <= 0:
-            raise ValueError(f"resolution is pixels to the inch above 0, got {resolution}")
-        try:
-            import pypdfium2
-        except ImportError as error:
-            raise ImportError(
-                "PDF pages need pypdfium2: pip install 'florence2[formats]'"
-            ) from error
-        if not isinstance(source, bytes) and not Path(source).is_file():
+        self._reader = UnitReader(resolution=resolution, max_pixels=max_pixels)
+        self._source, self._password = source, password
+        if not isinstance(source, bytes) and not Path(source).exists():
             raise FileNotFoundError(f"{source} is missing")
-        self._resolution, self._max_pixels = resolution, max_pixels
-        try:
-            self._document = pypdfium2.PdfDocument(source, password=password)
-        except pypdfium2.PdfiumError as error:
-            name = "the file" if isinstance(source, bytes) else str(source)
-            raise ValueError(f"{name} cannot be read as a PDF ({error})") from error
+        self._count = self._reader.count_pages(source, password)
 
     def __enter__(self) -> PdfPages:
         return self
@@ -57,32 +48,24 @@ class PdfPages:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._document.close()
+        pass  # the file is open in the decoder process only
 
     def __len__(self) -> int:
-        return len(self._document)
+        return self._count
 
     def __iter__(self) -> Iterator[Image.Image]:
         for index in range(len(self)):
             yield self[index]
 
     def __getitem__(self, index: int) -> Image.Image:
-        """The picture of a page, counted from 0. ``IndexError`` when there is none."""
+        """The image of a page, counted from 0. ``IndexError`` when there is none."""
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} pages, got {index + 1}")
-        page: Any = self._document[index]
-        try:
-            width, height = page.get_size()
-            scale = self._resolution / _INCH
-            scale = min(scale, (self._max_pixels / max(1.0, width * height)) ** 0.5)
-            picture: Image.Image = page.render(scale=scale).to_pil().convert("RGB")
-            return picture
-        finally:
-            page.close()
+        return self._reader.render_page(self._source, index, self._password)
 
 
 def load_page(source: str | Path | bytes, page: int = 1, **options: Any) -> Image.Image:
-    """Page number ``page``, from 1 on, of a PDF as a picture; ``ValueError`` when it is not there.
+    """Page number ``page``, from 1 on, of a PDF as an image; ``ValueError`` when it is not there.
 
     ``options`` are those of ``PdfPages``.
     """

@@ -1,4 +1,4 @@
-"""Frames of a video as pictures, every so many seconds."""
+"""Frames of a video as images, every so many seconds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..containers import UnitReader
+
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture and when it is shown, in seconds from the beginning."""
+    """An image and when it is shown, in seconds from the beginning."""
 
     seconds: float
     image: Image.Image
@@ -22,64 +24,33 @@ def frames_of(
 ) -> Iterator[Frame]:
     """A frame every ``every`` seconds from ``start`` to ``end``, the first at or after each time.
 
-    Frames are upright. Raises ``FileNotFoundError``, ``ValueError`` for a file without a video
-    that can be decoded, ``ImportError`` without PyAV. A video that breaks off gives the frames
-    before the break.
+    Frames are upright, and none comes twice. They are decoded in a process of its own, with
+    limits on memory and time. Raises ``FileNotFoundError``, ``ValueError`` for a file without a
+    video that can be decoded, ``ImportError`` without PyAV. A frame that is damaged is left out.
     """
-    if every <= 0:
-        raise ValueError(f"every is seconds above 0, got {every}")
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError("videos need PyAV: pip install 'florence2[formats]'") from error
-    if not Path(source).is_file():
+    reader = UnitReader(every)
+    if not Path(source).exists():
         raise FileNotFoundError(f"{source} is missing")
-    try:
-        container = av.open(str(source))
-    except (av.FFmpegError, ValueError) as error:
-        raise ValueError(f"{source} cannot be read as a video ({error})") from error
-    with container:
-        if not container.streams.video:
-            raise ValueError(f"{source} has no video")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        wanted, first = start, None
+    given = 0
+    error: ValueError | None = None
+    for unit in reader.list_frames(source, start, end):
         try:
-            for frame in container.decode(stream):
-                shown = frame.time or 0.0
-                first = shown if first is None else first
-                seconds = shown - first
-                if end is not None and seconds > end:
-                    return
-                if seconds + 1e-6 < wanted:
-                    continue
-                image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
-                turn = getattr(frame, "rotation", 0)
-                yield Frame(seconds, image.rotate(turn, expand=True) if turn else image)
-                wanted += every * (1 + (seconds - wanted) // every)
-        except av.FFmpegError as error:
-            if first is None:
-                raise ValueError(f"{source} cannot be decoded ({error})") from error
+            image = reader.load_unit(unit)
+        except ValueError as failure:
+            error = error or failure
+            continue
+        given += 1
+        assert unit.shown is not None
+        yield Frame(unit.shown, image)
+    if not given and error is not None:
+        raise error
 
 
 def times_of(source: str | Path, every: float = 1.0) -> list[float]:
-    """The times, in seconds, at which ``frames_of`` looks for a frame, from what the file says.
+    """The times, in seconds, that the frames of ``frames_of`` stand for.
 
-    Raises ``ValueError`` when it says nothing of its length.
+    They come from the frames themselves, not from what the file says of its length. Raises what
+    ``frames_of`` raises.
     """
-    import av
-
-    if every <= 0:
-        raise ValueError(f"every is seconds above 0, got {every}")
-    try:
-        with av.open(str(source)) as container:
-            stream = container.streams.video[0] if container.streams.video else None
-            length = (container.duration or 0) / 1_000_000
-            if stream is not None and stream.duration and stream.time_base:
-                length = float(stream.duration * stream.time_base)
-    except (av.FFmpegError, ValueError) as error:
-        raise ValueError(f"{source} cannot be read as a video ({error})") from error
-    if stream is None or length <= 0:
-        raise ValueError(f"{source} has no video, or does not say how long it is")
-    count = int((length - 1e-6) // every) + 1
-    return [number * every for number in range(count)]
+    units = UnitReader(every).list_frames(source)
+    return [unit.seconds for unit in units if unit.seconds is not None]

@@ -1,0 +1,48 @@
+"""Image files with several images: pages of a TIFF, frames of an animation."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+MAX_IMAGE_FRAMES = 100_000
+_PAGED = ("TIFF",)
+_REDUCED_OR_MASK = 0b101  # bits of NewSubfileType: a smaller copy of another page, or its mask
+_NEW_SUBFILE_TYPE = 254
+_DEFAULT_SECONDS = 0.1  # what browsers give a frame that states no duration
+
+
+def is_paged(image: Image.Image) -> bool:
+    """Whether the images of a file are pages beside each other, not moments of one animation."""
+    return image.format in _PAGED
+
+
+def page_indices(image: Image.Image) -> list[int]:
+    """The places, from 0, of the pages of an open TIFF, without smaller copies and masks."""
+    found = []
+    for index in range(_count(image)):
+        image.seek(index)
+        tags = getattr(image, "tag_v2", {})
+        if not int(tags.get(_NEW_SUBFILE_TYPE, 0) or 0) & _REDUCED_OR_MASK:
+            found.append(index)
+    return found or [0]
+
+
+def frame_times(image: Image.Image) -> list[float]:
+    """When each frame of an open animation is shown, in seconds."""
+    times, now = [], 0.0
+    for index in range(_count(image)):
+        image.seek(index)
+        times.append(now)
+        try:
+            seconds = float(image.info.get("duration", 0)) / 1000
+        except (TypeError, ValueError):
+            seconds = 0.0
+        now += seconds if 0 < seconds < 86_400 else _DEFAULT_SECONDS
+    return times
+
+
+def _count(image: Image.Image) -> int:
+    count = int(getattr(image, "n_frames", 1))
+    if count > MAX_IMAGE_FRAMES:
+        raise ValueError(f"it has {count:,} images, more than the limit of {MAX_IMAGE_FRAMES:,}")
+    return count
