@@ -46,6 +46,9 @@ from .tasks import Task, find_task
 from .tokenizer import Tokenizer
 
 BUNDLED = "nano"
+RELEASED = "microsoft/Florence-2-base-ft"
+# Said once, on standard error, wherever nobody chose the bundled model by its name.
+NANO_NOTICE = f"nano knows synthetic images only; for photos use --model {RELEASED}"
 
 
 @dataclass(frozen=True)

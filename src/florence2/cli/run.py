@@ -16,7 +16,7 @@ from . import options as option
 from .answering import Work, answers_of
 from .errors import SOME_FAILED, mendable_errors
 from .folder import PICTURES, OutputFolder
-from .loading import load_model
+from .loading import is_default, load_model
 from .progress import progress_bar
 from .questions import Question, ask, prompts_of
 from .sources import Source, expand, read_listing
@@ -40,6 +40,7 @@ class Output(Protocol):
 
 
 def run(
+    context: typer.Context,
     sources: option.Sources,
     task: option.Tasks,
     text: option.Texts = None,
@@ -113,7 +114,9 @@ def run(
         with _open_output(out, images, questions, settings, draw, sidecars, resume) as output:
             work = [(image, left) for image in images if (left := output.pending(image))]
             failures = _answer(
-                lambda: load_model(model, device=device, **loading),
+                lambda: load_model(
+                    model, by_default=is_default(context, "model"), device=device, **loading
+                ),
                 work, output, {**answering, **handling}, every, tiling, bar=out is not None,
             )  # fmt: skip
         if out is not None and format != JSON_LINES:

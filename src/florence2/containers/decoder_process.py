@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -132,10 +133,8 @@ class DecoderProcess:
         process.kill()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                try:
+                with suppress(OSError):  # what was not sent is of no use any more
                     stream.close()
-                except OSError:
-                    pass  # what was not sent is of no use any more
         process.wait()
 
 

@@ -40,7 +40,7 @@ class OpenFile:
         self._opened: Any = None
         self._contents: dict[str, bytes] = {}
 
-    def get(self, values: Values, body: bytes, make: Callable[[IO[bytes]], Any]) -> Any:
+    def get(self, values: Values, body: bytes, make: Callable[[str | bytes], Any]) -> Any:
         """What ``make`` gives for the file of a request, made once for requests in a row."""
         digest = values.get("digest")
         if body and digest is not None:
@@ -53,13 +53,7 @@ class OpenFile:
             key += (values["path"], status.st_mtime_ns, status.st_size)
         if key != self._key:
             self.close()
-            stream: IO[bytes] = (
-                open_regular(values["path"])
-                if digest is None
-                else io.BytesIO(self._contents[digest])
-            )
-            self._stack.enter_context(stream)
-            opened = make(stream)
+            opened = make(values["path"] if digest is None else self._contents[digest])
             self._stack.callback(opened.close)
             self._opened, self._key = opened, key
         return self._opened
@@ -78,15 +72,16 @@ class OpenFile:
 class ImageFrames:
     """An open image file and the places of its images."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._image = open_image(stream)
+    def __init__(self, source: str | bytes) -> None:
+        self._stack = contextlib.ExitStack()
+        self._image = self._stack.enter_context(open_image(source))
         self.paged = is_paged(self._image)
         self.indices = page_indices(self._image) if self.paged else []
         self.times = [] if self.paged else frame_times(self._image)
 
     def close(self) -> None:
         """Free the file."""
-        self._image.close()
+        self._stack.close()
 
     def get(self, index: int, max_pixels: int) -> Image.Image:
         """The image at a place, upright in RGB."""
@@ -115,12 +110,11 @@ def measure_pages(file: OpenFile, values: Values, body: bytes) -> Reply:
 def add_overlay(file: OpenFile, values: Values, body: bytes) -> Reply:
     """A PDF with the pages of another, the body of the request, over its own."""
     file.close()
-    with open_regular(values["path"]) as stream:
-        document = PdfDocument(stream)
-        try:
-            return {}, document.add_overlay(body, values["indices"])
-        finally:
-            document.close()
+    document = PdfDocument(_stream(values["path"]))
+    try:
+        return {}, document.add_overlay(body, values["indices"])
+    finally:
+        document.close()
 
 
 def list_frames(file: OpenFile, values: Values, body: bytes) -> Reply:
@@ -147,7 +141,7 @@ def list_images(file: OpenFile, values: Values, body: bytes) -> Reply:
 def decode_image(file: OpenFile, values: Values, body: bytes) -> Reply:
     """A page or a frame of an image file."""
     frames: ImageFrames = file.get(values, body, ImageFrames)
-    page, seconds = values.get("page"), values.get("seconds")
+    page, seconds = values.get("page"), float(values.get("seconds") or 0.0)
     if page is not None:
         indices = frames.indices if frames.paged else list(range(len(frames.times)))
         if not 1 <= page <= len(indices):
@@ -215,19 +209,23 @@ def _limit_memory() -> None:
 
 
 def _pdf(file: OpenFile, values: Values, body: bytes) -> PdfDocument:
-    def open_pdf(stream: IO[bytes]) -> PdfDocument:
-        return PdfDocument(stream, values.get("password"))
+    def open_pdf(source: str | bytes) -> PdfDocument:
+        return PdfDocument(_stream(source), values.get("password"))
 
     document: PdfDocument = file.get(values, body, open_pdf)
     return document
 
 
 def _video(file: OpenFile, values: Values, body: bytes) -> VideoStream:
-    def open_video(stream: IO[bytes]) -> VideoStream:
-        return VideoStream(stream, values.get("max_pixels", MAX_PIXELS))
+    def open_video(source: str | bytes) -> VideoStream:
+        return VideoStream(_stream(source), values.get("max_pixels", MAX_PIXELS))
 
     video: VideoStream = file.get(values, body, open_video)
     return video
+
+
+def _stream(source: str | bytes) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
 
 
 def _spacing(values: Values) -> tuple[float, float, float | None]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from PIL import Image
 
-MAX_IMAGE_FRAMES = 100_000
+from ..image import MAX_FRAMES
+
 _PAGED = ("TIFF",)
+_TIMED_BY_DECODING = ("WEBP", "AVIF")  # the others say a frame's duration when it is gone to
 _REDUCED_OR_MASK = 0b101  # bits of NewSubfileType: a smaller copy of another page, or its mask
 _NEW_SUBFILE_TYPE = 254
 _DEFAULT_SECONDS = 0.1  # what browsers give a frame that states no duration
@@ -33,6 +35,8 @@ def frame_times(image: Image.Image) -> list[float]:
     for index in range(_count(image)):
         image.seek(index)
         times.append(now)
+        if image.format in _TIMED_BY_DECODING:
+            image.load()
         try:
             seconds = float(image.info.get("duration", 0)) / 1000
         except (TypeError, ValueError):
@@ -43,6 +47,6 @@ def frame_times(image: Image.Image) -> list[float]:
 
 def _count(image: Image.Image) -> int:
     count = int(getattr(image, "n_frames", 1))
-    if count > MAX_IMAGE_FRAMES:
-        raise ValueError(f"it has {count:,} images, more than the limit of {MAX_IMAGE_FRAMES:,}")
+    if count > MAX_FRAMES:
+        raise ValueError(f"it has {count:,} images, more than the limit of {MAX_FRAMES:,}")
     return count

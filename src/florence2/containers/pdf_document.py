@@ -24,7 +24,7 @@ class PdfDocument:
 
     def __init__(self, stream: IO[bytes], password: str | None = None) -> None:
         pdfium = needed("pypdfium2", "pypdfium2", "'florence2[formats]'")
-        self._pdfium = pdfium
+        self._pdfium, self._stream = pdfium, stream
         try:
             self._document = pdfium.PdfDocument(stream, password=password)
             # Before the first page: pages that are loaded earlier do not show their fields.
@@ -36,6 +36,7 @@ class PdfDocument:
     def close(self) -> None:
         """Free the document."""
         self._document.close()
+        self._stream.close()
 
     def render(self, index: int, resolution: float, max_pixels: int) -> Image.Image:
         """Page ``index`` from 0, at ``resolution`` pixels to the inch or fewer, in RGB."""

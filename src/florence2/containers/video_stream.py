@@ -24,7 +24,7 @@ class VideoStream:
 
     def __init__(self, stream: IO[bytes], max_pixels: int) -> None:
         self._av = needed("av", "PyAV", "'florence2[formats]'")
-        self._max_pixels = max_pixels
+        self._stream, self._max_pixels = stream, max_pixels
         try:
             self._container = self._av.open(
                 stream,
@@ -48,6 +48,7 @@ class VideoStream:
     def close(self) -> None:
         """Free the file."""
         self._container.close()
+        self._stream.close()
 
     def times(self) -> list[float]:
         """The time of every frame in seconds from the first one, from the packets themselves.
@@ -165,4 +166,3 @@ class VideoStream:
         image: Image.Image = frame.to_image()
         turn = getattr(frame, "rotation", 0)
         return image.rotate(turn, expand=True) if turn else image
-
