@@ -94,3 +94,14 @@ def test_kept_leaves_out_what_a_filter_turned_down() -> None:
     kept = Annotation("<CAPTION>", Text("a"))
     dropped = Annotation("<CAPTION>", Text("b"), verdict=Verdict(False, "too short"))
     assert record(annotations=(kept, dropped)).kept() == (kept,)
+
+
+def test_an_image_that_is_loaded_when_it_is_needed() -> None:
+    import pickle
+    from functools import partial
+
+    loaded = Record("a.pdf-page-0001.png", 8, 6, "0", path="a.pdf#page=1",
+                    image_loader=partial(bytes, b"a page"))  # fmt: skip
+    assert loaded.image_bytes() == b"a page"
+    assert pickle.loads(pickle.dumps(loaded)).image_bytes() == b"a page"
+    assert loaded == Record("a.pdf-page-0001.png", 8, 6, "0", path="a.pdf#page=1")

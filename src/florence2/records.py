@@ -7,14 +7,15 @@ and what training reads. Records are immutable values that compare by content.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from .io.files import read_regular
 from .results import Answer, Boxes, ImageSize, Polygons, Quads, Text
 from .tasks import TASKS, AnswerKind, Task, free_prompt
 
+MAX_IMAGE_BYTES = 2**31
 Region = tuple[float, float, float, float]
 SourceId = int | str
 
@@ -143,8 +144,9 @@ class Annotation:
 class Record:
     """A picture with its annotations.
 
-    The picture is ``image`` (the bytes of its file) or lies at ``path``; with both, ``path`` is
-    only the name it came by. ``width`` and ``height`` are those of the upright picture, and
+    The picture is ``image`` (the bytes of its file), comes from ``image_loader`` (a page or frame,
+    rendered as PNG when it is asked for), or lies at ``path``; with one of the first two, ``path``
+    is only the name it came by. ``width`` and ``height`` are those of the upright picture, and
     ``sha256`` is of the file's bytes. What its dataset says of it: ``split``, ``file_name`` (its
     name among the images of the split), ``source_id`` (its id), ``attributes`` (other fields of the
     image), and ``objects``, ``None`` where the dataset labels no objects. Raises ``ValueError``
@@ -163,6 +165,7 @@ class Record:
     source_id: SourceId | None = None
     objects: tuple[LabeledObject, ...] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    image_loader: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.image is None and self.path is None:
@@ -184,13 +187,16 @@ class Record:
         return self.width, self.height
 
     def image_bytes(self) -> bytes:
-        """The bytes of the picture's file, read from ``path`` when the record does not hold them.
+        """The bytes of the picture's file, loaded when the record does not hold them.
 
-        Raises ``FileNotFoundError`` when the file is gone, ``ValueError`` when it was changed.
+        Raises ``FileNotFoundError`` when the file is gone, ``ValueError`` when it was changed or
+        cannot be decoded.
         """
         if self.image is not None:
             return self.image
-        content = Path(self.path or "").read_bytes()
+        if self.image_loader is not None:
+            return self.image_loader()
+        content = read_regular(self.path or "", MAX_IMAGE_BYTES)
         if content_hash(content) != self.sha256:
             raise ValueError(f"{self.path} was changed since record {self.id!r} was made from it")
         return content

@@ -6,14 +6,18 @@ place of an answer. Lines of other annotators hold ``annotator``, ``score`` and 
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..containers import parse_unit_name, read_unit_png
 from ..durable import whole_lines
+from ..io.files import open_regular
 from ..records import Annotation, Annotator, Record, content_hash
 from ..results import Answer, Boxes, ImageSize, Polygons, Quads, Result, Text
 from .json_files import parse_json_object, text_field
@@ -72,9 +76,7 @@ def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> It
         with intake.listing(file, item=image):
             if size is None:
                 raise LabelError("malformed", f"image_size is missing, got {lines[0][1]!r:.80}")
-            yield Record(
-                _name(image, root), *size, _hash(image), path=image, annotations=tuple(annotations)
-            )
+            yield _record(image, root, size, tuple(annotations))
 
 
 def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
@@ -129,8 +131,23 @@ def _size(line: dict[str, Any]) -> ImageSize | None:
     return int(size[0]), int(size[1])
 
 
-def _common_folder(images: Any) -> str:
-    local = [os.path.abspath(image) for image in images if "://" not in image]
+def _record(image: str, root: str, size: ImageSize, annotations: tuple[Annotation, ...]) -> Record:
+    """The record of an image file, or of a page or frame, which is rendered when it is needed."""
+    unit = parse_unit_name(image)
+    name = _name(unit.file_name, root)
+    if unit.file == image:
+        return Record(name, *size, _hash(image), path=image, annotations=annotations)
+    # No file has these bytes: the unit is known by its container and its place in it.
+    found = _hash(unit.file)
+    identity = content_hash(f"{found}{unit.name[len(unit.file) :]}".encode()) if found else ""
+    return Record(
+        f"{name}.png", *size, identity, path=image, annotations=annotations,
+        image_loader=partial(read_unit_png, image),
+    )  # fmt: skip
+
+
+def _common_folder(images: Iterable[str]) -> str:
+    local = [os.path.abspath(parse_unit_name(image).file) for image in images if "://" not in image]
     return os.path.commonpath([os.path.dirname(each) for each in local]) if local else ""
 
 
@@ -140,9 +157,17 @@ def _name(image: str, root: str) -> str:
     return Path(os.path.relpath(os.path.abspath(image), root)).as_posix()
 
 
-def _hash(image: str) -> str:
-    """The hash of a picture's file; of nothing where it is gone, which its readers notice."""
+def _hash(file: str) -> str:
+    """The hash of a file; of nothing where it is gone, which its readers notice."""
     try:
-        return content_hash(Path(image).read_bytes())
-    except OSError:
+        return _file_hash(file, os.stat(file).st_mtime_ns)
+    except (OSError, ValueError):
         return ""
+
+
+@lru_cache(maxsize=16)
+def _file_hash(file: str, modified: int) -> str:
+    """The hash of a file, once for all of its pages."""
+    del modified
+    with open_regular(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -21,7 +21,7 @@ from ..formats.sidecars import read_sidecars
 from ..formats.voc import find_voc, read_voc
 from ..formats.yolo import find_yolo, read_yolo
 from ..processor import Processor
-from ..records import HUMAN, Annotator, Record
+from ..records import HUMAN, Annotator, Record, content_hash
 from ..shards import ShardDataset, ShardWriter
 from ..shards.manifest import Manifest, read_manifest
 from ..shards.writer import remove_shards
@@ -215,7 +215,11 @@ def _answers(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]
         with intake.listing(source, item=record.id):
             if not record.sha256:
                 raise LabelError("missing-file", f"the picture {record.path} is missing")
-            yield replace(record, image=record.image_bytes(), path=record.id)
+            try:
+                content = record.image_bytes()
+            except (OSError, ValueError) as error:
+                raise LabelError("broken-image", f"the picture cannot be read: {error}") from error
+            yield replace(record, image=content, path=record.id, sha256=content_hash(content))
 
 
 _READERS: dict[str, Callable[[Path, Reading, Intake], Iterator[Record]]] = {

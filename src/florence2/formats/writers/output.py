@@ -84,8 +84,8 @@ class Output:
             return None
         path = self.folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        if record.image is not None:
-            return self.put(place, record.image)
+        if record.image is not None or record.image_loader is not None:
+            return self.put(place, record.image_bytes())
         source = Path(record.path or "")
         if path.exists():
             if path.samefile(source):
@@ -101,5 +101,7 @@ class Output:
 
 def suffix_of(record: Record) -> str:
     """The suffix of a picture's file, ``.jpg`` where its name has none."""
+    if record.image is None and record.image_loader is not None:
+        return ".png"
     suffix = Path(record.path or record.id).suffix.lower()
     return suffix if 1 < len(suffix) <= 5 else ".jpg"
