@@ -68,9 +68,9 @@ def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) ->
 def test_bad_arguments_are_told(
     command: Command, pictures: Path, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
-    base = ["--images", str(pictures), "--out", str(tmp_path / "run"), "--workers", "0",
-            "-s", "colour-regions"]  # fmt: skip
-    result = command("engine", "run", *base, *arguments)
+    images = [] if "--images" in arguments else ["--images", str(pictures)]
+    base = ["--out", str(tmp_path / "run"), "--workers", "0", "-s", "colour-regions"]
+    result = command("engine", "run", *images, *base, *arguments)
     assert result.exit_code == 2
     assert words in result.stderr
 

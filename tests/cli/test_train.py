@@ -48,8 +48,11 @@ def train(data: Path, tmp_path: Path) -> Train:
 
     def run(*more: object, recipe: str = "fine-tune") -> Any:
         settings = [part for setting in SHORT for part in ("--set", setting)]
-        arguments = ["--data", data, "--format", "jsonl", "--split", "train", *settings]
-        arguments += ["--out", tmp_path / "run", "--device", "cpu", "--quiet", *more]
+        usual = {"--data": data, "--format": "jsonl", "--split": "train",
+                 "--out": tmp_path / "run", "--device": "cpu"}  # fmt: skip
+        arguments = [part for name, value in usual.items() if name not in more
+                     for part in (name, value)]  # fmt: skip
+        arguments += [*settings, "--quiet", *more]
         return CliRunner().invoke(app, ["train", recipe, *map(str, arguments)])
 
     return run

@@ -6,21 +6,23 @@ What a verb needs beyond the standard library is imported when the verb runs, so
 
 from __future__ import annotations
 
+import os
+import signal
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from . import bench, convert, demo, doctor, engine, evaluate, export, run, scenes, serve, train
+from .command_line import CommandLine
+from .errors import VERBOSE, Terminated
 
-app = typer.Typer(
+app = CommandLine(
     name="florence2",
     help="Run Florence-2: captions, detection, grounding, segmentation and text reading.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
+    add_completion=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
@@ -38,7 +40,23 @@ app.add_typer(engine.app, name="engine")
 
 def main() -> None:
     """Run the command line; exit statuses are those of ``docs/cli.md``."""
+    _listen_for_sigterm()
     app()
+
+
+def _listen_for_sigterm() -> None:
+    """Let SIGTERM end a command as Ctrl-C does, unless whoever started it set something else."""
+    started = os.getpid()
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == started:
+            raise Terminated
+        # A forked child inherits this handler, and ends as it would without it.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def _print_version(wanted: bool) -> None:
@@ -52,8 +70,16 @@ def _options_before_the_verb(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+            "--version",
+            "-V",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
         ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print the traceback of an error too.")
     ] = False,
 ) -> None:
     """Run Florence-2: captions, detection, grounding, segmentation and text reading."""
+    VERBOSE.set(verbose)

@@ -35,10 +35,15 @@ def bench(
         typer.Option("--runtime", help="RUNTIME:PRECISION, such as openvino:int8. Repeatable."),
     ] = None,
     tokens: Annotated[
-        list[int] | None, typer.Option(min=2, help="Exact lengths of answers. Repeatable.")
+        list[int] | None,
+        typer.Option(min=2, max=1_000_000, help="Exact lengths of answers. Repeatable."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that count; one more warms up.")] = 5,
-    batch: Annotated[int, typer.Option(min=0, help="Requests of mixed tasks in a batch.")] = 64,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Rounds that count; one more warms up.")
+    ] = 5,
+    batch: Annotated[
+        int, typer.Option(min=0, max=65_536, help="Requests of mixed tasks in a batch.")
+    ] = 64,
     device: Annotated[str, typer.Option(help="cpu, or cuda for PyTorch and the peer.")] = "cpu",
     peer: Annotated[
         bool, typer.Option("--peer/--no-peer", help="Time transformers too, where it is installed.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .command_line import choose
+
 if TYPE_CHECKING:
     from ..processor import Processor
     from ..train.convert import ConversionReport, Reading
@@ -16,13 +18,8 @@ if TYPE_CHECKING:
 FORMATS = ("coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface", "answers")
 # Problems that are printed; all of them are in the file.
 SHOWN_PROBLEMS = 10
-
-
-def check_format(value: str | None) -> str | None:
-    """The format as it was given. Raises ``typer.BadParameter`` for one that there is not."""
-    if value is not None and value not in FORMATS:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(FORMATS)}")
-    return value
+# What a data set is, checked when the command line is parsed.
+check_format = choose(*FORMATS)
 
 
 def make_reading(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options as option
+from .command_line import choose, complete
 from .conversion import FORMATS, check_format, convert_to, load_processor, make_reading
 from .errors import SOME_FAILED, mendable_errors
 from .writing import TARGETS, guess_format, write_set, writing_options
@@ -25,10 +26,19 @@ def convert(
         typer.Option(
             "--format",
             callback=check_format,
+            autocompletion=complete(*FORMATS),
             help=f"One of {', '.join(FORMATS)}. [default: shards or answers, as found]",
         ),
     ] = None,
-    to: Annotated[str, typer.Option("--to", help=f"{SHARDS}, or {', '.join(TARGETS)}.")] = SHARDS,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            callback=choose(SHARDS, *TARGETS),
+            autocompletion=complete(SHARDS, *TARGETS),
+            help=f"{SHARDS}, or {', '.join(TARGETS)}.",
+        ),
+    ] = SHARDS,
     classes: option.Classes = None,
     pictures: option.WithPictures = True,
     prefix: option.Prefix = None,
@@ -74,8 +84,6 @@ def convert(
     called again in the same words.
     """
     with mendable_errors():
-        if to not in (SHARDS, *TARGETS):
-            raise ValueError(f"--to {to!r} is none of {', '.join((SHARDS, *TARGETS))}")
         found = format or guess_format(source)
         if found == SHARDS and to == SHARDS:
             raise ValueError(f"{source} holds shards already; name another format with --to")

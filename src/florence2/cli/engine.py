@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .command_line import CommandLine
 from .errors import mendable_errors
 from .tables import print_table
 
@@ -18,13 +19,11 @@ if TYPE_CHECKING:
     from ..data_engine.work import PartDone
     from ..shards import ShardDataset
 
-app = typer.Typer(
-    help="Annotate pictures with specialists, filter, and refine with a student.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandLine(help="Annotate pictures with specialists, filter, and refine with a student.")
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or shards.")]
-Round = Annotated[int | None, typer.Option(min=0, help="Of a run: which round. [default: last]")]
+Round = Annotated[
+    int | None, typer.Option(min=0, max=1_000_000, help="Of a run: which round. [default: last]")
+]
 
 
 @app.command("run")
@@ -33,19 +32,28 @@ def run(
         str, typer.Option("--images", help="Folder, tar, Parquet, or an address of them.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
-    rounds: Annotated[int, typer.Option(min=0, help="Times that a student is trained.")] = 0,
+    rounds: Annotated[
+        int, typer.Option(min=0, max=1000, help="Times that a student is trained.")
+    ] = 0,
     specialist: Annotated[
         list[str] | None,
         typer.Option("--specialist", "-s", help="Who annotates, KIND or KIND:MODEL. Repeatable."),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="Ray workers of each specialist; 0: this process alone.")
+        int,
+        typer.Option(
+            min=0, max=10_000, help="Ray workers of each specialist; 0: this process alone."
+        ),
     ] = 1,
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster. [default: this machine]")
     ] = None,
-    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker with a network.")] = 0,
-    part_size: Annotated[int, typer.Option(min=1, help="Pictures done or lost together.")] = 64,
+    gpus: Annotated[
+        float, typer.Option(min=0, max=1024, help="GPUs of each worker with a network.")
+    ] = 0,
+    part_size: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Pictures done or lost together.")
+    ] = 64,
     threshold: Annotated[
         list[str] | None,
         typer.Option("--threshold", metavar="NAME=VALUE",
@@ -124,7 +132,7 @@ def view(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
         "annotations.html"
     ),
-    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 24,
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many pictures.")] = 24,
     round: Round = None,
 ) -> None:
     """Write a page of pictures with their annotations, verdicts and reasons."""

@@ -1,25 +1,47 @@
-"""How a verb ends when it cannot go on: one line on standard error and an exit status."""
+"""How a command ends when it cannot continue: one message on standard error, an exit status."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import typer
 
+from ..messages import shorten
+
 SOME_FAILED = 1
 UNUSABLE_ARGUMENTS = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+TERMINATED = 143  # 128 + SIGTERM
 PIPE_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
+# A longer message does not fit a screen. The value stands in the middle, the remedy at the end.
+MAX_MESSAGE_CHARS = 900
+
+# The parameters of the command that runs: Python name -> option, so that advice names options.
+COMMAND_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("COMMAND_OPTIONS", default={})  # noqa: B039
+# Whether errors are printed with their tracebacks.
+VERBOSE: ContextVar[bool] = ContextVar("VERBOSE", default=False)
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOTES: list[Callable[[], str]] = []
+
+
+class Terminated(KeyboardInterrupt):
+    """The command got SIGTERM. It ends as an interrupt does, with another status."""
 
 
 @contextmanager
 def mendable_errors() -> Iterator[None]:
-    """A block whose ``ValueError``, ``OSError`` and ``ImportError`` end the command with status 2.
+    """A block whose errors that the user can fix end the command with status 2.
 
-    These are the errors that the caller can mend: the message is printed, the traceback is not.
-    A reader that went away (``florence2 run ... | head``) ends the command without a word.
+    ``ValueError``, ``OSError``, ``ImportError`` and ``RecursionError`` (from nested user data) are
+    printed without a traceback; a ``MemoryError`` ends with status 1. A reader that went away
+    (``florence2 run ... | head``) ends the command without a message.
     """
     try:
         yield
@@ -27,6 +49,111 @@ def mendable_errors() -> Iterator[None]:
         # The interpreter flushes standard output once more at exit, which would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(PIPE_CLOSED) from None
-    except (ValueError, OSError, ImportError) as error:
-        typer.echo(f"florence2: {error}", err=True)
+    except MemoryError as error:
+        print_error(error)
+        raise typer.Exit(SOME_FAILED) from None
+    except (ValueError, OSError, ImportError, RecursionError) as error:
+        print_error(error)
         raise typer.Exit(UNUSABLE_ARGUMENTS) from None
+
+
+@contextmanager
+def interruption_note(note: Callable[[], str]) -> Iterator[None]:
+    """A block in which Ctrl-C or SIGTERM prints ``note()``, how far the work is and how to resume.
+
+    Example: ``interruption_note(lambda: f"{done} of {total} images done; add --resume")``. The
+    note of the innermost block is printed.
+    """
+    _NOTES.append(note)
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if not getattr(interrupt, "note", None):
+            interrupt.note = note()  # type: ignore[attr-defined]
+        raise
+    finally:
+        _NOTES.remove(note)
+
+
+def end_interrupted(interrupt: KeyboardInterrupt) -> typer.Exit:
+    """Print how far the interrupted command was; the exception that ends it."""
+    terminated = isinstance(interrupt, Terminated)
+    note = getattr(interrupt, "note", None) or ("terminated" if terminated else "interrupted")
+    print_message(note)
+    return typer.Exit(TERMINATED if terminated else INTERRUPTED)
+
+
+def print_error(error: BaseException) -> None:
+    """Print ``error`` for the user: its message, and with ``--verbose`` its traceback."""
+    if VERBOSE.get():
+        traceback.print_exception(error)
+    print_message(describe_error(error))
+
+
+def print_message(message: str) -> None:
+    """One message of this command on standard error, shortened and without control characters."""
+    typer.echo(f"florence2: {_printable(shorten(message, MAX_MESSAGE_CHARS))}", err=True)
+
+
+def describe_error(error: BaseException) -> str:
+    """What is wrong, in a sentence that names files and options."""
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return _describe_os_error(error)
+    if isinstance(error, RecursionError):
+        return f"the data is nested too deeply to be read ({error})"
+    if isinstance(error, MemoryError):
+        return (
+            "out of memory; use a smaller --batch-size or smaller inputs"
+            if "batch_size" in COMMAND_OPTIONS.get()
+            else "out of memory; use smaller inputs"
+        ) + (f" ({error})" if str(error) else "")
+    message = name_options(str(error))
+    return message or type(error).__name__
+
+
+def name_options(message: str) -> str:
+    """``message`` with options of the running command in place of the Python arguments it names.
+
+    ``overwrite=True`` becomes ``--overwrite``, ``runtime="onnx"`` becomes ``--runtime onnx`` and
+    ``max_pixels`` becomes ``--max-pixels``, where the command has such an option.
+    """
+    options = COMMAND_OPTIONS.get()
+
+    def assignment(match: re.Match[str]) -> str:
+        option = options.get(match["name"])
+        if option is None:
+            return match[0]
+        value = match["value"].strip("'\"")
+        return option if value == "True" else f"{option} {value}"
+
+    def name(match: re.Match[str]) -> str:
+        return options.get(match[0], match[0])
+
+    message = re.sub(
+        r"(?<![\w./-])(?P<name>[a-z][a-z_]*)=(?P<value>True|\"[^\"]*\"|'[^']*'|\d[\d.]*)",
+        assignment, message,
+    )  # fmt: skip
+    # A single word may be any word: only names with an underscore are surely arguments.
+    return re.sub(r"(?<![\w./'\"-])[a-z]+(?:_[a-z]+)+(?![\w./'\"=-])", name, message)
+
+
+def _describe_os_error(error: OSError) -> str:
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2)
+             if isinstance(name, (str, bytes, os.PathLike))]  # fmt: skip
+    place = " -> ".join(names)
+    reason = error.strerror
+    if error.errno in _DISK_FULL:
+        reason = "the disk is full (or a quota is used up); free space, then run this again"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        reason = f"{error.strerror}; check the owner and the permissions"
+    elif error.errno == errno.EROFS:
+        reason = f"{error.strerror}; choose a place that can be written"
+    return f"{place}: {reason}" if place else str(reason)
+
+
+def _printable(message: str) -> str:
+    """``message`` with control characters written as escapes: names of files may hold any."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in message
+    )

@@ -20,7 +20,9 @@ Benchmark = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the official files.")]
 Split = Annotated[str | None, typer.Option(help="Part of the benchmark. [default: the usual one]")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Ask about so many pictures only.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, max=1_000_000_000, help="Ask about so many pictures only.")
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -34,7 +36,9 @@ Shard = Annotated[
         metavar="I/N", help="Ask the I-th of N parts, from 0; the last to be done scores them all."
     ),
 ]
-Processes = Annotated[int, typer.Option(min=1, help="Processes that share the work here.")]
+Processes = Annotated[
+    int, typer.Option(min=1, max=1024, help="Processes that share the work here.")
+]
 Prompt = Annotated[str | None, typer.Option(help="Asked in place of the benchmark's own prompt.")]
 Everything = Annotated[bool, typer.Option("--all", help="All rows of the paper's tables.")]
 Compare = Annotated[

@@ -8,21 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as option
+from .command_line import choose, complete
 from .errors import mendable_errors
 
 if TYPE_CHECKING:
     from ..workflows.exporting import Loss
 
 TARGETS = ("onnx", "openvino")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def export(
     model: Annotated[str, typer.Argument(help="A Hub id, a directory, or nano.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the graphs.")],
-    to: Annotated[str, typer.Option("--to", help="onnx or openvino.")] = "onnx",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            callback=choose(*TARGETS),
+            autocompletion=complete(*TARGETS),
+            help="onnx or openvino.",
+        ),
+    ] = "onnx",
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="onnx: fp32, fp16, int8, repeatable; openvino: fp32 or int8."),
+        typer.Option(
+            callback=choose(*PRECISIONS),
+            autocompletion=complete(*PRECISIONS),
+            help="onnx: fp32, fp16, int8, repeatable; openvino: fp32 or int8.",
+        ),
     ] = None,
     check: Annotated[
         bool,
@@ -41,8 +55,6 @@ def export(
     with mendable_errors():
         from ..workflows.exporting import export_onnx, export_openvino, measure_loss
 
-        if to not in TARGETS:
-            raise ValueError(f"--to {to!r} is none of {', '.join(TARGETS)}")
         loading = option.given(revision=revision, adapter=adapter)
         asked = precision or ["fp32"]
         if to == "openvino":

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from .command_line import choose, complete
 from .writing import TARGETS
+
+# The names of runtime.choosing and runtime.precisions, which are not imported for a help text.
+RUNTIMES = ("openvino", "torch", "onnx")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+# The greatest seed that torch, NumPy and Python all take.
+MAX_SEED = 2**63 - 1
 
 Sources = Annotated[
     list[str],
@@ -45,12 +52,18 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ... [default
 Precision = Annotated[
     str | None,
     typer.Option(
-        help="fp32, bf16, fp16, or with openvino int8. [default: fp32 on a CPU, else fp16]"
+        callback=choose(*PRECISIONS),
+        autocompletion=complete(*PRECISIONS),
+        help="fp32, bf16, fp16, or with openvino int8. [default: fp32 on a CPU, else fp16]",
     ),
 ]
 Runtime = Annotated[
     str | None,
-    typer.Option(help="openvino, torch, or onnx. [default: openvino on a CPU, else torch]"),
+    typer.Option(
+        callback=choose(*RUNTIMES),
+        autocompletion=complete(*RUNTIMES),
+        help="openvino, torch, or onnx. [default: openvino on a CPU, else torch]",
+    ),
 ]
 OutputDirectory = Annotated[
     Path | None,
@@ -58,7 +71,12 @@ OutputDirectory = Annotated[
 ]
 OutputFormat = Annotated[
     str,
-    typer.Option("--format", help=f"Made below --out at the end of a run: {', '.join(TARGETS)}."),
+    typer.Option(
+        "--format",
+        callback=choose(*TARGETS),
+        autocompletion=complete(*TARGETS),
+        help=f"Made below --out at the end of a run: {', '.join(TARGETS)}.",
+    ),
 ]
 Classes = Annotated[
     str | None,
@@ -91,7 +109,9 @@ Tiles = Annotated[
     str | None,
     typer.Option(metavar="COLUMNSxROWS", help="Ask about overlapping tiles too, such as 2x2."),
 ]
-Every = Annotated[float, typer.Option(min=0.001, help="Seconds between the frames of a video.")]
+Every = Annotated[
+    float, typer.Option(min=0.001, max=86_400, help="Seconds between the frames of a video.")
+]
 AllowUrls = Annotated[
     bool, typer.Option("--allow-urls", help="Let http(s) addresses be fetched as pictures.")
 ]
@@ -109,25 +129,32 @@ Clip = Annotated[bool, typer.Option("--clip", help="Move coordinates into the im
 AsciiLabels = Annotated[
     bool, typer.Option("--ascii-labels", help="Drop what is not ASCII from labels, as released.")
 ]
-Beams = Annotated[int | None, typer.Option(min=1, help="Beams of the search. [default: 3]")]
+Beams = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Beams of the search. [default: 3]")
+]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(min=1, help="Longest answer in tokens. [default: 1024]")
+    int | None, typer.Option(min=1, max=1_000_000, help="Longest answer in tokens. [default: 1024]")
 ]
 Temperature = Annotated[
-    float | None, typer.Option(min=0, help="Sample at this temperature instead of searching.")
+    float | None,
+    typer.Option(min=0, max=1000, help="Sample at this temperature instead of searching."),
 ]
-TopK = Annotated[int | None, typer.Option(min=1, help="Sample from the k likeliest tokens.")]
+TopK = Annotated[
+    int | None, typer.Option(min=1, max=1_000_000, help="Sample from the k likeliest tokens.")
+]
 TopP = Annotated[
     float | None, typer.Option(min=0, max=1, help="Sample from the likeliest tokens of this mass.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of the sampling.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the sampling.")]
 Constrained = Annotated[
     bool, typer.Option("--constrained", help="Only what the task's grammar allows: all parses.")
 ]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Answers decoded at once.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, max=65_536, help="Answers decoded at once.")]
 Memory = Annotated[
     float | None,
-    typer.Option(min=0.01, help="GiB that answers in the making may take. [default: 4]"),
+    typer.Option(
+        min=0.01, max=100_000, help="GiB that answers in the making may take. [default: 4]"
+    ),
 ]
 DatasetTasks = Annotated[
     list[str] | None,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from ..messages import format_count
 from ..results import Failure
 from . import options as option
 from .answering import Work, answers_of
-from .errors import SOME_FAILED, mendable_errors
+from .errors import SOME_FAILED, interruption_note, mendable_errors, name_options
 from .folder import PICTURES, OutputFolder
 from .loading import is_default, load_model
 from .progress import progress_bar
@@ -168,18 +169,29 @@ def _answer(
         return 0
     model = load()
     failures: dict[str, str] = {}
+    done = 0
     start = time.perf_counter()
     outcomes = answers_of(model, work, options, every, tiling)
-    with progress_bar(len(work), shown=bar or not sys.stdout.isatty()) as advance:
+
+    def note() -> str:
+        rest = "; continue with --resume" if bar else ""
+        return f"interrupted: {done:,} of {format_count(len(work), 'image')} done{rest}"
+
+    with (
+        interruption_note(note),
+        progress_bar(len(work), shown=bar or not sys.stdout.isatty()) as advance,
+    ):
         for source, questions in work:
             answers = list(zip(questions, islice(outcomes, len(questions)), strict=True))
             output.save(source, answers)
             errors = [each.error for _, each in answers if isinstance(each, Failure)]
             if errors:
                 failures[source.image] = errors[0]
+            done += 1
             advance()
     rate = len(work) / (time.perf_counter() - start)
     for image, error in failures.items():
-        typer.echo(f"failed: {image}: {error}", err=True)
-    typer.echo(f"{len(work)} images, {len(failures)} failed, {rate:.2f} images/s", err=True)
+        typer.echo(f"failed: {image}: {name_options(error)}", err=True)
+    asked = format_count(len(work), "image")
+    typer.echo(f"{asked}, {len(failures):,} failed, {rate:.2f} images/s", err=True)
     return len(failures)

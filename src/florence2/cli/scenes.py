@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .command_line import CommandLine
 from .errors import mendable_errors
+from .options import MAX_SEED
 from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..scenes.stream import SceneRecords
 
-app = typer.Typer(
-    help="Make labelled pictures: objects, text, captions, all exact.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandLine(help="Make labelled pictures: objects, text, captions, all exact.")
 # Answers that a sheet shows beside the picture, in this order.
 SHOWN = ("<OD>", "<REFERRING_EXPRESSION_SEGMENTATION>", "<OCR_WITH_REGION>", "<CAPTION>")
 
@@ -41,12 +39,12 @@ class Level(StrEnum):
     altered_crowd = "altered-crowd"
 
 
-Seed = Annotated[int, typer.Option(min=0, help="Other seeds give other scenes.")]
+Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Other seeds give other scenes.")]
 SplitOption = Annotated[Split, typer.Option(help="Seeds and art for training, or held out.")]
 LevelOption = Annotated[
     Level, typer.Option(help="How full, and whether drawings are changed: see docs/scenes.md.")
 ]
-Size = Annotated[int, typer.Option(min=64, help="Width and height in pixels.")]
+Size = Annotated[int, typer.Option(min=64, max=4096, help="Width and height in pixels.")]
 Art = Annotated[
     Path | None, typer.Option(help="Folder of the fetched art. [default: the cache folder]")
 ]
@@ -58,7 +56,9 @@ Tasks = Annotated[
 
 @app.command("make")
 def make(
-    count: Annotated[int, typer.Argument(metavar="N", min=1, help="How many scenes.")],
+    count: Annotated[
+        int, typer.Argument(metavar="N", min=1, max=1_000_000_000, help="How many scenes.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the shards.")],
     seed: Seed = 0,
     split: SplitOption = Split.train,

@@ -30,14 +30,24 @@ def serve(
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch pictures from public addresses.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Answers decoded at once.")] = 16,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=65_536, help="Answers decoded at once.")
+    ] = 16,
     memory: option.Memory = 4.0,
-    queue: Annotated[int, typer.Option(min=1, help="Answers that may wait or run.")] = 256,
-    max_body: Annotated[float, typer.Option(min=0.01, help="MiB of a request.")] = 32.0,
-    max_pixels: Annotated[float, typer.Option(min=0.01, help="Megapixels of a picture.")] = 50.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")] = 120.0,
+    queue: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Answers that may wait or run.")
+    ] = 256,
+    max_body: Annotated[
+        float, typer.Option(min=0.01, max=100_000, help="MiB of a request.")
+    ] = 32.0,
+    max_pixels: Annotated[
+        float, typer.Option(min=0.01, max=100_000, help="Megapixels of a picture.")
+    ] = 50.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=604_800, help="Seconds a request may take.")
+    ] = 120.0,
     replicas: Annotated[
-        int, typer.Option(min=1, help="Copies, through Ray Serve when more than one.")
+        int, typer.Option(min=1, max=10_000, help="Copies, through Ray Serve when more than one.")
     ] = 1,
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster to serve on. [default: this machine]")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as option
+from .command_line import complete
 from .conversion import FORMATS, check_format
 from .errors import SOME_FAILED, mendable_errors
 from .scene_data import SCENES, SceneData
@@ -48,17 +49,24 @@ ValidationSplit = Annotated[
     str | None, typer.Option(help="The held-out part of --validation, or else of --data.")
 ]
 ValidationLimit = Annotated[
-    int, typer.Option(min=1, help="Most pictures answered at an evaluation.")
+    int, typer.Option(min=1, max=1_000_000_000, help="Most pictures answered at an evaluation.")
 ]
 Format = Annotated[
     str | None,
-    typer.Option("--format", callback=check_format, help=f"One of {', '.join(FORMATS)}."),
+    typer.Option(
+        "--format",
+        callback=check_format,
+        autocompletion=complete(*FORMATS),
+        help=f"One of {', '.join(FORMATS)}.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a field: batch.size=16. Repeatable."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Short for --set seed=SEED.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=option.MAX_SEED, help="Short for --set seed=SEED.")
+]
 Spreading = Annotated[
     Strategy, typer.Option(help="Under torchrun: replicate the model, or shard it.")
 ]
@@ -67,7 +75,8 @@ Art = Annotated[
     typer.Option(help="With --data scenes: folder of the fetched art. [default: the cache folder]"),
 ]
 Workers = Annotated[
-    int, typer.Option(min=1, help="Threads that prepare batches; processes that make scenes.")
+    int,
+    typer.Option(min=1, max=1024, help="Threads that prepare batches; processes that make scenes."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live line.")]
 

@@ -1,0 +1,333 @@
+"""What holds for every command: how arguments are checked, and how a command ends.
+
+All apps are a ``CommandLine``, so that each command and each group of it gets these rules:
+
+- an option of one value that is given twice, an empty value and a value that is itself the name
+  of an option are refused
+- numbers are finite and in their range; a choice is one of the choices
+- an unknown option, command or choice gets the nearest known one as a suggestion
+- an error is one short message on standard error; Ctrl-C and SIGTERM print how far the work is
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, get_args
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ..messages import find_near_miss, shorten, suggest
+from .errors import (
+    COMMAND_OPTIONS,
+    UNUSABLE_ARGUMENTS,
+    end_interrupted,
+    mendable_errors,
+    print_message,
+)
+
+# Values that may be empty: nothing is put before or after a text.
+MAY_BE_EMPTY = frozenset({"prefix", "suffix"})
+HELP_OPTIONS = ("-h", "--help")
+# What options are called by other programs, with the ones that mean the same here.
+SYNONYMS = {
+    "--output": "--out", "--output-dir": "--out", "--outdir": "--out", "--dest": "--out",
+    "--input": "SOURCE", "--num-beams": "--beams", "--max-length": "--max-new-tokens",
+    "--dtype": "--precision", "--backend": "--runtime", "--conf": "--min-score",
+    "--iou": "--nms-iou", "--force": "--overwrite", "--lr": "--set optimizer.learning_rate=VALUE",
+    "--learning-rate": "--set optimizer.learning_rate=VALUE",
+    "--epochs": "--set schedule.epochs=VALUE", "--batch-size": "--set batch.size=VALUE",
+    "--batch": "--batch-size",
+}  # fmt: skip
+# Click's UsageError, in whichever copy of Click this Typer uses.
+_USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+
+
+def choose(*choices: str) -> Callable[[Any], Any]:
+    """A callback for ``typer.Option`` that takes only ``choices``, once or several times.
+
+    Raises ``typer.BadParameter`` with the nearest choice for any other value.
+    """
+
+    def check(value: Any) -> Any:
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if each is not None and each not in choices:
+                raise typer.BadParameter(describe_choice(each, choices))
+        return value
+
+    check.choices = choices  # type: ignore[attr-defined]
+    return check
+
+
+def complete(*choices: str) -> Callable[[str], list[str]]:
+    """``autocompletion`` of an option with these choices."""
+
+    def find(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return find
+
+
+def describe_choice(value: str, choices: Sequence[str]) -> str:
+    """What is wrong with a value that is not one of ``choices``."""
+    near = suggest(value, choices)
+    return f"{shorten(value)!r} is not one of {', '.join(choices)}{near}"
+
+
+class StrictCommand(TyperCommand):
+    """A command whose arguments are checked by the rules of this module."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse ``args`` into ``ctx``. Raises a usage error for arguments that are unusable."""
+        if not ctx.resilient_parsing and not set(args) & set(ctx.help_option_names):
+            try:
+                self._check(ctx, args)
+            except _USAGE_ERROR as error:
+                error.ctx = error.ctx or ctx
+                raise
+        return super().parse_args(ctx, args)
+
+    def _check(self, ctx: Any, args: Sequence[str]) -> None:
+        _refuse_single_dash(self, args)
+        given, left, order = self.make_parser(ctx).parse_args(list(args))
+        if left:
+            raise _USAGE_ERROR(f"unexpected argument {shorten(left[0])!r}")
+        _refuse_repeated(order)
+        for parameter in self.get_params(ctx):
+            for value in _raw_values(given.get(parameter.name)):
+                _check_value(self, parameter, value)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; errors that the user can fix end it with one message."""
+        token = COMMAND_OPTIONS.set(_long_options(self))
+        try:
+            with mendable_errors():
+                return super().invoke(ctx)
+        finally:
+            COMMAND_OPTIONS.reset(token)
+
+
+class StrictGroup(TyperGroup):
+    """A group of commands that suggests names and ends with one message."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that ``args`` name. Raises a usage error for one that there is not."""
+        if args and args[0] not in self.commands and not ctx.resilient_parsing:
+            names = [name for name, command in self.commands.items() if not command.hidden]
+            near = suggest(args[0], names) or f"; available: {', '.join(names)}"
+            raise _USAGE_ERROR(f"unknown command {shorten(args[0])!r}{near}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named; an interrupt prints how far it was."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            if ctx.parent is not None:
+                raise
+            raise end_interrupted(interrupt) from None
+
+    def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> Any:
+        """Run the command line and end the process, as ``click.Command.main`` does."""
+        if not settings.pop("standalone_mode", True):
+            return super().main(args, prog_name, standalone_mode=False, **settings)
+        try:
+            status = super().main(args, prog_name, standalone_mode=False, **settings)
+        except _USAGE_ERROR as error:
+            _show(error)
+            sys.exit(UNUSABLE_ARGUMENTS)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+class CommandLine(typer.Typer):
+    """A Typer app whose commands and groups follow the rules of this module."""
+
+    def __init__(self, **settings: Any) -> None:
+        usual = {
+            "cls": StrictGroup, "no_args_is_help": True, "rich_markup_mode": None,
+            "context_settings": {
+                "help_option_names": [*HELP_OPTIONS], "max_content_width": 100,
+            },
+        }  # fmt: skip
+        super().__init__(**{**usual, **settings})
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        """As of Typer, with ``StrictCommand`` as the class."""
+        return super().command(name, **{"cls": StrictCommand, **settings})
+
+
+def _refuse_single_dash(command: Any, args: Sequence[str]) -> None:
+    """Refuse ``-task``, which would be read as ``-t ask``."""
+    names = _all_options(command)
+    for word in args:
+        if word == "--":
+            return
+        option = f"-{word.partition('=')[0]}"
+        if len(option) > 3 and word[0] == "-" and word[1] != "-" and option in names:
+            raise _USAGE_ERROR(f"unknown option {word}; did you mean {option}?")
+
+
+def _refuse_repeated(order: Sequence[Any]) -> None:
+    counts = Counter(id(parameter) for parameter in order)
+    for parameter in order:
+        single = parameter.param_type_name == "option" and not (
+            parameter.multiple or parameter.count or parameter.is_eager
+        )
+        if single and counts[id(parameter)] > 1:
+            raise _USAGE_ERROR(
+                f"{_option_name(parameter)} is given {counts[id(parameter)]} times; give it once"
+            )
+
+
+def _check_value(command: Any, parameter: Any, value: str) -> None:
+    """Raise a usage error when one value of ``parameter`` is unusable."""
+    name = _option_name(parameter)
+    if not value.strip() and parameter.name not in MAY_BE_EMPTY:
+        raise _USAGE_ERROR(f"{name} is empty; give it a value or leave it out")
+    if parameter.param_type_name == "option" and value in _all_options(command):
+        raise _USAGE_ERROR(f"{name} has no value: {value} follows it")
+    choices = find_choices(parameter)
+    if choices and value not in choices:
+        raise _USAGE_ERROR(f"{name}: {describe_choice(value, choices)}")
+    number = find_number_type(parameter)
+    if number is not None:
+        _check_number(name, value, number, *find_range(parameter))
+
+
+def _check_number(
+    name: str, value: str, number: type, low: float | None, high: float | None
+) -> None:
+    try:
+        parsed = number(value)
+    except (ValueError, OverflowError):
+        parsed = math.nan
+    # Whole numbers of any length are finite, and too long for a float.
+    finite = isinstance(parsed, int) or math.isfinite(parsed)
+    if finite and (low is None or parsed >= low) and (high is None or parsed <= high):
+        return
+    kind = "a whole number" if number is int else "a number"
+    if low is not None and high is not None:
+        kind += f" from {low:,} to {high:,}"
+    elif low is not None:
+        kind += f" of at least {low:,}"
+    elif high is not None:
+        kind += f" of at most {high:,}"
+    raise _USAGE_ERROR(f"{name} must be {kind}, got {shorten(value)!r}")
+
+
+def find_choices(parameter: Any) -> tuple[str, ...]:
+    """The values that an option takes, if they are a closed list."""
+    choices = getattr(parameter.callback, "choices", None)
+    if choices is not None:
+        return tuple(choices)
+    kind = _value_type(parameter)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return tuple(str(each.value) for each in kind)
+    return ()
+
+
+def find_number_type(parameter: Any) -> type | None:
+    """``int`` or ``float`` for an option of numbers, else None."""
+    kind = _value_type(parameter)
+    return kind if kind in (int, float) else None
+
+
+def find_range(parameter: Any) -> tuple[float | None, float | None]:
+    """The least and the greatest value of an option of numbers."""
+    holder = parameter if hasattr(parameter, "min") else parameter.type
+    return getattr(holder, "min", None), getattr(holder, "max", None)
+
+
+def _value_type(parameter: Any) -> Any:
+    """The Python type of one value. Older Typers keep Click's types, newer ones annotations."""
+    descriptor = getattr(parameter, "type_descriptor", None)
+    if descriptor is not None:
+        inner = get_args(descriptor.annotation)
+        return inner[0] if inner else descriptor.annotation
+    name = getattr(parameter.type, "name", "")
+    numbers = {"integer": int, "integer range": int, "float": float, "float range": float}
+    return numbers.get(name, str)
+
+
+def _raw_values(value: Any) -> Iterator[str]:
+    """The strings of one parameter as they were typed; flags have none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _raw_values(each)
+
+
+def _option_name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper()).rstrip(".")
+    return _longest(parameter.opts)
+
+
+def _longest(names: Sequence[str]) -> str:
+    return max(names, key=len)
+
+
+def _all_options(command: Any) -> set[str]:
+    names = {*HELP_OPTIONS}
+    for parameter in command.params:
+        if parameter.param_type_name == "option":
+            names.update(parameter.opts, parameter.secondary_opts)
+    return names
+
+
+def _long_options(command: Any) -> Mapping[str, str]:
+    return {
+        parameter.name.rstrip("_"): _longest(parameter.opts)
+        for parameter in command.params
+        if parameter.param_type_name == "option"
+    }
+
+
+def _show(error: Any) -> None:
+    """Print a usage error: the message, and where help is."""
+    ctx = error.ctx
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    print_message(_describe_usage(error))
+    if ctx is not None:
+        typer.echo(f"Try '{ctx.command_path} --help' for help.", err=True)
+
+
+def _describe_usage(error: Any) -> str:
+    name, parameter = type(error).__name__, getattr(error, "param", None)
+    if name == "BadOptionUsage":
+        return str(error.message).removeprefix("Option ").replace("'", "").rstrip(".")
+    if name == "NoSuchOption":
+        return _describe_unknown(error)
+    if name == "MissingParameter" and parameter is not None:
+        what = (parameter.help or "").partition(". ")[0].rstrip(".")
+        return f"{_option_name(parameter)} is missing" + (f" ({what})" if what else "")
+    if parameter is not None:
+        return f"{_option_name(parameter)}: {error.message}"
+    return str(error.message)
+
+
+def _describe_unknown(error: Any) -> str:
+    option, ctx = error.option_name, error.ctx
+    message = f"unknown option {shorten(option)}"
+    if ctx is None:
+        return message
+    names = sorted(_all_options(ctx.command))
+    synonym = SYNONYMS.get(option, "")
+    known = {*names, *(_option_name(each) for each in ctx.command.params)}
+    if synonym.partition(" ")[0] in known:
+        return f"{message}; did you mean {synonym}?"
+    if ctx.parent is not None and option in _all_options(ctx.parent.command):
+        path = ctx.parent.command_path
+        rest = ctx.command_path.removeprefix(path).strip()
+        return f"{message} here; write it before the command: {path} {option} {rest}"
+    near = find_near_miss(option, names)
+    if near is not None:
+        return f"{message}; did you mean {near}?"
+    return message

@@ -1,0 +1,57 @@
+"""Small parts of messages: counts with their nouns, near misses, shortened values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+# A value that is longer hides the sentence that it stands in.
+MAX_VALUE_CHARS = 200
+# What the note on the characters left out takes: a cut saves more than that.
+_NOTE_CHARS = 50
+# How alike two names are at least for the one to be suggested for the other.
+_CUTOFF = 0.6
+
+
+def format_count(count: int, noun: str, plural: str | None = None) -> str:
+    """``count`` with its noun: "1 image", "1,234 images", "2 boxes" with ``plural="boxes"``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def shorten(text: str, limit: int = MAX_VALUE_CHARS) -> str:
+    """``text`` with at most about ``limit`` characters: the middle of a longer one is left out."""
+    if len(text) <= limit + _NOTE_CHARS:
+        return text
+    head = limit * 2 // 3
+    tail = limit - head
+    left_out = len(text) - head - tail
+    return f"{text[:head]} ... ({left_out:,} characters left out) ... {text[len(text) - tail :]}"
+
+
+def find_near_miss(name: str, choices: Iterable[str]) -> str | None:
+    """The one of ``choices`` that ``name`` was probably meant to be, or None.
+
+    Case, dashes and underscores make no difference. A name that is the start of one choice only
+    is taken for that choice.
+    """
+    by_key: dict[str, str] = {}
+    for choice in choices:
+        by_key.setdefault(_key(choice), choice)
+    key = _key(name)
+    if key in by_key:
+        return by_key[key]
+    close = get_close_matches(key, by_key, n=1, cutoff=_CUTOFF)
+    if close:
+        return by_key[close[0]]
+    starting = [choice for other, choice in by_key.items() if key and other.startswith(key)]
+    return starting[0] if len(starting) == 1 else None
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """``"; did you mean 'yolo'?"`` for a near miss of one of ``choices``, else nothing."""
+    near = find_near_miss(name, choices)
+    return "" if near is None else f"; did you mean {near!r}?"
+
+
+def _key(name: str) -> str:
+    return name.casefold().replace("_", "-").strip()
