@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -43,6 +43,7 @@ SYNONYMS = {
     "--epochs": "--set schedule.epochs=VALUE", "--batch-size": "--set batch.size=VALUE",
     "--batch": "--batch-size",
 }  # fmt: skip
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 # Click's UsageError, in whichever copy of Click this Typer uses.
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
 
@@ -131,15 +132,27 @@ class StrictGroup(TyperGroup):
                 raise
             raise end_interrupted(interrupt) from None
 
-    def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run the command line and end the process, as ``click.Command.main`` does."""
-        if not settings.pop("standalone_mode", True):
-            return super().main(args, prog_name, standalone_mode=False, **settings)
+        settings = {**extra, "complete_var": complete_var, "standalone_mode": False,
+                    "windows_expand_args": windows_expand_args}  # fmt: skip
         try:
-            status = super().main(args, prog_name, standalone_mode=False, **settings)
+            status = super().main(args, prog_name, **settings)
         except _USAGE_ERROR as error:
+            if not standalone_mode:
+                raise
             _show(error)
             sys.exit(UNUSABLE_ARGUMENTS)
+        if not standalone_mode:
+            return status
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -155,7 +168,7 @@ class CommandLine(typer.Typer):
         }  # fmt: skip
         super().__init__(**{**usual, **settings})
 
-    def command(self, name: str | None = None, **settings: Any) -> Any:
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
         """As of Typer, with ``StrictCommand`` as the class."""
         return super().command(name, **{"cls": StrictCommand, **settings})
 
