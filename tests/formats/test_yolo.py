@@ -50,7 +50,12 @@ def test_boxes_and_polygons_become_pixels(
         ("2 0.5 0.5 0.2 0.2", "unknown-class"),
         ("boat 0.5 0.5 0.2 0.2", "malformed"),
         ("0 0.5 0.5 0.2", "malformed"),
-        ("0 0.5 0.5 0.2 0.2 0.9", "malformed"),
+        ("0 0.5 0.5 0.2 0.2 1.9", "malformed"),
+        ("0 0.5,0.5,0.2,0.2", "malformed"),
+        ("0 0.5 0.5 0.2 nan", "degenerate-box"),
+        ("1.5 0.5 0.5 0.2 0.2", "malformed"),
+        ("1_0 0.5 0.5 0.2 0.2", "malformed"),
+        ("9" * 5000 + " 0.5 0.5 0.2 0.2", "malformed"),
     ],
 )
 def test_a_bad_line_is_listed_with_its_number(
@@ -104,8 +109,8 @@ def test_broken_and_doubled_pictures_and_missing_folders_are_listed(
     label(tmp_path, "", yaml=YAML + "val: valid/images\n")
     records = list(read_yolo(find_yolo(tmp_path), intake))
     assert [record.id for record in records] == ["train/images/a.jpg"]
-    kinds = [problem.kind for problem in problems]
-    assert kinds == ["duplicate", "broken-image", "missing-file"]
+    kinds = sorted(problem.kind for problem in problems)
+    assert kinds == ["broken-image", "duplicate", "missing-file"]
 
 
 def test_a_list_of_pictures_and_named_splits(tmp_path: Path, draw: Draw, intake: Intake) -> None:

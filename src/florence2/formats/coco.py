@@ -6,6 +6,7 @@ a file of their own with the same pictures.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import point_bounds
-from ..records import Annotation, Annotator, Category, Record
-from ..results import ImageSize, Text
+from ..records import Annotation, Annotator, Category, Record, SourceId
+from ..results import Text
+from .coco_files import CocoPart, find_coco, find_coco_images, name_record
 from .instances import (
     INSTANCE_TASKS,
     Instance,
@@ -25,30 +27,20 @@ from .instances import (
     instance_annotations,
     label_objects,
 )
-from .json_files import list_field, numbers_field, read_json_object, text_field
+from .json_files import is_number, numbers_field, object_items, read_json_object, text_field
+from .label_frame import LabelFrame, find_frame
 from .masks import decode_mask, mask_polygons
-from .pictures import SeenNames, check_declared_size, name_in, read_picture
-from .problems import Intake, LabelError
-from .regions import checked_box, checked_polygon
-from .splits import match_splits
+from .pictures import SeenNames, name_in, read_image_record
+from .problems import Intake, LabelError, check_text
+from .regions import are_fractions, checked_box, checked_polygon
 
 TASKS = (*INSTANCE_TASKS, "<CAPTION>")
 Key = int | str
-Outlines = tuple[NDArray[np.float64], ...]
-_ROBOFLOW_FILE = "_annotations.coco.json"
-_KINDS = ("instances", "captions")
+Outlines = tuple[NDArray[np.floating], ...]
 # What of a label and of an image is read; the other fields are kept as attributes.
 _LABEL_FIELDS = ("id", "image_id", "category_id", "bbox", "segmentation", "score", "caption")
 _IMAGE_FIELDS = ("id", "file_name", "width", "height")
-
-
-@dataclass(frozen=True)
-class CocoPart:
-    """Annotation files of one split, and the folder its pictures lie in."""
-
-    files: tuple[Path, ...]
-    images: Path
-    split: str | None = None
+__all__ = ["TASKS", "CocoPart", "find_coco", "read_coco"]
 
 
 @dataclass
@@ -59,43 +51,8 @@ class _Contents:
     labels: dict[Key, list[tuple[Path, dict[str, Any]]]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    classes: dict[Path, dict[Key, str]] = field(default_factory=dict)
+    classes: dict[Path, dict[Key, Category]] = field(default_factory=dict)
     has_classes: bool = False
-
-
-def find_coco(source: Path, split: str | None = None) -> tuple[CocoPart, ...]:
-    """The parts of the data set at ``source``.
-
-    ``source`` is an annotation file with its pictures beside it, a folder with
-    ``annotations/{instances,captions}_SPLIT.json`` (or without ``_SPLIT``) and a folder of
-    pictures per split, or a folder with ``SPLIT/_annotations.coco.json`` beside the pictures.
-    ``split`` is a name or what it is for: ``val`` finds ``val2017``. Raises ``FileNotFoundError``
-    when it is none of these, ``ValueError`` when it has no such split.
-    """
-    if source.is_file():
-        return (_single_file(source),)
-    parts: dict[str, CocoPart] = {}
-    for kind in _KINDS:
-        for path in sorted((source / "annotations").glob(f"{kind}*.json")):
-            name = _split_of(path)
-            if name is None and path.stem != kind:
-                continue
-            files = parts[name or ""].files if (name or "") in parts else ()
-            parts[name or ""] = CocoPart((*files, path), _image_folder(source, name), name)
-    for path in sorted([*source.glob(_ROBOFLOW_FILE), *source.glob(f"*/{_ROBOFLOW_FILE}")]):
-        split = None if path.parent == source else path.parent.name
-        parts[path.parent.name] = CocoPart((path,), path.parent, split)
-    if not parts:
-        raise FileNotFoundError(
-            f"{source} holds no annotations/instances_*.json, annotations/captions_*.json or "
-            f"{_ROBOFLOW_FILE}; name the annotation file itself"
-        )
-    if split is None:
-        return tuple(parts[name] for name in sorted(parts))
-    matching = match_splits(split, sorted(parts))
-    if not matching:
-        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(parts)}")
-    return tuple(parts[name] for name in matching)
 
 
 def read_coco(
@@ -103,67 +60,77 @@ def read_coco(
     root: Path,
     intake: Intake,
     tasks: Sequence[str] = ("object-detection", "caption"),
+    images: Path | None = None,
 ) -> Iterator[Record]:
     """A record for each picture that can be read; its id is its path from ``root``.
 
     ``tasks`` are those of ``TASKS``. A picture for which the files list nothing at all has
-    an empty answer to detection.
+    an empty answer to detection. ``images`` is the folder of the pictures, where they do not lie
+    as ``find_coco`` says. All files are looked through before the first record. Raises
+    ``ValueError`` when all boxes are fractions, as COCO has pixels.
     """
     tokens = check_tasks(tasks, TASKS)
+    loaded = [(part, _load(part, intake)) for part in parts]
+    _refuse_fractions([contents for _, contents in loaded])
+    return _read(loaded, root, intake, tokens, images)
+
+
+def _read(
+    loaded: Sequence[tuple[CocoPart, _Contents]],
+    root: Path,
+    intake: Intake,
+    tokens: Sequence[str],
+    images: Path | None,
+) -> Iterator[Record]:
     seen = SeenNames()
-    for part in parts:
-        contents = _load(part, intake)
+    for part, contents in loaded:
+        finder = find_coco_images(part, root, images)
         for key, (file, image) in contents.images.items():
             with intake.listing(file):
-                path = part.images / text_field(image, "file_name")
-                name = name_in(root, path)
+                path = finder.find(_file_name(image))
+                name = name_record(finder, root, path)
                 seen.add(name, "picture")
+                record, info = read_image_record(path, name)
+                frame = find_frame(record, info, (image.get("width"), image.get("height")))
                 record = replace(
-                    read_picture(path, name),
+                    record,
                     split=part.split,
-                    file_name=name_in(part.images, path),
-                    source_id=key,
+                    file_name=_name_among_images(path, images or part.images),
+                    source_id=_source_id(image["id"]),
                     attributes=_others(image, _IMAGE_FIELDS),
                 )
-                check_declared_size(record, (image.get("width"), image.get("height")))
-                yield _labeled(contents, key, record, tokens, intake)
+                yield _labeled(contents, key, record, frame, tokens, intake)
 
 
-def _single_file(source: Path) -> CocoPart:
-    """An annotation file that was named itself, with the folder of its pictures."""
-    if source.name == _ROBOFLOW_FILE or source.parent.name != "annotations":
-        return CocoPart((source,), source.parent, _split_of(source))
-    name = _split_of(source)
-    folder = _image_folder(source.parent.parent, name)
-    return CocoPart((source,), folder if folder.is_dir() else source.parent, name)
-
-
-def _split_of(path: Path) -> str | None:
-    """The split that an annotation file is named for; ``None`` when its name says nothing."""
-    for kind in _KINDS:
-        if path.stem.startswith(f"{kind}_"):
-            return path.stem.removeprefix(f"{kind}_")
-    return None
-
-
-def _image_folder(source: Path, name: str | None) -> Path:
-    """Where the pictures of a split lie in the layouts that are about."""
-    named = () if name is None else (source / name, source / "images" / name)
-    for folder in (*named, source / "images"):
-        if folder.is_dir():
-            return folder
-    return source / (name or "")
+def _name_among_images(path: Path, folder: Path) -> str:
+    """The name of an image among those of its split."""
+    return name_in(folder, path) if path.is_relative_to(folder) else path.name
 
 
 def _others(values: dict[str, Any], read: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in read}
 
 
+def _file_name(image: dict[str, Any]) -> str:
+    """The name of the image file; from its URL or its id when there is none."""
+    if image.get("file_name") is not None:
+        return text_field(image, "file_name")
+    for field_name in ("coco_url", "flickr_url", "path"):
+        if isinstance(image.get(field_name), str):
+            return text_field(image, field_name).replace("\\", "/").rsplit("/", 1)[-1]
+    raise LabelError(
+        "malformed", f"image {image.get('id')!r:.40} has no 'file_name', nor a 'coco_url'"
+    )
+
+
 def _load(part: CocoPart, intake: Intake) -> _Contents:
     contents = _Contents()
     for file in part.files:
         with intake.listing(file):
-            _join(contents, file, read_json_object(file), intake)
+            values = read_json_object(file)
+            _join(contents, file, values, intake)
+            if not values.get("images"):
+                raise LabelError("malformed", "'images' is missing or empty: there is no image")
     known = contents.images.keys()
     for key in [key for key in contents.labels if key not in known]:
         for file, label in contents.labels[key]:
@@ -174,38 +141,78 @@ def _load(part: CocoPart, intake: Intake) -> _Contents:
 
 def _join(contents: _Contents, file: Path, values: dict[str, Any], intake: Intake) -> None:
     """Add the pictures and labels of one file; pictures may be known from another."""
-    categories = list_field(values, "categories")
     contents.has_classes |= "categories" in values
-    contents.classes[file] = _classes(categories, file, intake)
+    contents.classes[file] = _classes(values, file, intake)
     here, labels = SeenNames(), SeenNames()
-    for image in list_field(values, "images"):
+    for image in object_items(values, "images", file, intake):
         with intake.listing(file):
             key = _key(image, "id")
             here.add(key, "image id")
             contents.images.setdefault(key, (file, image))
-    for label in list_field(values, "annotations"):
+    for label in object_items(values, "annotations", file, intake):
         with intake.listing(file):
             labels.add(_key(label, "id"), "annotation id")
             contents.labels[_key(label, "image_id")].append((file, label))
 
 
-def _classes(categories: list[dict[str, Any]], file: Path, intake: Intake) -> dict[Key, str]:
-    names: dict[Key, str] = {}
-    listed: list[Category] = []
-    for category in categories:
+def _classes(values: dict[str, Any], file: Path, intake: Intake) -> dict[Key, Category]:
+    classes: dict[Key, Category] = {}
+    for category in object_items(values, "categories", file, intake):
         with intake.listing(file):
             key, name = _key(category, "id"), text_field(category, "name")
-            if key in names:
+            if key in classes:
                 raise LabelError("duplicate", f"category id {key!r} appears more than once")
-            names[key] = name
             above = category.get("supercategory")
-            listed.append(Category(name, key, above if isinstance(above, str) else ""))
-    intake.declare(listed)
-    return names
+            id = _source_id(category["id"])
+            classes[key] = Category(name, id, above if isinstance(above, str) else "")
+    intake.declare(list(classes.values()))
+    return classes
+
+
+def _refuse_fractions(loaded: Sequence[_Contents]) -> None:
+    """Raise ``ValueError`` when the boxes of the whole set are fractions of the images."""
+    files = [file for contents in loaded for file in contents.classes]
+    boxes = (
+        box
+        for contents in loaded
+        for labels in contents.labels.values()
+        for _, label in labels
+        if (box := _label_box(label)) is not None
+    )
+    if are_fractions(boxes):
+        raise ValueError(
+            f"{files[0]}: all boxes lie between 0 and 1, so they are fractions of the images; COCO "
+            "boxes are [x, y, width, height] in pixels: multiply x and width by the width of the "
+            "image, y and height by its height"
+        )
+
+
+def _label_box(label: dict[str, Any]) -> tuple[float, float, float, float] | None:
+    """The corners of the box of a label, or of its first polygon; None when it has neither."""
+    try:
+        if _has_box(label):
+            x, y, width, height = numbers_field(label, "bbox")
+            return x, y, x + width, y + height
+        parts = label.get("segmentation")
+        if isinstance(parts, list) and parts:
+            values = numbers_field({"polygon": parts[0]}, "polygon")
+            return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    except ValueError:  # listed when its image is read
+        pass
+    return None
+
+
+def _has_box(label: dict[str, Any]) -> bool:
+    return label.get("bbox") not in (None, [])
 
 
 def _labeled(
-    contents: _Contents, key: Any, record: Record, tokens: Sequence[str], intake: Intake
+    contents: _Contents,
+    key: Key,
+    record: Record,
+    frame: LabelFrame,
+    tokens: Sequence[str],
+    intake: Intake,
 ) -> Record:
     """The record with its labels, and with the annotations that are made from them."""
     labels = contents.labels.get(key, [])
@@ -218,9 +225,8 @@ def _labeled(
                 polygons: Outlines = ()
                 if label.get("segmentation") and not label.get("iscrowd"):
                     with _outlines_intake(label, tokens, intake).listing(file, item=item):
-                        polygons = _polygons(label["segmentation"], record.image_size)
-                classes = contents.classes[file]
-                instances.append(_instance(label, polygons, classes, record.image_size))
+                        polygons = _polygons(label["segmentation"], frame)
+                instances.append(_instance(label, polygons, contents.classes[file], frame))
                 if label.get("iscrowd"):
                     raise LabelError("crowd", "one region stands for many objects: not learned")
             elif "<CAPTION>" in tokens:
@@ -243,7 +249,7 @@ def _outlines_intake(label: dict[str, Any], tokens: Sequence[str], intake: Intak
 
     Run lengths are kept as they are, so that nothing is lost.
     """
-    asked = "<REGION_TO_SEGMENTATION>" in tokens or "bbox" not in label
+    asked = "<REGION_TO_SEGMENTATION>" in tokens or not _has_box(label)
     if asked or not isinstance(label["segmentation"], dict):
         return intake
     return replace(intake, report=lambda problem: None)
@@ -257,53 +263,75 @@ def _caption(label: dict[str, Any], annotator: Annotator) -> Annotation:
 
 
 def _instance(
-    label: dict[str, Any], polygons: Outlines, classes: dict[Key, str], image_size: ImageSize
+    label: dict[str, Any], polygons: Outlines, classes: dict[Key, Category], frame: LabelFrame
 ) -> Instance:
-    category = _key(label, "category_id")
-    if category not in classes:
-        raise LabelError("unknown-class", f"there is no category id {category!r}")
-    if "bbox" not in label and polygons:
+    """The object of a label, in pixels of the upright image."""
+    key = _key(label, "category_id")
+    if key not in classes:
+        known = "the file has no categories" if not classes else f"there are {len(classes)}"
+        raise LabelError("unknown-class", f"there is no category id {key!r}; {known}")
+    if not _has_box(label) and polygons:
         corners = point_bounds(np.concatenate(polygons)).tolist()
     else:
         numbers = numbers_field(label, "bbox")
         if len(numbers) != 4:
-            raise LabelError("malformed", f"a bbox is [x, y, width, height], got {numbers}")
+            raise LabelError("malformed", f"a bbox is [x, y, width, height], got {numbers!s:.80}")
         x, y, width, height = numbers
         corners = [x, y, x + width, y + height]
     attributes = _others(label, _LABEL_FIELDS)
-    if isinstance(label.get("segmentation"), dict):
+    if isinstance(label.get("segmentation"), dict) and frame.orientation == 1:
         attributes["segmentation"] = label["segmentation"]
-    score = label.get("score")
     return Instance(
-        classes[category],
-        checked_box(corners, image_size),
-        polygons,
-        category_id=category,
-        id=label["id"],
-        score=float(score) if isinstance(score, int | float) else None,
+        classes[key].name,
+        frame.turn_box(checked_box(corners, frame.size)),
+        tuple(frame.turn_points(part) for part in polygons),
+        category_id=classes[key].id,
+        id=_source_id(label["id"]),
+        score=_score(label),
         attributes=attributes,
         crowd=bool(label.get("iscrowd")),
     )
 
 
-def _polygons(segmentation: Any, image_size: ImageSize) -> Outlines:
+def _score(label: dict[str, Any]) -> float | None:
+    """The confidence of a label. Raises ``LabelError`` for one that is not finite."""
+    if not is_number(label.get("score")):
+        return None
+    (score,) = numbers_field({"score": [label["score"]]}, "score")
+    if not math.isfinite(score):
+        raise LabelError("malformed", f"a score should be finite, got {score}")
+    return score
+
+
+def _polygons(segmentation: Any, frame: LabelFrame) -> Outlines:
     """The outlines of a mask. One bad part spoils it: the rest would be another shape."""
     if isinstance(segmentation, dict):
-        mask = decode_mask(segmentation)
-        if mask.shape != (image_size[1], image_size[0]):
-            raise LabelError("image-size", f"the mask is {mask.shape[1]} x {mask.shape[0]}")
-        parts: list[list[float]] = mask_polygons(mask)
+        parts: list[list[float]] = mask_polygons(decode_mask(segmentation, frame.size))
     elif isinstance(segmentation, list):
-        parts = [numbers_field({"polygon": part}, "polygon") for part in segmentation]
+        # Some tools write a single polygon without the list around it.
+        nested = [segmentation] if all(map(is_number, segmentation)) else segmentation
+        parts = [numbers_field({"polygon": part}, "polygon") for part in nested]
     else:
         raise LabelError(
             "malformed", f"a segmentation is a list or an object: {segmentation!r:.80}"
         )
-    return tuple(checked_polygon(part, image_size) for part in parts)
+    return tuple(checked_polygon(part, frame.size) for part in parts)
+
+
+def _source_id(value: Any) -> SourceId:
+    """An id as its file has it; a number without fraction as a whole number."""
+    return int(value) if isinstance(value, float) else value  # checked by _key
 
 
 def _key(values: dict[str, Any], name: str) -> Key:
+    """An id, one value for the spellings of a number: 7, 7.0 and "7"."""
     key = values.get(name)
-    if not isinstance(key, int | str):
-        raise LabelError("malformed", f"{name!r} should be a number or a string, got {key!r}")
+    if isinstance(key, float) and key.is_integer():
+        return int(key)
+    if isinstance(key, str):
+        check_text(key, repr(name))
+        plain = key.isascii() and key.isdigit() and len(key) < 19 and str(int(key)) == key
+        return int(key) if plain else key
+    if not isinstance(key, int) or isinstance(key, bool) or abs(key) >= 2**63:
+        raise LabelError("malformed", f"{name!r} should be a number or a string, got {key!r:.40}")
     return key

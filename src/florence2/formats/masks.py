@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..image import MAX_PIXELS
+from ..results import ImageSize
 from .problems import LabelError
 
 Mask = NDArray[np.bool_]
@@ -18,24 +20,35 @@ Point = tuple[int, int]
 
 # Pixels by which a traced outline may be smoothed: the height of its staircase.
 _SMOOTHING = 1.0
+# An outline longer than this is noise, not an object.
+MAX_OUTLINE = 500_000
+# A run of more bits than this is longer than any image.
+_MAX_SHIFT = 40
 _TURNS = {(1, 0): (0, 1), (0, 1): (-1, 0), (-1, 0): (0, -1), (0, -1): (1, 0)}
 
 
-def decode_mask(encoded: dict[str, Any]) -> Mask:
+def decode_mask(encoded: dict[str, Any], image_size: ImageSize | None = None) -> Mask:
     """The mask ``bool[H, W]`` of ``{"size": [H, W], "counts": runs or string}``.
 
-    Raises ``LabelError`` when the runs do not fill the size.
+    Raises ``LabelError`` when the runs do not fill the size, and when it is not that of an image
+    of ``image_size``. All of it is checked before memory is taken for the pixels.
     """
     try:
-        height, width = (int(value) for value in encoded["size"])
+        height, width = (_whole(value) for value in encoded["size"])
         counts = encoded["counts"]
-        runs = _runs(counts) if isinstance(counts, str) else [int(value) for value in counts]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise LabelError("malformed", f"a mask is {{size, counts}}: {error!r}") from error
-    if min(runs, default=0) < 0 or sum(runs) != height * width:
+        runs = _runs(counts) if isinstance(counts, str) else [_whole(value) for value in counts]
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        reason = f"{error!r:.120}"
+        raise LabelError("malformed", f"a mask is {{size, counts}}: {reason}") from error
+    if min(runs, default=0) < 0 or sum(runs) != height * width or min(height, width) < 1:
         raise LabelError(
-            "malformed", f"mask runs sum to {sum(runs)}, not to {height} x {width} pixels"
+            "malformed",
+            f"mask runs sum to {sum(runs):.6g}, not to {height:.6g} x {width:.6g} pixels",
         )
+    if image_size is not None and (width, height) != image_size:
+        raise LabelError("image-size", f"the mask is {width:.6g} x {height:.6g}")
+    if height * width > MAX_PIXELS:
+        raise LabelError("unsupported-mask", f"a mask of {height:.6g} x {width:.6g} is too large")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
 
@@ -66,6 +79,8 @@ def _runs(text: str) -> list[int]:
         value, shift, more = 0, 0, True
         while more:
             group = ord(text[position]) - 48
+            if not 0 <= group < 64 or shift > _MAX_SHIFT:
+                raise ValueError(f"{text[position]!r} at {position} of counts")
             value |= (group & 0x1F) << shift
             more = bool(group & 0x20)
             shift += 5
@@ -76,6 +91,13 @@ def _runs(text: str) -> list[int]:
     return runs
 
 
+def _whole(value: Any) -> int:
+    """A whole number, also written as a float. Raises ``ValueError`` for other values."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(value)
+
+
 def _trace(mask: Mask) -> list[list[Point]]:
     """The closed outlines along pixel borders, with the mask to the right of each step.
 
@@ -84,12 +106,16 @@ def _trace(mask: Mask) -> list[list[Point]]:
     padded = np.pad(mask, 1)
     starts: dict[Point, list[Point]] = {}
     inside, above, left = padded[1:, 1:], padded[:-1, 1:], padded[1:, :-1]
-    for edge, step, offset in (
+    edges = (
         (inside & ~above, (1, 0), (0, 0)),
         (~inside & above, (-1, 0), (1, 0)),
         (inside & ~left, (0, -1), (0, 1)),
         (~inside & left, (0, 1), (0, 0)),
-    ):
+    )
+    length = sum(int(np.count_nonzero(edge)) for edge, _, _ in edges)
+    if length > MAX_OUTLINE:
+        raise LabelError("unsupported-mask", f"the outline of the mask is {length:,} pixels long")
+    for edge, step, offset in edges:
         for y, x in np.argwhere(edge).tolist():
             starts.setdefault((x + offset[0], y + offset[1]), []).append(step)
     loops = []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..records import HUMAN, Annotation, Annotator, Category
-from ..results import Answer, ImageSize
+from ..results import Answer, ImageSize, Text
 from ..tasks import Task
 
 ProblemKind = Literal[
@@ -34,7 +34,12 @@ ProblemKind = Literal[
     "unreadable-suffix",
     "unwritable-answer",  # an answer that the grammar cannot write
     "too-long",  # more tokens than the model has positions for
+    "passed-over",  # files or values of a kind that is not read
 ]
+
+# No answer that a model has positions for is longer than this; a longer one is not tokenized.
+MAX_TEXT_LENGTH = 200_000
+_MAX_MESSAGE = 600
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Intake:
             yield
         except LabelError as error:
             message = f"{item}: {error}" if item else str(error)
-            self.report(Problem(str(file), line, message, error.kind))
+            self.report(Problem(_printable(str(file)), line, _printable(message), error.kind))
 
     def checked(
         self,
@@ -110,6 +115,45 @@ class Intake:
         passed = []
         for annotation in candidates:
             with self.listing(file, line):
+                _check_length(annotation)
                 self.check(annotation, image_size)
                 passed.append(annotation)
         return tuple(passed)
+
+
+def check_text(text: str, what: str) -> str:
+    """``text`` as it is. Raises ``LabelError`` when it cannot be stored or is far too long."""
+    if len(text) > MAX_TEXT_LENGTH:
+        raise LabelError(
+            "too-long", f"{what} has {len(text):,} characters; the limit is {MAX_TEXT_LENGTH:,}"
+        )
+    if "\0" in text:
+        raise LabelError("malformed", f"{what} holds a NUL character: {text[:60]!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise LabelError(
+            "malformed", f"{what} holds half of a surrogate pair: {text[:60]!a}"
+        ) from error
+    return text
+
+
+def _check_length(annotation: Annotation) -> None:
+    """Check the texts of an annotation before anything tokenizes them."""
+    check_text(annotation.text, "the text of the prompt")
+    answer = annotation.answer
+    labels = [answer.text] if isinstance(answer, Text) else answer.labels
+    if sum(map(len, labels)) > MAX_TEXT_LENGTH:
+        raise LabelError(
+            "too-long",
+            f"the answer to {annotation.task} has {sum(map(len, labels)):,} characters; "
+            f"the limit is {MAX_TEXT_LENGTH:,}",
+        )
+    for label in labels:
+        check_text(label, "a label" if len(labels) > 1 else f"the answer to {annotation.task}")
+
+
+def _printable(text: str) -> str:
+    """``text`` short enough to print, and without characters that cannot be written."""
+    short = text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
+    return short.encode("utf-8", "backslashreplace").decode("utf-8")

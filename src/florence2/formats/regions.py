@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from .problems import LabelError
 
 # Label tools round outwards: a label may reach over the border by this many pixels.
 TOLERANCE = 1.0
+# Fractions of an image are rounded, too.
+_ROUNDING = 1e-3
 
 
 def checked_box(corners: Sequence[float], image_size: ImageSize) -> Region:
@@ -52,6 +54,19 @@ def checked_polygon(flat: Sequence[float], image_size: ImageSize) -> NDArray[np.
     if polygon_area(cut) == 0:
         raise LabelError("empty-polygon", f"polygon {_short(flat)} has no area")
     return cut.astype(np.float64, copy=False)
+
+
+def are_fractions(boxes: Iterable[Sequence[float]]) -> bool:
+    """Whether all boxes ``(x0, y0, x1, y1)`` of a data set lie in 0 to 1, so are not in pixels.
+
+    Stops at the first box that does not. False when there is no box.
+    """
+    found = False
+    for box in boxes:
+        if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in box):
+            return False
+        found = True
+    return found
 
 
 def box_of_bins(bins: Sequence[int], image_size: ImageSize) -> Region:

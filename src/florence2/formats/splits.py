@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 Role = Literal["train", "val", "test"]
@@ -32,3 +34,18 @@ def match_splits(wanted: str, names: Iterable[str]) -> tuple[str, ...]:
         return (wanted,)
     role = _ROLES.get(wanted.casefold())
     return () if role is None else tuple(name for name in names if find_role(name) == role)
+
+
+def choose_splits(wanted: str, names: Iterable[str], place: Path) -> tuple[str, ...]:
+    """Choose the splits that ``wanted`` means, as ``match_splits`` does.
+
+    Raises ``ValueError`` that names the splits of the set at ``place`` when it means none.
+    """
+    names = tuple(names)
+    found = match_splits(wanted, names)
+    if not found:
+        near = get_close_matches(wanted, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        there = ", ".join(names) or "none"
+        raise ValueError(f"{place} has no split {wanted!r}; it has {there}{hint}")
+    return found

@@ -7,14 +7,13 @@ A line is ``class x y width height`` (the centre, as fractions of the picture) o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from ..geometry import point_bounds
 from ..records import Category, Record
-from ..results import ImageSize
+from .image_finder import ImageFinder, fold_name
 from .instances import (
     INSTANCE_TASKS,
     Instance,
@@ -22,46 +21,33 @@ from .instances import (
     instance_annotations,
     label_objects,
 )
-from .pictures import SeenNames, find_pictures, name_in, read_picture
+from .label_text import MAX_LIST_BYTES, read_label_text, split_lines
+from .pictures import (
+    PASSED_OVER_SUFFIXES,
+    SeenNames,
+    find_files,
+    find_pictures,
+    list_passed_over,
+    name_in,
+    read_picture,
+)
 from .problems import Intake, LabelError
-from .regions import checked_box, checked_polygon
-from .splits import find_role, match_splits
+from .yolo_labels import LabelLayout, LabelSurvey, has_keypoints, is_comment, parse_label
+from .yolo_yaml import SPLITS, YoloSet, find_yolo
 
 TASKS = INSTANCE_TASKS
-SPLITS = ("train", "val", "test")
+__all__ = ["SPLITS", "TASKS", "YoloSet", "find_yolo", "label_path", "read_yolo"]
 
 
 @dataclass(frozen=True)
-class YoloSet:
-    """What ``data.yaml`` says: class names by number, and the folders or lists of each split."""
+class _Item:
+    """An image and its label file; no file for a background image."""
 
-    file: Path
-    root: Path
-    names: dict[int, str]
-    splits: dict[str, tuple[Path, ...]]
-
-
-def find_yolo(source: Path) -> YoloSet:
-    """The data set whose ``data.yaml`` is ``source`` or lies in it.
-
-    Raises ``FileNotFoundError`` when there is none, ``ValueError`` when it names no classes.
-    """
-    file = source / "data.yaml" if source.is_dir() else source
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing: it names the classes and the pictures")
-    values = _load_yaml(file)
-    root = file.parent / str(values.get("path") or "")
-    names = values.get("names")
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not names:
-        raise ValueError(f"{file} should hold 'names', a list of classes, got {names!r}")
-    splits = {}
-    for split in SPLITS:
-        entries = values.get(split) or []
-        entries = [entries] if isinstance(entries, str) else entries
-        splits[split] = tuple(_entry(root, file.parent, str(entry)) for entry in entries)
-    return YoloSet(file, root, {int(key): str(name) for key, name in names.items()}, splits)
+    image: Path
+    name: str
+    file_name: str
+    label: Path | None
+    split: str
 
 
 def read_yolo(
@@ -69,67 +55,28 @@ def read_yolo(
     intake: Intake,
     tasks: Sequence[str] = ("object-detection",),
     split: str | None = None,
+    images: Path | None = None,
 ) -> Iterator[Record]:
     """A record for each picture of the split (of all, by default) that can be read.
 
-    ``tasks`` are those of ``TASKS``. An empty label file, and a missing one, say that nothing is
-    there; where every label file is missing, that is listed and the records have no annotation. A
-    folder that two splits name is read once.
+    ``tasks`` are those of ``TASKS``. An empty label file, or none beside other images that have
+    one, says that nothing is there. ``images`` is the folder of the images, where it is not the
+    one that ``data.yaml`` names. All labels are looked through before the first record. Raises
+    ``ValueError`` for a split that the set does not have, and for labels that can be read in two
+    ways.
     """
     tokens = check_tasks(tasks, TASKS)
-    there = [name for name, entries in data.splits.items() if entries]
-    matching = there if split is None else match_splits(split, there)
-    if not matching:
-        raise ValueError(f"{data.file} has no split {split!r}; it has {', '.join(there) or 'none'}")
+    items = _list_items(data, data.choose_entries(split), images, intake)
+    survey = LabelSurvey()
+    for item in items:
+        if item.label is not None:
+            try:
+                survey.add(item.label, split_lines(read_label_text(item.label)))
+            except LabelError:
+                continue  # reported when its image is read
+    layout = survey.layout(data.file, data.kpt_shape, data.task)
     intake.declare([Category(data.names[number]) for number in sorted(data.names)])
-    pictures, labels = SeenNames(), SeenNames()
-    entries = list(_entries(data, matching))
-    labeled = _has_labels(entries, data, intake)
-    for name, entry in entries:
-        for path in _pictures(entry, data, intake):
-            label_file = label_path(path)
-            with intake.listing(path):
-                pictures.add(name_in(data.root, path), "picture")
-                labels.add(label_file, "the label file of two pictures,")
-                record = replace(
-                    read_picture(path, name_in(data.root, path)),
-                    split=name,
-                    file_name=name_in(entry, path) if entry.is_dir() else path.name,
-                )
-                if labeled:
-                    record = _labeled(label_file, record, data.names, tokens, intake)
-                yield record
-
-
-def _has_labels(entries: Sequence[tuple[str, Path]], data: YoloSet, intake: Intake) -> bool:
-    """Whether any picture has a label file. If none has, they lie elsewhere: that is listed."""
-    quiet = replace(intake, report=lambda problem: None)
-    first: Path | None = None
-    for _, entry in entries:
-        for path in _pictures(entry, data, quiet):
-            file = label_path(path)
-            if file.exists():
-                return True
-            first = first or file
-    if first is not None:
-        with intake.listing(data.file):
-            raise LabelError("missing-file", f"no image has a label file; expected {first}")
-    return False
-
-
-def _entries(data: YoloSet, splits: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """The folders and lists of ``splits``, each once, with the split that it is.
-
-    Training tools want both ``train`` and ``val``: a set with one of them names its folder twice,
-    and the folder's own name tells which it is.
-    """
-    named: dict[Path, list[str]] = {}
-    for split in splits:
-        for entry in data.splits[split]:
-            named.setdefault(entry, []).append(split)
-    for entry, names in named.items():
-        role = find_role(entry.stem) or find_role(entry.parent.name)
-        yield (role if role in names else names[0]), entry
+    return _read(data, items, layout, intake, tokens)
 
 
 def label_path(picture: Path) -> Path:
@@ -142,91 +89,210 @@ def label_path(picture: Path) -> Path:
     return Path(*parts)
 
 
-def _load_yaml(file: Path) -> dict[str, Any]:
-    import yaml
+def _read(
+    data: YoloSet,
+    items: Sequence[_Item],
+    layout: LabelLayout,
+    intake: Intake,
+    tokens: Sequence[str],
+) -> Iterator[Record]:
+    pictures, labels = SeenNames(), SeenNames()
+    labelled = {item.split for item in items if item.label is not None}
+    keypoints = 0
+    unlabelled: dict[str, _Item] = {}
+    for item in items:
+        if item.split not in labelled:
+            unlabelled.setdefault(item.split, item)
+    for split, item in unlabelled.items():
+        with intake.listing(data.file):
+            expected = label_path(item.image)
+            raise LabelError(
+                "missing-file", f"no image of split {split!r} has a label file; expected {expected}"
+            )
+    for item in items:
+        with intake.listing(item.image):
+            pictures.add(item.name, "picture")
+            labels.add(item.label or item.image, "the label file of two pictures,")
+            record = read_picture(item.image, item.name)
+            record = replace(record, split=item.split, file_name=item.file_name)
+            lines: list[tuple[int, str]] | None = []
+            if item.label is not None:
+                lines = _label_lines(item.label, intake)
+                keypoints += sum(has_keypoints(line, layout) for _, line in lines or ())
+            elif item.split not in labelled:
+                lines = None
+            if lines is not None:
+                file = item.label or item.image
+                record = _labeled(file, lines, record, data, layout, tokens, intake)
+            yield record
+    if keypoints:
+        with intake.listing(data.file):
+            raise LabelError(
+                "passed-over", f"the keypoints of {keypoints:,} objects are not read; boxes are"
+            )
 
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is no YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{file} should hold 'names' and 'train', got {values!r:.80}")
-    return values
 
-
-def _entry(root: Path, beside: Path, entry: str) -> Path:
-    """A folder or list. Exporters write ``../train/images`` and mean the folder beside the file."""
-    path = root / entry
-    if not path.exists() and entry.startswith("../") and (beside / entry[3:]).exists():
-        return beside / entry[3:]
-    return path
-
-
-def _pictures(entry: Path, data: YoloSet, intake: Intake) -> Iterator[Path]:
-    """The pictures of a folder, or of a text file with one path a line."""
-    if entry.is_dir():
-        yield from find_pictures(entry)
-        return
-    with intake.listing(data.file):
-        if not entry.is_file():
-            raise LabelError("missing-file", f"{entry} is neither a folder nor a list of pictures")
-        for _, line in _lines(entry):
-            yield entry.parent / line if line.startswith("./") else data.root / line
+def _label_lines(file: Path, intake: Intake) -> list[tuple[int, str]] | None:
+    """The label lines of a file; None when it cannot be read."""
+    with intake.listing(file):
+        return [(n, line) for n, line in split_lines(read_label_text(file)) if not is_comment(line)]
+    return None
 
 
 def _labeled(
-    file: Path, record: Record, names: dict[int, str], tokens: Sequence[str], intake: Intake
+    file: Path,
+    lines: Sequence[tuple[int, str]],
+    record: Record,
+    data: YoloSet,
+    layout: LabelLayout,
+    tokens: Sequence[str],
+    intake: Intake,
 ) -> Record:
     """The record with its labels, and with the annotations that are made from them."""
     instances: list[Instance] = []
-    lines: list[tuple[int, str]] = []
-    with intake.listing(file):
-        lines = list(_lines(file)) if file.exists() else []
-        # A file of bad lines only is not one that says nothing is there.
-        for number, line in lines:
-            with intake.listing(file, number):
-                instances.append(_instance(line, names, record.image_size))
-        if instances or not lines:
-            made = instance_annotations(instances, record.image_size, tokens, intake.annotator)
-            annotations = intake.checked(made, record.image_size, file)
-            objects = label_objects(instances, intake.annotator)
-            return replace(record, annotations=annotations, objects=objects)
-    return record
+    for number, line in lines:
+        with intake.listing(file, number):
+            instances.append(parse_label(line, data.names, record.image_size, layout))
+    # A file of bad lines only is not one that says nothing is there.
+    if lines and not instances:
+        return record
+    made = instance_annotations(instances, record.image_size, tokens, intake.annotator)
+    annotations = intake.checked(made, record.image_size, file)
+    objects = label_objects(instances, intake.annotator)
+    return replace(record, annotations=annotations, objects=objects)
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
-    try:
-        content = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError("malformed", f"{file} cannot be read: {error}") from error
-    for number, line in enumerate(content.splitlines(), start=1):
-        if line.strip():
-            yield number, line.strip()
+def _list_items(
+    data: YoloSet, entries: Sequence[tuple[str, Path]], images: Path | None, intake: Intake
+) -> list[_Item]:
+    """The images of the folders and lists with their label files."""
+    items: list[_Item] = []
+    labels = _LabelFolders()
+    for split, entry in entries:
+        folder = _image_folder(entry, data, split, images)
+        if folder.is_dir():
+            items += _folder_items(folder, entry, data, split, labels, intake)
+            continue
+        with intake.listing(data.file):
+            if not entry.is_file():
+                raise LabelError(
+                    "missing-file", f"{entry} is neither a folder nor a list of pictures"
+                )
+            items += _listed_items(entry, data, split, images, labels, intake)
+    return items
 
 
-def _instance(line: str, names: dict[int, str], image_size: ImageSize) -> Instance:
-    try:
-        fields = line.split()
-        number, values = int(fields[0]), [float(field) for field in fields[1:]]
-    except ValueError as error:
-        raise LabelError(
-            "malformed", f"a line is a class and numbers, got {line[:80]!r}"
-        ) from error
-    if len(values) < 4 or len(values) % 2:
-        raise LabelError(
-            "malformed",
-            f"a class is followed by x y width height or by the points of a polygon, "
-            f"got {len(values)} numbers",
+def _image_folder(entry: Path, data: YoloSet, split: str, images: Path | None) -> Path:
+    """The folder of the images of an entry; below ``images`` when the user named that."""
+    if images is None or entry.is_file():
+        return entry
+    below = [images / name_in(data.root, entry)] if entry.is_relative_to(data.root) else []
+    for folder in (*below, images / entry.name, images / split):
+        if folder.is_dir():
+            return folder
+    return images
+
+
+def _folder_items(
+    folder: Path,
+    entry: Path,
+    data: YoloSet,
+    split: str,
+    labels: _LabelFolders,
+    intake: Intake,
+) -> list[_Item]:
+    items = []
+    list_passed_over(find_files(folder), folder, intake)
+    for path in find_pictures(folder):
+        name = name_in(data.root, path)
+        if Path(name).is_absolute():
+            name = f"{entry.name}/{name_in(folder, path)}"
+        label = labels.find(label_path(entry / path.relative_to(folder)), path)
+        items.append(_Item(path, name, name_in(folder, path), label, split))
+    used = {item.label for item in items}
+    folders = {label_path(entry / "a.jpg").parent, *(path.parent for path in used if path)}
+    _list_orphans(folders, used, data, intake)
+    return items
+
+
+def _list_orphans(
+    folders: set[Path], used: set[Path | None], data: YoloSet, intake: Intake
+) -> None:
+    """Report the label files that no image has, as one item for each folder."""
+    for folder in sorted(folders):
+        if (folder.name != "labels" and "labels" not in folder.parts) or not folder.is_dir():
+            continue
+        names = [
+            path.name
+            for path in sorted(folder.glob("*.txt"))
+            if path not in used and not path.name.startswith(".") and path.name != "classes.txt"
+        ]
+        with intake.listing(folder):
+            if names:
+                more = ", ..." if len(names) > 3 else ""
+                raise LabelError(
+                    "unknown-image",
+                    f"{len(names)} label files have no image: {', '.join(names[:3])}{more}",
+                )
+
+
+def _listed_items(
+    file: Path,
+    data: YoloSet,
+    split: str,
+    images: Path | None,
+    labels: _LabelFolders,
+    intake: Intake,
+) -> list[_Item]:
+    """The images that a text file lists, a path a line."""
+    items = []
+    allowed = (data.root, data.file.parent, data.file.parent.parent, file.parent)
+    finder = ImageFinder(data.root, (data.root, file.parent), images, allowed)
+    for number, line in split_lines(read_label_text(file, MAX_LIST_BYTES)):
+        with intake.listing(file, number):
+            if os.path.splitext(line)[1].lower() in PASSED_OVER_SUFFIXES:
+                raise LabelError("passed-over", f"{line!r} is of a type that is not read")
+            path = file.parent / line if line.startswith("./") else Path(line)
+            found = path if _is_listed_file(path, line, allowed) else finder.find(line)
+            label = labels.find(label_path(found))
+            items.append(_Item(found, finder.name(found), found.name, label, split))
+    return items
+
+
+def _is_listed_file(path: Path, line: str, allowed: Sequence[Path]) -> bool:
+    """Whether the line itself is the path of an image: absolute, or beside the list."""
+    if line.startswith("./"):
+        absolute = Path(os.path.abspath(path))
+        return path.is_file() and any(
+            absolute.is_relative_to(os.path.abspath(folder)) for folder in allowed
         )
-    if number not in names:
-        raise LabelError("unknown-class", f"there is no class {number}; there are {len(names)}")
-    width, height = image_size
-    pixels = [value * (width, height)[index % 2] for index, value in enumerate(values)]
-    if len(pixels) > 4:
-        polygon = checked_polygon(pixels, image_size)
-        box = checked_box(point_bounds(polygon).tolist(), image_size)
-        return Instance(names[number], box, (polygon,))
-    x, y, box_width, box_height = pixels
-    corners = [x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2]
-    return Instance(names[number], checked_box(corners, image_size))
+    return path.is_absolute() and ".." not in path.parts and path.is_file()
+
+
+class _LabelFolders:
+    """Label files by name; a name that differs in case or Unicode form is found by its folder."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, Path]] = {}
+
+    def find(self, *places: Path) -> Path | None:
+        """The label file at the first of ``places`` that has one, whatever their suffix."""
+        for place in places:
+            path = place.with_suffix(".txt")
+            if path.is_file():
+                return path
+            found = self._folder(path.parent).get(fold_name(path.name))
+            if found is not None:
+                return found
+        return None
+
+    def _folder(self, folder: Path) -> dict[str, Path]:
+        if folder not in self._names:
+            try:
+                names = sorted(os.listdir(folder))
+            except OSError:
+                names = []
+            self._names[folder] = {
+                fold_name(name): folder / name for name in names if name.lower().endswith(".txt")
+            }
+        return self._names[folder]

@@ -168,11 +168,14 @@ def _prompt(reading: Reading) -> dict[str, Any]:
 
 def _coco(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
     root = source.parent if source.is_file() else source
-    return read_coco(find_coco(source, reading.split), root, intake, **_tasks(reading))
+    parts = find_coco(source, reading.split)
+    return read_coco(parts, root, intake, images=reading.images, **_tasks(reading))
 
 
 def _yolo(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
-    return read_yolo(find_yolo(source), intake, split=reading.split, **_tasks(reading))
+    return read_yolo(
+        find_yolo(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
+    )
 
 
 def _voc(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
