@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .io.files import read_regular
@@ -209,6 +209,36 @@ class Record:
 def content_hash(content: bytes) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def source_values(record: Record) -> dict[str, Any]:
+    """The id, attributes and objects that the source gives an image, as JSON holds them."""
+    values: dict[str, Any] = {}
+    if record.source_id is not None:
+        values["source_id"] = record.source_id
+    if record.attributes:
+        values["attributes"] = dict(record.attributes)
+    if record.objects is not None:
+        values["objects"] = [asdict(each) for each in record.objects]
+    return values
+
+
+def source_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record that ``source_values`` made ``values`` of; others are left alone."""
+    known = ("source_id", "attributes")
+    fields = {name: values[name] for name in known if values.get(name) is not None}
+    if values.get("objects") is not None:
+        fields["objects"] = tuple(map(_read_object, values["objects"]))
+    return fields
+
+
+def _read_object(values: Mapping[str, Any]) -> LabeledObject:
+    x0, y0, x1, y1 = (float(value) for value in values["box"])
+    outlines = tuple(tuple(float(value) for value in part) for part in values["outlines"])
+    annotator = Annotator(**values["annotator"])
+    return LabeledObject(
+        **{**values, "box": (x0, y0, x1, y1), "outlines": outlines, "annotator": annotator}
+    )
 
 
 def _check_input(task: Task, text: str, region: Region | None) -> None:

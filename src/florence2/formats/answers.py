@@ -1,7 +1,9 @@
 """Answer lines, as ``florence2 run`` writes them: one JSON object for one question about one image.
 
 ``{"image", "task", "text" or "region", "image_size", "answer", "truncated"}``, or ``"error"`` in
-place of an answer. Lines of other annotators hold ``annotator``, ``score`` and ``round`` besides.
+place of an answer. Lines of other annotators hold ``annotator``, ``score`` and ``round`` besides. A
+line without a task holds what the source dataset says of its image. A first line
+``{"categories", "base"}`` lists the classes; with the base ``"file"``, images lie beside the file.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +19,24 @@ from typing import Any
 import numpy as np
 
 from ..containers import parse_unit_name, read_unit_png
+from ..containers.unit_names import Unit
 from ..durable import whole_lines
 from ..io.files import open_regular
-from ..records import Annotation, Annotator, Record, content_hash
+from ..records import (
+    Annotation,
+    Annotator,
+    Category,
+    Record,
+    content_hash,
+    source_fields,
+    source_values,
+)
 from ..results import Answer, Boxes, ImageSize, Polygons, Quads, Result, Text
 from .json_files import parse_json_object, text_field
 from .problems import Intake, LabelError
 
 ANSWERS = "answers.jsonl"
+_MAX_SIDE = 2**31
 
 
 def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
@@ -52,31 +65,129 @@ def find_answers(source: Path) -> Path:
     return file
 
 
+def image_line(record: Record) -> dict[str, Any]:
+    """The line of what the source dataset says of an image."""
+    line: dict[str, Any] = {
+        "image": record.path or record.id,
+        "image_size": list(record.image_size),
+    }
+    if record.split is not None:
+        line["split"] = record.split
+    if record.file_name is not None:
+        line["file_name"] = record.file_name
+    return line | source_values(record)
+
+
+@dataclass
+class _Lines:
+    """The lines of a file by image, and what its first line says."""
+
+    by_image: dict[str, list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
+    beside: bool = False
+
+
 def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> Iterator[Record]:
     """A record for each picture that the lines speak of, in the order they come by.
 
     Pictures stay where they lie; their ids are their paths from the folder that holds them all.
     Errors of the run are listed as problems, and so are lines that make no sense.
     """
-    found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    lines = _read_lines(file, intake)
+    paths = {image: _locate(image, file, lines.beside) for image in lines.by_image}
+    root = _common_folder(paths.values())
+    for image, numbered in lines.by_image.items():
+        annotations = []
+        about: dict[str, Any] = {}
+        for number, line in numbered:
+            with intake.listing(file, number, item=image):
+                if "task" in line:
+                    annotations.append(read_line(line, annotator))
+                else:
+                    about = _about(line)
+        with intake.listing(file, item=image):
+            size = _size(numbered[0][1])
+            if size is None:
+                line = numbered[0][1]
+                raise LabelError("malformed", f"image_size is missing, got {line!r:.80}")
+            fitting = tuple(each for each in annotations if _fits(each, size))
+            if len(fitting) < len(annotations):
+                with intake.listing(file, item=image):
+                    raise LabelError("image-size", f"an answer is not for an image of {size}")
+            yield _record(parse_unit_name(paths[image]), root, size, fitting, about)
+
+
+def _read_lines(file: Path, intake: Intake) -> _Lines:
+    lines = _Lines()
     for number, content in enumerate(whole_lines(file), start=1):
         with intake.listing(file, number):
             line = parse_json_object(content)
+            if "image" not in line and "categories" in line:
+                intake.declare(_categories(line))
+                lines.beside = line.get("base") == "file"
+                continue
             image = text_field(line, "image")
+            if "\0" in image:
+                raise LabelError("malformed", f"{image!r} is no path")
             if "error" in line:
                 raise LabelError("broken-image", f"{image} was not answered: {line['error']}")
-            found.setdefault(image, []).append((number, line))
-    root = _common_folder(found)
-    for image, lines in found.items():
-        size = _size(lines[0][1])
-        annotations = []
-        for number, line in lines:
-            with intake.listing(file, number, item=image):
-                annotations.append(read_line(line, annotator))
-        with intake.listing(file, item=image):
-            if size is None:
-                raise LabelError("malformed", f"image_size is missing, got {lines[0][1]!r:.80}")
-            yield _record(image, root, size, tuple(annotations))
+            lines.by_image.setdefault(image, []).append((number, line))
+    return lines
+
+
+def _record(
+    unit: Unit,
+    root: str,
+    size: ImageSize,
+    annotations: tuple[Annotation, ...],
+    about: dict[str, Any],
+) -> Record:
+    """The record of an image file, or of a page or frame, which is rendered when it is needed."""
+    name = _name(unit.file_name, root)
+    try:
+        if unit.file == unit.name:
+            hashed = _hash(unit.file)
+            return Record(
+                name, *size, hashed, path=unit.name, annotations=annotations, **about
+            )
+        # No file has these bytes: the unit is known by its container and its place in it.
+        found = _hash(unit.file)
+        identity = content_hash(f"{found}{unit.name[len(unit.file) :]}".encode()) if found else ""
+        return Record(
+            f"{name}.png", *size, identity, path=unit.name, annotations=annotations,
+            image_loader=partial(read_unit_png, unit.name), **about,
+        )  # fmt: skip
+    except ValueError as error:
+        raise LabelError("malformed", str(error)) from error
+
+
+def _about(line: dict[str, Any]) -> dict[str, Any]:
+    """What the line of an image says of it, as fields of a record."""
+    try:
+        about = source_fields(line)
+        for name in ("split", "file_name"):
+            if isinstance(line.get(name), str):
+                about[name] = line[name]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LabelError("malformed", f"the labels of the image are no labels: {error}") from error
+    return about
+
+
+def _categories(line: dict[str, Any]) -> list[Category]:
+    try:
+        return [Category(**each) for each in line["categories"]]
+    except (TypeError, ValueError) as error:
+        raise LabelError("malformed", f"'categories' is no list of classes: {error}") from error
+
+
+def _fits(annotation: Annotation, size: ImageSize) -> bool:
+    return isinstance(annotation.answer, Text) or annotation.answer.image_size == size
+
+
+def _locate(image: str, file: Path, beside: bool) -> str:
+    """Where an image lies: beside the file, or where the line says, from the working folder."""
+    if not beside or "://" in image or os.path.isabs(image):
+        return image
+    return str(file.parent / image)
 
 
 def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
@@ -96,7 +207,7 @@ def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
             score=line.get("score"),
             round=int(line.get("round", 0)),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise LabelError("malformed", f"the answer to {task} is not one: {error}") from error
 
 
@@ -128,33 +239,23 @@ def _size(line: dict[str, Any]) -> ImageSize | None:
     size = line.get("image_size")
     if not isinstance(size, list) or len(size) != 2:
         return None
-    return int(size[0]), int(size[1])
-
-
-def _record(image: str, root: str, size: ImageSize, annotations: tuple[Annotation, ...]) -> Record:
-    """The record of an image file, or of a page or frame, which is rendered when it is needed."""
-    unit = parse_unit_name(image)
-    name = _name(unit.file_name, root)
-    if unit.file == image:
-        return Record(name, *size, _hash(image), path=image, annotations=annotations)
-    # No file has these bytes: the unit is known by its container and its place in it.
-    found = _hash(unit.file)
-    identity = content_hash(f"{found}{unit.name[len(unit.file) :]}".encode()) if found else ""
-    return Record(
-        f"{name}.png", *size, identity, path=image, annotations=annotations,
-        image_loader=partial(read_unit_png, image),
-    )  # fmt: skip
+    if not all(isinstance(each, int) and 0 < each < _MAX_SIDE for each in size):
+        return None
+    return size[0], size[1]
 
 
 def _common_folder(images: Iterable[str]) -> str:
     local = [os.path.abspath(parse_unit_name(image).file) for image in images if "://" not in image]
-    return os.path.commonpath([os.path.dirname(each) for each in local]) if local else ""
+    try:
+        return os.path.commonpath([os.path.dirname(each) for each in local]) if local else ""
+    except ValueError:  # on several drives
+        return ""
 
 
 def _name(image: str, root: str) -> str:
     if "://" in image:
         return image
-    return Path(os.path.relpath(os.path.abspath(image), root)).as_posix()
+    return Path(os.path.relpath(os.path.abspath(image), root or None)).as_posix()
 
 
 def _hash(file: str) -> str:

@@ -6,7 +6,7 @@ added behind them in the order in which they appear.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..records import Category, SourceId
@@ -64,19 +64,7 @@ class ClassList:
 
     def ids(self) -> tuple[SourceId, ...]:
         """An id for each class: the source's, or a free number, its place from 1 on if it can."""
-        taken = set(self._ids)
-        following = max((each for each in taken if isinstance(each, int)), default=0)
-        ids: list[SourceId] = []
-        for place, category in enumerate(self._categories, start=1):
-            id = category.id
-            if id is None and place not in taken:
-                id = place
-            elif id is None:
-                following = max(following, len(self._categories)) + 1
-                id = following
-            taken.add(id)
-            ids.append(id)
-        return tuple(ids)
+        return tuple(fill_ids([each.id for each in self._categories]))
 
     def _append(self, category: Category) -> None:
         number, id = len(self._categories), category.id
@@ -90,3 +78,23 @@ class ClassList:
             self._by_name.setdefault(name, number)
             if id is not None:
                 self._by_id.setdefault((id, name), number)
+
+
+def fill_ids(wanted: Sequence[SourceId | None]) -> list[SourceId]:
+    """An id for each: the wanted one, if it is the first to want it, or else a free number.
+
+    The free number is its place from 1 on if it can be.
+    """
+    taken: set[SourceId] = {each for each in wanted if each is not None}
+    given: set[SourceId] = set()
+    following = max([len(wanted), *(each for each in taken if isinstance(each, int))])
+    ids: list[SourceId] = []
+    for place, want in enumerate(wanted, start=1):
+        id = want
+        if id is None or id in given:
+            id = place if place not in taken else following + 1
+            following = max(following, id) if isinstance(id, int) else following
+        taken.add(id)
+        given.add(id)
+        ids.append(id)
+    return ids

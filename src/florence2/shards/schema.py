@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
-from ..records import Annotation, Annotator, LabeledObject, Record, Verdict
+from ..records import Annotation, Annotator, Record, Verdict, source_fields, source_values
 from ..results import Answer, Boxes, ImageSize, Polygons, Quads, Regions, Text
 
 SCHEMA_VERSION = 1
@@ -101,7 +101,7 @@ def to_row(record: Record) -> Row:
         "annotations": annotation_rows(record.annotations),
         "split": record.split,
         "file_name": record.file_name,
-        "source": source_to_json(record),
+        "source": _source_to_json(record),
     }
 
 
@@ -122,36 +122,7 @@ def from_row(row: Row) -> Record:
         annotations=annotations_from_row(row),
         split=row.get("split"),
         file_name=row.get("file_name"),
-        **source_from_json(row.get("source")),
-    )
-
-
-def source_to_json(record: Record) -> str | None:
-    """What the source dataset says of an image, as JSON; ``None`` when it says nothing."""
-    values: Row = {}
-    if record.source_id is not None:
-        values["source_id"] = record.source_id
-    if record.attributes:
-        values["attributes"] = dict(record.attributes)
-    if record.objects is not None:
-        values["objects"] = [asdict(each) for each in record.objects]
-    return json.dumps(values) if values else None
-
-
-def source_from_json(text: str | None) -> dict[str, Any]:
-    """The fields of a record that ``source_to_json`` wrote."""
-    values: dict[str, Any] = json.loads(text) if text else {}
-    if "objects" in values:
-        values["objects"] = tuple(_object(each) for each in values["objects"])
-    return values
-
-
-def _object(values: Row) -> LabeledObject:
-    x0, y0, x1, y1 = values["box"]
-    outlines = tuple(tuple(part) for part in values["outlines"])
-    annotator = Annotator(**values["annotator"])
-    return LabeledObject(
-        **{**values, "box": (x0, y0, x1, y1), "outlines": outlines, "annotator": annotator}
+        **source_fields(json.loads(row.get("source") or "{}")),
     )
 
 
@@ -159,6 +130,11 @@ def annotations_from_row(row: Row) -> tuple[Annotation, ...]:
     """The annotations alone; the row needs no image column."""
     image_size = (row["width"], row["height"])
     return tuple(_annotation(values, image_size) for values in row["annotations"])
+
+
+def _source_to_json(record: Record) -> str | None:
+    values = source_values(record)
+    return json.dumps(values) if values else None
 
 
 def with_bytes(record: Record) -> Record:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from ...records import Record
+from ...records import Category, Record
 from .coco import CocoWriter
-from .contents import OutputNames, left_out
+from .contents import collect_regions
 from .cvat import CvatWriter
 from .label_studio import LabelStudioWriter
 from .output import Options, Output, Writer, Written
+from .output_names import OutputNames
 from .pages import HocrWriter, PdfWriter
 from .rows import CsvWriter, JsonLinesWriter
 from .sidecars import SidecarWriter
@@ -33,29 +34,73 @@ WRITERS: dict[str, Callable[[Output], Writer]] = {
     "pdf": PdfWriter,
 }
 # Those whose files lie in the folders that the pictures lay in.
-_IN_FOLDERS = ("sidecars", "hocr", "pdf")
+_IN_FOLDERS = ("sidecars", "hocr", "pdf", "coco", "cvat", "label-studio")
+# Those that have a folder of images for each split, so that a name may come once in each.
+_BY_SPLIT = ("coco", "yolo", "yolo-segments", "yolo-corners")
+# Those that write everything there is, whatever it means.
+_WITHOUT_CLASSES = ("jsonl", "hocr", "pdf")
+# What a record that cannot be written raises; anything else is a fault of ours.
+_UNWRITABLE = (OSError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
 
 
 def write_records(
-    records: Iterable[Record], format: str, folder: Path, options: Options | None = None
+    records: Iterable[Record],
+    format: str,
+    folder: Path,
+    options: Options | None = None,
+    *,
+    categories: Callable[[], Iterable[Category]] = tuple,
+    note: Callable[[str], None] | None = None,
 ) -> Written:
     """Write what is kept of ``records`` into ``folder`` in one of ``WRITERS``.
 
     A picture that cannot be written is listed in ``problems`` and the others go on. Files are
-    replaced whole, so that the same call again gives the same files. Raises ``ValueError`` for an
-    unknown format.
+    replaced whole, so that the same call again gives the same files.
+
+    Args:
+        records: What is written, read one after another.
+        format: A name of ``WRITERS``.
+        folder: Where the set is written to.
+        options: How it is written.
+        categories: The classes that the source lists so far; asked before each record and at the
+            end, for a reader knows them only when it has begun.
+        note: Called with the place of each file below ``folder`` before it is written.
+
+    Raises:
+        ValueError: The format is unknown.
     """
     if format not in WRITERS:
         raise ValueError(f"unknown format {format!r}; formats are {', '.join(WRITERS)}")
     output, written = Output(folder, options or Options()), Written(folder)
-    writer, names = WRITERS[format](output), OutputNames(folders=format in _IN_FOLDERS)
+    if note is not None:
+        output.note = note
+    writer = WRITERS[format](output)
+    names = OutputNames(format in _IN_FOLDERS, format in _BY_SPLIT)
+    declared = 0
     for record in records:
+        listed = tuple(categories())
+        if len(listed) != declared:
+            output.classes.declare(listed)
+            declared = len(listed)
         try:
-            written.regions += writer.add(record, names.of(record.id))
-        except (OSError, ValueError) as error:
+            regions = writer.add(record, names.of(record.file_name or record.id, record.split))
+            if format not in _WITHOUT_CLASSES:
+                _count(record, output, written)
+        except _UNWRITABLE as error:
             written.problems[record.id] = str(error)
             continue
+        written.regions += regions
         written.pictures += 1
-        written.left_out += left_out(record, output.classes)
-    written.files = writer.finish()
+    output.classes.declare(categories())
+    if written.pictures:
+        written.files = writer.finish()
+    written.dropped = output.dropped
     return written
+
+
+def _count(record: Record, output: Output, written: Written) -> None:
+    """Count what of a record was left out."""
+    collected = collect_regions(record, output.classes)
+    written.unmapped += collected.unmapped
+    written.other_tasks += collected.other_tasks
+    written.unusable += collected.unusable

@@ -41,7 +41,7 @@ class HocrWriter:
         file_name = f"{name}{suffix_of(record)}"
         self._output.picture(record, file_name)
         paragraphs = ordered_lines(record)
-        self._output.put(f"{name}.hocr", _page(record, file_name, paragraphs))
+        self._output.put_each(f"{name}.hocr", _page(record, file_name, paragraphs))
         return sum(map(len, paragraphs))
 
     def finish(self) -> list[Path]:
@@ -56,7 +56,7 @@ class PdfWriter:
 
     def add(self, record: Record, name: str) -> int:
         paragraphs = ordered_lines(record)
-        self._output.put(f"{name}.pdf", searchable_pdf([(record.image_bytes(), paragraphs)]))
+        self._output.put_each(f"{name}.pdf", searchable_pdf([(record.image_bytes(), paragraphs)]))
         return sum(map(len, paragraphs))
 
     def finish(self) -> list[Path]:

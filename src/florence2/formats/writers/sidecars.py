@@ -29,7 +29,7 @@ class SidecarWriter:
         text = f"{options.prefix}{words}{options.suffix}"
         parts = [options.trigger, text] if options.trigger else [text]
         content = ", ".join(part for part in parts if part) + "\n"
-        self._output.put(f"{name}.txt", content.encode("utf-8", "backslashreplace"))
+        self._output.put_each(f"{name}.txt", content.encode("utf-8", "backslashreplace"))
         return int(bool(words))
 
     def finish(self) -> list[Path]:

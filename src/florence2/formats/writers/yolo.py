@@ -1,4 +1,4 @@
-"""YOLO out: ``data.yaml``, ``images/train`` and ``labels/train`` with a text file a picture.
+"""YOLO out: ``data.yaml``, and ``images/SPLIT`` and ``labels/SPLIT`` with a text file a picture.
 
 Lines are ``class x y width height`` (the centre), ``class x y x y ...`` (an outline) or ``class``
 and four corners (oriented boxes), all as fractions of the picture (docs.ultralytics.com). A picture
@@ -8,16 +8,19 @@ with nothing on it has an empty file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...records import Record
+from ..splits import find_role
 from .contents import Found, Points, regions_of
 from .output import Output, suffix_of
+from .output_names import split_file_name
 
 Lines = Literal["boxes", "segments", "corners"]
+_NO_SPLIT = "train"
 
 
 class YoloWriter:
@@ -25,35 +28,67 @@ class YoloWriter:
 
     def __init__(self, output: Output, lines: Lines = "boxes") -> None:
         self._output, self._lines = output, lines
+        self._splits: dict[str, None] = {}
 
     def add(self, record: Record, name: str) -> int:
-        self._output.picture(record, f"images/train/{name}{suffix_of(record)}")
-        lines = [
-            self._line(found, record.image_size)
-            for found in regions_of(record, self._output.classes)
-        ]
-        self._output.put(f"labels/train/{name}.txt", "".join(lines))
+        split = _NO_SPLIT if record.split is None else split_file_name(record.split)
+        lines = []
+        for found in regions_of(record, self._output.classes):
+            if found.attributes.get("iscrowd") not in (None, 0, "0", False):
+                self._output.dropped["crowd regions"] += 1
+                continue
+            self._count_dropped(found)
+            lines.append(self._line(found, record.image_size))
+        self._output.picture(record, f"images/{split}/{name}{suffix_of(record)}")
+        self._output.put_each(f"labels/{split}/{name}.txt", "".join(lines))
+        self._splits[split] = None
         return len(lines)
 
     def finish(self) -> list[Path]:
         import yaml
 
         names = dict(enumerate(self._output.classes.names))
-        # Without a path, folders are looked for beside the file itself.
-        values = {"train": "images/train", "val": "images/train", "names": names}
-        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        values: dict[str, Any] = {"path": str(self._output.folder.absolute())}
+        values |= _split_entries(list(self._splits) or [_NO_SPLIT])
+        text = yaml.safe_dump(values | {"names": names}, sort_keys=False, allow_unicode=True)
         return [self._output.put("data.yaml", text)]
+
+    def _count_dropped(self, found: Found) -> None:
+        if found.score is not None and found.is_source:
+            self._output.dropped["scores"] += 1
+        if any(name not in ("area", "iscrowd", "segmentation") for name in found.attributes):
+            self._output.dropped["attributes"] += 1
+        if found.outlines and self._lines == "boxes" and found.is_source:
+            self._output.dropped["outlines (yolo-segments keeps them)"] += 1
 
     def _line(self, found: Found, size: tuple[int, int]) -> str:
         if self._lines == "boxes":
-            corners = found.box.reshape(2, 2).astype(np.float64) / size
+            corners = found.box.reshape(2, 2) / size
             numbers = np.concatenate([corners.mean(axis=0), corners[1] - corners[0]])
         elif self._lines == "segments":
             numbers = (joined(found.outlines_or_box) / size).reshape(-1)
         else:
             numbers = (oriented(found) / size).reshape(-1)
-        words = [str(self._output.classes.number_of(found.name))]
-        return " ".join([*words, *(f"{value:.6f}" for value in np.clip(numbers, 0, 1))]) + "\n"
+        words = [str(self._output.classes.number_of(found.name, found.category_id))]
+        return " ".join([*words, *(_fraction(value) for value in np.clip(numbers, 0, 1))]) + "\n"
+
+
+def _split_entries(splits: list[str]) -> dict[str, str | list[str]]:
+    """The folders of ``train``, ``val`` and ``test``.
+
+    Trainers want both ``train`` and ``val``: a set with one of them names its folder twice.
+    """
+    folders: dict[str, list[str]] = {}
+    for split in splits:
+        folders.setdefault(find_role(split) or "train", []).append(f"images/{split}")
+    for role in ("train", "val"):
+        folders.setdefault(role, next(iter(folders.values())))
+    order = [role for role in ("train", "val", "test") if role in folders]
+    return {role: found[0] if len(found := folders[role]) == 1 else found for role in order}
+
+
+def _fraction(value: float) -> str:
+    return f"{value:.8f}".rstrip("0").rstrip(".") or "0"
 
 
 def joined(parts: tuple[Points, ...]) -> NDArray[np.float64]:
