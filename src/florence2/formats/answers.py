@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -146,9 +146,7 @@ def _record(
     try:
         if unit.file == unit.name:
             hashed = _hash(unit.file)
-            return Record(
-                name, *size, hashed, path=unit.name, annotations=annotations, **about
-            )
+            return Record(name, *size, hashed, path=unit.name, annotations=annotations, **about)
         # No file has these bytes: the unit is known by its container and its place in it.
         found = _hash(unit.file)
         identity = content_hash(f"{found}{unit.name[len(unit.file) :]}".encode()) if found else ""
@@ -271,4 +269,4 @@ def _file_hash(file: str, modified: int) -> str:
     """The hash of a file, once for all of its pages."""
     del modified
     with open_regular(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(cast(Any, stream), "sha256").hexdigest()

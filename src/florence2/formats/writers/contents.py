@@ -24,7 +24,7 @@ TEXT = "text"
 PHRASE_TASKS = ("<CAPTION_TO_PHRASE_GROUNDING>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>")
 # Answers of two tasks that overlap so much, and are of one class, are one object.
 SAME_OBJECT = 0.8
-Points = NDArray[np.float64]
+Points = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...durable import replace_file
 from ...image import load_image, open_image
@@ -19,7 +19,7 @@ from .ontology import Classes, Ontology
 _ORIENTATION = 0x0112
 _FICLONE = 0x40049409
 # Formats that keep every pixel; the others are saved at this quality when an image is turned.
-_QUALITY = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}
+_QUALITY: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}
 
 
 @dataclass(frozen=True)
