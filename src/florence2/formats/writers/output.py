@@ -19,7 +19,10 @@ from .ontology import Classes, Ontology
 _ORIENTATION = 0x0112
 _FICLONE = 0x40049409
 # Formats that keep every pixel; the others are saved at this quality when an image is turned.
-_QUALITY: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}
+_QUALITY: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
 
 
 @dataclass(frozen=True)
