@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from ..processor import Processor
     from ..train.convert import ConversionReport, Reading
 
-FORMATS = ("coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface", "answers")
+FORMATS = (
+    "coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface", "answers", "cvat",
+    "label-studio",
+)  # fmt: skip
+SHARDS = "shards"
+# Those whose answers are written as text, which the vocabulary of a model reads.
+WRITTEN_FORMATS = ("jsonl", "csv", "sidecars", "huggingface")
 # Problems that are printed; all of them are in the file.
 SHOWN_PROBLEMS = 10
 # What a data set is, checked when the command line is parsed.
@@ -34,13 +40,18 @@ def make_reading(
 ) -> Reading:
     """What of a data set is read; ``columns`` are ``NAME=COLUMN``, ``answers`` ``COLUMN=PROMPT``.
 
-    Raises ``ValueError`` for columns where the format has none, and for names there are not.
+    Raises ``ValueError`` for columns where the format has none, for names there are not, and for
+    an option that the format does not take.
     """
     from ..formats.csv_questions import CsvColumns
     from ..formats.huggingface import Columns
-    from ..train.convert import Reading
+    from ..train.convert import Reading, unused_options
 
     reading = Reading(tuple(tasks) or None, split, images, prompt)
+    unused = unused_options(format, reading)
+    if unused:
+        option = {"tasks": "--task"}.get(unused[0], f"--{unused[0]}")
+        raise ValueError(f"{option} does not apply to a {format} source: leave it out")
     named: dict[str, Any] = _pairs(columns, "--column")
     if format == "csv" and not answers:
         return replace(reading, csv_columns=_columns(CsvColumns, named))
@@ -97,16 +108,16 @@ def ensure_converted(
     Raises ``ValueError`` when ``folder`` was made from something else.
     """
     from ..shards.manifest import read_manifest
-    from ..train.convert import origin_of
+    from ..train.convert import is_same_origin, origin_of
 
     manifest = read_manifest(folder)
     if manifest is None or not manifest.complete:
         convert_to(folder, source, format, reading, processor, positions)
         return
-    if manifest.origin != origin_of(source, format, reading):
+    if not is_same_origin(manifest.origin, origin_of(source, format, reading)):
         raise ValueError(
             f"{folder} was made from {dict(manifest.origin)}, not from {source} ({format}) as it "
-            "is now to be read: choose another --out"
+            "is now, or as it is now to be read: choose another --out"
         )
     typer.echo(f"{folder}: the {manifest.rows:,} pictures converted before")
 
@@ -135,12 +146,16 @@ def _print_report(report: ConversionReport, folder: Path) -> None:
         typer.echo(f"  {report.resumed:,} pictures were there from a conversion that was killed")
     if not report.problems:
         typer.echo("no problems")
+        if report.is_empty:
+            typer.echo("florence2: nothing was converted: the source has no images", err=True)
         return
     typer.echo(f"{len(report.problems):,} problems, left out and listed:")
     _print_counts(report.problem_counts.items())
     for problem in report.problems[:SHOWN_PROBLEMS]:
         typer.echo(f"  {problem}")
     typer.echo(f"all of them are in {folder / PROBLEMS_FILE}")
+    if report.is_empty:
+        typer.echo("florence2: nothing was converted: see the problems", err=True)
 
 
 def _print_counts(counts: Iterable[tuple[str, int]]) -> None:

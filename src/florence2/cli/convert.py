@@ -9,11 +9,17 @@ import typer
 
 from . import options as option
 from .command_line import choose, complete
-from .conversion import FORMATS, check_format, convert_to, load_processor, make_reading
+from .conversion import (
+    FORMATS,
+    SHARDS,
+    WRITTEN_FORMATS,
+    check_format,
+    convert_to,
+    load_processor,
+    make_reading,
+)
 from .errors import SOME_FAILED, mendable_errors
 from .writing import TARGETS, guess_format, write_set, writing_options
-
-SHARDS = "shards"
 
 
 def convert(
@@ -41,6 +47,7 @@ def convert(
     ] = SHARDS,
     classes: option.Classes = None,
     pictures: option.WithPictures = True,
+    link_images: option.LinkImages = False,
     prefix: option.Prefix = None,
     suffix: option.Suffix = None,
     trigger: option.Trigger = None,
@@ -74,46 +81,43 @@ def convert(
         bool, typer.Option("--strict", help="End with status 1 when there is any problem.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make the shards of --out anew.")
+        bool, typer.Option("--overwrite", help="Replace what an earlier conversion wrote to --out.")
     ] = False,
 ) -> None:
     """Turn a data set into shards, or shards, answers and data sets into files of other tools.
 
-    Labels are checked with the vocabulary and the positions of --model. What it cannot be trained
-    on is left out, counted and listed with its file and line. A killed conversion goes on when
-    called again in the same words.
+    For shards, labels are checked with the vocabulary and the positions of --model. What it cannot
+    be trained on is left out, counted and listed with its file and line. A killed conversion goes
+    on when called again in the same words. Other tools get the source's classes, ids, splits and
+    outlines as they are. Ends with status 1 when nothing was written.
     """
     with mendable_errors():
         found = format or guess_format(source)
         if found == SHARDS and to == SHARDS:
             raise ValueError(f"{source} holds shards already; name another format with --to")
-        reading = (
-            None
-            if found == SHARDS
-            else make_reading(
-                found,
-                tasks=task or (),
-                split=split,
-                prompt=prompt,
-                images=images,
-                columns=column or (),
-                answers=answer or (),
-            )
+        reading = make_reading(
+            found,
+            tasks=task or (),
+            split=split,
+            prompt=prompt,
+            images=images,
+            columns=column or (),
+            answers=answer or (),
         )
+        how = writing_options(
+            classes, target=to, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
+            caption=caption, link_images=link_images,
+        )  # fmt: skip
         if to == SHARDS:
-            assert reading is not None
             processor, positions = load_processor(model, revision)
             report = convert_to(
                 out, source, found, reading, processor, positions, overwrite=overwrite
             )
             typer.echo(f"checked for {model}: {positions:,} positions for an answer")
-            problems = len(report.problems)
+            problems, empty = len(report.problems), report.is_empty
         else:
-            how = writing_options(
-                classes, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
-                caption=caption,
-            )  # fmt: skip
-            words = None if found in (SHARDS, "answers") else load_processor(model, revision)
-            problems = write_set(source, found, to, out, how, reading, words)
-    if strict and problems:
+            words = load_processor(model, revision) if found in WRITTEN_FORMATS else None
+            outcome = write_set(source, found, to, out, how, reading, words, overwrite=overwrite)
+            problems, empty = outcome.problems, outcome.empty
+    if empty or (strict and problems):
         raise typer.Exit(SOME_FAILED)

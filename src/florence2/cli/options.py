@@ -82,12 +82,20 @@ Classes = Annotated[
     str | None,
     typer.Option(
         "--classes",
-        metavar="PROMPT=CLASS,...",
-        help="The classes of files of other tools, and which words mean them.",
+        metavar="PROMPT=CLASS,...|FILE",
+        help="The classes of files of other tools, and which words mean them; or a file that "
+        "lists them: .txt, .names, data.yaml or .json. [default: the source's]",
     ),
 ]
 WithPictures = Annotated[
     bool, typer.Option("--pictures/--no-pictures", help="Put pictures beside their labels.")
+]
+LinkImages = Annotated[
+    bool,
+    typer.Option(
+        "--link-images",
+        help="Hard links to the images in place of copies: a change of one changes both.",
+    ),
 ]
 Prefix = Annotated[str | None, typer.Option(help="What stands before the text of a sidecar.")]
 Suffix = Annotated[str | None, typer.Option(help="What stands after the text of a sidecar.")]

@@ -105,6 +105,7 @@ def run(
             raise ValueError(f"--format {format!r} is none of {', '.join(TARGETS)}")
         if format != JSON_LINES and out is None:
             raise ValueError(f"--format {format} needs a folder to write to; add --out DIR")
+        empty = False
         questions = ask(task, text or prompts_of(how.classes, task), region or ())
         written = () if out is None else (out / PICTURES, out / format)
         tiling = None if tiles is None else read_tiling(tiles)
@@ -121,8 +122,8 @@ def run(
                 work, output, {**answering, **handling}, every, tiling, bar=out is not None,
             )  # fmt: skip
         if out is not None and format != JSON_LINES:
-            write_set(out, "answers", format, out / format, how)
-    if failures:
+            empty = write_set(out, "answers", format, out / format, how, owned=True).empty
+    if failures or empty:
         raise typer.Exit(SOME_FAILED)
 
 

@@ -37,6 +37,7 @@ from .problems import Intake, LabelError
 
 ANSWERS = "answers.jsonl"
 _MAX_SIDE = 2**31
+_MAX_LINE = 64 * 1024**2
 
 
 def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
@@ -84,6 +85,18 @@ class _Lines:
 
     by_image: dict[str, list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
     beside: bool = False
+
+
+def is_answers(file: Path) -> bool:
+    """Whether the first line of a file is one of answers, and not a prompt with its answer."""
+    try:
+        with open_regular(file) as stream:
+            line = parse_json_object(stream.readline(_MAX_LINE))
+    except (OSError, ValueError):
+        return False
+    if "prefix" in line or "suffix" in line:
+        return False
+    return "categories" in line or ("image" in line and ("task" in line or "image_size" in line))
 
 
 def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> Iterator[Record]:

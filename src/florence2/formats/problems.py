@@ -25,6 +25,7 @@ ProblemKind = Literal[
     "degenerate-box",  # without area, inverted or not finite
     "empty-polygon",  # fewer than three points, or without area
     "unsupported-mask",  # a mask that polygons cannot express
+    "unsupported-shape",  # a shape that is no box and no polygon
     "crowd",  # one region for many objects
     "unknown-class",
     "unknown-image",  # a label for a picture that the data set does not list

@@ -12,12 +12,13 @@ from .problems import LabelError
 
 @dataclass
 class Node:
-    """An element: its text without white space at the ends, the line it starts in, its children."""
+    """An element: its line, its text without white space at the ends, children and attributes."""
 
     tag: str
     line: int
     text: str = ""
     children: list[Node] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
 
     def find_all(self, tag: str) -> list[Node]:
         """The children called ``tag``."""
@@ -49,7 +50,7 @@ def read_xml(path: Path) -> Node:
     open_nodes = [top]
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        node = Node(tag, parser.CurrentLineNumber)
+        node = Node(tag, parser.CurrentLineNumber, attributes=attributes)
         open_nodes[-1].children.append(node)
         open_nodes.append(node)
 

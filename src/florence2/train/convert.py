@@ -6,20 +6,28 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..durable import replacing
 from ..formats import Intake, LabelError, Problem
-from ..formats.answers import find_answers, read_answers
+from ..formats.answer_rows import CSV_FILE, is_answer_rows, read_answer_rows
+from ..formats.answers import find_answers, is_answers, read_answers
+from ..formats.chosen_records import select_records
+from ..formats.class_list import ClassList
 from ..formats.coco import find_coco, read_coco
 from ..formats.csv_questions import CsvColumns, read_csv_questions
-from ..formats.huggingface import Columns, open_huggingface, read_huggingface
+from ..formats.cvat_xml import find_cvat, read_cvat
+from ..formats.fingerprint import fingerprint_source
+from ..formats.huggingface import Columns, open_huggingface_splits, read_huggingface
 from ..formats.jsonl import find_jsonl, read_jsonl
+from ..formats.label_studio_tasks import find_label_studio, read_label_studio
 from ..formats.pictures import SeenNames
 from ..formats.sidecars import read_sidecars
 from ..formats.voc import find_voc, read_voc
 from ..formats.yolo import find_yolo, read_yolo
+from ..io.run_lock import lock_run_dir
 from ..processor import Processor
 from ..records import HUMAN, Annotator, Record, content_hash
 from ..shards import ShardDataset, ShardWriter
@@ -34,8 +42,9 @@ PROBLEMS_FILE = "problems.jsonl"
 class Reading:
     """What of a data set is read, and how. A format takes what it knows and leaves the rest.
 
-    ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, boxes of Hugging Face
-    data sets); ``split`` is one part of the set, all by default; ``images`` is the folder of the
+    ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio, boxes
+    of Hugging Face data sets), and are those that are taken from shards and answers; ``split`` is
+    one part of the set, all by default; ``images`` is the folder of the
     pictures that a JSONL or CSV file names, its own by default; ``prompt`` is what CSV questions
     follow and sidecar texts answer; ``csv_columns`` and ``columns`` say what columns hold.
     """
@@ -66,6 +75,12 @@ class ConversionReport:
         return self.manifest.rows
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing came out: no picture, or no annotation where all were problems."""
+        annotations = sum(self.manifest.counts.task.values())
+        return not self.records or bool(self.problems and not annotations)
+
+    @property
     def problem_counts(self) -> Mapping[str, int]:
         """How many problems there are of each kind."""
         return dict(sorted(Counter(problem.kind for problem in self.problems).items()))
@@ -94,42 +109,97 @@ def convert(
     """
     source, destination, reading = Path(source), Path(destination), reading or Reading()
     problems: list[Problem] = []
+    classes = ClassList()
     validator = Validator(processor, max_answer_tokens)
-    intake = Intake(problems.append, validator.check, validator.read_suffix, annotator)
+    intake = Intake(
+        problems.append, validator.check, validator.read_suffix, annotator, classes.declare
+    )
     records = read_records(source, format, reading, intake)
-    if overwrite:
-        remove_shards(destination)
-    else:
-        _refuse_finished(destination)
-    origin = origin_of(source, format, reading)
-    with ShardWriter(
-        destination, max_records=max_records, max_bytes=max_bytes, origin=origin
-    ) as writer:
-        known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
-        bare, seen = 0, SeenNames()
-        for record in records:
-            with intake.listing(source):
-                seen.add(record.id, "a record called")
-                bare += not record.annotations
-                if record.id not in known:
-                    writer.write(record)
-        writer.flush()
-        _write_problems(problems, destination)
-    return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
+    with lock_run_dir(destination):
+        if not overwrite:
+            _refuse_finished(destination)
+        origin = origin_of(source, format, reading)
+        _refuse_other(destination, origin, overwrite)
+        # What is wrong with the whole source shows before the first record, and before any file.
+        first = next(records, None)
+        if first is None:
+            if problems:
+                _write_problems(problems, destination)
+            return ConversionReport(Manifest(origin=origin), tuple(problems), 0, 0)
+        if overwrite:
+            remove_shards(destination)
+        with ShardWriter(
+            destination, max_records=max_records, max_bytes=max_bytes, origin=origin
+        ) as writer:
+            known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
+            bare, seen = 0, SeenNames()
+            for record in chain([first], records):
+                with intake.listing(source):
+                    seen.add(record.id, "a record called")
+                    bare += not record.annotations
+                    if record.id not in known:
+                        writer.declare(classes.categories)
+                        writer.write(record)
+            writer.declare(classes.categories)
+            writer.flush()
+            _write_problems(problems, destination)
+        return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
 
 
 def read_records(source: Path, format: str, reading: Reading, intake: Intake) -> Iterator[Record]:
-    """The records of a data set in one of ``FORMATS``; its problems go to ``intake``."""
+    """The records of a data set in one of ``FORMATS``, or of ``"shards"``.
+
+    Its problems go to ``intake``. Raises ``ValueError`` for an unknown format, and for what of
+    ``reading`` was set and the format does not take.
+    """
     if format not in _READERS:
         raise ValueError(f"unknown format {format!r}; formats are {', '.join(FORMATS)}")
+    unused = unused_options(format, reading)
+    if unused:
+        raise ValueError(f"{unused[0]!r} does not apply to format {format!r}: leave it out")
     if not source.exists():
         raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
     return _READERS[format](source, reading, intake)
 
 
+def unused_options(format: str, reading: Reading) -> tuple[str, ...]:
+    """What of ``reading`` was set although ``format`` does not take it."""
+    given = [name for name in _TAKEN_BY if getattr(reading, name)]
+    return tuple(name for name in given if format not in _TAKEN_BY[name])
+
+
 def origin_of(source: Path, format: str, reading: Reading) -> dict[str, Any]:
     """What the manifest of a conversion says that it was made from, and how."""
-    return {"format": format, "source": source.as_posix(), "reading": _plain(reading)}
+    others = [reading.images] if reading.images is not None else []
+    return {
+        "format": format,
+        "source": source.as_posix(),
+        "reading": _plain(reading),
+        "content": fingerprint_source(source, others),
+    }
+
+
+def is_same_origin(found: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
+    """Whether shards of the origin ``found`` are those that ``origin`` would give.
+
+    Shards of earlier releases do not tell the content of their source: it is not compared.
+    """
+    keys = origin.keys() if "content" in found else origin.keys() - {"content"}
+    return set(found) == set(keys) and all(found[key] == origin[key] for key in keys)
+
+
+def _refuse_other(destination: Path, origin: Mapping[str, Any], overwrite: bool) -> None:
+    """Raise ``ValueError`` when a conversion that was killed was of something else."""
+    manifest = read_manifest(destination)
+    if manifest is None or overwrite or is_same_origin(manifest.origin, origin):
+        return
+    found = {name: value for name, value in manifest.origin.items() if name != "content"}
+    asked = {name: value for name, value in origin.items() if name != "content"}
+    what = f"from {found}, not from {asked}" if found != asked else f"before {found} was changed"
+    raise ValueError(
+        f"{destination} holds shards made {what}; choose another folder, or convert again with "
+        "overwrite=True"
+    )
 
 
 def _refuse_finished(destination: Path) -> None:
@@ -185,10 +255,16 @@ def _voc(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
 def _jsonl(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
     root = source.parent if source.is_file() else source
     for file in find_jsonl(source, reading.split):
+        if is_answers(file):
+            yield from _answers(file, Reading(), intake)
+            continue
         yield from read_jsonl(file, root, intake, reading.images)
 
 
 def _csv(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    rows = source / CSV_FILE if source.is_dir() else source
+    if is_answer_rows(rows):
+        return read_answer_rows(rows, intake)
     if source.is_dir():
         raise ValueError(f"{source} is a folder: name the CSV file in it")
     return read_csv_questions(
@@ -208,13 +284,39 @@ def _sidecars(source: Path, reading: Reading, intake: Intake) -> Iterator[Record
 def _huggingface(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
     if reading.columns is None:
         raise ValueError("say what the columns hold: reading=Reading(columns=Columns(...))")
-    dataset = open_huggingface(source, reading.split)
-    return read_huggingface(dataset, source, reading.columns, intake, **_tasks(reading))
+    parts = open_huggingface_splits(source, reading.split)
+    for split, dataset in parts.items():
+        prefix = f"{split}/" if len(parts) > 1 else ""
+        yield from read_huggingface(
+            dataset, source, reading.columns, intake, split=split, prefix=prefix, **_tasks(reading)
+        )
+
+
+def _cvat(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_cvat(
+        find_cvat(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
+    )
+
+
+def _label_studio(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_label_studio(
+        find_label_studio(source),
+        intake,
+        split=reading.split,
+        images=reading.images,
+        **_tasks(reading),
+    )
+
+
+def _shards(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    dataset = ShardDataset(source)
+    intake.declare(dataset.manifest.categories)
+    return select_records(dataset, source, reading.tasks, reading.split)
 
 
 def _answers(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
-    del reading
-    for record in read_answers(find_answers(source), intake):
+    found = read_answers(find_answers(source), intake)
+    for record in select_records(found, source, reading.tasks, reading.split):
         with intake.listing(source, item=record.id):
             if not record.sha256:
                 raise LabelError("missing-file", f"the picture {record.path} is missing")
@@ -234,5 +336,16 @@ _READERS: dict[str, Callable[[Path, Reading, Intake], Iterator[Record]]] = {
     "sidecars": _sidecars,
     "huggingface": _huggingface,
     "answers": _answers,
+    "cvat": _cvat,
+    "label-studio": _label_studio,
+    "shards": _shards,
 }
-FORMATS = tuple(_READERS)
+# Shards are no source of shards.
+FORMATS = tuple(name for name in _READERS if name != "shards")
+_OBJECTS = ("coco", "yolo", "voc", "cvat", "label-studio", "huggingface")
+_TAKEN_BY: dict[str, tuple[str, ...]] = {
+    "tasks": (*_OBJECTS, "answers", "shards"),
+    "split": (*_OBJECTS, "jsonl", "answers", "shards"),
+    "images": ("coco", "yolo", "jsonl", "csv", "cvat", "label-studio"),
+    "prompt": ("csv", "sidecars"),
+}

@@ -1,0 +1,70 @@
+"""A choice of records and of their answers: by task and by split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..records import Record
+from ..tasks import find_task
+from .instances import INSTANCE_TASKS
+from .splits import find_role
+
+
+def select_records(
+    records: Iterable[Record],
+    place: Path,
+    tasks: Sequence[str] | None = None,
+    split: str | None = None,
+) -> Iterator[Record]:
+    """The records of a split, with the answers to ``tasks`` only.
+
+    The objects of a dataset answer the tasks about objects; if only outlines are asked for, those
+    that have some. Raises ``ValueError`` for an unknown task, and at the end when ``place`` has no
+    such split or no answer to any of the tasks.
+    """
+    tokens = None if not tasks else tuple(find_task(each).token for each in tasks)
+    return _select(records, place, tokens, split)
+
+
+def _select(
+    records: Iterable[Record], place: Path, tokens: tuple[str, ...] | None, split: str | None
+) -> Iterator[Record]:
+    splits: dict[str, None] = {}
+    there: dict[str, None] = {}
+    found_split = found_task = False
+    for record in records:
+        if split is not None:
+            splits[record.split or "(none)"] = None
+            if not _is_split(record.split, split):
+                continue
+            found_split = True
+        if tokens is not None:
+            there |= dict.fromkeys(each.task for each in record.annotations)
+            record = choose_tasks(record, tokens)
+            found_task |= bool(record.annotations) or record.objects is not None
+        yield record
+    if split is not None and not found_split:
+        raise ValueError(f"{place} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+    if tokens is not None and not found_task:
+        raise ValueError(
+            f"{place} has no answer to {', '.join(tokens)}; it has {', '.join(there) or 'none'}"
+        )
+
+
+def choose_tasks(record: Record, tokens: Sequence[str]) -> Record:
+    """The record with the answers to the tasks ``tokens`` only."""
+    annotations = tuple(each for each in record.annotations if each.task in tokens)
+    asked = [token for token in tokens if token in INSTANCE_TASKS]
+    objects = record.objects if asked else None
+    if objects is not None and asked == ["<REGION_TO_SEGMENTATION>"]:
+        objects = tuple(each for each in objects if each.outlines)
+    return replace(record, annotations=annotations, objects=objects)
+
+
+def _is_split(found: str | None, wanted: str) -> bool:
+    if found == wanted or found is None:
+        return found == wanted
+    role = find_role(wanted)
+    return role is not None and role == wanted and find_role(found) == role
