@@ -24,6 +24,8 @@ AHEAD = 3
 
 Answered = tuple[Prepared, Generated]
 
+_UNFIT = "a request is a tuple of (image, task) or (image, task, text), got {}"
+
 
 def answer_in_order(
     runtime: Runtime, processor: Processor, requests: Iterable[Request], settings: Settings
@@ -78,7 +80,9 @@ class _Schedule:
                 self._done[place] = (
                     (prepared, outcome)
                     if isinstance(outcome, Generated)
-                    else Failure(describe(prepared.picture.source), str(outcome))
+                    else Failure(
+                        describe(prepared.picture.source), str(outcome) or type(outcome).__name__
+                    )
                 )
             while self._given in self._done:
                 yield self._done.pop(self._given)
@@ -103,6 +107,10 @@ class _Schedule:
         requests = list(islice(self._requests, max(0, room)))
         self._all_taken = len(requests) < room
         for request in requests:
+            if not isinstance(request, tuple | list) or not 2 <= len(request) <= 3:
+                self._done[self._taken] = Failure("", _UNFIT.format(type(request).__name__))
+                self._taken += 1
+                continue
             key = identity(request[0])
             if key not in known:
                 known[key] = self._pool.submit(
@@ -132,8 +140,9 @@ class _Schedule:
         try:
             picture = reading.picture.result()
             return prepare(self._processor, picture, task, words[0] if words else None)
-        except (ValueError, TypeError, OSError) as error:
-            return Failure(describe(image), str(error))
+        # Whatever is wrong with one request, the others go on.
+        except Exception as error:
+            return Failure(describe(image), str(error) or type(error).__name__)
 
 
 def prepare(

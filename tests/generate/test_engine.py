@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from florence2.generate import DecodingOptions, Engine, Generated, Query, generate
@@ -143,7 +147,7 @@ def test_a_query_that_cannot_run_fails_alone(
         assert same(done[number], alone(runtime, asked[number]))
 
 
-def test_a_step_that_fails_is_the_outcome_of_those_in_it(
+def test_a_step_that_fails_for_all_is_the_outcome_of_all(
     runtime: TorchRuntime, pictures: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(runtime, most=2)
@@ -158,10 +162,90 @@ def test_a_step_that_fails_is_the_outcome_of_those_in_it(
     with monkeypatch.context() as patch:
         patch.setattr(runtime, "step", broken)
         failed = engine.step()
+        failed |= engine.step()
     assert {number: str(error) for number, error in failed.items()} == {
         0: "out of memory", 1: "out of memory"
     }  # fmt: skip
     assert same(run(engine)[2], alone(runtime, asked[2]))
+
+
+def test_a_step_that_fails_once_costs_nobody_an_answer(
+    runtime: TorchRuntime, pictures: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [Query(n % 3, pictures[n % 3], prompt, BEAMS) for n, prompt in enumerate(PROMPTS)]
+    engine = Engine(runtime, most=6)
+    numbers = [engine.submit(query) for query in asked]
+    done = engine.step()
+    engine.cancel(numbers[3])
+
+    def broken(decoding, ids, span=None):  # type: ignore[no-untyped-def]
+        raise IndexError("out of range")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "step", broken)
+        done |= engine.step()
+    done |= run(engine)
+    assert sorted(done) == [0, 1, 2, 4, 5]
+    assert all(same(done[number], alone(runtime, asked[number])) for number in done)
+
+
+class Refuses:
+    """A rule that fails after a few tokens."""
+
+    def allowed(self, ids: Sequence[int], /) -> NoReturn:
+        raise TypeError("no such state")
+
+
+def test_one_search_that_fails_costs_the_others_nothing(
+    runtime: TorchRuntime, pictures: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three of the same options and one of others: searches of one lane.
+    draws = DecodingOptions(seed=3, temperature=1.5, max_new_tokens=12)
+    asked = [Query(0, pictures[0], PROMPTS[n], draws) for n in range(3)]
+    asked.append(Query(1, pictures[1], PROMPTS[3], GREEDY))
+    draw, poisoned = torch.multinomial, alone(runtime, asked[1]).token_ids[2]
+
+    def failing(probability: torch.Tensor, count: int, *, generator: torch.Generator) -> Any:
+        # The draws of the second prompt are known by the token that it drew once.
+        drawn = draw(probability, count, generator=generator)
+        if int(drawn) == poisoned and torch.equal(probability, seen[0]):
+            raise RuntimeError("probability tensor contains nan")
+        return drawn
+
+    seen: list[torch.Tensor] = []
+
+    def looking(probability: torch.Tensor, count: int, *, generator: torch.Generator) -> Any:
+        drawn = draw(probability, count, generator=generator)
+        if int(drawn) == poisoned and not seen:
+            seen.append(probability)
+        return drawn
+
+    monkeypatch.setattr(torch, "multinomial", looking)
+    alone(runtime, asked[1])
+    monkeypatch.undo()
+    expected = [alone(runtime, query) for query in asked]
+    assert seen
+    monkeypatch.setattr(torch, "multinomial", failing)
+    engine = Engine(runtime, most=4)
+    for query in asked:
+        engine.submit(query)
+    done = run(engine)
+    assert "nan" in str(done[1]) and isinstance(done[1], RuntimeError)
+    for number in (0, 2, 3):
+        assert same(done[number], expected[number])
+
+
+def test_a_rule_that_fails_costs_the_others_nothing(
+    runtime: TorchRuntime, pictures: NDArray[np.float32]
+) -> None:
+    asked = [Query(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
+    asked[1] = dataclasses.replace(asked[1], rule=Refuses())
+    engine = Engine(runtime, most=3)
+    for query in asked:
+        engine.submit(query)
+    done = run(engine)
+    assert isinstance(done[1], TypeError)
+    assert same(done[0], alone(runtime, asked[0])) and same(done[2], alone(runtime, asked[2]))
 
 
 def test_cancelled_queries_are_gone_and_others_go_on(

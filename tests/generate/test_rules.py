@@ -68,11 +68,28 @@ def test_keep_top_k_and_top_p_keep_the_fewest_best() -> None:
         ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ({"top_k": 0}, "top_k"),
         ({"top_p": 1.5}, "top_p"),
+        ({"top_p": 0.0}, "top_p must be above 0"),
+        ({"temperature": 1e-320}, "temperature must be at least 0.001"),
+        ({"temperature": float("nan")}, "temperature must be at least"),
+        ({"temperature": float("inf")}, "temperature must be at most 100"),
+        ({"length_penalty": 1e308}, "length_penalty must be at most 10"),
+        ({"beams": 10**9}, "beams must be at most 100"),
+        ({"beams": "3"}, "beams must be a whole number, got '3'"),
+        ({"max_new_tokens": 20.5}, "max_new_tokens must be a whole number"),
+        ({"seed": 10**5000}, "seed must be at most"),
+        ({"early_stopping": "no"}, "early_stopping must be True or False"),
     ],
 )
 def test_options_refuse_what_cannot_be_decoded(values: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DecodingOptions(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mass", [1e-300, 1e-12, 0.5])
+def test_the_best_token_is_always_kept(mass: float) -> None:
+    scores_RV = torch.tensor([[-3.0, -0.1, NEVER], [-1.0, -1.0, -1.0]])
+    kept_RV = keep_top_p(scores_RV, mass)
+    assert (kept_RV > NEVER).any(dim=1).all() and kept_RV[0, 1] > NEVER
 
 
 def test_defaults_are_the_released_ones() -> None:

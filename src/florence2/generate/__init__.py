@@ -28,5 +28,8 @@ def generate(
     lane = slots or Lane(runtime)
     answers = lane.begin(prompted, options, range(count), dict(enumerate(rules)))
     while lane.prompts:
-        answers |= lane.step()
+        for prompt, outcome in lane.step().items():
+            if isinstance(outcome, Exception):
+                raise outcome
+            answers[prompt] = outcome
     return [answers[prompt] for prompt in range(count)]

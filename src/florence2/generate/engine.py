@@ -8,7 +8,7 @@ once however many queries ask about it. The engine does nothing by itself: whoev
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +60,8 @@ class Engine:
         # Kept when nothing runs: their steps are recorded.
         self._slot_lanes: dict[DecodingOptions, SlotLane | None] = {}
         self._running: dict[int, Lane | SlotLane] = {}
+        # Queries that failed in company are asked again, each in a lane of its own.
+        self._isolated: dict[int, Lane] = {}
         self._tokens: dict[tuple[Hashable, tuple[int, ...]], Tensor] = {}
         self._held: set[Hashable] = set()
         self._submitted = 0
@@ -98,6 +100,7 @@ class Engine:
             self._running.pop(number).cancel(number)
         else:
             self._waiting.remove(number)
+        self._isolated.pop(number, None)
         if not self._queries:
             self._lanes.clear()
         # At once: another picture may get the key of one that is gone.
@@ -106,18 +109,21 @@ class Engine:
     def step(self) -> dict[int, Outcome]:
         """Let waiting queries in, then one token more for all that run; what is done, by number.
 
-        A query that cannot be run has the exception for its outcome; the others go on.
+        A query that cannot be run has the exception for its outcome; the others go on. Where
+        several fail together, each is run again by itself, so that only the one at fault fails.
         """
         done: dict[int, Outcome] = {}
-        for numbers in _alike(self._admitted(), self._queries):
+        for numbers in _alike(self._admitted(), self._queries, self._isolated):
             done |= self._begin(numbers)
         lanes: list[Lane | SlotLane] = [*self._lanes.values()]
         lanes += [lane for lane in self._slot_lanes.values() if lane is not None]
+        lanes += self._isolated.values()
         for lane in lanes:
-            done |= _stepped(lane)
+            done |= self._stepped(lane)
         for number in done:
             self._queries.pop(number, None)
             self._running.pop(number, None)
+            self._isolated.pop(number, None)
         if not self._queries:
             self._lanes.clear()
         self._forget_pictures()
@@ -155,14 +161,14 @@ class Engine:
         """Start queries of the same options; if that fails, one by one to find which it was."""
         options = self._queries[numbers[0]].options
         ruled = any(self._queries[number].rule for number in numbers)
-        lane = self._lane_for(options, ruled)
+        lane = self._isolated.get(numbers[0]) or self._lane_for(options, ruled)
         try:
             image_BND = self._encoded([self._queries[number] for number in numbers])
             prompts = [self._queries[number].prompt for number in numbers]
             prompted = self._runtime.encode_prompts(image_BND, prompts)
             rules = {number: self._queries[number].rule for number in numbers}
             answers = lane.begin(prompted, options, numbers, rules)
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:
             if len(numbers) == 1:
                 return {numbers[0]: error}
             outcomes: dict[int, Outcome] = {}
@@ -171,6 +177,24 @@ class Engine:
             return outcomes
         self._running.update(dict.fromkeys(numbers, lane))
         return dict(answers)
+
+    def _stepped(self, lane: Lane | SlotLane) -> dict[int, Outcome]:
+        """What a step of the lane finishes; those that failed in company are put in line again."""
+        company = len(lane.prompts)
+        try:
+            outcomes: dict[int, Outcome] = dict(lane.step())
+        except Exception as error:
+            outcomes = dict.fromkeys(lane.give_up(), error)
+        # A query that was cancelled meanwhile has no outcome.
+        outcomes = {number: each for number, each in outcomes.items() if number in self._queries}
+        failed = [number for number, each in outcomes.items() if isinstance(each, Exception)]
+        if company > 1:
+            for number in reversed(failed):
+                del outcomes[number]
+                self._running.pop(number, None)
+                self._isolated[number] = Lane(self._runtime)
+                self._waiting.appendleft(number)
+        return outcomes
 
     def _lane_for(self, options: DecodingOptions, ruled: bool) -> Lane | SlotLane:
         """Where queries of these options run: in slots where the runtime has them and no grammar
@@ -199,22 +223,20 @@ class Engine:
             del self._tokens[key]
 
 
-def _stepped(lane: Lane | SlotLane) -> dict[int, Outcome]:
-    """What a step of the lane finishes; if the runtime fails, that is the outcome of all in it."""
-    try:
-        return dict(lane.step())
-    except (ValueError, RuntimeError) as error:
-        return dict.fromkeys(lane.give_up(), error)
-
-
 def _key(query: Query) -> tuple[Hashable, tuple[int, ...]]:
     return query.picture, query.pixels.shape
 
 
-def _alike(numbers: Iterable[int], queries: Mapping[int, Query]) -> list[list[int]]:
-    """The numbers in groups that can begin together: the same options, pictures of one size."""
+def _alike(
+    numbers: Iterable[int], queries: Mapping[int, Query], isolated: Collection[int]
+) -> list[list[int]]:
+    """The numbers in groups that can begin together: the same options, pictures of one size.
+
+    What is ``isolated`` begins alone.
+    """
     groups: dict[Hashable, list[int]] = {}
     for number in numbers:
         query = queries[number]
-        groups.setdefault((query.options, query.pixels.shape), []).append(number)
+        alone = number if number in isolated else None
+        groups.setdefault((query.options, query.pixels.shape, alone), []).append(number)
     return list(groups.values())

@@ -56,8 +56,12 @@ class Lane:
         with self._runtime.searching():
             return self._begin(prompted, options, prompts, rules)
 
-    def step(self) -> dict[int, Generated]:
-        """One token more for every prompt; the answers that are done, by number."""
+    def step(self) -> dict[int, Generated | Exception]:
+        """One token more for every prompt; the answers that are done, by number.
+
+        Where the search of some prompts fails, the error is their outcome; the other prompts keep
+        their answers and go on. Raises what the runtime raises: then no prompt can go on.
+        """
         if self._decoding is None:
             return {}
         with self._runtime.searching():
@@ -111,7 +115,7 @@ class Lane:
             self._append(search)
         return dict(move.answers)
 
-    def _step(self, decoding: Decoding) -> dict[int, Generated]:
+    def _step(self, decoding: Decoding) -> dict[int, Generated | Exception]:
         counts = [len(search.prompts) for search in self._all]
         newest = [search.newest_tokens for search in self._searches]
         start = self._runtime.config.text.decoder_start
@@ -121,13 +125,27 @@ class Lane:
         span = spans.pop() if len(spans) == 1 else None
         logprobs_RV = self._runtime.step(decoding, torch.cat(newest), span)
         # What comes after the start token is told: <s>, the newest token of who entered.
-        moves = [
-            _stay(len(each_RV), count) if search in self._entered else search.advance(each_RV)
-            for search, count, each_RV in zip(
-                self._all, counts, torch.split(logprobs_RV, rows), strict=True
-            )
-        ]
-        self._searches = [search for search in self._searches if search.prompts]
+        outcomes: dict[int, Generated | Exception] = {}
+        moves: list[Move] = []
+        kept: list[Search] = []
+        for search, count, each_RV in zip(
+            self._all, counts, torch.split(logprobs_RV, rows), strict=True
+        ):
+            if search in self._entered:
+                moves.append(_stay(len(each_RV), count))
+                continue
+            prompts = list(search.prompts)
+            try:
+                move = search.advance(each_RV)
+            except Exception as error:
+                outcomes |= dict.fromkeys(prompts, error)
+                moves.append(_leave(each_RV.device))
+                continue
+            outcomes |= move.answers
+            moves.append(move)
+            if search.prompts:
+                kept.append(search)
+        self._searches = kept
         for search in self._entered:
             self._append(search)
         self._entered = []
@@ -135,7 +153,7 @@ class Lane:
             _follow(decoding, _together(moves, rows, counts), sum(counts))
         else:
             self._decoding = None
-        return {prompt: answer for move in moves for prompt, answer in move.answers.items()}
+        return outcomes
 
     def _join(self, decoding: Decoding) -> None:
         if self._decoding is None:
@@ -147,6 +165,12 @@ class Lane:
         # New rows stand last, so only the last search can take them in.
         if not (self._searches and self._searches[-1].absorb(search)):
             self._searches.append(search)
+
+
+def _leave(device: torch.device) -> Move:
+    """The move of a search all of whose rows leave without an answer."""
+    none = torch.empty(0, dtype=torch.long, device=device)
+    return Move(none, none)
 
 
 def _stay(rows: int, prompts: int) -> Move:

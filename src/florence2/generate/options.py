@@ -3,8 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from ..model import TextConfig
+
+MAX_BEAMS = 100
+# Below this, scores divided by the temperature leave the range of their type.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 100.0
+MAX_SEED = 2**63 - 1
+_ANY_COUNT = 2**31 - 1
+
+# The least and the greatest value of each option; ``None`` is for those that can be left out.
+_WHOLE: dict[str, tuple[int, int]] = {
+    "beams": (1, MAX_BEAMS),
+    "max_new_tokens": (2, _ANY_COUNT),
+    "min_new_tokens": (-_ANY_COUNT, _ANY_COUNT),
+    "no_repeat_ngram": (0, _ANY_COUNT),
+    "top_k": (1, _ANY_COUNT),
+    "seed": (-MAX_SEED, MAX_SEED),
+}
+_REAL: dict[str, tuple[float, float]] = {
+    "temperature": (MIN_TEMPERATURE, MAX_TEMPERATURE),
+    "top_p": (0.0, 1.0),
+    "length_penalty": (-10.0, 10.0),
+}
+_OPTIONAL = {"beams", "no_repeat_ngram", "top_k", "seed", "temperature", "top_p"}
 
 
 @dataclass(frozen=True)
@@ -32,25 +57,26 @@ class DecodingOptions:
     constrained: bool = False
 
     def __post_init__(self) -> None:
-        if self.beams is not None and self.beams < 1:
-            raise ValueError(f"beams must be at least 1, got {self.beams}")
+        if self.temperature == 0:
+            raise ValueError(
+                f"temperature must be above 0, got {self.temperature}; leave it out for no sampling"
+            )
+        for name, (low, high) in _WHOLE.items():
+            _check(name, getattr(self, name), low, high, whole=True)
+        for name, (least, most) in _REAL.items():
+            _check(name, getattr(self, name), least, most)
+        for name in ("early_stopping", "constrained"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(f"{name} must be True or False, got {_shown(getattr(self, name))}")
         if self.sampling and self.beams not in (None, 1):
             raise ValueError(f"sampling has no beams: leave beams out, got beams={self.beams}")
-        if self.max_new_tokens < 2:
-            raise ValueError(f"max_new_tokens must be at least 2, got {self.max_new_tokens}")
         if not 0 <= self.min_new_tokens <= self.max_new_tokens:
             raise ValueError(
                 f"min_new_tokens must lie between 0 and max_new_tokens, {self.max_new_tokens}, got "
                 f"{self.min_new_tokens}"
             )
-        if self.no_repeat_ngram is not None and self.no_repeat_ngram < 0:
-            raise ValueError(f"no_repeat_ngram must be 0 (off) or more, got {self.no_repeat_ngram}")
-        if self.temperature is not None and not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
+        if self.top_p == 0:
+            raise ValueError("top_p must be above 0 and at most 1, got 0; leave it out, or use 1")
 
     @property
     def sampling(self) -> bool:
@@ -87,3 +113,27 @@ class Generated:
     token_logprobs: tuple[float, ...]
     score: float
     truncated: bool
+
+
+def _check(name: str, value: Any, least: float, most: float, *, whole: bool = False) -> None:
+    """Raise ``ValueError`` unless ``value`` is a number of the kind between the two."""
+    if value is None and name in _OPTIONAL:
+        return
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} must be {kind}, got {_shown(value)}")
+    # What is not a number is in no range.
+    if not value >= least:
+        raise ValueError(f"{name} must be at least {least:g}, got {_shown(value)}")
+    if not value <= most:
+        raise ValueError(f"{name} must be at most {most:g}, got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # the interpreter does not write integers of thousands of digits
+        text = f"a {type(value).__name__} of more than 4,000 digits"
+    return text if len(text) <= 60 else f"{text[:60]}..."

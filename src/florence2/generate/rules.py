@@ -108,10 +108,15 @@ def keep_top_k(scores_RV: Tensor, count: int) -> Tensor:
 
 
 def keep_top_p(scores_RV: Tensor, mass: float) -> Tensor:
-    """The scores with only the fewest best tokens whose probability reaches ``mass`` left."""
+    """The scores with only the fewest best tokens whose probability reaches ``mass`` left.
+
+    The best token of each row always stays.
+    """
     sorted_RV, order_RV = scores_RV.sort(dim=1, descending=True)
     probability_RV = sorted_RV.softmax(dim=1)
     before_RV = probability_RV.cumsum(dim=1) - probability_RV
     dropped_RV = torch.zeros_like(before_RV, dtype=torch.bool)
-    dropped_RV.scatter_(1, order_RV, before_RV >= mass)
+    surplus_RV = before_RV >= mass
+    surplus_RV[:, 0] = False
+    dropped_RV.scatter_(1, order_RV, surplus_RV)
     return scores_RV.masked_fill(dropped_RV, NEVER)
