@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import time
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -16,9 +16,11 @@ from ..tasks import TASKS
 from ..workflows.cascades import CASCADES
 from . import chat
 from .asking import Asking
+from .fair_pool import Turn
 from .limits import Limits, RefusedError
 from .metrics import Metrics
 from .schema import (
+    FIELD_NAMES,
     Answer,
     AnswerOptions,
     BatchAnswer,
@@ -30,10 +32,11 @@ from .schema import (
     RunRequest,
     answer_of,
 )
-from .upload import read_upload
+from .upload import MULTIPART, URLENCODED, read_upload
+from .validation_errors import describe_errors
 
 Model = TypeVar("Model", bound=BaseModel)
-_FORM = "multipart/form-data"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _KNOWN = {task.token for task in TASKS} | {each.task.token for each in CASCADES}
 
 
@@ -42,36 +45,44 @@ class Answering:
 
     def __init__(self, asking: Asking, metrics: Metrics, limits: Limits) -> None:
         self._asking, self._metrics, self._limits = asking, metrics, limits
+        self._numbers = itertools.count()
 
     async def run(self, request: Request) -> RunAnswer:
         """The answers about one picture, from JSON or a form."""
-        begin = time.monotonic()
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        begin, turn = time.monotonic(), self._turn(request)
+        kind = request.headers.get("content-type", "")
+        body = await request.body()
+        name = kind.partition(";")[0].strip().lower()
+        # curl -d sends JSON under the type of a form.
+        is_form = name == MULTIPART or (name == URLENCODED and body.lstrip()[:1] not in b"{[")
         image: str | bytes
-        if kind == _FORM:
-            image, tasks, options = await read_upload(request)
+        if is_form:
+            image, tasks, options = await self._asking.parse(turn, lambda: read_upload(body, kind))
         else:
-            asked = await _parsed(request, RunRequest)
+            asked = await self._parsed(turn, body, RunRequest)
             image, tasks, options = asked.image, asked.tasks, asked.options
-        size, answers = await self._answers(image, tasks, options, begin)
+        size, answers = await self._answers(image, tasks, options, begin, turn)
         if len(answers) == 1 and answers[0].error is not None:
             raise RefusedError(422, answers[0].error)
         return RunAnswer(image_size=size, answers=answers, seconds=time.monotonic() - begin)
 
-    async def batch(self, request: BatchRequest) -> BatchAnswer:
+    async def batch(self, request: Request) -> BatchAnswer:
         """The answers about several pictures; refused as a whole only when all of them are."""
-        begin, most = time.monotonic(), self._limits.pictures
-        if len(request.requests) > most:
-            raise RefusedError(422, f"at most {most} pictures, got {len(request.requests)}")
+        begin, most, turn = time.monotonic(), self._limits.pictures, self._turn(request)
+        asked = await self._parsed(turn, await request.body(), BatchRequest)
+        if len(asked.requests) > most:
+            raise RefusedError(422, f"at most {most} pictures, got {len(asked.requests)}")
 
-        async def one(asked: RunRequest) -> BatchItem | RefusedError:
+        async def one(each: RunRequest) -> BatchItem | RefusedError:
             try:
-                size, answers = await self._answers(asked.image, asked.tasks, asked.options, begin)
+                size, answers = await self._answers(
+                    each.image, each.tasks, each.options, begin, turn
+                )
             except RefusedError as error:
                 return error
             return BatchItem(image_size=size, answers=answers)
 
-        found = await asyncio.gather(*map(one, request.requests))
+        found = await asyncio.gather(*map(one, asked.requests))
         refused = [each for each in found if isinstance(each, RefusedError)]
         busy = [each for each in refused if each.status in (429, 503)]
         if len(busy) == len(found):
@@ -81,25 +92,40 @@ class Answering:
         ]
         return BatchAnswer(results=items, seconds=time.monotonic() - begin)
 
-    async def complete(self, request: ChatRequest) -> Result:
-        """The answer to the last words of a chat about its last picture."""
-        image, question = chat.question_of(request)
-        deadline = time.monotonic() + self._limits.seconds
-        settings = self._asking.settings(chat.options_of(request))
-        picture = await self._asking.picture(image, deadline)
-        (result,) = await self._asking.answers(picture, [question], settings, deadline)
+    async def complete(self, request: Request) -> tuple[ChatRequest, Result, chat.Usage]:
+        """The answer to the last words of a chat about its last picture, and what it took."""
+        deadline, turn = time.monotonic() + self._limits.seconds, self._turn(request)
+        asked = await self._parsed(turn, await request.body(), ChatRequest)
+        image, question = chat.question_of(asked)
+        settings, usage = self._asking.settings(chat.options_of(asked)), chat.Usage()
+        picture = await self._asking.picture(image, deadline, turn)
+        (result,) = await self._asking.answers(
+            picture, [question], settings, deadline, turn, usage
+        )
         if not isinstance(result, Result):
             raise RefusedError(422, result)
         self._count(result)
-        return result
+        return asked, result, usage
+
+    def _turn(self, request: Request) -> Turn:
+        return Turn(request.client.host if request.client else "", next(self._numbers))
+
+    async def _parsed(self, turn: Turn, body: bytes, kind: type[Model]) -> Model:
+        """The JSON body. Raises ``RefusedError`` (422) for what is none, or not of that form."""
+        return await self._asking.parse(turn, lambda: parse_json(body, kind, self._limits.values))
 
     async def _answers(
-        self, image: str | bytes, tasks: list[Question], options: AnswerOptions, begin: float
+        self,
+        image: str | bytes,
+        tasks: list[Question],
+        options: AnswerOptions,
+        begin: float,
+        turn: Turn,
     ) -> tuple[ImageSize, list[Answer]]:
         deadline = begin + self._limits.seconds
         settings = self._asking.settings(options)
-        picture = await self._asking.picture(image, deadline)
-        found = await self._asking.answers(picture, tasks, settings, deadline)
+        picture = await self._asking.picture(image, deadline, turn)
+        found = await self._asking.answers(picture, tasks, settings, deadline, turn)
         answers = []
         for question, result in zip(tasks, found, strict=True):
             if isinstance(result, Result):
@@ -115,19 +141,18 @@ class Answering:
         self._metrics.count_answer(token, len(result.token_ids))
 
 
-async def _parsed(request: Request, kind: type[Model]) -> Model:
-    """The JSON body. Raises ``RefusedError`` (422) for what is none, or not of that form."""
+def parse_json(body: bytes, kind: type[Model], most: int) -> Model:
+    """The JSON in ``body``, of at most ``most`` values. Raises ``RefusedError`` (413, 422)."""
+    # Before anything is made of them: no request needs so many, and files in base64 have none.
+    if sum(body.count(each) for each in (b",", b"[", b"{")) > most:
+        raise RefusedError(413, f"the JSON of a request has at most {most:,} values")
     try:
-        return TypeAdapter(kind).validate_json(await request.body())
+        found: Model = _adapter(kind).validate_json(body.removeprefix(_BYTE_ORDER_MARK))
     except ValidationError as error:
-        raise RefusedError(422, told(error.errors())) from error
+        raise RefusedError(422, describe_errors(error, FIELD_NAMES)) from error
+    return found
 
 
-def told(errors: Iterable[Any]) -> str:
-    """The first few errors of a validation, each with its place."""
-    words = []
-    for each in list(errors)[:3]:
-        place = ".".join(str(part) for part in each["loc"])
-        words.append(f"{place}: {each['msg']}" if place else str(each["msg"]))
-    # What cannot be written as UTF-8 is escaped.
-    return json.dumps("; ".join(words), ensure_ascii=False)[1:-1]
+@lru_cache
+def _adapter(kind: type[BaseModel]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -11,7 +11,8 @@ class Limits:
 
     ``body`` bytes of a request, ``bodies`` of all that are held at a time, ``pixels`` of a picture,
     ``tasks`` and ``pictures`` of one request, ``queue`` answers that wait or run, ``seconds`` a
-    request may take, ``upload_seconds`` its body.
+    request may take, ``upload_seconds`` its body, ``head_seconds`` its head, ``values`` of its
+    JSON, ``connections`` that may be open, ``requests`` that may be under way.
     """
 
     body: int = 32 * 2**20
@@ -22,10 +23,14 @@ class Limits:
     queue: int = 256
     seconds: float = 120.0
     upload_seconds: float = 30.0
+    head_seconds: float = 10.0
+    values: int = 100_000
+    connections: int = 512
+    requests: int = 512
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
+            if not value > 0:
                 raise ValueError(f"the limit {name} is above 0, got {value}")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ..generate import Engine, Generated, Query
@@ -16,6 +17,7 @@ from ..requests import Picture, Prepared, Settings
 from ..results import Failure, Result
 from ..scheduling import prepare, rule_of
 from ..tasks import Task
+from .fair_pool import FairPool, Turn
 from .limits import Limits, RefusedError
 
 # Seconds to come back in, where nothing better is known.
@@ -63,7 +65,7 @@ class Worker:
         self._load = 0
         self._closed = self._abandoned = False
         self._changed = threading.Condition()
-        self._readers = ThreadPoolExecutor(readers, "florence2-pictures")
+        self._readers = FairPool(readers, "florence2-pictures")
         self._thread = threading.Thread(target=self._run, name="florence2-engine", daemon=True)
         self._thread.start()
 
@@ -77,13 +79,13 @@ class Worker:
         """Whether questions are taken: the thread runs and nobody has closed it."""
         return self._thread.is_alive() and not self._closed
 
-    def read(self, image: ImageSource) -> Future[Picture]:
+    def read(self, image: ImageSource, turn: Turn = Turn()) -> Future[Picture]:  # noqa: B008
         """A picture made ready by a thread; its errors are those of ``load_image``.
 
-        Raises ``RefusedError`` (503) after ``close``.
+        Clients and requests take turns. Raises ``RefusedError`` (503) after ``close``.
         """
         try:
-            return self._readers.submit(self._read, image)
+            return self._readers.submit(turn, lambda: self._read(image))
         except RuntimeError as error:
             raise RefusedError(503, "the server is stopping", _RETRY_SECONDS) from error
 
@@ -123,15 +125,21 @@ class Worker:
         questions: Sequence[tuple[str | Task, TextInput | None]],
         settings: Settings,
         seconds: float | None = None,
+        started: Callable[[Sequence[Future[Result]]], None] | None = None,
     ) -> list[Result | Failure]:
         """The answers to questions about one picture, waited for: the ``Ask`` of a cascade.
 
-        A question that cannot be asked or answered gives a ``Failure``. Raises ``TimeoutError``.
+        ``started`` is given the futures, to cancel them. A question that cannot be asked or
+        answered gives a ``Failure``. Raises ``TimeoutError``, and ``RefusedError`` as ``ask`` does.
         """
+        until = None if seconds is None else time.monotonic() + seconds
         placed: list[Result | Failure | Future[Result]] = []
         for question in questions:
             try:
-                placed += self.ask(picture, [question], settings)
+                futures = self.ask(picture, [question], settings)
+                placed += futures
+                if started is not None:
+                    started(futures)
             except (ValueError, TypeError) as error:
                 placed.append(Failure("", str(error)))
         answers: list[Result | Failure] = []
@@ -140,7 +148,8 @@ class Worker:
                 answers.append(each)
                 continue
             try:
-                answers.append(each.result(seconds))
+                left = None if until is None else max(0.0, until - time.monotonic())
+                answers.append(each.result(left))
             except (ValueError, RuntimeError) as error:
                 answers.append(Failure("", str(error)))
         return answers
@@ -161,7 +170,7 @@ class Worker:
             self._abandoned = self._abandoned or not finish
             self._changed.notify_all()
         self._thread.join(seconds)
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._readers.close()
 
     def _read(self, image: ImageSource) -> Picture:
         loaded = load_image(image, max_pixels=self.limits.pixels)
@@ -208,7 +217,11 @@ class Worker:
             del self._running[number]
         for each in asked:
             if not each.future.cancelled():
-                self._submit(each)
+                try:
+                    self._submit(each)
+                # Whatever is wrong with one question, the others go on.
+                except Exception as error:
+                    self._finish(each, error)
         return True
 
     def _submit(self, asked: _Asked) -> None:
