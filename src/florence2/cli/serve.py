@@ -46,6 +46,16 @@ def serve(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=604_800, help="Seconds a request may take.")
     ] = 120.0,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name that a proxy calls this server by. Repeatable."),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path that a proxy puts before the routes.", show_default=False)
+    ] = "",
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Write a line for every request.")
+    ] = False,
     replicas: Annotated[
         int, typer.Option(min=1, max=10_000, help="Copies, through Ray Serve when more than one.")
     ] = 1,
@@ -59,7 +69,7 @@ def serve(
     """
     with mendable_errors():
         from ..serve.limits import Limits
-        from ..serve.running import ServerOptions, serve_replicas
+        from ..serve.running import ServerOptions, bind, serve_replicas
         from ..serve.running import serve as serve_here
 
         loading = option.given(
@@ -73,6 +83,7 @@ def serve(
                 body=int(max_body * 2**20), pixels=int(max_pixels * 1e6), queue=queue,
                 seconds=timeout,
             ),
+            hosts=tuple(allow_host or ()), prefix=root_path.rstrip("/"), access_log=access_log,
         )  # fmt: skip
         if not options.is_local and options.key is None:
             typer.echo(
@@ -83,9 +94,11 @@ def serve(
         if replicas > 1 or ray_address:
             serve_replicas(options, replicas, ray_address)
             return
+        # A port in use is told before the model is loaded.
+        sockets = bind(host, port)
         loaded = load_model(model, **loading)
-        typer.echo(f"florence2: {model} at http://{host}:{port}/ (docs at /docs)", err=True)
-        serve_here(options, loaded)
+        typer.echo(f"florence2: {model} at {options.url} (docs at {options.url}docs)", err=True)
+        serve_here(options, loaded, sockets)
 
 
 def mcp(

@@ -99,9 +99,7 @@ class Answering:
         image, question = chat.question_of(asked)
         settings, usage = self._asking.settings(chat.options_of(asked)), chat.Usage()
         picture = await self._asking.picture(image, deadline, turn)
-        (result,) = await self._asking.answers(
-            picture, [question], settings, deadline, turn, usage
-        )
+        (result,) = await self._asking.answers(picture, [question], settings, deadline, turn, usage)
         if not isinstance(result, Result):
             raise RefusedError(422, result)
         self._count(result)

@@ -82,7 +82,10 @@ class Asking:
             raise RefusedError(422, str(error)) from error
 
     async def picture(
-        self, content: ImageContent, deadline: float, turn: Turn = Turn()  # noqa: B008
+        self,
+        content: ImageContent,
+        deadline: float,
+        turn: Turn = Turn(),  # noqa: B008
     ) -> Picture:
         """The picture. Raises ``RefusedError``: 422 for what is no picture, 503 without time."""
         body = content if isinstance(content, bytes) else await self._bytes(content, deadline, turn)
@@ -226,7 +229,9 @@ def decode_base64(text: str) -> bytes:
     if text[:5].lower() == "data:":
         head, comma, text = text.partition(",")
         if not comma or not head.rstrip().lower().endswith(";base64"):
-            raise RefusedError(422, "a data: URL holds the file in base64: data:image/png;base64,...")
+            raise RefusedError(
+                422, "a data: URL holds the file in base64: data:image/png;base64,AAAA"
+            )
     elif (scheme := _scheme(text)) is not None:
         raise RefusedError(
             422, f"a picture cannot be read from {scheme}: URLs here: send the content of the file"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,7 @@ def question_of(request: ChatRequest) -> tuple[str, Question]:
             image = images[-1]
             if found is asked[-1] and len(images) > 1:
                 raise RefusedError(
-                    422, f"a question is about one picture, got {len(images)}: send one request for "
-                    "each, or use /v1/batch",
+                    422, f"a question is about one image, got {len(images)}: send one request for each",
                 )  # fmt: skip
     if not image:
         raise RefusedError(422, "the chat has no picture: add a part of type image_url")
@@ -136,12 +135,12 @@ def options_of(request: ChatRequest) -> AnswerOptions:
     return AnswerOptions(**options)
 
 
-def content_of(result: Result, stop: list[str]) -> str:
+def content_of(result: Result, stop: Sequence[str] | None = None) -> str:
     """The answer as a message: a text up to the first of ``stop``, regions as JSON."""
     if not isinstance(result.answer, Text):
         return json.dumps(result.value, ensure_ascii=False)
     text = result.answer.plain
-    places = [place for each in stop if (place := text.find(each)) >= 0]
+    places = [place for each in stop or () if (place := text.find(each)) >= 0]
     return text[: min(places)] if places else text
 
 
@@ -178,7 +177,7 @@ def _check_supported(request: ChatRequest) -> None:
         if value not in neutral:
             raise RefusedError(422, f"{name} is not supported: leave it out{shown(value)}")
     if request.stream_options is not None and not request.stream:
-        raise RefusedError(422, "stream_options is for streams: set stream to true, or leave it out")
+        raise RefusedError(422, "stream_options is for streams: set stream, or leave it out")
 
 
 def _parts(message: Message, index: int) -> list[_Part]:
@@ -189,9 +188,7 @@ def _parts(message: Message, index: int) -> list[_Part]:
     if isinstance(content, str):
         return [_Part(text=content)]
     if not isinstance(content, list):
-        raise RefusedError(
-            422, f"{place} must be a string or a list of parts{shown(content)}"
-        )
+        raise RefusedError(422, f"{place} must be a string or a list of parts{shown(content)}")
     return [_part(each, f"{place}.{number}") for number, each in enumerate(content)]
 
 

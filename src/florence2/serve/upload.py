@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartParser
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 
 from ..tasks import find_task
 from .limits import RefusedError

@@ -15,10 +15,10 @@ _MOST, _LONGEST = 3, 40
 _RULES = {
     "missing": "is missing",
     "string_type": "must be a string",
-    "string_too_short": "must have at least {min_length} character(s)",
+    "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length:,} characters",
     "list_type": "must be a list",
-    "too_short": "must have at least {min_length} item(s), got {actual_length}",
+    "too_short": "must have at least {min_length} items, got {actual_length}",
     "too_long": "must have at most {max_length} items",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -69,6 +69,7 @@ def _describe(each: Any, known: list[str]) -> str:
         return f"{place} is not a field of this request{near_miss(name, known)}"
     rule = _RULES.get(kind)
     sentence = str(each["msg"]) if rule is None else rule.format(**context)
+    sentence = sentence.replace("at least 1 items", "at least 1 item")
     if kind not in _WHOLE:
         sentence += shown(each.get("input"))
     return f"{place} {sentence}" if place else f"the request {sentence}"

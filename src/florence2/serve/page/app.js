@@ -1,10 +1,10 @@
 // The page: pictures in, one question for all of them, answers drawn. No library, no build.
-import { regionsOf, toCoco, plainText } from "/page/answers.js";
-import { drawPicture, colourOf } from "/page/drawing.js";
+import { regionsOf, toCoco, plainText } from "./answers.js";
+import { drawPicture, colourOf } from "./drawing.js";
 
 const byId = (id) => document.getElementById(id);
 const canvas = byId("canvas");
-const state = { tasks: [], pictures: [], shown: -1, scale: 1, dragging: null };
+const state = { tasks: [], pictures: [], shown: -1, scale: 1, dragging: null, asked: null };
 
 function shownPicture() { return state.pictures[state.shown]; }
 function chosenTask() { return state.tasks.find((task) => task.name === byId("task").value); }
@@ -18,7 +18,7 @@ async function addFiles(files) {
     if (!file.type.startsWith("image/")) { tell(`${file.name} is no picture`, true); continue; }
     try {
       const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-      state.pictures.push({ name: file.name || "picture", file, bitmap, answer: null, region: null });
+      state.pictures.push({ name: file.name || "picture", file, bitmap, url: URL.createObjectURL(file), answer: null, region: null });
       show(state.pictures.length - 1);
     } catch { tell(`${file.name} cannot be read as a picture`, true); }
   }
@@ -27,12 +27,28 @@ async function addFiles(files) {
 }
 
 function drawThumbs() {
+  byId("remove").hidden = state.pictures.length === 0;
   byId("pictures").replaceChildren(...state.pictures.map((picture, index) => {
-    const button = thumb(URL.createObjectURL(picture.file), picture.name);
+    const button = thumb(picture.url, picture.name);
     button.setAttribute("aria-pressed", String(index === state.shown));
     button.onclick = () => { show(index); drawThumbs(); };
     return button;
   }));
+}
+
+function removePicture(index) {
+  const [gone] = state.pictures.splice(index, 1);
+  URL.revokeObjectURL(gone.url);
+  gone.bitmap.close();
+  byId("run").disabled = state.pictures.length === 0;
+  if (state.pictures.length) {
+    show(Math.min(state.shown > index ? state.shown - 1 : state.shown, state.pictures.length - 1));
+  } else {
+    state.shown = -1;
+    showAnswer();
+    tell("Choose a picture to begin.");
+  }
+  drawThumbs();
 }
 
 function thumb(source, name) {
@@ -67,7 +83,7 @@ function showRegion() {
 
 function showAnswer() {
   const picture = shownPicture();
-  if (!picture) return;
+  if (!picture) { showNothing(); return; }
   const lowest = Number(byId("score").value);
   const regions = picture.answer ? regionsOf(picture.answer).filter((each) => (each.score ?? 1) >= lowest) : [];
   drawPicture(canvas, picture.bitmap, regions, takesRegion() ? picture.region : null, state.scale);
@@ -90,6 +106,16 @@ function showAnswer() {
     : picture.name);
 }
 
+function showNothing() {
+  canvas.width = 640;
+  canvas.height = 360;
+  canvas.setAttribute("aria-label", "No picture yet");
+  byId("words").textContent = "";
+  byId("rows").replaceChildren();
+  byId("table-frame").hidden = byId("score-field").hidden = true;
+  for (const id of ["json", "coco", "png"]) byId(id).disabled = true;
+}
+
 function question(picture) {
   const task = chosenTask();
   const asked = { task: task.name };
@@ -104,14 +130,14 @@ function question(picture) {
   return asked;
 }
 
-async function askOne(picture) {
+async function askOne(picture, asked) {
   const form = new FormData();
   form.append("image", picture.file, picture.name);
   form.append("tasks", JSON.stringify([question(picture)]));
   form.append("options", JSON.stringify(byId("fast").checked ? { beams: 1 } : {}));
   const headers = byId("key").value ? { "X-API-Key": byId("key").value } : {};
   for (let attempt = 0; ; attempt += 1) {
-    const response = await fetch("/v1/run", { method: "POST", body: form, headers });
+    const response = await fetch("v1/run", { method: "POST", body: form, headers });
     if (response.status === 429 && attempt < 30) {
       await new Promise((done) => setTimeout(done, 1000 * Number(response.headers.get("Retry-After") || 1)));
       continue;
@@ -120,7 +146,8 @@ async function askOne(picture) {
     if (!response.ok) throw new Error(body.error);
     const [answer] = body.answers;
     if (answer.error) throw new Error(answer.error);
-    picture.answer = { ...answer, image_size: body.image_size, seconds: body.seconds };
+    // The task may have been changed, or the picture removed, while this was under way.
+    if (asked === state.asked) picture.answer = { ...answer, image_size: body.image_size, seconds: body.seconds };
     return;
   }
 }
@@ -131,16 +158,18 @@ async function ask() {
   const failures = [];
   tell(`Asking about ${state.pictures.length === 1 ? "the picture" : `${state.pictures.length} pictures`} ...`);
   const begin = performance.now();
+  const asked = state.asked = {};
   await Promise.all(state.pictures.map(async (picture) => {
-    try { await askOne(picture); } catch (error) { picture.answer = null; failures.push(`${picture.name}: ${error.message}`); }
+    try { await askOne(picture, asked); } catch (error) { picture.answer = null; failures.push(`${picture.name}: ${error.message}`); }
     done += 1;
     if (state.pictures.length > 1) tell(`${done} of ${state.pictures.length} answered ...`);
     if (picture === shownPicture()) showAnswer();
   }));
   const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+  byId("run").disabled = state.pictures.length === 0;
+  if (asked !== state.asked) return;
   if (failures.length) tell(failures.join("; "), true);
   else tell(`Answered in ${seconds} s.`);
-  byId("run").disabled = false;
 }
 
 function save(name, content) {
@@ -162,6 +191,11 @@ function chooseTask() {
   byId("text-help").textContent = task.name === "open-vocabulary-detection" ? "Class names, with commas between them." : "";
   byId("region-field").hidden = task.input !== "region";
   canvas.classList.toggle("drawing", task.input === "region");
+  // An answer belongs to the task that was asked.
+  const had = state.pictures.some((picture) => picture.answer);
+  state.asked = null;
+  for (const picture of state.pictures) picture.answer = null;
+  if (had) tell("Another task: ask again.");
   showAnswer();
 }
 
@@ -203,13 +237,21 @@ addEventListener("paste", (event) => { if (event.clipboardData.files.length) add
 byId("task").onchange = chooseTask;
 byId("score").oninput = showAnswer;
 byId("run").onclick = ask;
+byId("remove").onclick = () => removePicture(state.shown);
 byId("text").onkeydown = (event) => { if (event.key === "Enter" && !byId("run").disabled) ask(); };
 byId("json").onclick = () => saveJson(`${shownPicture().name}.json`, shownPicture().answer);
 byId("coco").onclick = () => saveJson("instances.json", toCoco(state.pictures.filter((each) => each.answer)));
 byId("png").onclick = () => canvas.toBlob((content) => save(`${shownPicture().name}.annotated.png`, content));
 
+async function showModel() {
+  const model = await (await fetch("model")).json();
+  byId("model").textContent = model.name;
+  byId("model-note").textContent = model.note ?? "";
+}
+
 async function begin() {
-  state.tasks = await (await fetch("/tasks")).json();
+  await showModel();
+  state.tasks = await (await fetch("tasks")).json();
   const groups = new Map([["Tasks", []], ["Cascades", []]]);
   for (const task of state.tasks) groups.get(task.cascade ? "Cascades" : "Tasks").push(new Option(task.name, task.name));
   for (const [label, options] of groups) {
@@ -219,10 +261,10 @@ async function begin() {
   }
   byId("task").value = "object-detection";
   chooseTask();
-  for (const name of await (await fetch("/page/examples/list.json")).json()) {
-    const button = thumb(`/page/examples/${name}`, `example ${name}`);
+  for (const name of await (await fetch("page/examples/list.json")).json()) {
+    const button = thumb(`page/examples/${name}`, `example ${name}`);
     button.onclick = async () => {
-      const content = await (await fetch(`/page/examples/${name}`)).blob();
+      const content = await (await fetch(`page/examples/${name}`)).blob();
       addFiles([new File([content], name, { type: content.type })]);
     };
     byId("examples").append(button);
