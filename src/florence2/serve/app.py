@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
@@ -128,11 +129,11 @@ def _add_request_schemas(app: FastAPI) -> None:
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = describe()
-            models = [(each, "validation") for each in (RunRequest, BatchRequest, ChatRequest)]
-            _, definitions = models_json_schema(
-                models,
-                ref_template="#/components/schemas/{model}",  # type: ignore[arg-type]
-            )
+            models: list[tuple[type[BaseModel], Literal["validation"]]] = [
+                (each, "validation") for each in (RunRequest, BatchRequest, ChatRequest)
+            ]
+            place = "#/components/schemas/{model}"
+            _, definitions = models_json_schema(models, ref_template=place)
             components = schema.setdefault("components", {}).setdefault("schemas", {})
             components.update(definitions.get("$defs", {}))
             app.openapi_schema = schema

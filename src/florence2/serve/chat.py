@@ -99,7 +99,7 @@ def question_of(request: ChatRequest) -> tuple[str, Question]:
             image = images[-1]
             if found is asked[-1] and len(images) > 1:
                 raise RefusedError(
-                    422, f"a question is about one image, got {len(images)}: send one request for each",
+                    422, f"a question is about one image, got {len(images)}: send one for each",
                 )  # fmt: skip
     if not image:
         raise RefusedError(422, "the chat has no picture: add a part of type image_url")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
 
 from ..image import ImageSource, is_address, load_image
 from ..io.fetch import UrlFetcher
+from ..io.files import read_regular
 from ..predictor import Florence2
 from ..reading_order import joined_text
 from ..results import Quads
@@ -19,35 +24,107 @@ from ..workflows.documents import load_page
 
 _CAPTIONS = {"brief": "caption", "detailed": "detailed-caption", "full": "more-detailed-caption"}
 _PDF = b"%PDF-"
+_MAX_BYTES = 2**28
+_SCHEMES = {"file", "data", "ftp", "ftps", "s3", "gs", "http", "https", "blob", "resource"}
+_NUMBERS = {"bboxes", "quad_boxes", "polygons", "scores", "polygons_scores"}
+_Text = Annotated[str, Field(min_length=1, max_length=16_384)]
+
+Source = Annotated[
+    str, Field(description="An image or PDF: a path, a file: URI, or a URL where allowed.")
+]
+Page = Annotated[
+    int, Field(ge=1, description="The page of a PDF or TIFF, or the frame of an animation, from 1.")
+]
+Detail = Annotated[
+    Literal["brief", "detailed", "full"], Field(description="How long the description is.")
+]
+Classes = Annotated[
+    list[_Text] | None,
+    Field(max_length=512, description="Names of the classes to find; all objects without them."),
+]
+Caption = Annotated[_Text, Field(description="A sentence about the image.")]
+WithRegions = Annotated[bool, Field(description="Whether the corners of each line are wanted.")]
+Expression = Annotated[_Text, Field(description="Words that name one object, such as 'red car'.")]
 
 
 class Pictures:
-    """Pictures as agents name them: paths below ``roots`` (any, without them), addresses with
-    ``fetch``; of a PDF a page."""
+    """Pictures as agents name them: paths and file: URIs below ``roots`` (anywhere, without them),
+    http(s) URLs with ``fetch``; of a PDF a page.
+
+    A relative name is looked for below the roots. What is allowed is checked after links are
+    followed.
+    """
 
     def __init__(self, fetch: Callable[[str], bytes] | None, roots: Sequence[str | Path]) -> None:
         self._fetch = fetch
-        self._roots = [Path(root).resolve() for root in roots]
+        self._roots = [Path(root).expanduser().resolve() for root in roots]
 
     def get(self, source: str, page: int = 1) -> ImageSource:
         """The picture. Raises ``ValueError`` or ``OSError`` that says what to change."""
         if is_address(source):
             if self._fetch is None:
-                raise ValueError(f"{source} is an address; start with --allow-urls, or give a path")
+                raise ValueError(
+                    f"{_cut(source)} is a URL; start with --allow-urls, or give a path"
+                )
             content = self._fetch(source)
         else:
-            path = Path(source).expanduser().resolve()
-            if self._roots and not any(path.is_relative_to(root) for root in self._roots):
-                allowed = ", ".join(map(str, self._roots))
-                raise ValueError(
-                    f"{source} lies outside of the folders that may be read: {allowed}"
-                )
-            if not path.is_file():
-                raise FileNotFoundError(f"{source} is missing: give the path of a picture or PDF")
-            content = path.read_bytes()
-        if content[:5] != _PDF:
-            return content
-        return load_page(content, page)
+            content = read_regular(self._find(source), _MAX_BYTES)
+        if page < 1:
+            raise ValueError(f"pages count from 1, got {page}")
+        if content[:5] == _PDF:
+            return load_page(content, page)
+        if page > 1:
+            # Frames of animations and pages of TIFFs.
+            return load_image(content, frame=page - 1)
+        return content
+
+    def _find(self, source: str) -> Path:
+        """The file that a path or a file: URI names, if it may be read."""
+        path = Path(_path_of(source))
+        try:
+            path = path.expanduser()
+        except RuntimeError:  # a user that is not known: a file may be called so
+            pass
+        candidates = [path] if path.is_absolute() or not self._roots else [
+            root / path for root in self._roots
+        ]  # fmt: skip
+        found = [each.resolve() for each in candidates]
+        allowed = [each for each in found if self._may_read(each)]
+        if not allowed:
+            folders = ", ".join(map(str, self._roots))
+            raise ValueError(
+                f"{_cut(source)} lies outside of the folders that may be read: {folders}"
+            )
+        for each in allowed:
+            if each.exists():
+                return each
+        raise FileNotFoundError(f"{_cut(source)} is missing: give the path of an image or PDF")
+
+    def _may_read(self, path: Path) -> bool:
+        return not self._roots or any(path.is_relative_to(root) for root in self._roots)
+
+
+def _path_of(source: str) -> str:
+    """The path that a source names: itself, or that of a file: URI. Raises ``ValueError``."""
+    scheme, colon, _ = source[:20].partition(":")
+    # One letter is a drive of Windows; "a: b.png" and "x:1.png" are names of files.
+    if not colon or scheme.lower() not in _SCHEMES:
+        return source
+    if scheme.lower() != "file":
+        raise ValueError(f"{_cut(source)} is not read here: give the path of a file")
+    parts = urlsplit(source, allow_fragments=False)
+    if parts.netloc.lower() not in ("", "localhost", "127.0.0.1"):
+        raise ValueError(f"{_cut(source)} names another machine: give the path of a file here")
+    path = unquote(parts.path, errors="surrogateescape")
+    if parts.query:
+        raise ValueError(f"{_cut(source)}: write a ? in a path as %3F")
+    return url2pathname(parts.path) if os.name == "nt" else path
+
+
+def _cut(source: str) -> str:
+    """A source for a message, cut where it is long."""
+    source = source.encode("utf-8", "backslashreplace").decode()
+    return source if len(source) <= 100 else f"{source[:60]}... ({len(source)} characters)"
 
 
 def create_mcp(
@@ -74,41 +151,58 @@ def create_mcp(
     def told(source: str, page: int, task: str, text: Any = None) -> dict[str, Any]:
         result = ask(source, page, task, text)
         width, height = result.image_size
-        return {"image_size": [width, height], **result.value}
+        found: dict[str, Any] = _rounded({"image_size": [width, height], **result.value})
+        return found
 
     @server.tool()
-    def caption(source: str, detail: str = "brief", page: int = 1) -> str:
-        """Describe a picture in words. source: path, address (if allowed) or PDF; page: of a PDF,
-        from 1; detail: brief, detailed or full."""
+    def caption(source: Source, detail: Detail = "brief", page: Page = 1) -> str:
+        """Describe an image in words."""
         if detail not in _CAPTIONS:
             raise ToolError(f"detail is one of {', '.join(_CAPTIONS)}, got {detail!r}")
         return str(ask(source, page, _CAPTIONS[detail]).answer.plain)
 
     @server.tool()
-    def detect(source: str, classes: list[str] | None = None, page: int = 1) -> dict[str, Any]:
+    def detect(source: Source, classes: Classes = None, page: Page = 1) -> dict[str, Any]:
         """Find objects: boxes with labels and scores; with classes, those only."""
         if classes:
             return told(source, page, "open-vocabulary-detection", classes)
         return told(source, page, "object-detection")
 
     @server.tool()
-    def ground(source: str, caption: str, page: int = 1) -> dict[str, Any]:
-        """Find the phrases of a caption in a picture: a box for each."""
+    def ground(source: Source, caption: Caption, page: Page = 1) -> dict[str, Any]:
+        """Find the phrases of a caption in an image: a box for each."""
         return told(source, page, "phrase-grounding", caption)
 
     @server.tool()
-    def read_text(source: str, regions: bool = False, page: int = 1) -> dict[str, Any]:
-        """Read the text in a picture, in reading order; with regions, the corners of each line."""
+    def read_text(source: Source, regions: WithRegions = False, page: Page = 1) -> dict[str, Any]:
+        """Read the text in an image, in reading order; with regions, the corners of each line."""
         result = ask(source, page, "ocr-with-region")
         assert isinstance(result.answer, Quads)
         found: dict[str, Any] = {"text": joined_text(result.answer)}
         if regions:
-            found["lines"] = result.value
+            found["lines"] = _rounded(result.value)
         return found
 
     @server.tool()
-    def segment(source: str, expression: str, page: int = 1) -> dict[str, Any]:
-        """Outline the one thing that an expression names: polygons of x, y, x, y ..."""
+    def segment(source: Source, expression: Expression, page: Page = 1) -> dict[str, Any]:
+        """Outline the one object that an expression names: polygons of x, y, x, y ..."""
         return told(source, page, "referring-expression-segmentation", expression)
 
     return server
+
+
+def _rounded(value: Any) -> Any:
+    """Coordinates to a tenth of a pixel and scores to three digits, as agents can use them."""
+    if isinstance(value, dict):
+        digits = {"scores": 3, "polygons_scores": 3}
+        return {
+            name: _round(each, digits.get(name, 1)) if name in _NUMBERS else each
+            for name, each in value.items()
+        }
+    return value
+
+
+def _round(value: Any, digits: int) -> Any:
+    if isinstance(value, list):
+        return [_round(each, digits) for each in value]
+    return round(value, digits) if isinstance(value, float) else value

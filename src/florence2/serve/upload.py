@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -113,7 +113,7 @@ def _fields(body: bytes, content_type: str) -> dict[str, list[str | bytes]]:
 
 
 async def _parse(body: bytes, content_type: str) -> list[tuple[str, str | bytes]]:
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     if "boundary=" not in content_type.lower():
