@@ -9,12 +9,13 @@ import typer
 
 from . import options as option
 from .errors import mendable_errors
-from .loading import load_model
+from .loading import is_default, load_model
 
 KEY = "FLORENCE2_API_KEY"
 
 
 def serve(
+    context: typer.Context,
     model: option.Model = "nano",
     revision: option.Revision = None,
     adapter: option.Adapter = None,
@@ -96,12 +97,13 @@ def serve(
             return
         # A port in use is told before the model is loaded.
         sockets = bind(host, port)
-        loaded = load_model(model, **loading)
+        loaded = load_model(model, by_default=is_default(context, "model"), **loading)
         typer.echo(f"florence2: {model} at {options.url} (docs at {options.url}docs)", err=True)
         serve_here(options, loaded, sockets)
 
 
 def mcp(
+    context: typer.Context,
     model: option.Model = "nano",
     revision: option.Revision = None,
     adapter: option.Adapter = None,
@@ -123,5 +125,6 @@ def mcp(
         loading = option.given(
             revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime
         )
-        server = create_mcp(load_model(model, **loading), allow_urls=allow_urls, roots=root or ())
+        loaded = load_model(model, by_default=is_default(context, "model"), **loading)
+        server = create_mcp(loaded, allow_urls=allow_urls, roots=root or ())
         server.run()

@@ -22,17 +22,16 @@ from .metrics import Metrics
 from .schema import (
     FIELD_NAMES,
     Answer,
-    AnswerOptions,
     BatchAnswer,
     BatchItem,
     BatchRequest,
     ChatRequest,
-    Question,
     RunAnswer,
     RunRequest,
     answer_of,
 )
-from .upload import MULTIPART, URLENCODED, read_upload
+from .upload import MULTIPART, URLENCODED, Upload, read_upload
+from .uploaded_file import Place
 from .validation_errors import describe_errors
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -55,13 +54,12 @@ class Answering:
         name = kind.partition(";")[0].strip().lower()
         # curl -d sends JSON under the type of a form.
         is_form = name == MULTIPART or (name == URLENCODED and body.lstrip()[:1] not in b"{[")
-        image: str | bytes
+        asked: Upload | RunRequest
         if is_form:
-            image, tasks, options = await self._asking.parse(turn, lambda: read_upload(body, kind))
+            asked = await self._asking.parse(turn, lambda: read_upload(body, kind))
         else:
             asked = await self._parsed(turn, body, RunRequest)
-            image, tasks, options = asked.image, asked.tasks, asked.options
-        size, answers = await self._answers(image, tasks, options, begin, turn)
+        size, answers = await self._answers(asked, begin, turn)
         if len(answers) == 1 and answers[0].error is not None:
             raise RefusedError(422, answers[0].error)
         return RunAnswer(image_size=size, answers=answers, seconds=time.monotonic() - begin)
@@ -75,9 +73,7 @@ class Answering:
 
         async def one(each: RunRequest) -> BatchItem | RefusedError:
             try:
-                size, answers = await self._answers(
-                    each.image, each.tasks, each.options, begin, turn
-                )
+                size, answers = await self._answers(each, begin, turn)
             except RefusedError as error:
                 return error
             return BatchItem(image_size=size, answers=answers)
@@ -98,7 +94,8 @@ class Answering:
         asked = await self._parsed(turn, await request.body(), ChatRequest)
         image, question = chat.question_of(asked)
         settings, usage = self._asking.settings(chat.options_of(asked)), chat.Usage()
-        picture = await self._asking.picture(image, deadline, turn)
+        place = Place(asked.page, asked.seconds)
+        picture = await self._asking.picture(image, deadline, turn, place)
         (result,) = await self._asking.answers(picture, [question], settings, deadline, turn, usage)
         if not isinstance(result, Result):
             raise RefusedError(422, result)
@@ -113,16 +110,11 @@ class Answering:
         return await self._asking.parse(turn, lambda: parse_json(body, kind, self._limits.values))
 
     async def _answers(
-        self,
-        image: str | bytes,
-        tasks: list[Question],
-        options: AnswerOptions,
-        begin: float,
-        turn: Turn,
+        self, asked: RunRequest | Upload, begin: float, turn: Turn
     ) -> tuple[ImageSize, list[Answer]]:
-        deadline = begin + self._limits.seconds
-        settings = self._asking.settings(options)
-        picture = await self._asking.picture(image, deadline, turn)
+        deadline, tasks = begin + self._limits.seconds, asked.tasks
+        settings, place = self._asking.settings(asked.options), Place(asked.page, asked.seconds)
+        picture = await self._asking.picture(asked.image, deadline, turn, place)
         found = await self._asking.answers(picture, tasks, settings, deadline, turn)
         answers = []
         for question, result in zip(tasks, found, strict=True):

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from .. import __version__
 from ..io.fetch import UrlFetcher
-from ..predictor import BUNDLED
+from ..predictor import BUNDLED, NANO_NOTICE
 from ..tasks import TASKS
 from ..workflows.cascades import CASCADES
 from . import chat
@@ -33,9 +33,6 @@ from .worker import Worker
 
 PAGE = Path(str(files("florence2.serve"))) / "page"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-NANO_NOTE = (
-    "nano reads synthetic images; for photos start with --model microsoft/Florence-2-base-ft"
-)
 _STATUSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in (
@@ -224,7 +221,7 @@ def _add_state(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
     async def model() -> dict[str, Any]:
         """The model, and what it is not for."""
         name = str(worker.model.name)
-        note = {"note": NANO_NOTE} if name == BUNDLED else {}
+        note = {"note": NANO_NOTICE} if name == BUNDLED else {}
         return {"name": name, "trained": worker.model.trained, **note}
 
     @app.get("/metrics", tags=["state"], response_class=Response)

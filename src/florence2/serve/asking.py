@@ -18,9 +18,10 @@ from ..requests import Picture, Settings
 from ..results import Failure, Result
 from ..workflows.cascades import Cascade, find_cascade
 from .chat import Usage
-from .fair_pool import FairPool, Turn
+from .fair_pool import ANYONE, FairPool, Turn
 from .limits import RefusedError
 from .schema import AnswerOptions, Question
+from .uploaded_file import WHOLE_FILE, Place
 from .worker import Worker
 
 ImageContent = str | bytes
@@ -28,7 +29,7 @@ Value = TypeVar("Value")
 _RETRY_SECONDS = 2.0
 _PARSERS, _FETCHERS, _CASCADES = 2, 8, 16
 # Errors of input: the caller's to mend.
-_UNFIT = (ValueError, TypeError, OSError)
+_UNFIT = (ValueError, TypeError, OSError, ImportError)
 
 
 class _Futures:
@@ -85,11 +86,13 @@ class Asking:
         self,
         content: ImageContent,
         deadline: float,
-        turn: Turn = Turn(),  # noqa: B008
+        turn: Turn = ANYONE,
+        place: Place = WHOLE_FILE,
     ) -> Picture:
-        """The picture. Raises ``RefusedError``: 422 for what is no picture, 503 without time."""
+        """The picture at a place of the file. Raises ``RefusedError``: 422 for what is no picture,
+        503 without time."""
         body = content if isinstance(content, bytes) else await self._bytes(content, deadline, turn)
-        reading = asyncio.wrap_future(self._worker.read(body, turn))
+        reading = asyncio.wrap_future(self._worker.read(body, turn, place))
         return await _in_time(reading, deadline, "reading the picture")
 
     async def answers(
@@ -98,7 +101,7 @@ class Asking:
         questions: Sequence[Question],
         settings: Settings,
         deadline: float,
-        turn: Turn = Turn(),  # noqa: B008
+        turn: Turn = ANYONE,
         usage: Usage | None = None,
     ) -> list[Result | str]:
         """An answer, or why there is none, for every question about a picture.

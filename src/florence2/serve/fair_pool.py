@@ -19,6 +19,9 @@ class Turn(NamedTuple):
     request: int = 0
 
 
+ANYONE = Turn()
+
+
 @dataclass(eq=False)
 class _Job:
     """A call that waits. Its arguments are let go of when the future is cancelled."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Literal
@@ -14,23 +16,28 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from ..image import ImageSource, is_address, load_image
+from ..containers import Unit, find_container_kind, load_unit, parse_unit_name
+from ..image import MAX_PIXELS, ImageSource, is_address, load_image
 from ..io.fetch import UrlFetcher
 from ..io.files import read_regular
 from ..predictor import Florence2
 from ..reading_order import joined_text
 from ..results import Quads
 from ..workflows.documents import load_page
+from .uploaded_file import Place, holds_pages_or_frames, load_uploaded
 
 _CAPTIONS = {"brief": "caption", "detailed": "detailed-caption", "full": "more-detailed-caption"}
-_PDF = b"%PDF-"
 _MAX_BYTES = 2**28
 _SCHEMES = {"file", "data", "ftp", "ftps", "s3", "gs", "http", "https", "blob", "resource"}
 _NUMBERS = {"bboxes", "quad_boxes", "polygons", "scores", "polygons_scores"}
 _Text = Annotated[str, Field(min_length=1, max_length=16_384)]
 
 Source = Annotated[
-    str, Field(description="An image or PDF: a path, a file: URI, or a URL where allowed.")
+    str,
+    Field(
+        description="An image, or a page or frame of a file (report.pdf#page=2, clip.mp4#t=1.500): "
+        "a path, a file: URI, or a URL where allowed."
+    ),
 ]
 Page = Annotated[
     int, Field(ge=1, description="The page of a PDF or TIFF, or the frame of an animation, from 1.")
@@ -61,43 +68,56 @@ class Pictures:
 
     def get(self, source: str, page: int = 1) -> ImageSource:
         """The picture. Raises ``ValueError`` or ``OSError`` that says what to change."""
+        if page < 1:
+            raise ValueError(f"pages count from 1, got {page}")
         if is_address(source):
             if self._fetch is None:
                 raise ValueError(
                     f"{_cut(source)} is a URL; start with --allow-urls, or give a path"
                 )
             content = self._fetch(source)
-        else:
-            content = read_regular(self._find(source), _MAX_BYTES)
-        if page < 1:
-            raise ValueError(f"pages count from 1, got {page}")
-        if content[:5] == _PDF:
-            return load_page(content, page)
-        if page > 1:
-            # Frames of animations and pages of TIFFs.
-            return load_image(content, frame=page - 1)
-        return content
+            if page == 1 and not holds_pages_or_frames(content):
+                return content
+            return load_uploaded(content, Place(page if page > 1 else None), MAX_PIXELS)
+        unit = self._find(source)
+        if unit.page is not None or unit.seconds is not None:
+            if page > 1:
+                raise ValueError(f"{_cut(source)} names its place already: leave page={page} out")
+            return load_unit(unit)
+        kind = find_container_kind(unit.file)
+        if kind == "video":
+            raise ValueError(
+                f"{_cut(source)} is a video: name a frame of it, as in clip.mp4#t=1.000"
+            )
+        if kind is None:
+            if page > 1:
+                raise ValueError(f"{_cut(source)} holds one image: leave page={page} out")
+            return read_regular(unit.file, _MAX_BYTES)
+        return (
+            load_page(unit.file, page) if kind == "pdf" else load_unit(Unit(unit.file, page=page))
+        )
 
-    def _find(self, source: str) -> Path:
-        """The file that a path or a file: URI names, if it may be read."""
+    def _find(self, source: str) -> Unit:
+        """The file, and the place in it, that a path or a file: URI names, if it may be read."""
         path = Path(_path_of(source))
-        try:
+        # A user that is not known is the name of a file.
+        with contextlib.suppress(RuntimeError):
             path = path.expanduser()
-        except RuntimeError:  # a user that is not known: a file may be called so
-            pass
-        candidates = [path] if path.is_absolute() or not self._roots else [
-            root / path for root in self._roots
-        ]  # fmt: skip
-        found = [each.resolve() for each in candidates]
-        allowed = [each for each in found if self._may_read(each)]
+        is_anywhere = path.is_absolute() or not self._roots
+        candidates = [path] if is_anywhere else [root / path for root in self._roots]
+        found = []
+        for each in candidates:
+            unit = parse_unit_name(str(each))
+            found.append(replace(unit, file=str(Path(unit.file).resolve())))
+        allowed = [each for each in found if self._may_read(Path(each.file))]
         if not allowed:
             folders = ", ".join(map(str, self._roots))
             raise ValueError(
                 f"{_cut(source)} lies outside of the folders that may be read: {folders}"
             )
-        for each in allowed:
-            if each.exists():
-                return each
+        for readable in allowed:
+            if os.path.exists(readable.file):
+                return readable
         raise FileNotFoundError(f"{_cut(source)} is missing: give the path of an image or PDF")
 
     def _may_read(self, path: Path) -> bool:

@@ -49,6 +49,16 @@ def _check_stop(value: Any) -> list[str]:
 Region = Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
 
 
+Page = Annotated[
+    int | None,
+    Field(ge=1, le=2**31 - 1, description="Of a PDF, TIFF or animation: the page, from 1."),
+]
+Seconds = Annotated[
+    FiniteFloat | None,
+    Field(ge=0, le=1e8, description="Of a video: when the frame is shown."),
+]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -103,6 +113,8 @@ class RunRequest(_Strict):
         min_length=1,
         description="The file in base64, as a data: URL or, where allowed, an http(s) URL.",
     )
+    page: Page = None
+    seconds: Seconds = None
     tasks: list[Question] = Field(min_length=1, max_length=1000)
     options: AnswerOptions = AnswerOptions()
 
@@ -222,6 +234,8 @@ class ChatRequest(BaseModel):
     ] = None  # fmt: skip
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    page: Page = None
+    seconds: Seconds = None
 
 
 # Every name of a field, for a wrong one that was nearly right.

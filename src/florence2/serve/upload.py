@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 from ..tasks import find_task
 from .limits import RefusedError
-from .schema import AnswerOptions, Question
+from .schema import AnswerOptions, Page, Question, Seconds
 from .validation_errors import describe_errors, near_miss
 
 MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencoded"
@@ -23,7 +23,7 @@ MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencode
 _MOST_FIELDS = 1000
 _OPTIONS = set(AnswerOptions.model_fields)
 _REPEATED = {"task", "text"}
-_FIELDS = {"image", "task", "text", "region", "tasks", "options"} | _OPTIONS
+_FIELDS = {"image", "task", "text", "region", "tasks", "options", "page", "seconds"} | _OPTIONS
 
 UPLOAD_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -41,6 +41,8 @@ UPLOAD_SCHEMA: dict[str, Any] = {
             "description": "What `task` asks about; several are class names.",
         },
         "region": {"type": "string", "description": "x0,y0,x1,y1 in pixels for `task`."},
+        "page": {"type": "string", "description": "The page of a PDF, TIFF or animation, from 1."},
+        "seconds": {"type": "string", "description": "When the frame of a video is shown."},
         "tasks": {"type": "string", "description": 'Questions as JSON: [{"task": ...}, ...]'},
         "options": {
             "type": "string",
@@ -59,10 +61,18 @@ class _InMemory(MultiPartParser):
     spool_max_size = 2**40
 
 
-def read_upload(
-    body: bytes, content_type: str
-) -> tuple[bytes | str, list[Question], AnswerOptions]:
-    """The file, the questions and the options of a form. Raises ``RefusedError`` (422)."""
+class Upload(BaseModel):
+    """What a form asks: the same as ``RunRequest``, with the file as it is."""
+
+    image: bytes | str
+    tasks: list[Question]
+    options: AnswerOptions
+    page: Page = None
+    seconds: Seconds = None
+
+
+def read_upload(body: bytes, content_type: str) -> Upload:
+    """The file and what the form asks about it. Raises ``RefusedError`` (422)."""
     fields = _fields(body, content_type)
     unknown = sorted(set(fields) - _FIELDS)
     if unknown:
@@ -81,11 +91,14 @@ def read_upload(
     try:
         options = _options(words)
         tasks = _questions(words)
+        place = {name: words[name][0] for name in ("page", "seconds") if any(words.get(name, ()))}
+        asked = Upload.model_validate({"image": b"", "tasks": tasks, "options": options, **place})
     except ValidationError as error:
         raise RefusedError(422, f"the form: {describe_errors(error, _FIELDS)}") from error
     if not tasks:
         raise RefusedError(422, "the form asks nothing: add 'task' or 'tasks'")
-    return _image(fields), tasks, options
+    asked.image = _image(fields)
+    return asked
 
 
 def _fields(body: bytes, content_type: str) -> dict[str, list[str | bytes]]:

@@ -17,8 +17,9 @@ from ..requests import Picture, Prepared, Settings
 from ..results import Failure, Result
 from ..scheduling import prepare, rule_of
 from ..tasks import Task
-from .fair_pool import FairPool, Turn
+from .fair_pool import ANYONE, FairPool, Turn
 from .limits import Limits, RefusedError
+from .uploaded_file import WHOLE_FILE, Place, load_uploaded
 
 # Seconds to come back in, where nothing better is known.
 _RETRY_SECONDS = 1.0
@@ -79,13 +80,19 @@ class Worker:
         """Whether questions are taken: the thread runs and nobody has closed it."""
         return self._thread.is_alive() and not self._closed
 
-    def read(self, image: ImageSource, turn: Turn = Turn()) -> Future[Picture]:  # noqa: B008
+    def read(
+        self,
+        image: ImageSource,
+        turn: Turn = ANYONE,
+        place: Place = WHOLE_FILE,
+    ) -> Future[Picture]:
         """A picture made ready by a thread; its errors are those of ``load_image``.
 
-        Clients and requests take turns. Raises ``RefusedError`` (503) after ``close``.
+        ``place`` chooses a page or frame. Clients and requests take turns. Raises ``RefusedError``
+        (503) after ``close``.
         """
         try:
-            return self._readers.submit(turn, lambda: self._read(image))
+            return self._readers.submit(turn, lambda: self._read(image, place))
         except RuntimeError as error:
             raise RefusedError(503, "the server is stopping", _RETRY_SECONDS) from error
 
@@ -172,8 +179,12 @@ class Worker:
         self._thread.join(seconds)
         self._readers.close()
 
-    def _read(self, image: ImageSource) -> Picture:
-        loaded = load_image(image, max_pixels=self.limits.pixels)
+    def _read(self, image: ImageSource, place: Place) -> Picture:
+        most = self.limits.pixels
+        if isinstance(image, bytes):
+            loaded = load_uploaded(image, place, most)
+        else:
+            loaded = load_image(image, max_pixels=most)
         return Picture(image, loaded.size, self.model.processor.pixels(loaded))
 
     def _one_less(self, future: Future[Result]) -> None:
