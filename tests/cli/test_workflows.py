@@ -170,4 +170,4 @@ def test_export(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert "fp32: 4 of 4 answers are those of PyTorch" in done.stdout
     wrong = command("export", "nano", "--out", tmp_path, "--to", "gguf")
-    assert wrong.exit_code == 2 and "none of onnx, openvino" in wrong.stderr
+    assert wrong.exit_code == 2 and "not one of onnx, openvino" in wrong.stderr
