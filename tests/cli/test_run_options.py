@@ -24,7 +24,10 @@ Command = Callable[..., Any]
             ["-t", "caption", "--out", "{}/o", "--format", "sidecars", "--caption", "captain"],
             "did you mean 'caption'",
         ),
-        (["-t", "caption", "--out", "{}/o", "--format", "sidecars", "--caption", "od"], "no task of captions"),
+        (
+            ["-t", "caption", "--out", "{}/o", "--format", "sidecars", "--caption", "od"],
+            "no task of captions",
+        ),
         (
             [
                 "-t",
