@@ -76,6 +76,16 @@ class ImageFinder:
                 return name_in(Path(folder), absolute)
         return path.name
 
+    def name_among_images(self, path: Path) -> str:
+        """Name the image at ``path`` by its path from the innermost folder that is looked in."""
+        absolute = Path(os.path.abspath(path))
+        inside = [
+            absolute.relative_to(folder).as_posix()
+            for folder in map(os.path.abspath, self._folders)
+            if absolute.is_relative_to(folder)
+        ]
+        return min(inside, key=len, default=path.name)
+
     def _is_allowed(self, path: Path) -> bool:
         absolute = os.path.abspath(path)
         return any(_is_below(absolute, folder) for folder in self._allowed)
@@ -92,6 +102,7 @@ class ImageFinder:
         lengths = [_shared_length(path, wanted) for path in found]
         longest = max(lengths, default=0)
         best = [path for path, length in zip(found, lengths, strict=True) if length == longest]
+        best = [path for path in best if _is_file(path)]
         if len(wanted) > 1 and longest < 2 and wanted[-2] in self._directories:
             # The set has this folder, so the image of another folder is another image.
             return None
