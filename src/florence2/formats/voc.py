@@ -5,6 +5,7 @@ Pixels count from 1 and both corners belong to the box.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -178,7 +179,7 @@ def _picture_path(file: Path, page: Node, finder: ImageFinder, images: Path | No
     if not name:
         raise LabelError("malformed", "there is no <filename>")
     beside = file.parent / name
-    if images is None and "/" not in name and "\0" not in name and _is_file(beside):
+    if images is None and "/" not in name and os.path.isfile(beside):
         return beside
     try:
         return finder.find(name)
@@ -189,13 +190,6 @@ def _picture_path(file: Path, page: Node, finder: ImageFinder, images: Path | No
             return finder.find(file.stem)
         except LabelError:
             raise error from None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _declared_size(page: Node) -> tuple[object, object]:
