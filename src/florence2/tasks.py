@@ -9,8 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from .messages import suggest
-
 InputKind = Literal[
     "none",
     "text",
@@ -157,8 +155,7 @@ def find_task(name: str) -> Task:
     if known is not None:
         return known
     if _WORD.fullmatch(name.strip().replace("_", "-")):
-        names = ", ".join(task.name for task in TASKS)
-        raise ValueError(f"unknown task {name!r}; tasks are {names}{suggest(name, _BY_NAME)}")
+        raise ValueError(f"unknown task {name!r}; tasks are {', '.join(t.name for t in TASKS)}")
     return free_prompt(name)
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..messages import format_count, suggest
 from .command_line import CommandLine
-from .errors import mendable_errors
+from .errors import end_interrupted, interruption_note, mendable_errors, print_message
 from .tables import print_table
 
 if TYPE_CHECKING:
     from ..data_engine.filters import Thresholds
     from ..data_engine.pipeline import Executor
+    from ..data_engine.refine import StudentPlan
     from ..data_engine.work import PartDone
     from ..shards import ShardDataset
 
+_RESUME = "run the same command again to resume"
 app = CommandLine(help="Annotate pictures with specialists, filter, and refine with a student.")
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or shards.")]
 Round = Annotated[
@@ -78,23 +83,41 @@ def run(
     with mendable_errors():
         from ..data_engine.pipeline import Here, OnRay
         from ..data_engine.refine import StudentError, StudentPlan, run_engine
-        from ..data_engine.specialists.choosing import offline_ensemble, specialists
+        from ..data_engine.specialists.choosing import (
+            check_specialists,
+            offline_ensemble,
+            specialists,
+        )
 
+        if workers == 0 and address is not None:
+            raise ValueError("--address names a cluster, and --workers 0 uses none: leave one out")
         names = specialist or offline_ensemble()
         specs = specialists(names, workers=max(workers, 1), gpus=gpus)
-        executor: Executor = Here() if workers == 0 else OnRay(address)
+        limits = _thresholds(threshold or ())
+        check_specialists(specs, limits)
         plan = StudentPlan(recipe, tuple(set_ or ()), validation, workers=max(workers, 1),
                            gpus=gpus)  # fmt: skip
         if student_task:
             plan = _with_tasks(plan, student_task)
+        if rounds:
+            plan = _with_start(plan, names, out)
+        if "student" in names and not any(each.startswith("start=") for each in set_ or ()):
+            from ..predictor import NANO_NOTICE
+
+            print_message(NANO_NOTICE.replace("--model ", "--specialist student:"))
+        executor: Executor = Here() if workers == 0 else OnRay(address)
+        done = _Progress(out)
         try:
-            found = run_engine(
-                images, out, specs, executor, rounds=rounds, student=plan,
-                limits=_thresholds(threshold or ()), part_size=part_size,
-                workers=max(workers, 1), tell=_say, advance=_counter(),
-            )  # fmt: skip
+            with interruption_note(done.describe):
+                found = run_engine(
+                    images, out, specs, executor, rounds=rounds, student=plan, limits=limits,
+                    part_size=part_size, workers=max(workers, 1), tell=_say, advance=done.advance,
+                )  # fmt: skip
         except StudentError as error:
             raise ValueError(str(error)) from error
+        except KeyboardInterrupt as interrupt:
+            _leave(interrupt)
+            raise
         last = found.reports[-1]
         print_table(
             ("task", "kept", "dropped"),
@@ -157,7 +180,7 @@ def _shards(folder: Path, round: int | None) -> ShardDataset:
     return open_round(folder, round)
 
 
-def _with_tasks(plan: Any, names: list[str]) -> Any:
+def _with_tasks(plan: StudentPlan, names: list[str]) -> StudentPlan:
     from dataclasses import replace
 
     from ..tasks import find_task
@@ -188,27 +211,81 @@ def _thresholds(settings: list[str] | tuple[str, ...]) -> Thresholds:
         else:
             raise ValueError(
                 f"no threshold {name!r}; there are {', '.join(names)} and confidence.ANNOTATOR"
+                f"{suggest(name, names)}"
             )
     return limits
+
+
+def _with_start(plan: StudentPlan, names: Sequence[str], out: Path) -> StudentPlan:
+    """The plan with the model that annotates as the one that students start from.
+
+    A start that was set, or that an earlier version trained from in this run, stays. Either is
+    said.
+    """
+    from dataclasses import replace
+
+    started = (out / "round-01" / "student" / "recipe.json").exists()
+    stated = out / "run.json"
+    if started and stated.exists() and "student" not in json.loads(stated.read_text("utf-8")):
+        return plan
+    if any(each.startswith("start=") for each in plan.settings):
+        return plan
+    models = [name.partition(":")[2] or "nano" for name in names if name.startswith("student")]
+    if not models:
+        _say("students start from what the recipe names; --set start=MODEL chooses another")
+        return plan
+    _say(f"students start from {models[0]}, which annotates; --set start=MODEL chooses another")
+    return replace(plan, settings=(f"start={models[0]}", *plan.settings))
+
+
+def _leave(interrupt: KeyboardInterrupt) -> None:
+    """End at once where a call of a specialist is in progress in this process.
+
+    Its thread is in the middle of native code, which aborts when the interpreter is torn down.
+    """
+    from ..data_engine.work import calls_in_progress
+
+    if calls_in_progress():
+        status = end_interrupted(interrupt).exit_code
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _counter() -> Callable[[str, PartDone], None]:
-    """Tells on standard error how far each specialist is, now and then."""
-    done: dict[str, list[float]] = {}
+class _Progress:
+    """How far each specialist is: told on standard error now and then, and when interrupted."""
 
-    def advance(name: str, part: PartDone) -> None:
-        totals = done.setdefault(name, [0, 0, 0.0, 0])
-        before = totals[3]
-        totals[0] += part.pictures
-        totals[1] += part.failures
-        totals[2] += part.seconds
-        totals[3] += 1
-        if before == 0 or totals[3] % 10 == 0:
-            rate = totals[0] / totals[2] if totals[2] else 0.0
-            _say(f"{name}: {totals[0]:.0f} pictures, {totals[1]:.0f} failures, {rate:.1f}/s each")
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._totals: dict[str, tuple[int, int, float, int]] = {}
 
-    return advance
+    def advance(self, name: str, part: PartDone) -> None:
+        """Count a part, and print the first and every tenth."""
+        pictures, failures, seconds, parts = self._totals.get(name, (0, 0, 0.0, 0))
+        pictures, failures = pictures + part.pictures, failures + part.failures
+        seconds, parts = seconds + part.seconds, parts + 1
+        self._totals[name] = (pictures, failures, seconds, parts)
+        if parts % 10 == 1:
+            rate = pictures / seconds if seconds else 0.0
+            counted = f"{format_count(pictures, 'image')}, {format_count(failures, 'failure')}"
+            _say(f"{name}: {counted}, {rate:.1f} images/s each")
+
+    def describe(self) -> str:
+        """What is done so far, and how to resume."""
+        from ..data_engine.parts import RunFolder
+
+        folder = RunFolder(self._out)
+        parts = folder.parts()
+        if not parts:
+            return f"interrupted while the images were listed; {_RESUME}"
+        rounds = sorted(self._out.glob("round-*"))
+        done = [
+            f"{each.name}: {len(list(each.glob('part-*.parquet')))} of {parts} parts"
+            for each in sorted(rounds[-1].glob("annotators/*"))
+        ] if rounds else []  # fmt: skip
+        where = f"{rounds[-1].name}: " if rounds else ""
+        return f"{where}{', '.join(done) or 'nothing'} done; {_RESUME}"

@@ -83,6 +83,7 @@ def evaluate(
         if compare is not None:
             _compare(compare, data, out)
             return
+        _check_names(benchmark, split, everything)
         if data is None:
             raise ValueError("--data is missing: the folder of the official files")
         evaluation = Evaluation(
@@ -90,11 +91,27 @@ def evaluate(
             revision, adapter, device, precision, runtime, parse_shard(shard), processes,
         )  # fmt: skip
         if everything:
-            reports = _everything(evaluation, benchmark, split, out)
+            reports = _everything(evaluation, out)
         else:
             reports = _one(evaluation, benchmark, split, out)
     if any(report is not None and report.failures for report in reports):
         raise typer.Exit(SOME_FAILED)
+
+
+def _check_names(name: str | None, split: str | None, everything: bool) -> None:
+    """Raise ``ValueError`` for a benchmark or split that is not one, whatever else is given."""
+    from ..evaluate.benchmarks import find_benchmark
+    from ..evaluate.choosing import check_split
+
+    if everything:
+        if name is not None or split is not None:
+            raise ValueError(
+                "--all takes no benchmark and no --split: it runs all the paper's rows"
+            )
+    elif name is None:
+        raise ValueError("name a benchmark, or --all; --list tells what there is")
+    else:
+        check_split(find_benchmark(name), split)
 
 
 def _one(
@@ -105,8 +122,7 @@ def _one(
     from ..evaluate.everything import row_folder
     from .tables import print_report
 
-    if name is None:
-        raise ValueError("name a benchmark, or --all; --list tells what there is")
+    assert name is not None
     benchmark = find_benchmark(name)
     split = check_split(benchmark, split)
     folder = out or evaluation.default_folder(row_folder(benchmark, split))
@@ -118,15 +134,11 @@ def _one(
     return [report]
 
 
-def _everything(
-    evaluation: Evaluation, name: str | None, split: str | None, out: Path | None
-) -> Sequence[Report | None]:
+def _everything(evaluation: Evaluation, out: Path | None) -> Sequence[Report | None]:
     """The reports of all rows; status 1 when there are rows that could not be run."""
     from ..evaluate.everything import evaluate_everything
     from .tables import print_rows
 
-    if name is not None or split is not None:
-        raise ValueError("--all takes no benchmark and no --split: it runs all the paper's rows")
     folder = out or evaluation.default_folder("all")
     rows = evaluate_everything(evaluation.data, folder, evaluation.run)
     print_rows(rows, folder)

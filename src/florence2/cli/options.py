@@ -69,14 +69,13 @@ OutputDirectory = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Folder for answers.jsonl, pictures and sidecars."),
 ]
-OutputFormats = Annotated[
-    list[str] | None,
+OutputFormat = Annotated[
+    str,
     typer.Option(
         "--format",
-        metavar="FORMAT[,FORMAT...]",
+        callback=choose(*TARGETS),
         autocompletion=complete(*TARGETS),
-        help=f"Made below --out at the end of a run: {', '.join(TARGETS)}. Repeatable.",
-        show_default="jsonl",
+        help=f"Made below --out at the end of a run: {', '.join(TARGETS)}.",
     ),
 ]
 Classes = Annotated[

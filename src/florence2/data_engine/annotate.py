@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from ..durable import replace_json
 from .index import Entry, read_entries, with_copies, write_entries
 from .parts import RunFolder
 from .pipeline import Executor, Needs
+from .run_settings import SETTINGS_FILE, check_settings, write_settings
 from .sources import list_pictures
 from .specialists import SpecialistSpec
 from .work import IndexWorker, PartDone, PartWorker
 
 PART_SIZE = 64
 _SUMMARY = "index.json"
+_PASSED_OVER = "passed_over.json"
 
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """How many pictures a run has, in how many parts, and how many will not be annotated."""
+    """How many pictures a run has, in how many parts, and how many will not be annotated.
+
+    ``passed_over`` counts the files of the source that are no pictures, by suffix.
+    """
 
     pictures: int
     parts: int
     broken: int
     duplicates: int
     near_duplicates: int
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 def index_pictures(
@@ -37,19 +45,21 @@ def index_pictures(
     *,
     part_size: int = PART_SIZE,
     workers: int = 1,
+    settings: Mapping[str, Any] | None = None,
 ) -> IndexSummary:
     """List, read and hash the pictures of a source; a second call finds what the first one did.
 
     What is at the source when it is first listed is what the run is about. Raises ``ValueError``
-    when the folder holds a run over another source.
+    when the folder holds a run over another source, or one with other ``settings``.
     """
-    settings = {"source": source, "part_size": part_size}
-    _check_same(folder, settings)
+    settings = {"source": source, "part_size": part_size, **(settings or {})}
+    check_settings(folder.path, settings)
     summary = folder.path / _SUMMARY
     if summary.exists():
+        write_settings(folder.path, settings)
         return IndexSummary(**json.loads(summary.read_text("utf-8")))
-    if not folder.listing.exists():
-        write_entries(folder.listing, (Entry(place) for place in list_pictures(source)))
+    passed_over = _list(source, folder)
+    write_settings(folder.path, settings)
     count = len(read_entries(folder.listing))
     parts = range(-(-count // part_size))
     missing = [part for part in parts if not folder.looked_at(part).exists()]
@@ -66,6 +76,7 @@ def index_pictures(
         sum(bool(each.error) for each in entries),
         sum(bool(each.duplicate_of) for each in entries),
         sum(bool(each.near_duplicate_of) for each in entries),
+        passed_over,
     )
     replace_json(summary, vars(found))
     return found
@@ -112,19 +123,22 @@ def in_order(specs: Sequence[SpecialistSpec]) -> list[SpecialistSpec]:
     return ordered
 
 
+def _list(source: str, folder: RunFolder) -> dict[str, int]:
+    """Write the places of a source, if no call before did; what was passed over, by suffix.
+
+    Nothing is left behind when there is nothing to list.
+    """
+    counted = folder.path / _PASSED_OVER
+    if not folder.listing.exists() or not (folder.path / SETTINGS_FILE).exists():
+        passed_over: Counter[str] = Counter()
+        listed = [Entry(each, error=each.error) for each in list_pictures(source, passed_over)]
+        write_entries(folder.listing, listed)
+        replace_json(counted, dict(passed_over))
+    found: dict[str, int] = json.loads(counted.read_text("utf-8")) if counted.exists() else {}
+    return found
+
+
 def entries_of(folder: RunFolder) -> Iterable[Entry]:
     """The pictures of a run, in order."""
     for part in range(folder.parts()):
         yield from read_entries(folder.index_part(part))
-
-
-def _check_same(folder: RunFolder, settings: dict[str, object]) -> None:
-    path = folder.path / "run.json"
-    if not path.exists():
-        replace_json(path, settings)
-        return
-    before = json.loads(path.read_text("utf-8"))
-    if before != settings:
-        raise ValueError(
-            f"{folder.path} holds a run over {before}, not over {settings}: choose another folder"
-        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,24 @@ class Thresholds:
     overlap: float = 0.6
     named_shown: float = 0.5
     agreeing: int = 1
+
+    def __post_init__(self) -> None:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        confidence = values.pop("confidence")
+        values |= {f"confidence.{name}": value for name, value in confidence.items()}
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise ValueError(f"threshold {name} must be a number of at least 0, got {value!r}")
+        for name, least in (("agreeing", 1), ("most_objects", 0)):
+            if values[name] != int(values[name]) or values[name] < least:
+                raise ValueError(
+                    f"threshold {name} must be a whole number of at least {least}, got "
+                    f"{values[name]!r}"
+                )
+        shares = ("same_text", "least_area", "overlap", "named_shown")
+        for name in (*shares, "least_confidence", *(each for each in values if "." in each)):
+            if values[name] > 1:
+                raise ValueError(f"threshold {name} must be from 0 to 1, got {values[name]!r}")
 
 
 _PRONOUNS = """

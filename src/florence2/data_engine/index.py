@@ -7,8 +7,7 @@ after any number of kills.
 
 from __future__ import annotations
 
-import io
-from collections import defaultdict
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -16,16 +15,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from ..durable import replacing
-from ..formats.pictures import picture_record
-from ..formats.problems import LabelError
+from ..image import ImageError, open_image, probe_image
+from ..records import content_hash
+from .near_hashes import NEAR, NearHashes
 from .sources import Place, read_pictures
 
-_BANDS = 4
-# Two hashes that differ in fewer bits than there are bands agree in one band at least.
-NEAR = _BANDS - 1
+__all__ = ["NEAR", "Entry", "look_at", "perceptual_hash", "read_entries", "with_copies",
+           "write_entries"]  # fmt: skip
 
 SCHEMA = pa.schema(
     [
@@ -36,6 +34,9 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),
         ("column", pa.string()),
         ("text", pa.string()),
+        ("more", pa.list_(pa.string())),
+        ("unit", pa.string()),
+        ("note", pa.string()),
         ("sha256", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
@@ -45,15 +46,17 @@ SCHEMA = pa.schema(
         ("near_duplicate_of", pa.string()),
     ]
 )
-_PLACE_FIELDS = tuple(each.name for each in fields(Place))
+# An index of an earlier version lacks some of them.
+_PLACE_FIELDS = tuple(each.name for each in fields(Place) if each.name != "error")
 
 
 @dataclass(frozen=True)
 class Entry:
     """One picture: its ``place``, what it is, what is wrong with it, and whose copy it is.
 
-    ``phash`` is the perceptual hash in hexadecimal. ``duplicate_of`` and ``near_duplicate_of`` are
-    ids of pictures that come earlier. With an ``error`` the rest is empty.
+    ``width`` and ``height`` are those of the upright picture. ``phash`` is the perceptual hash in
+    hexadecimal. ``duplicate_of`` and ``near_duplicate_of`` are ids of pictures that come earlier.
+    With an ``error`` the rest is empty.
     """
 
     place: Place
@@ -70,6 +73,12 @@ class Entry:
         """Whether it is to be annotated: it can be read, and is no copy of an earlier one."""
         return not self.error and not self.duplicate_of
 
+    def problem_with(self, content: bytes | Exception) -> str:
+        """Why what is read now is not the picture that the index knows; "" when it is."""
+        if not isinstance(content, bytes):
+            return f"cannot be read: {content}"
+        return "" if content_hash(content) == self.sha256 else "has changed"
+
 
 def look_at(places: Sequence[Place]) -> list[Entry]:
     """The entries of pictures, read and hashed; broken ones have the reason."""
@@ -79,20 +88,26 @@ def look_at(places: Sequence[Place]) -> list[Entry]:
 
 
 def _entry(place: Place, content: bytes | Exception) -> Entry:
+    if place.error:
+        return Entry(replace(place, error=""), error=place.error)
     if not isinstance(content, bytes):
         return Entry(place, error=f"cannot be read: {content}")
     try:
-        record = picture_record(content, place.id)
-        return Entry(place, record.sha256, record.width, record.height, perceptual_hash(content))
-    except LabelError as error:
-        return Entry(place, error=str(error))
+        info = probe_image(content, place.id)
+        phash = perceptual_hash(content)
+        return Entry(place, content_hash(content), info.width, info.height, phash)
+    except (ImageError, MemoryError) as error:
+        return Entry(place, error=str(error) or "needs more memory than there is")
 
 
 def perceptual_hash(content: bytes) -> str:
-    """The 64-bit perceptual hash of a picture's file, in hexadecimal (ImageHash's ``phash``)."""
+    """The 64-bit perceptual hash of a picture's file, in hexadecimal (ImageHash's ``phash``).
+
+    Raises ``ImageError`` for a file that is no image.
+    """
     from imagehash import phash
 
-    with Image.open(io.BytesIO(content)) as image:
+    with open_image(content) as image:
         image.draft("L", (64, 64))
         return str(phash(image))
 
@@ -104,8 +119,8 @@ def with_copies(entries: Iterable[Entry]) -> list[Entry]:
     duplicates of the earliest picture that is none itself.
     """
     by_content: dict[str, str] = {}
-    bands: Mapping[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
-    marked = []
+    hashes = NearHashes()
+    marked: list[Entry] = []
     for entry in entries:
         if entry.error:
             marked.append(entry)
@@ -115,20 +130,11 @@ def with_copies(entries: Iterable[Entry]) -> list[Entry]:
             marked.append(replace(entry, duplicate_of=first))
             continue
         number = int(entry.phash, 16)
-        keys = [(band, number >> (16 * band) & 0xFFFF) for band in range(_BANDS)]
-        near = next(
-            (
-                other
-                for key in keys
-                for hashed, other in bands[key]
-                if (hashed ^ number).bit_count() <= NEAR
-            ),
-            "",
-        )
-        if not near:
-            for key in keys:
-                bands[key].append((number, entry.place.id))
-        marked.append(replace(entry, near_duplicate_of=near))
+        near = hashes.find(number)
+        if near is None:
+            hashes.add(number, len(marked))
+        other = "" if near is None else marked[near].place.id
+        marked.append(replace(entry, near_duplicate_of=other))
     return marked
 
 
@@ -146,10 +152,42 @@ def read_entries(path: Path) -> list[Entry]:
 
 def _row(entry: Entry) -> dict[str, Any]:
     values = asdict(entry)
-    return {**values.pop("place"), **values}
+    place = values.pop("place")
+    place.pop("error")
+    error = values.pop("error")
+    # Reasons quote what is in the files, which need not be text.
+    return {**place, **values, "file": _to_utf8(place["file"]), "error": _escaped(error),
+            "note": _escaped(place["note"])}  # fmt: skip
 
 
 def _from_row(row: Mapping[str, Any]) -> Entry:
-    place = Place(**{name: row[name] for name in _PLACE_FIELDS})
+    where = {name: row[name] for name in _PLACE_FIELDS if row.get(name) is not None}
+    where |= {"file": _from_utf8(row["file"]), "more": tuple(row.get("more") or ())}
+    error = row["error"] or ""
     others = {name: value for name, value in row.items() if name not in _PLACE_FIELDS}
-    return Entry(place, **others)
+    return Entry(Place(**where), **{**others, "error": error})
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _to_utf8(file: str) -> str:
+    """A file's name as text that is UTF-8, whatever its bytes are.
+
+    The bytes that are not are written behind a NUL, which no name has.
+    """
+    if file.isascii():
+        return file
+    content = os.fsencode(file).decode("utf-8", "surrogateescape")
+    return "".join(
+        f"\0{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char for char in content
+    )
+
+
+def _from_utf8(text: str) -> str:
+    first, *others = text.split("\0")
+    content = first.encode()
+    for each in others:
+        content += bytes.fromhex(each[:2]) + each[2:].encode()
+    return os.fsdecode(content) if others else text

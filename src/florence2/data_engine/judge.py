@@ -35,6 +35,8 @@ _WITH_PHRASES = frozenset({"<CAPTION_TO_PHRASE_GROUNDING>"})
 _WITH_CLASSES = frozenset({"<OD>", "<OPEN_VOCABULARY_DETECTION>", "<REGION_PROPOSAL>"})
 # What several annotators are asked alike, so that their boxes can be one answer.
 _FUSED_TASK = "<OD>"
+# A text that is too long to be parsed has no facts.
+TOO_LONG = Verdict(False, "text too long")
 
 
 @dataclass(frozen=True)
@@ -181,13 +183,17 @@ def _judge_texts(annotations: Sequence[Annotation], judging: Judging) -> list[An
     for each in annotations:
         if each.task in CAPTIONS and isinstance(each.answer, Text) and each.verdict.keep:
             text = each.answer.plain
-            facts = judging.facts[text]
-            verdict = first_against(
-                [
-                    judge_text(facts, judging.limits),
-                    judge_named(facts, detected, last_words, judging.limits),
-                    judge_same(text, earlier[each.task], judging.limits),
-                ]
+            facts = judging.facts.get(text)
+            verdict = (
+                TOO_LONG
+                if facts is None
+                else first_against(
+                    [
+                        judge_text(facts, judging.limits),
+                        judge_named(facts, detected, last_words, judging.limits),
+                        judge_same(text, earlier[each.task], judging.limits),
+                    ]
+                )
             )
             if verdict.keep:
                 earlier[each.task].append(text)

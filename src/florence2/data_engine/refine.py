@@ -10,14 +10,24 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..durable import replace_file, replace_json
+from ..io.run_lock import lock_run_dir
+from ..messages import shorten
 from ..shards import ShardDataset
 from ..tasks import CAPTIONS
-from .annotate import PART_SIZE, IndexSummary, annotate, index_pictures
+from .annotate import (
+    PART_SIZE,
+    IndexSummary,
+    annotate,
+    entries_of,
+    in_order,
+    index_pictures,
+)
 from .filters import Thresholds
 from .parts import RunFolder
 from .pipeline import Executor
@@ -29,6 +39,7 @@ from .work import PartDone
 
 STUDENT = "student"
 _FIGURES = "figures.json"
+_MOST_TOLD = 20
 
 
 class StudentError(RuntimeError):
@@ -48,6 +59,15 @@ class StudentPlan:
     cpus: float = 1
     gpus: float = 0
     batch_size: int = 16
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a run states of it: all that shapes the students."""
+        return {
+            "recipe": self.recipe,
+            "settings": list(self.settings),
+            "validation": None if self.validation is None else str(self.validation),
+            "tasks": list(self.tasks),
+        }
 
 
 @dataclass(frozen=True)
@@ -75,16 +95,38 @@ def run_engine(
     """Annotate the pictures of a source, and refine ``rounds`` times; goes on where it stopped.
 
     ``out`` holds ``round-NN/shards``, the report beside it as JSON and Markdown, and the students.
-    Raises ``ValueError`` for a folder of another run, ``StudentError`` when a training fails.
+    One process at a time works in ``out``. Raises ``ValueError`` for a folder of another run or in
+    use by another process, ``StudentError`` when a training fails.
     """
     limits = limits or Thresholds()
-    folder = RunFolder(out)
-    tell(f"index of {source}")
-    index = index_pictures(source, folder, executor, part_size=part_size, workers=workers)
-    tell(
-        f"{index.pictures} pictures, {index.broken} broken, {index.duplicates} duplicates, "
-        f"{index.near_duplicates} near duplicates"
-    )
+    in_order(specs)  # names that repeat, or wait for each other, are an error before any work
+    settings: dict[str, Any] = {
+        "specialists": {each.name: each.identity or each.name for each in specs},
+        "thresholds": asdict(limits),
+    }
+    if rounds:
+        settings["student"] = student.to_dict()
+    with lock_run_dir(out):
+        folder = RunFolder(out)
+        tell(f"index of {source}")
+        index = index_pictures(
+            source, folder, executor, part_size=part_size, workers=workers, settings=settings
+        )
+        _tell_index(index, folder, tell)
+        reports = _run_rounds(folder, specs, executor, rounds, student, limits, tell, advance)
+    return EngineRun(index, tuple(reports))
+
+
+def _run_rounds(
+    folder: RunFolder,
+    specs: Sequence[SpecialistSpec],
+    executor: Executor,
+    rounds: int,
+    student: StudentPlan,
+    limits: Thresholds,
+    tell: Callable[[str], None],
+    advance: Callable[[str, PartDone], None],
+) -> list[RoundReport]:
     reports = []
     for round in range(rounds + 1):
         figures: dict[str, float] = {}
@@ -97,12 +139,35 @@ def run_engine(
             tell(f"round {round}: the student annotates")
             annotate(folder, [spec], round, executor, advance)
         tell(f"round {round}: filters")
-        records = finish_round(folder, round, limits)
+        records = finish_round(folder, round, limits, tell=tell)
         report = report_round(round, records.annotations(), figures)
         replace_json(folder.round(round) / "report.json", report.to_dict())
         replace_file(folder.round(round) / "report.md", report.to_markdown())
         reports.append(report)
-    return EngineRun(index, tuple(reports))
+    return reports
+
+
+def _tell_index(index: IndexSummary, folder: RunFolder, tell: Callable[[str], None]) -> None:
+    """What the run is about, and by name what of the source cannot be used."""
+    tell(
+        f"{index.pictures} pictures, {index.broken} broken, {index.duplicates} duplicates, "
+        f"{index.near_duplicates} near duplicates"
+    )
+    if index.passed_over:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(index.passed_over.items()))
+        tell(f"passed over, as they are no pictures: {kinds}")
+    broken = [f"broken: {each.place.id}: {each.error}" for each in entries_of(folder) if each.error]
+    notes = [
+        f"text not used: {each.place.id}: {each.place.note}"
+        for each in entries_of(folder)
+        if each.place.note
+    ]
+    for lines in (broken, notes):
+        for line in lines[:_MOST_TOLD]:
+            tell(shorten(line))
+        if len(lines) > _MOST_TOLD:
+            kind = lines[0].partition(":")[0]
+            tell(f"{kind}: {len(lines) - _MOST_TOLD} more, in {folder.path}/index")
 
 
 def train_student(

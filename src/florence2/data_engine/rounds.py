@@ -7,19 +7,21 @@ interrupted: a picture's verdicts hang on its own annotations, and pictures keep
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+from ..messages import shorten
 from ..records import Annotation, Annotator, Record
 from ..results import Boxes, Text
 from ..shards import ShardDataset, ShardWriter
 from .filters import Thresholds
-from .index import Entry, read_entries
+from .index import Entry, read_entries, write_entries
 from .judge import Judging, judged, texts_of
 from .parts import RunFolder, read_said
 from .sources import read_pictures
-from .texts import TextFacts, read_texts
+from .texts import MAX_PARSED_CHARS, TextFacts, read_texts
 
 # Texts that came with the pictures, as the web's image and text pairs have them.
 FOUND = Annotator("found-text")
@@ -32,10 +34,13 @@ def finish_round(
     *,
     records_per_shard: int = 512,
     advance: Callable[[int], None] = lambda count: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> ShardDataset:
     """Write the shards of a round, or the rest of them, and open them.
 
-    Raises ``ValueError`` when the shards there were judged by other thresholds.
+    A picture that has gone or changed since the run began is left out: it is broken in the index
+    from then on, and ``tell`` is called with its name. Raises ``ValueError`` when the shards there
+    were judged by other thresholds.
     """
     names = annotators_until(folder, round)
     superseded = _superseded(names)
@@ -50,10 +55,10 @@ def finish_round(
             if done >= len(entries):
                 done -= len(entries)
                 continue
-            records = _records(folder, names, part, entries[done:])
-            for record in _judged(records, entries[done:], limits, known, superseded):
+            found = _records(folder, names, part, entries[done:], tell)
+            for record in _judged(found, limits, known, superseded):
                 writer.write(record)
-            advance(len(entries) - done)
+            advance(len(found))
             done = 0
     return ShardDataset(folder.shards(round))
 
@@ -80,43 +85,68 @@ def known_names(folder: RunFolder, names: Sequence[tuple[int, str]]) -> frozense
 
 
 def _records(
-    folder: RunFolder, names: Sequence[tuple[int, str]], part: int, entries: Sequence[Entry]
-) -> Iterator[Record]:
-    """The pictures with everything that was said about them."""
+    folder: RunFolder,
+    names: Sequence[tuple[int, str]],
+    part: int,
+    entries: Sequence[Entry],
+    tell: Callable[[str], None],
+) -> list[tuple[Entry, Record]]:
+    """The pictures with everything that was said about them, without those that are gone."""
     said: dict[str, list[Annotation]] = {each.place.id: [] for each in entries}
     for round, name in names:
         for one in read_said(folder.said(round, name, part)):
             if one.id in said:
                 said[one.id] += one.annotations
     contents = read_pictures([each.place for each in entries])
+    found, gone = [], {}
     for entry, content in zip(entries, contents, strict=True):
-        if not isinstance(content, bytes):
-            raise ValueError(
-                f"{entry.place.id} could be read when the run began and cannot now: {content}"
-            )
         id = entry.place.id
-        own = _own_text(entry)
-        yield Record(id, entry.width, entry.height, entry.sha256, content, id,
-                     (*own, *said[id]))  # fmt: skip
+        problem = entry.problem_with(content)
+        if problem or not isinstance(content, bytes):
+            gone[id] = f"{problem}, and was whole when the run began"
+            continue
+        own = _own_texts(entry)
+        record = Record(id, entry.width, entry.height, entry.sha256, content, id,
+                        (*own, *said[id]))  # fmt: skip
+        found.append((entry, record))
+    if gone:
+        _mark_broken(folder.index_part(part), gone)
+        for id, problem in gone.items():
+            tell(shorten(f"left out: {id}: {problem}"))
+    return found
 
 
-def _own_text(entry: Entry) -> tuple[Annotation, ...]:
-    text = entry.place.text
-    return (Annotation("<CAPTION>", Text(text), annotator=FOUND),) if text else ()
+def _mark_broken(path: Path, problems: Mapping[str, str]) -> None:
+    """Note in an index part what is wrong with some of its pictures.
+
+    These come after all that is written, so that what is written keeps its number.
+    """
+    entries = read_entries(path)
+    write_entries(
+        path,
+        [replace(each, error=problems.get(each.place.id, each.error)) for each in entries],
+    )
+
+
+def _own_texts(entry: Entry) -> tuple[Annotation, ...]:
+    return tuple(Annotation("<CAPTION>", Text(text), annotator=FOUND) for text in entry.place.texts)
 
 
 def _judged(
-    records: Iterator[Record],
-    entries: Sequence[Entry],
+    found: Sequence[tuple[Entry, Record]],
     limits: Thresholds,
     known: frozenset[str],
     superseded: dict[str, int],
 ) -> Iterator[Record]:
-    held = list(records)
-    texts = list(dict.fromkeys(text for record in held for text in texts_of(record.annotations)))
+    texts = dict.fromkeys(
+        text
+        for _, record in found
+        for text in texts_of(record.annotations)
+        if len(text) <= MAX_PARSED_CHARS
+    )
     facts: dict[str, TextFacts] = dict(zip(texts, read_texts(texts), strict=True)) if texts else {}
     judging = Judging(limits, facts, known, superseded)
-    for record, entry in zip(held, entries, strict=True):
+    for entry, record in found:
         annotations = judged(record.annotations, judging, entry.near_duplicate_of)
         yield Record(record.id, record.width, record.height, record.sha256, record.image,
                      record.path, annotations)  # fmt: skip

@@ -1,66 +1,74 @@
 """Where pictures come from: folders, WebDataset tars, Parquet tables, here or in object stores.
 
 A source is a path or an address that ``fsspec`` knows (``s3://bucket/folder``). What img2dataset
-writes is read as it lies, in each of its formats.
+writes is read as it lies, in each of its formats. Of files on this machine that hold several
+images (PDF, video, multi-page TIFF, animation) each image is one. What can't be used is a place
+with an error, so that one bad file costs no other.
 """
 
 from __future__ import annotations
 
-import tarfile
+import io
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
-from ..formats.pictures import SUFFIXES
+from ..containers import PDF_SUFFIXES, VIDEO_SUFFIXES, UnitReader, load_unit, parse_unit_name
+from ..image import IMAGE_SUFFIXES
+from ..io.files import open_regular
+from .archives import (
+    DAMAGE,
+    IMAGE_COLUMNS,
+    TAR_SUFFIXES,
+    Place,
+    check_column_size,
+    list_parquet,
+    list_tar,
+    place_with,
+)
+from .captions import MAX_CAPTION_BYTES, Captions, clean_text, read_caption_file
 
-# Columns that hold a picture's bytes, or a struct with them, and those that hold its text.
-_IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
-_TEXT_COLUMNS = ("caption", "text", "TEXT", "txt")
+__all__ = ["Place", "list_pictures", "read_pictures"]
+
+# An uncompressed image of the largest size that is decoded has some 400 MB.
+MAX_IMAGE_BYTES = 2**29
+_UNIT_SUFFIXES = PDF_SUFFIXES | VIDEO_SUFFIXES
+# Files that lie beside images and are no images themselves.
+_BESIDE = frozenset({".txt", ".json"})
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where one picture's bytes lie, and the text that came with it.
-
-    ``file`` alone is the picture; with ``offset`` and ``size`` it is a part of a file, with
-    ``row`` and ``column`` a value of a Parquet table. ``id`` is unique within a source.
-    """
-
-    id: str
-    file: str
-    offset: int | None = None
-    size: int | None = None
-    row: int | None = None
-    column: str = ""
-    text: str = ""
-
-
-def list_pictures(source: str) -> Iterator[Place]:
+def list_pictures(source: str, passed_over: Counter[str] | None = None) -> Iterator[Place]:
     """The pictures of a source, in the order of their names.
 
-    Raises ``FileNotFoundError`` when there is nothing at ``source``, ``ValueError`` when nothing
-    there is a picture or a container of pictures.
+    A file that can't be used is a place with an error. Files of other kinds, and hidden ones, are
+    counted by suffix in ``passed_over``. Raises ``FileNotFoundError`` when there is nothing at
+    ``source``, ``ValueError`` when nothing there is a picture or a container of pictures.
     """
-    system, root = url_to_fs(source)
-    if not system.exists(root):
-        raise FileNotFoundError(f"{source} is not there: name a folder, a tar or a Parquet file")
+    system, root = _open_source(source)
     files = [root] if system.isfile(root) else sorted(system.find(root))
-    known = set(files)
-    found = False
+    listing = _Listing(system, root, set(files), Counter() if passed_over is None else passed_over)
+    found, errors = False, []
+    ids: set[str] = set()
     for file in files:
-        for place in _places(system, file, _name(root, file), known):
-            found = True
-            yield place
+        for place in listing.places(file):
+            if place.error:
+                errors.append(place.error)
+            else:
+                found = True
+            yield _with_own_id(place, ids)
     if not found:
+        more = f" ({'; '.join(errors[:3])})" if errors else ""
         raise ValueError(
-            f"{source} holds no pictures: wanted {', '.join(sorted(SUFFIXES))} files, tars of "
-            f"them, or Parquet with a column of {', '.join(_IMAGE_COLUMNS)}"
+            f"{source} holds no pictures{more}: wanted {', '.join(sorted(IMAGE_SUFFIXES))} files, "
+            f"tars of them, or Parquet with a column of {', '.join(IMAGE_COLUMNS)}"
         )
 
 
@@ -73,72 +81,106 @@ def read_pictures(places: Iterable[Place]) -> Iterator[bytes | OSError | ValueEr
         for place in places:
             try:
                 yield files.read(place)
-            except (OSError, ValueError, pa.ArrowException, KeyError, IndexError) as error:
-                kept = error if isinstance(error, OSError | ValueError) else ValueError(str(error))
-                yield kept
+            except (OSError, ValueError) as error:
+                yield error
+            except DAMAGE as error:
+                yield ValueError(str(error) or type(error).__name__)
 
 
-def _places(system: AbstractFileSystem, file: str, name: str, known: set[str]) -> Iterator[Place]:
-    suffix = PurePosixPath(file).suffix.lower()
-    address = system.unstrip_protocol(file) if not _is_local(system) else file
-    if suffix in SUFFIXES:
+def is_local(file: str) -> bool:
+    """Whether a file is on this machine's file systems, and not at a URL."""
+    return "://" not in file
+
+
+def _open_source(source: str) -> tuple[AbstractFileSystem, str]:
+    # A path that is there is a path, whatever fsspec would make of its characters.
+    if os.path.exists(source):
+        return LocalFileSystem(), os.path.abspath(source)
+    system, root = url_to_fs(source)
+    if not system.exists(root):
+        raise FileNotFoundError(f"{source} is not there: name a folder, a tar or a Parquet file")
+    return system, root
+
+
+def _with_own_id(place: Place, ids: set[str]) -> Place:
+    """The place under an id that no earlier one has: a tar may hold a name twice."""
+    id, number = place.id, 1
+    while id in ids:
+        number += 1
+        id = f"{place.id}#{number}"
+    ids.add(id)
+    return place if id == place.id else replace(place, id=id)
+
+
+class _Listing:
+    """The files of a source, one by one."""
+
+    def __init__(
+        self, system: AbstractFileSystem, root: str, known: set[str], passed_over: Counter[str]
+    ) -> None:
+        self._system, self._root, self._known = system, root, known
+        self._passed_over = passed_over
+        self._units_of = UnitReader()
+
+    def places(self, file: str) -> Iterator[Place]:
+        """What is in a file."""
+        # A name need not be UTF-8 on this machine's file systems; ids are.
+        name = os.fsencode(self._name(file)).decode("utf-8", "backslashreplace")
+        address = file if self._is_local() else self._system.unstrip_protocol(file)
+        suffix = PurePosixPath(file).suffix.lower()
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+        tar = file.lower().endswith(TAR_SUFFIXES)
+        image = suffix in IMAGE_SUFFIXES or (suffix in _UNIT_SUFFIXES and self._is_local())
+        if hidden or not (image or tar or suffix == ".parquet"):
+            if suffix not in _BESIDE or hidden:
+                self._passed_over["hidden" if hidden else suffix or "no suffix"] += 1
+            return
+        try:
+            if image:
+                yield from self._units(file, self._image(file, address, name))
+                return
+            with self._open(file) as stream:
+                list_container = list_tar if tar else list_parquet
+                places = list_container(stream, address, name)
+                if places is None:
+                    self._passed_over[f"{suffix} without images"] += 1
+                else:
+                    yield from places
+        except (OSError, ValueError, *DAMAGE) as error:
+            yield Place(name, address, error=f"{name} cannot be read: {error}")
+
+    def _units(self, file: str, place: Place) -> Iterator[Place]:
+        """The place of an image file, or those of the pages and frames in it."""
+        units = self._units_of.list_units(file) if self._is_local() else []
+        if not units or units[0].name == file:
+            yield place
+            return
+        for unit in units:
+            where = unit.name[len(file) :]
+            yield replace(place, id=f"{place.id}{where}", unit=where)
+
+    def _image(self, file: str, address: str, name: str) -> Place:
         beside = str(PurePosixPath(file).with_suffix(".txt"))
-        text = system.cat_file(beside).decode("utf-8", "replace") if beside in known else ""
-        yield Place(name, address, text=text.strip())
-    elif suffix == ".tar":
-        yield from _in_tar(system, file, address, name)
-    elif suffix == ".parquet":
-        yield from _in_table(system, file, address, name)
+        captions = Captions()
+        if beside in self._known:
+            try:
+                with self._open(beside) as stream:
+                    captions = read_caption_file(stream.read(MAX_CAPTION_BYTES + 1))
+            except (OSError, ValueError) as error:
+                captions = Captions(note=f"its text cannot be read: {clean_text(str(error))}")
+        return place_with(captions, name, address)
 
+    def _open(self, file: str) -> BinaryIO:
+        if self._is_local():
+            return open_regular(file)
+        return cast(BinaryIO, self._system.open(file))
 
-def _in_tar(system: AbstractFileSystem, file: str, address: str, name: str) -> Iterator[Place]:
-    """The pictures of a WebDataset tar; a member ``key.txt`` is the text of ``key.jpg``."""
-    pictures: list[tarfile.TarInfo] = []
-    texts: dict[str, str] = {}
-    with system.open(file) as stream, tarfile.open(fileobj=stream) as tar:
-        for member in tar:
-            path = PurePosixPath(member.name)
-            if not member.isfile():
-                continue
-            if path.suffix.lower() in SUFFIXES:
-                pictures.append(member)
-            elif path.suffix == ".txt":
-                content = tar.extractfile(member)
-                assert content is not None
-                texts[str(path.with_suffix(""))] = content.read().decode("utf-8", "replace").strip()
-    for member in pictures:
-        text = texts.get(str(PurePosixPath(member.name).with_suffix("")), "")
-        yield Place(f"{name}/{member.name}", address, member.offset_data, member.size, text=text)
+    def _is_local(self) -> bool:
+        return isinstance(self._system, LocalFileSystem)
 
-
-def _in_table(system: AbstractFileSystem, file: str, address: str, name: str) -> Iterator[Place]:
-    with system.open(file) as stream, pq.ParquetFile(stream) as table:
-        schema = table.schema_arrow
-        column = next((each for each in _IMAGE_COLUMNS if each in schema.names), None)
-        if column is None or not _holds_bytes(schema.field(column).type):
-            return  # what img2dataset writes beside its tars has no pictures
-        worded = [each for each in _TEXT_COLUMNS if each in schema.names][:1]
-        row = 0
-        for group in range(table.num_row_groups):
-            texts = table.read_row_group(group, worded).to_pylist()
-            for values in texts:
-                text = values[worded[0]] if worded else ""
-                yield Place(f"{name}/{row:08d}", address, row=row, column=column, text=text or "")
-                row += 1
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _name(root: str, file: str) -> str:
-    return PurePosixPath(file).name if file == root else file[len(root) :].lstrip("/")
-
-
-def _is_local(system: AbstractFileSystem) -> bool:
-    return "file" in (system.protocol if isinstance(system.protocol, tuple) else [system.protocol])
+    def _name(self, file: str) -> str:
+        root = self._root
+        return PurePosixPath(file).name if file == root else file[len(root) :].lstrip("/")
 
 
 class _Files:
@@ -157,14 +199,22 @@ class _Files:
         self._close()
 
     def read(self, place: Place) -> bytes:
+        if place.error:
+            raise ValueError(place.error)
+        if place.unit:
+            return _read_unit(place)
         if self._address != place.file:
             self._close()
-            system, path = url_to_fs(place.file)
-            self._stream, self._address = system.open(path), place.file
+            self._stream, self._address = _open_file(place.file), place.file
         if place.row is not None:
             return self._read_row(place.row, place.column)
+        size = MAX_IMAGE_BYTES + 1 if place.size is None else place.size
+        if size > MAX_IMAGE_BYTES and place.size is None:
+            size = self._stream.seek(0, os.SEEK_END)
+        if size > MAX_IMAGE_BYTES:
+            raise ValueError(f"{place.id} has {size} bytes; the limit is {MAX_IMAGE_BYTES}")
         self._stream.seek(place.offset or 0)
-        content: bytes = self._stream.read(-1 if place.size is None else place.size)
+        content: bytes = self._stream.read(size)
         if place.size is not None and len(content) < place.size:
             raise ValueError(f"{place.file} ends before {place.id} does: it was cut")
         return content
@@ -176,6 +226,7 @@ class _Files:
             while row >= begin + self._table.metadata.row_group(group).num_rows:
                 begin += self._table.metadata.row_group(group).num_rows
                 group += 1
+            check_column_size(self._table, group, column)
             values = self._table.read_row_group(group, [column])[column].to_pylist()
             self._group = begin, begin + len(values), values
         value = self._group[2][row - self._group[0]]
@@ -189,3 +240,19 @@ class _Files:
             self._stream.close()
         self._stream, self._table, self._group = None, None, None
         self._address = ""
+
+
+def _read_unit(place: Place) -> bytes:
+    """A page or frame as the bytes of a PNG file, the same ones every time."""
+    found = parse_unit_name(f"f{place.unit}")
+    stream = io.BytesIO()
+    image = load_unit(replace(found, file=place.file))
+    image.save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def _open_file(file: str) -> Any:
+    if is_local(file):
+        return open_regular(file)
+    system, path = url_to_fs(file)
+    return system.open(path)

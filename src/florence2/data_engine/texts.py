@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+# A parse takes memory by the length; what is longer is no caption of an image.
+MAX_PARSED_CHARS = 20_000
 _OBJECTS = frozenset({"NOUN", "PROPN"})
 _ATTRIBUTES = frozenset({"amod", "nummod", "acomp"})
 
@@ -46,7 +48,13 @@ def parser() -> Any:
 
 
 def read_texts(texts: Iterable[str], batch_size: int = 64) -> Iterator[TextFacts]:
-    """The facts of each text, in order."""
+    """The facts of each text, in order. Raises ``ValueError`` for one that is too long."""
+    texts = list(texts)
+    longest = max(map(len, texts), default=0)
+    if longest > MAX_PARSED_CHARS:
+        raise ValueError(
+            f"a text of {longest} characters is not parsed; the limit is {MAX_PARSED_CHARS}"
+        )
     for parsed in parser().pipe(texts, batch_size=batch_size):
         yield _facts(parsed)
 

@@ -10,12 +10,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
+from weakref import WeakSet
 
 from ..records import Annotation, Annotator, Record
+from ..results import Text
 from .index import Entry, look_at, read_entries, write_entries
 from .parts import RunFolder, Said, failure, is_failure, read_said, write_said
 from .sources import Place, read_pictures
 from .specialists import Specialist, SpecialistSpec
+
+_CALLS: WeakSet[threading.Thread] = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,28 @@ class IndexWorker:
         if path.exists():
             return PartDone(part)
         if self._places is None:
-            self._places = [each.place for each in read_entries(self.folder.listing)]
+            listed = read_entries(self.folder.listing)
+            self._places = [replace(each.place, error=each.error) for each in listed]
         begin = part * self.part_size
         entries = look_at(self._places[begin : begin + self.part_size])
         write_entries(path, entries)
         return PartDone(part, len(entries), sum(bool(each.error) for each in entries))
+
+
+def calls_in_progress() -> int:
+    """How many calls of specialists have not come back, in this process."""
+    return sum(each.is_alive() for each in _CALLS)
+
+
+def _check_text(annotation: Annotation) -> None:
+    """Raise ``ValueError`` for words that no file can hold: halves of surrogate pairs."""
+    answer = annotation.answer
+    labels = (answer.text,) if isinstance(answer, Text) else answer.labels
+    for text in (annotation.text, *labels):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{annotation.task}: a text is not Unicode: {error}") from error
 
 
 class PartWorker:
@@ -93,13 +114,14 @@ class PartWorker:
         contents = read_pictures([each.place for each in entries])
         for entry, content in zip(entries, contents, strict=True):
             id = entry.place.id
-            if isinstance(content, bytes):
+            problem = entry.problem_with(content)
+            if not problem and isinstance(content, bytes):
                 records.append(
                     Record(id, entry.width, entry.height, entry.sha256, content, id,
                            earlier.get(id, ()))
                 )  # fmt: skip
             else:
-                answers[id] = (failure(self._annotator(), f"cannot be read: {content}"),)
+                answers[id] = (failure(self._annotator(), problem),)
         for record, given in zip(records, self._ask_all(records), strict=True):
             answers[record.id] = given
         return [
@@ -133,7 +155,9 @@ class PartWorker:
                 answers.put(error)
 
         limit = self.spec.time_limit * len(records)
-        threading.Thread(target=call, daemon=True, name=self.spec.name).start()
+        thread = threading.Thread(target=call, daemon=True, name=self.spec.name)
+        _CALLS.add(thread)
+        thread.start()
         try:
             answered = answers.get(timeout=limit)
         except Empty:
@@ -146,6 +170,8 @@ class PartWorker:
             raise ValueError(f"{len(answered)} answers to {len(records)} pictures")
         for record, given in zip(records, answered, strict=True):
             replace(record, annotations=given)  # sizes that do not belong raise here
+            for annotation in given:
+                _check_text(annotation)
         return answered
 
     def _made(self) -> Specialist:

@@ -23,7 +23,8 @@ class Case:
     ``id`` is unique in the benchmark and the same on every run. ``image`` is a path or the bytes
     of a file; ``image_id`` names the picture, for cases about the same picture stand or fall
     together. ``question`` is what the prompt is filled with. ``truth`` is whatever the benchmark
-    scores by, ``None`` where it is hidden.
+    scores by, ``None`` where it is hidden. ``file_id`` is the id as the benchmark's own file has
+    it, a number or a string: official results repeat it unchanged.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Case:
     task: Task
     question: str | Region | None = None
     truth: Any = None
+    file_id: str | int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ class Scored:
     """Figures, the first of them the benchmark's own, and what a reader wants beneath them.
 
     ``qualities`` has one number in [0, 1] for each case, to find the best and the worst by.
+    ``notes`` say what the figures of these cases can't tell.
     """
 
     figures: tuple[Figure, ...]
     qualities: tuple[float, ...]
     tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

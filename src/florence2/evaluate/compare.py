@@ -10,7 +10,7 @@ from typing import Any
 from .benchmark import Answered, Benchmark, Scored
 from .benchmarks import find_benchmark
 from .choosing import choose_cases
-from .markdown import markdown_table
+from .markdown import fixed, markdown_table
 from .run import answered_cases, read_all
 from .settings import cases_digest, read_settings
 
@@ -91,13 +91,17 @@ def figure_cells(figure: ComparedFigure) -> tuple[str, ...]:
     """A figure as the row of a table."""
     return (
         figure.name,
-        f"{figure.first:.2f}",
-        f"{figure.second:.2f}",
-        f"{figure.difference:+.2f}",
-        f"{figure.low:+.2f} to {figure.high:+.2f}",
+        fixed(figure.first, 2),
+        fixed(figure.second, 2),
+        _signed(figure.difference),
+        f"{_signed(figure.low)} to {_signed(figure.high)}",
         f"{figure.reversals:.3f}",
         figure.verdict,
     )
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"
 
 
 def compare(

@@ -33,7 +33,8 @@ class Figure:
     ``resamples`` is how many draws an interval takes: fewer where one costs much. ``reflected``
     is for figures that draws push one way, as they push AP up, whose curve is made of maxima: the
     bounds are then those of the basic bootstrap, the percentiles mirrored at the figure (Davison
-    and Hinkley 1997, section 5.2).
+    and Hinkley 1997, section 5.2). ``defined`` is off where these images can't give the figure: its
+    value is 0 then, and means nothing.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Figure:
     higher_is_better: bool = True
     resamples: int = 1000
     reflected: bool = False
+    defined: bool = True
 
     @property
     def value(self) -> float:

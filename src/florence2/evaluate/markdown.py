@@ -56,6 +56,9 @@ def notes(report: Report) -> Iterator[str]:
         )
     if report.truncated:
         yield f"{report.truncated:,} answers were cut off by the limit on their length."
+    if report.figures and extent.pictures == 1:
+        yield "Intervals are drawn from the images: of a single image they have no width."
+    yield from report.remarks
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -73,13 +76,18 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 def cell(value: object) -> str:
     """One value as a cell: numbers with few digits, text on one line, its markup made plain."""
     if isinstance(value, float):
-        return f"{value:.2f}"
+        return fixed(value, 2)
     if isinstance(value, int):
         return f"{value:,}"
     text = " ".join(str(value).split())
     for character in "\\|<`*[":
         text = text.replace(character, f"\\{character}")
     return text
+
+
+def fixed(value: float, digits: int) -> str:
+    """A number with so many decimals, and without the sign of a zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def shorten(text: str) -> str:
@@ -100,8 +108,10 @@ def figure_table(report: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]]
 def figure_cells(figure: ReportedFigure) -> tuple[str, ...]:
     """A figure as the row of a table: name, value, interval, and the paper's four."""
     name = figure.name if figure.higher_is_better else f"{figure.name} (lower is better)"
-    interval = f"{figure.low:.1f} to {figure.high:.1f}"
-    return (name, f"{figure.value:.1f}", interval, *paper_cells(figure.paper))
+    if not figure.defined:
+        return (name, "undefined", "-", *paper_cells(figure.paper))
+    interval = f"{fixed(figure.low, 1)} to {fixed(figure.high, 1)}"
+    return (name, fixed(figure.value, 1), interval, *paper_cells(figure.paper))
 
 
 def paper_cells(paper: Reported) -> tuple[str, ...]:

@@ -20,7 +20,10 @@ REPORT = "report.json"
 
 @dataclass(frozen=True)
 class ReportedFigure:
-    """A figure with its 95% bounds, beside what the paper gives for the released models."""
+    """A figure with its 95% bounds, beside what the paper gives for the released models.
+
+    Without ``defined`` the images of the run can't give the figure, and its value means nothing.
+    """
 
     name: str
     value: float
@@ -28,6 +31,7 @@ class ReportedFigure:
     high: float
     higher_is_better: bool = True
     paper: Reported = field(default_factory=Reported)
+    defined: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class Report:
     ``figures`` is empty where the truth is hidden; ``official`` then names the files for the
     server. ``settings`` are those of ``run.json``. ``failures`` are case and reason. ``seconds``
     is what answering ``asked`` cases took in the process that scored; the others were answered
-    before, or by other processes. ``paper_splits`` are those that the paper reports.
+    before, or by other processes. ``paper_splits`` are those that the paper reports. ``remarks``
+    say what the figures of the cases can't tell.
     """
 
     benchmark: str
@@ -73,6 +78,7 @@ class Report:
     machine: str
     versions: Mapping[str, str] = field(default_factory=versions)
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -92,8 +98,8 @@ class Report:
             for each in known["tables"]
         )
         known["failures"] = tuple((case, reason) for case, reason in known["failures"])
-        for name in ("official", "paper_splits"):
-            known[name] = tuple(known[name])
+        for name in ("official", "paper_splits", "remarks"):
+            known[name] = tuple(known.get(name, ()))
         return cls(**known)
 
 
@@ -134,6 +140,7 @@ def make_report(
         asked=asked,
         seconds=round(seconds, 1),
         machine=machine,
+        remarks=scored.notes if scored else (),
     )
 
 
@@ -154,4 +161,5 @@ def _with_paper(figure: Figure, paper: Mapping[str, Reported]) -> ReportedFigure
         interval.high,
         figure.higher_is_better,
         paper.get(figure.name, Reported()),
+        figure.defined,
     )

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..records import Annotation, Record
-from .image_finder import ImageFinder
+from ..records import Record
 from .pictures import SeenNames, name_in, read_picture
 from .problems import Intake
 from .prompts import written_annotation
@@ -24,39 +23,28 @@ class WrittenRow:
 
 
 def grouped_records(
-    rows: Iterable[WrittenRow],
-    file: Path,
-    images: Path | None,
-    root: Path,
-    intake: Intake,
-    split: str | None = None,
+    rows: Iterable[WrittenRow], file: Path, images: Path, root: Path, intake: Intake
 ) -> Iterator[Record]:
     """A record for each picture that can be read, in the order of its first row.
 
-    Pictures lie in ``images``, by default beside the file or where ``ImageFinder`` looks; they are
-    called by their path from ``root``. The rows are held in memory, the pictures are not. A row
-    that came before is listed.
+    Pictures lie in ``images`` and are called by their path from ``root``. The rows are held in
+    memory, the pictures are not. A row that came before is listed.
     """
-    named: dict[str, list[WrittenRow]] = {}
+    groups: dict[Path, list[WrittenRow]] = {}
     seen = SeenNames()
     for row in rows:
         with intake.listing(file, row.line):
             seen.add((row.image, row.prefix, row.suffix), "the row")
-            named.setdefault(row.image, []).append(row)
-    finder = ImageFinder(root, [file.parent], images)
-    groups: dict[Path, list[WrittenRow]] = {}
-    for image, group in named.items():
-        with intake.listing(file, group[0].line):
-            groups.setdefault(finder.find(image), []).extend(group)
+            groups.setdefault(images / row.image, []).append(row)
     for path, group in groups.items():
         with intake.listing(file, group[0].line):
-            name = name_in(root, path) if path.is_relative_to(root) else finder.name(path)
-            record = replace(read_picture(path, name), split=split)
-            annotations: list[Annotation] = []
+            record = read_picture(path, name_in(root, path))
+            annotations = []
             for row in group:
                 with intake.listing(file, row.line):
                     annotation = written_annotation(
                         row.prefix, row.suffix, record.image_size, intake
                     )
-                    annotations += intake.checked([annotation], record.image_size, file, row.line)
+                    intake.check(annotation, record.image_size)
+                    annotations.append(annotation)
             yield replace(record, annotations=tuple(annotations))

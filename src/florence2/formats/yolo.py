@@ -170,11 +170,11 @@ def _list_items(
     labels = _LabelFolders()
     for split, entry in entries:
         folder = _image_folder(entry, data, split, images)
-        if os.path.isdir(folder):
+        if folder.is_dir():
             items += _folder_items(folder, entry, data, split, labels, intake)
             continue
         with intake.listing(data.file):
-            if not os.path.isfile(entry):
+            if not entry.is_file():
                 raise LabelError(
                     "missing-file", f"{entry} is neither a folder nor a list of pictures"
                 )
@@ -184,11 +184,11 @@ def _list_items(
 
 def _image_folder(entry: Path, data: YoloSet, split: str, images: Path | None) -> Path:
     """The folder of the images of an entry; below ``images`` when the user named that."""
-    if images is None or os.path.isfile(entry):
+    if images is None or entry.is_file():
         return entry
     below = [images / name_in(data.root, entry)] if entry.is_relative_to(data.root) else []
     for folder in (*below, images / entry.name, images / split):
-        if os.path.isdir(folder):
+        if folder.is_dir():
             return folder
     return images
 
@@ -220,7 +220,7 @@ def _list_orphans(
 ) -> None:
     """Report the label files that no image has, as one item for each folder."""
     for folder in sorted(folders):
-        if (folder.name != "labels" and "labels" not in folder.parts) or not os.path.isdir(folder):
+        if (folder.name != "labels" and "labels" not in folder.parts) or not folder.is_dir():
             continue
         names = [
             path.name
@@ -263,10 +263,10 @@ def _is_listed_file(path: Path, line: str, allowed: Sequence[Path]) -> bool:
     """Whether the line itself is the path of an image: absolute, or beside the list."""
     if line.startswith("./"):
         absolute = Path(os.path.abspath(path))
-        return os.path.isfile(path) and any(
+        return path.is_file() and any(
             absolute.is_relative_to(os.path.abspath(folder)) for folder in allowed
         )
-    return path.is_absolute() and ".." not in path.parts and os.path.isfile(path)
+    return path.is_absolute() and ".." not in path.parts and path.is_file()
 
 
 class _LabelFolders:
@@ -279,7 +279,7 @@ class _LabelFolders:
         """The label file at the first of ``places`` that has one, whatever their suffix."""
         for place in places:
             path = place.with_suffix(".txt")
-            if os.path.isfile(path):
+            if path.is_file():
                 return path
             found = self._folder(path.parent).get(fold_name(path.name))
             if found is not None:

@@ -27,6 +27,7 @@ MAX_URL_LENGTH = 8192
 ALLOWED_HOSTS_VARIABLE = "FLORENCE2_ALLOWED_HOSTS"
 _REDIRECTS = (301, 302, 303, 307, 308)
 _USER_AGENT = "florence2"
+_EXCERPT_BYTES = 500
 
 # Host and port to the IP addresses that they have.
 Lookup = Callable[[str, int], list[str]]
@@ -37,12 +38,15 @@ class FetchError(ValueError):
 
 
 class StatusError(FetchError):
-    """The server answered with a status other than 200."""
+    """The server answered with a status other than 200; ``excerpt`` is the start of its body."""
 
-    def __init__(self, message: str, status: int, retry_after: str | None = None) -> None:
+    def __init__(
+        self, message: str, status: int, retry_after: str | None = None, excerpt: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.excerpt = excerpt
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class UrlFetcher:
                 f"{url[:200]} answers with status {response.status}",
                 response.status,
                 response.getheader("Retry-After"),
+                response.read(_EXCERPT_BYTES).decode("utf-8", "replace"),
             )
         body = bytearray()
         declared = response.length or 0

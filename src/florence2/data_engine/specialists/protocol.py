@@ -32,7 +32,8 @@ class SpecialistSpec:
 
     ``make`` is called once in every worker, of which there are ``workers``, each with ``cpus`` and
     ``gpus``. ``batch_size`` pictures are given at a time; ``time_limit`` is in seconds for each
-    picture. ``after`` names the specialists whose annotations it is given.
+    picture. ``after`` names the specialists whose annotations it is given. ``identity`` tells it
+    from another of its name, say by its model: a run resumes with the same only.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SpecialistSpec:
     gpus: float = 0
     time_limit: float = 120.0
     after: tuple[str, ...] = ()
+    identity: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

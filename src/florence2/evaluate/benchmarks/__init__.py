@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 
 from ..benchmark import Benchmark
@@ -30,8 +31,11 @@ BENCHMARKS = {
 
 def find_benchmark(name: str) -> Benchmark:
     """The benchmark called ``name``; ``ValueError`` with the names there are for another."""
-    module = BENCHMARKS.get(name.strip().lower().replace("_", "-"))
+    asked = name.strip().lower().replace("_", "-")
+    module = BENCHMARKS.get(asked)
     if module is None:
-        raise ValueError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+        near = get_close_matches(asked, BENCHMARKS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"unknown benchmark {name!r}{hint}; there are {', '.join(BENCHMARKS)}")
     benchmark: Benchmark = import_module(f".{module}", __name__).BENCHMARK
     return benchmark

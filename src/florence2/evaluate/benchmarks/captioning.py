@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from ...tasks import find_task
 from ..answer_parts import words_of
 from ..benchmark import Answered, Case, Scored, Table, pictures_of
 from ..figures import Figure, mean_figure, sums_figure
-from ..metrics.captions import bleu_counts, bleu_from_counts, cider_d, rouge_l
-from ..metrics.checks import check_unique
+from ..metrics.captions import bleu_counts, bleu_from_counts, cider_d, has_rare_words, rouge_l
 from ..metrics.intervals import FloatArray
 from ..metrics.ptb import tokenise
-from .files import field_of, read_json
+from .files import Id, check_ids, entries_of, field_of, id_of, read_json
 from .grouped_means import grouped_table
 
 CAPTION = find_task("<CAPTION>")
 # CIDEr has no upper bound; a caption that reaches this one of ten is as good as any for a page.
 _GOOD_CIDER = 3.0
+# Below so many images, how rare a word is can hardly be told from their references.
+_FEW_IMAGES = 100
 _LENGTHS = {"1 to 7": 1, "8 to 10": 8, "11 to 14": 11, "15 or more": 15}
 
 
@@ -38,18 +39,20 @@ class Described:
 
 def read_coco_captions(
     path: Path, *, hidden: bool = False
-) -> tuple[list[Mapping[str, Any]], dict[Any, list[str]]]:
+) -> tuple[list[Mapping[str, Any]], dict[Id, list[str]]]:
     """The image entries of a file in COCO's caption format, and the captions by image id.
 
     Raises ``ValueError`` for repeated ids, captions of images that are not listed and, unless the
     captions of the split are ``hidden``, images without any.
     """
     content = read_json(path, "images")
-    images = list(content["images"])
-    check_unique([field_of(image, "id", path) for image in images], f"image ids of {path}")
-    captions: dict[Any, list[str]] = {image["id"]: [] for image in images}
-    for annotation in content.get("annotations", ()):
-        number = field_of(annotation, "image_id", path)
+    images = entries_of(content, "images", path)
+    ids = [id_of(image, "id", path) for image in images]
+    check_ids(ids, f"image ids of {path}")
+    captions: dict[Id, list[str]] = {number: [] for number in ids}
+    listed = entries_of(content, "annotations", path) if "annotations" in content else []
+    for annotation in listed:
+        number = id_of(annotation, "image_id", path)
         if number not in captions:
             raise ValueError(f"{path}: a caption is of image {number!r}, which is not listed")
         captions[number].append(str(field_of(annotation, "caption", path)))
@@ -62,9 +65,10 @@ def read_coco_captions(
     return images, captions
 
 
-def caption_case(image_id: str, image: Path, truth: Described | None) -> Case:
+def caption_case(image_id: Id, image: Path, truth: Described | None) -> Case:
     """The case of one picture; ``truth`` is ``None`` where the captions are hidden."""
-    return Case(image_id, image, image_id, CAPTION, truth=truth)
+    name = str(image_id)
+    return Case(name, image, name, CAPTION, truth=truth, file_id=image_id)
 
 
 def score_captions(answered: Sequence[Answered]) -> Scored:
@@ -78,9 +82,10 @@ def score_captions(answered: Sequence[Answered]) -> Scored:
     references = [[tokenise(caption) for caption in truth.captions] for truth in truths]
     pictures = pictures_of(answered)
     cider = cider_d(captions, references)
+    weighed = has_rare_words(references)
     counts = bleu_counts(captions, references)
     figures = [
-        mean_figure("CIDEr", cider, pictures),
+        replace(mean_figure("CIDEr", cider, pictures), defined=weighed),
         *_parts(cider, truths, pictures),
         *(sums_figure(f"BLEU-{n}", counts, pictures, _bleu(n)) for n in range(1, 5)),
         mean_figure("ROUGE-L", rouge_l(captions, references), pictures),
@@ -89,26 +94,31 @@ def score_captions(answered: Sequence[Answered]) -> Scored:
         tuple(figures),
         tuple(np.clip(cider / _GOOD_CIDER, 0, 1).tolist()),
         (_by_length(cider, captions), _empty(captions)),
+        tuple(_limits(len(captions), weighed)),
     )
 
 
-def write_results(
-    answered: Sequence[Answered], folder: Path, name: str, *, numbered: bool = True
-) -> list[Path]:
+def write_results(answered: Sequence[Answered], folder: Path, name: str) -> list[Path]:
     """The result list ``[{"image_id": 1, "caption": "..."}]`` that servers and pycocoevalcap take.
 
-    Ids are written as numbers unless ``numbered`` is off.
+    Ids are written as the benchmark's file has them.
     """
     path = folder / name
     results = [
-        {
-            "image_id": int(each.case.image_id) if numbered else each.case.image_id,
-            "caption": words_of(each.answer),
-        }
-        for each in answered
+        {"image_id": each.case.file_id, "caption": words_of(each.answer)} for each in answered
     ]
     replace_json(path, results)
     return [path]
+
+
+def _limits(images: int, weighed: bool) -> Iterator[str]:
+    """What CIDEr of so many images can't tell."""
+    weights = "CIDEr weighs words by how rare they are among the references of the images scored"
+    if not weighed:
+        cause = "of a single image" if images == 1 else "as all images have the same references"
+        yield f"{weights}: {cause}, all weights are 0, and CIDEr is undefined."
+    elif images < _FEW_IMAGES:
+        yield f"{weights}: {images} images are few for that, and CIDEr of more will differ."
 
 
 def _truth(answered: Answered) -> Described:

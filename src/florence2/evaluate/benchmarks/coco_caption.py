@@ -9,7 +9,7 @@ from pathlib import Path
 from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_unique
 from .captioning import Described, caption_case, read_coco_captions, score_captions, write_results
-from .files import field_of, find_file, find_folder, read_json
+from .files import entries_of, field_of, find_file, find_folder, id_of, read_json
 
 TEST, VAL, VAL2017 = "karpathy-test", "karpathy-val", "val2017"
 
@@ -42,15 +42,16 @@ def _read_karpathy(data: Path, split: str) -> list[Case]:
     folder = find_folder(data, ["val2014", "images/val2014"], SOURCE).parent
     wanted = split.removeprefix("karpathy-")
     cases = []
-    for entry in read_json(path, "images")["images"]:
+    for entry in entries_of(read_json(path, "images"), "images", path):
         if field_of(entry, "split", path) != wanted:
             continue
-        number = int(field_of(entry, "cocoid", path))
+        number = id_of(entry, "cocoid", path)
         image = folder / field_of(entry, "filepath", path) / field_of(entry, "filename", path)
-        captions = tuple(field_of(each, "raw", path) for each in field_of(entry, "sentences", path))
+        sentences = entries_of(entry, "sentences", path)
+        captions = tuple(str(field_of(each, "raw", path)) for each in sentences)
         if not captions:
             raise ValueError(f"{path}: image {number} has no sentence; get the file again")
-        cases.append(caption_case(str(number), image, Described(captions)))
+        cases.append(caption_case(number, image, Described(captions)))
     if not cases:
         raise ValueError(f"{path} has no image of split {wanted!r}: is it of another data set?")
     check_unique([case.id for case in cases], f"cocoid of {path}")
@@ -64,11 +65,9 @@ def _read_2017(data: Path) -> list[Case]:
     images, captions = read_coco_captions(path)
     return [
         caption_case(
-            str(image["id"]),
-            folder / field_of(image, "file_name", path),
-            Described(tuple(captions[image["id"]])),
+            number, folder / field_of(image, "file_name", path), Described(tuple(captions[number]))
         )
-        for image in images
+        for number, image in zip(captions, images, strict=True)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,18 @@ from ..metrics.detection import (
 from ..metrics.resampling import PictureMatches, match_pictures
 from .coco_categories import CATEGORY_IDS
 from .detection_failures import failure_tables
-from .files import field_of, find_file, find_folder, read_json
+from .files import (
+    Id,
+    box_of,
+    check_ids,
+    entries_of,
+    field_of,
+    find_file,
+    find_folder,
+    id_of,
+    order_of_id,
+    read_json,
+)
 
 VAL, TEST = "val2017", "test-dev2017"
 _STRANGERS_SHOWN = 30
@@ -57,17 +69,17 @@ Scores: a box has the mean probability of its location tokens (the exponential o
 log-probability), times that of its label where the model gives one; 1 where it gives neither. How
 the paper ranked boxes for AP is not known.
 
-Labels are compared without regard to case. A box whose label is none of the classes is dropped
-and counted in a table; no synonyms are tried. A zero-shot model names objects by other
-vocabularies too, which costs it recall here."""
+Labels are compared without regard to case and to spaces at their ends. A box
+whose label is none of the classes is dropped and counted in a table; no synonyms are tried. A
+zero-shot model names objects by other vocabularies too, which costs it recall here."""
 
 
 @dataclass(frozen=True)
 class CocoTruth:
-    """The objects of a picture, and the numbers of the classes that are looked for."""
+    """The objects of a picture, and the ids of the classes that are looked for."""
 
     objects: TrueObjects
-    categories: Mapping[str, int]
+    categories: Mapping[str, Id]
 
 
 def read(data: Path, split: str) -> list[Case]:
@@ -77,18 +89,19 @@ def read(data: Path, split: str) -> list[Case]:
     path = find_file(data, [f"annotations/{name}", name], SOURCE)
     content = read_json(path, "images") if hidden else _read_instances(path)
     pictures = "test2017" if hidden else split
-    _check_split(content["images"], pictures, path)
+    images = _images(content, pictures, path)
     folder = find_folder(data, [pictures, f"images/{pictures}", "images"], SOURCE)
-    truths = {} if hidden else _truths(content, path)
+    truths = {} if hidden else _truths(content, images, path)
     return [
         Case(
-            id=str(image["id"]),
-            image=folder / field_of(image, "file_name", path),
-            image_id=str(image["id"]),
+            id=str(number),
+            image=folder / str(field_of(images[number], "file_name", path)),
+            image_id=str(number),
             task=find_task("<OD>"),
-            truth=truths.get(image["id"]),
+            truth=truths.get(number),
+            file_id=number,
         )
-        for image in sorted(content["images"], key=lambda image: int(image["id"]))
+        for number in sorted(images, key=order_of_id)
     ]
 
 
@@ -124,32 +137,46 @@ def official(answered: Sequence[Answered], folder: Path) -> list[Path]:
 
 def _read_instances(path: Path) -> Any:
     content = read_json(path, "images", "annotations", "categories")
-    check_unique((item["id"] for item in content["annotations"]), f"annotation ids of {path}")
-    names = [str(field_of(item, "name", path)).lower() for item in content["categories"]]
+    annotations = entries_of(content, "annotations", path)
+    check_unique((id_of(item, "id", path) for item in annotations), f"annotation ids of {path}")
+    categories = entries_of(content, "categories", path)
+    check_unique((id_of(item, "id", path) for item in categories), f"category ids of {path}")
+    names = [_class_key(str(field_of(item, "name", path))) for item in categories]
     check_unique(names, f"category names of {path}")
     return content
 
 
-def _check_split(images: Sequence[Mapping[str, Any]], pictures: str, path: Path) -> None:
-    check_unique((field_of(image, "id", path) for image in images), f"image ids of {path}")
-    for image in images:
+def _class_key(name: str) -> str:
+    """What class names and labels are compared by: without case, without spaces at their ends."""
+    return name.strip().lower()
+
+
+def _images(content: Mapping[str, Any], pictures: str, path: Path) -> dict[Id, Mapping[str, Any]]:
+    """The image entries of a file by id, which must be those of the split."""
+    listed = entries_of(content, "images", path)
+    ids = [id_of(image, "id", path) for image in listed]
+    check_ids(ids, f"image ids of {path}")
+    for image in listed:
         address = str(image.get("coco_url", ""))
         if address and f"/{pictures}/" not in address:
             raise ValueError(
                 f"{path} lists {address}, which is no picture of {pictures}: "
                 "is it another split's file?"
             )
+    return dict(zip(ids, listed, strict=True))
 
 
-def _truths(content: Mapping[str, Any], path: Path) -> dict[Any, CocoTruth]:
+def _truths(
+    content: Mapping[str, Any], images: Mapping[Id, Mapping[str, Any]], path: Path
+) -> dict[Id, CocoTruth]:
     """What each picture holds, by its id; nothing for pictures without annotations."""
-    names = {field_of(item, "id", path): str(item["name"]) for item in content["categories"]}
-    categories = {name: int(number) for number, name in names.items()}
-    items: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in content["images"]}
+    names = {id_of(item, "id", path): str(item["name"]) for item in content["categories"]}
+    categories = {name: number for number, name in names.items()}
+    items: dict[Id, list[Mapping[str, Any]]] = {number: [] for number in images}
     annotations = content["annotations"]
-    pictures = [field_of(item, "image_id", path) for item in annotations]
+    pictures = [id_of(item, "image_id", path) for item in annotations]
     check_known(pictures, items, f"{path}: pictures of annotations")
-    classes = [field_of(item, "category_id", path) for item in annotations]
+    classes = [id_of(item, "category_id", path) for item in annotations]
     check_known(classes, names, f"{path}: categories of annotations")
     for picture, item in zip(pictures, annotations, strict=True):
         items[picture].append(item)
@@ -160,23 +187,35 @@ def _truths(content: Mapping[str, Any], path: Path) -> dict[Any, CocoTruth]:
 
 
 def _objects(
-    image: Any, items: Sequence[Mapping[str, Any]], names: Mapping[Any, str], path: Path
+    image: Id, items: Sequence[Mapping[str, Any]], names: Mapping[Id, str], path: Path
 ) -> TrueObjects:
-    extents = np.asarray([field_of(item, "bbox", path) for item in items], np.float64)
-    extents = extents.reshape(-1, 4)
+    extents = np.asarray([box_of(item, path) for item in items], np.float64).reshape(-1, 4)
     return TrueObjects(
         image,
         np.concatenate([extents[:, :2], extents[:, :2] + extents[:, 2:]], axis=1),
-        [names[item["category_id"]] for item in items],
+        [names[id_of(item, "category_id", path)] for item in items],
         [bool(item.get("iscrowd", 0)) for item in items],
-        [item.get("area", item["bbox"][2] * item["bbox"][3]) for item in items],
+        [_area(item, path) for item in items],
     )
+
+
+def _area(item: Mapping[str, Any], path: Path) -> float:
+    """The area of an annotation's object, of its box where the file gives none."""
+    _, _, width, height = box_of(item, path)
+    area = item.get("area")
+    if area is None:
+        return width * height
+    if isinstance(area, bool) or not isinstance(area, int | float) or not math.isfinite(area):
+        raise ValueError(
+            f"{path}: annotation {item.get('id')!r} has area {area!r}, which is not a finite number"
+        )
+    return float(area)
 
 
 def _detections(each: Answered, strangers: Counter[str]) -> DetectedObjects:
     """The boxes of known classes under the classes' own names; other labels are counted."""
-    names = {name.lower(): name for name in each.case.truth.categories}
-    labels = [label.strip().lower() for label in labels_of(each.answer)]
+    names = {_class_key(name): name for name in each.case.truth.categories}
+    labels = [_class_key(label) for label in labels_of(each.answer)]
     known = [index for index, label in enumerate(labels) if label in names]
     strangers.update(label for label in labels if label not in names)
     return DetectedObjects(
@@ -189,14 +228,14 @@ def _detections(each: Answered, strangers: Counter[str]) -> DetectedObjects:
 
 def _results(each: Answered) -> Iterator[dict[str, Any]]:
     categories = CATEGORY_IDS if each.case.truth is None else each.case.truth.categories
-    numbers = {name.lower(): number for name, number in categories.items()}
+    numbers = {_class_key(name): number for name, number in categories.items()}
     boxes, scores = boxes_of(each.answer), scores_of(each.answer)
     for label, box, sureness in zip(labels_of(each.answer), boxes, scores, strict=True):
-        number = numbers.get(label.strip().lower())
+        number = numbers.get(_class_key(label))
         if number is not None:
             left, top, right, bottom = box.tolist()
             yield {
-                "image_id": int(each.case.image_id),
+                "image_id": each.case.file_id,
                 "category_id": number,
                 "bbox": [left, top, right - left, bottom - top],
                 "score": float(sureness),

@@ -12,8 +12,15 @@ from ..benchmark import Answered, Benchmark, Case, Scored, pictures_of
 from ..figures import mean_figure
 from ..metrics.checks import check_unique
 from ..metrics.vqa import anls_scores, exact_matches
-from .files import check_split_name, field_of, find_file, read_json
-from .question_answering import Asked, question_case, scored, truth_of, write_answers
+from .files import check_split_name, entries_of, field_of, find_file, id_of, read_json
+from .question_answering import (
+    Asked,
+    answers_of,
+    question_case,
+    scored,
+    truth_of,
+    write_answers,
+)
 
 VAL, TEST = "val", "test"
 DOCVQA = free_prompt("<DocVQA>")
@@ -39,13 +46,13 @@ def read(data: Path, split: str) -> Sequence[Case]:
     content = read_json(path, "data")
     check_split_name(content, "dataset_split", split, path)
     cases = []
-    for entry in content["data"]:
-        number = str(field_of(entry, "questionId", path))
+    for entry in entries_of(content, "data", path):
+        number = id_of(entry, "questionId", path)
         image = str(field_of(entry, "image", path))
-        answers = tuple(map(str, entry.get("answers") or ()))
+        answers = answers_of(entry, path)
         if split == VAL and not answers:
             raise ValueError(f"{path}: question {number} has no answers: is it the test split's?")
-        kinds = {"question type": ", ".join(entry.get("question_types") or ("?",))}
+        kinds = {"question type": ", ".join(map(str, entry.get("question_types") or ("?",)))}
         truth = Asked(answers, kinds) if answers else None
         question = str(field_of(entry, "question", path))
         picture = _picture(path.parent, image)

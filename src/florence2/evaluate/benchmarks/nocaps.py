@@ -37,15 +37,15 @@ def read(data: Path, split: str) -> Sequence[Case]:
     folder = find_folder(data, [split, f"images/{split}", "images"], SOURCE)
     images, captions = read_coco_captions(path, hidden=split == TEST)
     cases = []
-    for image in images:
-        number, truth = image["id"], None
+    for number, image in zip(captions, images, strict=True):
+        truth = None
         if split == VAL:
             domain = field_of(image, "domain", path)
             if domain not in _DOMAINS:
                 raise ValueError(f"{path}: image {number} is of unknown domain {domain!r}")
             truth = Described(tuple(captions[number]), domain)
         name = folder / field_of(image, "file_name", path)
-        cases.append(caption_case(str(number), name, truth))
+        cases.append(caption_case(number, name, truth))
     return cases
 
 

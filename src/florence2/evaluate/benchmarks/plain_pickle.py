@@ -23,7 +23,9 @@ def read_plain_pickle(path: Path) -> Any:
         ) from error
 
 
-class _PlainUnpickler(pickle.Unpickler):
+# The library's own reader in Python: the one in C takes memory by the numbers under which a file
+# stores its values, so that a file of ten bytes can take gigabytes.
+class _PlainUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Refuse: plain values need nothing from any module."""
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a plain file never does")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...durable import replace_json
 from ...tasks import Task, free_prompt
@@ -13,6 +14,7 @@ from ..benchmark import Answered, Case, Scored, pictures_of
 from ..figures import mean_figure
 from ..metrics.intervals import FloatArray
 from ..metrics.vqa import Protocol, vqa_scores
+from .files import Id, field_of
 from .grouped_means import grouped_table
 
 VQA = free_prompt("<VQA>")
@@ -33,7 +35,7 @@ class Asked:
 
 
 def question_case(
-    question_id: str,
+    question_id: Id,
     image: Path,
     image_id: str,
     question: str,
@@ -41,7 +43,7 @@ def question_case(
     task: Task = VQA,
 ) -> Case:
     """The case of one question; ``truth`` is ``None`` where the answers are hidden."""
-    return Case(question_id, image, image_id, task, question, truth)
+    return Case(str(question_id), image, image_id, task, question, truth, file_id=question_id)
 
 
 def truth_of(answered: Answered) -> Asked:
@@ -84,18 +86,26 @@ def scored(answered: Sequence[Answered], name: str, scores: FloatArray) -> Score
     return Scored((mean_figure(name, scores, pictures),), tuple(scores.tolist()), tuple(tables))
 
 
-def write_answers(
-    answered: Sequence[Answered], folder: Path, name: str, key: str, *, numbered: bool = True
-) -> list[Path]:
+def answers_of(entry: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """The answers that people gave: strings, or objects with an ``answer``; none where hidden.
+
+    Raises ``ValueError`` with the entry when they are anything else.
+    """
+    given = entry.get("answers") or ()
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"{path}: answers must be a list, got {given!r} in {dict(entry)!r:.200}")
+    return tuple(
+        each if isinstance(each, str) else str(field_of(each, "answer", path)) for each in given
+    )
+
+
+def write_answers(answered: Sequence[Answered], folder: Path, name: str, key: str) -> list[Path]:
     """The list ``[{key: 1, "answer": "..."}]`` that servers and official scripts take.
 
-    Ids are written as numbers unless ``numbered`` is off.
+    Ids are written as the benchmark's file has them.
     """
     path = folder / name
-    results = [
-        {key: int(each.case.id) if numbered else each.case.id, "answer": words_of(each.answer)}
-        for each in answered
-    ]
+    results = [{key: each.case.file_id, "answer": words_of(each.answer)} for each in answered]
     replace_json(path, results)
     return [path]
 

@@ -11,7 +11,17 @@ from ...tasks import Task
 from ..benchmark import Case, Table
 from ..metrics.checks import check_unique
 from .detection_failures import SIZES, size_of
-from .files import field_of, find_file, find_folder, read_json
+from .files import (
+    Id,
+    box_of,
+    entries_of,
+    field_of,
+    find_file,
+    find_folder,
+    id_of,
+    read_json,
+    whole_number_of,
+)
 from .grouped_means import grouped_table
 from .plain_pickle import read_plain_pickle
 
@@ -60,15 +70,15 @@ def read_expressions(data: Path, folder: str, partition: str, split: str, task: 
     pictures = find_folder(data, places, source)
     cases = [
         Case(
-            id=str(field_of(sentence, "sent_id", path)),
+            id=str(id_of(sentence, "sent_id", path)),
             image=pictures / referents.picture(expression, path),
-            image_id=str(expression["image_id"]),
+            image_id=str(id_of(expression, "image_id", path)),
             task=task,
             question=str(field_of(sentence, "sent", path)),
             truth=referents.referent(expression, path),
         )
         for expression in chosen
-        for sentence in field_of(expression, "sentences", path)
+        for sentence in entries_of(expression, "sentences", path)
     ]
     check_unique((case.id for case in cases), f"sentence ids of {path}")
     return cases
@@ -97,15 +107,17 @@ class _Instances:
     def __init__(self, path: Path) -> None:
         content = read_json(path, "images", "annotations", "categories")
         self.path = path
-        self.images = self._by_id(content["images"], "image")
-        self.objects = self._by_id(content["annotations"], "annotation")
-        self.categories = self._by_id(content["categories"], "category")
+        self.images = self._by_id(content, "images")
+        self.objects = self._by_id(content, "annotations")
+        self.categories = self._by_id(content, "categories")
 
-    def _by_id(self, items: Sequence[Mapping[str, Any]], what: str) -> dict[Any, Mapping[str, Any]]:
-        check_unique((field_of(item, "id", self.path) for item in items), f"{what} ids")
-        return {item["id"]: item for item in items}
+    def _by_id(self, content: Any, key: str) -> dict[Id, Mapping[str, Any]]:
+        items = entries_of(content, key, self.path)
+        ids = [id_of(item, "id", self.path) for item in items]
+        check_unique(ids, f"ids of {key} of {self.path}")
+        return dict(zip(ids, items, strict=True))
 
-    def _find(self, items: Mapping[Any, Mapping[str, Any]], name: Any, what: str) -> Any:
+    def _find(self, items: Mapping[Id, Mapping[str, Any]], name: Id, what: str) -> Any:
         if name not in items:
             raise ValueError(
                 f"{self.path} has no {what} {name!r}: are the expressions another data set's?"
@@ -114,39 +126,40 @@ class _Instances:
 
     def picture(self, expression: Mapping[str, Any], path: Path) -> str:
         """The file name of the picture that an expression of the file at ``path`` is about."""
-        image = self._find(self.images, field_of(expression, "image_id", path), "image")
+        image = self._find(self.images, id_of(expression, "image_id", path), "image")
         return str(field_of(image, "file_name", self.path))
 
     def referent(self, expression: Mapping[str, Any], path: Path) -> Referent:
         """What the expression means."""
-        item = self._find(self.objects, field_of(expression, "ann_id", path), "annotation")
-        image = self._find(self.images, expression["image_id"], "image")
-        if field_of(item, "image_id", self.path) != expression["image_id"]:
+        item = self._find(self.objects, id_of(expression, "ann_id", path), "annotation")
+        number = id_of(expression, "image_id", path)
+        image = self._find(self.images, number, "image")
+        if id_of(item, "image_id", self.path) != number:
             raise ValueError(
                 f"{path}: annotation {item['id']} is on image {item['image_id']}, its expression "
-                f"on {expression['image_id']}: are the two files of one data set?"
+                f"on {number}: are the two files of one data set?"
             )
-        left, top, width, height = field_of(item, "bbox", self.path)
-        category = self._find(self.categories, field_of(item, "category_id", self.path), "category")
+        left, top, width, height = box_of(item, self.path)
+        category = self._find(self.categories, id_of(item, "category_id", self.path), "category")
         return Referent(
             (left, top, left + width, top + height),
             item.get("segmentation"),
             float(item.get("area", width * height)),
-            str(category["name"]),
-            (int(field_of(image, "width", self.path)), int(field_of(image, "height", self.path))),
+            str(field_of(category, "name", self.path)),
+            (
+                whole_number_of(image, "width", self.path),
+                whole_number_of(image, "height", self.path),
+            ),
         )
 
 
 def _of_split(expressions: Any, split: str, path: Path) -> list[Mapping[str, Any]]:
-    if not isinstance(expressions, list) or not all(
-        isinstance(each, Mapping) for each in expressions
-    ):
-        raise ValueError(f"{path} holds no list of expressions: is it another file by that name?")
+    expressions = entries_of(expressions, None, path)
     chosen = [each for each in expressions if field_of(each, "split", path) == split]
     if not chosen:
         there = sorted({str(each["split"]) for each in expressions})
         raise ValueError(f"{path} has no expression of split {split!r}, only of {there}")
-    check_unique((field_of(each, "ref_id", path) for each in expressions), f"ref ids of {path}")
+    check_unique((id_of(each, "ref_id", path) for each in expressions), f"ref ids of {path}")
     return chosen
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..benchmark import Benchmark, Case, Reported
 from .captioning import Described, caption_case, score_captions, write_results
-from .files import check_split_name, field_of, find_file, find_folder, read_json
+from .files import Id, check_split_name, entries_of, find_file, find_folder, id_of, read_json
 from .textvqa import FOLDERS
 
 VAL, TEST = "val", "test"
@@ -34,9 +34,9 @@ def read(data: Path, split: str) -> Sequence[Case]:
     folder = find_folder(data, FOLDERS[split], SOURCE)
     content = read_json(path, "data")
     check_split_name(content, "dataset_type", split, path)
-    pictures: dict[str, list[str]] = {}
-    for entry in content["data"]:
-        _add(entry, pictures.setdefault(str(field_of(entry, "image_id", path)), []))
+    pictures: dict[Id, list[str]] = {}
+    for entry in entries_of(content, "data", path):
+        _add(entry, pictures.setdefault(id_of(entry, "image_id", path), []))
     silent = [name for name, captions in pictures.items() if not captions]
     if split == VAL and silent:
         raise ValueError(f"{path}: picture {silent[0]!r} has no caption: is it the test split's?")
@@ -65,7 +65,7 @@ BENCHMARK = Benchmark(
     source=SOURCE,
     read=read,
     score=score_captions,
-    official=partial(write_results, name="textcaps_results.json", numbered=False),
+    official=partial(write_results, name="textcaps_results.json"),
     reported={VAL: {"CIDEr": Reported(70.1, 72.8, 143.9, 151.1)}},
     options={"max_new_tokens": 64},
 )

@@ -8,8 +8,23 @@ from pathlib import Path
 
 from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_unique
-from .files import check_split_name, field_of, find_file, find_folder, read_json
-from .question_answering import NO_VQA, Asked, question_case, score_accuracy, write_answers
+from .files import (
+    check_split_name,
+    entries_of,
+    field_of,
+    find_file,
+    find_folder,
+    id_of,
+    read_json,
+)
+from .question_answering import (
+    NO_VQA,
+    Asked,
+    answers_of,
+    question_case,
+    score_accuracy,
+    write_answers,
+)
 
 VAL, TEST = "val", "test"
 
@@ -40,10 +55,10 @@ def read(data: Path, split: str) -> Sequence[Case]:
     content = read_json(path, "data")
     check_split_name(content, "dataset_type", split, path)
     cases = []
-    for entry in content["data"]:
-        image = str(field_of(entry, "image_id", path))
-        number = str(field_of(entry, "question_id", path))
-        answers = tuple(map(str, entry.get("answers") or ()))
+    for entry in entries_of(content, "data", path):
+        image = str(id_of(entry, "image_id", path))
+        number = id_of(entry, "question_id", path)
+        answers = answers_of(entry, path)
         if split == VAL and not answers:
             raise ValueError(f"{path}: question {number} has no answers: is it the test split's?")
         truth = Asked(answers, {}) if answers else None

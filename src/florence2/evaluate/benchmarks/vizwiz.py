@@ -8,8 +8,15 @@ from pathlib import Path
 
 from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_unique
-from .files import field_of, find_file, find_folder, read_json
-from .question_answering import NO_VQA, Asked, question_case, score_accuracy, write_answers
+from .files import entries_of, field_of, find_file, find_folder, read_json
+from .question_answering import (
+    NO_VQA,
+    Asked,
+    answers_of,
+    question_case,
+    score_accuracy,
+    write_answers,
+)
 
 VAL, TEST = "val", "test"
 
@@ -32,15 +39,12 @@ def read(data: Path, split: str) -> Sequence[Case]:
     """The questions of a split; with answers and their kinds where they are known."""
     path = find_file(data, [f"Annotations/{split}.json", f"annotations/{split}.json"], SOURCE)
     folder = find_folder(data, [split, f"images/{split}"], SOURCE)
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise ValueError(f"{path} holds no list of questions: is it another file by that name?")
     cases = []
-    for entry in entries:
+    for entry in entries_of(read_json(path), None, path):
         image = str(field_of(entry, "image", path))
         if f"_{split}_" not in image:
             raise ValueError(f"{path}: picture {image!r} is not of split {split!r}")
-        answers = tuple(str(given["answer"]) for given in entry.get("answers") or ())
+        answers = answers_of(entry, path)
         if split == VAL and not answers:
             raise ValueError(f"{path}: the question about {image!r} has no answers")
         truth = None
@@ -54,7 +58,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
     return cases
 
 
-write_results = partial(write_answers, name="vizwiz_results.json", key="image", numbered=False)
+write_results = partial(write_answers, name="vizwiz_results.json", key="image")
 
 BENCHMARK = Benchmark(
     name="vizwiz",

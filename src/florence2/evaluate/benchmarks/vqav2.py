@@ -8,8 +8,27 @@ from pathlib import Path
 
 from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_known, check_unique
-from .files import check_split_name, field_of, find_file, find_folder, read_json
-from .question_answering import NO_VQA, Asked, question_case, score_accuracy, write_answers
+from .files import (
+    Id,
+    check_ids,
+    check_split_name,
+    entries_of,
+    field_of,
+    find_file,
+    find_folder,
+    id_of,
+    order_of_id,
+    read_json,
+    whole_number_of,
+)
+from .question_answering import (
+    NO_VQA,
+    Asked,
+    answers_of,
+    question_case,
+    score_accuracy,
+    write_answers,
+)
 
 VAL, TEST_DEV, TEST = "val", "test-dev", "test"
 
@@ -41,45 +60,47 @@ def read(data: Path, split: str) -> Sequence[Case]:
     folder = find_folder(data, [pictures, f"images/{pictures}"], SOURCE)
     content = read_json(path, "questions")
     check_split_name(content, "data_subtype", _QUESTIONS[split], path)
-    questions = content["questions"]
-    check_unique([field_of(each, "question_id", path) for each in questions], f"ids of {path}")
-    truths = _answers(data, {each["question_id"] for each in questions}) if split == VAL else {}
+    questions = entries_of(content, "questions", path)
+    ids = [id_of(each, "question_id", path) for each in questions]
+    check_ids(ids, f"ids of {path}")
+    truths = _answers(data, set(ids)) if split == VAL else {}
     cases = []
-    for entry in questions:
-        number = int(field_of(entry, "image_id", path))
+    for question_id, entry in zip(ids, questions, strict=True):
+        number = whole_number_of(entry, "image_id", path)
         cases.append(
             question_case(
-                str(entry["question_id"]),
+                question_id,
                 folder / f"COCO_{pictures}_{number:012d}.jpg",
                 str(number),
                 str(field_of(entry, "question", path)),
-                truths.get(entry["question_id"]),
+                truths.get(question_id),
             )
         )
     return cases
 
 
-def _answers(data: Path, questions: set[int]) -> dict[int, Asked]:
+def _answers(data: Path, questions: set[Id]) -> dict[Id, Asked]:
     name = "v2_mscoco_val2014_annotations.json"
     path = find_file(data, [name, f"annotations/{name}"], SOURCE)
-    annotations = read_json(path, "annotations")["annotations"]
-    numbers = [field_of(each, "question_id", path) for each in annotations]
+    annotations = entries_of(read_json(path, "annotations"), "annotations", path)
+    numbers = [id_of(each, "question_id", path) for each in annotations]
     check_unique(numbers, f"question ids of {path}")
     check_known(numbers, questions, f"questions of {path}")
     missing = questions - set(numbers)
     if missing:
         raise ValueError(
-            f"{path} has no answers to {len(missing)} questions, such as {min(missing)}"
+            f"{path} has no answers to {len(missing)} questions, such as "
+            f"{min(missing, key=order_of_id)}"
         )
     return {
-        each["question_id"]: Asked(
-            tuple(str(given["answer"]) for given in field_of(each, "answers", path)),
+        number: Asked(
+            answers_of(each, path),
             {
                 "answer type": str(each.get("answer_type", "?")),
                 "question type": str(each.get("question_type", "?")),
             },
         )
-        for each in annotations
+        for number, each in zip(numbers, annotations, strict=True)
     }
 
 

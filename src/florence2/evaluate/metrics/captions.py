@@ -113,6 +113,18 @@ def cider_d(captions: Sequence[Words], references: Sequence[Sequence[Words]]) ->
     return scores
 
 
+def has_rare_words(references: Sequence[Sequence[Words]]) -> bool:
+    """Whether any n-gram is in the references of some images and not of all.
+
+    CIDEr weighs an n-gram by how rare it is among the images. Where there is one image, or where
+    all have the same references, every weight is 0, and so is CIDEr, whatever the captions are.
+    """
+    of_images: list[set[tuple[str, ...]]] = [
+        set().union(*(_grams(other) for other in others)) for others in references
+    ]
+    return any(grams != of_images[0] for grams in of_images[1:])
+
+
 @dataclass(frozen=True)
 class _Vector:
     """A sentence as tf-idf weights, with their norm for each order and the bigrams it has."""

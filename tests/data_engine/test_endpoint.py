@@ -1,0 +1,186 @@
+"""What comes back from a caption endpoint: its words, or a failure; never a caption of no words."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import pytest
+from PIL import Image
+
+from florence2.data_engine.parts import is_failure
+from florence2.data_engine.specialists.endpoint import VisionEndpoint, check_endpoint, read_answer
+from florence2.formats.pictures import picture_record
+from florence2.records import Record
+
+
+def completion(message: Any, reason: str | None = "stop") -> bytes:
+    return json.dumps({"choices": [{"message": message, "finish_reason": reason}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (" A cat. ", "A cat."),
+        ([{"type": "text", "text": "A cat"}, {"type": "text", "text": " sits."}], "A cat sits."),
+        (["A cat", {"type": "image_url", "image_url": {}}], "A cat"),
+        ([{"type": "text", "text": {"value": "A cat"}}], "A cat"),
+        ("<think>what is it?\n</think>\nA cat.", "A cat."),
+        ("None", "None"),
+    ],
+)
+def test_the_words_of_an_answer(content: Any, text: str) -> None:
+    assert read_answer(completion({"content": content})) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (completion({"content": None}, "length"), "no text .*cut off by max_tokens"),
+        (completion({"content": ""}), "no text"),
+        (completion({"content": " \n"}), "no text"),
+        (completion({"content": []}), "no text"),
+        (completion({"content": [{"type": "text", "text": None}]}), "no text"),
+        (completion({"content": 7}), "not text: 7"),
+        (completion({"content": {"a": 1}}), "not text"),
+        (completion({"content": "<think>is it a cat", "finish_reason": "length"}), "no text"),
+        (completion({"content": None, "refusal": "I will not"}), "refused: I will not"),
+        (completion({"content": [{"type": "refusal", "refusal": "no"}]}), "refused: no"),
+        (completion({"content": "a c"}, "content_filter"), "content filter"),
+        (completion(None), "no message"),
+        (b'{"choices": []}', "no choices"),
+        (b'{"choices": [null]}', "no choices"),
+        (b"{}", "no choices"),
+        (b"[]", "not an object"),
+        (b'{"error": {"message": "overloaded"}}', "reports an error: .*overloaded"),
+        (b"<!doctype html><title>Hello</title>", "not JSON .*doctype.* URL of an API"),
+        (b"", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+    ],
+)
+def test_an_answer_without_words_is_an_error(body: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_answer(body)
+
+
+class Server(BaseHTTPRequestHandler):
+    """Gives the bodies it is told, one after another, and remembers what it was sent."""
+
+    replies: ClassVar[list[tuple[int, dict[str, str], bytes]]] = []
+    bodies: ClassVar[list[Any]] = []
+    keys: ClassVar[list[str | None]] = []
+
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        Server.bodies.append(json.loads(content))
+        Server.keys.append(self.headers.get("Authorization"))
+        status, headers, body = Server.replies.pop(0)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    started = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=started.serve_forever, daemon=True).start()
+    Server.replies, Server.bodies, Server.keys = [], [], []
+    yield f"http://127.0.0.1:{started.server_port}"
+    started.shutdown()
+    started.server_close()
+
+
+def endpoint(address: str, prompts: int = 1, **options: Any) -> VisionEndpoint:
+    asked = dict(list({"<CAPTION>": "a?", "<DETAILED_CAPTION>": "b?"}.items())[:prompts])
+    return VisionEndpoint(f"{address}/v1", "m", prompts=asked, pause=0, **options)
+
+
+def image(kind: str = "PNG", **options: Any) -> Record:
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 20), "red").save(stream, kind, **options)
+    return picture_record(stream.getvalue(), "a.jpg")
+
+
+GOOD = (200, {}, completion({"content": "A cat."}))
+EMPTY = (200, {}, completion({"content": None}))
+
+
+def test_one_prompt_without_words_costs_no_other(server: str) -> None:
+    Server.replies = [GOOD, EMPTY]
+    ((first, second),) = endpoint(server, 2).annotate([image()])
+    assert first.answer.plain == "A cat." and is_failure(second)
+    assert second.verdict.reason.startswith("failed: <DETAILED_CAPTION>: http://127.0.0.1")
+
+
+def test_one_record_without_words_costs_no_other_and_nobody_is_asked_twice(server: str) -> None:
+    Server.replies = [GOOD, EMPTY, GOOD]
+    given = endpoint(server).annotate([image(), image(), image()])
+    assert [is_failure(each[0]) for each in given] == [False, True, False]
+    assert len(Server.bodies) == 3
+
+
+def test_a_key_is_never_sent_to_where_an_answer_redirects(server: str) -> None:
+    Server.replies = [(307, {"Location": f"{server}/elsewhere"}, b""), GOOD]
+    with pytest.raises(ConnectionError, match="redirects to"):
+        endpoint(server).annotate([image()])
+    assert Server.keys == ["Bearer secret"]
+
+
+def test_what_passes_is_tried_again_when_the_server_says(server: str) -> None:
+    Server.replies = [(429, {"Retry-After": "0"}, b"slow down"), (503, {}, b""), GOOD]
+    ((given,),) = endpoint(server).annotate([image()])
+    assert given.answer.plain == "A cat."
+    Server.replies = [(429, {"Retry-After": "86400"}, b"come back tomorrow")]
+    with pytest.raises(ConnectionError, match=r"come back tomorrow.*asks to wait for 86400 s"):
+        endpoint(server).annotate([image()])
+
+
+def test_an_endless_answer_ends(server: str) -> None:
+    Server.replies = [(200, {"Content-Length": str(10**12)}, b"{")]
+    with pytest.raises(ConnectionError, match="more than"):
+        endpoint(server).annotate([image()])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"])
+def test_images_are_sent_as_a_type_that_the_api_knows(server: str, kind: str) -> None:
+    Server.replies = [GOOD]
+    record = image(kind)
+    endpoint(server).annotate([record])
+    head, _, data = Server.bodies[0]["messages"][0]["content"][1]["image_url"]["url"].partition(",")
+    sent = base64.b64decode(data)
+    with Image.open(io.BytesIO(sent)) as opened:
+        assert head == f"data:image/{str(opened.format).lower()};base64"
+        assert opened.size == (40, 20)
+    assert (sent == record.image) == (kind in ("JPEG", "PNG", "WEBP", "GIF"))
+
+
+def test_a_turned_image_is_sent_upright(server: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Server.replies = [GOOD]
+    endpoint(server).annotate([image("JPEG", exif=exif)])
+    url = Server.bodies[0]["messages"][0]["content"][1]["image_url"]["url"]
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as opened:
+        assert opened.size == (20, 40) and not opened.getexif()
+
+
+def test_a_private_host_is_asked_only_when_it_is_the_one_named() -> None:
+    assert check_endpoint("http://127.0.0.1:8000/v1") == "127.0.0.1:8000"
+    assert check_endpoint("https://Host.example/v1") == "host.example:443"
+    for wrong in ("host:8000/v1", "ftp://h/v1", "http:///v1", "http://h:x/v1"):
+        with pytest.raises(ValueError, match=r"URL"):
+            check_endpoint(wrong)
