@@ -255,7 +255,36 @@ def _region(text: TextInput, image_size: ImageSize) -> str:
                 f"a region is a box (x0, y0, x1, y1) in pixels or four <loc_i> tokens, got {text!r}"
             )
         return text.strip()
-    box = np.asarray(text, dtype=np.float32)
-    if box.shape != (4,):
-        raise ValueError(f"a region is one box (x0, y0, x1, y1) in pixels, got {text!r}")
+    box = _checked_box(text)
     return "".join(f"<loc_{index}>" for index in quantize(box, image_size))
+
+
+def check_region(text: TextInput | None, image_size: ImageSize) -> None:
+    """Raise ``ValueError`` for a box to ask about that is inverted, a point, or outside the image.
+
+    A box that is partly outside is fine: it is clipped to the image.
+    """
+    if text is None or isinstance(text, str):
+        return
+    x0, y0, x1, y1 = (float(value) for value in _checked_box(text))
+    width, height = image_size
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError(
+            f"a region has x0 < x1 and y0 < y1, got {x0:g},{y0:g},{x1:g},{y1:g}: give a box, not a "
+            "point, with its top left corner first"
+        )
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        raise ValueError(
+            f"the region {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image, which is "
+            f"{width} x {height} pixels"
+        )
+
+
+def _checked_box(text: TextInput) -> NDArray[np.float32]:
+    try:
+        box = np.asarray(text, dtype=np.float32)
+    except (ValueError, TypeError):
+        box = np.zeros(0, np.float32)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise ValueError(f"a region is one box (x0, y0, x1, y1) in pixels, got {text!r:.200}")
+    return box

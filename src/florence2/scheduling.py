@@ -11,7 +11,7 @@ from itertools import islice
 
 from .constraint import Constraint
 from .generate import Engine, Generated, Query
-from .processor import Processor, TextInput
+from .processor import Processor, TextInput, check_region
 from .requests import Picture, Prepared, Request, Settings, describe, identity, load_picture
 from .results import Failure
 from .runtime import Runtime
@@ -149,7 +149,10 @@ def prepare(
     processor: Processor, picture: Picture, task: str | Task, text: TextInput | None
 ) -> Prepared:
     """The request of ``task`` about a picture. Raises ``ValueError`` when they do not fit."""
-    return Prepared(picture, processor.prompt(task, text, picture.size))
+    prompt = processor.prompt(task, text, picture.size)
+    if prompt.task.input == "region":
+        check_region(text, picture.size)
+    return Prepared(picture, prompt)
 
 
 def rule_of(processor: Processor, request: Prepared, settings: Settings) -> Constraint | None:

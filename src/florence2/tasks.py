@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from .messages import suggest
+
 InputKind = Literal[
     "none",
     "text",
@@ -155,7 +157,8 @@ def find_task(name: str) -> Task:
     if known is not None:
         return known
     if _WORD.fullmatch(name.strip().replace("_", "-")):
-        raise ValueError(f"unknown task {name!r}; tasks are {', '.join(t.name for t in TASKS)}")
+        names = ", ".join(task.name for task in TASKS)
+        raise ValueError(f"unknown task {name!r}; tasks are {names}{suggest(name, _BY_NAME)}")
     return free_prompt(name)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from florence2.formats import Intake, Problem
 from florence2.formats.coco import TASKS, CocoPart, find_coco, read_coco
@@ -221,3 +222,133 @@ def test_the_layouts_are_found(tmp_path: Path) -> None:
 def test_tasks_without_labels_are_refused(tmp_path: Path, intake: Intake) -> None:
     with pytest.raises(ValueError, match="no labels for task 'ocr'"):
         read(write(tmp_path, []), intake, "ocr")
+
+
+@pytest.mark.parametrize("id", [7, 7.0, "7"])
+def test_an_id_is_the_same_however_it_is_written(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], id: Any
+) -> None:
+    draw("a.png")
+    (record,) = read(write(tmp_path, [{**GOOD, "image_id": id, "category_id": "3"}]), intake)
+    assert record.annotations[0].answer.labels == ("boat",)
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        {**GOOD, "category_id": True},
+        {**GOOD, "category_id": 10**30},
+        {**GOOD, "image_id": 7.5},
+        {**GOOD, "bbox": [1, 1, float("nan"), 5]},
+        {**GOOD, "bbox": [1, 1, 10**400, 5]},
+        {**GOOD, "bbox": [True, 1, 5, 5]},
+        {"id": 5, "image_id": 7, "caption": "half \ud800 pair"},
+        {"id": 5, "image_id": 7, "caption": "nul \0"},
+        {"id": 5, "image_id": 7, "caption": "x" * 300_000},
+        {**GOOD, "score": float("inf")},
+        7,
+    ],
+)
+def test_hostile_labels_are_listed_one_by_one(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], label: Any
+) -> None:
+    draw("a.png")
+    (record,) = read(write(tmp_path, [label, {**GOOD, "id": 99}]), intake)
+    assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [10**9, 10**9], "counts": [10**18]},
+        {"size": [80, 100], "counts": "~" * 100_000},
+        {"size": [80, 100], "counts": "o" * 100_000},
+        {"size": [80, 100], "counts": "\x00"},
+        {"size": [80, 100], "counts": [10**400]},
+        {"size": [80, 100], "counts": [4000.5, 3999.5]},
+        {"size": [80, 100], "counts": None},
+        {"size": [0, 0], "counts": []},
+        {"size": [-80, -100], "counts": [8000]},
+        {"counts": [8000]},
+    ],
+)
+def test_a_mask_is_checked_before_memory_is_taken(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], mask: Any
+) -> None:
+    draw("a.png")
+    labels = [{**GOOD, "segmentation": mask}]
+    (record,) = read(write(tmp_path, labels), intake, "region-to-segmentation", "od")
+    assert [annotation.task for annotation in record.annotations] == ["<OD>"]
+    assert len(problems) == 1
+
+
+def test_boxes_in_fractions_are_refused_and_a_box_of_a_pixel_is_not(
+    tmp_path: Path, draw: Draw, intake: Intake
+) -> None:
+    draw("a.png")
+    fractions = [{**GOOD, "id": n, "bbox": [0.25, 0.25, 0.5, 0.5]} for n in range(3)]
+    with pytest.raises(ValueError, match="fractions of the images"):
+        read(write(tmp_path, fractions), intake)
+    pixels = [{**GOOD, "bbox": [0, 0, 1, 1]}, {**GOOD, "id": 2}]
+    (record,) = read(write(tmp_path, pixels), intake)
+    assert len(record.annotations[0].answer) == 2
+
+
+def test_a_single_polygon_stands_in_for_its_box(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    draw("a.png")
+    flat = {**GOOD, "bbox": None, "segmentation": [10, 20, 40, 20, 40, 60]}
+    (record,) = read(write(tmp_path, [flat]), intake)
+    assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
+
+
+def test_labels_of_a_photo_that_is_stored_turned(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    draw("a.png", (100, 80), exif=exif)
+    (record,) = read(write(tmp_path, [GOOD]), intake)
+    assert record.image_size == (80, 100)
+    assert record.annotations[0].answer == Boxes([[20, 10, 60, 40]], ["boat"], (80, 100))
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("file", "image"),
+    [
+        ("annotations/train.json", "images/a.png"),
+        ("labels.json", "data/a.png"),
+        ("annotations/instances.json", "images/a.png"),
+        ("annotations/instances_val2017.json", "val2017/a.png"),
+    ],
+)
+def test_files_of_any_name_with_images_beside_them(
+    tmp_path: Path, draw: Draw, intake: Intake, file: str, image: str
+) -> None:
+    folder = tmp_path / "set"
+    path = folder / file
+    path.parent.mkdir(parents=True)
+    write(tmp_path, [GOOD]).rename(path)
+    (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    draw(f"set/{image}")
+    for source in (folder, path):
+        (record,) = read_coco(find_coco(source), folder, intake)
+        assert (record.id, record.file_name) == (image, "a.png")
+
+
+def test_the_folder_of_the_images_may_be_named(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    draw("elsewhere/a.png")
+    (tmp_path / "set").mkdir()
+    path = write(tmp_path / "set", [GOOD])
+    (record,) = read_coco(find_coco(path), path.parent, intake, images=tmp_path / "elsewhere")
+    assert record.file_name == "a.png"
+
+
+def test_an_image_without_file_name_is_found_by_its_url(
+    tmp_path: Path, draw: Draw, intake: Intake
+) -> None:
+    draw("a.png")
+    images = [{"id": 7, "coco_url": "http://host/val2017/a.png"}]
+    assert len(read(write(tmp_path, [GOOD], images=images), intake)) == 1

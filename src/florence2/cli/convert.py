@@ -57,7 +57,7 @@ def convert(
     prompt: option.DatasetPrompt = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="Folder of the pictures that a JSONL or CSV file names. [default: its]"),
+        typer.Option(help="Folder of the images. [default: where the format has them]"),
     ] = None,
     column: Annotated[
         list[str] | None,

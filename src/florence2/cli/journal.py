@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from ..durable import LineFile, keep_lines, whole_lines
 from .lines import Line, encode_lines
+from .names import check_output_name
 from .questions import Question, question_key
 
 
 class Journal:
     """Answer lines appended to ``path``, and the knowledge of which are there.
 
-    The lines of an earlier run are kept, but for a last line that was cut in the writing and for
-    error lines: their images are asked again. Both go in one replacement of the file before
-    anything is appended. Raises ``ValueError`` when the file holds what is no answer line.
+    The lines of an earlier run are kept, except a last line that was cut in the writing, error
+    lines (their images are asked again), a second answer to the same question about the same
+    image, and those that ``is_stale`` rejects. All of them go in one replacement of the file
+    before anything is appended. Raises ``ValueError`` when the file holds what is no answer line.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_stale: Callable[[Line], bool] = lambda line: False) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = whole_lines(path)
-        keep_lines(path, [line for line in lines if "error" not in _parse(line, path)])
         self._offsets: dict[tuple[str, str], int] = {}
         self._taken_names: dict[str, str] = {}
-        self._index()
+        self.repeated = 0
+        self.stale: set[str] = set()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        keep_lines(path, self._kept(whole_lines(path), is_stale))
         self._file = LineFile(path)
 
     def __enter__(self) -> Journal:
@@ -42,7 +44,12 @@ class Journal:
         self._file.__exit__(kind, error, traceback)
 
     @property
-    def output_names(self) -> dict[str, str]:
+    def answered(self) -> int:
+        """How many answers of an earlier run were kept."""
+        return len(self._offsets)
+
+    @property
+    def output_names(self) -> Mapping[str, str]:
         """The image that each output name (``Line["name"]``) of an earlier run belongs to."""
         return dict(self._taken_names)
 
@@ -60,27 +67,45 @@ class Journal:
         """Write ``lines`` in one piece. When the disk refuses a part, none of it stays."""
         self._file.append(encode_lines(lines))
 
-    def _index(self) -> None:
+    def _kept(self, lines: Sequence[bytes], is_stale: Callable[[Line], bool]) -> list[bytes]:
+        kept: list[bytes] = []
         offset = 0
-        for raw in self._raw_lines():
+        for raw in lines:
             line = _parse(raw, self._path)
-            self._offsets[line["image"], question_key(line)] = offset
+            key = (line["image"], question_key(line))
+            if "error" in line:
+                continue
+            if key in self._offsets:
+                self.repeated += 1
+                continue
+            if is_stale(line):
+                self.stale.add(line["image"])
+                continue
+            self._offsets[key] = offset
             if "name" in line:
-                self._taken_names[line["name"]] = line["image"]
+                name = _checked_name(line, self._path)
+                self._taken_names[name] = line["image"]
             offset += len(raw)
+            kept.append(raw)
+        return kept
 
-    def _raw_lines(self) -> Iterator[bytes]:
-        if self._path.exists():
-            with self._path.open("rb") as stream:
-                yield from stream
+
+def _checked_name(line: Line, path: Path) -> str:
+    try:
+        return check_output_name(line["name"], path.parent)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} names an output of {line['image']!r:.100} outside its directory ({error}); "
+            "mend it, or choose another --out"
+        ) from error
 
 
 def _parse(raw: bytes, path: Path) -> Line:
     try:
         line = json.loads(raw)
-        if isinstance(line, dict) and {"image", "task"} <= line.keys():
+        if isinstance(line, dict) and isinstance(line.get("image"), str) and "task" in line:
             return line
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise ValueError(
         f"{path} holds something that is no answer line: {raw[:80]!r}; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -38,3 +40,22 @@ def print_nano_notice() -> None:
     from ..predictor import NANO_NOTICE
 
     typer.echo(f"florence2: {NANO_NOTICE}", err=True)
+
+
+def hash_checkpoint(source: str, revision: str | None, adapter: str | None) -> str | None:
+    """The SHA-256 of what decides the answers of a model: its weights and its adapter's.
+
+    ``None`` where there are no files, as for a bundled model without weights. Raises what
+    ``florence2.load`` raises for a checkpoint that is not there.
+    """
+    from ..durable import file_hash
+    from ..model.weights import checkpoint_files
+    from ..predictor import resolve
+
+    directories = [resolve(source, revision), *([] if adapter is None else [Path(adapter)])]
+    if not all(each.is_dir() for each in directories):
+        return None
+    digest = hashlib.sha256()
+    for file in checkpoint_files(*directories):
+        digest.update(f"{file.name} {file_hash(file)}\n".encode())
+    return digest.hexdigest()

@@ -69,13 +69,14 @@ OutputDirectory = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Folder for answers.jsonl, pictures and sidecars."),
 ]
-OutputFormat = Annotated[
-    str,
+OutputFormats = Annotated[
+    list[str] | None,
     typer.Option(
         "--format",
-        callback=choose(*TARGETS),
+        metavar="FORMAT[,FORMAT...]",
         autocompletion=complete(*TARGETS),
-        help=f"Made below --out at the end of a run: {', '.join(TARGETS)}.",
+        help=f"Made below --out at the end of a run: {', '.join(TARGETS)}. Repeatable.",
+        show_default="jsonl",
     ),
 ]
 Classes = Annotated[

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 Region = tuple[float, float, float, float]
 QuestionInput = str | tuple[str, ...] | Region | None
 _SEVERAL_CLASSES = "<OPEN_VOCABULARY_DETECTION>"
+_TOKEN = re.compile(r"<[A-Z_]+>")
+# How alike two tokens are when one is a slip for the other: <VQA> is like none of the table's.
+_NEAR = 0.8
 FIELDS = ("task", "text", "region")
 
 
@@ -37,6 +41,14 @@ class Question:
         value = self.input if isinstance(self.input, str) else list(self.input)
         is_region = isinstance(self.input, tuple) and isinstance(self.input[0], float)
         return {"task": self.task.token, "region" if is_region else "text": value}
+
+    @property
+    def region(self) -> Region | None:
+        """The box in question, if the question is about one."""
+        if isinstance(self.input, tuple) and isinstance(self.input[0], float):
+            x0, y0, x1, y1 = self.input
+            return (x0, y0, x1, y1)
+        return None
 
     @cached_property
     def key(self) -> str:
@@ -98,7 +110,25 @@ def _task_of(name: str) -> Task:
     from ..workflows.cascades import find_cascade
 
     cascade = find_cascade(name)
-    return find_task(name) if cascade is None else cascade.task
+    if cascade is not None:
+        return cascade.task
+    near = _near_token(name)
+    if near is not None:
+        raise ValueError(f"unknown task {name!r}; did you mean {near!r}?")
+    return find_task(name)
+
+
+def _near_token(name: str) -> str | None:
+    """The token of the table that an unknown one is nearly, for it would be sent as a prompt."""
+    from ..tasks import TASKS
+    from ..workflows.cascades import CASCADES
+
+    known = {task.token for task in (*TASKS, *(each.task for each in CASCADES))}
+    word = name.strip().upper().replace("-", "_")
+    if not _TOKEN.fullmatch(word) or word in known:
+        return None
+    close = get_close_matches(word, known, n=1, cutoff=_NEAR)
+    return close[0] if close else None
 
 
 def _ask_one(task: Task, texts: tuple[str, ...], boxes: list[Region]) -> list[Question]:
@@ -123,6 +153,10 @@ def _parse_region(text: str) -> Region:
     except ValueError:
         message = f"--region must be four numbers x0,y0,x1,y1 in pixels, got {text!r}"
         raise ValueError(message) from None
-    if not all(math.isfinite(value) for value in (x0, y0, x1, y1)) or x0 > x1 or y0 > y1:
-        raise ValueError(f"--region must have x0 <= x1 and y0 <= y1, got {text!r}")
+    box = (x0, y0, x1, y1)
+    if not all(map(math.isfinite, box)) or x0 >= x1 or y0 >= y1 or x1 <= 0 or y1 <= 0:
+        raise ValueError(
+            "--region must have x0 <= x1 and y0 <= y1, and an area inside the image (a point has "
+            f"none), got {text!r}"
+        )
     return (x0, y0, x1, y1)

@@ -11,24 +11,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from ..messages import format_count
+from ..messages import format_count, shorten
 from ..results import Failure
 from . import options as option
 from .answering import Work, answers_of
 from .errors import SOME_FAILED, interruption_note, mendable_errors, name_options
-from .folder import PICTURES, OutputFolder
-from .loading import is_default, load_model
+from .folder import ANSWERS, PICTURES, SIDECARS, OutputFolder
+from .loading import hash_checkpoint, is_default, load_model
 from .progress import progress_bar
 from .questions import Question, ask, prompts_of
+from .run_options import (
+    check_caption,
+    check_decoding,
+    check_every,
+    check_formats,
+    check_questions,
+    split_formats,
+)
+from .source_files import PassedOver
 from .sources import Source, expand, read_listing
 from .stream import StandardOutput
-from .writing import TARGETS, write_set, writing_options
+from .writing import write_set, writing_options
 
 if TYPE_CHECKING:
+    from ..formats.writers import Options as WritingOptions
     from ..predictor import Florence2, Prediction
     from ..workflows.tiling import Tiling
-
-JSON_LINES = "jsonl"
 
 
 class Output(Protocol):
@@ -53,9 +61,10 @@ def run(
     precision: option.Precision = None,
     runtime: option.Runtime = None,
     out: option.OutputDirectory = None,
-    format: option.OutputFormat = JSON_LINES,
+    format: option.OutputFormats = None,
     classes: option.Classes = None,
     pictures: option.WithPictures = True,
+    link_images: option.LinkImages = False,
     prefix: option.Prefix = None,
     suffix: option.Suffix = None,
     trigger: option.Trigger = None,
@@ -97,34 +106,71 @@ def run(
         memory=option.in_bytes(memory),
     )  # fmt: skip
     with mendable_errors():
+        formats = split_formats(format)
         how = writing_options(
             classes, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
-            caption=caption,
+            caption=caption, link_images=link_images,
         )  # fmt: skip
-        if format not in TARGETS:
-            raise ValueError(f"--format {format!r} is none of {', '.join(TARGETS)}")
-        if format != JSON_LINES and out is None:
-            raise ValueError(f"--format {format} needs a folder to write to; add --out DIR")
-        empty = False
-        questions = ask(task, text or prompts_of(how.classes, task), region or ())
-        written = () if out is None else (out / PICTURES, out / format)
+        prompts = () if text else prompts_of(how.classes, task)
+        check_formats(
+            formats, has_out=out is not None, sidecars=sidecars, caption=caption,
+            texts={"prefix": prefix, "suffix": suffix, "trigger": trigger},
+            pictures=pictures, link_images=link_images, classes=classes,
+            asks_classes=bool(prompts),
+        )  # fmt: skip
+        _check_out(out, draw=draw, sidecars=sidecars, resume=resume)
+        questions = ask(task, text or prompts, region or ())
         tiling = None if tiles is None else read_tiling(tiles)
-        images = expand(
-            sources, listing=read_listing(), allow_urls=allow_urls, leave_out=written, every=every
-        )
+        check_caption(caption, questions, resume)
+        check_questions(questions, answering, tiling)
+        check_decoding({**answering, **handling})
+        images = _list_images(sources, out, formats, allow_urls=allow_urls, every=every)
+        check_every(not is_default(context, "every"), every, images)
         settings = {"model": model, **loading, **answering, **option.given(tiles=tiles)}
         with _open_output(out, images, questions, settings, draw, sidecars, resume) as output:
             work = [(image, left) for image in images if (left := output.pending(image))]
+            if isinstance(output, OutputFolder) and (work or output.has_other_model_name):
+                output.check_checkpoint(hash_checkpoint(model, revision, adapter))
             failures = _answer(
                 lambda: load_model(
                     model, by_default=is_default(context, "model"), device=device, **loading
                 ),
-                work, output, {**answering, **handling}, every, tiling, bar=out is not None,
+                work, output, {**answering, **handling}, every, tiling,
+                before=len(images) - len(work),
             )  # fmt: skip
-        if out is not None and format != JSON_LINES:
-            empty = write_set(out, "answers", format, out / format, how, owned=True).empty
-    if failures or empty:
+            if out is not None:
+                failures += _write_formats(out, [each for each in formats if each != "jsonl"], how)
+    if failures:
         raise typer.Exit(SOME_FAILED)
+
+
+def _list_images(
+    sources: Sequence[str],
+    out: Path | None,
+    formats: Sequence[str],
+    *,
+    allow_urls: bool,
+    every: float,
+) -> list[Source]:
+    """The images of a run; what was passed over on the way is said on standard error."""
+    written = () if out is None else tuple(out / name for name in (PICTURES, SIDECARS, *formats))
+    passed_over = PassedOver()
+    images = expand(
+        sources, listing=read_listing(), allow_urls=allow_urls, leave_out=written, every=every,
+        passed_over=passed_over,
+    )  # fmt: skip
+    for sentence in passed_over.sentences():
+        typer.echo(f"florence2: {sentence}", err=True)
+    return images
+
+
+def _check_out(out: Path | None, **wanted: bool) -> None:
+    """Raise ``ValueError`` for options that need a directory to write to, where there is none."""
+    for name, given in wanted.items():
+        if given and out is None:
+            raise ValueError(f"--{name} needs a folder to write to; add --out DIR")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file; name a folder")
 
 
 def _open_output(
@@ -136,15 +182,31 @@ def _open_output(
     sidecars: bool,
     resume: bool,
 ) -> OutputFolder | StandardOutput:
-    if out is not None:
-        return OutputFolder(
-            out, images, questions,
-            settings=settings, resume=resume, draw=draw, sidecars=sidecars,
-        )  # fmt: skip
-    for name, wanted in (("--draw", draw), ("--sidecars", sidecars), ("--resume", resume)):
-        if wanted:
-            raise ValueError(f"{name} needs a folder to write to; add --out DIR")
-    return StandardOutput(questions)
+    if out is None:
+        return StandardOutput(questions)
+    output = OutputFolder(
+        out, images, questions, settings=settings, resume=resume, draw=draw, sidecars=sidecars
+    )
+    if output.repeated:
+        count = format_count(output.repeated, "line")
+        typer.echo(f"florence2: {count} of {out / ANSWERS} told the same again: removed", err=True)
+    if output.changed:
+        count = format_count(len(output.changed), "image")
+        typer.echo(
+            f"florence2: {count} changed since they were answered, and are asked about again: "
+            f"{shorten(', '.join(output.changed))}",
+            err=True,
+        )
+    return output
+
+
+def _write_formats(out: Path, formats: Sequence[str], how: WritingOptions) -> int:
+    """Write the answers in ``formats``; how many could not be written whole."""
+    failed = 0
+    for name in formats:
+        outcome = write_set(out, "answers", name, out / name, how, owned=True)
+        failed += bool(outcome.problems or outcome.empty)
+    return failed
 
 
 def read_tiling(text: str) -> Tiling:
@@ -162,9 +224,12 @@ def _answer(
     every: float,
     tiling: Tiling | None,
     *,
-    bar: bool,
+    before: int,
 ) -> int:
-    """The number of images that failed; each is named on standard error at the end."""
+    """The number of images that failed; each is named on standard error at the end.
+
+    ``before`` images were answered by an earlier run.
+    """
     if not work:
         typer.echo("florence2: nothing left to do", err=True)
         return 0
@@ -174,13 +239,16 @@ def _answer(
     start = time.perf_counter()
     outcomes = answers_of(model, work, options, every, tiling)
 
+    in_folder = isinstance(output, OutputFolder)
+
     def note() -> str:
-        rest = "; continue with --resume" if bar else ""
-        return f"interrupted: {done:,} of {format_count(len(work), 'image')} done{rest}"
+        rest = "; add --resume to continue" if in_folder else ""
+        total = format_count(before + len(work), "image")
+        return f"interrupted: {before + done:,} of {total} done{rest}"
 
     with (
         interruption_note(note),
-        progress_bar(len(work), shown=bar or not sys.stdout.isatty()) as advance,
+        progress_bar(len(work), shown=in_folder or not sys.stdout.isatty()) as advance,
     ):
         for source, questions in work:
             answers = list(zip(questions, islice(outcomes, len(questions)), strict=True))
@@ -193,6 +261,9 @@ def _answer(
     rate = len(work) / (time.perf_counter() - start)
     for image, error in failures.items():
         typer.echo(f"failed: {image}: {name_options(error)}", err=True)
+    unwritten = output.unwritten if isinstance(output, OutputFolder) else {}
+    for image, reason in unwritten.items():
+        typer.echo(f"answered, but {image}: {reason}", err=True)
     asked = format_count(len(work), "image")
     typer.echo(f"{asked}, {len(failures):,} failed, {rate:.2f} images/s", err=True)
-    return len(failures)
+    return len(failures.keys() | unwritten.keys())

@@ -30,7 +30,7 @@ from .instances import (
 from .json_files import is_number, numbers_field, object_items, read_json_object, text_field
 from .label_frame import LabelFrame, find_frame
 from .masks import decode_mask, mask_polygons
-from .pictures import SeenNames, name_in, read_image_record
+from .pictures import SeenNames, read_image_record
 from .problems import Intake, LabelError, check_text
 from .regions import are_fractions, checked_box, checked_polygon
 
@@ -95,16 +95,11 @@ def _read(
                 record = replace(
                     record,
                     split=part.split,
-                    file_name=_name_among_images(path, images or part.images),
+                    file_name=finder.name_among_images(path),
                     source_id=_source_id(image["id"]),
                     attributes=_others(image, _IMAGE_FIELDS),
                 )
                 yield _labeled(contents, key, record, frame, tokens, intake)
-
-
-def _name_among_images(path: Path, folder: Path) -> str:
-    """The name of an image among those of its split."""
-    return name_in(folder, path) if path.is_relative_to(folder) else path.name
 
 
 def _others(values: dict[str, Any], read: Sequence[str]) -> dict[str, Any]:

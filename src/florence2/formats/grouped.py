@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..records import Record
+from ..records import Annotation, Record
+from .image_finder import ImageFinder
 from .pictures import SeenNames, name_in, read_picture
 from .problems import Intake
 from .prompts import written_annotation
@@ -23,28 +24,39 @@ class WrittenRow:
 
 
 def grouped_records(
-    rows: Iterable[WrittenRow], file: Path, images: Path, root: Path, intake: Intake
+    rows: Iterable[WrittenRow],
+    file: Path,
+    images: Path | None,
+    root: Path,
+    intake: Intake,
+    split: str | None = None,
 ) -> Iterator[Record]:
     """A record for each picture that can be read, in the order of its first row.
 
-    Pictures lie in ``images`` and are called by their path from ``root``. The rows are held in
-    memory, the pictures are not. A row that came before is listed.
+    Pictures lie in ``images``, by default beside the file or where ``ImageFinder`` looks; they are
+    called by their path from ``root``. The rows are held in memory, the pictures are not. A row
+    that came before is listed.
     """
-    groups: dict[Path, list[WrittenRow]] = {}
+    named: dict[str, list[WrittenRow]] = {}
     seen = SeenNames()
     for row in rows:
         with intake.listing(file, row.line):
             seen.add((row.image, row.prefix, row.suffix), "the row")
-            groups.setdefault(images / row.image, []).append(row)
+            named.setdefault(row.image, []).append(row)
+    finder = ImageFinder(root, [file.parent], images)
+    groups: dict[Path, list[WrittenRow]] = {}
+    for image, group in named.items():
+        with intake.listing(file, group[0].line):
+            groups.setdefault(finder.find(image), []).extend(group)
     for path, group in groups.items():
         with intake.listing(file, group[0].line):
-            record = read_picture(path, name_in(root, path))
-            annotations = []
+            name = name_in(root, path) if path.is_relative_to(root) else finder.name(path)
+            record = replace(read_picture(path, name), split=split)
+            annotations: list[Annotation] = []
             for row in group:
                 with intake.listing(file, row.line):
                     annotation = written_annotation(
                         row.prefix, row.suffix, record.image_size, intake
                     )
-                    intake.check(annotation, record.image_size)
-                    annotations.append(annotation)
+                    annotations += intake.checked([annotation], record.image_size, file, row.line)
             yield replace(record, annotations=tuple(annotations))

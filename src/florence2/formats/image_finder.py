@@ -62,7 +62,7 @@ class ImageFinder:
                 path = Path(os.path.normpath(folder / spelling))
                 if not self._is_allowed(path):
                     outside = True
-                elif _is_file(path):
+                elif os.path.isfile(path):
                     return path
         return self._search(name) or self._fail(name, outside)
 
@@ -75,6 +75,16 @@ class ImageFinder:
             if absolute.is_relative_to(folder):
                 return name_in(Path(folder), absolute)
         return path.name
+
+    def name_among_images(self, path: Path) -> str:
+        """Name the image at ``path`` by its path from the innermost folder that is looked in."""
+        absolute = Path(os.path.abspath(path))
+        inside = [
+            absolute.relative_to(folder).as_posix()
+            for folder in map(os.path.abspath, self._folders)
+            if absolute.is_relative_to(folder)
+        ]
+        return min(inside, key=len, default=path.name)
 
     def _is_allowed(self, path: Path) -> bool:
         absolute = os.path.abspath(path)
@@ -92,6 +102,7 @@ class ImageFinder:
         lengths = [_shared_length(path, wanted) for path in found]
         longest = max(lengths, default=0)
         best = [path for path, length in zip(found, lengths, strict=True) if length == longest]
+        best = [path for path in best if os.path.isfile(path)]
         if len(wanted) > 1 and longest < 2 and wanted[-2] in self._directories:
             # The set has this folder, so the image of another folder is another image.
             return None
@@ -140,7 +151,7 @@ class ImageFinder:
                 f"the image {name!r} is outside the data set and is not read; name the folder "
                 "of the images (--images)",
             )
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             raise LabelError("missing-file", f"the image {name!r} is not a regular file")
         stem = os.path.splitext(fold_name(_last_spelling(name)).rsplit("/", 1)[-1])[0]
         near = self._index().get(f"{stem}.*", [])
@@ -191,10 +202,3 @@ def _shared_length(path: Path, wanted: Sequence[str]) -> int:
 
 def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long, or not of this file system
-        return False

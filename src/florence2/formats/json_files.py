@@ -35,7 +35,8 @@ def parse_json_object(content: bytes | str) -> dict[str, Any]:
     except RecursionError as error:
         raise LabelError("malformed", "not JSON: it is nested too deeply") from error
     except ValueError as error:
-        raise LabelError("malformed", f"not JSON: {error}") from error
+        hint = "; it ends in a comma" if content.rstrip()[-1:] in (b",", ",") else ""
+        raise LabelError("malformed", f"not JSON: {error}{hint}") from error
     return _as_object(value)
 
 

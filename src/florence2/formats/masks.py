@@ -22,6 +22,8 @@ Point = tuple[int, int]
 _SMOOTHING = 1.0
 # An outline longer than this is noise, not an object.
 MAX_OUTLINE = 500_000
+# No image has a side or a run that is longer.
+_MAX_LENGTH = 2**62
 # A run of more bits than this is longer than any image.
 _MAX_SHIFT = 40
 _TURNS = {(1, 0): (0, 1), (0, 1): (-1, 0), (-1, 0): (0, -1), (0, -1): (1, 0)}
@@ -95,6 +97,8 @@ def _whole(value: Any) -> int:
     """A whole number, also written as a float. Raises ``ValueError`` for other values."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise ValueError(f"{value!r} is not a whole number")
+    if abs(value) >= _MAX_LENGTH:
+        raise ValueError("a number is larger than any image")
     return int(value)
 
 

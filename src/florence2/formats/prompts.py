@@ -11,12 +11,12 @@ import re
 from ..records import Annotation, Region
 from ..results import ImageSize
 from ..tasks import TASKS, Task, free_prompt
-from .problems import Intake, LabelError
+from .problems import Intake, LabelError, check_text
 from .regions import box_of_bins
 
 _TABLE = {task.token: task for task in TASKS}
 _TOKEN = re.compile(r"(<(?!loc_)[A-Za-z][A-Za-z0-9_-]*>)\s*")
-_LOCATION = re.compile(r"<loc_(\d+)>")
+_LOCATION = re.compile(r"<loc_([0-9]{1,9})>")
 
 
 def written_annotation(
@@ -27,6 +27,8 @@ def written_annotation(
     Raises ``LabelError`` when the prompt lacks what its task needs, or the answer is not written
     as the grammar reads it.
     """
+    check_text(prefix, "the prompt")
+    check_text(suffix, "the answer")
     task, text, region = split_prefix(prefix, image_size)
     answer = intake.read_suffix(suffix, task, image_size)
     try:

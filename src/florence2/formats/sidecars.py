@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ..records import Annotation, Record
-from .pictures import SUFFIXES, SeenNames, find_pictures, read_listed
-from .problems import Intake, LabelError
+from .image_finder import fold_name
+from .label_text import read_label_text
+from .pictures import SeenNames, find_files, find_pictures, list_passed_over, read_listed
+from .problems import MAX_TEXT_LENGTH, Intake, LabelError
 from .prompts import written_annotation
+
+# A character has at most four bytes; a longer file is far too long whatever is in it.
+_MAX_TEXT_BYTES = 4 * MAX_TEXT_LENGTH
 
 
 def read_sidecars(folder: Path, intake: Intake, prompt: str = "<CAPTION>") -> Iterator[Record]:
     """A record for each picture in ``folder`` and below that can be read.
 
     The text answers ``prompt``. A picture without a text is listed and has no annotation; a text
-    without a picture is listed.
+    without a picture is listed. Raises ``ValueError`` when ``folder`` is a file.
     """
-    seen = SeenNames()
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file: name the folder of the images and their texts")
+    return _read(folder, intake, prompt)
+
+
+def _read(folder: Path, intake: Intake, prompt: str) -> Iterator[Record]:
+    files = find_files(folder)
+    list_passed_over(files, folder, intake)
+    texts: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        if file.suffix.lower() == ".txt":
+            texts[_stem(file)].append(file)
+    seen, used = SeenNames(), set[Path]()
     for path, record in read_listed(find_pictures(folder), folder, intake):
-        file = path.with_suffix(".txt")
+        file = _find_text(path, texts)
+        used.add(file)
         annotations: tuple[Annotation, ...] = ()
         with intake.listing(file):
             seen.add(file, "the text of two pictures,")
@@ -28,25 +48,32 @@ def read_sidecars(folder: Path, intake: Intake, prompt: str = "<CAPTION>") -> It
             annotation = written_annotation(prompt, suffix, record.image_size, intake)
             annotations = intake.checked([annotation], record.image_size, file)
         yield replace(record, annotations=annotations)
-    for file in sorted(folder.rglob("*.txt")):
+    images = {_stem(path) for path in find_pictures(folder)}
+    for file in (each for each in files if each.suffix.lower() == ".txt" and each not in used):
         with intake.listing(file):
-            if not _has_picture(file):
+            if _stem(file) not in images:
                 raise LabelError("unknown-image", "there is no picture of this name")
+
+
+def _stem(file: Path) -> str:
+    """What an image and its text share, whatever the case and Unicode form of their names."""
+    return fold_name(os.path.splitext(str(file))[0])
+
+
+def _find_text(image: Path, texts: dict[str, list[Path]]) -> Path:
+    """The text of an image: of the same name, or the one whose name differs in case or form."""
+    exact = image.with_suffix(".txt")
+    found = texts.get(_stem(image), [])
+    return found[0] if len(found) == 1 and exact not in found else exact
 
 
 def _text(file: Path, record: Record) -> str:
     try:
-        text = file.read_text(encoding="utf-8-sig").strip()
-    except FileNotFoundError as error:
-        raise LabelError("missing-file", f"{record.id} has no text") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError("malformed", f"{file} cannot be read: {error}") from error
+        text = read_label_text(file, _MAX_TEXT_BYTES).strip()
+    except LabelError as error:
+        if error.kind == "missing-file":
+            raise LabelError("missing-file", f"{record.id} has no text") from error
+        raise
     if not text:
         raise LabelError("empty-text", "the text is empty")
     return text
-
-
-def _has_picture(file: Path) -> bool:
-    return any(
-        each.stem == file.stem and each.suffix.lower() in SUFFIXES for each in file.parent.iterdir()
-    )

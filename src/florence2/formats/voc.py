@@ -5,15 +5,19 @@ Pixels count from 1 and both corners belong to the box.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import Annotation, Category, LabeledObject, Record
-from ..results import ImageSize
+from ..geometry import point_bounds
+from ..io.paths import confine
+from ..records import Annotation, Category, LabeledObject, Record, Region
+from .image_finder import ImageFinder
 from .instances import (
     INSTANCE_TASKS,
     Instance,
@@ -21,69 +25,90 @@ from .instances import (
     instance_annotations,
     label_objects,
 )
-from .pictures import SeenNames, check_declared_size, name_in, read_picture
-from .problems import Intake, LabelError
-from .regions import checked_box, checked_polygon
+from .label_frame import LabelFrame, find_frame
+from .label_text import MAX_LIST_BYTES, read_label_text, split_lines
+from .pictures import SeenNames, find_files, name_in, read_image_record
+from .problems import Intake, LabelError, check_text
+from .regions import are_fractions, checked_box, checked_polygon
 from .splits import find_role, match_splits
 from .xml_nodes import Node, read_xml
 
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+# What stands behind a name in the list of a class: whether the image has an object of it.
+_FLAG = re.compile(r"\s+-?[01]\Z")
 TASKS = tuple(task for task in INSTANCE_TASKS if task != "<REGION_TO_SEGMENTATION>")
 
 
-def find_voc(source: Path, split: str | None = None) -> Iterator[Path]:
+def find_voc(source: Path, split: str | None = None) -> list[Path]:
     """The annotation files of the data set in folder ``source``, in order.
 
     With ``split``, those that ``ImageSets/Main/SPLIT.txt`` lists, or of the folder ``SPLIT``.
     Raises ``FileNotFoundError`` when there are none.
     """
+    if source.is_file():
+        raise ValueError(f"{source} is a file: name the folder of the VOC data set")
     folder = source / "Annotations" if (source / "Annotations").is_dir() else source
     lists = {file.stem: file for file in sorted((source / "ImageSets" / "Main").glob("*.txt"))}
     if split is None:
-        files = sorted(folder.rglob("*.xml"))
+        files = _xml_files(folder)
     elif split in lists or not (source / split).is_dir():
-        files = []
-        for name in match_splits(split, lists):
-            lines = lists[name].read_text("utf-8").splitlines()
-            files += [folder / f"{line.split()[0]}.xml" for line in lines if line.strip()]
+        names = [name for each in match_splits(split, lists) for name in _list_names(lists[each])]
+        files = [_listed_file(folder, name) for name in names]
     else:
-        files = sorted((source / split).rglob("*.xml"))
+        files = _xml_files(source / split)
     if not files:
         raise FileNotFoundError(
             f"{source} holds no annotation (*.xml){f' of split {split!r}' if split else ''}"
         )
-    yield from files
+    return files
 
 
 def read_voc(
-    files: Iterator[Path],
+    files: Iterable[Path],
     root: Path,
     intake: Intake,
     tasks: Sequence[str] = ("object-detection",),
     classes: Sequence[str] | None = None,
     first_pixel: int = 1,
+    images: Path | None = None,
 ) -> Iterator[Record]:
     """A record for each annotation file whose picture can be read; its id is its path from root.
 
     ``tasks`` are those of ``TASKS``. ``classes`` are the names allowed, all by default.
-    ``first_pixel`` is 0 for files whose writer counts from 0.
+    ``first_pixel`` is 0 for files whose writer counts from 0. ``images`` is the folder of the
+    pictures, where it is neither ``JPEGImages`` nor that of the annotations. Raises ``ValueError``
+    when all boxes are fractions, as VOC has pixels.
     """
     tokens = check_tasks(tasks, TASKS)
+    files = list(files)
+    _refuse_fractions(files)
+    return _read(files, root, intake, tokens, classes, first_pixel, images)
+
+
+def _read(
+    files: Sequence[Path],
+    root: Path,
+    intake: Intake,
+    tokens: Sequence[str],
+    classes: Sequence[str] | None,
+    first_pixel: int,
+    images: Path | None,
+) -> Iterator[Record]:
     seen = SeenNames()
     splits = _listed_splits(root)
     intake.declare(_label_map(root, intake))
+    finder = ImageFinder(root, [root / "JPEGImages"], images)
     for file in files:
         with intake.listing(file):
-            if not file.is_file():
-                raise LabelError("missing-file", f"{file} is missing")
             page = read_xml(file)
-            path = _picture_path(file, page, root)
+            path = _picture_path(file, page, finder, images)
             seen.add(path, "picture")
-            record = read_picture(path, name_in(root, path))
-            check_declared_size(record, _declared_size(page))
+            record, info = read_image_record(path, finder.name(path))
+            frame = find_frame(record, info, _declared_size(page))
             instances = []
             for node in page.find_all("object"):
                 with intake.listing(file, node.line):
-                    instances.append(_instance(node, record.image_size, classes, first_pixel))
+                    instances.append(_instance(node, frame, classes, first_pixel))
             annotations: tuple[Annotation, ...] = ()
             objects: tuple[LabeledObject, ...] | None = None
             # A file of bad objects only is not one that says nothing is there.
@@ -100,18 +125,76 @@ def read_voc(
             )
 
 
-def _picture_path(file: Path, page: Node, root: Path) -> Path:
-    """Where the picture lies: in ``JPEGImages``, or beside the annotation."""
+def _xml_files(folder: Path) -> list[Path]:
+    return [path for path in find_files(folder) if path.suffix.lower() == ".xml"]
+
+
+def _list_names(file: Path) -> list[str]:
+    """The images that a list names: a name a line, with 1, 0 or -1 behind it in lists of a class.
+
+    A list that cannot be read names none.
+    """
+    try:
+        lines = split_lines(read_label_text(file, MAX_LIST_BYTES))
+        return [_FLAG.sub("", line) for _, line in lines]
+    except LabelError as error:
+        raise ValueError(str(error)) from error
+
+
+def _listed_file(folder: Path, name: str) -> Path:
+    """The annotation file of a listed image. Raises ``ValueError`` for a name that leads away."""
+    try:
+        return confine(folder, f"{name.removesuffix('.xml')}.xml")
+    except ValueError as error:
+        raise ValueError(f"ImageSets lists {name!r:.80}, which is no file name: {error}") from error
+
+
+def _refuse_fractions(files: Sequence[Path]) -> None:
+    """Raise ``ValueError`` when the boxes of the whole set are fractions of the images."""
+    if are_fractions(box for file in files for box in _boxes(file)):
+        raise ValueError(
+            f"{files[0]}: all boxes lie between 0 and 1, so they are fractions of the images; VOC "
+            "boxes are in pixels: multiply x by the width of the image and y by its height"
+        )
+
+
+def _boxes(file: Path) -> Iterator[list[float]]:
+    """The boxes of an annotation file; none where it cannot be read, which is listed later."""
+    try:
+        for node in read_xml(file).find_all("object"):
+            corners = node.find("bndbox")
+            if corners is not None:
+                yield [corners.number_of(tag) for tag in _CORNERS]
+    except LabelError:
+        return
+
+
+def _picture_path(file: Path, page: Node, finder: ImageFinder, images: Path | None) -> Path:
+    """Where the picture lies: beside the annotation, in ``JPEGImages``, or as the finder says.
+
+    ``<filename>`` may lack its suffix, or name the image before it was renamed with its
+    annotation.
+    """
     name = page.text_of("filename")
     if not name:
         raise LabelError("malformed", "there is no <filename>")
-    beside = file.with_name(name)
-    return beside if beside.is_file() else root / "JPEGImages" / name
+    beside = file.parent / name
+    if images is None and "/" not in name and os.path.isfile(beside):
+        return beside
+    try:
+        return finder.find(name)
+    except LabelError as error:
+        if error.kind != "missing-file":
+            raise
+        try:
+            return finder.find(file.stem)
+        except LabelError:
+            raise error from None
 
 
-def _declared_size(page: Node) -> tuple[float, float]:
+def _declared_size(page: Node) -> tuple[object, object]:
     size = page.find("size")
-    return (0, 0) if size is None else (size.number_of("width"), size.number_of("height"))
+    return (0, 0) if size is None else (size.text_of("width"), size.text_of("height"))
 
 
 def _file_name(root: Path, path: Path) -> str:
@@ -125,11 +208,9 @@ def _listed_splits(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in sorted((root / "ImageSets" / "Main").glob("*.txt")):
         # Others are joins (trainval) or list one class (cat_train).
-        if find_role(file.stem) is None:
-            continue
-        for line in file.read_text("utf-8", errors="replace").splitlines():
-            if line.strip():
-                found.setdefault(PurePosixPath(line.split()[0]).name, file.stem)
+        if find_role(file.stem) is not None:
+            for name in _list_names(file):
+                found.setdefault(PurePosixPath(name).name, file.stem)
     return found
 
 
@@ -139,11 +220,12 @@ def _label_map(root: Path, intake: Intake) -> list[Category]:
         file = root / name
         if not file.is_file():
             continue
-        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
-        names = [line.split(":")[0] if name == "labelmap.txt" else line for line in lines]
-        kept = [each.strip() for each in names if each.strip() and not each.startswith("#")]
-        hidden = ("background",) if name == "labelmap.txt" else ()
-        return [Category(each) for each in dict.fromkeys(kept) if each not in hidden]
+        with intake.listing(file):
+            lines = [line for _, line in split_lines(read_label_text(file))]
+            names = [line.split(":")[0] if name == "labelmap.txt" else line for line in lines]
+            kept = [each.strip() for each in names if each.strip() and not each.startswith("#")]
+            hidden = ("background",) if name == "labelmap.txt" else ()
+            return [Category(each) for each in dict.fromkeys(kept) if each not in hidden]
     return []
 
 
@@ -161,40 +243,57 @@ def _attributes(node: Node) -> dict[str, str]:
     return found
 
 
-def _outlines(
-    node: Node, image_size: ImageSize, first_pixel: int
-) -> tuple[NDArray[np.float64], ...]:
-    """The polygons of an object: ``<polygon>`` with ``<x1>``, ``<y1>``, ``<x2>`` ..."""
+def _outlines(node: Node, frame: LabelFrame, first_pixel: int) -> tuple[NDArray[np.floating], ...]:
+    """The polygons of an object: ``<polygon>`` with ``<x1>``, ``<y1>``, ``<x2>`` ..., or points."""
     outlines = []
     for polygon in node.find_all("polygon"):
         flat = []
+        for point in polygon.find_all("pt"):
+            flat += [point.number_of("x") - first_pixel, point.number_of("y") - first_pixel]
         for number in range(1, len(polygon.children) // 2 + 1):
+            if flat and number == 1 and polygon.find("pt"):
+                break
             for axis in "xy":
                 flat.append(polygon.number_of(f"{axis}{number}") - first_pixel)
         if flat:
-            outlines.append(checked_polygon(flat, image_size))
+            outlines.append(checked_polygon(flat, frame.size))
     return tuple(outlines)
 
 
 def _instance(
-    node: Node, image_size: ImageSize, classes: Sequence[str] | None, first_pixel: int
+    node: Node, frame: LabelFrame, classes: Sequence[str] | None, first_pixel: int
 ) -> Instance:
+    """The object of an element, in pixels of the upright image."""
     label = node.text_of("name")
     if not label:
         raise LabelError("malformed", "an <object> needs a <name>")
     if classes is not None and label not in classes:
         raise LabelError("unknown-class", f"{label!r} is none of {len(classes)} classes")
-    corners = node.find("bndbox")
-    if corners is None:
-        raise LabelError("malformed", f"object {label!r} has no <bndbox>")
-    x0, y0, x1, y1 = (corners.number_of(tag) for tag in ("xmin", "ymin", "xmax", "ymax"))
-    # The last pixel belongs to the box, so its far edge lies one further on.
-    far = 1 - first_pixel
+    outlines = _outlines(node, frame, first_pixel)
+    box = _box(node, frame, first_pixel, outlines)
     confidence = node.text_of("confidence")
     return Instance(
-        label,
-        checked_box((x0 - first_pixel, y0 - first_pixel, x1 + far, y1 + far), image_size),
-        _outlines(node, image_size, first_pixel),
+        check_text(label, "<name>"),
+        frame.turn_box(box),
+        tuple(frame.turn_points(each) for each in outlines),
         score=node.number_of("confidence") if confidence else None,
         attributes=_attributes(node),
     )
+
+
+def _box(
+    node: Node,
+    frame: LabelFrame,
+    first_pixel: int,
+    outlines: Sequence[NDArray[np.floating]],
+) -> Region:
+    """The box of an object; around its polygons where it has no ``<bndbox>``."""
+    corners = node.find("bndbox")
+    if corners is None and outlines:
+        return checked_box(point_bounds(np.concatenate(outlines)).tolist(), frame.size)
+    if corners is None:
+        raise LabelError("malformed", f"object {node.text_of('name')!r} has no <bndbox>")
+    x0, y0, x1, y1 = (corners.number_of(tag) for tag in _CORNERS)
+    # The last pixel belongs to the box, so its far edge lies one further on.
+    far = 1 - first_pixel
+    return checked_box((x0 - first_pixel, y0 - first_pixel, x1 + far, y1 + far), frame.size)

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
+from ..io.files import FileRefusedError, read_regular
 from .problems import LabelError
+
+MAX_XML_BYTES = 64 * 2**20
+MAX_DEPTH = 200
 
 
 @dataclass
@@ -36,10 +40,13 @@ class Node:
     def number_of(self, tag: str) -> float:
         """The number in the first child called ``tag``. Raises ``LabelError`` without one."""
         try:
+            if "_" in self.text_of(tag):
+                raise ValueError(self.text_of(tag))
             return float(self.text_of(tag))
         except ValueError as error:
             raise LabelError(
-                "malformed", f"<{self.tag}> needs a number in <{tag}>, got {self.text_of(tag)!r}"
+                "malformed",
+                f"<{self.tag}> needs a number in <{tag}>, got {self.text_of(tag)!r:.80}",
             ) from error
 
 
@@ -49,17 +56,21 @@ def read_xml(path: Path) -> Node:
     top = Node("", 0)
     open_nodes = [top]
 
+    pieces: list[list[str]] = [[]]
+
     def start(tag: str, attributes: dict[str, str]) -> None:
+        if len(open_nodes) > MAX_DEPTH:
+            raise LabelError("malformed", f"elements are nested more than {MAX_DEPTH} deep")
+        pieces.append([])
         node = Node(tag, parser.CurrentLineNumber, attributes=attributes)
         open_nodes[-1].children.append(node)
         open_nodes.append(node)
 
     def end(tag: str) -> None:
-        open_nodes[-1].text = open_nodes[-1].text.strip()
-        open_nodes.pop()
+        open_nodes.pop().text = "".join(pieces.pop()).strip()
 
     def text(data: str) -> None:
-        open_nodes[-1].text += data
+        pieces[-1].append(data)
 
     def refuse(name: str, *declaration: Any) -> None:
         raise LabelError("malformed", f"entity {name!r} is declared; entities are not read")
@@ -70,7 +81,11 @@ def read_xml(path: Path) -> Node:
     parser.EntityDeclHandler = refuse
     parser.buffer_text = True
     try:
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(read_regular(path, MAX_XML_BYTES), True)
+    except FileNotFoundError as error:
+        raise LabelError("missing-file", f"{path} is missing") from error
+    except FileRefusedError as error:
+        raise LabelError("malformed", str(error)) from error
     except (expat.ExpatError, OSError, ValueError, LookupError) as error:
         if isinstance(error, LabelError):
             raise

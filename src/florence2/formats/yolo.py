@@ -170,11 +170,11 @@ def _list_items(
     labels = _LabelFolders()
     for split, entry in entries:
         folder = _image_folder(entry, data, split, images)
-        if folder.is_dir():
+        if os.path.isdir(folder):
             items += _folder_items(folder, entry, data, split, labels, intake)
             continue
         with intake.listing(data.file):
-            if not entry.is_file():
+            if not os.path.isfile(entry):
                 raise LabelError(
                     "missing-file", f"{entry} is neither a folder nor a list of pictures"
                 )
@@ -184,11 +184,11 @@ def _list_items(
 
 def _image_folder(entry: Path, data: YoloSet, split: str, images: Path | None) -> Path:
     """The folder of the images of an entry; below ``images`` when the user named that."""
-    if images is None or entry.is_file():
+    if images is None or os.path.isfile(entry):
         return entry
     below = [images / name_in(data.root, entry)] if entry.is_relative_to(data.root) else []
     for folder in (*below, images / entry.name, images / split):
-        if folder.is_dir():
+        if os.path.isdir(folder):
             return folder
     return images
 
@@ -220,7 +220,7 @@ def _list_orphans(
 ) -> None:
     """Report the label files that no image has, as one item for each folder."""
     for folder in sorted(folders):
-        if (folder.name != "labels" and "labels" not in folder.parts) or not folder.is_dir():
+        if (folder.name != "labels" and "labels" not in folder.parts) or not os.path.isdir(folder):
             continue
         names = [
             path.name
@@ -263,10 +263,10 @@ def _is_listed_file(path: Path, line: str, allowed: Sequence[Path]) -> bool:
     """Whether the line itself is the path of an image: absolute, or beside the list."""
     if line.startswith("./"):
         absolute = Path(os.path.abspath(path))
-        return path.is_file() and any(
+        return os.path.isfile(path) and any(
             absolute.is_relative_to(os.path.abspath(folder)) for folder in allowed
         )
-    return path.is_absolute() and ".." not in path.parts and path.is_file()
+    return path.is_absolute() and ".." not in path.parts and os.path.isfile(path)
 
 
 class _LabelFolders:
@@ -279,7 +279,7 @@ class _LabelFolders:
         """The label file at the first of ``places`` that has one, whatever their suffix."""
         for place in places:
             path = place.with_suffix(".txt")
-            if path.is_file():
+            if os.path.isfile(path):
                 return path
             found = self._folder(path.parent).get(fold_name(path.name))
             if found is not None:

@@ -97,7 +97,7 @@ def _find_root(file: Path, values: dict[str, Any]) -> Path:
     root = Path(os.path.normpath(file.parent / path.replace("\\", "/")))
     if not Path(path).is_absolute():
         _check_inside(root, file, "path", path)
-    return root if root.is_dir() else file.parent
+    return root if os.path.isdir(root) else file.parent
 
 
 def _entry(root: Path, file: Path, entry: str) -> Path:
@@ -109,13 +109,13 @@ def _entry(root: Path, file: Path, entry: str) -> Path:
     path = Path(os.path.normpath(root / entry))
     if not Path(entry).is_absolute():
         _check_inside(path, file, "an entry", entry, root)
-    if path.exists():
+    if os.path.exists(path):
         return path
     parts = [part for part in Path(entry).parts if part not in ("..", ".", "/")]
     for start in range(len(parts)):
         for folder in dict.fromkeys((root, file.parent)):
             found = folder.joinpath(*parts[start:])
-            if found.exists():
+            if os.path.exists(found):
                 return found
     return path
 

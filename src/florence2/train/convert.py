@@ -40,12 +40,12 @@ PROBLEMS_FILE = "problems.jsonl"
 
 @dataclass(frozen=True)
 class Reading:
-    """What of a data set is read, and how. A format takes what it knows and leaves the rest.
+    """What of a data set is read, and how. A format refuses what it has no use for.
 
     ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio, boxes
     of Hugging Face data sets), and are those that are taken from shards and answers; ``split`` is
-    one part of the set, all by default; ``images`` is the folder of the
-    pictures that a JSONL or CSV file names, its own by default; ``prompt`` is what CSV questions
+    one part of the set, all by default; ``images`` is the folder of
+    the images, by default where the format has them; ``prompt`` is what CSV questions
     follow and sidecar texts answer; ``csv_columns`` and ``columns`` say what columns hold.
     """
 
@@ -159,6 +159,8 @@ def read_records(source: Path, format: str, reading: Reading, intake: Intake) ->
         raise ValueError(f"{unused[0]!r} does not apply to format {format!r}: leave it out")
     if not source.exists():
         raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
+    if reading.images is not None and not reading.images.is_dir():
+        raise ValueError(f"{reading.images} (--images) is not a folder: name that of the images")
     return _READERS[format](source, reading, intake)
 
 
@@ -249,16 +251,19 @@ def _yolo(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
 
 
 def _voc(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
-    return read_voc(find_voc(source, reading.split), source, intake, **_tasks(reading))
+    files = find_voc(source, reading.split)
+    return read_voc(files, source, intake, images=reading.images, **_tasks(reading))
 
 
 def _jsonl(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
     root = source.parent if source.is_file() else source
+    read: list[Iterator[Record]] = []
     for file in find_jsonl(source, reading.split):
         if is_answers(file):
-            yield from _answers(file, Reading(), intake)
-            continue
-        yield from read_jsonl(file, root, intake, reading.images)
+            read.append(_answers(file, Reading(), intake))
+        else:
+            read.append(read_jsonl(file, root, intake, reading.images))
+    return chain.from_iterable(read)
 
 
 def _csv(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
@@ -273,6 +278,7 @@ def _csv(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
         intake,
         columns=reading.csv_columns,
         images=reading.images,
+        split=reading.split,
         **_prompt(reading),
     )
 
@@ -284,12 +290,26 @@ def _sidecars(source: Path, reading: Reading, intake: Intake) -> Iterator[Record
 def _huggingface(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
     if reading.columns is None:
         raise ValueError("say what the columns hold: reading=Reading(columns=Columns(...))")
+    if reading.tasks is not None and reading.columns.boxes is None:
+        raise ValueError("--task is asked of boxes: name their column (--column boxes=NAME)")
+    root = source.parent if source.is_file() else source
     parts = open_huggingface_splits(source, reading.split)
+    read = []
     for split, dataset in parts.items():
         prefix = f"{split}/" if len(parts) > 1 else ""
-        yield from read_huggingface(
-            dataset, source, reading.columns, intake, split=split, prefix=prefix, **_tasks(reading)
+        read.append(
+            read_huggingface(
+                dataset,
+                source,
+                reading.columns,
+                intake,
+                split=split,
+                prefix=prefix,
+                root=root,
+                **_tasks(reading),
+            )
         )
+    return chain.from_iterable(read)
 
 
 def _cvat(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
@@ -345,7 +365,7 @@ FORMATS = tuple(name for name in _READERS if name != "shards")
 _OBJECTS = ("coco", "yolo", "voc", "cvat", "label-studio", "huggingface")
 _TAKEN_BY: dict[str, tuple[str, ...]] = {
     "tasks": (*_OBJECTS, "answers", "shards"),
-    "split": (*_OBJECTS, "jsonl", "answers", "shards"),
-    "images": ("coco", "yolo", "jsonl", "csv", "cvat", "label-studio"),
+    "split": (*_OBJECTS, "jsonl", "csv", "answers", "shards"),
+    "images": ("coco", "yolo", "voc", "jsonl", "csv", "cvat", "label-studio"),
     "prompt": ("csv", "sidecars"),
 }
