@@ -3,7 +3,7 @@
 Boxes are ``[x, y, width, height]`` in pixels (cocodataset.org, "Data format" and "Results format").
 Images, categories and annotations keep the ids and the other fields that the source gives them;
 categories without an id count from 1. A set with splits has ``annotations/instances_SPLIT.json``
-and a folder of images for each, one without has ``annotations/instances.json`` and ``images``.
+and ``images/SPLIT`` for each, one without has ``annotations/instances.json`` and ``images``.
 Scores stand in both files; the results file needs one for everything and has 1 where nobody gave
 one.
 """
@@ -105,7 +105,7 @@ class CocoWriter:
 
     def _part(self, split: str | None) -> _Part:
         if split not in self._parts:
-            folder = "images" if split is None else split_file_name(split)
+            folder = "images" if split is None else f"images/{split_file_name(split)}"
             self._parts[split] = _Part(folder)
         return self._parts[split]
 

@@ -60,14 +60,7 @@ class CvatWriter:
         page = Xml.Element("annotations")
         Xml.SubElement(page, "version").text = "1.1"
         meta = Xml.SubElement(page, "meta")
-        task = Xml.SubElement(meta, "task")
-        only = next(iter(self._subsets)) if len(self._subsets) == 1 else ""
-        for tag, text in (
-            ("id", "0"), ("name", "florence2"), ("size", str(len(self._images))),
-            ("mode", "annotation"), ("overlap", "0"), ("flipped", "False"), ("subset", only),
-        ):  # fmt: skip
-            Xml.SubElement(task, tag).text = text
-        labels = Xml.SubElement(task, "labels")
+        labels = Xml.SubElement(self._holder(meta), "labels")
         for name in self._output.classes.names:
             others = self._attributes.get(allowed(name), {})
             _label(labels, allowed(name), dict.fromkeys(["score", *others]))
@@ -77,6 +70,30 @@ class CvatWriter:
         Xml.indent(page)
         content = b'<?xml version="1.0" encoding="utf-8"?>\n' + Xml.tostring(page, "utf-8") + b"\n"
         return [self._output.put("annotations.xml", content)]
+
+    def _holder(self, meta: Xml.Element) -> Xml.Element:
+        """What holds the labels: a task, or a project with a task for each subset."""
+        if not self._subsets:
+            return _task(meta, 0, len(self._images))
+        project = Xml.SubElement(meta, "project")
+        Xml.SubElement(project, "id").text = "0"
+        Xml.SubElement(project, "name").text = "florence2"
+        tasks = Xml.SubElement(project, "tasks")
+        for number, subset in enumerate(self._subsets):
+            size = sum(image.get("subset") == subset for image in self._images)
+            _task(tasks, number, size, subset)
+        Xml.SubElement(project, "subsets").text = "\n".join(self._subsets)
+        return project
+
+
+def _task(parent: Xml.Element, id: int, size: int, subset: str = "") -> Xml.Element:
+    task = Xml.SubElement(parent, "task")
+    for tag, text in (
+        ("id", str(id)), ("name", subset or "florence2"), ("size", str(size)),
+        ("mode", "annotation"), ("overlap", "0"), ("flipped", "False"), ("subset", subset),
+    ):  # fmt: skip
+        Xml.SubElement(task, tag).text = text
+    return task
 
 
 def _label(parent: Xml.Element, name: str, attributes: dict[str, None]) -> None:
