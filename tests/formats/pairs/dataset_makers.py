@@ -209,14 +209,14 @@ def make_label_studio(data: Dataset, folder: Path) -> Path:
                     {"type": "rectanglelabels", "from_name": "b", "value": value, **shared}
                 )
         place = "/data/local-files/?d=images/" + photo.name.replace(" ", "%20")
-        tasks.append({"id": 70 + number, "data": {"image": place, "split": photo.split},
-                      "annotations": [{"id": number, "result": results}], "predictions": []})  # fmt: skip
+        made = [{"id": number, "result": results}]
+        values = {"image": place, "split": photo.split}
+        tasks.append({"id": 70 + number, "data": values, "annotations": made, "predictions": []})
     (folder / "tasks.json").write_text(json.dumps(tasks))
     labels = "".join(f'<Label value="{name}"/>' for name in data.classes)
-    (folder / "config.xml").write_text(
-        f'<View><Image name="image" value="$image"/><RectangleLabels name="b" toName="image">{labels}'
-        f'</RectangleLabels><PolygonLabels name="p" toName="image">{labels}</PolygonLabels></View>'
-    )
+    kinds = zip(("RectangleLabels", "PolygonLabels"), "bp", strict=True)
+    tags = "".join(f'<{tag} name="{name}" toName="image">{labels}</{tag}>' for tag, name in kinds)
+    (folder / "config.xml").write_text(f'<View><Image name="image" value="$image"/>{tags}</View>')
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Every format into every other: classes, ids, splits, boxes and outlines as the source has them."""
+"""Every format into every other: classes, ids, splits, boxes and outlines of the source."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from .dataset_makers import MAKERS, Dataset, make_dataset
-from .library_readers import READERS
 
 from florence2.cli.writing import WriteOutcome, write_set, writing_options
+
+from .dataset_makers import MAKERS, Dataset, make_dataset
+from .library_readers import READERS
 
 
 @pytest.fixture(scope="module")
