@@ -61,7 +61,8 @@ def read_regular(path: str | Path, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise FileRefusedError(f"{path} has {size} bytes; the limit is {max_bytes}")
         stream.seek(0)
-        content = stream.read(max_bytes + 1)
+        # A read takes memory for all it may give, so it asks for the size of the file only.
+        content = stream.read(size + 1)
     if len(content) > max_bytes:
         raise FileRefusedError(f"{path} has more than {max_bytes} bytes")
     return content
