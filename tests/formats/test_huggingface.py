@@ -127,3 +127,55 @@ def test_a_missing_column_is_named(draw: Draw, intake: Intake) -> None:
     made = dataset([str(draw("a.png"))], text=["A boat."])
     with pytest.raises(ValueError, match="no column 'words'"):
         read(made, Columns(answers={"words": "<CAPTION>"}), intake)
+
+
+def test_a_missing_nested_column_is_named_with_those_there(draw: Draw, intake: Intake) -> None:
+    made = dataset([str(draw("a.png"))], objects=[{"bbox": [[1.0, 2.0, 3.0, 4.0]], "name": ["x"]}])
+    columns = Columns(boxes="objects.bbx", labels="objects.name")
+    with pytest.raises(ValueError, match=r"'bbox', 'name'\] in 'objects'; did you mean 'objects.b"):
+        read(made, columns, intake)
+
+
+def test_boxes_in_fractions_are_refused(draw: Draw, intake: Intake) -> None:
+    boxes = [[[0.1, 0.1, 0.5, 0.5]], [], [[0.0, 0.0, 1.0, 1.0]]]
+    made = dataset([str(draw("a.png"))] * 3, boxes=boxes, labels=[["x"], [], ["y"]])
+    with pytest.raises(ValueError, match="fractions of the images"):
+        read(made, Columns(boxes="boxes", labels="labels"), intake)
+
+
+def test_a_damaged_parquet_file_is_named(tmp_path: Path, draw: Draw) -> None:
+    file = tmp_path / "set" / "train.parquet"
+    file.parent.mkdir()
+    dataset([str(draw("a.png"))], text=["A boat."]).to_parquet(str(file))
+    file.write_bytes(file.read_bytes()[:-20])
+    for source in (file.parent, file):
+        with pytest.raises(ValueError, match=r"train\.parquet is not a whole Parquet file"):
+            open_huggingface(source)
+
+
+def test_images_outside_the_folder_are_not_read(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    root = tmp_path / "set"
+    pictures = [{"bytes": None, "path": str(draw(name))} for name in ("set/a.png", "b.png")]
+    made = dataset(pictures, text=["x", "y"])
+    columns = Columns(answers={"text": "<CAPTION>"})
+    records = list(read_huggingface(made, PLACE, columns, intake, root=root))
+    assert [record.id for record in records] == ["0"]
+    assert [(each.line, each.kind) for each in problems] == [(2, "missing-file")]
+
+
+@pytest.mark.parametrize("name", ["/etc", "../other", "https://host/data"])
+def test_a_card_does_not_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / "README.md").write_text(
+        f"---\nconfigs:\n- config_name: default\n  data_files: {name}/a.parquet\n---\n"
+    )
+    with pytest.raises(ValueError, match="names data outside the folder"):
+        open_huggingface(tmp_path)
+
+
+def test_a_single_file_has_no_splits(tmp_path: Path, draw: Draw) -> None:
+    made = dataset([str(draw("a.png"))], text=["A boat."])
+    made.save_to_disk(str(tmp_path / "one"))
+    with pytest.raises(ValueError, match="--split"):
+        open_huggingface(tmp_path / "one", "val")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from florence2.formats import Intake, Problem
 from florence2.formats.voc import find_voc, read_voc
@@ -123,3 +124,86 @@ def test_an_empty_page_says_nothing_is_there(tmp_path: Path, draw: Draw, intake:
     page(tmp_path, "")
     (record,) = read(tmp_path, intake)
     assert record.annotations == (Annotation("<OD>", Boxes([], [], (100, 80))),)
+
+
+@pytest.mark.parametrize(
+    ("filename", "on_disk"),
+    [
+        ("a", "JPEGImages/a.png"),
+        ("C:\\photos\\a.png", "JPEGImages/a.png"),
+        ("other/a.png", "images/a.png"),
+        ("renamed.png", "JPEGImages/a.png"),
+        (" a.png ", "a.png"),
+        ("A.PNG", "JPEGImages/a.png"),
+    ],
+)
+def test_images_by_the_names_that_tools_write(
+    tmp_path: Path, draw: Draw, intake: Intake, filename: str, on_disk: str
+) -> None:
+    draw(on_disk)
+    path = page(tmp_path, GOOD)
+    path.write_text(path.read_text().replace("a.png", filename))
+    (record,) = read(tmp_path, intake)
+    assert record.id == on_disk
+
+
+@pytest.mark.parametrize("size", ["", "<width>0</width><height>0</height>", "<width>x</width>"])
+def test_a_size_that_says_nothing(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], size: str
+) -> None:
+    draw("JPEGImages/a.png")
+    path = page(tmp_path, GOOD)
+    path.write_text(path.read_text().replace("<width>100</width><height>80</height>", size))
+    assert len(read(tmp_path, intake)) == 1
+    assert problems == []
+
+
+def test_a_polygon_stands_in_for_a_box_and_parts_are_no_objects(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("JPEGImages/a.png")
+    corners = [(11, 21), (41, 21), (41, 61)]
+    numbered = enumerate(corners, start=1)
+    polygon = "".join(f"<x{n}>{x}</x{n}><y{n}>{y}</y{n}>" for n, (x, y) in numbered)
+    points = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in corners)
+    part = f"<part><name>hull</name>{BOX.format(1, 9)}</part>"
+    page(
+        tmp_path,
+        f"<object><name>boat</name><polygon>{polygon}</polygon>{part}</object>"
+        f"<object><name>boat</name><polygon>{points}</polygon></object>",
+    )
+    (record,) = read(tmp_path, intake)
+    box = [10, 20, 40, 60]
+    assert record.annotations[0].answer == Boxes([box, box], ["boat", "boat"], (100, 80))
+    assert problems == []
+
+
+def test_labels_of_a_photo_that_is_stored_turned(
+    tmp_path: Path, draw: Draw, intake: Intake
+) -> None:
+    exif = Image.Exif()
+    exif[274] = 8
+    draw("JPEGImages/a.png", (100, 80), exif=exif)
+    page(tmp_path, GOOD)
+    (record,) = read(tmp_path, intake)
+    assert record.annotations[0].answer == Boxes([[20, 60, 60, 90]], ["boat"], (80, 100))
+
+
+def test_boxes_in_fractions_are_refused(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    draw("JPEGImages/a.png")
+    fractions = "<xmin>0.25</xmin><ymin>0.5</ymin><xmax>0.75</xmax><ymax>1</ymax>"
+    page(tmp_path, f"<object><name>boat</name><bndbox>{fractions}</bndbox></object>")
+    with pytest.raises(ValueError, match="fractions of the images"):
+        read(tmp_path, intake)
+
+
+def test_lists_of_names_with_spaces_flags_and_other_line_ends(tmp_path: Path, draw: Draw) -> None:
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for name in ("my photo 1", "b"):
+        page(tmp_path, GOOD, name)
+    (lists / "val.txt").write_bytes(b"\xef\xbb\xbfmy photo 1  -1\r\nb\r\n")
+    assert [file.stem for file in find_voc(tmp_path, "val")] == ["my photo 1", "b"]
+    (lists / "val.txt").write_text("../../../etc/passwd")
+    with pytest.raises(ValueError, match="no file name"):
+        find_voc(tmp_path, "val")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,3 +217,119 @@ def test_pictures_and_texts_that_lack_each_other_are_listed(
         ("e.txt", "duplicate"),
         ("orphan.txt", "unknown-image"),
     ]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_as_spreadsheets_write_it(
+    tmp_path: Path,
+    draw: Draw,
+    intake: Intake,
+    problems: list[Problem],
+    mark: str,
+    encoding: str,
+) -> None:
+    draw("images/a b.png")
+    file = tmp_path / "questions.csv"
+    rows = [["Image ", "QUESTION", "answer"], ["images\\a b.png ", '"How, many; here?"', "zwölf"]]
+    file.write_text("\r\n".join(mark.join(row) for row in rows), encoding=encoding, newline="")
+    (record,) = read_csv_questions(file, tmp_path, intake)
+    assert record.annotations == (Annotation("<VQA>", Text("zwölf"), text="How, many; here?"),)
+    assert problems == []
+
+
+def test_a_near_column_is_suggested(tmp_path: Path, intake: Intake) -> None:
+    file = tmp_path / "questions.csv"
+    file.write_text("image,questions,answer\n")
+    with pytest.raises(ValueError, match="did you mean 'questions'"):
+        read_csv_questions(file, tmp_path, intake)
+    file.write_text("image,question,answer,Image\na,b,c,d\n")
+    assert list(read_csv_questions(file, tmp_path, intake)) == []
+    file.write_text("image,question,answer,image\na,b,c,d\n")
+    with pytest.raises(ValueError, match="2 columns called 'image'"):
+        read_csv_questions(file, tmp_path, intake)
+
+
+def test_a_split_is_a_column_or_refused(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+    for name in "abc":
+        draw(f"{name}.png")
+    file = tmp_path / "questions.csv"
+    file.write_text("image,question,answer,part\na.png,?,1,train\nb.png,?,2,val\nc.png,?,3,train")
+    with pytest.raises(ValueError, match=r"--split.*--column split=COLUMN"):
+        read_csv_questions(file, tmp_path, intake, split="val")
+    columns = CsvColumns(split="Part")
+    records = list(read_csv_questions(file, tmp_path, intake, columns=columns))
+    assert {record.id: record.split for record in records} == {
+        "a.png": "train",
+        "b.png": "val",
+        "c.png": "train",
+    }
+    (record,) = read_csv_questions(file, tmp_path, intake, columns=columns, split="validation")
+    assert record.id == "b.png"
+    with pytest.raises(ValueError, match="it has train, val"):
+        read_csv_questions(file, tmp_path, intake, columns=columns, split="test")
+
+
+def test_lines_as_other_tools_write_them(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("images/a.png")
+    file = tmp_path / "lines.jsonl"
+    rows = ["", line("a.png", "<CAPTION>", "One."), "  ", line(".\\images\\a.png", "<OD>", "boat")]
+    for encoding in ("utf-8-sig", "utf-16"):
+        file.write_text("\r\n".join(rows), encoding=encoding, newline="")
+        (record,) = read_jsonl(file, tmp_path, intake)
+        assert [each.task for each in record.annotations] == ["<CAPTION>", "<OD>"]
+    assert problems == []
+    file.write_text(rows[1] + ",\n")
+    assert list(read_jsonl(file, tmp_path, intake)) == []
+    assert (problems[0].line, "ends in a comma" in problems[0].message) == (1, True)
+
+
+def test_an_array_is_refused_with_its_place(tmp_path: Path, intake: Intake) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text("\n[\n" + line("a.png", "<OD>", "x") + "\n]")
+    with pytest.raises(ValueError, match=r"lines\.jsonl:2: .* JSON array"):
+        read_jsonl(file, tmp_path, intake)
+
+
+def test_a_file_of_a_split_is_found_by_its_name(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "val.jsonl", "._val.jsonl"):
+        (tmp_path / name).touch()
+    assert find_jsonl(tmp_path, "valid") == (tmp_path / "val.jsonl",)
+    assert find_jsonl(tmp_path / "val.jsonl", "val") == (tmp_path / "val.jsonl",)
+    with pytest.raises(ValueError, match="no split 'val'"):
+        find_jsonl(tmp_path / "train.jsonl", "val")
+
+
+def test_sidecars_whatever_the_case_and_hidden_files(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("A.PNG")
+    draw(".ipynb_checkpoints/A-checkpoint.png")
+    draw("__MACOSX/a.png")
+    (tmp_path / "a.TXT").write_text("A boat.\r\n", encoding="utf-16")
+    (tmp_path / "._a.txt").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "b.tga").write_bytes(b"x")
+    (record,) = read_sidecars(tmp_path, intake)
+    assert record.annotations == (Annotation("<CAPTION>", Text("A boat.")),)
+    assert [problem.kind for problem in problems] == ["passed-over"]
+
+
+def test_texts_are_matched_in_linear_time(
+    tmp_path: Path, draw: Draw, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings: list[object] = []
+    for name in ("scandir", "listdir"):
+        listed = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, f=listed: listings.append(a) or f(*a))
+    counts = []
+    for size in (5, 20):
+        folder = tmp_path / str(size)
+        for number in range(size):
+            draw(f"{size}/{number}.png")
+            (folder / f"{number}.txt").write_text("A boat.")
+        listings.clear()
+        assert len(list(read_sidecars(folder, intake))) == size
+        counts.append(len(listings))
+    assert counts[0] == counts[1]
