@@ -48,12 +48,43 @@ def test_text_is_given_where_it_is_asked_for() -> None:
 
 
 def test_unknown_words_are_refused_and_prompts_pass() -> None:
-    with pytest.raises(ValueError, match=r"unknown task 'captoin'; tasks are ocr, .*caption"):
+    with pytest.raises(
+        ValueError, match=r"unknown task 'captoin'; tasks are ocr, .*did you mean 'caption'"
+    ):
         find_task("captoin")
     with pytest.raises(ValueError, match="empty"):
         find_task("  ")
     assert find_task("Is there a cat?") == free_prompt("Is there a cat?")
     assert free_prompt("captoin").fill() == "captoin"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("<CAPTOIN>", "<CAPTION>"),
+        ("<captoin>", "<CAPTION>"),
+        ("<CAPTION", "<CAPTION>"),
+        ("CAPTION>", "<CAPTION>"),
+        ("<DETAILED CAPTION>", "<DETAILED_CAPTION>"),
+        ("<OPEN_VOCABULARY_DETECTOIN>cat", "<OPEN_VOCABULARY_DETECTION>"),
+        ("<REGION_TO_DESCRIPTON>", "<REGION_TO_DESCRIPTION>"),
+        ("< OD >", "<OD>"),
+        ("detailed caption", "<DETAILED_CAPTION>"),
+        ("detaild-caption", "detailed-caption"),
+    ],
+)
+def test_misspelled_names_are_refused_with_the_near_one(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
+        find_task(name)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["<VQA>what?", "<DocVQA>", "<DESCRIBE>", "<MIXED_CAPTION>", "<OCR2>", "<GENERATE_TAGS>",
+     "<DESCRIPTION>", "a < b > c", "describe the image"],
+)  # fmt: skip
+def test_prompts_of_fine_tunes_stay_free(prompt: str) -> None:
+    assert find_task(prompt) == free_prompt(prompt)
 
 
 @pytest.mark.parametrize(

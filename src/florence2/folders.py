@@ -2,17 +2,92 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
+import warnings
+from functools import cache
 from pathlib import Path
 
 
 def cache_folder(name: str) -> Path:
-    """The folder ``name`` in the platform's cache for this package. Nothing is created."""
+    """The folder ``name`` in the platform's cache for this package. Nothing is created.
+
+    A variable that is empty or holds a relative path counts as unset. Where neither a variable nor
+    the account names a place, a temporary folder is used until the process ends, with a warning.
+    Raises ``OSError`` where there is no place for temporary files either.
+    """
+    base = _cache_base()
+    return (_temporary_base() if base is None else base / "florence2") / name
+
+
+def home_folder() -> Path | None:
+    """The user's home, or ``None`` for an account without one."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and a user id that the system does not know
+        return None
+    return home if home.is_absolute() else None
+
+
+def prepare_environment() -> None:
+    """Give other libraries a place for their caches where their own rule would fail.
+
+    They write into the working directory, or raise, for an account without a home and for a
+    variable that is empty or holds a relative path. Variables that are set well stay as they are.
+    """
+    base = _variable_folder("XDG_CACHE_HOME")
+    homeless = home_folder() is None
+    if homeless or (base is None and "XDG_CACHE_HOME" in os.environ):
+        for variable, name in (
+            ("HF_HOME", "huggingface"),
+            ("TORCHINDUCTOR_CACHE_DIR", "torchinductor"),
+            ("TRITON_CACHE_DIR", "triton"),
+            ("MPLCONFIGDIR", "matplotlib"),
+        ):
+            # Inductor asks for the user's name, which is known where a home is.
+            if not os.environ.get(variable) and (homeless or variable == "HF_HOME"):
+                os.environ[variable] = str(_shared_folder(name))
+
+
+def _shared_folder(name: str) -> Path:
+    """A folder of another library, in the platform's cache beside ours."""
+    base = _cache_base()
+    return _temporary_base() / name if base is None else base / name
+
+
+def _cache_base() -> Path | None:
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+        found, below_home = _variable_folder("LOCALAPPDATA"), ("AppData", "Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        found, below_home = None, ("Library", "Caches")
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "florence2" / name
+        found, below_home = _variable_folder("XDG_CACHE_HOME"), (".cache",)
+    if found is not None:
+        return found
+    home = home_folder()
+    return None if home is None else home.joinpath(*below_home)
+
+
+def _variable_folder(name: str) -> Path | None:
+    path = Path(os.environ.get(name) or ".")
+    return path if path.is_absolute() else None
+
+
+@cache
+def _temporary_base() -> Path:
+    """A folder for this process alone: one with a known name could be somebody else's."""
+    parent = tempfile.gettempdir()
+    if os.path.realpath(parent) == os.path.realpath(os.curdir) and "TMPDIR" not in os.environ:
+        # The library's last resort; nothing of ours belongs into the working directory.
+        raise FileNotFoundError("there is no folder for temporary files: set TMPDIR")
+    folder = Path(tempfile.mkdtemp(prefix="florence2-", dir=parent))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    warnings.warn(
+        f"this account has no home directory: caches are kept in {folder} until this process ends; "
+        "set HOME or XDG_CACHE_HOME to keep them",
+        stacklevel=2,
+    )
+    return folder

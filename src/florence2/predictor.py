@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,13 +13,20 @@ from PIL import Image
 from torch import Tensor
 
 from .calibration import Calibration
+from .cascades import Cascade, find_cascade
 from .draw import draw_answer
+from .folders import prepare_environment
 from .generate import Generated, generate
 from .image import ImageSource, load_image, to_pixels
 from .model import Florence2Config, Florence2Model
-from .model.adapters import merge_adapter
-from .model.hub import checkpoint_directory
-from .model.weights import checkpoint_files, load_checkpoint, read_config, save_checkpoint
+from .model.adapters import adapter_directory, merge_adapter
+from .model.directories import find_exported_graphs
+from .model.weights import checkpoint_files, read_config, save_checkpoint
+from .model_source import BUNDLED as BUNDLED
+from .model_source import is_trained as is_trained
+from .model_source import read_model as read_model
+from .model_source import resolve as resolve
+from .model_source import shapes as shapes
 from .processor import Processor, Prompt, TextInput
 from .requests import (
     Options,
@@ -35,7 +42,10 @@ from .results import Failure, ImageSize, Result
 from .runtime import Runtime
 from .runtime.choosing import (
     check_runtime,
+    choose_exported_runtime,
     default_runtime,
+    describe_runtime,
+    exported_openvino_runtime,
     onnx_runtime,
     openvino_runtime,
     torch_runtime,
@@ -45,7 +55,6 @@ from .selection import AnswerOptions
 from .tasks import Task, find_task
 from .tokenizer import Tokenizer
 
-BUNDLED = "nano"
 RELEASED = "microsoft/Florence-2-base-ft"
 # Said once, on standard error, wherever nobody chose the bundled model by its name.
 NANO_NOTICE = f"nano knows synthetic images only; for photos use --model {RELEASED}"
@@ -77,42 +86,6 @@ class Features:
     maps: tuple[Tensor, ...]
 
 
-def resolve(source: str | Path, revision: str | None = None) -> Path:
-    """The directory that holds a checkpoint: ``nano``, a directory, or a Hub id fetched or cached.
-
-    Raises ``FileNotFoundError`` with the remedy when it is not to be had.
-    """
-    if str(source) == BUNDLED:
-        return Path(str(resources.files("florence2"))) / BUNDLED
-    return checkpoint_directory(source, revision)
-
-
-def shapes() -> dict[str, Florence2Config]:
-    """The shapes that weights can be drawn for: ``base``, ``large``, and the bundled ``nano``."""
-    return {
-        "base": Florence2Config(),
-        "large": Florence2Config.large(),
-        "nano": read_config(resolve(BUNDLED)),
-    }
-
-
-def is_trained(source: str | Path, directory: Path) -> bool:
-    """Whether ``source`` has weights: all have, but a bundled model without its file."""
-    return str(source) != BUNDLED or (directory / "model.safetensors").is_file()
-
-
-def read_model(source: str | Path, directory: Path) -> tuple[Florence2Model, bool]:
-    """The model of ``source``, which lies in ``directory``, and whether it is trained.
-
-    Where the bundled one has no weights they are seeded: everything runs, and answers are noise.
-    """
-    if is_trained(source, directory):
-        return load_checkpoint(directory), True
-    model = Florence2Model(read_config(directory))
-    model.initialize(seed=0)
-    return model.eval(), False
-
-
 def load(
     source: str | Path = BUNDLED,
     *,
@@ -126,10 +99,11 @@ def load(
     """A model ready to answer.
 
     ``source`` is a Hub id (``revision`` pins it), a directory of either checkpoint layout, or
-    ``"nano"``. ``device`` defaults to CUDA where there is one. ``runtime`` is ``"openvino"``, the
+    ``"nano"``; a directory that ``florence2 export`` wrote gets the runtime of its graphs.
+    ``device`` defaults to CUDA where there is one. ``runtime`` is ``"openvino"``, the
     default on a CPU (or what ``FLORENCE2_RUNTIME`` says), which converts a checkpoint at its first
-    use and keeps the result, or ``"torch"``, everywhere else; ``"onnx"`` runs a directory that
-    ``florence2 export`` wrote. ``precision`` defaults to fp32 on a CPU, where answers equal the
+    use and keeps the result, or ``"torch"``, everywhere else; ``"onnx"`` runs exported graphs.
+    ``precision`` defaults to fp32 on a CPU, where answers equal the
     released model's id for id, and to fp16 elsewhere; there are ``fp32``, ``fp16`` and ``bf16``,
     with OpenVINO ``fp32``, ``bf16`` and ``int8``, with ONNX ``fp32``, ``fp16`` and ``int8``.
     ``adapter`` is a directory with LoRA weights to merge. ``calibration`` are pictures of the kind
@@ -137,15 +111,25 @@ def load(
     bundled one. Raises ``ValueError`` or ``FileNotFoundError`` that names the file, the tensor and
     the remedy.
     """
-    chosen_device = usable_device(device or default_device())
+    prepare_environment()
+    directory = resolve(source, revision)
+    graphs = find_exported_graphs(directory)
+    runtime = choose_exported_runtime(directory, graphs, runtime)
+    chosen_device = usable_device(device or ("cpu" if graphs else default_device()))
     runtime = runtime or default_runtime(chosen_device, precision)
     check_runtime(runtime, chosen_device, precision)
-    if calibration is not None and (runtime, precision) != ("openvino", "int8"):
+    if calibration is not None and (runtime, precision, graphs) != ("openvino", "int8", None):
         raise ValueError(
             f"calibration is for precision int8 of the openvino runtime, not for {precision} of "
             f"{runtime}: leave it out"
         )
-    directory = resolve(source, revision)
+    if adapter is not None and (graphs or runtime == "onnx"):
+        raise ValueError("exported graphs take no adapter: merge it, then export")
+    config = read_config(directory)
+    processor = Processor.from_directory(
+        directory, config.text.positions, config.vision.stride, config.text.vocabulary_size
+    )
+    width, height = processor.preprocessing.size
 
     def load_model() -> Florence2Model:
         model, _ = read_model(source, directory)
@@ -154,23 +138,18 @@ def load(
         return model
 
     if runtime == "torch":
-        model = load_model()
-        made, config = torch_runtime(model, chosen_device, precision), model.config
-        processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
+        made = torch_runtime(load_model(), chosen_device, precision)
     elif runtime == "onnx":
-        if adapter is not None:
-            raise ValueError("exported graphs take no adapter: merge it, then export")
-        config = read_config(directory)
         made = onnx_runtime(config, directory, precision)
-        processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
+    elif graphs:
+        made = exported_openvino_runtime(config, directory, (height, width), precision)
     else:
-        config = read_config(directory)
-        processor = Processor.from_directory(directory, config.text.positions, config.vision.stride)
-        width, height = processor.preprocessing.size
-        files = checkpoint_files(directory, *([] if adapter is None else [Path(adapter)]))
+        adapters = [] if adapter is None else [adapter_directory(adapter)]
+        files = checkpoint_files(directory, *adapters)
         measured = Calibration(processor, calibration)
         made = openvino_runtime(config, load_model, files, (height, width), precision, measured)
-    return Florence2(str(source), made, processor, trained=is_trained(source, directory))
+    trained = graphs is not None or is_trained(source, directory)
+    return Florence2(str(source), made, processor, trained=trained)
 
 
 def parse(
@@ -210,6 +189,10 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
+def _cascade_of(task: object) -> Cascade | None:
+    return find_cascade(task) if isinstance(task, str) else None
+
+
 class Florence2:
     """A checkpoint that answers. Made by ``load``."""
 
@@ -220,6 +203,10 @@ class Florence2:
         self.runtime = runtime
         self.processor = processor
         self.trained = trained
+
+    def __repr__(self) -> str:
+        described = describe_runtime(self.runtime)
+        return f"{type(self).__name__}({self.name!r}, {described})"
 
     @property
     def config(self) -> Florence2Config:
@@ -242,8 +229,12 @@ class Florence2:
 
         ``image`` is a path, bytes, a PIL image, ``uint8[H, W, 3]``, or a URL with
         ``allow_urls=True``. ``text`` is what the task asks for: words, class names, or a pixel box
-        for region tasks. Raises ``ValueError`` or ``FileNotFoundError`` for unusable input.
+        for region tasks. ``task`` may be a cascade (``"detect-then-segment"``). Raises
+        ``ValueError`` or ``FileNotFoundError`` for unusable input.
         """
+        cascade = _cascade_of(task)
+        if cascade is not None:
+            return self.look(image, **options)(task, text)
         settings = Settings.of(options)
         picture = load_picture(image, self.processor, settings)
         prepared = prepare(self.processor, picture, task, text)
@@ -280,11 +271,24 @@ class Florence2:
         next request.
         """
         settings = Settings.of(options)
-        for answered in answer_in_order(self.runtime, self.processor, requests, settings):
-            if isinstance(answered, Failure):
-                yield answered
-            else:
-                yield self._predict(*answered, settings)
+        for is_cascade, group in groupby(requests, lambda each: _cascade_of(each[1]) is not None):
+            if is_cascade:
+                for image, task, *text in group:
+                    yield self._answer_cascade(image, task, text[0] if text else None, options)
+                continue
+            for answered in answer_in_order(self.runtime, self.processor, group, settings):
+                if isinstance(answered, Failure):
+                    yield answered
+                else:
+                    yield self._predict(*answered, settings)
+
+    def _answer_cascade(
+        self, image: ImageSource, task: str | Task, text: TextInput | None, options: Options
+    ) -> Prediction | Failure:
+        try:
+            return self.look(image, **options)(task, text)
+        except (ValueError, TypeError, OSError) as error:
+            return Failure(describe(image), str(error))
 
     def look(self, image: ImageSource, **options: Unpack[Options]) -> Look:
         """A picture that is encoded once, for one question after the other.
@@ -350,11 +354,29 @@ class Look:
         return self._picture.size
 
     def __call__(self, task: str | Task, text: TextInput | None = None) -> Prediction:
-        """The answer to one task. Raises ``ValueError`` when task and text do not fit."""
+        """The answer to one task, or to a cascade.
+
+        Raises ``ValueError`` when task and text do not fit.
+        """
+        cascade = _cascade_of(task)
+        if cascade is not None:
+            return self._run(cascade, text)
         (answer,) = self.batch([(task, text)])
         if isinstance(answer, Failure):
             raise ValueError(answer.error)
         return answer
+
+    def _run(self, cascade: Cascade, text: TextInput | None) -> Prediction:
+        if text is not None:
+            raise ValueError(f"{cascade.name} takes no text, got {str(text)[:60]!r}: leave it out")
+        result = cascade.run(self.batch)
+        picture = self._picture
+        return Prediction(
+            **vars(result),
+            source=describe(picture.source),
+            image=picture.source,
+            allow_urls=self._settings.allow_urls,
+        )
 
     def batch(
         self, questions: Sequence[tuple[str | Task, TextInput | None]]
@@ -365,6 +387,9 @@ class Look:
         processor, settings = self._model.processor, self._settings
         for index, (task, text) in enumerate(questions):
             try:
+                if (cascade := _cascade_of(task)) is not None:
+                    placed[index] = self._run(cascade, text)
+                    continue
                 prepared[index] = prepare(processor, self._picture, task, text)
             except (ValueError, TypeError) as error:
                 placed[index] = Failure(describe(self._picture.source), str(error))

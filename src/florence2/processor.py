@@ -5,7 +5,7 @@ A ``Processor`` prepares what the model reads, writes what it should answer, and
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,9 @@ from PIL import Image
 from . import grammar
 from .durable import replace_json
 from .image import IMAGENET_MEAN, IMAGENET_STD, to_pixels
-from .locations import quantize
+from .io.files import read_json
+from .region_input import check_region as check_region
+from .region_input import shorten_value, write_region
 from .results import Answer, ImageSize, Result
 from .selection import AnswerOptions, clean
 from .tasks import AnswerKind, Task, find_task, split_prompt
@@ -26,6 +28,7 @@ from .tokenizer import IMAGE_TOKEN, Tokenizer
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
+MAX_CONFIG_BYTES = 16 * 2**20
 
 TextInput = str | Sequence[str] | Sequence[float]
 
@@ -40,14 +43,30 @@ class ImagePreprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImagePreprocessing:
-        """The preprocessing that a released ``preprocessor_config.json`` describes."""
+        """The preprocessing that a released ``preprocessor_config.json`` describes.
+
+        Raises ``ValueError`` that names a field of another type or range, or one that asks for
+        what is not done here.
+        """
         # transformers 5 nests the image processor's values in its processor_config.json.
-        values = values.get("image_processor", values)
-        size = values.get("size") or {}
+        nested = values.get("image_processor", values)
+        if not isinstance(nested, dict):
+            raise ValueError(f"image_processor must be an object, got {shorten_value(nested)}")
+        for name, supported in _SUPPORTED.items():
+            value = nested.get(name)
+            if value is not None and (isinstance(value, bool), value) != (
+                isinstance(supported, bool), supported,
+            ):  # fmt: skip
+                raise ValueError(f"{name} is {shorten_value(value)}; only {supported} is supported")
+        rescale = nested.get("rescale_factor")
+        if rescale is not None and not (
+            _is_number(rescale) and math.isclose(rescale, 1 / 255, rel_tol=1e-4)
+        ):
+            raise ValueError(f"rescale_factor is {shorten_value(rescale)}; only 1/255 is supported")
         return cls(
-            (int(size.get("width", cls.size[0])), int(size.get("height", cls.size[1]))),
-            tuple(values.get("image_mean") or cls.mean),
-            tuple(values.get("image_std") or cls.std),
+            _read_size(nested.get("size"), cls.size),
+            _read_channels("image_mean", nested.get("image_mean"), cls.mean),
+            _read_channels("image_std", nested.get("image_std"), cls.std),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +86,51 @@ class ImagePreprocessing:
             "image_mean": list(self.mean),
             "image_std": list(self.std),
         }
+
+
+# What the released preprocessing does; another value would give other pixels.
+_SUPPORTED = {
+    "do_resize": True,
+    "do_rescale": True,
+    "do_normalize": True,
+    "do_center_crop": False,
+    "resample": int(Image.Resampling.BICUBIC),
+}
+MAX_SIDE = 8192
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_side(value: int) -> bool:
+    return 0 < value <= MAX_SIDE
+
+
+def _read_size(value: Any, default: ImageSize) -> ImageSize:
+    if value is None or value == {}:
+        return default
+    width, height = (
+        (value.get("width"), value.get("height")) if isinstance(value, dict) else (None, None)
+    )
+    # A bool is an int too.
+    if type(width) is int and type(height) is int and _is_side(width) and _is_side(height):
+        return width, height
+    raise ValueError(
+        f"size must have a width and a height of 1 to {MAX_SIDE}, got {shorten_value(value)}"
+    )
+
+
+def _read_channels(name: str, value: Any, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Three finite numbers; those of ``image_std`` are above zero."""
+    if value is None:
+        return default
+    is_list = isinstance(value, list | tuple) and len(value) == 3
+    if not is_list or not all(_is_number(each) and abs(each) <= 1_000 for each in value):
+        raise ValueError(f"{name} must be three numbers, got {shorten_value(value)}")
+    if name == "image_std" and min(value) <= 0:
+        raise ValueError(f"{name} must be above zero, got {shorten_value(value)}")
+    return tuple(value)
 
 
 @dataclass(frozen=True)
@@ -98,25 +162,37 @@ class Processor:
         self.max_prompt_tokens = max_prompt_tokens
 
     @classmethod
-    def from_directory(cls, directory: Path, positions: int, stride: int) -> Processor:
+    def from_directory(
+        cls, directory: Path, positions: int, stride: int, vocabulary_size: int | None = None
+    ) -> Processor:
         """The processor of a checkpoint directory of either layout.
 
-        ``positions`` are the encoder's, ``stride`` the pixels per image token in each direction.
-        Raises ``FileNotFoundError`` when the tokenizer is missing.
+        ``positions`` are the encoder's, ``stride`` the pixels per image token in each direction,
+        ``vocabulary_size`` the rows of the model's embedding. Raises ``FileNotFoundError`` when the
+        tokenizer is missing, ``ValueError`` for a damaged file and for a tokenizer with more ids
+        than the embedding has rows.
         """
         tokenizer_file = directory / TOKENIZER_FILE
-        if not tokenizer_file.is_file():
+        if not tokenizer_file.exists():
             raise FileNotFoundError(
                 f"{tokenizer_file} is missing: copy it from the checkpoint this one was made from"
             )
-        preprocessing = ImagePreprocessing()
-        for name in (PREPROCESSOR_FILE, "processor_config.json"):
-            if (directory / name).is_file():
-                values = json.loads((directory / name).read_text(encoding="utf-8"))
-                preprocessing = ImagePreprocessing.from_dict(values)
-                break
         tokenizer = Tokenizer.from_file(tokenizer_file)
-        return cls(tokenizer, preprocessing).resized(preprocessing.size, positions, stride)
+        if vocabulary_size is not None and tokenizer.max_id >= vocabulary_size:
+            raise ValueError(
+                f"{tokenizer_file} has ids up to {tokenizer.max_id}, the embedding has "
+                f"{vocabulary_size} rows: the two are of different checkpoints"
+            )
+        preprocessing, source = ImagePreprocessing(), directory / PREPROCESSOR_FILE
+        for name in (PREPROCESSOR_FILE, "processor_config.json"):
+            if (directory / name).exists():
+                source = directory / name
+                preprocessing = _read_preprocessing(source)
+                break
+        try:
+            return cls(tokenizer, preprocessing).resized(preprocessing.size, positions, stride)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
 
     def resized(self, size: ImageSize, positions: int, stride: int) -> Processor:
         """The same processor for pictures resized to ``size`` (width, height).
@@ -166,9 +242,17 @@ class Processor:
         """
         found, inline = (task, "") if isinstance(task, Task) else _find(task)
         if inline and text is not None:
-            raise ValueError(f"text is given twice: {inline!r} behind the task, and {text!r}")
-        words = inline if text is None else self._words(found, text, image_size)
+            raise ValueError(
+                f"text is given twice: {shorten_value(inline)} behind the task, and {shorten_value(text)}"
+            )
+        if text is not None:
+            words = self._words(found, text, image_size)
+        elif inline and found.input == "region":
+            words = write_region(inline, image_size)
+        else:
+            words = inline
         sentence = found.fill(words)
+        self._check_length(sentence)
         token_ids = tuple(self.tokenizer.encode_prompt(sentence))
         if len(token_ids) > self.max_prompt_tokens:
             raise ValueError(
@@ -212,18 +296,44 @@ class Processor:
             truncated=truncated,
         )
 
+    def _check_length(self, sentence: str) -> None:
+        """Refuse a text that cannot fit before it is tokenized, which takes much more memory."""
+        limit = self.tokenizer.max_bytes(self.max_prompt_tokens)
+        if len(sentence) > limit or len(sentence.encode("utf-8", "replace")) > limit:
+            raise ValueError(
+                f"the prompt has {len(sentence):,} characters; the model has positions for "
+                f"{self.max_prompt_tokens} tokens beside the image: shorten {sentence[:60]!r}..."
+            )
+        if not is_encodable(sentence):
+            raise ValueError(
+                f"the prompt {sentence[:60]!r} holds half of a surrogate pair, which is not a "
+                "character: remove it"
+            )
+
     def _words(self, task: Task, text: TextInput, image_size: ImageSize) -> str:
         """``text`` as the prompt holds it: regions as location tokens, classes joined."""
         if task.input == "region":
-            return _region(text, image_size)
+            return write_region(text, image_size)
         if isinstance(text, str):
             return text.strip()
         names = [str(name).strip() for name in text]
         if task.answer != "boxes_or_polygons":
-            raise ValueError(f"task {task.token} takes one text, got the list {names}")
+            raise ValueError(
+                f"task {task.token} takes one text, got the list {shorten_value(names)}"
+            )
         if not names or not all(names):
-            raise ValueError(f"class names must not be empty, got {names}")
+            raise ValueError(f"class names must not be empty, got {shorten_value(names)}")
         return self.tokenizer.decode([self.tokenizer.class_separator]).join(names)
+
+
+def _read_preprocessing(path: Path) -> ImagePreprocessing:
+    values = read_json(path, MAX_CONFIG_BYTES)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds no JSON object: fetch it again")
+    try:
+        return ImagePreprocessing.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 # What transformers has to be told of a tokenizer.json.
@@ -241,50 +351,17 @@ _TOKENIZER_CONFIG = {
 }
 
 
+def is_encodable(text: str) -> bool:
+    """Whether the text has a form in UTF-8: half of a surrogate pair has none."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _find(task: str) -> tuple[Task, str]:
     """A task by name or token, or by a token with text behind it."""
     if "<" in task and ">" in task:
         return split_prompt(task)
     return find_task(task), ""
-
-
-def _region(text: TextInput, image_size: ImageSize) -> str:
-    if isinstance(text, str):
-        if text.count("<loc_") != 4:
-            raise ValueError(
-                f"a region is a box (x0, y0, x1, y1) in pixels or four <loc_i> tokens, got {text!r}"
-            )
-        return text.strip()
-    box = _checked_box(text)
-    return "".join(f"<loc_{index}>" for index in quantize(box, image_size))
-
-
-def check_region(text: TextInput | None, image_size: ImageSize) -> None:
-    """Raise ``ValueError`` for a box to ask about that is inverted, a point, or outside the image.
-
-    A box that is partly outside is fine: it is clipped to the image.
-    """
-    if text is None or isinstance(text, str):
-        return
-    x0, y0, x1, y1 = (float(value) for value in _checked_box(text))
-    width, height = image_size
-    if x0 >= x1 or y0 >= y1:
-        raise ValueError(
-            f"a region has x0 < x1 and y0 < y1, got {x0:g},{y0:g},{x1:g},{y1:g}: give a box, not a "
-            "point, with its top left corner first"
-        )
-    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-        raise ValueError(
-            f"the region {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image, which is "
-            f"{width} x {height} pixels"
-        )
-
-
-def _checked_box(text: TextInput) -> NDArray[np.float32]:
-    try:
-        box = np.asarray(text, dtype=np.float32)
-    except (ValueError, TypeError):
-        box = np.zeros(0, np.float32)
-    if box.shape != (4,) or not np.isfinite(box).all():
-        raise ValueError(f"a region is one box (x0, y0, x1, y1) in pixels, got {text!r:.200}")
-    return box

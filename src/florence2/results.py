@@ -228,6 +228,21 @@ class Failure:
     source: str
     error: str
 
+    def __getattr__(self, name: str) -> Any:
+        """Say that there is no answer, where a result's field is asked for."""
+        if name in _RESULT_NAMES:
+            raise AttributeError(
+                f"the request about {self.source} failed and has no {name}: {self.error} (test "
+                "with isinstance(result, florence2.Failure))"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+_RESULT_NAMES = frozenset(
+    {"answer", "task", "prompt", "image_size", "token_ids", "token_logprobs", "truncated",
+     "to_dict", "draw", "save", "to_supervision", "to_fiftyone", "to_pandas"}
+)  # fmt: skip
+
 
 def _answer_dict(answer: Answer, task: Task) -> Any:
     if isinstance(answer, Text):

@@ -151,7 +151,7 @@ def prepare(
     """The request of ``task`` about a picture. Raises ``ValueError`` when they do not fit."""
     prompt = processor.prompt(task, text, picture.size)
     if prompt.task.input == "region":
-        check_region(text, picture.size)
+        check_region(prompt.text if text is None else text, picture.size)
     return Prepared(picture, prompt)
 
 

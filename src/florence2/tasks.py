@@ -140,14 +140,17 @@ CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 
 _BY_NAME = {name: task for task in TASKS for name in (task.token, task.name, *task.aliases)}
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]*")
+_TOKEN = re.compile(r"<?[A-Za-z_ -]{2,40}>|<[A-Za-z_-]{2,40}$")
+_LONGEST_NAME = 60
 
 
 def find_task(name: str) -> Task:
     """The task called ``name``: a token (``<OD>``), name or alias, in any case, ``_`` or ``-``.
 
     Anything with a character no task name has (``<DocVQA>What is the date?``) is a prompt of a
-    fine-tuned model and comes back as ``free_prompt(name)``. A bare word that is no name raises
-    ``ValueError`` with the names there are; to send one as it is, pass ``free_prompt(word)``.
+    fine-tuned model and comes back as ``free_prompt(name)``. A bare word that is no name, and a
+    token one or two letters from a token of the table (``<CAPTOIN>``), raise ``ValueError`` with
+    the names there are; to send one as it is, pass ``free_prompt(word)``.
     """
     if not name.strip():
         raise ValueError("task is empty; name one, for example 'caption' or '<OD>'")
@@ -156,10 +159,57 @@ def find_task(name: str) -> Task:
         known = _BY_NAME[name.strip().upper()]
     if known is not None:
         return known
-    if _WORD.fullmatch(name.strip().replace("_", "-")):
+    if len(name) <= _LONGEST_NAME and _WORD.fullmatch(name.strip().replace("_", "-")):
         names = ", ".join(task.name for task in TASKS)
         raise ValueError(f"unknown task {name!r}; tasks are {names}{suggest(name, _BY_NAME)}")
+    misspelled = _misspelt(name)
+    if misspelled is not None:
+        raise ValueError(
+            f"unknown task {name[:80]!r}; did you mean {misspelled!r}? To send it to the model as it is, "
+            "pass florence2.free_prompt"
+        )
     return free_prompt(name)
+
+
+def _misspelt(name: str) -> str | None:
+    """The token or name of the table that ``name`` is a misspelling of, if it is one."""
+    text = name.strip()
+    token = _TOKEN.match(text)
+    if token is None:
+        return _BY_LETTERS.get(_letters(text)) if len(text) <= _LONGEST_NAME else None
+    letters = _letters(token.group())
+    if letters in _BY_LETTERS:
+        return _BY_LETTERS[letters]
+    for task in TASKS:
+        known = _letters(task.token)
+        # Short tokens of fine-tunes may be near by chance.
+        allowed = 0 if len(known) < 6 else 1 if len(known) < 9 else 2
+        if abs(len(known) - len(letters)) <= allowed and edit_distance(known, letters) <= allowed:
+            return task.token
+    return None
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.upper() if character.isalnum())
+
+
+_BY_LETTERS = {
+    _letters(name): name for name in (*(t.name for t in TASKS), *(t.token for t in TASKS))
+}
+
+
+def edit_distance(first: str, second: str) -> int:
+    """Insertions, removals, changes and swaps of neighbors that make ``second`` of ``first``."""
+    before: list[int] = []
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        before, last, row = row, before, [i]
+        for j, b in enumerate(second, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
 
 
 def free_prompt(prompt: str) -> Task:

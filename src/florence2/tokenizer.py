@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as Backend
 
 from .durable import replace_file
 from .locations import BINS
+from .vocabulary_file import read_vocabulary_file
 
 # What transformers writes in a prompt in the place of each image token.
 IMAGE_TOKEN = "<image>"
@@ -35,7 +36,7 @@ class Tokenizer:
     ``bos``, ``pad`` and ``eos`` are the ids of ``<s>``, ``<pad>`` and ``</s>``; ``<loc_i>`` is
     ``first_location + i``; ``separator``, ``polygon_open``, ``polygon_close`` and
     ``class_separator`` are ``<sep>``, ``<poly>``, ``</poly>`` and ``<and>``. ``vocabulary_size``
-    counts the added tokens too.
+    counts the added tokens too; ``max_id`` is the largest id.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -54,6 +55,9 @@ class Tokenizer:
         self._backend = backend
         self._words = _without_added_tokens(backend)
         self.vocabulary_size: int = backend.get_vocab_size()
+        vocabulary = backend.get_vocab()
+        self.max_id: int = max(vocabulary.values())
+        self._max_token_bytes = max(len(token.encode()) for token in vocabulary)
         self.bos, self.pad, self.eos = map(self._id, ("<s>", "<pad>", "</s>"))
         self.first_added = self._id(ADDED_TOKENS[0])
         for offset, token in enumerate(ADDED_TOKENS):
@@ -76,12 +80,16 @@ class Tokenizer:
         Raises ``FileNotFoundError``, or ``ValueError`` for a damaged file or an unfit vocabulary.
         """
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no tokenizer at {path}")
         try:
-            backend = Backend.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            raise ValueError(f"{path} is not a readable tokenizer.json: {error}") from error
+            backend = Backend.from_str(read_vocabulary_file(path))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"there is no tokenizer at {path}") from None
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises bare Exception, and its own panics
+            raise ValueError(
+                f"{path} is not a readable tokenizer.json: {str(error)[:300]}"
+            ) from error
         try:
             return cls(backend)
         except ValueError as error:
@@ -90,6 +98,12 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``, nothing put around them; added tokens in it become their ids."""
         return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def max_bytes(self, tokens: int) -> int:
+        """The length in UTF-8 that no text of ``tokens`` tokens exceeds."""
+        # Composing characters shortens a text, to a third at most.
+        shortening = 1 if self._backend.normalizer is None else 4
+        return tokens * self._max_token_bytes * shortening
 
     def encode_words(self, text: str) -> list[int]:
         """The ids of ``text`` as words: ``"<loc_5>"`` or ``"</s>"`` in it is spelled out."""

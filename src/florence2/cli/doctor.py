@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,9 @@ from .machine import Fact, machine_facts
 
 if TYPE_CHECKING:
     from ..model.weights import CheckpointReport
+
+
+_UNUSABLE = ("verdict", "cannot be used")
 
 
 def doctor(
@@ -31,18 +35,59 @@ def doctor(
         _print_table("this machine", machine_facts())
         if model is None:
             return
+        from ..model.directories import find_exported_graphs
         from ..model.weights import inspect_checkpoint
         from ..predictor import resolve
 
-        report = inspect_checkpoint(resolve(model, revision))
+        directory = Path(resolve(model, revision))
         typer.echo()
-        _print_table(f"checkpoint {model}", _checkpoint_facts(report))
-        if report.problems:
+        graphs = find_exported_graphs(directory)
+        if graphs is not None:
+            _check_export(model, directory, graphs)
+            return
+        report = inspect_checkpoint(directory)
+        problems = [*report.problems, *_processor_problems(directory, report)]
+        _print_table(f"checkpoint {model}", _checkpoint_facts(report, problems))
+        if problems:
             raise typer.Exit(SOME_FAILED)
 
 
-def _checkpoint_facts(report: CheckpointReport) -> Iterator[Fact]:
+def _processor_problems(directory: Path, report: CheckpointReport) -> list[str]:
+    """What is wrong with the tokenizer and the preprocessing of a model that is sound."""
+    if report.problems or not directory.is_dir():
+        return []
+    from ..model.weights import read_config
+    from ..processor import Processor
+
+    try:
+        config = read_config(directory)
+        Processor.from_directory(
+            directory, config.text.positions, config.vision.stride, config.text.vocabulary_size
+        )
+    except (ValueError, OSError) as error:
+        return [str(error)]
+    return []
+
+
+def _check_export(name: str, directory: Path, graphs: str) -> None:
+    """Load exported graphs, which have no tensors to compare."""
+    from ..predictor import load
+
+    facts = [("path", str(directory)), ("graphs", f"exported for the {graphs} runtime")]
+    try:
+        load(directory)
+    except (ValueError, OSError, ImportError) as error:
+        _print_table(f"export {name}", [*facts, ("PROBLEM", str(error)), _UNUSABLE])
+        raise typer.Exit(SOME_FAILED) from None
+    _print_table(f"export {name}", [*facts, ("verdict", "sound: every graph can be run")])
+
+
+def _checkpoint_facts(report: CheckpointReport, problems: Sequence[str]) -> Iterator[Fact]:
     yield "path", str(report.path)
+    if not report.files:  # nothing was read, so that there is nothing to tell of it
+        yield from (("PROBLEM", problem) for problem in problems)
+        yield _UNUSABLE
+        return
     yield "files", ", ".join(report.files)
     yield "layout", report.layout
     yield "size", report.size_name
@@ -52,9 +97,9 @@ def _checkpoint_facts(report: CheckpointReport) -> Iterator[Fact]:
     yield "head", "tied to the embedding" if report.tied_head else "its own tensor"
     kinds = (f"{name} ({count} tensors)" for name, count in sorted(report.dtypes.items()))
     yield "precision in the file", ", ".join(kinds)
-    for problem in report.problems:
+    for problem in problems:
         yield "PROBLEM", problem
-    yield "verdict", "cannot be used" if report.problems else "sound: every tensor is as it must be"
+    yield _UNUSABLE if problems else ("verdict", "sound: every tensor is as it must be")
 
 
 def _print_table(title: str, facts: Iterable[Fact]) -> None:

@@ -50,7 +50,8 @@ def export(
 ) -> None:
     """Write MODEL as graphs, in the file layout of the onnx-community exports.
 
-    ONNX graphs are run with florence2.load(OUT, runtime="onnx"), ONNX Runtime or transformers.js.
+    The graphs are run with --model OUT and florence2.load(OUT); those for ONNX with ONNX Runtime
+    and transformers.js too.
     """
     with mendable_errors():
         from ..workflows.exporting import export_onnx, export_openvino, measure_loss
@@ -59,7 +60,7 @@ def export(
         asked = precision or ["fp32"]
         if to == "openvino":
             if len(asked) > 1:
-                raise ValueError("OpenVINO files are of one --precision")
+                raise ValueError(f"OpenVINO files are of one --precision, got {', '.join(asked)}")
             written = export_openvino(model, out, asked[0], **loading)
         else:
             written = export_onnx(model, out, asked, **loading)

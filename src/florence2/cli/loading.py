@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,12 @@ def load_model(source: str, *, by_default: bool = False, **options: Any) -> Flor
     """
     from ..predictor import load
 
-    model = load(source, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        model = load(source, **options)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            typer.echo(f"florence2: {warning.message}", err=True)
     if not model.trained:
         typer.echo(f"florence2: {UNTRAINED_NOTICE}", err=True)
     elif by_default:

@@ -14,9 +14,44 @@ Fact = tuple[str, str]
 # The bounds of torch in pyproject.toml; a test holds the two together.
 TORCH_FROM, TORCH_BELOW = (2, 6), (2, 14)
 REQUIRED_PACKAGES = (
-    "numpy", "pillow", "tokenizers", "safetensors", "huggingface_hub", "typer", "rich",
+    "openvino", "numpy", "pillow", "tokenizers", "safetensors", "huggingface_hub", "typer", "rich",
 )  # fmt: skip
-OPTIONAL_PACKAGES = ("openvino", "transformers", "peft", "pycocotools")
+# What each extra brings; a package decides whether the verbs and formats beside it work.
+OPTIONAL_PACKAGES = {
+    "transformers": "specialists of the data engine",
+    "onnxruntime": "exported ONNX graphs",
+    "onnx": "export --to onnx",
+    "pypdfium2": "PDF pages",
+    "av": "videos",
+    "reportlab": "searchable PDF files",
+    "pyyaml": "YOLO data.yaml",
+    "pyarrow": "shards",
+    "datasets": "Hugging Face data sets",
+    "peft": "LoRA training",
+    "tensorboard": "training logs",
+    "faster-coco-eval": "evaluation of detection",
+    "shapely": "evaluation of text regions",
+    "pycocotools": "COCO's own evaluation",
+    "opencv-python-headless": "scenes and the data engine",
+    "ray": "the data engine and replicas",
+    "spacy": "the data engine",
+    "rapidocr": "OCR in the data engine",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "python-multipart": "forms of serve",
+    "mcp": "the MCP server",
+    "pillow-heif": "HEIC images",
+    "pillow-jxl-plugin": "JPEG XL images",
+    "supervision": "Result.to_supervision",
+    "pandas": "Result.to_pandas",
+}
+IMAGE_FEATURES = {
+    "jpg": "JPEG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "libtiff": "TIFF",
+    "jpg_2000": "JPEG 2000",
+}
 PROCESSOR_FEATURES = {
     "avx2": "AVX2",
     "avx512f": "AVX-512",
@@ -44,8 +79,9 @@ def machine_facts() -> Iterator[Fact]:
     yield from _accelerators()
     for name in REQUIRED_PACKAGES:
         yield name, _version_of(name)
-    for name in OPTIONAL_PACKAGES:
-        yield f"{name} (optional)", _version_of(name)
+    for name, purpose in OPTIONAL_PACKAGES.items():
+        yield f"{name} (optional)", f"{_version_of(name)}; {purpose}"
+    yield "images that Pillow reads", ", ".join(_image_features())
 
 
 def judge_torch(installed: str) -> str:
@@ -68,6 +104,14 @@ def _accelerators() -> Iterator[Fact]:
         yield f"CUDA device {index}", f"{device.name}, {memory:.0f} GiB, {kind}"
     if torch.backends.mps.is_available():
         yield "MPS", "available, not tested"
+
+
+def _image_features() -> list[str]:
+    """The formats whose library is in this build of Pillow; PNG, BMP and GIF need none."""
+    from PIL import features
+
+    return ["PNG", "BMP", "GIF", *(name for key, name in IMAGE_FEATURES.items()
+                                   if features.check(key))]  # fmt: skip
 
 
 def _version_of(package: str) -> str:

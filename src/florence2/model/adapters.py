@@ -46,6 +46,18 @@ _MAX_REPEATS, _MAX_PATTERN_LENGTH, _MAX_PATTERNS = 2, 200, 2_000
 _PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
 
 
+def adapter_directory(path: str | Path) -> Path:
+    """The directory of an adapter. Raises ``CheckpointError`` for what holds none."""
+    directory = Path(path)
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory} is not a directory: give that of a LoRA adapter")
+    if not (directory / _CONFIG_FILE).is_file():
+        inside = directory / "adapter"
+        hint = f": the adapter is in {inside}" if (inside / _CONFIG_FILE).is_file() else ""
+        raise CheckpointError(f"{directory / _CONFIG_FILE} is missing{hint}")
+    return directory
+
+
 def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
     """Add the adapter in ``directory`` to the weights of ``model``, in float32.
 
@@ -53,7 +65,7 @@ def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
     ``CheckpointError`` for an adapter of another kind or model: it names the file, the tensor
     and the remedy.
     """
-    directory = Path(directory)
+    directory = adapter_directory(directory)
     config = _read_config(directory / _CONFIG_FILE)
     path = next((directory / name for name in _WEIGHT_FILES if (directory / name).is_file()), None)
     if path is None:

@@ -145,15 +145,13 @@ def _span(name: str, entry: Any) -> tuple[int, int, str]:
     """Begin and end of a tensor in the data, checked against its type and shape."""
     if len(name) > MAX_NAME_LENGTH:
         raise ValueError(f"a name of {len(name)} characters; the limit is {MAX_NAME_LENGTH}")
-    kind, shape, offsets = (
-        (entry.get("dtype"), entry.get("shape"), entry.get("data_offsets"))
-        if isinstance(entry, dict)
-        else (None, None, None)
-    )
+    fields: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
+    kind, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     if kind not in _BYTES_PER_VALUE:
         raise ValueError(f"{name} has dtype {str(kind)[:20]!r}; known are {[*_BYTES_PER_VALUE]}")
-    if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
+    if not _are_counts(shape) or not _are_counts(offsets) or len(offsets or ()) != 2:
         raise ValueError(f"{name} has no usable shape and data_offsets")
+    assert shape is not None and offsets is not None
     begin, end = offsets
     expected = math.prod(shape) * _BYTES_PER_VALUE[kind]
     if end - begin != expected:

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..durable import replace_json
 from .bart import POSITION_OFFSET
 from .config import Florence2Config
+from .directories import describe_directory
 from .files import (
     CONFIG_FILE,
     STORED_TYPES,
@@ -171,7 +172,7 @@ def save_checkpoint(
                 "cannot hold: save it in the microsoft layout"
             )
         config, state = _with_image_row(config, state, image_token)
-        replace_json(directory / "generation_config.json", _generation_config(config))
+        write_generation_config(directory, config)
     named: dict[str, Tensor] = {}
     for ours, value in state.items():
         value = value.detach().cpu()
@@ -220,6 +221,9 @@ def read_config(directory: Path) -> Florence2Config:
     Whether its head is tied is known from the tensors only. Raises ``CheckpointError``.
     """
     path = directory / CONFIG_FILE
+    hint = None if path.exists() else describe_directory(directory)
+    if hint is not None:
+        raise CheckpointError(f"{path} is missing: {hint}")
     try:
         return Florence2Config.from_dict(read_json(path))
     except CheckpointError:
@@ -363,10 +367,10 @@ def _with_image_row(
     return replace(config.with_vocabulary(token + 1), image_token=token), state
 
 
-def _generation_config(config: Florence2Config) -> dict[str, object]:
-    """The released decoding, as transformers wants to be told it."""
+def write_generation_config(directory: Path, config: Florence2Config) -> None:
+    """Write the released decoding as transformers reads it."""
     text = config.text
-    return {
+    values: dict[str, object] = {
         "do_sample": False,
         "num_beams": 3,
         "no_repeat_ngram_size": text.no_repeat_ngram,
@@ -378,8 +382,10 @@ def _generation_config(config: Florence2Config) -> dict[str, object]:
         "decoder_start_token_id": text.decoder_start,
         "forced_bos_token_id": text.bos,
         "forced_eos_token_id": text.eos,
-        "suppress_tokens": [config.image_token],
     }
+    if config.image_token is not None:
+        values["suppress_tokens"] = [config.image_token]
+    replace_json(directory / "generation_config.json", values)
 
 
 def _size_name(config: Florence2Config) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..model import Florence2Config, Florence2Model
+from ..model.directories import ONNX_FOLDER
 from .interface import Runtime
 from .onnx_precisions import PRECISIONS as ONNX_PRECISIONS
 from .precisions import PRECISIONS
@@ -19,9 +21,6 @@ from .pytorch import TorchRuntime
 
 RUNTIMES = ("torch", "openvino", "onnx")
 TORCH_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-# Where the graphs lie in an exported directory, as in the onnx-community's.
-ONNX_FOLDER = "onnx"
 
 # What a call without ``runtime`` gets, instead of the default of its device.
 VARIABLE = "FLORENCE2_RUNTIME"
@@ -39,9 +38,31 @@ class Measured(Protocol):
         ...
 
 
+def choose_exported_runtime(directory: Path, graphs: str | None, runtime: str | None) -> str | None:
+    """The runtime for a directory that holds ``graphs`` of a kind and no weights, or none.
+
+    Raises ``ValueError`` for a runtime that needs what is not there.
+    """
+    if graphs is None or runtime is None:
+        return graphs or runtime
+    if runtime in RUNTIMES and runtime != graphs:
+        raise ValueError(
+            f"{directory} holds exported graphs for the {graphs} runtime and no weights: leave "
+            f"runtime out, or say {graphs!r}, not {runtime!r}"
+        )
+    return runtime
+
+
 def default_runtime(device: torch.device, precision: str | None) -> str:
     """OpenVINO on a processor at a precision that it has, PyTorch otherwise."""
-    if device.type != "cpu" or precision == "fp16":
+    if device.type != "cpu":
+        return "torch"
+    if precision == "fp16":
+        warnings.warn(
+            "precision fp16 on a CPU runs in PyTorch, which is slow: fp32, bf16 and int8 run in "
+            "OpenVINO",
+            stacklevel=3,
+        )
         return "torch"
     return os.environ.get(VARIABLE) or "openvino"
 
@@ -111,8 +132,42 @@ def openvino_runtime(
     return OpenVinoRuntime(config, graphs, precision, load_model, **more)
 
 
+def exported_openvino_runtime(
+    config: Florence2Config, directory: Path, pixels: tuple[int, int], precision: str | None
+) -> Runtime:
+    """The graphs that ``florence2 export --to openvino`` wrote into ``directory``.
+
+    Raises ``ValueError`` for another precision or size of images than that of the graphs.
+    """
+    from .exported_openvino import load_exported_graphs
+    from .openvino import OpenVinoRuntime
+
+    def refuse() -> Florence2Model:
+        raise ValueError("exported graphs hold no model to save or look into: load the checkpoint")
+
+    graphs, found = load_exported_graphs(directory, config, pixels)
+    if precision is not None and precision != found:
+        raise ValueError(f"the graphs in {directory} are {found}, not {precision}: export them so")
+    return OpenVinoRuntime(config, graphs, found, refuse)
+
+
 def onnx_runtime(config: Florence2Config, directory: Path, precision: str | None) -> Runtime:
     """The graphs that ``florence2 export --to onnx`` wrote into ``directory``, in ONNX Runtime."""
     from .onnx import OnnxRuntime
 
     return OnnxRuntime(config, directory / ONNX_FOLDER, precision or "fp32")
+
+
+def describe_runtime(runtime: Runtime) -> str:
+    """Device, precision and name of a runtime, as in ``repr`` of a model."""
+    kind = type(runtime).__name__
+    names = {"TorchRuntime": "torch", "OpenVinoRuntime": "openvino", "OnnxRuntime": "onnx"}
+    precision = getattr(runtime, "precision", None)
+    if precision is None:
+        kept = getattr(runtime, "dtype", None)
+        known = {dtype: name for name, dtype in TORCH_PRECISIONS.items()}
+        precision = known.get(kept, str(kept)) if isinstance(kept, torch.dtype) else str(kept)
+    return (
+        f"device={str(runtime.device)!r}, precision={precision!r}, "
+        f"runtime={names.get(kind, kind)!r}"
+    )

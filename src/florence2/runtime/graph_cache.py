@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -29,6 +30,8 @@ Graphs = Mapping[str, "openvino.Model"]
 FOLDER_VARIABLE = "FLORENCE2_GRAPHS"
 
 _MANIFEST = "manifest.json"
+# At this level a line is printed where no program configured logging.
+_LOGGER = logging.getLogger("florence2")
 
 
 def key_of(files: Iterable[Path], *what: object) -> str:
@@ -47,7 +50,8 @@ def key_of(files: Iterable[Path], *what: object) -> str:
 
 def graph_folder() -> Path:
     """Where converted graphs are kept: ``FLORENCE2_GRAPHS``, or else the platform's cache."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or cache_folder("openvino"))
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen) if chosen else cache_folder("openvino")
 
 
 def graphs_of(key: str, make: Callable[[], Graphs], folder: Path | None = None) -> Graphs:
@@ -55,20 +59,32 @@ def graphs_of(key: str, make: Callable[[], Graphs], folder: Path | None = None) 
 
     ``folder`` is that of the cache: by default ``FLORENCE2_GRAPHS``, or else the platform's.
     """
-    root = folder or graph_folder()
+    try:
+        root = folder or graph_folder()
+    except OSError as error:
+        _warn_unkept("a cache", error)
+        return make()
     entry = root / key
     found = _read(entry)
     if found is not None:
         return found
+    _LOGGER.warning(
+        "converting the checkpoint for this processor, which takes seconds to a minute; the result "
+        "is kept in %s", root,
+    )  # fmt: skip
     graphs = make()
     try:
         _write(entry, graphs)
     except (OSError, RuntimeError) as error:
-        warnings.warn(
-            f"converted graphs are not kept in {root}, so they are made again next time: {error}",
-            stacklevel=2,
-        )
+        _warn_unkept(str(root), error)
     return graphs
+
+
+def _warn_unkept(where: str, error: Exception) -> None:
+    warnings.warn(
+        f"converted graphs are not kept in {where}, so they are made again next time: {error}",
+        stacklevel=3,
+    )
 
 
 def _read(entry: Path) -> Graphs | None:

@@ -9,23 +9,36 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..io.files import open_regular
+from ..libraries import needed
 from ..model import Florence2Config, Florence2Model
 from .onnx_graphs import GRAPHS, past_names
 from .onnx_precisions import file_of
 from .threads import one_torch_thread
 from .traced import padded_prompts
 
-if TYPE_CHECKING:
-    import onnxruntime
-
 Array = NDArray[Any]
+
+_NAMES = {
+    "vision_encoder": ("pixel_values", "image_features"),
+    "embed_tokens": ("input_ids", "inputs_embeds"),
+    "encoder_model": ("attention_mask", "inputs_embeds", "last_hidden_state"),
+    "decoder_model_merged": (
+        "encoder_attention_mask", "encoder_hidden_states", "inputs_embeds", "use_cache_branch",
+        "logits",
+    ),
+}  # fmt: skip
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
 class OnnxRuntime:
@@ -41,23 +54,73 @@ class OnnxRuntime:
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ImportError("this needs ONNX Runtime: pip install 'florence2[onnx]'") from error
+        onnxruntime = needed("onnxruntime", "ONNX Runtime", "florence2[onnx]")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
-        self.config = config
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self.config, self.precision = config, precision
+        self._sessions: dict[str, Any] = {}
+        self._paths: dict[str, Path] = {}
         for graph in GRAPHS:
             path = file_of(folder, graph, precision)
-            if not path.is_file():
-                raise FileNotFoundError(f"{path} is missing: make it with florence2 export")
-            self._sessions[graph] = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            try:
+                open_regular(path).close()
+            except FileNotFoundError:
+                raise FileNotFoundError(
+                    f"{path} is missing: make it with florence2 export"
+                ) from None
+            self._paths[graph] = path
+            try:
+                self._sessions[graph] = onnxruntime.InferenceSession(
+                    str(path), options, providers=["CPUExecutionProvider"]
+                )
+            except Exception as error:  # the library has a class of its own for every fault
+                raise ValueError(
+                    f"{path} is truncated or damaged ({_last_line(error)}): export it again"
+                ) from error
+        self._check_signatures()
+
+    def _check_signatures(self) -> None:
+        """Refuse graphs of another program or another model, by their inputs and outputs."""
+        text = self.config.text
+        past = [
+            name
+            for side in ("decoder", "encoder")
+            for name in past_names(text.decoder_layers, side)
+        ]
+        widths = {
+            "image_features": text.width, "inputs_embeds": text.width,
+            "last_hidden_state": text.width, "encoder_hidden_states": text.width,
+            "logits": text.vocabulary_size,
+        }  # fmt: skip
+        for graph, session in self._sessions.items():
+            ports = [*session.get_inputs(), *session.get_outputs()]
+            needed_names = {*_NAMES[graph], *(past if graph == "decoder_model_merged" else ())}
+            missing = needed_names - {port.name for port in ports}
+            if missing:
+                raise ValueError(
+                    f"{self._paths[graph]} lacks {sorted(missing)[0]}: graphs and config.json are "
+                    "of different models"
+                )
+            for port in ports:
+                last = port.shape[-1] if port.shape else None
+                expected = widths.get(port.name)
+                if expected and isinstance(last, int) and last != expected:
+                    raise ValueError(
+                        f"{self._paths[graph]}: {port.name} has {last} values, config.json says "
+                        f"{expected}: graphs and config.json are of different models"
+                    )
+
+    def _run(self, graph: str, names: list[str] | None, feeds: dict[str, Array]) -> list[Array]:
+        """The outputs of a graph. Raises ``ValueError`` for one that cannot be run."""
+        try:
+            found: list[Array] = self._sessions[graph].run(names, feeds)
+        except Exception as error:
+            raise ValueError(
+                f"{self._paths[graph]} cannot be run ({_last_line(error)}): export it again"
+            ) from error
+        return found
 
     @property
     def model(self) -> Florence2Model:
@@ -83,7 +146,12 @@ class OnnxRuntime:
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalised pixels."""
-        (tokens,) = self._sessions["vision_encoder"].run(None, {"pixel_values": pixels_BCHW})
+        (tokens,) = self._run("vision_encoder", ["image_features"], {"pixel_values": pixels_BCHW})
+        if tokens.shape[::2] != (len(pixels_BCHW), self.config.text.width):
+            raise ValueError(
+                f"{self._paths['vision_encoder']} gives tokens {list(tokens.shape)}, expected "
+                f"[{len(pixels_BCHW)}, N, {self.config.text.width}]: export it again"
+            )
         return torch.from_numpy(tokens)
 
     def image_features(self, pixels_BCHW: NDArray[np.float32]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -96,8 +164,10 @@ class OnnxRuntime:
         seen_BN = np.ones(image_BND.shape[:2], np.int64)
         mask_BS = np.concatenate([seen_BN, given_BP.astype(np.int64)], axis=1)
         embeddings_BSD = np.concatenate([image_BND.numpy(), self._embedded(ids_BP)], axis=1)
-        (states_BSD,) = self._sessions["encoder_model"].run(
-            None, {"attention_mask": mask_BS, "inputs_embeds": embeddings_BSD}
+        (states_BSD,) = self._run(
+            "encoder_model",
+            ["last_hidden_state"],
+            {"attention_mask": mask_BS, "inputs_embeds": embeddings_BSD},
         )
         return Prompted(mask_BS, states_BSD)
 
@@ -116,9 +186,8 @@ class OnnxRuntime:
         return torch.from_numpy(np.concatenate(logits)).log_softmax(dim=1)
 
     def _embedded(self, ids_BT: Array) -> Array:
-        (embedded,) = self._sessions["embed_tokens"].run(None, {"input_ids": ids_BT})
-        found: Array = embedded
-        return found
+        (embedded,) = self._run("embed_tokens", ["inputs_embeds"], {"input_ids": ids_BT})
+        return embedded
 
     def _step(self, part: _Part, ids_RT: Array) -> Array:
         text, steps = self.config.text, ids_RT.shape[1]
@@ -140,7 +209,7 @@ class OnnxRuntime:
         names = ["logits", *past_names(layers, "decoder", "present")]
         if not goes_on:
             names += past_names(layers, "encoder", "present")
-        logits_RTV, *new = self._sessions["decoder_model_merged"].run(names, feeds)
+        logits_RTV, *new = self._run("decoder_model_merged", names, feeds)
         part.past = dict(zip(decoder, new[: len(decoder)], strict=True))
         if not goes_on:
             part.cross = dict(zip(encoder, new[len(decoder) :], strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -148,7 +148,8 @@ class OpenVinoRuntime:
         """
         self._passes[name] += 1
         if self._passes[name] <= _PASSES_THAT_READ:
-            let_go(graph_folder())
+            with suppress(OSError):  # no place for a cache
+                let_go(graph_folder())
 
 
 class OpenVinoDecoding:
