@@ -243,7 +243,8 @@ class Processor:
         found, inline = (task, "") if isinstance(task, Task) else _find(task)
         if inline and text is not None:
             raise ValueError(
-                f"text is given twice: {shorten_value(inline)} behind the task, and {shorten_value(text)}"
+                f"text is given twice: {shorten_value(inline)} behind the task, and "
+                f"{shorten_value(text)}"
             )
         if text is not None:
             words = self._words(found, text, image_size)

@@ -165,8 +165,8 @@ def find_task(name: str) -> Task:
     misspelled = _misspelt(name)
     if misspelled is not None:
         raise ValueError(
-            f"unknown task {name[:80]!r}; did you mean {misspelled!r}? To send it to the model as it is, "
-            "pass florence2.free_prompt"
+            f"unknown task {name[:80]!r}; did you mean {misspelled!r}? To send it to the model as "
+            "it is, pass florence2.free_prompt"
         )
     return free_prompt(name)
 
