@@ -352,3 +352,10 @@ def test_an_image_without_file_name_is_found_by_its_url(
     draw("a.png")
     images = [{"id": 7, "coco_url": "http://host/val2017/a.png"}]
     assert len(read(write(tmp_path, [GOOD], images=images), intake)) == 1
+
+
+def test_an_image_without_file_name_is_found_by_its_id(
+    tmp_path: Path, draw: Draw, intake: Intake
+) -> None:
+    draw("000000000007.png")
+    assert len(read(write(tmp_path, [GOOD], images=[{"id": 7}]), intake)) == 1

@@ -272,6 +272,33 @@ def test_images_elsewhere(tmp_path: Path, draw: Draw, intake: Intake) -> None:
     assert len(record.objects or ()) == 1
 
 
+def test_classes_of_a_labeling_tool(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("images/a.png")
+    (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfcat\r\nno\r\n")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("1 0.5 0.5 0.4 0.4")
+    (record,) = read_yolo(find_yolo(tmp_path), intake)
+    assert record.annotations[0].answer.labels == ("no",)
+    assert problems == []
+
+
+def test_a_file_without_images_is_refused_and_doubled_names_are_listed(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("Images/a.png")
+    label(tmp_path, None, yaml="names: [cat, dog, cat]\n")
+    with pytest.raises(ValueError, match="names no images"):
+        read_yolo(find_yolo(tmp_path), intake)
+    label(tmp_path, None, yaml="names: [cat, dog, 'cat ']\ntrain: Images\n")
+    (tmp_path / "Labels").mkdir()
+    (tmp_path / "Labels" / "a.txt").write_text("2 0.5 0.5 0.4 0.4")
+    (record,) = read_yolo(find_yolo(tmp_path), intake)
+    assert record.annotations[0].answer.labels == ("cat",)
+    assert [problem.kind for problem in problems] == ["duplicate"]
+
+
 def test_a_list_leads_nowhere_else(
     tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
 ) -> None:

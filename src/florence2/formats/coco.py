@@ -20,6 +20,7 @@ from ..geometry import point_bounds
 from ..records import Annotation, Annotator, Category, Record, SourceId
 from ..results import Text
 from .coco_files import CocoPart, find_coco, find_coco_images, name_record
+from .image_finder import ImageFinder
 from .instances import (
     INSTANCE_TASKS,
     Instance,
@@ -87,7 +88,7 @@ def _read(
         finder = find_coco_images(part, root, images)
         for key, (file, image) in contents.images.items():
             with intake.listing(file):
-                path = finder.find(_file_name(image))
+                path = _find_image(finder, image)
                 name = name_record(finder, root, path)
                 seen.add(name, "picture")
                 record, info = read_image_record(path, name)
@@ -106,16 +107,21 @@ def _others(values: dict[str, Any], read: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in read}
 
 
-def _file_name(image: dict[str, Any]) -> str:
-    """The name of the image file; from its URL or its id when there is none."""
+def _find_image(finder: ImageFinder, image: dict[str, Any]) -> Path:
+    """The file of an image; by its URL or its id (``000000000139``) when it has no name."""
     if image.get("file_name") is not None:
-        return text_field(image, "file_name")
+        return finder.find(text_field(image, "file_name"))
     for field_name in ("coco_url", "flickr_url", "path"):
         if isinstance(image.get(field_name), str):
-            return text_field(image, field_name).replace("\\", "/").rsplit("/", 1)[-1]
-    raise LabelError(
-        "malformed", f"image {image.get('id')!r:.40} has no 'file_name', nor a 'coco_url'"
-    )
+            name = text_field(image, field_name).replace("\\", "/").rsplit("/", 1)[-1]
+            return finder.find(name)
+    id = _key(image, "id")
+    try:
+        return finder.find(f"{id:012d}" if isinstance(id, int) else id)
+    except LabelError as error:
+        raise LabelError(
+            "malformed", f"image {id!r:.40} has no 'file_name', nor a 'coco_url'"
+        ) from error
 
 
 def _load(part: CocoPart, intake: Intake) -> _Contents:

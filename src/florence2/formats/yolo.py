@@ -36,6 +36,7 @@ from .yolo_labels import LabelLayout, LabelSurvey, has_keypoints, is_comment, pa
 from .yolo_yaml import SPLITS, YoloSet, find_yolo
 
 TASKS = INSTANCE_TASKS
+_LABEL_FOLDERS = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}
 __all__ = ["SPLITS", "TASKS", "YoloSet", "find_yolo", "label_path", "read_yolo"]
 
 
@@ -76,15 +77,29 @@ def read_yolo(
                 continue  # reported when its image is read
     layout = survey.layout(data.file, data.kpt_shape, data.task)
     intake.declare([Category(data.names[number]) for number in sorted(data.names)])
+    _list_doubled_names(data, intake)
     return _read(data, items, layout, intake, tokens)
+
+
+def _list_doubled_names(data: YoloSet, intake: Intake) -> None:
+    numbers: dict[str, int] = {}
+    for number, name in sorted(data.names.items()):
+        first = numbers.setdefault(name.strip(), number)
+        with intake.listing(data.file):
+            if first != number:
+                raise LabelError(
+                    "duplicate",
+                    f"classes {first} and {number} are both called {name!r:.80}, so their objects "
+                    "cannot be told apart; rename one",
+                )
 
 
 def label_path(picture: Path) -> Path:
     """The label file of a picture."""
     parts = list(picture.with_suffix(".txt").parts)
     for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
+        if parts[index] in _LABEL_FOLDERS:
+            parts[index] = _LABEL_FOLDERS[parts[index]]
             break
     return Path(*parts)
 

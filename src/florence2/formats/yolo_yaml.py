@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .label_text import read_label_text, split_lines
 from .plain_yaml import read_plain_yaml
+from .problems import LabelError
 from .splits import choose_splits, find_role
 
 SPLITS = ("train", "val", "test")
 _FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_CLASS_FILES = ("classes.txt", "obj.names")
 _NOTHING = ("", "~", "null", "Null", "NULL")
 
 
@@ -39,6 +42,8 @@ class YoloSet:
         the set does not have.
         """
         there = [name for name, entries in self.splits.items() if entries]
+        if not there:
+            raise ValueError(f"{self.file} names no images: add 'train: images/train'")
         named: dict[Path, list[str]] = {}
         for name in there if split is None else choose_splits(split, there, self.file):
             for entry in self.splits[name]:
@@ -53,13 +58,17 @@ class YoloSet:
 def find_yolo(source: Path) -> YoloSet:
     """The data set whose ``data.yaml`` is ``source`` or lies in it.
 
+    A folder without one may have ``classes.txt``, a class a line, as labeling tools write it.
     Raises ``FileNotFoundError`` when there is none, ``ValueError`` when it names no classes.
     """
     file = _find_file(source) if source.is_dir() else source
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing: it names the classes and the pictures")
+    if file.name in _CLASS_FILES:
+        return _find_listed(file)
     values = read_plain_yaml(file)
-    names = _class_names(file, values)
+    names = _class_names(file, values.get("names"))
+    _check_count(file, values.get("nc"), names)
     root = _find_root(file, values)
     splits = {}
     for split in SPLITS:
@@ -75,6 +84,24 @@ def find_yolo(source: Path) -> YoloSet:
     )
 
 
+def _find_listed(file: Path) -> YoloSet:
+    """The data set of a ``classes.txt``: its images lie in ``images``, or beside it."""
+    root = file.parent
+    try:
+        lines = [line for _, line in split_lines(read_label_text(file))]
+    except LabelError as error:
+        raise ValueError(str(error)) from error
+    images = root / "images" if (root / "images").is_dir() else root
+    splits: dict[str, tuple[Path, ...]] = dict.fromkeys(SPLITS, ())
+    for folder in sorted(images.iterdir()):
+        role = find_role(folder.name) if folder.is_dir() else None
+        if role is not None:
+            splits[role] = (*splits[role], folder)
+    if not any(splits.values()):
+        splits["train"] = (images,)
+    return YoloSet(file, root, _class_names(file, lines), splits)
+
+
 def _find_file(folder: Path) -> Path:
     """The description of the data set in ``folder``: ``data.yaml``, or the one file like it."""
     found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
@@ -86,6 +113,8 @@ def _find_file(folder: Path) -> Path:
     if len(others) > 1:
         shown = ", ".join(path.name for path in others)
         raise ValueError(f"{folder} has no data.yaml but {shown}; name the one that is meant")
+    if not others:
+        others = [path for path in found if path.name in _CLASS_FILES]
     return others[0] if others else folder / "data.yaml"
 
 
@@ -131,8 +160,7 @@ def _check_inside(path: Path, file: Path, what: str, text: str, *more: Path) -> 
     raise ValueError(f"{file}: {what} {text!r} leads out of the data set; write an absolute path")
 
 
-def _class_names(file: Path, values: dict[str, Any]) -> dict[int, str]:
-    names = values.get("names")
+def _class_names(file: Path, names: Any) -> dict[int, str]:
     if isinstance(names, list):
         numbered: Sequence[tuple[Any, Any]] = list(enumerate(names))
     elif isinstance(names, dict):
@@ -151,7 +179,6 @@ def _class_names(file: Path, values: dict[str, Any]) -> dict[int, str]:
         if number in found:
             raise ValueError(f"{file}: 'names' gives class {number} twice; keep one of them")
         found[number] = name
-    _check_count(file, values.get("nc"), found)
     return found
 
 
