@@ -2,14 +2,75 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# With less than this left, a write that failed for a reason not told failed for lack of space.
+_NEARLY_NOTHING = 2**20
+
+
+class DiskFullError(OSError):
+    """There is no space left; the message names the directory, what is kept and the remedy."""
+
+
+@contextmanager
+def naming_full_disk(directory: Path, kept: str = "") -> Iterator[None]:
+    """A block that writes below ``directory``: a full disk ends it with ``DiskFullError``.
+
+    ``kept`` is a sentence about what is not lost. Other errors pass.
+    """
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        if not (_is_full(error) or (_is_writing(error) and _free_bytes(directory) < _NEARLY_NOTHING)):
+            raise
+        raise DiskFullError(full_disk_message(directory, kept)) from error
+
+
+def full_disk_message(directory: Path, kept: str = "") -> str:
+    """What to tell when the disk of ``directory`` is full."""
+    free = _free_bytes(directory) / 2**20
+    kept = f" {kept}" if kept else ""
+    return (
+        f"no space left on the disk that holds {directory} ({free:,.1f} MiB free).{kept} "
+        "Free some space, then run the same command again"
+    )
+
+
+def _free_bytes(directory: Path) -> int:
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return _NEARLY_NOTHING
+
+
+def _is_writing(error: BaseException) -> bool:
+    """Whether torch failed to write: it does not say why."""
+    return isinstance(error, RuntimeError) and "writ" in str(error)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, is that of a full disk."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

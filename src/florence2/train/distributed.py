@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,7 @@ from ..model import Florence2Model
 from ..model.davit import Stage
 from ..predictor import default_device, usable_device
 
+T = TypeVar("T")
 Strategy = Literal["ddp", "fsdp"]
 
 
@@ -44,6 +45,13 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def from_main(self, call: Callable[[], T]) -> T:
+        """What ``call`` returns on the main process, on every process; only there it is called."""
+        result: list[Any] = [call() if self.is_main else None]
+        if self.size > 1:
+            dist.broadcast_object_list(result, src=0, device=self.device)
+        return cast(T, result[0])
 
     def barrier(self) -> None:
         """Wait until every process is here."""

@@ -22,7 +22,7 @@ from ..records import Record
 from ..runtime import TorchRuntime
 from .adapters import save_adapter
 from .batches import PROBLEMS_FILE, BatchStream, PairSource
-from .checkpoints import Progress, find_checkpoints, load_state
+from .checkpoints import Progress, load_newest_state
 from .dense import WithDenseTask
 from .distributed import Strategy, World, joined_world, spread
 from .endless import EndlessPairs, EndlessRecords
@@ -209,9 +209,9 @@ class _Run:
     ) -> TrainingOutcome:
         recipe, world = self.recipe, self.world
         optimizer = make_optimizers(model, recipe.optimizer, recipe.precision)
-        found = find_checkpoints(self.out / CHECKPOINTS)
-        if found:
-            self.progress = load_state(found[-1], model, optimizer, world)
+        found = load_newest_state(self.out / CHECKPOINTS, model, optimizer, world)
+        if found is not None:
+            self.progress = found[1]
         readers = _readers(source, workers, in_processes)
         stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, readers)
         steps = total_steps(recipe, source.epoch_length)
