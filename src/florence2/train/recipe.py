@@ -6,7 +6,6 @@ schedules of the paper are in ``presets.py``.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
@@ -160,13 +159,14 @@ class Regularization:
 class Reporting:
     """When things are written: steps between log lines, checkpoints, pictures, evaluations.
 
-    Evaluations are made once an epoch when ``evaluate_every`` is ``None``, never when it is 0 but
-    at the end. The best checkpoint is the one by the figure ``metric``: ``loss``, the default, or
+    A checkpoint is due after so many steps or minutes, whichever is first. Evaluations are made
+    once an epoch when ``evaluate_every`` is ``None``, never when it is 0 but at the end. The best checkpoint is the one by the figure ``metric``: ``loss``, the default, or
     one of those that ``evaluate.records`` lists.
     """
 
     log_every: int = 10
     checkpoint_every: int = 500
+    checkpoint_minutes: float = 10.0
     sample_every: int = 500
     evaluate_every: int | None = None
     keep_checkpoints: int = 2
@@ -214,17 +214,14 @@ class Recipe:
 
 
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """The recipe with ``a.b=value`` settings applied; values are Python literals or bare words.
+    """The recipe with ``a.b=value`` settings applied, as ``florence2 train --set`` does.
 
-    Raises ``ValueError`` for a field that is not there (with those that are), or a value of
-    another type than the field's.
+    Raises ``ValueError`` for a field that is not there (with the nearest one), one given twice,
+    and a value that is not of the field's type, range or choices.
     """
-    for setting in settings:
-        path, separator, text = setting.partition("=")
-        if not separator:
-            raise ValueError(f"a setting is written name=value, got {setting!r}")
-        recipe = _set(recipe, path.strip().split("."), _value(text.strip()), setting)
-    return recipe
+    from .recipe_fields import apply_settings
+
+    return apply_settings(recipe, settings)
 
 
 def to_dict(value: Any) -> Any:
@@ -245,32 +242,3 @@ def completed(form: dict[str, Any]) -> dict[str, Any]:
         if is_dataclass(getattr(Recipe, name, None))
     }
     return {**usual, **form, **parts}
-
-
-def _set(node: Any, path: list[str], value: Any, setting: str) -> Any:
-    known = {each.name for each in fields(node)}
-    if path[0] not in known:
-        raise ValueError(f"no field {path[0]!r} in {setting!r}; there are {sorted(known)}")
-    current = getattr(node, path[0])
-    if len(path) > 1:
-        if isinstance(current, Mapping):
-            return replace(node, **{path[0]: {**current, ".".join(path[1:]): value}})
-        if not is_dataclass(current):
-            raise ValueError(f"{path[0]!r} has no fields of its own, in {setting!r}")
-        return replace(node, **{path[0]: _set(current, path[1:], value, setting)})
-    if isinstance(value, list):
-        value = tuple(value)
-    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if current is not None and value is not None and type(value) is not type(current):
-        raise ValueError(
-            f"{path[0]} is {type(current).__name__} ({current!r}), got {value!r} in {setting!r}"
-        )
-    return replace(node, **{path[0]: value})
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False, "none": None}.get(text.lower(), text)

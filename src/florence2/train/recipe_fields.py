@@ -1,0 +1,291 @@
+"""The fields of a recipe: what each may hold, checked by type, choice and range.
+
+``--set NAME=VALUE`` is read by a field's type, so ``1e-4``, ``none`` and ``true`` mean what they
+look like. ``list_fields`` is what ``florence2 train --list-fields`` prints.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .field_rules import ALIASES, RULES, FieldRule
+from .recipe import Recipe
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True,
+             "false": False, "no": False, "off": False, "0": False}  # fmt: skip
+_EXAMPLES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+@dataclass(frozen=True)
+class RecipeField:
+    """One field: its ``path`` (``optimizer.learning_rate``), type, default, and rule."""
+
+    path: str
+    type: Any
+    default: Any
+    rule: FieldRule
+
+    @property
+    def allowed(self) -> str:
+        """What the field takes, in words: ``one of adamw, muon``, ``a number above 0``."""
+        return _describe(self.type, self.rule)
+
+    def parse(self, text: str) -> Any:
+        """The value that ``text`` means. Raises ``ValueError`` with what the field takes."""
+        return self.check(_parse(text.strip(), self.type))
+
+    def check(self, value: Any) -> Any:
+        """``value`` as the field's type. Raises ``ValueError`` with what the field takes."""
+        try:
+            return _check(value, self.type, self.rule)
+        except _WrongValue as error:
+            raise ValueError(
+                f"{self.path} must be {self.allowed}, got {_short(value)}{error}"
+            ) from None
+
+
+class _WrongValue(Exception):
+    """A value that a type does not take; the text is a remark about it."""
+
+
+def list_fields(recipe: Recipe | None = None) -> list[RecipeField]:
+    """Every field in order; the defaults are those of ``recipe``."""
+    return list(_walk(recipe or Recipe(), ""))
+
+
+def apply_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """The recipe with ``a.b=value`` settings applied.
+
+    Raises ``ValueError`` for a field that does not exist (with the nearest one), a field given
+    twice, and a value that the field does not take.
+    """
+    known = {each.path: each for each in list_fields(recipe)}
+    given: dict[str, str] = {}
+    for setting in settings:
+        path, separator, text = setting.partition("=")
+        path = path.strip()
+        if not separator:
+            raise ValueError(f"a setting is written NAME=VALUE, got {setting!r}")
+        field = known.get(path)
+        mapping, entry = _mapping_entry(path, known)
+        if field is None and mapping is None:
+            raise ValueError(_unknown(path, known))
+        for other in (path, path.split(".")[0] if mapping else path):
+            if other in given or (mapping is None and any(_is_below(each, path) for each in given)):
+                before = next(each for name, each in given.items() if name.startswith(other))
+                raise ValueError(f"{path} is set twice: {before!r} and {setting!r}; give it once")
+        given[path] = setting
+        if mapping is not None:
+            value = {**_value_at(recipe, mapping.path), **mapping.check({entry: _number(text)})}
+            recipe = _replaced(recipe, mapping.path, value)
+        elif field is not None:
+            recipe = _replaced(recipe, path, field.parse(text))
+    return recipe
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise ``ValueError`` that names the first field whose value it does not take."""
+    for field in list_fields(recipe):
+        field.check(field.default)
+
+
+def _walk(node: Any, prefix: str) -> Iterator[RecipeField]:
+    hints = get_type_hints(type(node))
+    for each in fields(node):
+        path, value = f"{prefix}{each.name}", getattr(node, each.name)
+        if is_dataclass(hints[each.name]):
+            if not isinstance(value, hints[each.name]):
+                name = hints[each.name].__name__
+                raise ValueError(f"{path} must be a {name}, got {_short(value)}")
+            yield from _walk(value, f"{path}.")
+        else:
+            yield RecipeField(path, hints[each.name], value, RULES[path])
+
+
+def _mapping_entry(
+    path: str, known: Mapping[str, RecipeField]
+) -> tuple[RecipeField | None, str]:
+    """The field that ``path`` is an entry of, as in ``task_weights.<OD>``, and the entry's name."""
+    head, dot, entry = path.partition(".")
+    field = known.get(head)
+    if dot and entry and field is not None and get_origin(field.type) is Mapping:
+        return field, entry
+    return None, ""
+
+
+def _is_below(path: str, group: str) -> bool:
+    return path.startswith(f"{group}.")
+
+
+def _unknown(path: str, known: Mapping[str, RecipeField]) -> str:
+    members = [each for each in known if _is_below(each, path)]
+    if members:
+        hint = f"did you mean {ALIASES.get(path, members[0])}?"
+        return f"{path} is a group of fields; {hint} It has {', '.join(members)}"
+    near = _nearest(path, known)
+    hint = f"; did you mean {near}?" if near else ""
+    return f"no field {path!r} in a recipe{hint} (florence2 train --list-fields lists all)"
+
+
+def _nearest(path: str, known: Mapping[str, RecipeField]) -> str | None:
+    """The field that someone who writes ``path`` means, if there is one that looks like it."""
+    plain = path.lower().replace("-", "_").lstrip("_")
+    leaf = plain.rpartition(".")[2]
+    for name in (plain, leaf):
+        if name in ALIASES:
+            return ALIASES[name]
+    leaves: dict[str, str] = {}
+    for each in known:
+        leaves.setdefault(each.rpartition(".")[2], each)
+    if leaf in leaves:
+        return leaves[leaf]
+    close = difflib.get_close_matches(plain, known, n=1, cutoff=0.7)
+    if close:
+        return close[0]
+    close = difflib.get_close_matches(leaf, [*leaves, *ALIASES], n=1, cutoff=0.7)
+    return (leaves.get(close[0]) or ALIASES[close[0]]) if close else None
+
+
+def _value_at(node: Any, path: str) -> Any:
+    for name in path.split("."):
+        node = getattr(node, name)
+    return node
+
+
+def _replaced(node: Any, path: str, value: Any) -> Any:
+    head, dot, rest = path.partition(".")
+    return replace(node, **{head: _replaced(getattr(node, head), rest, value) if dot else value})
+
+
+def _options(kind: Any) -> tuple[tuple[Any, ...], bool]:
+    """The members of a union without ``None``, and whether ``None`` is one of them."""
+    if get_origin(kind) in (Union, types.UnionType):
+        members = get_args(kind)
+        return tuple(each for each in members if each is not type(None)), type(None) in members
+    return (kind,), False
+
+
+def _parse(text: str, kind: Any) -> Any:
+    """``text`` as a value that may be of ``kind``; whether it is, ``_check`` tells."""
+    (inner, *_), optional = _options(kind)
+    if optional and text.lower() in ("none", "null"):
+        return None
+    if get_origin(inner) is Literal or inner is str:
+        return _unquoted(text)
+    if inner is bool:
+        return _BOOLEANS.get(text.lower(), text)
+    if inner in (int, float):
+        return _number(text)
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        if get_origin(inner) is tuple:
+            return tuple(_unquoted(each.strip()) for each in text.strip("()[]").split(",") if each)
+        return text
+
+
+def _number(text: str) -> int | float | str:
+    text = text.strip()
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _unquoted(text: str) -> str:
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    return text
+
+
+def _check(value: Any, kind: Any, rule: FieldRule) -> Any:
+    (inner, *_), optional = _options(kind)
+    if value is None:
+        if optional:
+            return None
+        raise _WrongValue
+    origin = get_origin(inner)
+    if origin is Literal:
+        return _check_choice(value, get_args(inner))
+    if origin is tuple:
+        return _check_tuple(value, get_args(inner), rule)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise _WrongValue
+        return {str(name): _check(each, float, rule) for name, each in value.items()}
+    return _check_scalar(value, inner, rule)
+
+
+def _check_choice(value: Any, choices: Sequence[str]) -> Any:
+    if value in choices:
+        return value
+    close = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
+    raise _WrongValue(f"; did you mean {close[0]}?" if close else "")
+
+
+def _check_tuple(value: Any, kinds: tuple[Any, ...], rule: FieldRule) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _WrongValue
+    if kinds[-1] is Ellipsis:
+        checked = tuple(_check(each, kinds[0], rule) for each in value)
+        if rule.choices and (not checked or not set(checked) <= set(rule.choices)):
+            raise _WrongValue
+        return checked
+    if len(value) != len(kinds):
+        raise _WrongValue
+    return tuple(_check(each, kind, rule) for each, kind in zip(value, kinds, strict=True))
+
+
+def _check_scalar(value: Any, kind: type, rule: FieldRule) -> Any:
+    if kind is str:
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise _WrongValue
+        return value
+    if kind is bool or isinstance(value, bool):
+        if kind is bool and isinstance(value, bool):
+            return value
+        raise _WrongValue
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise _WrongValue
+    if kind is int and value != int(value):
+        raise _WrongValue
+    if not rule.holds(value):
+        raise _WrongValue
+    return kind(value)
+
+
+def _describe(kind: Any, rule: FieldRule) -> str:
+    (inner, *_), optional = _options(kind)
+    origin = get_origin(inner)
+    if origin is Literal:
+        words = f"one of {', '.join(get_args(inner))}"
+    elif origin is tuple:
+        words = _describe_tuple(get_args(inner), rule)
+    elif origin is Mapping:
+        words = f"weights by task, each {_describe(float, rule)}"
+    else:
+        words = f"{_EXAMPLES[inner]}{rule.range_text if inner in (int, float) else ''}"
+    return f"{words}, or none" if optional else words
+
+
+def _describe_tuple(kinds: tuple[Any, ...], rule: FieldRule) -> str:
+    if rule.choices:
+        return f"some of {', '.join(rule.choices)}, separated by commas"
+    if kinds[-1] is not Ellipsis:
+        return f"{len(kinds)} numbers separated by a comma, each{rule.range_text}"
+    if kinds[0] is str:
+        return "names separated by commas"
+    return 'pairs such as ((0, "easy"), (20000, "full"))'
+
+
+def _short(value: Any) -> str:
+    words = repr(value)
+    return words if len(words) <= 80 else f"{words[:77]}..."
