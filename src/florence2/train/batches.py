@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..durable import whole_lines
 from ..processor import Processor
 from .distributed import World
 from .examples import Job, Sequences
@@ -25,6 +26,7 @@ from .readers import Readers, thread_readers
 from .recipe import Recipe
 
 PROBLEMS_FILE = "problems.jsonl"
+_LONGEST_REASON = 500
 
 
 class PairSource(Protocol):
@@ -39,6 +41,10 @@ class PairSource(Protocol):
 
     def jobs(self, begin: int, count: int) -> list[Job]:
         """Jobs that read the pairs at places ``begin`` to ``begin + count``, in that order."""
+        ...
+
+    def blank(self) -> Sequences:
+        """A pair of the right shapes that means nothing."""
         ...
 
 
@@ -126,8 +132,10 @@ def _padded_places(pairs: Sequence[Sequences], longest: int) -> Tensor | None:
 class BatchStream:
     """This process's micro-batches, step after step, prepared ahead by ``readers``.
 
-    A pair that cannot be read is left out of its batch and listed, with the reason, in
-    ``problems``; a micro-batch with no pair left is an error.
+    A pair that cannot be read is left out of its batch, listed once in ``problems`` with the
+    reason, and told to ``notify``. A micro-batch with no pair left is left out too; where there are
+    several processes, which must go through the model equally often, its place is taken by a blank
+    one without targets.
     """
 
     def __init__(
@@ -137,11 +145,18 @@ class BatchStream:
         world: World,
         problems: Path,
         readers: Callable[[], AbstractContextManager[Readers]] = thread_readers,
+        notify: Callable[[int, str], None] = lambda step, text: None,
     ) -> None:
         self.source, self.recipe, self.world = source, recipe, world
-        self.problems, self.readers = problems, readers
+        self.problems, self.readers, self.notify = problems, readers, notify
         self.micro = micro_size(recipe, world.size)
-        self.count = 0
+        self._listed = _listed_before(problems)
+        self._left_out: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """The pairs that were left out."""
+        return len(self._left_out)
 
     def steps(self, start: int) -> Iterator[list[MicroBatch]]:
         """The micro-batches of steps ``start``, ``start + 1``, ... without end."""
@@ -151,7 +166,8 @@ class BatchStream:
             while True:
                 current = ahead.pop(0)
                 ahead.append(self._submit(readers, step + 2))
-                yield [self._assemble(step, *chunk) for chunk in current]
+                assembled = [self._assemble(step, *chunk) for chunk in current]
+                yield [each for each in assembled if each is not None]
                 step += 1
 
     def _submit(
@@ -168,28 +184,53 @@ class BatchStream:
 
     def _assemble(
         self, step: int, number: int, jobs: Sequence[tuple[Job, Future[list[Sequences]]]]
-    ) -> MicroBatch:
+    ) -> MicroBatch | None:
         pairs: list[Sequences] = []
         for job, reading in jobs:
             try:
                 pairs += reading.result()
-            except (ValueError, OSError) as error:
+            except BrokenExecutor:
+                raise  # a reader died: that is no fault of the pair
+            except Exception as error:  # whatever it is, it is this pair's problem only
                 self._note(step, job, error)
-        if not pairs:
-            raise ValueError(
-                f"no pair of a micro-batch of step {step} can be read; see {self.problems}"
-            )
         tokenizer = self.source.processor.tokenizer
         seed = (self.recipe.seed * 1_000_003 + step) * 4_099 + number
-        return collate(pairs, start=tokenizer.eos, pad=tokenizer.pad, seed=seed).to(
-            self.world.device
+        blank = not pairs
+        if blank and self.world.size == 1:
+            return None
+        batch = collate(
+            pairs or [self.source.blank()], start=tokenizer.eos, pad=tokenizer.pad, seed=seed
         )
+        if blank:
+            batch = replace(batch, labels_BT=torch.full_like(batch.labels_BT, IGNORED))
+        return batch.to(self.world.device)
 
     def _note(self, step: int, job: Job, error: Exception) -> None:
-        self.count += 1
-        line = {"step": step, **job.name, "problem": str(error)}
+        name = json.dumps(job.name)
+        if name in self._left_out:
+            return
+        self._left_out.add(name)
+        reason = str(error) if isinstance(error, ValueError | OSError) else repr(error)
+        words = ", ".join(f"{key} {value}" for key, value in job.name.items())
+        self.notify(step, f"left out: {words}: {reason[:_LONGEST_REASON]}")
+        if name in self._listed:
+            return
+        line = {"step": step, **job.name, "problem": reason[:_LONGEST_REASON]}
         with self.problems.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _listed_before(problems: Path) -> set[str]:
+    """The pairs that an earlier part of the run listed."""
+    names: set[str] = set()
+    for line in whole_lines(problems):
+        try:
+            values = json.loads(line)
+            del values["step"], values["problem"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        names.add(json.dumps(values))
+    return names
 
 
 def micro_size(recipe: Recipe, processes: int) -> int:

@@ -11,7 +11,14 @@ from ..image import load_image
 from ..processor import Processor
 from ..records import Record
 from ..tasks import TASKS
-from .examples import CellMaker, Job, Sequences, check_length, encode_annotation
+from .examples import (
+    CellMaker,
+    Job,
+    Sequences,
+    blank_sequences,
+    check_length,
+    encode_annotation,
+)
 from .places import Sights, places_of
 from .recipe import Recipe
 
@@ -56,6 +63,10 @@ class EndlessPairs:
         """Jobs that read the pairs at places ``begin`` to ``begin + count``, a picture each."""
         numbers = range(begin // self._questions, (begin + count) // self._questions)
         return [Job({"record": number}, partial(self.read, number), number) for number in numbers]
+
+    def blank(self) -> Sequences:
+        """A pair of the right shapes that means nothing."""
+        return blank_sequences(self.processor, self._cells)
 
     def read(self, number: int) -> list[Sequences]:
         """The pairs of one picture; those too long for the model are left out.

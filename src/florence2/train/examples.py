@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from ..image import load_image
 from ..processor import Processor
 from ..records import Annotation, Record
-from ..results import ImageSize, Polygons
+from ..results import ImageSize, Polygons, Text
 from .augment import augment
-from .dense import Cells, cells_of
+from .dense import NOTHING, Cells, cells_of
 from .order import DataOrder
 from .places import Mask
-from .reading import letters_of
+from .reading import SLOTS, letters_of
 from .recipe import Aids, Recipe
 from .simplify import with_even_corners
+
+# The longest word of a Florence-2 vocabulary has fewer characters.
+_MOST_CHARACTERS = 128
 
 
 class Records(Protocol):
@@ -82,21 +85,27 @@ class ExampleReader:
     ) -> None:
         self.records, self.processor, self.recipe = records, processor, recipe
         self.max_target_tokens = min(recipe.max_target_tokens, positions)
-        self._cells = CellMaker(recipe, processor, stride)
+        self.cells = CellMaker(recipe, processor, stride)
         self._reading = Lock()  # shards are read by one thread at a time
 
     def read(self, example: Example, draw: int) -> Sequences:
         """The pair. ``ValueError`` or ``OSError`` tells why it cannot be learned from."""
         with self._reading:
             record = self.records[example.record]
-        image = load_image(record.image_bytes())
-        generator = np.random.default_rng((self.recipe.seed, draw))
-        image, annotation = augment(
-            image, record.annotations[example.annotation], self.recipe.augmentation, generator
-        )
-        prompt, target = encode_annotation(self.processor, annotation, image.size, self.recipe.aids)
-        check_length(target, self.max_target_tokens)
-        return Sequences(self.processor.pixels(image), prompt, target, self._cells.make(record))
+        annotation = record.annotations[example.annotation]
+        try:
+            check_text(annotation, self.max_target_tokens)
+            image = load_image(record.image_bytes())
+            generator = np.random.default_rng((self.recipe.seed, draw))
+            image, annotation = augment(image, annotation, self.recipe.augmentation, generator)
+            prompt, target = encode_annotation(
+                self.processor, annotation, image.size, self.recipe.aids
+            )
+            check_length(target, self.max_target_tokens)
+            cells = self.cells.make(record)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{record.id}: {error}") from error
+        return Sequences(self.processor.pixels(image), prompt, target, cells)
 
 
 class CellMaker:
@@ -112,12 +121,44 @@ class CellMaker:
         self._numbers = {name: number for number, name in enumerate(names, start=1)}
         self._reading = recipe.aids.reading_weight > 0
 
+    def blank(self) -> Cells | None:
+        """Targets where nothing is; ``None`` without the task."""
+        if not self._numbers:
+            return None
+        width, height = self._grid
+        classes = np.full((height, width), NOTHING, np.int64)
+        owners = np.full((height, width), -1, np.int64)
+        letters = np.zeros((height, width, SLOTS), np.int64) if self._reading else None
+        return Cells(classes, np.zeros((height, width, 4), np.float32), owners, letters)
+
     def make(self, record: Record) -> Cells | None:
         """The record's targets; ``None`` without the task. ``ValueError`` as ``cells_of`` has."""
         if not self._numbers:
             return None
         cells = cells_of(record, self._grid, self._numbers)
         return replace(cells, letters=letters_of(record, self._grid)) if self._reading else cells
+
+
+def blank_sequences(processor: Processor, cells: CellMaker) -> Sequences:
+    """A pair of the right shapes that means nothing: black, with an empty prompt and answer."""
+    width, height = processor.preprocessing.size
+    tokens = [processor.tokenizer.eos]
+    return Sequences(np.zeros((3, height, width), np.float32), tokens, tokens, cells.blank())
+
+
+def check_text(annotation: Annotation, most: int) -> None:
+    """Raise ``ValueError`` for texts that cannot fit into ``most`` tokens, before tokenizing them.
+
+    A token is worth so many characters at the most; tokenizing a vast text takes minutes.
+    """
+    answer = annotation.answer
+    texts = [answer.text] if isinstance(answer, Text) else set(answer.labels)
+    characters = len(annotation.text) + sum(map(len, texts))
+    if characters > most * _MOST_CHARACTERS:
+        raise ValueError(
+            f"the question and the answer have {characters:,} characters, which {most:,} tokens "
+            "cannot hold"
+        )
 
 
 def check_length(target: Sequence[int], most: int) -> None:
@@ -195,6 +236,10 @@ class OrderedPairs:
                 self._examples[index] for index in self._order.indices(begin, count)
             )
         ]
+
+    def blank(self) -> Sequences:
+        """A pair of the right shapes that means nothing."""
+        return blank_sequences(self.processor, self._reader.cells)
 
     def _read(self, example: Example, draw: int) -> list[Sequences]:
         return [self._reader.read(example, draw)]

@@ -11,23 +11,29 @@ from ..durable import replacing
 from ..image import load_image
 from ..predictor import Florence2
 from ..records import Record
-from .examples import Example
+from .examples import Example, check_text
 
-_HEIGHT = 320
+# Of one example, in pixels.
+_HEIGHT, _MOST_WIDTH = 320, 1280
+_MOST_TOKENS = 4096
 
 
 def save_samples(
     model: Florence2, records: list[tuple[Record, Example]], path: Path, max_new_tokens: int
-) -> None:
-    """Write a sheet to ``path``: for every example the label above, the model's answer below."""
-    columns = []
+) -> list[str]:
+    """Write a sheet to ``path``: for every example the label above, the model's answer below.
+
+    What cannot be read, answered or drawn is left out and named in what is returned. Nothing is
+    written when nothing is left.
+    """
+    columns, problems = [], []
     for record, example in records:
-        annotation = record.annotations[example.annotation]
-        image = load_image(record.image_bytes())
-        task, text = annotation.table_task, annotation.question
-        found = model(image, task, text, beams=1, max_new_tokens=max_new_tokens)
-        pair = [draw_answer(image, annotation.answer), draw_answer(image, found.answer)]
-        columns.append([_shrunk(picture) for picture in pair])
+        try:
+            columns.append(_column(model, record, example, max_new_tokens))
+        except Exception as error:  # a sheet of samples is not worth ending a run for
+            problems.append(f"{record.id}: {error}")
+    if not columns:
+        return problems
     width = sum(max(picture.width for picture in column) for column in columns)
     tallest = [max(column[row].height for column in columns) for row in range(2)]
     sheet = Image.new("RGB", (width, sum(tallest)), "white")
@@ -38,8 +44,23 @@ def save_samples(
         left += max(picture.width for picture in column)
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
+    return problems
+
+
+def _column(
+    model: Florence2, record: Record, example: Example, max_new_tokens: int
+) -> list[Image.Image]:
+    """One example: the label above, the model's answer below."""
+    annotation = record.annotations[example.annotation]
+    check_text(annotation, _MOST_TOKENS)
+    image = load_image(record.image_bytes())
+    task, text = annotation.table_task, annotation.question
+    found = model(image, task, text, beams=1, max_new_tokens=max_new_tokens)
+    return [_shrunk(draw_answer(image, each)) for each in (annotation.answer, found.answer)]
 
 
 def _shrunk(picture: Image.Image) -> Image.Image:
-    factor = _HEIGHT / picture.height
-    return picture.resize((max(1, round(picture.width * factor)), _HEIGHT))
+    factor = min(_HEIGHT / picture.height, _MOST_WIDTH / picture.width)
+    return picture.resize(
+        (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    )

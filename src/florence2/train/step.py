@@ -69,7 +69,7 @@ def take_step(
     """Learn from this process's micro-batches of one step, and count it in ``progress``.
 
     Gradients that are not finite skip the update; more than ``recipe.max_skipped_steps`` such
-    steps in a row raise ``TrainingError``.
+    steps in a row raise ``TrainingError``. A step without a readable example changes nothing.
     """
     optimizer.zero_grad(set_to_none=True)
     # The same names in the same order on all processes, whatever each of them sees.
@@ -87,13 +87,20 @@ def take_step(
             (total * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
         totals["loss"] += losses.token_sum.item()
         totals["tokens"] += batch.tokens
-        totals["examples"] += len(batch)
+        totals["examples"] += len(batch) if batch.tokens else 0
         for name, value in losses.figures().items():
             if name in totals:
                 totals[name] += value * len(batch)
     summed = torch.tensor(list(totals.values()), dtype=torch.float64, device=world.device)
     totals = dict(zip(totals, world.total(summed).tolist(), strict=True))
     loss_sum, tokens, examples = (totals.pop(name) for name in ("loss", "tokens", "examples"))
+
+    if not tokens:  # no example of this step could be read: there is nothing to learn from
+        progress.step += 1
+        progress.unreadable += 1
+        progress.unreadable_in_a_row += 1
+        return StepOutcome(math.nan, 0, 0, 0.0, skipped=True)
+    progress.unreadable_in_a_row = 0
 
     # Backward passes summed over tokens and averaged over processes.
     factor = world.size / (tokens * progress.loss_scale)
