@@ -33,7 +33,8 @@ def naming_full_disk(directory: Path, kept: str = "") -> Iterator[None]:
     except DiskFullError:
         raise
     except Exception as error:
-        if not (_is_full(error) or (_is_writing(error) and _free_bytes(directory) < _NEARLY_NOTHING)):
+        unexplained = _is_writing(error) and _free_bytes(directory) < _NEARLY_NOTHING
+        if not _is_full(error) and not unexplained:
             raise
         raise DiskFullError(full_disk_message(directory, kept)) from error
 

@@ -119,7 +119,7 @@ def test_shards_and_a_recipe_of_ones_own_and_lora(train: Train, data: Path, tmp_
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--set", "batch.sise=3"), "no field 'sise'"),
+        (("--set", "batch.sise=3"), "no field 'batch.sise'"),
         (("--set", "batch.size"), "written name=value"),
         (("--validation-split", "train"), "what is learned cannot judge"),
         (("--device", "teapot"), "device 'teapot' cannot be used"),

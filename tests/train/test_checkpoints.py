@@ -101,7 +101,7 @@ def test_a_payload_in_a_stored_value_does_not_run(
                 info.offset, info.length = len(content), len(stream.getvalue())
         (checkpoint / "__0_0.distcp").write_bytes(content + stream.getvalue())
         plant(checkpoint, ".metadata", pickle.dumps(metadata))
-    with pytest.raises(DamagedCheckpointError, match="Weights only load failed|weights_only"):
+    with pytest.raises(DamagedCheckpointError, match=r"Weights only load failed|weights_only"):
         run(records, start, copied)
     assert not trap.exists()
 
@@ -241,7 +241,7 @@ def test_states_damaged_at_random_are_reported_or_passed_over(
     world = World(0, 1, torch.device("cpu"))
     kinds = ("cut", "flipped", "missing", "swapped", "directory", "empty")
     passed_over = 0
-    for number in range(24):
+    for number in range(12):
         folder = Path(shutil.copytree(finished / "checkpoints", tmp_path / f"{number}"))
         if not checksums:
             for file in folder.glob(f"*/{CHECKSUMS_FILE}"):
@@ -257,7 +257,7 @@ def test_states_damaged_at_random_are_reported_or_passed_over(
         elif checksums:
             assert not (damaged / CHECKSUMS_FILE).exists()
         shutil.rmtree(folder)
-    assert passed_over >= (20 if checksums else 12)
+    assert passed_over >= (9 if checksums else 5)
 
 
 def test_a_full_disk_ends_a_checkpoint_with_a_sentence(

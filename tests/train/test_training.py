@@ -170,13 +170,13 @@ def test_a_run_begun_before_a_setting_was_there_goes_on(
     run(records, start, tmp_path)
     before["seed"] += 1
     path.write_text(json.dumps(before))
-    with pytest.raises(ValueError, match=r"another recipe \(seed differ\)"):
+    with pytest.raises(ValueError, match=r"another recipe \(seed was 1, is 0\)"):
         run(records, start, tmp_path)
 
 
 def test_another_recipe_does_not_resume_a_run(records, start: Path, tmp_path: Path) -> None:
     run(records, start, tmp_path)
-    with pytest.raises(ValueError, match=r"holds a run with another recipe \(seed differ\)"):
+    with pytest.raises(ValueError, match=r"holds a run with another recipe \(seed was 0, is 5\)"):
         run(records, start, tmp_path, "seed=5")
 
 

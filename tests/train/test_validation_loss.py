@@ -46,7 +46,7 @@ def test_what_cannot_be_read_is_passed_over_unless_it_is_everything(
     assert validation_loss(model, some, processor, recipe) == pytest.approx(
         validation_loss(model, type(records)(records[:3]), processor, recipe), rel=1e-6
     )
-    with pytest.raises(ValueError, match="no held-out pair can be read"):
+    with pytest.raises(ValueError, match="no validation example can be read"):
         validation_loss(model, type(records)([broken]), processor, recipe)
 
 

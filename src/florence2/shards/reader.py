@@ -91,6 +91,12 @@ class ShardDataset:
             for table in self._tables(shard, ["id"]):
                 yield from table["id"].to_pylist()
 
+    def image_hashes(self) -> Iterator[str]:
+        """The SHA-256 of every image file, in order, read without the images."""
+        for shard in self._manifest.shards:
+            for table in self._tables(shard, ["sha256"]):
+                yield from table["sha256"].to_pylist()
+
     def annotations(self) -> Iterator[tuple[Annotation, ...]]:
         """The annotations of all records, in order, read without the pictures."""
         for shard in self._manifest.shards:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .convert import convert
+    from .interruption import TrainingInterrupted
     from .presets import load_recipe
     from .recipe import Recipe, override
     from .step import TrainingError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Recipe",
     "TrainingError",
+    "TrainingInterrupted",
     "TrainingOutcome",
     "convert",
     "load_recipe",
@@ -30,6 +32,7 @@ __all__ = [
 _HOMES = {
     "Recipe": "recipe",
     "TrainingError": "step",
+    "TrainingInterrupted": "interruption",
     "TrainingOutcome": "training",
     "convert": "convert",
     "load_recipe": "presets",

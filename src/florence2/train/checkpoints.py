@@ -220,7 +220,9 @@ def _put_in_place(temporary: Path, final: Path) -> None:
 
 def _what_is_kept(directory: Path) -> str:
     found = find_checkpoints(directory)
-    return f"The checkpoint {found[-1].name} is kept." if found else "No checkpoint was written yet."
+    return (
+        f"The checkpoint {found[-1].name} is kept." if found else "No checkpoint was written yet."
+    )
 
 
 def _find_problem(checkpoint: Path) -> str | None:

@@ -54,7 +54,7 @@ RULES: dict[str, FieldRule] = {
     "text_from": FieldRule("BART or Florence-2 checkpoint for the language model"),
     "image_size": FieldRule("width,height in pixels; multiples of 32", low=32, high=4096),
     "trainable": FieldRule("the weights that are trained"),
-    "task_weights": FieldRule("how often a task is seen, as in task_weights.<OD>=2", low=0, high=1000),
+    "task_weights": FieldRule("how often tasks are seen: task_weights.<OD>=2", low=0, high=1000),
     "precision": FieldRule("what the model computes in; weights stay fp32"),
     "gradient_checkpointing": FieldRule("less memory, a third more time"),
     "layout": FieldRule("layout of the checkpoints that are written"),

@@ -7,7 +7,7 @@ schedules of the paper are in ``presets.py``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from ..geometry import FEWEST_CORNERS
@@ -160,8 +160,9 @@ class Reporting:
     """When things are written: steps between log lines, checkpoints, pictures, evaluations.
 
     A checkpoint is due after so many steps or minutes, whichever is first. Evaluations are made
-    once an epoch when ``evaluate_every`` is ``None``, never when it is 0 but at the end. The best checkpoint is the one by the figure ``metric``: ``loss``, the default, or
-    one of those that ``evaluate.records`` lists.
+    once an epoch when ``evaluate_every`` is ``None``, never when it is 0 but at the end. The best
+    checkpoint is the one by the figure ``metric``: ``loss``, the default, or one of those that
+    ``evaluate.records`` lists.
     """
 
     log_every: int = 10
@@ -216,8 +217,8 @@ class Recipe:
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``a.b=value`` settings applied, as ``florence2 train --set`` does.
 
-    Raises ``ValueError`` for a field that is not there (with the nearest one), one given twice,
-    and a value that is not of the field's type, range or choices.
+    Raises ``ValueError`` for a field that is not there (with the nearest one), and for a value
+    that is not of the field's type, range or choices.
     """
     from .recipe_fields import apply_settings
 

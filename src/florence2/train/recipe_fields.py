@@ -44,13 +44,13 @@ class RecipeField:
         """``value`` as the field's type. Raises ``ValueError`` with what the field takes."""
         try:
             return _check(value, self.type, self.rule)
-        except _WrongValue as error:
+        except _WrongValueError as error:
             raise ValueError(
                 f"{self.path} must be {self.allowed}, got {_short(value)}{error}"
             ) from None
 
 
-class _WrongValue(Exception):
+class _WrongValueError(Exception):
     """A value that a type does not take; the text is a remark about it."""
 
 
@@ -62,11 +62,10 @@ def list_fields(recipe: Recipe | None = None) -> list[RecipeField]:
 def apply_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``a.b=value`` settings applied.
 
-    Raises ``ValueError`` for a field that does not exist (with the nearest one), a field given
-    twice, and a value that the field does not take.
+    Of several for one field the last one holds. Raises ``ValueError`` for a field that does not
+    exist (with the nearest one), and a value that the field does not take.
     """
     known = {each.path: each for each in list_fields(recipe)}
-    given: dict[str, str] = {}
     for setting in settings:
         path, separator, text = setting.partition("=")
         path = path.strip()
@@ -76,17 +75,23 @@ def apply_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         mapping, entry = _mapping_entry(path, known)
         if field is None and mapping is None:
             raise ValueError(_unknown(path, known))
-        for other in (path, path.split(".")[0] if mapping else path):
-            if other in given or (mapping is None and any(_is_below(each, path) for each in given)):
-                before = next(each for name, each in given.items() if name.startswith(other))
-                raise ValueError(f"{path} is set twice: {before!r} and {setting!r}; give it once")
-        given[path] = setting
         if mapping is not None:
             value = {**_value_at(recipe, mapping.path), **mapping.check({entry: _number(text)})}
             recipe = _replaced(recipe, mapping.path, value)
         elif field is not None:
             recipe = _replaced(recipe, path, field.parse(text))
     return recipe
+
+
+def check_given_once(settings: Iterable[str]) -> None:
+    """Raise ``ValueError`` when two settings are for one field, or for one inside the other."""
+    given: dict[str, str] = {}
+    for setting in settings:
+        path = setting.partition("=")[0].strip()
+        for other, before in given.items():
+            if path == other or _is_below(path, other) or _is_below(other, path):
+                raise ValueError(f"{path} is set twice: {before!r} and {setting!r}; give it once")
+        given[path] = setting
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -108,9 +113,7 @@ def _walk(node: Any, prefix: str) -> Iterator[RecipeField]:
             yield RecipeField(path, hints[each.name], value, RULES[path])
 
 
-def _mapping_entry(
-    path: str, known: Mapping[str, RecipeField]
-) -> tuple[RecipeField | None, str]:
+def _mapping_entry(path: str, known: Mapping[str, RecipeField]) -> tuple[RecipeField | None, str]:
     """The field that ``path`` is an entry of, as in ``task_weights.<OD>``, and the entry's name."""
     head, dot, entry = path.partition(".")
     field = known.get(head)
@@ -211,7 +214,7 @@ def _check(value: Any, kind: Any, rule: FieldRule) -> Any:
     if value is None:
         if optional:
             return None
-        raise _WrongValue
+        raise _WrongValueError
     origin = get_origin(inner)
     if origin is Literal:
         return _check_choice(value, get_args(inner))
@@ -219,7 +222,7 @@ def _check(value: Any, kind: Any, rule: FieldRule) -> Any:
         return _check_tuple(value, get_args(inner), rule)
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise _WrongValue
+            raise _WrongValueError
         return {str(name): _check(each, float, rule) for name, each in value.items()}
     return _check_scalar(value, inner, rule)
 
@@ -228,37 +231,37 @@ def _check_choice(value: Any, choices: Sequence[str]) -> Any:
     if value in choices:
         return value
     close = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
-    raise _WrongValue(f"; did you mean {close[0]}?" if close else "")
+    raise _WrongValueError(f"; did you mean {close[0]}?" if close else "")
 
 
 def _check_tuple(value: Any, kinds: tuple[Any, ...], rule: FieldRule) -> tuple[Any, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise _WrongValue
+        raise _WrongValueError
     if kinds[-1] is Ellipsis:
         checked = tuple(_check(each, kinds[0], rule) for each in value)
         if rule.choices and (not checked or not set(checked) <= set(rule.choices)):
-            raise _WrongValue
+            raise _WrongValueError
         return checked
     if len(value) != len(kinds):
-        raise _WrongValue
+        raise _WrongValueError
     return tuple(_check(each, kind, rule) for each, kind in zip(value, kinds, strict=True))
 
 
 def _check_scalar(value: Any, kind: type, rule: FieldRule) -> Any:
     if kind is str:
         if not isinstance(value, str) or not value.strip() or "\0" in value:
-            raise _WrongValue
+            raise _WrongValueError
         return value
     if kind is bool or isinstance(value, bool):
         if kind is bool and isinstance(value, bool):
             return value
-        raise _WrongValue
+        raise _WrongValueError
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise _WrongValue
+        raise _WrongValueError
     if kind is int and value != int(value):
-        raise _WrongValue
+        raise _WrongValueError
     if not rule.holds(value):
-        raise _WrongValue
+        raise _WrongValueError
     return kind(value)
 
 

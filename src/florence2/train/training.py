@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,36 +13,50 @@ from typing import cast
 import torch
 from torch import nn
 
-from ..durable import replace_json
+from ..durable import naming_full_disk
 from ..model import Florence2Config, Florence2Model
 from ..predictor import Florence2
 from ..processor import Processor
 from ..records import Record
 from ..runtime import TorchRuntime
 from .adapters import save_adapter
-from .batches import PROBLEMS_FILE, BatchStream, PairSource
+from .batches import PROBLEMS_FILE, BatchStream, PairSource, micro_size
 from .checkpoints import Progress, load_newest_state
 from .dense import WithDenseTask
 from .distributed import Strategy, World, joined_world, spread
 from .endless import EndlessPairs, EndlessRecords
 from .examples import Example, ExampleReader, OrderedPairs, Records, list_examples
-from .loop import run_steps
+from .loop import RunHooks, run_steps
 from .memory import keep_freed_memory
 from .optimizers import make_optimizers
 from .parameters import prepare_trainable
 from .readers import Readers, process_readers, thread_readers
-from .recipe import Augmentation, Recipe, completed, to_dict
+from .recipe import Recipe
+from .recipe_fields import check_recipe
 from .reporting import RunReport
+from .run_checks import check_aids, check_layout, warn_of_shared_images
+from .run_directory import (
+    ADAPTER,
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    check_same_inputs,
+    check_same_recipe,
+    keep_run,
+    locked_run_dir,
+)
+from .run_inputs import describe_inputs
 from .samples import save_samples
 from .schedule import total_steps
 from .starting import starting_model
 from .step import FIRST_LOSS_SCALE
-from .validation_loss import validation_loss
+from .validation_loss import (
+    UnreadableValidationError,
+    check_validation,
+    validation_loss,
+)
 from .whole import gathered_model, has_adapters, merged_model
 
-CHECKPOINTS = "checkpoints"
-RECIPE_FILE = "recipe.json"
-LAST, BEST, ADAPTER = "last", "best", "adapter"
 # The pairs of a sample sheet, and the longest answer drawn on it.
 SAMPLES = 6
 SAMPLE_TOKENS = 256
@@ -63,6 +76,17 @@ class TrainingOutcome:
     unreadable_pairs: int
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is run, which changes nothing of what it learns: see ``train``."""
+
+    strategy: Strategy = "ddp"
+    workers: int = 2
+    worker_processes: bool = False
+    quiet: bool = False
+    allow_data_change: bool = False
+
+
 def train(
     recipe: Recipe,
     records: Records | EndlessRecords,
@@ -75,6 +99,7 @@ def train(
     workers: int = 2,
     worker_processes: bool = False,
     quiet: bool = False,
+    allow_data_change: bool = False,
 ) -> TrainingOutcome:
     """Run a recipe on records; the outcome, with checkpoints that ``florence2.load`` takes.
 
@@ -85,28 +110,59 @@ def train(
     ``samples``. An evaluation has the ``loss`` on the ``held_out`` records and the figures of
     ``judge``; it is due once an epoch where ``recipe.reporting`` does not say, and ``best``
     follows the figure it names. A folder with checkpoints is resumed, on any number of processes;
-    the recipe must be the one it was started with. Under ``torchrun`` every process calls this.
-    Raises ``ValueError`` for unusable recipes or data, ``TrainingError`` when training diverges.
+    the recipe, the data and the start model must be those it was started with, but for
+    ``allow_data_change``. Under ``torchrun`` every process calls this.
+
+    Raises ``ValueError`` for unusable recipes or data, ``RunLockedError`` when another process
+    trains in ``out``, ``TrainingError`` when training diverges, ``DiskFullError`` when the disk is
+    full, and ``TrainingInterrupted``, a ``KeyboardInterrupt``, when Ctrl-C or SIGTERM ended it.
     """
     out = Path(out)
-    with joined_world(device) as world:
-        if world.device.type == "cpu":
-            keep_freed_memory()
-        if world.is_main:
-            out.mkdir(parents=True, exist_ok=True)
-            _keep_recipe(out / RECIPE_FILE, recipe)
-        world.barrier()
-        model, processor = starting_model(recipe)
-        # Fresh adapters and heads must be the same on every process and in every run.
-        torch.manual_seed(recipe.seed)
-        prepare_trainable(model, recipe.trainable, recipe.lora)
-        model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
-        run = _Run(recipe, processor, world, out, held_out, judge)
-        source = _pair_source(records, processor, recipe, model.config)
-        first_location = processor.tokenizer.first_location
-        trained = _with_aids(model, recipe, strategy, world, first_location)
-        trained = spread(trained, world, strategy)
-        return run.train(trained, source, records, workers, worker_processes, quiet)
+    options = RunOptions(strategy, workers, worker_processes, quiet, allow_data_change)
+    check_recipe(recipe)
+    with joined_world(device) as world, locked_run_dir(out, world):
+        return run_training(recipe, records, out, world, options, held_out, judge)
+
+
+def run_training(
+    recipe: Recipe,
+    records: Records | EndlessRecords,
+    out: Path,
+    world: World,
+    options: RunOptions = RunOptions(),
+    held_out: Records | None = None,
+    judge: Judge | None = None,
+) -> TrainingOutcome:
+    """What ``train`` does, for a process that has joined ``world`` and holds ``out`` already."""
+    if world.device.type == "cpu":
+        keep_freed_memory()
+    check_recipe(recipe)
+    micro_size(recipe, world.size)
+    check_aids(recipe, options.strategy, world.size)
+    check_same_recipe(out, recipe)
+    model, processor = starting_model(recipe)
+    check_layout(model, recipe.layout)
+    # Fresh adapters and heads must be the same on every process and in every run.
+    torch.manual_seed(recipe.seed)
+    prepare_trainable(model, recipe.trainable, recipe.lora)
+    model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
+    source = _pair_source(records, processor, recipe, model.config)
+    total_steps(recipe, source.epoch_length)
+    _readers(source, options.workers, options.worker_processes)
+    first_location = processor.tokenizer.first_location
+    trained = _with_aids(model, recipe, world, first_location)
+    if world.is_main:
+        if held_out is not None:
+            check_validation(held_out, processor, recipe, model.config.text.positions)
+            warn_of_shared_images(records, held_out)
+        inputs = describe_inputs(recipe, records, held_out)
+        check_same_inputs(out, inputs, options.allow_data_change)
+        keep_run(out, recipe, inputs)
+    world.barrier()
+    trained = spread(trained, world, options.strategy)
+    run = _Run(recipe, processor, world, out, held_out, judge)
+    with naming_full_disk(out, "The last checkpoint is kept."):
+        return run.train(trained, source, records, options)
 
 
 def _pair_source(
@@ -136,31 +192,12 @@ def _readers(
 
 
 def _with_aids(
-    model: Florence2Model, recipe: Recipe, strategy: Strategy, world: World, first_location: int
+    model: Florence2Model, recipe: Recipe, world: World, first_location: int
 ) -> nn.Module:
-    """The model, with the heads of the dense task where the recipe has that.
-
-    Raises ``ValueError`` when the recipe's settings of that task do not go together.
-    """
+    """The model, with the heads of the dense task where the recipe has that."""
     aids = recipe.aids
     if not aids.dense_weight:
-        for name in ("dense_only", "reading_weight", "looking_weight", "encoder_weight"):
-            if getattr(aids, name):
-                raise ValueError(f"aids.{name} needs aids.dense_weight above 0")
         return model
-    if aids.encoder_weight and aids.dense_only:
-        raise ValueError("aids.encoder_weight needs answers: aids.dense_only off")
-    if aids.looking_weight and (aids.questions_per_picture < 2 or aids.dense_only):
-        raise ValueError("aids.looking_weight needs answers: aids.questions_per_picture above 1, "
-                         "aids.dense_only off")  # fmt: skip
-    if aids.looking_weight and recipe.gradient_checkpointing:
-        raise ValueError("aids.looking_weight needs gradient_checkpointing off")
-    if not aids.dense_categories:
-        raise ValueError("aids.dense_weight needs aids.dense_categories: the names to tell apart")
-    if recipe.augmentation != Augmentation():
-        raise ValueError("the dense task takes pictures as they are: leave augmentation off")
-    if strategy == "fsdp" and world.size > 1:
-        raise ValueError("the dense task is for small models: use strategy ddp")
     reading = aids.reading_weight > 0
     asked = first_location if aids.encoder_weight else None
     dense = WithDenseTask(model, len(aids.dense_categories), aids.dense_only, reading, asked)
@@ -169,16 +206,21 @@ def _with_aids(
 
 
 def _shown(records: Records | EndlessRecords) -> list[tuple[Record, Example]]:
-    """Examples at even distances, or of an endless source the first of the first pictures."""
-    if not hasattr(records, "__len__"):
-        firsts = [records[number] for number in range(SAMPLES)]
-        return [
-            (each, Example(number, 0, each.annotations[0].task))
-            for number, each in enumerate(firsts)
-        ]
-    examples = list_examples(cast(Records, records))
-    chosen = [examples[len(examples) * place // SAMPLES] for place in range(SAMPLES)]
-    return [(records[each.record], each) for each in dict.fromkeys(chosen)]
+    """Examples at even distances, or of an endless source the first of the first pictures.
+
+    Records that cannot be read are passed over.
+    """
+    if hasattr(records, "__len__"):
+        examples = list_examples(cast(Records, records))
+        spread = (examples[len(examples) * place // SAMPLES] for place in range(SAMPLES))
+        chosen = list(dict.fromkeys(spread))
+    else:
+        chosen = [Example(number, 0, "") for number in range(SAMPLES)]
+    shown = []
+    for example in chosen:
+        with suppress(ValueError, OSError):
+            shown.append((records[example.record], example))
+    return shown
 
 
 class _Run:
@@ -197,25 +239,36 @@ class _Run:
         self.held_out, self.judge = held_out, judge
         scale = FIRST_LOSS_SCALE if recipe.precision == "fp16" else 1.0
         self.progress = Progress(loss_scale=scale)
+        self.report: RunReport | None = None
 
     def train(
         self,
         model: nn.Module,
         source: PairSource,
         records: Records | EndlessRecords,
-        workers: int,
-        in_processes: bool,
-        quiet: bool,
+        options: RunOptions,
     ) -> TrainingOutcome:
         recipe, world = self.recipe, self.world
         optimizer = make_optimizers(model, recipe.optimizer, recipe.precision)
         found = load_newest_state(self.out / CHECKPOINTS, model, optimizer, world)
         if found is not None:
             self.progress = found[1]
-        readers = _readers(source, workers, in_processes)
-        stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, readers)
+        readers = _readers(source, options.workers, options.worker_processes)
         steps = total_steps(recipe, source.epoch_length)
-        report = RunReport(self.out, steps, self.progress.step, quiet) if world.is_main else None
+        report = None
+        if world.is_main:
+            report = self.report = RunReport(self.out, steps, self.progress.step, options.quiet)
+            if found is not None:
+                report.note(self.progress.step, f"resuming from {found[0]}")
+        stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, readers, self._notify)
+        epoch = source.epoch_length
+        hooks = RunHooks(
+            self.out / CHECKPOINTS,
+            report,
+            evaluate=lambda step: self._evaluate(model, step),
+            draw_samples=lambda step: self._draw(model, step, records),
+            epoch_steps=None if epoch is None else math.ceil(epoch / recipe.batch.size),
+        )
         try:
             run_steps(
                 model,
@@ -223,13 +276,10 @@ class _Run:
                 stream.steps(self.progress.step),
                 self.progress,
                 steps,
-                _with_evaluations(recipe, source.epoch_length),
+                _with_evaluations(recipe, epoch),
                 world,
-                self.out / CHECKPOINTS,
-                report,
-                evaluate=lambda step: self._evaluate(model, step),
-                draw_samples=lambda step: self._draw(model, step, records),
-                first_location=self.processor.tokenizer.first_location,
+                hooks,
+                self.processor.tokenizer.first_location,
             )
         finally:
             if report is not None:
@@ -240,9 +290,13 @@ class _Run:
             self.out / LAST,
             best if best.is_dir() else None,
             self.progress.step,
-            self.progress.skipped,
+            self.progress.skipped + self.progress.unreadable,
             stream.count,
         )
+
+    def _notify(self, step: int, text: str) -> None:
+        if self.report is not None:
+            self.report.note(step, text)
 
     def _evaluate(self, model: nn.Module, step: int) -> dict[str, float]:
         """Figures on held-out records; the model is kept as ``best`` when the watched improved."""
@@ -253,8 +307,10 @@ class _Run:
         if gathered is not None:
             whole = merged_model(gathered)
             if self.held_out is not None:
-                loss = validation_loss(whole, self.held_out, self.processor, self.recipe)
-                figures["loss"] = loss
+                with suppress(UnreadableValidationError):  # readable when the run began
+                    figures["loss"] = validation_loss(
+                        whole, self.held_out, self.processor, self.recipe
+                    )
             if self.judge is not None:
                 figures |= self.judge(self._answering(whole))
             watched = figures.get(self.recipe.reporting.metric)
@@ -269,7 +325,8 @@ class _Run:
         if gathered is not None:
             path = self.out / "samples" / f"step-{step:08d}.png"
             answering = self._answering(merged_model(gathered))
-            save_samples(answering, _shown(records), path, SAMPLE_TOKENS)
+            for problem in save_samples(answering, _shown(records), path, SAMPLE_TOKENS):
+                self._notify(step, f"not drawn: {problem}")
         self.world.barrier()
 
     def _save(self, model: nn.Module, name: str) -> None:
@@ -291,7 +348,9 @@ class _Run:
 
     def _improves(self, value: float) -> bool:
         best = self.progress.best
-        if best is None:
+        if not math.isfinite(value):
+            return False
+        if best is None or not math.isfinite(best):
             return True
         return value > best if self.recipe.reporting.higher_is_better else value < best
 
@@ -305,18 +364,3 @@ def _with_evaluations(recipe: Recipe, epoch_length: int | None) -> Recipe:
         return recipe
     every = 0 if epoch_length is None else math.ceil(epoch_length / recipe.batch.size)
     return replace(recipe, reporting=replace(recipe.reporting, evaluate_every=every))
-
-
-def _keep_recipe(path: Path, recipe: Recipe) -> None:
-    """Write the recipe of a new run; refuse to go on with another one."""
-    values = json.loads(json.dumps(to_dict(recipe)))
-    if path.exists():
-        before = completed(json.loads(path.read_text(encoding="utf-8")))
-        changed = sorted(name for name in values if values[name] != before.get(name))
-        if changed:
-            raise ValueError(
-                f"{path.parent} holds a run with another recipe ({', '.join(changed)} differ): "
-                "choose another folder, or the recipe it was started with"
-            )
-        return
-    replace_json(path, values)
