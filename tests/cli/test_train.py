@@ -47,7 +47,9 @@ def train(data: Path, tmp_path: Path) -> Train:
     """Runs ``florence2 train fine-tune`` for three steps on the data, into ``run``."""
 
     def run(*more: object, recipe: str = "fine-tune") -> Any:
-        settings = [part for setting in SHORT for part in ("--set", setting)]
+        changed = {str(each).partition("=")[0] for each in more}
+        kept = [setting for setting in SHORT if setting.partition("=")[0] not in changed]
+        settings = [part for setting in kept for part in ("--set", setting)]
         usual = {"--data": data, "--format": "jsonl", "--split": "train",
                  "--out": tmp_path / "run", "--device": "cpu"}  # fmt: skip
         arguments = [part for name, value in usual.items() if name not in more
@@ -120,7 +122,7 @@ def test_shards_and_a_recipe_of_ones_own_and_lora(train: Train, data: Path, tmp_
     ("more", "message"),
     [
         (("--set", "batch.sise=3"), "no field 'batch.sise'"),
-        (("--set", "batch.size"), "written name=value"),
+        (("--set", "batch.size"), "written NAME=VALUE"),
         (("--validation-split", "train"), "what is learned cannot judge"),
         (("--device", "teapot"), "device 'teapot' cannot be used"),
         (("--format", "huggingface"), "convert it first"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..durable import DiskFullError
+from ..messages import suggest
 from . import options as option
 from .command_line import complete
 from .conversion import FORMATS, check_format
-from .errors import SOME_FAILED, mendable_errors
+from .errors import SOME_FAILED, mendable_errors, print_error, print_message
 from .scene_data import SCENES, SceneData
 from .training_data import TrainingData
 
@@ -21,8 +26,10 @@ if TYPE_CHECKING:
     from ..scenes.stream import SceneRecords
     from ..shards import ShardDataset
     from ..train import Recipe, TrainingOutcome
+    from ..train.training import RunOptions
 
-METRIC = "reporting.metric"
+METRIC, HIGHER = "reporting.metric", "reporting.higher_is_better"
+SIGNAL_STATUS = 128  # what shells add to the number of the signal that ended a program
 
 
 class Strategy(StrEnum):
@@ -32,16 +39,34 @@ class Strategy(StrEnum):
     fsdp = "fsdp"
 
 
+# The names of train.presets, which is not imported for a help text.
+PRESETS = (
+    "fine-tune", "fine-tune-stages-1-2-frozen", "fine-tune-vision-frozen", "fine-tune-lora",
+    "pretrain-base-stage1", "pretrain-base-stage2", "pretrain-large-stage1",
+    "pretrain-large-stage2",
+)  # fmt: skip
+
 RecipeName = Annotated[
-    str, typer.Argument(help="A preset, or a file: recipe.py, recipe.py:function.")
-]
-Data = Annotated[
-    Path,
-    typer.Option(
-        "--data", help="Shards, with --format any data set, or scenes: made while it learns."
+    str | None,
+    typer.Argument(
+        metavar="RECIPE",
+        autocompletion=complete(*PRESETS),
+        help=f"A preset ({', '.join(PRESETS)}), or a file: recipe.py, recipe.py:function.",
+        show_default=False,
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Shards, with --format any data set, or scenes: made while it learns. [required]",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder of the run. [required]", show_default=False),
+]
 Validation = Annotated[
     Path | None, typer.Option("--validation", help="Held-out records, as --data.")
 ]
@@ -79,12 +104,22 @@ Workers = Annotated[
     typer.Option(min=1, max=1024, help="Threads that prepare batches; processes that make scenes."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live line.")]
+AllowDataChange = Annotated[
+    bool,
+    typer.Option(
+        "--allow-data-change", help="Resume although the data or the start model has changed."
+    ),
+]
+ListFields = Annotated[
+    bool,
+    typer.Option("--list-fields", help="Print the fields for --set, with their values in RECIPE."),
+]
 
 
 def train(
-    recipe: RecipeName,
-    data: Data,
-    out: Out,
+    recipe: RecipeName = None,
+    data: Data = None,
+    out: Out = None,
     validation: Validation = None,
     validation_split: ValidationSplit = None,
     validation_limit: ValidationLimit = 200,
@@ -98,6 +133,8 @@ def train(
     device: option.Device = None,
     strategy: Spreading = Strategy.ddp,
     workers: Workers = 2,
+    allow_data_change: AllowDataChange = False,
+    list_fields: ListFields = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe on records.
@@ -107,6 +144,14 @@ def train(
     """
     settings = [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])]
     with mendable_errors():
+        if list_fields:
+            _print_fields(recipe, settings, {"--data": data, "--out": out})
+            return
+        if recipe is None:
+            raise ValueError(f"RECIPE is missing: one of {', '.join(PRESETS)}, or a file")
+        if data is None or out is None:
+            raise ValueError(f"{'--data' if data is None else '--out'} is missing")
+        chosen = _choose_recipe(recipe, settings)
         asked = format, split, validation_split, tuple(task or ()), prompt
         source: TrainingData | SceneData
         if data == SCENES:
@@ -116,17 +161,78 @@ def train(
             raise ValueError("--art is for --data scenes")
         else:
             source = TrainingData(data, validation, *asked)
-        from ..train import TrainingError, override
-        from ..train.presets import load_recipe
+        from ..train import TrainingError, TrainingInterrupted
+        from ..train.training import RunOptions
 
-        chosen = override(load_recipe(recipe), settings)
-        running = {"device": device, "strategy": strategy.value, "workers": workers,
-                   "worker_processes": data == SCENES, "quiet": quiet}  # fmt: skip
+        options = RunOptions(
+            strategy=strategy.value,
+            workers=workers,
+            worker_processes=data == SCENES,
+            quiet=quiet,
+            allow_data_change=allow_data_change,
+        )
         try:
-            _run(chosen, settings, source, out, validation_limit, running)
-        except TrainingError as error:
-            typer.echo(f"florence2: {error}", err=True)
+            with _printed_warnings():
+                _run(chosen, settings, source, out, validation_limit, device, options)
+        except (TrainingError, DiskFullError) as error:
+            print_error(error)
             raise typer.Exit(SOME_FAILED) from None
+        except TrainingInterrupted as interrupt:
+            print_message(str(interrupt))
+            raise typer.Exit(SIGNAL_STATUS + interrupt.signal_number) from None
+
+
+def _choose_recipe(name: str, settings: Sequence[str]) -> Recipe:
+    """The recipe with its settings, every field of it checked."""
+    from ..train import override
+    from ..train.presets import load_recipe
+    from ..train.recipe_fields import check_given_once, check_recipe
+
+    check_given_once(settings)
+    recipe = override(load_recipe(name), settings)
+    check_recipe(recipe)
+    return recipe
+
+
+def _print_fields(name: str | None, settings: Sequence[str], useless: Mapping[str, Any]) -> None:
+    """Print every field: its path, value, what it takes, and what it is for."""
+    from ..train.recipe_fields import list_fields
+
+    for option_name, value in useless.items():
+        if value is not None:
+            raise ValueError(f"--list-fields trains nothing: leave out {option_name}")
+    chosen = _choose_recipe(name or PRESETS[0], settings)
+    fields = list_fields(chosen)
+    width = max(len(each.path) for each in fields)
+    for each in fields:
+        typer.echo(f"{each.path:<{width}}  {_written(each.default)}")
+        typer.echo(f"{'':<{width}}  {each.allowed}: {each.rule.help}")
+
+
+def _written(value: Any) -> str:
+    """A value as --set takes it."""
+    if isinstance(value, tuple) and value and not isinstance(value[0], tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, Mapping):
+        return repr(dict(value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+@contextmanager
+def _printed_warnings() -> Iterator[None]:
+    """A block whose warnings of this package are printed as messages of the command."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *more: Any) -> None:
+        if category is UserWarning and f"{os.sep}florence2{os.sep}" in filename:
+            print_message(f"warning: {message}")
+        else:
+            usual(message, category, filename, *more)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module=r"florence2\.")
+        warnings.showwarning = show
+        yield
 
 
 def _refuse_beside_scenes(
@@ -152,54 +258,74 @@ def _run(
     source: TrainingData | SceneData,
     out: Path,
     validation_limit: int,
-    running: Mapping[str, Any],
+    device: str | None,
+    options: RunOptions,
 ) -> None:
     """This process's part of the run, with words about it from the main one."""
     from ..evaluate.records import judge_records
-    from ..train import train as run_recipe
+    from ..train.batches import micro_size
     from ..train.distributed import joined_world
+    from ..train.run_checks import check_aids
+    from ..train.run_directory import locked_run_dir
+    from ..train.training import run_training
 
-    with joined_world(running["device"]) as world:
+    with joined_world(device) as world, locked_run_dir(out, world):
+        micro_size(recipe, world.size)
         recipe = source.complete(recipe)
+        check_aids(recipe, options.strategy, world.size)
         records, held_out = source.open(out, recipe, world)
+        recipe = _with_metric(recipe, held_out, settings)
         judge = None
         if held_out is not None:
-            recipe = _with_metric(recipe, held_out, settings)
             longest = recipe.max_target_tokens
             judge = judge_records(held_out, limit=validation_limit, max_new_tokens=longest)
         if world.is_main:
             _print_start(recipe, records, held_out, out)
-        outcome = run_recipe(recipe, records, out, held_out=held_out, judge=judge, **running)
+        outcome = run_training(recipe, records, out, world, options, held_out, judge)
         if world.is_main:
             _print_outcome(outcome, records, out)
 
 
-def _with_metric(recipe: Recipe, held_out: ShardDataset, settings: Sequence[str]) -> Recipe:
-    """The recipe that chooses its best checkpoint by a figure of the task, unless it names one."""
-    from ..evaluate.records import watched_figure
+def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequence[str]) -> Recipe:
+    """The recipe that chooses its best checkpoint by a figure that there is.
 
-    asked = any(setting.partition("=")[0].strip() == METRIC for setting in settings)
-    if asked or recipe.reporting.metric != "loss":
+    Without a choice it is a figure of the task; the figure tells whether more of it is better,
+    unless a setting does. Raises ``ValueError`` for a figure that no evaluation has.
+    """
+    from ..evaluate.records import list_figures, watched_figure
+
+    reporting = recipe.reporting
+    given = {setting.partition("=")[0].strip() for setting in settings}
+    if held_out is None:
+        if reporting.metric != "loss":
+            raise ValueError(f"{METRIC} is {reporting.metric!r}, which needs --validation")
         return recipe
-    figure, higher = watched_figure(held_out.annotations())
-    reporting = replace(recipe.reporting, metric=figure, higher_is_better=higher)
+    figures = {"loss": False, **list_figures(held_out.annotations())}
+    if reporting.metric not in figures:
+        near = suggest(reporting.metric, list(figures))
+        raise ValueError(
+            f"{METRIC} must be one of {', '.join(figures)}, got {reporting.metric!r}{near}"
+        )
+    if METRIC not in given and reporting.metric == "loss":
+        figure, higher = watched_figure(held_out.annotations())
+        reporting = replace(reporting, metric=figure, higher_is_better=higher)
+    elif METRIC in given and HIGHER not in given:
+        reporting = replace(reporting, higher_is_better=figures[reporting.metric])
     return replace(recipe, reporting=reporting)
 
 
 def _print_start(
     recipe: Recipe, records: ShardDataset | SceneRecords, held_out: ShardDataset | None, out: Path
 ) -> None:
-    from ..train.checkpoints import find_checkpoints
-    from ..train.training import CHECKPOINTS
+    from ..train.run_directory import CHECKPOINTS, holds_training
 
     number = f"{len(records):,} pictures" if isinstance(records, Sized) else "pictures as made"
     typer.echo(f"{recipe.name}: from {recipe.start}, on {number}")
     if held_out is not None:
         figure = recipe.reporting.metric
         typer.echo(f"{len(held_out):,} pictures are held out; the best is chosen by {figure}")
-    found = find_checkpoints(out / CHECKPOINTS)
-    if found:
-        typer.echo(f"going on from {found[-1]}")
+    if holds_training(out):
+        typer.echo(f"going on from {out / CHECKPOINTS}")
 
 
 def _print_outcome(
@@ -207,7 +333,7 @@ def _print_outcome(
 ) -> None:
     from ..train.batches import PROBLEMS_FILE
     from ..train.reporting import LOG_FILE
-    from ..train.training import ADAPTER
+    from ..train.run_directory import ADAPTER
 
     typer.echo(f"done: {outcome.steps:,} steps, {outcome.skipped_steps:,} of them skipped")
     if outcome.unreadable_pairs:

@@ -68,7 +68,12 @@ class TrainingData:
             if world.is_main:
                 self._convert(out, recipe)
             world.barrier()
-        return ShardDataset(data), None if validation is None else ShardDataset(validation)
+        records = ShardDataset(data)
+        if validation is None:
+            return records, None
+        held_out = ShardDataset(validation)
+        _refuse_the_same(records, held_out, self.validation or self.data)
+        return records, held_out
 
     @property
     def _has_held_out(self) -> bool:
@@ -90,6 +95,16 @@ class TrainingData:
     def _held_out_is_learned(self) -> bool:
         if not self._has_held_out:
             return False
-        same_place = self.validation is None or self.validation == self.data
+        same_place = self.validation is None or self.validation.resolve() == self.data.resolve()
         same_split = self.split is None or self.split == self.validation_split
         return same_place and same_split
+
+
+def _refuse_the_same(records: ShardDataset, held_out: ShardDataset, place: Path) -> None:
+    from ..train.run_inputs import describe_records
+
+    if describe_records(records) == describe_records(held_out):
+        raise ValueError(
+            f"the validation records of {place} are the training records: what is learned cannot "
+            "judge; name other records with --validation or --validation-split"
+        )

@@ -43,6 +43,13 @@ _WATCHED: Mapping[Shape, tuple[str, bool]] = {
     "polygons": ("miou", True),
     "text": ("edit_distance", False),
 }
+_FIGURE_NAMES: Mapping[Shape, tuple[str, ...]] = {
+    "boxes": ("map", "map50", "f1"),
+    "quads": ("hmean", "cer"),
+    "polygons": ("miou",),
+    "text": ("exact_match", "edit_distance"),
+}
+_LOWER_IS_BETTER = frozenset({"cer", "edit_distance"})
 _LIBRARIES: Mapping[Shape, str] = {
     "boxes": "faster_coco_eval",
     "quads": "shapely",
@@ -126,6 +133,21 @@ def watched_figure(annotations: Iterable[Sequence[Annotation]]) -> tuple[str, bo
             chosen = "od" if "od" in tasks else max(sorted(tasks), key=tasks.__getitem__)
             return f"{chosen}/{figure}", higher
     raise ValueError("the held-out records have no kept annotation to judge a model by")
+
+
+def list_figures(annotations: Iterable[Sequence[Annotation]]) -> dict[str, bool]:
+    """The figures of an evaluation on kept annotations, and whether more of each is better."""
+    found = {
+        (figure_prefix(each.task), _shape(each))
+        for group in annotations
+        for each in group
+        if each.verdict.keep
+    }
+    return {
+        f"{prefix}/{name}": name not in _LOWER_IS_BETTER
+        for prefix, shape in sorted(found)
+        for name in _FIGURE_NAMES[shape]
+    }
 
 
 def figure_prefix(task: str) -> str:

@@ -259,7 +259,7 @@ class _Run:
         if world.is_main:
             report = self.report = RunReport(self.out, steps, self.progress.step, options.quiet)
             if found is not None:
-                report.note(self.progress.step, f"resuming from {found[0]}")
+                report.write("note", self.progress.step, {"text": f"resumed from {found[0].name}"})
         stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, readers, self._notify)
         epoch = source.epoch_length
         hooks = RunHooks(
