@@ -142,8 +142,12 @@ def train(
     A run in --out that was stopped or killed goes on from its last checkpoint when it is called
     again in the same words. Under torchrun every process calls this.
     """
-    settings = [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])]
+    settings = [*(set_ or ())]
     with mendable_errors():
+        if seed is not None:
+            if any(each.partition("=")[0].strip() == "seed" for each in settings):
+                raise ValueError("--seed and --set seed are the same: give one of them")
+            settings.append(f"seed={seed}")
         if list_fields:
             _print_fields(recipe, settings, {"--data": data, "--out": out})
             return
@@ -186,9 +190,10 @@ def _choose_recipe(name: str, settings: Sequence[str]) -> Recipe:
     """The recipe with its settings, every field of it checked."""
     from ..train import override
     from ..train.presets import load_recipe
-    from ..train.recipe_fields import check_given_once, check_recipe
+    from ..train.recipe_fields import check_recipe, find_repeated
 
-    check_given_once(settings)
+    for before, after in find_repeated(settings):
+        print_message(f"warning: --set {before} has no effect: --set {after} follows it")
     recipe = override(load_recipe(name), settings)
     check_recipe(recipe)
     return recipe

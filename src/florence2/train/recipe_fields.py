@@ -83,15 +83,16 @@ def apply_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     return recipe
 
 
-def check_given_once(settings: Iterable[str]) -> None:
-    """Raise ``ValueError`` when two settings are for one field, or for one inside the other."""
+def find_repeated(settings: Iterable[str]) -> list[tuple[str, str]]:
+    """Settings that a later one replaces, with that later one."""
     given: dict[str, str] = {}
+    replaced = []
     for setting in settings:
         path = setting.partition("=")[0].strip()
-        for other, before in given.items():
-            if path == other or _is_below(path, other) or _is_below(other, path):
-                raise ValueError(f"{path} is set twice: {before!r} and {setting!r}; give it once")
+        for other in [each for each in given if each == path or _is_below(each, path)]:
+            replaced.append((given.pop(other), setting))
         given[path] = setting
+    return replaced
 
 
 def check_recipe(recipe: Recipe) -> None:
