@@ -13,7 +13,7 @@ import pytest
 from florence2.train import Recipe, TrainingInterrupted, loop, override, train
 
 SHORT = [
-    "batch.size=2", "schedule.samples=12", "schedule.warmup_steps=1", "reporting.sample_every=0",
+    "batch.size=2", "schedule.samples=8", "schedule.warmup_steps=1", "reporting.sample_every=0",
     "optimizer.learning_rate=0.01",
 ]  # fmt: skip
 
@@ -35,7 +35,7 @@ def test_a_signal_ends_a_step_and_saves(
     original, before = loop.take_step, signal.getsignal(number)
 
     def stopping(model: Any, optimizer: Any, batches: Any, *more: Any) -> Any:
-        if more[2].step == 3:
+        if more[2].step == 1:
             os.kill(os.getpid(), number)
         return original(model, optimizer, batches, *more)
 
@@ -44,15 +44,15 @@ def test_a_signal_ends_a_step_and_saves(
         run(records, start, tmp_path / "run")
     assert signal.getsignal(number) is before
     stopped = interrupt.value
-    assert (stopped.signal_number, stopped.step, stopped.steps) == (number, 4, 6)
-    assert stopped.checkpoint == tmp_path / "run" / "checkpoints" / "step-00000004"
-    assert "stopped at step 4 of 6" in str(stopped) and "same command again" in str(stopped)
+    assert (stopped.signal_number, stopped.step, stopped.steps) == (number, 2, 4)
+    assert stopped.checkpoint == tmp_path / "run" / "checkpoints" / "step-00000002"
+    assert "stopped at step 2 of 4" in str(stopped) and "same command again" in str(stopped)
     monkeypatch.undo()
     run(records, start, tmp_path / "run")
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("due", [2, 6])
+@pytest.mark.parametrize("due", [2, 4])
 def test_an_interrupted_evaluation_is_made_when_the_run_resumes(
     records: Any, start: Path, tmp_path: Path, due: int
 ) -> None:
@@ -71,13 +71,14 @@ def test_an_interrupted_evaluation_is_made_when_the_run_resumes(
     run(records, start, tmp_path, *settings, judge=judge)
     read = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     evaluated = [line["step"] for line in read if line["kind"] == "evaluation"]
-    assert evaluated == list(range(due, 7, due))
+    assert evaluated == list(range(due, 5, due))
     assert (tmp_path / "last").is_dir() and (tmp_path / "best").is_dir()
 
 
 def test_checkpoints_are_due_by_time_too(records: Any, start: Path, tmp_path: Path) -> None:
-    settings = ("reporting.checkpoint_minutes=0.0000001", "reporting.keep_checkpoints=9")
+    short = "schedule.samples=4"
+    settings = (short, "reporting.checkpoint_minutes=0.0000001", "reporting.keep_checkpoints=9")
     run(records, start, tmp_path, *settings)
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 6
-    run(records, start, tmp_path / "off", "reporting.checkpoint_minutes=0")
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+    run(records, start, tmp_path / "off", short, "reporting.checkpoint_minutes=0")
     assert len(list((tmp_path / "off" / "checkpoints").iterdir())) == 1

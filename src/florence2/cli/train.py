@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -228,11 +228,18 @@ def _printed_warnings() -> Iterator[None]:
     """A block whose warnings of this package are printed as messages of the command."""
     usual = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *more: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if category is UserWarning and f"{os.sep}florence2{os.sep}" in filename:
             print_message(f"warning: {message}")
         else:
-            usual(message, category, filename, *more)
+            usual(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning, module=r"florence2\.")

@@ -17,7 +17,8 @@ from typing import IO, Any
 
 import torch
 from torch.distributed.checkpoint import metadata as dcp
-from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner, set_element
+from torch.distributed.checkpoint._nested_dict import set_element
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageInfo
 from torch.distributed.checkpoint.planner import ReadItem
 
@@ -45,7 +46,7 @@ class SafeCheckpointReader(FileSystemReader):
         self._metadata = load_metadata(directory / METADATA_FILE)
         self._check_storage(directory)
 
-    def read_metadata(self) -> dcp.Metadata:  # type: ignore[override]
+    def read_metadata(self) -> dcp.Metadata:
         """The metadata. Without ``kwargs`` torch does not look for that of a single rank."""
         if self._metadata.storage_meta is None:
             self._metadata.storage_meta = dcp.StorageMeta()

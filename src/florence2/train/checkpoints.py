@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,7 +98,7 @@ def load_newest_state(
     found = find_checkpoints(directory)
     reasons: list[str] = []
     for checkpoint in reversed(found):
-        damage = world.from_main(lambda checkpoint=checkpoint: _find_problem(checkpoint))
+        damage = world.from_main(partial(_find_problem, checkpoint))
         if damage is None:
             try:
                 progress = load_state(checkpoint, model, optimizer, world)
