@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
 import signal
 import sys
@@ -86,7 +87,10 @@ class ImageFrames:
     def get(self, index: int, max_pixels: int) -> Image.Image:
         """The image at a place, upright in RGB."""
         self._image.seek(index)
-        return load_image(self._image, max_pixels=max_pixels)
+        stated = self._image.info.get("dpi")
+        image = load_image(self._image, max_pixels=max_pixels)
+        image.info["dpi"] = stated
+        return image
 
 
 def count_pages(file: OpenFile, values: Values, body: bytes) -> Reply:
@@ -243,7 +247,16 @@ def _limited(units: list[Any]) -> list[Any]:
 
 def _image_reply(image: Image.Image) -> Reply:
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    return {"size": list(rgb.size)}, rgb.tobytes()
+    return {"size": list(rgb.size), "dpi": _stated_dpi(image.info.get("dpi"))}, rgb.tobytes()
+
+
+def _stated_dpi(dpi: Any) -> list[float] | None:
+    """Dots per inch across and down, where a file states numbers."""
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return [across, down] if math.isfinite(across) and math.isfinite(down) else None
 
 
 if __name__ == "__main__":

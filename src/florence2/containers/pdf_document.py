@@ -52,6 +52,7 @@ class PdfDocument:
             )
             bitmap = page.render(scale=scale)
             image: Image.Image = bitmap.to_pil().convert("RGB")
+            image.info["dpi"] = (image.width * _INCH / width, image.height * _INCH / height)
             return image
         finally:
             page.close()

@@ -180,7 +180,11 @@ class UnitReader:
         width, height = reply["size"]
         if width * height > self._max_pixels * 1.05 or len(content) != width * height * 3:
             raise ValueError(f"the decoder gave {width} x {height} pixels, which is not an image")
-        return Image.frombytes("RGB", (width, height), content)
+        image = Image.frombytes("RGB", (width, height), content)
+        dpi = reply.get("dpi")
+        if dpi is not None:
+            image.info["dpi"] = (float(dpi[0]), float(dpi[1]))
+        return image
 
 
 def list_units(path: str | Path, every: float = 1.0) -> list[Unit]:
@@ -196,7 +200,8 @@ def load_unit(unit: Unit | str) -> Image.Image:
 def read_unit_png(name: str) -> bytes:
     """The image of a unit as the bytes of a PNG file, the same ones every time."""
     stream = io.BytesIO()
-    load_unit(name).save(stream, "PNG", compress_level=1)
+    image = load_unit(name)
+    image.save(stream, "PNG", compress_level=1, dpi=image.info.get("dpi"))
     return stream.getvalue()
 
 

@@ -13,8 +13,9 @@ from .cvat import CvatWriter
 from .label_studio import LabelStudioWriter
 from .output import Options, Output, Writer, Written
 from .output_names import OutputNames
-from .pages import HocrWriter, PdfWriter
+from .pages import HocrWriter
 from .rows import CsvWriter, JsonLinesWriter
+from .searchable_pdf import PdfWriter
 from .sidecars import SidecarWriter
 from .voc import VocWriter
 from .yolo import YoloWriter
@@ -94,6 +95,7 @@ def write_records(
     output.classes.declare(categories())
     if written.pictures:
         written.files = writer.finish()
+        written.problems |= getattr(writer, "problems", {})
     written.dropped = output.dropped
     return written
 
