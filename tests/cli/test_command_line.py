@@ -14,14 +14,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from florence2.cli import app
-from florence2.cli.command_line import (
-    MAY_BE_EMPTY,
-    CommandLine,
-    choose,
-    find_choices,
-    find_number_type,
-    find_range,
-)
+from florence2.cli.command_line import MAY_BE_EMPTY, CommandLine, choose
+from florence2.cli.parameters import find_choices, find_number_type, find_range
 
 Case = tuple[tuple[str, ...], Any]
 

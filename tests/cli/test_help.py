@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -13,7 +15,11 @@ import pytest
 from typer.main import get_command
 
 from florence2.cli import app
+from florence2.cli.help_format import EXAMPLES, PRESETS
 from florence2.cli.machine import TORCH_BELOW, TORCH_FROM, judge_torch
+from florence2.cli.options import RUNTIMES
+from florence2.runtime.choosing import RUNTIMES as REAL_RUNTIMES
+from florence2.train.presets import PRESETS as REAL_PRESETS
 
 from .conftest import documented
 
@@ -58,3 +64,38 @@ def test_the_tested_range_of_torch_is_that_of_the_package() -> None:
     assert f"torch>={low},<{high}" in project["dependencies"]
     assert judge_torch(f"{low}.1+cpu").startswith("inside")
     assert judge_torch(f"{high}.0").startswith("OUTSIDE")
+
+
+COMMANDS = {
+    path: command
+    for name, command in get_command(app).commands.items()  # type: ignore[attr-defined]
+    for path, command in (
+        {f"{name} {below}": each for below, each in command.commands.items()}
+        if hasattr(command, "commands")
+        else {name: command}
+    ).items()
+}
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_help_has_known_names_one_default_and_an_example(command: Command, path: str) -> None:
+    text = command(*path.split(), "--help").stdout
+    assert "<" not in text and "{" not in text
+    assert f"Usage: florence2 {path} [OPTIONS]" in text
+    for entry in re.split(r"\n  (?=-)", text.partition("\n\nExamples:")[0]):
+        assert entry.count("default:") < 2, entry
+    assert "Examples:\n  florence2 " in text
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_examples_in_the_help_have_options_that_exist(path: str) -> None:
+    options = {name for each in COMMANDS[path].params for name in each.opts}
+    for example in EXAMPLES[path]:
+        words = shlex.split(example)
+        assert words[: 1 + len(path.split())] == ["florence2", *path.split()]
+        assert {word for word in words if word.startswith("-")} <= options
+
+
+def test_lists_in_the_help_are_whole() -> None:
+    assert sorted(PRESETS) == sorted(REAL_PRESETS)
+    assert sorted(RUNTIMES) == sorted(REAL_RUNTIMES)

@@ -18,7 +18,8 @@ from florence2.cli import app
 
 from . import inputs
 from .blocks import BLOCKS, Block, find_block
-from .expectations import COMMANDS, FAMILIES, Command, NotRun, Outcome, find_command
+from .checks import Outcome
+from .expectations import COMMANDS, FAMILIES, Command, NotRun, find_command
 from .extraction import ROOT, Snippet, read_mentions, read_pages, read_snippets
 
 HUB_MODEL = "microsoft/Florence-2-base-ft"

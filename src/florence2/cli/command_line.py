@@ -15,8 +15,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import Enum
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -29,10 +28,12 @@ from .errors import (
     mendable_errors,
     print_message,
 )
+from .help_format import name_argument, usage_pieces, write_examples, write_parameters
+from .parameters import find_choices, find_number_type, find_range
 
 # Values that may be empty: nothing is put before or after a text.
 MAY_BE_EMPTY = frozenset({"prefix", "suffix"})
-HELP_OPTIONS = ("-h", "--help")
+HELP_OPTIONS = ("--help", "-h")
 # What options are called by other programs, with the ones that mean the same here.
 SYNONYMS = {
     "--output": "--out", "--output-dir": "--out", "--outdir": "--out", "--dest": "--out",
@@ -111,6 +112,19 @@ class StrictCommand(TyperCommand):
         finally:
             COMMAND_OPTIONS.reset(token)
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence of the help, whole: the list of commands wraps it."""
+        return _first_line(self)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line: what must be given stands without brackets."""
+        return [*usage_pieces(self, ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, options, lists and examples."""
+        write_parameters(self, ctx, formatter)
+        write_examples(ctx, formatter)
+
 
 class StrictGroup(TyperGroup):
     """A group of commands that suggests names and ends with one message."""
@@ -131,6 +145,10 @@ class StrictGroup(TyperGroup):
             if ctx.parent is not None:
                 raise
             raise end_interrupted(interrupt) from None
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence of the help, whole: the list of commands wraps it."""
+        return _first_line(self)
 
     def main(
         self,
@@ -232,40 +250,6 @@ def _check_number(
     raise _USAGE_ERROR(f"{name} must be {kind}, got {shorten(value)!r}")
 
 
-def find_choices(parameter: Any) -> tuple[str, ...]:
-    """The values that an option takes, if they are a closed list."""
-    choices = getattr(parameter.callback, "choices", None)
-    if choices is not None:
-        return tuple(choices)
-    kind = _value_type(parameter)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return tuple(str(each.value) for each in kind)
-    return ()
-
-
-def find_number_type(parameter: Any) -> type | None:
-    """``int`` or ``float`` for an option of numbers, else None."""
-    kind = _value_type(parameter)
-    return kind if kind in (int, float) else None
-
-
-def find_range(parameter: Any) -> tuple[float | None, float | None]:
-    """The least and the greatest value of an option of numbers."""
-    holder = parameter if hasattr(parameter, "min") else parameter.type
-    return getattr(holder, "min", None), getattr(holder, "max", None)
-
-
-def _value_type(parameter: Any) -> Any:
-    """The Python type of one value. Older Typers keep Click's types, newer ones annotations."""
-    descriptor = getattr(parameter, "type_descriptor", None)
-    if descriptor is not None:
-        inner = get_args(descriptor.annotation)
-        return inner[0] if inner else descriptor.annotation
-    name = getattr(parameter.type, "name", "")
-    numbers = {"integer": int, "integer range": int, "float": float, "float range": float}
-    return numbers.get(name, str)
-
-
 def _raw_values(value: Any) -> Iterator[str]:
     """The strings of one parameter as they were typed; flags have none."""
     if isinstance(value, str):
@@ -277,7 +261,7 @@ def _raw_values(value: Any) -> Iterator[str]:
 
 def _option_name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        return str(parameter.metavar or parameter.name.upper()).rstrip(".")
+        return name_argument(parameter).rstrip(".")
     return _longest(parameter.opts)
 
 
@@ -299,6 +283,10 @@ def _long_options(command: Any) -> Mapping[str, str]:
         for parameter in command.params
         if parameter.param_type_name == "option"
     }
+
+
+def _first_line(command: Any) -> str:
+    return (command.help or "").strip().partition("\n")[0]
 
 
 def _show(error: Any) -> None:

@@ -20,35 +20,37 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="Image files, folders (with all below), patterns, or - for a list on standard input.",
+        help="Images, PDFs, videos, folders, patterns in quotes, URLs, or - for a list on stdin.",
         show_default=False,
     ),
 ]
 Tasks = Annotated[
     list[str],
-    typer.Option("--task", "-t", help="What to ask: a name, an alias or a token. Repeatable."),
+    typer.Option("--task", "-t", help="The task: a name, an alias or a token. Repeatable."),
 ]
 Texts = Annotated[
     list[str] | None,
     typer.Option(
         "--text",
-        help="Words for tasks that take them. Repeat for the classes of open-vocabulary-detection.",
+        help="Text input of the task. Repeat it for the classes of open-vocabulary-detection.",
     ),
 ]
 RegionBoxes = Annotated[
     list[str] | None,
     typer.Option(
-        "--region", metavar="X0,Y0,X1,Y1", help="A pixel box for region tasks. Repeatable."
+        "--region", metavar="X0,Y0,X1,Y1", help="A box in pixels, for region tasks. Repeatable."
     ),
 ]
 Model = Annotated[
     str, typer.Option("--model", "-m", help="A Hub id, a directory, or nano (bundled).")
 ]
-Revision = Annotated[
-    str | None, typer.Option(help="Branch, tag or commit of a model from the Hub.")
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")]
+Adapter = Annotated[
+    str | None, typer.Option(help="Directory of a PEFT LoRA adapter for the model.")
 ]
-Adapter = Annotated[str | None, typer.Option(help="A PEFT LoRA adapter to put on the model.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ... [default: the best here]")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1 ... [default: the best available]")
+]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -67,7 +69,9 @@ Runtime = Annotated[
 ]
 OutputDirectory = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Folder for answers.jsonl, pictures and sidecars."),
+    typer.Option(
+        "--out", "-o", help="Output folder for answers.jsonl, drawings and dataset files."
+    ),
 ]
 OutputFormats = Annotated[
     list[str] | None,
@@ -75,7 +79,7 @@ OutputFormats = Annotated[
         "--format",
         metavar="FORMAT[,FORMAT...]",
         autocompletion=complete(*TARGETS),
-        help=f"Made below --out at the end of a run: {', '.join(TARGETS)}. Repeatable.",
+        help=f"Dataset format written to OUT/FORMAT at the end: {', '.join(TARGETS)}. Repeatable.",
         show_default="jsonl",
     ),
 ]
@@ -84,12 +88,12 @@ Classes = Annotated[
     typer.Option(
         "--classes",
         metavar="PROMPT=CLASS,...|FILE",
-        help="The classes of files of other tools, and which words mean them; or a file that "
+        help="The classes of dataset files, and the labels that belong to them; or a file that "
         "lists them: .txt, .names, data.yaml or .json. [default: the source's]",
     ),
 ]
 WithPictures = Annotated[
-    bool, typer.Option("--pictures/--no-pictures", help="Put pictures beside their labels.")
+    bool, typer.Option("--pictures/--no-pictures", help="Put images beside their labels.")
 ]
 LinkImages = Annotated[
     bool,
@@ -98,71 +102,83 @@ LinkImages = Annotated[
         help="Hard links to the images in place of copies: a change of one changes both.",
     ),
 ]
-Prefix = Annotated[str | None, typer.Option(help="What stands before the text of a sidecar.")]
-Suffix = Annotated[str | None, typer.Option(help="What stands after the text of a sidecar.")]
-Trigger = Annotated[
-    str | None, typer.Option(help="The word that a sidecar begins with, before a comma.")
-]
+Prefix = Annotated[str | None, typer.Option(help="Text before the text of a sidecar.")]
+Suffix = Annotated[str | None, typer.Option(help="Text after the text of a sidecar.")]
+Trigger = Annotated[str | None, typer.Option(help="First word of a sidecar, followed by a comma.")]
 CaptionTask = Annotated[
     str | None,
-    typer.Option("--caption", help="Which caption a sidecar holds. [default: the most detailed]"),
+    typer.Option(
+        "--caption", help="Caption task whose text a sidecar holds. [default: the most detailed]"
+    ),
 ]
-Draw = Annotated[bool, typer.Option("--draw", help="Write annotated pictures below --out.")]
+Draw = Annotated[
+    bool, typer.Option("--draw", help="Write images with the answers drawn on them to --out.")
+]
 Sidecars = Annotated[
-    bool, typer.Option("--sidecars", help="Write one text file per image below --out.")
+    bool, typer.Option("--sidecars", help="Write one text file per image to --out.")
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in --out; failed images are retried.")
+    bool, typer.Option("--resume", help="Resume the run in --out; failed images are tried again.")
 ]
 Tiles = Annotated[
     str | None,
-    typer.Option(metavar="COLUMNSxROWS", help="Ask about overlapping tiles too, such as 2x2."),
+    typer.Option(metavar="COLUMNSxROWS", help="Run on overlapping tiles too, such as 2x2."),
 ]
 Every = Annotated[
-    float, typer.Option(min=0.001, max=86_400, help="Seconds between the frames of a video.")
+    float, typer.Option(min=0.001, max=86_400, help="Seconds between sampled video frames.")
 ]
 AllowUrls = Annotated[
-    bool, typer.Option("--allow-urls", help="Let http(s) addresses be fetched as pictures.")
+    bool, typer.Option("--allow-urls", help="Allow images to be fetched from http(s) URLs.")
 ]
 MinScore = Annotated[
     float | None, typer.Option(min=0, max=1, help="Drop regions with a lower score.")
 ]
 NmsIou = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Drop a region that overlaps a better one of its label more."),
+    typer.Option(
+        min=0, max=1, help="NMS: drop a box whose IoU with a better one of its label is higher."
+    ),
 ]
 OrderCorners = Annotated[
     bool, typer.Option("--order-corners", help="Swap the corners of inverted boxes.")
 ]
-Clip = Annotated[bool, typer.Option("--clip", help="Move coordinates into the image.")]
+Clip = Annotated[bool, typer.Option("--clip", help="Clip coordinates to the image.")]
 AsciiLabels = Annotated[
-    bool, typer.Option("--ascii-labels", help="Drop what is not ASCII from labels, as released.")
+    bool,
+    typer.Option(
+        "--ascii-labels", help="Drop non-ASCII characters from labels, as the released code does."
+    ),
 ]
-Beams = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Beams of the search. [default: 3]")
-]
+Beams = Annotated[int | None, typer.Option(min=1, max=1000, help="Number of beams. [default: 3]")]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(min=1, max=1_000_000, help="Longest answer in tokens. [default: 1024]")
+    int | None,
+    typer.Option(min=1, max=1_000_000, help="Max length of an answer in tokens. [default: 1024]"),
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option(min=0, max=1000, help="Sample at this temperature instead of searching."),
+    typer.Option(min=0, max=1000, help="Sample at this temperature instead of beam search."),
 ]
 TopK = Annotated[
-    int | None, typer.Option(min=1, max=1_000_000, help="Sample from the k likeliest tokens.")
+    int | None, typer.Option(min=1, max=1_000_000, help="Sample from the k most likely tokens.")
 ]
 TopP = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Sample from the likeliest tokens of this mass.")
+    float | None,
+    typer.Option(min=0, max=1, help="Sample from the most likely tokens of this probability mass."),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the sampling.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Random seed of sampling.")]
 Constrained = Annotated[
-    bool, typer.Option("--constrained", help="Only what the task's grammar allows: all parses.")
+    bool,
+    typer.Option(
+        "--constrained", help="Constrained decoding: only tokens that the task's grammar allows."
+    ),
 ]
-BatchSize = Annotated[int | None, typer.Option(min=1, max=65_536, help="Answers decoded at once.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, max=65_536, help="Max number of answers decoded together.")
+]
 Memory = Annotated[
     float | None,
     typer.Option(
-        min=0.01, max=100_000, help="GiB that answers in the making may take. [default: 4]"
+        min=0.01, max=100_000, help="GiB of memory for answers being decoded. [default: 4]"
     ),
 ]
 DatasetTasks = Annotated[
@@ -170,14 +186,14 @@ DatasetTasks = Annotated[
     typer.Option(
         "--task",
         "-t",
-        help="What to ask of boxes, polygons and captions. Repeatable. [default: the format's]",
+        help="Task made from boxes, polygons or captions. Repeatable. [default: the format's]",
     ),
 ]
 Split = Annotated[
-    str | None, typer.Option(help="One part of the data set: train, val ... [default: all]")
+    str | None, typer.Option(help="Split of the dataset: train, val ... [default: all]")
 ]
 DatasetPrompt = Annotated[
-    str | None, typer.Option(help="What CSV questions follow and sidecar texts answer.")
+    str | None, typer.Option(help="Prompt of CSV questions and sidecar texts.")
 ]
 
 

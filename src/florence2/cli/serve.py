@@ -22,30 +22,30 @@ def serve(
     device: option.Device = None,
     precision: option.Precision = None,
     runtime: option.Runtime = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
+    host: Annotated[str, typer.Option(help="Host to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     api_key: Annotated[
         str | None,
         typer.Option(help=f"Key that requests must have. [default: the environment's {KEY}]"),
     ] = None,
     allow_urls: Annotated[
-        bool, typer.Option("--allow-urls", help="Fetch pictures from public addresses.")
+        bool, typer.Option("--allow-urls", help="Allow images to be fetched from public URLs.")
     ] = False,
     batch_size: Annotated[
-        int, typer.Option(min=1, max=65_536, help="Answers decoded at once.")
+        int, typer.Option(min=1, max=65_536, help="Max number of answers decoded together.")
     ] = 16,
     memory: option.Memory = 4.0,
     queue: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Answers that may wait or run.")
+        int, typer.Option(min=1, max=1_000_000, help="Max number of waiting and running requests.")
     ] = 256,
     max_body: Annotated[
-        float, typer.Option(min=0.01, max=100_000, help="MiB of a request.")
+        float, typer.Option(min=0.01, max=100_000, help="Max size of a request in MiB.")
     ] = 32.0,
     max_pixels: Annotated[
-        float, typer.Option(min=0.01, max=100_000, help="Megapixels of a picture.")
+        float, typer.Option(min=0.01, max=100_000, help="Max size of an image in megapixels.")
     ] = 50.0,
     timeout: Annotated[
-        float, typer.Option(min=0.1, max=604_800, help="Seconds a request may take.")
+        float, typer.Option(min=0.1, max=604_800, help="Max seconds for a request.")
     ] = 120.0,
     allow_host: Annotated[
         list[str] | None,
@@ -58,7 +58,10 @@ def serve(
         bool, typer.Option("--access-log", help="Write a line for every request.")
     ] = False,
     replicas: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Copies, through Ray Serve when more than one.")
+        int,
+        typer.Option(
+            min=1, max=10_000, help="Replicas of the model; more than one run on Ray Serve."
+        ),
     ] = 1,
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster to serve on. [default: this machine]")
@@ -111,7 +114,7 @@ def mcp(
     precision: option.Precision = None,
     runtime: option.Runtime = None,
     allow_urls: Annotated[
-        bool, typer.Option("--allow-urls", help="Fetch pictures from public addresses.")
+        bool, typer.Option("--allow-urls", help="Allow images to be fetched from public URLs.")
     ] = False,
     root: Annotated[
         list[str] | None,

@@ -1,0 +1,44 @@
+"""What a parameter of a command takes: its type, its choices, its range."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+# Click's names of types, which older versions of Typer keep in place of annotations.
+_CLICK_TYPES = {
+    "integer": int, "integer range": int, "float": float, "float range": float, "path": Path,
+}  # fmt: skip
+
+
+def find_choices(parameter: Any) -> tuple[str, ...]:
+    """The values that an option takes, if they are a closed list."""
+    choices = getattr(parameter.callback, "choices", None)
+    if choices is not None:
+        return tuple(choices)
+    kind = find_value_type(parameter)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return tuple(str(each.value) for each in kind)
+    return tuple(getattr(getattr(parameter, "type", None), "choices", ()))
+
+
+def find_number_type(parameter: Any) -> type | None:
+    """``int`` or ``float`` for an option of numbers, else None."""
+    kind = find_value_type(parameter)
+    return kind if kind in (int, float) else None
+
+
+def find_range(parameter: Any) -> tuple[float | None, float | None]:
+    """The least and the greatest value of an option of numbers."""
+    holder = parameter if hasattr(parameter, "min") else getattr(parameter, "type", None)
+    return getattr(holder, "min", None), getattr(holder, "max", None)
+
+
+def find_value_type(parameter: Any) -> Any:
+    """The Python type of one value of ``parameter``."""
+    descriptor = getattr(parameter, "type_descriptor", None)
+    if descriptor is None:
+        return _CLICK_TYPES.get(getattr(parameter.type, "name", ""), str)
+    inner = get_args(descriptor.annotation)
+    return inner[0] if inner else descriptor.annotation
