@@ -39,6 +39,22 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match="No space left") as raised, replacing(path):
+        raise OSError(28, "No space left on device")
+    assert raised.value.filename == str(path)
+
+    def refuse(descriptor: int, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with LineFile(path) as lines:
+        monkeypatch.setattr("florence2.durable.os.write", refuse)
+        with pytest.raises(OSError, match="No space left") as raised:
+            lines.append(b"line\n")
+    assert raised.value.filename == str(path)
+
+
 def test_what_a_kill_left_behind_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "file"
     (tmp_path / ".file.part").write_text("a part of some earlier run, and longer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.libraries import needed
+from florence2.libraries import add_checkout_hint, find_extra, needed
 
 
 def test_a_missing_library_says_what_to_install() -> None:
@@ -19,3 +19,18 @@ def test_a_missing_library_says_what_to_install() -> None:
 
 def test_a_library_that_is_there() -> None:
     assert needed("json", "json").dumps([1]) == "[1]"
+
+
+def test_an_extra_is_found_by_the_module_it_brings() -> None:
+    assert find_extra("fastapi") == "serve"
+    assert find_extra("faster_coco_eval.core") == "evaluate"
+    assert find_extra("cv2") == "scenes"
+    assert find_extra("json") is None
+
+
+def test_advice_names_the_command_for_a_checkout_once() -> None:
+    told = add_checkout_hint('needs peft: pip install "florence2[train]"')
+    assert told.endswith(
+        "pip install 'florence2[train]' (in a checkout: pip install -e '.[train]')"
+    )
+    assert add_checkout_hint(told) == told

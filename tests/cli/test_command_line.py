@@ -231,6 +231,9 @@ def fail(error: BaseException) -> Callable[[], object]:
         (RecursionError("maximum depth"), 2, "nested too deeply"),
         (MemoryError(), 1, "out of memory"),
         (ImportError("no x"), 2, "florence2: no x\n"),
+        (ModuleNotFoundError("No module named 'fastapi'", name="fastapi"), 2,
+         "fastapi is not installed; install it with: pip install 'florence2[serve]' ("),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, "out of memory; use"),
         (KeyboardInterrupt(), 130, "florence2: interrupted\n"),
     ],
 )  # fmt: skip

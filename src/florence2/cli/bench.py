@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ..predictor import Florence2
 
 TASK = "caption"
+LEGEND = (
+    "In parentheses: the share of the machine's limit that is used. 100% is the matmul rate above "
+    "for the tower and the encoder, and the memory rate above for a token."
+)
 PEERS = ("transformers fp32", "transformers bf16")
 
 
@@ -90,7 +94,8 @@ def _measure(
     _print_limits(limits)
     models, missing = load_models(source, asked, device)
     if not models:
-        raise ValueError(f"nothing can be measured: {missing}")
+        reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        raise ValueError(f"nothing can be measured: {reasons}")
     contenders: dict[str, Stages] = {
         name: stages_of(made, picture, TASK, tokens) for name, made in models.items()
     }
@@ -110,6 +115,7 @@ def _measure(
     work = work_of(first.config, (size[1], size[0]), prompt=10)
     rows = rows_of(timed, limits, work)
     print_table(*table_of(rows))
+    typer.echo(LEGEND)
     compared = [each for name in PEERS for each in ratios(rows, name)]
     _print_ratios(compared)
     together = _together(models, picture, batch)

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 
 import typer
 
+from ..libraries import add_checkout_hint, find_extra, install_command
 from ..messages import shorten
 
 SOME_FAILED = 1
@@ -49,12 +50,14 @@ def mendable_errors() -> Iterator[None]:
         # The interpreter flushes standard output once more at exit, which would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(PIPE_CLOSED) from None
-    except MemoryError as error:
-        print_error(error)
-        raise typer.Exit(SOME_FAILED) from None
     except (ValueError, OSError, ImportError, RecursionError) as error:
         print_error(error)
         raise typer.Exit(UNUSABLE_ARGUMENTS) from None
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        print_error(error)
+        raise typer.Exit(SOME_FAILED) from None
 
 
 @contextmanager
@@ -101,13 +104,14 @@ def describe_error(error: BaseException) -> str:
         return _describe_os_error(error)
     if isinstance(error, RecursionError):
         return f"the data is nested too deeply to be read ({error})"
-    if isinstance(error, MemoryError):
-        return (
-            "out of memory; use a smaller --batch-size or smaller inputs"
-            if "batch_size" in COMMAND_OPTIONS.get()
-            else "out of memory; use smaller inputs"
-        ) + (f" ({error})" if str(error) else "")
-    message = name_options(str(error))
+    if _is_out_of_memory(error):
+        smaller = "a smaller --batch-size or " if "batch_size" in COMMAND_OPTIONS.get() else ""
+        return f"out of memory; use {smaller}smaller inputs" + (f" ({error})" if str(error) else "")
+    if isinstance(error, ModuleNotFoundError) and error.name and "pip install" not in str(error):
+        extra = find_extra(error.name)
+        if extra is not None:
+            return f"{error.name} is not installed; install it with: {install_command(f"florence2[{extra}]")}"
+    message = add_checkout_hint(name_options(str(error)))
     return message or type(error).__name__
 
 
@@ -135,6 +139,14 @@ def name_options(message: str) -> str:
     )  # fmt: skip
     # A single word may be any word: only names with an underscore are surely arguments.
     return re.sub(r"(?<![\w./'\"-])[a-z]+(?:_[a-z]+)+(?![\w./'\"=-])", name, message)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is Python's or torch's for memory that is not there."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+    )
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -129,7 +129,10 @@ def fetch(
         from ..scenes.cache import art_folder
 
         folder = art or art_folder()
-        counts = fetch_art(folder)
+        try:
+            counts = fetch_art(folder)
+        except RuntimeError as error:  # npm failed
+            raise ValueError(str(error)) from error
         for source, number in counts.items():
             typer.echo(f"{number:6,} {source}")
         typer.echo(f"art and fonts are in {folder}; licences: florence2 scenes fetch --notice")
