@@ -29,7 +29,7 @@ def test_an_extra_is_found_by_the_module_it_brings() -> None:
 
 
 def test_advice_names_the_command_for_a_checkout_once() -> None:
-    told = add_checkout_hint('needs peft: pip install "florence2[train]"')
+    told = add_checkout_hint('LoRA needs peft: pip install "florence2[train]"')
     assert told.endswith(
         "pip install 'florence2[train]' (in a checkout: pip install -e '.[train]')"
     )

@@ -28,10 +28,10 @@ def make_image(path: Path, seed: int = 0, side: int = SIDE) -> Path:
 
 
 def make_scene(path: Path) -> Path:
-    """The bundled scene, in the format of the suffix."""
+    """The bundled scene in the size of the pages' scene, in the format of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(BytesIO(SCENE.read_bytes())) as scene:
-        scene.convert("RGB").save(path)
+        scene.convert("RGB").resize((480, 360)).save(path)
     return path
 
 

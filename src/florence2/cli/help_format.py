@@ -142,6 +142,8 @@ def _notes(parameter: Any, text: str) -> Iterator[str]:
     elif low is not None:
         yield f"{low:,} to {high:,}"
     default = parameter.default
+    if isinstance(getattr(parameter, "show_default", None), str):
+        default = parameter.show_default
     if "[default" not in text and default is not None and not callable(default):
         shown = _show_default(parameter, default)
         if shown:
