@@ -110,7 +110,8 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and "pip install" not in str(error):
         extra = find_extra(error.name)
         if extra is not None:
-            return f"{error.name} is not installed; install it with: {install_command(f"florence2[{extra}]")}"
+            command = install_command(f"florence2[{extra}]")
+            return f"{error.name} is not installed; install it with: {command}"
     message = add_checkout_hint(name_options(str(error)))
     return message or type(error).__name__
 
