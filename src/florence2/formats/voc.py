@@ -222,10 +222,11 @@ def _label_map(root: Path, intake: Intake) -> list[Category]:
             continue
         with intake.listing(file):
             lines = [line for _, line in split_lines(read_label_text(file))]
-            names = [line.split(":")[0] if name == "labelmap.txt" else line for line in lines]
-            kept = [each.strip() for each in names if each.strip() and not each.startswith("#")]
-            hidden = ("background",) if name == "labelmap.txt" else ()
-            return [Category(each) for each in dict.fromkeys(kept) if each not in hidden]
+            if name == "labelmap.txt":
+                lines = [line.split(":")[0] for line in lines if not line.startswith("#")]
+                lines = [line for line in lines if line != "background"]
+            names = dict.fromkeys(line.strip() for line in lines)
+            return [Category(each) for each in names if each]
     return []
 
 

@@ -54,8 +54,8 @@ class VocWriter:
             listing = "".join(f"{PurePosixPath(name)}\n" for name in names)
             files.append(self._output.put(f"ImageSets/Main/{split}.txt", listing))
         names = [" ".join(allowed(each).split()) for each in self._output.classes.names]
-        if any(":" in name or name.startswith("#") for name in names):
-            # A colon ends a name in labelmap.txt.
+        if any(":" in name or name.startswith("#") or name == "background" for name in names):
+            # A colon ends a name in labelmap.txt, and its background is no class.
             files.append(self._output.put("classes.txt", "".join(f"{name}\n" for name in names)))
         else:
             lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
