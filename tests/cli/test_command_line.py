@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from florence2.cli import app
 from florence2.cli.command_line import MAY_BE_EMPTY, CommandLine, choose
+from florence2.cli.errors import Terminated, interruption_note
 from florence2.cli.parameters import find_choices, find_number_type, find_range
+from florence2.cli.progress import progress_bar
 
 Case = tuple[tuple[str, ...], Any]
 
@@ -253,3 +255,23 @@ def test_verbose_prints_the_traceback_too() -> None:
     assert quiet.exit_code == loud.exit_code == 2
     assert "Traceback" in loud.stderr and "Traceback" not in quiet.stderr
     assert loud.stderr.endswith(quiet.stderr)
+
+
+def test_an_interrupt_says_how_far_the_work_is() -> None:
+    def work() -> None:
+        with progress_bar(3, shown=True, noun="scene") as advance:
+            advance()
+            raise KeyboardInterrupt
+
+    result = invoke(work)
+    assert result.exit_code == 130
+    assert "interrupted: 1 of 3 scenes done; run the same command again" in result.stderr
+
+
+def test_the_note_of_the_command_replaces_the_one_of_its_bar() -> None:
+    def work() -> None:
+        with interruption_note(lambda: "1 of 3; add --resume"), progress_bar(3, shown=True):
+            raise Terminated
+
+    result = invoke(work)
+    assert (result.exit_code, result.stderr) == (143, "florence2: 1 of 3; add --resume\n")

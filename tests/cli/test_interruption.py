@@ -85,8 +85,9 @@ def test_killed_runs_resume_to_each_line_once(
     assert not list(out.rglob("*.part"))
 
 
-def test_an_interrupt_ends_with_status_130_and_whole_lines(
-    stand_in_script: Path, many_pictures: Path, tmp_path: Path
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_with_its_status_a_sentence_and_whole_lines(
+    stand_in_script: Path, many_pictures: Path, tmp_path: Path, number: int, status: int
 ) -> None:
     answers = tmp_path / "out" / "answers.jsonl"
     # Slow enough not to be done before the signal comes.
@@ -94,9 +95,10 @@ def test_an_interrupt_ends_with_status_130_and_whole_lines(
         stand_in_script, many_pictures, "-t", "caption", "--out", answers.parent, delay=0.1
     )
     wait_for_lines(answers, 5, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, messages = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in messages
+    assert f"of {IMAGES} images done" in messages and "--resume" in messages
     assert answers.read_bytes().endswith(b"\n")
     assert 5 <= len(answers.read_bytes().splitlines()) < IMAGES

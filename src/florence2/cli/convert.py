@@ -18,7 +18,7 @@ from .conversion import (
     load_processor,
     make_reading,
 )
-from .errors import SOME_FAILED, mendable_errors
+from .errors import SOME_FAILED, interruption_note, mendable_errors
 from .writing import TARGETS, guess_format, write_set, writing_options
 
 
@@ -91,7 +91,7 @@ def convert(
     on when called again in the same words. Other tools get the source's classes, ids, splits and
     outlines as they are. Ends with status 1 when nothing was written.
     """
-    with mendable_errors():
+    with interruption_note(_describe_interruption), mendable_errors():
         found = format or guess_format(source)
         if found == SHARDS and to == SHARDS:
             raise ValueError(f"{source} holds shards already; name another format with --to")
@@ -121,3 +121,7 @@ def convert(
             problems, empty = outcome.problems, outcome.empty
     if empty or (strict and problems):
         raise typer.Exit(SOME_FAILED)
+
+
+def _describe_interruption() -> str:
+    return "interrupted; run the same command again to continue the conversion"

@@ -29,7 +29,6 @@ COMMAND_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("COMMAND_OPTIONS", d
 # Whether errors are printed with their tracebacks.
 VERBOSE: ContextVar[bool] = ContextVar("VERBOSE", default=False)
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-_NOTES: list[Callable[[], str]] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -65,17 +64,13 @@ def interruption_note(note: Callable[[], str]) -> Iterator[None]:
     """A block in which Ctrl-C or SIGTERM prints ``note()``, how far the work is and how to resume.
 
     Example: ``interruption_note(lambda: f"{done} of {total} images done; add --resume")``. The
-    note of the innermost block is printed.
+    note of the outermost block is printed: it knows the command.
     """
-    _NOTES.append(note)
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        if not getattr(interrupt, "note", None):
-            interrupt.note = note()  # type: ignore[attr-defined]
+        interrupt.note = note()  # type: ignore[attr-defined]
         raise
-    finally:
-        _NOTES.remove(note)
 
 
 def end_interrupted(interrupt: KeyboardInterrupt) -> typer.Exit:

@@ -74,7 +74,7 @@ class Evaluation:
             benchmark, self._model, data, out,
             split=split, limit=self.limit, shard=self.shard or (0, 1), prompt=self.prompt,
             weights=self._model.folders, settings=loading,
-            progress=partial(progress_bar, shown=True), **options,
+            progress=partial(progress_bar, shown=True, noun="case"), **options,
         )  # fmt: skip
 
     @cached_property

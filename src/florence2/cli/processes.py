@@ -91,7 +91,7 @@ def _follow(processes: Sequence[subprocess.Popen[str]], out: Path, count: int) -
         return
     total = int(read_settings(out)["cases"])
     files = [_GrowingFile(out / file_name(number, count)) for number in range(count)]
-    with progress_bar(total, shown=True) as advance:
+    with progress_bar(total, shown=True, noun="case") as advance:
         shown = 0
         while running():
             time.sleep(_POLL_SECONDS)

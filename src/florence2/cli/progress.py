@@ -6,13 +6,37 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..messages import format_count
+from .errors import interruption_note
+
 
 @contextmanager
-def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
+def progress_bar(total: int, *, shown: bool, noun: str = "image") -> Iterator[Callable[[], None]]:
     """A function to call after each image; it moves a bar with images per second and time left.
 
-    With ``shown`` unset, or where standard error is no terminal, nothing is printed.
+    With ``shown`` unset, or where standard error is no terminal, no bar is printed. An interrupt
+    prints how many of the ``total`` are done.
     """
+    done = 0
+
+    def note() -> str:
+        return (
+            f"interrupted: {done:,} of {format_count(total, noun)} done; run the same command "
+            "again to continue"
+        )
+
+    with interruption_note(note), _bar(total, shown, noun) as move:
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            move()
+
+        yield advance
+
+
+@contextmanager
+def _bar(total: int, shown: bool, noun: str) -> Iterator[Callable[[], None]]:
     if not shown or not sys.stderr.isatty():
         yield lambda: None
         return
@@ -33,11 +57,11 @@ def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
     )
     # Standard output belongs to the answer lines: the bar must not catch what is printed there.
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        images = bar.add_task("images", total=total, rate="")
+        images = bar.add_task(noun, total=total, rate="")
 
         def advance() -> None:
             bar.advance(images)
             speed = bar.tasks[0].speed
-            bar.update(images, rate="" if speed is None else f"{speed:.2f} images/s")
+            bar.update(images, rate="" if speed is None else f"{speed:.2f} {noun}s/s")
 
         yield advance

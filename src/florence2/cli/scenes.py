@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..messages import format_count
 from .command_line import CommandLine
 from .errors import mendable_errors
 from .options import MAX_SEED
@@ -80,11 +81,11 @@ def make(
             done = writer.manifest.rows
             if done > count:
                 raise ValueError(f"{out} already holds {done} scenes, more than {count}")
-            with progress_bar(count - done, shown=True) as advance:
+            with progress_bar(count - done, shown=True, noun="scene") as advance:
                 for number in range(done, count):
                     writer.write(records[number])
                     advance()
-        typer.echo(f"{count} scenes in {out}, {count - done} of them new")
+        typer.echo(f"{format_count(count, 'scene')} in {out}, {count - done:,} of them new")
 
 
 @app.command("show")
@@ -108,7 +109,7 @@ def show(
         sheet = _sheet(records, count)
         with replacing(out) as temporary:
             sheet.save(temporary, format="PNG")
-        typer.echo(f"{count} scenes drawn in {out}")
+        typer.echo(f"{format_count(count, 'scene')} drawn in {out}")
 
 
 @app.command("fetch")
