@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,11 @@ def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) ->
         (["--threshold", "size=3"], "no threshold 'size'; there are least_confidence"),
         (["--images", "nowhere"], "nowhere is not there"),
         (["--student-task", "magic"], "unknown task 'magic'"),
+        (["-s", "rapidorc"], "did you mean 'rapidocr'"),
+        (["--threshold", "agreing=2"], "did you mean 'agreeing'"),
+        (["--threshold", "agreeing=2"], "needs as many detectors"),
+        (["--threshold", "overlap=7"], "overlap must be from 0 to 1"),
+        (["--address", "auto"], "--workers 0 uses none"),
     ],
 )
 def test_bad_arguments_are_told(
@@ -73,6 +80,50 @@ def test_bad_arguments_are_told(
     result = command("engine", "run", *images, *base, *arguments)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_a_run_with_other_words_is_refused_by_the_name_that_differs(
+    command: Command, pictures: Path, tmp_path: Path
+) -> None:
+    base = ["engine", "run", "--images", str(pictures), "--out", str(tmp_path / "run"),
+            "--workers", "0", "-s", "colour-regions"]  # fmt: skip
+    assert command(*base).exit_code == 0
+    other = command(*base, "-s", "student:nano")
+    assert other.exit_code == 2 and "specialist student (none), not student:nano" in other.stderr
+
+
+def test_students_start_from_the_model_that_annotates(tmp_path: Path) -> None:
+    from florence2.cli.engine import _with_start
+    from florence2.data_engine.refine import StudentPlan
+
+    plain = StudentPlan()
+    assert _with_start(plain, ["student:a/b"], tmp_path).settings == ("start=a/b",)
+    assert _with_start(plain, ["rapidocr", "student"], tmp_path).settings == ("start=nano",)
+    assert _with_start(plain, ["rapidocr"], tmp_path) == plain
+    chosen = StudentPlan(settings=("start=x",))
+    assert _with_start(chosen, ["student"], tmp_path) == chosen
+
+
+def test_an_interrupted_run_ends_without_an_abort(pictures: Path, tmp_path: Path) -> None:
+    """A specialist is in the middle of native code when Ctrl-C comes."""
+    program = """
+import os, signal, sys, threading
+from florence2.data_engine.specialists.proposals import ClassicalProposals
+def slow(self, records):
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    import time; time.sleep(30)
+ClassicalProposals.annotate = slow
+from florence2.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "engine", "run", "--images", str(pictures), "--out",
+         str(tmp_path / "run"), "--workers", "0", "-s", "colour-regions"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert "0 of 1 parts done; run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr and "terminate" not in done.stderr
 
 
 def test_a_folder_without_a_round_is_told(command: Command, tmp_path: Path) -> None:

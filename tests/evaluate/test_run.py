@@ -262,5 +262,5 @@ def test_unusable_data_is_told_before_anything_is_asked(
     assert model.asked == [] and not (tmp_path / "out").exists()
     (tmp_path / "out").write_text("")
     (data / "val.json").write_text('["000"]')
-    with pytest.raises(ValueError, match="is a file; name a folder"):
+    with pytest.raises(ValueError, match="is a file; name a directory"):
         run()

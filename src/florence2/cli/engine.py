@@ -13,7 +13,7 @@ import typer
 
 from ..messages import format_count, suggest
 from .command_line import CommandLine
-from .errors import end_interrupted, interruption_note, mendable_errors, print_message
+from .errors import VERBOSE, end_interrupted, interruption_note, mendable_errors, print_message
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def run(
             from ..predictor import NANO_NOTICE
 
             print_message(NANO_NOTICE.replace("--model ", "--specialist student:"))
-        executor: Executor = Here() if workers == 0 else OnRay(address)
+        executor: Executor = Here() if workers == 0 else OnRay(address, verbose=VERBOSE.get())
         done = _Progress(out)
         try:
             with interruption_note(done.describe):
@@ -283,9 +283,11 @@ class _Progress:
         if not parts:
             return f"interrupted while the images were listed; {_RESUME}"
         rounds = sorted(self._out.glob("round-*"))
-        done = [
+        annotators = sorted(rounds[-1].glob("annotators/*")) if rounds else []
+        if not annotators:
+            return f"0 of {parts} parts done; {_RESUME}"
+        done = (
             f"{each.name}: {len(list(each.glob('part-*.parquet')))} of {parts} parts"
-            for each in sorted(rounds[-1].glob("annotators/*"))
-        ] if rounds else []  # fmt: skip
-        where = f"{rounds[-1].name}: " if rounds else ""
-        return f"{where}{', '.join(done) or 'nothing'} done; {_RESUME}"
+            for each in annotators
+        )
+        return f"{rounds[-1].name}: {', '.join(done)} done; {_RESUME}"

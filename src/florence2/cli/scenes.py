@@ -10,12 +10,13 @@ import typer
 
 from ..messages import format_count
 from .command_line import CommandLine
-from .errors import mendable_errors
+from .errors import interruption_note, mendable_errors
 from .options import MAX_SEED
 from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..scenes.stream import SceneRecords
+    from ..shards import ShardWriter
 
 app = CommandLine(help="Make labelled pictures: objects, text, captions, all exact.")
 # Answers that a sheet shows beside the picture, in this order.
@@ -71,21 +72,38 @@ def make(
 ) -> None:
     """Write N labelled scenes as shards; the same call goes on where a stopped one was."""
     with mendable_errors():
+        from ..io.run_lock import lock_run_dir
         from ..shards import ShardWriter
 
         records = _records(seed, split, level, size, task, art, shapes)
         origin = {"maker": "scenes", "seed": seed, "split": split.value, "level": level.value,
                   "size": size, "tasks": sorted(records.tasks or ()),
                   "art": sorted(records.library.arts)}  # fmt: skip
-        with ShardWriter(out, origin=origin) as writer:
+        with lock_run_dir(out), ShardWriter(out, origin=origin) as writer:
             done = writer.manifest.rows
             if done > count:
                 raise ValueError(f"{out} already holds {done} scenes, more than {count}")
-            with progress_bar(count - done, shown=True, noun="scene") as advance:
-                for number in range(done, count):
-                    writer.write(records[number])
-                    advance()
+            _write(writer, records, count)
         typer.echo(f"{format_count(count, 'scene')} in {out}, {count - done:,} of them new")
+
+
+def _write(writer: ShardWriter, records: SceneRecords, count: int) -> None:
+    """Write the scenes up to ``count`` that are missing; an interrupt keeps those made so far."""
+    done = writer.manifest.rows
+
+    def note() -> str:
+        return (
+            f"{writer.manifest.rows} of {count} scenes are written; the same command makes the rest"
+        )
+
+    with interruption_note(note), progress_bar(count - done, shown=True, noun="scene") as advance:
+        try:
+            for number in range(done, count):
+                writer.write(records[number])
+                advance()
+        except KeyboardInterrupt:
+            writer.flush()
+            raise
 
 
 @app.command("show")
@@ -158,6 +176,8 @@ def _records(
     from ..scenes.stream import SceneRecords
     from ..tasks import find_task
 
+    if shapes and art is not None:
+        raise ValueError("--shapes draws without any art, and --art names some: leave one out")
     cv2.setNumThreads(1)
     sprites = library(None if shapes else art or art_folder(), split.value)
     settings = replace(SceneSettings.level(level.value), size=(size, size))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -59,18 +61,19 @@ class OnRay:
     """The workers of Ray Data's actor pools: on this machine, or on the cluster at ``address``.
 
     A worker that dies is replaced and its part done again; an error of the work itself, such as a
-    full disk, ends the run with that error.
+    full disk, ends the run with that error. What Ray logs of its own workings is printed with
+    ``verbose`` only.
     """
 
-    def __init__(self, address: str | None = None) -> None:
-        self.address = address
+    def __init__(self, address: str | None = None, *, verbose: bool = False) -> None:
+        self.address, self.verbose = address, verbose
 
     def run(
         self, make: Callable[[], Worker], parts: Sequence[int], needs: Needs
     ) -> Iterator[PartDone]:
         if not parts:
             return
-        ray = _started(self.address)
+        ray = _started(self.address, self.verbose)
         blocks = min(len(parts), _MOST_BLOCKS)
         rows = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=blocks)
         workers = min(needs.workers, len(parts))
@@ -100,9 +103,29 @@ class _Actor:
         return asdict(done)
 
 
-def _started(address: str | None) -> Any:
+@contextmanager
+def _without_native_logs() -> Iterator[None]:
+    """A block in which what native code writes to standard error is dropped.
+
+    Ray's start logs the level of its log there, whatever the level. Errors are exceptions.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def _started(address: str | None, verbose: bool) -> Any:
     """Ray, connected to a cluster, or started on this machine and reachable from it alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not verbose:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -115,8 +138,10 @@ def _started(address: str | None) -> Any:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address is None:
             quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        ray.init(address=address, ignore_reinit_error=True, **quiet)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+        with nullcontext() if verbose else _without_native_logs():
+            ray.init(address=address, ignore_reinit_error=True, **quiet)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.WARNING if verbose else logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..durable import replace_file, replace_json
+from ..io.run_lock import lock_run_dir
 from ..results import Failure, Result
 from .benchmark import Answered, Benchmark, Case
 from .choosing import Chosen, check_shard, check_split, choose_cases, part_of
@@ -19,7 +20,7 @@ from .locking import exclusive
 from .markdown import report_markdown
 from .outcomes import Outcome, OutcomeFile, file_name, read_outcomes
 from .report import REPORT, Report, make_report
-from .settings import cases_digest, hold_settings, weights_digest
+from .settings import SETTINGS, cases_digest, hold_settings, weights_digest
 
 OFFICIAL = "official"
 PICTURES = "pictures.html"
@@ -65,7 +66,8 @@ def evaluate(
     holds already is not asked again, failures excepted. ``weights`` are folders whose weight files
     tell this model from others (by default ``model.name``, where it is one), ``settings`` what
     else shapes the answers: with any of it changed, and with other ``options`` (those of the
-    model's call), ``out`` is refused with a ``ValueError``.
+    model's call), ``out`` is refused with a ``ValueError``, as it is while another process works in
+    it. A run that fails before its first answer leaves nothing behind.
     """
     check_shard(shard)
     split = check_split(benchmark, split)
@@ -86,13 +88,28 @@ def evaluate(
         "data": str(Path(data).resolve()),
     }
     run = _Run(benchmark, model, chosen, held, Path(out))
-    hold_settings(run.out, held)
-    asking = run.ask(shard, progress, batching)
-    outcomes = read_all(run.out, chosen, shard[1])
-    if len(outcomes) < len(chosen.cases):
-        return None
-    with exclusive(run.out / ".scoring.lock") as alone:
-        return run.score(outcomes, asking) if alone else None
+    # Processes that share a run have a lock for each part; a run that is not shared has one.
+    with lock_run_dir(run.out) if shard[1] == 1 else nullcontext():
+        started = hold_settings(run.out, held)
+        try:
+            asking = run.ask(shard, progress, batching)
+        except BaseException:
+            if started and shard[1] == 1:
+                _remove_unanswered(run.out)
+            raise
+        outcomes = read_all(run.out, chosen, shard[1])
+        if len(outcomes) < len(chosen.cases):
+            return None
+        with exclusive(run.out / ".scoring.lock") as alone:
+            return run.score(outcomes, asking) if alone else None
+
+
+def _remove_unanswered(out: Path) -> None:
+    """Take back the start of a run that failed before its first answer, say for its model."""
+    answers = out / file_name(0, 1)
+    if not answers.exists() or not answers.stat().st_size:
+        for name in (answers.name, f".{answers.name}.lock", SETTINGS, f".{SETTINGS}.lock"):
+            (out / name).unlink(missing_ok=True)
 
 
 def read_all(out: Path, chosen: Chosen, shards: int) -> dict[str, Outcome]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..durable import replace_json
+from ..messages import shorten
 from .benchmark import Case
 from .locking import exclusive
 
@@ -18,10 +19,11 @@ _WEIGHTS = ("*.safetensors", "*.bin")
 _FREE = frozenset({"data"})
 
 
-def hold_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+def hold_settings(folder: Path, settings: Mapping[str, Any]) -> bool:
     """Write ``settings`` into ``folder``, or compare them with those that are there.
 
-    Raises ``ValueError`` that names the first difference. Several processes may call it at once.
+    Gives whether they were written now. Raises ``ValueError`` that names the first difference.
+    Several processes may call it at once.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder} is a file; name a folder")
@@ -29,8 +31,9 @@ def hold_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     with exclusive(folder / f".{SETTINGS}.lock", wait=True):
         if path.exists():
             _compare(path, settings)
-        else:
-            replace_json(path, settings)
+            return False
+        replace_json(path, settings)
+        return True
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -80,6 +83,7 @@ def _compare(path: Path, settings: Mapping[str, Any]) -> None:
     for name in [*now, *(before.keys() - now.keys())]:
         if name not in _FREE and before.get(name) != now.get(name):
             raise ValueError(
-                f"{path.parent} was begun with {name} {before.get(name)}, not {now.get(name)}; "
+                f"{path.parent} was begun with {name} {shorten(str(before.get(name)))}, not "
+                f"{shorten(str(now.get(name)))}; "
                 "go on with the same, or choose another --out"
             )

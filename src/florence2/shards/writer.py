@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..durable import file_hash, replacing
+from ..messages import shorten
 from ..records import Category, Record
 from .manifest import (
     MANIFEST_FILE,
@@ -127,11 +128,22 @@ def _open_manifest(folder: Path, origin: dict[str, Any]) -> Manifest:
     if found is None:
         return Manifest(origin=origin)
     if found.origin != origin:
+        name, before, now = _first_difference(dict(found.origin), origin)
         raise ValueError(
-            f"{folder} holds shards made from {dict(found.origin)}, not from {origin}; "
-            "choose another folder"
+            f"{folder} holds shards made with {name} {shorten(repr(before))}, not "
+            f"{shorten(repr(now))}; choose another folder"
         )
     return replace(found, complete=False)
+
+
+def _first_difference(before: Any, now: Any, name: str = "origin") -> tuple[str, Any, Any]:
+    """The innermost name under which two origins differ, with what each has there."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            if before.get(key) != now.get(key):
+                inner = key if name == "origin" else f"{name}.{key}"
+                return _first_difference(before.get(key), now.get(key), inner)
+    return name, before, now
 
 
 def _write_parquet(records: Iterable[Record], path: Path) -> None:

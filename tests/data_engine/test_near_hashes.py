@@ -1,0 +1,49 @@
+"""Hashes that differ in few bits, against a comparison of all pairs."""
+
+from __future__ import annotations
+
+import random
+
+from florence2.data_engine.near_hashes import NEAR, NearHashes
+
+
+def earliest(held: list[int], number: int) -> int | None:
+    near = (rank for rank, each in enumerate(held) if (each ^ number).bit_count() <= NEAR)
+    return next(near, None)
+
+
+def test_the_earliest_near_one_is_found_as_by_comparing_all() -> None:
+    generator = random.Random(3)
+    # Many share bits, so that nodes are split several times.
+    held = [generator.getrandbits(24) << 20 for _ in range(1500)]
+    hashes = NearHashes()
+    for rank, number in enumerate(held):
+        hashes.add(number, rank)
+    for _ in range(400):
+        number = generator.choice(held)
+        for _ in range(generator.randrange(6)):
+            number ^= 1 << generator.randrange(64)
+        assert hashes.find(number) == earliest(held, number)
+
+
+def test_numbers_that_share_many_bits_are_not_all_compared() -> None:
+    """The work for one look-up does not grow with the number of those that share its bits."""
+    compared = []
+    for size in (1000, 4000):
+        generator = random.Random(5)
+        hashes = NearHashes()
+        for rank in range(size):
+            hashes.add(generator.getrandbits(48) << 16, rank)
+        number = generator.getrandbits(48) << 16
+        compared.append(count_compared(hashes, number))
+    assert compared[1] <= 2 * compared[0] + 64
+
+
+def count_compared(node: NearHashes, number: int) -> int:
+    if node._bands is None:
+        return len(node._held)
+    total = 0
+    for band, nodes in enumerate(node._bands):
+        key, rest = node._split(number, band)
+        total += count_compared(nodes[key], rest) if key in nodes else 0
+    return total
