@@ -264,3 +264,27 @@ def test_unusable_data_is_told_before_anything_is_asked(
     (data / "val.json").write_text('["000"]')
     with pytest.raises(ValueError, match="is a file; name a directory"):
         run()
+
+
+def test_a_second_process_is_refused_with_the_first_ones_id(
+    stand_in: Any, model: Any, data: Path, tmp_path: Path
+) -> None:
+    from florence2.io.run_lock import RunLockedError, lock_run_dir
+
+    with lock_run_dir(tmp_path / "out"), pytest.raises(RunLockedError, match="in use by process"):
+        evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out")
+    assert evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out") is not None
+
+
+def test_a_run_that_fails_before_its_first_answer_leaves_nothing(
+    stand_in: Any, data: Path, tmp_path: Path
+) -> None:
+    class Broken:
+        name = "broken"
+
+        def stream(self, requests: Any, /, **options: Any) -> Any:
+            raise OSError("its weights are damaged")
+
+    with pytest.raises(OSError, match="damaged"):
+        evaluate(stand_in.BENCHMARK, Broken(), data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -16,6 +16,7 @@ from ..results import Answer, Boxes, Polygons, Quads, Text
 
 _SIDE = 420
 _MOST_LABELS = 60
+_LABEL_LENGTH = 32
 _COLOURS = ("#0b62a4", "#b8511a", "#1d7a4c", "#7b3f98", "#a3274f", "#4d5a00")
 _STYLE = """\
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1120px;
@@ -82,7 +83,22 @@ def _outlines(annotation: Annotation, colour: str, stroke: float) -> str:
     who = escape(f"{annotation.annotator.name} {annotation.task}")
     return "".join(
         f'<polygon points="{points}" {style}><title>{escape(label)} ({who})</title></polygon>'
+        f"{_label(label, points, colour, stroke)}"
         for label, points in _shapes(annotation.answer)
+    )
+
+
+def _label(label: str, points: str, colour: str, stroke: float) -> str:
+    """The label of an outline at its first corner, on a white edge so that it can be read."""
+    if not label:
+        return ""
+    shown = label if len(label) <= _LABEL_LENGTH else f"{label[:_LABEL_LENGTH]}…"
+    x, _, y = points.partition(" ")[0].partition(",")
+    size = 7 * stroke
+    top = max(float(y) - stroke, size)
+    return (
+        f'<text x="{x}" y="{top:.1f}" font-size="{size:.1f}" fill="{colour}" stroke="#fff" '
+        f'stroke-width="{stroke:.2f}" paint-order="stroke">{escape(shown)}</text>'
     )
 
 

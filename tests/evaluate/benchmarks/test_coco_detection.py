@@ -267,3 +267,13 @@ def test_a_box_that_is_none_is_refused_with_its_annotation(data: Path, bbox: Any
     write(data / "annotations/instances_val2017.json", content)
     with pytest.raises(ValueError, match=r"instances_val2017\.json: annotation 4711 has bbox"):
         BENCHMARK.read(data, "val2017")
+
+
+@pytest.mark.parametrize("name", ["../../secret.jpg", "/etc/passwd", "a\0.jpg", ""])
+def test_a_file_name_that_leads_outside_is_refused(data: Path, name: str) -> None:
+    content = dataset()
+    content["images"][0]["file_name"] = name
+    del content["images"][0]["coco_url"]
+    write(data / "annotations/instances_val2017.json", content)
+    with pytest.raises(ValueError, match=r"instances_val2017\.json: "):
+        BENCHMARK.read(data, "val2017")

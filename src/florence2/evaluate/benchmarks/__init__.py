@@ -26,6 +26,7 @@ BENCHMARKS = {
     "icdar15": "icdar15",
     "visual-genome": "visual_genome",
     "scenes": "scenes",
+    "records": "validation_records",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_unique
 from .captioning import Described, caption_case, read_coco_captions, score_captions, write_results
-from .files import entries_of, field_of, find_file, find_folder, id_of, read_json
+from .files import entries_of, field_of, find_file, find_folder, id_of, image_path, read_json
 
 TEST, VAL, VAL2017 = "karpathy-test", "karpathy-val", "val2017"
 
@@ -46,7 +46,9 @@ def _read_karpathy(data: Path, split: str) -> list[Case]:
         if field_of(entry, "split", path) != wanted:
             continue
         number = id_of(entry, "cocoid", path)
-        image = folder / field_of(entry, "filepath", path) / field_of(entry, "filename", path)
+        image = image_path(
+            folder, f"{field_of(entry, 'filepath', path)}/{field_of(entry, 'filename', path)}", path
+        )
         sentences = entries_of(entry, "sentences", path)
         captions = tuple(str(field_of(each, "raw", path)) for each in sentences)
         if not captions:
@@ -65,7 +67,9 @@ def _read_2017(data: Path) -> list[Case]:
     images, captions = read_coco_captions(path)
     return [
         caption_case(
-            number, folder / field_of(image, "file_name", path), Described(tuple(captions[number]))
+            number,
+            image_path(folder, field_of(image, "file_name", path), path),
+            Described(tuple(captions[number])),
         )
         for number, image in zip(captions, images, strict=True)
     ]

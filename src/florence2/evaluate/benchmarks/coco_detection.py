@@ -38,6 +38,7 @@ from .files import (
     find_file,
     find_folder,
     id_of,
+    image_path,
     order_of_id,
     read_json,
 )
@@ -95,7 +96,7 @@ def read(data: Path, split: str) -> list[Case]:
     return [
         Case(
             id=str(number),
-            image=folder / str(field_of(images[number], "file_name", path)),
+            image=image_path(folder, field_of(images[number], "file_name", path), path),
             image_id=str(number),
             task=find_task("<OD>"),
             truth=truths.get(number),

@@ -12,7 +12,7 @@ from ..benchmark import Answered, Benchmark, Case, Scored, pictures_of
 from ..figures import mean_figure
 from ..metrics.checks import check_unique
 from ..metrics.vqa import anls_scores, exact_matches
-from .files import check_split_name, entries_of, field_of, find_file, id_of, read_json
+from .files import check_split_name, entries_of, field_of, find_file, id_of, image_path, read_json
 from .question_answering import (
     Asked,
     answers_of,
@@ -55,18 +55,17 @@ def read(data: Path, split: str) -> Sequence[Case]:
         kinds = {"question type": ", ".join(map(str, entry.get("question_types") or ("?",)))}
         truth = Asked(answers, kinds) if answers else None
         question = str(field_of(entry, "question", path))
-        picture = _picture(path.parent, image)
+        picture = _picture(path, image)
         cases.append(question_case(number, picture, image, question, truth, DOCVQA))
     check_unique([case.id for case in cases], f"question ids of {path}")
     return cases
 
 
-def _picture(folder: Path, image: str) -> Path:
+def _picture(path: Path, image: str) -> Path:
     """The page's file: where the file of questions says, or below ``documents``."""
-    for candidate in (folder / image, folder / "documents" / Path(image).name):
-        if candidate.is_file():
-            return candidate
-    return folder / image
+    said = image_path(path.parent, image, path)
+    beside = path.parent / "documents" / said.name
+    return beside if not said.is_file() and beside.is_file() else said
 
 
 def score(answered: Sequence[Answered]) -> Scored:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...io.paths import confine
 from ..metrics.checks import check_unique
 
 Id = str | int
@@ -119,6 +120,18 @@ def whole_number_of(entry: Mapping[str, Any], name: str, path: Path) -> int:
         raise ValueError(
             f"{path}: {name} must be a whole number, as image files are named by it, got {value!r}"
         ) from None
+
+
+def image_path(folder: Path, name: Any, path: Path) -> Path:
+    """The image of a name that the file at ``path`` gives, below ``folder``.
+
+    Links that the owner of the data set laid there may lead anywhere; a name may not. Raises
+    ``ValueError`` with file and name for one that leads outside.
+    """
+    try:
+        return confine(folder, str(name), follow_links=True)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def box_of(entry: Mapping[str, Any], path: Path) -> tuple[float, float, float, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..benchmark import Benchmark, Case, Reported
 from .captioning import Described, caption_case, read_coco_captions, score_captions, write_results
-from .files import field_of, find_file, find_folder
+from .files import field_of, find_file, find_folder, image_path
 
 VAL, TEST = "val", "test"
 
@@ -44,7 +44,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
             if domain not in _DOMAINS:
                 raise ValueError(f"{path}: image {number} is of unknown domain {domain!r}")
             truth = Described(tuple(captions[number]), domain)
-        name = folder / field_of(image, "file_name", path)
+        name = image_path(folder, field_of(image, "file_name", path), path)
         cases.append(caption_case(number, name, truth))
     return cases
 

@@ -19,6 +19,7 @@ from .files import (
     find_file,
     find_folder,
     id_of,
+    image_path,
     read_json,
     whole_number_of,
 )
@@ -71,7 +72,7 @@ def read_expressions(data: Path, folder: str, partition: str, split: str, task: 
     cases = [
         Case(
             id=str(id_of(sentence, "sent_id", path)),
-            image=pictures / referents.picture(expression, path),
+            image=image_path(pictures, referents.picture(expression, path), path),
             image_id=str(id_of(expression, "image_id", path)),
             task=task,
             question=str(field_of(sentence, "sent", path)),

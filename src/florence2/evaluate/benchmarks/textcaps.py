@@ -9,7 +9,16 @@ from typing import Any
 
 from ..benchmark import Benchmark, Case, Reported
 from .captioning import Described, caption_case, score_captions, write_results
-from .files import Id, check_split_name, entries_of, find_file, find_folder, id_of, read_json
+from .files import (
+    Id,
+    check_split_name,
+    entries_of,
+    find_file,
+    find_folder,
+    id_of,
+    image_path,
+    read_json,
+)
 from .textvqa import FOLDERS
 
 VAL, TEST = "val", "test"
@@ -41,7 +50,11 @@ def read(data: Path, split: str) -> Sequence[Case]:
     if split == VAL and silent:
         raise ValueError(f"{path}: picture {silent[0]!r} has no caption: is it the test split's?")
     return [
-        caption_case(name, folder / f"{name}.jpg", Described(tuple(captions)) if captions else None)
+        caption_case(
+            name,
+            image_path(folder, f"{name}.jpg", path),
+            Described(tuple(captions)) if captions else None,
+        )
         for name, captions in pictures.items()
     ]
 

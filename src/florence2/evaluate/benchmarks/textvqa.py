@@ -15,6 +15,7 @@ from .files import (
     find_file,
     find_folder,
     id_of,
+    image_path,
     read_json,
 )
 from .question_answering import (
@@ -63,7 +64,9 @@ def read(data: Path, split: str) -> Sequence[Case]:
             raise ValueError(f"{path}: question {number} has no answers: is it the test split's?")
         truth = Asked(answers, {}) if answers else None
         question = str(field_of(entry, "question", path))
-        cases.append(question_case(number, folder / f"{image}.jpg", image, question, truth))
+        cases.append(
+            question_case(number, image_path(folder, f"{image}.jpg", path), image, question, truth)
+        )
     check_unique([case.id for case in cases], f"question ids of {path}")
     return cases
 

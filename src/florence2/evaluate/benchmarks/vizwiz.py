@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..benchmark import Benchmark, Case, Reported
 from ..metrics.checks import check_unique
-from .files import entries_of, field_of, find_file, find_folder, read_json
+from .files import entries_of, field_of, find_file, find_folder, image_path, read_json
 from .question_answering import (
     NO_VQA,
     Asked,
@@ -53,7 +53,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
             kinds = {"answer type": str(entry.get("answer_type", "?")), "answerability": answerable}
             truth = Asked(answers, kinds)
         question = str(field_of(entry, "question", path))
-        cases.append(question_case(image, folder / image, image, question, truth))
+        cases.append(question_case(image, image_path(folder, image, path), image, question, truth))
     check_unique([case.id for case in cases], f"pictures of {path}")
     return cases
 
