@@ -45,11 +45,20 @@ HUMAN = Annotator("human")
 
 @dataclass(frozen=True)
 class Category:
-    """A class of a dataset: its name, its id where the dataset has ids, and its supercategory."""
+    """A class of a dataset: its name, its id where the dataset has ids, and its supercategory.
+
+    Raises ``ValueError`` for a name that is no text and an id that is neither number nor text.
+    """
 
     name: str
     id: SourceId | None = None
     supercategory: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not isinstance(self.id, int | str | None):
+            raise ValueError(
+                f"a class has a name and an id, got {self.name!r:.80}, {self.id!r:.80}"
+            )
 
 
 @dataclass(frozen=True)
@@ -224,9 +233,16 @@ def source_values(record: Record) -> dict[str, Any]:
 
 
 def source_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a record that ``source_values`` made ``values`` of; others are left alone."""
-    known = ("source_id", "attributes")
-    fields = {name: values[name] for name in known if values.get(name) is not None}
+    """The fields of a record that ``source_values`` made ``values`` of; others are left alone.
+
+    Raises ``ValueError``, ``TypeError``, ``LookupError`` or ``ArithmeticError`` for values that it
+    did not make.
+    """
+    fields: dict[str, Any] = {}
+    if values.get("source_id") is not None:
+        fields["source_id"] = _checked_id(values["source_id"])
+    if values.get("attributes"):
+        fields["attributes"] = dict(values["attributes"])
     if values.get("objects") is not None:
         fields["objects"] = tuple(map(_read_object, values["objects"]))
     return fields
@@ -234,11 +250,24 @@ def source_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_object(values: Mapping[str, Any]) -> LabeledObject:
     x0, y0, x1, y1 = (float(value) for value in values["box"])
-    outlines = tuple(tuple(float(value) for value in part) for part in values["outlines"])
-    annotator = Annotator(**values["annotator"])
+    if not isinstance(values["label"], str):
+        raise ValueError(f"the label of an object is a text, got {values['label']!r:.80}")
     return LabeledObject(
-        **{**values, "box": (x0, y0, x1, y1), "outlines": outlines, "annotator": annotator}
+        values["label"],
+        (x0, y0, x1, y1),
+        tuple(tuple(float(value) for value in part) for part in values["outlines"]),
+        None if values["score"] is None else float(values["score"]),
+        _checked_id(values["category_id"]),
+        _checked_id(values["id"]),
+        dict(values["attributes"]),
+        Annotator(**values["annotator"]),
     )
+
+
+def _checked_id(value: Any) -> SourceId | None:
+    if value is not None and not isinstance(value, int | str):
+        raise ValueError(f"an id is a number or a text, got {value!r:.80}")
+    return value
 
 
 def _check_input(task: Task, text: str, region: Region | None) -> None:

@@ -9,6 +9,7 @@ line without a task holds what the source dataset says of its image. A first lin
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -118,10 +119,10 @@ def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> It
                 else:
                     about = _about(line)
         with intake.listing(file, item=image):
-            size = _size(numbered[0][1])
+            sizes = (_size(line) for _, line in numbered)
+            size = next((each for each in sizes if each is not None), None)
             if size is None:
-                line = numbered[0][1]
-                raise LabelError("malformed", f"image_size is missing, got {line!r:.80}")
+                raise LabelError("malformed", "no line has an image_size")
             fitting = tuple(each for each in annotations if _fits(each, size))
             if len(fitting) < len(annotations):
                 with intake.listing(file, item=image):
@@ -138,9 +139,7 @@ def _read_lines(file: Path, intake: Intake) -> _Lines:
                 intake.declare(_categories(line))
                 lines.beside = line.get("base") == "file"
                 continue
-            image = text_field(line, "image")
-            if "\0" in image:
-                raise LabelError("malformed", f"{image!r} is no path")
+            image = _image_path(line)
             if "error" in line:
                 raise LabelError("broken-image", f"{image} was not answered: {line['error']}")
             lines.by_image.setdefault(image, []).append((number, line))
@@ -171,6 +170,18 @@ def _record(
         raise LabelError("malformed", str(error)) from error
 
 
+def _image_path(line: dict[str, Any]) -> str:
+    """The path of the image; its name need not be UTF-8, for a file's name need not."""
+    image = line.get("image")
+    if not isinstance(image, str) or not image or "\0" in image:
+        raise LabelError("malformed", f"'image' should be a path, got {image!r:.80}")
+    try:
+        os.fsencode(image)
+    except UnicodeEncodeError as error:
+        raise LabelError("malformed", f"'image' is no path: {error}") from error
+    return image
+
+
 def _about(line: dict[str, Any]) -> dict[str, Any]:
     """What the line of an image says of it, as fields of a record."""
     try:
@@ -178,7 +189,7 @@ def _about(line: dict[str, Any]) -> dict[str, Any]:
         for name in ("split", "file_name"):
             if isinstance(line.get(name), str):
                 about[name] = line[name]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise LabelError("malformed", f"the labels of the image are no labels: {error}") from error
     return about
 
@@ -215,8 +226,8 @@ def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
             text=", ".join(text) if isinstance(text, list) else str(text),
             region=tuple(line["region"]) if "region" in line else None,
             annotator=Annotator(str(line.get("annotator", annotator))),
-            score=line.get("score"),
-            round=int(line.get("round", 0)),
+            score=_score(line.get("score")),
+            round=_round(line.get("round", 0)),
         )
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise LabelError("malformed", f"the answer to {task} is not one: {error}") from error
@@ -225,9 +236,16 @@ def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
 def answer_of(value: Any, size: ImageSize) -> Answer:
     """The answer that ``Result.to_dict`` wrote. Raises ``ValueError`` or ``KeyError``."""
     if isinstance(value, str):
+        value.encode("utf-8")
         return Text(value)
     if not isinstance(value, dict):
         raise ValueError(f"an answer is a text or an object, got {value!r:.80}")
+    for name in ("labels", "bboxes_labels", "polygons_labels"):
+        labels = value.get(name, [])
+        if not isinstance(labels, list) or not all(isinstance(each, str) for each in labels):
+            raise ValueError(f"{name!r} should be a list of texts, got {labels!r:.80}")
+        for label in labels:
+            label.encode("utf-8")
     known = {key: value[key] for key in ("scores", "label_scores") if key in value}
     if "bboxes_labels" in value:
         if value["polygons_labels"]:
@@ -240,6 +258,20 @@ def answer_of(value: Any, size: ImageSize) -> Answer:
     if "polygons" in value:
         return Polygons(_parts(value["polygons"]), value["labels"], size, **known)
     return Boxes(value["bboxes"], value["labels"], size, **known)
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"a score is a number, got {value!r:.80}")
+    return float(value)
+
+
+def _round(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < _MAX_SIDE:
+        raise ValueError(f"a round is a whole number from 0 on, got {value!r:.80}")
+    return value
 
 
 def _parts(polygons: Any) -> list[list[Any]]:

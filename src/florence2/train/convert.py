@@ -26,12 +26,14 @@ from ..formats.label_studio_tasks import find_label_studio, read_label_studio
 from ..formats.pictures import SeenNames
 from ..formats.sidecars import read_sidecars
 from ..formats.voc import find_voc, read_voc
+from ..formats.writers.output_names import decode_name
 from ..formats.yolo import find_yolo, read_yolo
 from ..io.run_lock import lock_run_dir
 from ..processor import Processor
 from ..records import HUMAN, Annotator, Record, content_hash
 from ..shards import ShardDataset, ShardWriter
 from ..shards.manifest import Manifest, read_manifest
+from ..shards.schema import with_bytes
 from ..shards.writer import remove_shards
 from .validation import Validator
 
@@ -133,7 +135,7 @@ def convert(
         ) as writer:
             known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
             bare, seen = 0, SeenNames()
-            for record in chain([first], records):
+            for record in map(_with_utf8_names, chain([first], records)):
                 with intake.listing(source):
                     seen.add(record.id, "a record called")
                     bare += not record.annotations
@@ -144,6 +146,17 @@ def convert(
             writer.flush()
             _write_problems(problems, destination)
         return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
+
+
+def _with_utf8_names(record: Record) -> Record:
+    """The record with names as Parquet can hold them; a file's name need not be UTF-8."""
+    names = {"id": record.id, "path": record.path, "file_name": record.file_name}
+    decoded = {key: None if name is None else decode_name(name) for key, name in names.items()}
+    changed = {key: name for key, name in decoded.items() if name != names[key]}
+    if not changed:
+        return record
+    # The bytes are taken before the path is no longer that of the file.
+    return replace(with_bytes(record), **changed)  # type: ignore[arg-type]
 
 
 def read_records(source: Path, format: str, reading: Reading, intake: Intake) -> Iterator[Record]:
