@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from typer.testing import CliRunner
 
 from florence2.cli import app
 from florence2.predictor import Florence2, load
-from florence2.train import training
+from florence2.train import loop, training
 from florence2.train.step import TrainingError
 
 SHORT = (
@@ -170,3 +174,99 @@ def test_a_run_that_diverges_ends_with_status_1(
     result = train()
     assert result.exit_code == 1
     assert result.stderr.strip().endswith("florence2: gradients were not finite")
+
+
+def test_fields_are_listed_with_the_values_of_a_preset() -> None:
+    result = CliRunner().invoke(app, ["train", "--list-fields", "fine-tune-lora"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    rate = next(number for number, line in enumerate(lines) if "optimizer.learning_rate" in line)
+    assert lines[rate].split() == ["optimizer.learning_rate", "0.0001"]
+    assert lines[rate + 1].strip() == "a number above 0: peak learning rate"
+    assert any(line.split() == ["trainable", "lora"] for line in lines)
+    result = CliRunner().invoke(app, ["train", "--list-fields", "--data", "shards"])
+    assert result.exit_code == 2 and "leave out --data" in result.stderr
+
+
+@pytest.mark.parametrize("missing", ["RECIPE", "--data", "--out"])
+def test_what_is_missing_is_named(missing: str) -> None:
+    words = {"RECIPE": ["fine-tune"], "--data": ["--data", "d"], "--out": ["--out", "o"]}
+    given = [word for name, pair in words.items() if name != missing for word in pair]
+    result = CliRunner().invoke(app, ["train", *given])
+    assert result.exit_code == 2
+    assert f"{missing} is missing" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--set", "lr=1"), "did you mean optimizer.learning_rate?"),
+        (("--set", "layout=foo"), "layout must be one of microsoft, transformers"),
+        (("--set", "seed=1", "--seed", "2"), "--seed and --set seed are the same"),
+        (("--set", "reporting.metric=od/f1"), "needs --validation"),
+        (
+            ("--validation-split", "valid", "--set", "reporting.metric=od/f2"),
+            "must be one of loss, od/map, od/map50, od/f1, vqa/exact_match",
+        ),
+        (("--set", "batch.size=3", "--set", "batch.micro=2"), "does not divide"),
+        (("--set", "image_size=100,100"), "multiples of 32"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_made(
+    train: Train, tmp_path: Path, more: tuple[str, ...], message: str
+) -> None:
+    result = train(*more)
+    assert result.exit_code == 2, result.output
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "run" / "recipe.json").exists()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_last_of_two_settings_holds_and_the_first_is_named(train: Train) -> None:
+    result = train("--set", "schedule.samples=4", "--set", "schedule.samples=8")
+    assert result.exit_code == 0, result.output
+    assert "--set schedule.samples=4 has no effect" in result.stderr
+    assert "done: 2 steps" in result.stdout
+
+
+def test_a_metric_that_is_named_knows_which_way_is_better(train: Train, tmp_path: Path) -> None:
+    result = train("--validation-split", "valid", "--set", "reporting.metric=od/f1")
+    assert result.exit_code == 0, result.output
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert recipe["reporting"]["higher_is_better"] is True
+
+
+def test_what_is_learned_does_not_judge(train: Train, data: Path, tmp_path: Path) -> None:
+    """The same records at another place are the same records."""
+    shutil.copytree(data / "train", tmp_path / "copy" / "train")
+    result = train("--validation", tmp_path / "copy", "--validation-split", "train")
+    assert result.exit_code == 2, result.output
+    assert "what is learned cannot judge" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_how_far_the_run_is_and_how_to_resume(
+    train: Train, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    original = loop.take_step
+
+    def stopping(*arguments: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "take_step", stopping)
+    result = train()
+    assert result.exit_code == status, result.output
+    assert "stopped at step 1 of 3" in result.stderr and "to resume" in result.stderr
+    monkeypatch.undo()
+    assert "done: 3 steps" in train().stdout
+
+
+def test_a_full_disk_ends_with_status_1(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "run_steps", fail)
+    result = train()
+    assert result.exit_code == 1
+    assert "no space left on the disk that holds" in result.stderr
