@@ -27,7 +27,7 @@ from florence2.train.recipe_fields import check_recipe, find_repeated, list_fiel
         ("layout=foo", "layout must be one of microsoft, transformers"),
         ("lora.parts=head", "some of tower, encoder, decoder"),
         ("image_size=100", "image_size must be 2 numbers separated by a comma"),
-        ("image_size=768,0", "each from 32 to 4096"),
+        ("image_size=768,0", "each from 16 to 4096"),
         ("schedule.epochs=0", "schedule.epochs must be a number above 0, got 0"),
         ("schedule.epochs=nan", "schedule.epochs must be a number above 0, got nan"),
         ("optimizer.learning_rate=inf", "optimizer.learning_rate must be a number above 0"),

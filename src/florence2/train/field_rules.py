@@ -52,7 +52,9 @@ RULES: dict[str, FieldRule] = {
     "name": FieldRule("the run's name in logs"),
     "start": FieldRule("checkpoint: Hub id, directory, nano, or scratch:base|large|nano"),
     "text_from": FieldRule("BART or Florence-2 checkpoint for the language model"),
-    "image_size": FieldRule("width,height in pixels; multiples of 32", low=32, high=4096),
+    "image_size": FieldRule(
+        "width,height in pixels; multiples of 32, of nano 16", low=16, high=4096
+    ),
     "trainable": FieldRule("the weights that are trained"),
     "task_weights": FieldRule("how often tasks are seen: task_weights.<OD>=2", low=0, high=1000),
     "precision": FieldRule("what the model computes in; weights stay fp32"),
