@@ -128,6 +128,7 @@ BLOCKS: dict[tuple[str, int], Block | NotRun] = {
     ("docs/training.md", 1): Block(check_recipe),
     ("docs/workflows.md", 0): Block(check_nothing, give_model),
     ("docs/workflows.md", 1): Block(check_nothing, give_model),
+    ("docs/workflows.md", 2): Block(check_nothing, give_model),
 }  # fmt: skip
 
 

@@ -89,14 +89,14 @@ def check_pdf(outcome: Outcome) -> None:
     """One searchable PDF with both pages, of the size that they have."""
     import pypdfium2
 
-    found = []
-    for path in sorted((outcome.folder / "read/pdf").rglob("*.pdf")):
-        document = pypdfium2.PdfDocument(path)
-        try:
-            found += [page.get_textpage().get_text_bounded() for page in document]
-        finally:
-            document.close()
-    assert len(found) == 2
+    (path,) = (outcome.folder / "read/pdf").rglob("*.pdf")
+    document = pypdfium2.PdfDocument(path)
+    try:
+        sizes = [tuple(map(round, page.get_size())) for page in document]
+        found = [page.get_textpage().get_text_bounded() for page in document]
+    finally:
+        document.close()
+    assert sizes == [(306, 396)] * 2
     answered = [line["answer"]["labels"] for line in outcome.lines("read/answers.jsonl")]
     assert len(answered) == 2
     for labels, text in zip(answered, found, strict=True):
