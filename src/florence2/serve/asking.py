@@ -21,7 +21,7 @@ from .chat import Usage
 from .fair_pool import ANYONE, FairPool, Turn
 from .limits import RefusedError
 from .schema import AnswerOptions, Question
-from .uploaded_file import WHOLE_FILE, Place
+from .uploaded_file import WHOLE_FILE, Place, is_large_file
 from .worker import Worker
 
 ImageContent = str | bytes
@@ -92,7 +92,8 @@ class Asking:
         """The picture at a place of the file. Raises ``RefusedError``: 422 for what is no picture,
         503 without time."""
         body = content if isinstance(content, bytes) else await self._bytes(content, deadline, turn)
-        reading = asyncio.wrap_future(self._worker.read(body, turn, place))
+        is_large = await self.parse(turn, lambda: is_large_file(body, place))
+        reading = asyncio.wrap_future(self._worker.read(body, turn, place, is_large))
         return await _in_time(reading, deadline, "reading the picture")
 
     async def answers(

@@ -24,27 +24,32 @@ ANYONE = Turn()
 
 @dataclass(eq=False)
 class _Job:
-    """A call that waits. Its arguments are let go of when the future is cancelled."""
+    """A call that waits, and the future of what it returns.
 
-    future: Future[Any]
+    Both are let go of as soon as they are done or cancelled: an error knows the frames it came
+    through, and with them the whole body of a request.
+    """
+
+    future: Future[Any] | None
     call: Callable[[], Any] | None
 
     def run(self) -> None:
-        call = self.call
-        if call is None or not self.future.set_running_or_notify_cancel():
+        future, self.future = self.future, None
+        call, self.call = self.call, None
+        if future is None or call is None or not future.set_running_or_notify_cancel():
             return
         try:
-            self.future.set_result(call())
+            future.set_result(call())
         # Whatever a job raises belongs to the one who waits for it.
         except BaseException as error:
-            self.future.set_exception(error)
+            future.set_exception(error)
         finally:
-            self.call = None
+            del future, call, self
 
     def forget(self, future: Future[Any]) -> None:
         """Drop the arguments of a job that was cancelled while it waited."""
         if future.cancelled():
-            self.call = None
+            self.call = self.future = None
 
 
 class FairPool:
@@ -85,7 +90,8 @@ class FairPool:
             self._waiting.clear()
             self._changed.notify_all()
         for job in waiting:
-            job.future.cancel()
+            if (future := job.future) is not None:
+                future.cancel()
 
     def _work(self) -> None:
         while (job := self._take()) is not None:

@@ -140,10 +140,12 @@ def serve(
     from .guard import LONGEST_HEAD
 
     sockets = sockets or bind(options.host, options.port)
+    # It writes a line for every damaged form.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     limits = _with_room(options.limits)
     options = replace(options, limits=limits)
     draining_server(
-        app_of(options, model), log_level="warning", access_log=False, ws="none",
+        app_of(options, model), log_level="error", access_log=False, ws="none",
         timeout_keep_alive=10, timeout_graceful_shutdown=int(limits.seconds) + 1,
         server_header=False, http=protocol_of(limits), h11_max_incomplete_event_size=LONGEST_HEAD,
     ).run(sockets)  # fmt: skip

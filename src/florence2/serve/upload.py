@@ -21,6 +21,7 @@ from .validation_errors import describe_errors, near_miss
 MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencoded"
 # A form has at most so many fields.
 _MOST_FIELDS = 1000
+_MOST_ESCAPES = 1_000_000
 _OPTIONS = set(AnswerOptions.model_fields)
 _REPEATED = {"task", "text"}
 _FIELDS = {"image", "task", "text", "region", "tasks", "options", "page", "seconds"} | _OPTIONS
@@ -105,6 +106,8 @@ def _fields(body: bytes, content_type: str) -> dict[str, list[str | bytes]]:
     """The values of every field; those of files are bytes. Raises ``RefusedError`` (422)."""
     try:
         if content_type.partition(";")[0].strip().lower() == URLENCODED:
+            if body.count(b"%") > _MOST_ESCAPES:
+                raise ValueError("too much of it is escaped: send multipart/form-data")
             text = body.decode("utf-8")
             pairs: list[Any] = parse_qsl(
                 text, keep_blank_values=True, strict_parsing=bool(text),

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..containers import Unit, UnitReader, find_container_kind
-from ..image import load_image
+from ..image import ImageError, load_image, open_image
 
+_LARGE_PIXELS = 16_000_000
+_JPEG, _SCAN, _MOST_SCANS = b"\xff\xd8", b"\xff\xda", 100
 _VIDEO_HEADS = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
@@ -25,6 +27,20 @@ class Place(NamedTuple):
 WHOLE_FILE = Place()
 
 
+def is_large_file(content: bytes, place: Place) -> bool:
+    """Whether reading the file takes so long that others should not wait for it.
+
+    Of an image only the header is read; what is none is quick to refuse.
+    """
+    if place != WHOLE_FILE or holds_pages_or_frames(content):
+        return True
+    try:
+        with open_image(content) as image:
+            return image.width * image.height > _LARGE_PIXELS
+    except ImageError:
+        return False
+
+
 def load_uploaded(content: bytes, place: Place, max_pixels: int) -> Image.Image:
     """The image at ``place`` of the file with this content, upright in RGB.
 
@@ -33,6 +49,10 @@ def load_uploaded(content: bytes, place: Place, max_pixels: int) -> Image.Image:
     """
     if place.page is not None and place.seconds is not None:
         raise ValueError("page and seconds are both given: leave one out")
+    scans = content.count(_SCAN) if content[:2] == _JPEG else 0
+    if scans > _MOST_SCANS:
+        # Each scan is a pass over the whole image, however small it is in the file.
+        raise ImageError(f"the JPEG has {scans} scans, more than {_MOST_SCANS}: save it again")
     if place == WHOLE_FILE and not holds_pages_or_frames(content):
         return load_image(content, max_pixels=max_pixels)
     # The decoders read files, in a process of their own.

@@ -67,6 +67,8 @@ class Worker:
         self._closed = self._abandoned = False
         self._changed = threading.Condition()
         self._readers = FairPool(readers, "florence2-pictures")
+        # Large pictures have a thread of their own: the others do not wait for them.
+        self._large_readers = FairPool(1, "florence2-large-pictures")
         self._thread = threading.Thread(target=self._run, name="florence2-engine", daemon=True)
         self._thread.start()
 
@@ -85,14 +87,16 @@ class Worker:
         image: ImageSource,
         turn: Turn = ANYONE,
         place: Place = WHOLE_FILE,
+        is_large: bool = False,
     ) -> Future[Picture]:
         """A picture made ready by a thread; its errors are those of ``load_image``.
 
-        ``place`` chooses a page or frame. Clients and requests take turns. Raises ``RefusedError``
-        (503) after ``close``.
+        ``place`` chooses a page or frame; what ``is_large_file`` is read apart. Clients and
+        requests take turns. Raises ``RefusedError`` (503) after ``close``.
         """
         try:
-            return self._readers.submit(turn, lambda: self._read(image, place))
+            readers = self._large_readers if is_large else self._readers
+            return readers.submit(turn, lambda: self._read(image, place))
         except RuntimeError as error:
             raise RefusedError(503, "the server is stopping", _RETRY_SECONDS) from error
 
@@ -178,6 +182,7 @@ class Worker:
             self._changed.notify_all()
         self._thread.join(seconds)
         self._readers.close()
+        self._large_readers.close()
 
     def _read(self, image: ImageSource, place: Place) -> Picture:
         most = self.limits.pixels
