@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -76,7 +77,13 @@ def test_mcp(tmp_path: Path) -> None:
             ClientSession(reading, writing) as session,
         ):
             await session.initialize()
-            tools = {each.name for each in (await session.list_tools()).tools}
+            listed = (await session.list_tools()).tools
+            for each in listed:
+                fields = each.input_schema["properties"]
+                assert all(field["description"] for field in fields.values()), each.name
+            details = next(each for each in listed if each.name == "caption").input_schema
+            assert details["properties"]["detail"]["enum"] == ["brief", "detailed", "full"]
+            tools = {each.name for each in listed}
             assert tools == {"caption", "detect", "ground", "read_text", "segment"}
 
             async def call(name: str, **given: Any) -> Any:
@@ -92,8 +99,15 @@ def test_mcp(tmp_path: Path) -> None:
                 ("segment", {"expression": "the cake"}),
             ):  # fmt: skip
                 answer = await call(name, source=str(folder / "a.png"), **given)
-                assert json.loads(answer.content[0].text)
+                found = json.loads(answer.content[0].text)
+                assert found and not re.search(r"\d\.\d{4}", answer.content[0].text)
+            for source in ("a.png", f"file://{folder}/a.png", f"file://localhost{folder}/%61.png"):
+                assert not (await call("caption", source=source)).is_error
             for source, words in (
+                (f"file://{folder}/../outside.png", "outside of the folders"),
+                (f"file://{folder}/%2e%2e/outside.png", "outside of the folders"),
+                (f"file://elsewhere{folder}/a.png", "names another machine"),
+                ("data:image/png;base64," + "A" * 5000, "give the path"),
                 (str(outside), "outside of the folders"), (str(folder / "none.png"), "is missing"),
                 ("http://example.org/a.png", "--allow-urls"),
             ):  # fmt: skip
@@ -114,6 +128,15 @@ def test_pictures_of_agents(tmp_path: Path, model: florence2.Florence2) -> None:
     link = tmp_path / "root"
     link.mkdir()
     (link / "b.png").symlink_to(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="outside"):
-        Pictures(None, [link]).get(str(link / "b.png"))
+    for name in (str(link / "b.png"), "b.png", f"file://{link}/b.png"):
+        with pytest.raises(ValueError, match="outside"):
+            Pictures(None, [link]).get(name)
+    for name in ("a b é.png", "100%25.png", "100%.png", "#1.png", "q?.png", "x:y.png"):
+        (link / name).write_bytes(DEMO)
+        for source in (name, str(link / name), (link / name).as_uri()):
+            assert Pictures(None, [link]).get(source) == DEMO
+    for name in ("none\ud800.png", "a\0.png", "a" * 5000):
+        with pytest.raises((ValueError, OSError), match=r"not a path|is missing") as error:
+            Pictures(None, [link]).get(name)
+        assert len(str(error.value).encode()) < 300
     assert create_mcp(model).name == "florence2"

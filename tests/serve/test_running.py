@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from florence2.serve.running import ServerOptions
+from florence2.serve.running import ServerOptions, bind
 
 from .conftest import DEMO, start_server
 
@@ -56,3 +58,26 @@ def test_sigterm_under_load_answers_all_that_was_taken(tmp_path: Path) -> None:
     assert "Traceback" not in (tmp_path / "log").read_text()
     with pytest.raises(httpx.ConnectError):
         httpx.get(address)
+
+
+def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "florence2", "serve", "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert f"port {port} of 127.0.0.1 is in use" in line and "--port" in line
+
+
+def test_what_cannot_be_listened_at_is_told() -> None:
+    with pytest.raises(ValueError, match="cannot listen at"):
+        bind("no.such.host.invalid", 8000)
+    (bound,) = bind("127.0.0.1", 0)
+    bound.close()
+
+
+def test_urls_of_servers() -> None:
+    assert ServerOptions(host="::1", port=1, prefix="/a").url == "http://[::1]:1/a/"

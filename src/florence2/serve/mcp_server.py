@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+import numpy as np
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
@@ -29,7 +30,6 @@ from .uploaded_file import Place, holds_pages_or_frames, load_uploaded
 _CAPTIONS = {"brief": "caption", "detailed": "detailed-caption", "full": "more-detailed-caption"}
 _MAX_BYTES = 2**28
 _SCHEMES = {"file", "data", "ftp", "ftps", "s3", "gs", "http", "https", "blob", "resource"}
-_NUMBERS = {"bboxes", "quad_boxes", "polygons", "scores", "polygons_scores"}
 _Text = Annotated[str, Field(min_length=1, max_length=16_384)]
 
 Source = Annotated[
@@ -105,10 +105,10 @@ class Pictures:
             path = path.expanduser()
         is_anywhere = path.is_absolute() or not self._roots
         candidates = [path] if is_anywhere else [root / path for root in self._roots]
-        found = []
-        for each in candidates:
-            unit = parse_unit_name(str(each))
-            found.append(replace(unit, file=str(Path(unit.file).resolve())))
+        try:
+            found = [_resolved(str(each)) for each in candidates]
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{_cut(source)} is not a path that can be read") from error
         allowed = [each for each in found if self._may_read(Path(each.file))]
         if not allowed:
             folders = ", ".join(map(str, self._roots))
@@ -122,6 +122,12 @@ class Pictures:
 
     def _may_read(self, path: Path) -> bool:
         return not self._roots or any(path.is_relative_to(root) for root in self._roots)
+
+
+def _resolved(name: str) -> Unit:
+    """The unit of a name, with links in the path of its file followed."""
+    unit = parse_unit_name(name)
+    return replace(unit, file=str(Path(unit.file).resolve()))
 
 
 def _path_of(source: str) -> str:
@@ -171,8 +177,7 @@ def create_mcp(
     def told(source: str, page: int, task: str, text: Any = None) -> dict[str, Any]:
         result = ask(source, page, task, text)
         width, height = result.image_size
-        found: dict[str, Any] = _rounded({"image_size": [width, height], **result.value})
-        return found
+        return _rounded({"image_size": [width, height], **result.value})
 
     @server.tool()
     def caption(source: Source, detail: Detail = "brief", page: Page = 1) -> str:
@@ -211,18 +216,12 @@ def create_mcp(
     return server
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(found: dict[str, Any]) -> dict[str, Any]:
     """Coordinates to a tenth of a pixel and scores to three digits, as agents can use them."""
-    if isinstance(value, dict):
-        digits = {"scores": 3, "polygons_scores": 3}
-        return {
-            name: _round(each, digits.get(name, 1)) if name in _NUMBERS else each
-            for name, each in value.items()
-        }
-    return value
+    return {name: _round(each, 3 if name.endswith("scores") else 1) for name, each in found.items()}
 
 
 def _round(value: Any, digits: int) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_round(each, digits) for each in value]
-    return round(value, digits) if isinstance(value, float) else value
+    return round(float(value), digits) if isinstance(value, float | np.floating) else value
