@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 from importlib.resources import files
@@ -71,7 +72,9 @@ def test_mcp(tmp_path: Path) -> None:
     arguments = ["-m", "florence2", "mcp", "--runtime", "torch", "--root", str(folder)]
 
     async def talk() -> None:
-        program = StdioServerParameters(command=sys.executable, args=arguments)
+        program = StdioServerParameters(
+            command=sys.executable, args=arguments, env=dict(os.environ)
+        )
         async with (
             stdio_client(program) as (reading, writing),
             ClientSession(reading, writing) as session,
