@@ -189,12 +189,15 @@ def test_labels_of_a_photo_that_is_stored_turned(
     assert record.annotations[0].answer == Boxes([[20, 60, 60, 90]], ["boat"], (80, 100))
 
 
-def test_boxes_in_fractions_are_refused(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_a_set_in_fractions_is_read_and_listed(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
     draw("JPEGImages/a.png")
     fractions = "<xmin>0.25</xmin><ymin>0.5</ymin><xmax>0.75</xmax><ymax>1</ymax>"
     page(tmp_path, f"<object><name>boat</name><bndbox>{fractions}</bndbox></object>")
-    with pytest.raises(ValueError, match="fractions of the images"):
-        read(tmp_path, intake)
+    (record,) = read(tmp_path, intake)
+    assert record.annotations[0].answer == Boxes([[25, 40, 75, 80]], ["boat"], (100, 80))
+    assert [problem.kind for problem in problems] == ["fractions"]
 
 
 def test_lists_of_names_with_spaces_flags_and_other_line_ends(tmp_path: Path, draw: Draw) -> None:

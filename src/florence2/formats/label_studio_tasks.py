@@ -251,7 +251,7 @@ def _instance(parts: list[dict[str, Any]], size: ImageSize) -> Instance:
         checked_box(corners, size),
         tuple(outlines),
         id=id if isinstance(id, int | str) else None,
-        score=float(score) if isinstance(score, int | float) else None,
+        score=_number(first, "score") if isinstance(score, int | float) else None,
         attributes=attributes,
         crowd=attributes.get("iscrowd") not in (None, 0, "0", False),
     )
@@ -292,7 +292,7 @@ def _turned(
 def _points(points: Any, size: ImageSize) -> NDArray[np.float64]:
     try:
         return np.asarray(points, np.float64).reshape(-1, 2) * size / 100
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise LabelError("malformed", f"points are pairs of numbers: {error}") from error
 
 
@@ -300,7 +300,10 @@ def _number(value: dict[str, Any], name: str) -> float:
     number = value.get(name)
     if not isinstance(number, int | float) or isinstance(number, bool):
         raise LabelError("malformed", f"{name!r} should be a number, got {number!r:.80}")
-    return float(number)
+    try:
+        return float(number)
+    except OverflowError as error:
+        raise LabelError("malformed", f"{name!r} is a number without end") from error
 
 
 def _captions(results: Iterable[dict[str, Any]], intake: Intake) -> Iterator[Annotation]:

@@ -35,6 +35,7 @@ ProblemKind = Literal[
     "unreadable-suffix",
     "unwritable-answer",  # an answer that the grammar cannot write
     "too-long",  # more tokens than the model has positions for
+    "fractions",  # coordinates between 0 and 1 where the format has pixels
     "passed-over",  # files or values of a kind that is not read
 ]
 

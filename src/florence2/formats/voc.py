@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -37,6 +37,20 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 # What stands behind a name in the list of a class: whether the image has an object of it.
 _FLAG = re.compile(r"\s+-?[01]\Z")
 TASKS = tuple(task for task in INSTANCE_TASKS if task != "<REGION_TO_SEGMENTATION>")
+
+
+@dataclass(frozen=True)
+class _Units:
+    """What coordinates are in: pixels from ``first_pixel`` on, or fractions of the image."""
+
+    first_pixel: int
+    fractions: bool
+
+    def to_pixels(self, flat: Sequence[float], frame: LabelFrame) -> list[float]:
+        """``x, y, x, y, ...`` in pixels from 0 on."""
+        if self.fractions:
+            return [value * frame.size[index % 2] for index, value in enumerate(flat)]
+        return [value - self.first_pixel for value in flat]
 
 
 def find_voc(source: Path, split: str | None = None) -> list[Path]:
@@ -76,13 +90,13 @@ def read_voc(
 
     ``tasks`` are those of ``TASKS``. ``classes`` are the names allowed, all by default.
     ``first_pixel`` is 0 for files whose writer counts from 0. ``images`` is the folder of the
-    pictures, where it is neither ``JPEGImages`` nor that of the annotations. Raises ``ValueError``
-    when all boxes are fractions, as VOC has pixels.
+    pictures, where it is neither ``JPEGImages`` nor that of the annotations. When the boxes of
+    the whole set lie between 0 and 1, they are read as fractions of the images, which is listed.
     """
     tokens = check_tasks(tasks, TASKS)
     files = list(files)
-    _refuse_fractions(files)
-    return _read(files, root, intake, tokens, classes, first_pixel, images)
+    units = _Units(first_pixel, are_fractions(box for file in files for box in _boxes(file)))
+    return _read(files, root, intake, tokens, classes, units, images)
 
 
 def _read(
@@ -91,9 +105,16 @@ def _read(
     intake: Intake,
     tokens: Sequence[str],
     classes: Sequence[str] | None,
-    first_pixel: int,
+    units: _Units,
     images: Path | None,
 ) -> Iterator[Record]:
+    if units.fractions:
+        with intake.listing(files[0]):
+            raise LabelError(
+                "fractions",
+                "all boxes of the set lie between 0 and 1: they were read as fractions of the "
+                "images, where VOC has pixels",
+            )
     seen = SeenNames()
     splits = _listed_splits(root)
     intake.declare(_label_map(root, intake))
@@ -108,7 +129,7 @@ def _read(
             instances = []
             for node in page.find_all("object"):
                 with intake.listing(file, node.line):
-                    instances.append(_instance(node, frame, classes, first_pixel))
+                    instances.append(_instance(node, frame, classes, units))
             annotations: tuple[Annotation, ...] = ()
             objects: tuple[LabeledObject, ...] | None = None
             # A file of bad objects only is not one that says nothing is there.
@@ -147,15 +168,6 @@ def _listed_file(folder: Path, name: str) -> Path:
         return confine(folder, f"{name.removesuffix('.xml')}.xml")
     except ValueError as error:
         raise ValueError(f"ImageSets lists {name!r:.80}, which is no file name: {error}") from error
-
-
-def _refuse_fractions(files: Sequence[Path]) -> None:
-    """Raise ``ValueError`` when the boxes of the whole set are fractions of the images."""
-    if are_fractions(box for file in files for box in _boxes(file)):
-        raise ValueError(
-            f"{files[0]}: all boxes lie between 0 and 1, so they are fractions of the images; VOC "
-            "boxes are in pixels: multiply x by the width of the image and y by its height"
-        )
 
 
 def _boxes(file: Path) -> Iterator[list[float]]:
@@ -244,25 +256,22 @@ def _attributes(node: Node) -> dict[str, str]:
     return found
 
 
-def _outlines(node: Node, frame: LabelFrame, first_pixel: int) -> tuple[NDArray[np.floating], ...]:
+def _outlines(node: Node, frame: LabelFrame, units: _Units) -> tuple[NDArray[np.floating], ...]:
     """The polygons of an object: ``<polygon>`` with ``<x1>``, ``<y1>``, ``<x2>`` ..., or points."""
     outlines = []
     for polygon in node.find_all("polygon"):
-        flat = []
-        for point in polygon.find_all("pt"):
-            flat += [point.number_of("x") - first_pixel, point.number_of("y") - first_pixel]
-        for number in range(1, len(polygon.children) // 2 + 1):
-            if flat and number == 1 and polygon.find("pt"):
-                break
-            for axis in "xy":
-                flat.append(polygon.number_of(f"{axis}{number}") - first_pixel)
+        points = polygon.find_all("pt")
+        flat = [point.number_of(axis) for point in points for axis in "xy"]
+        if not points:
+            numbers = range(1, len(polygon.children) // 2 + 1)
+            flat = [polygon.number_of(f"{axis}{number}") for number in numbers for axis in "xy"]
         if flat:
-            outlines.append(checked_polygon(flat, frame.size))
+            outlines.append(checked_polygon(units.to_pixels(flat, frame), frame.size))
     return tuple(outlines)
 
 
 def _instance(
-    node: Node, frame: LabelFrame, classes: Sequence[str] | None, first_pixel: int
+    node: Node, frame: LabelFrame, classes: Sequence[str] | None, units: _Units
 ) -> Instance:
     """The object of an element, in pixels of the upright image."""
     label = node.text_of("name")
@@ -270,8 +279,8 @@ def _instance(
         raise LabelError("malformed", "an <object> needs a <name>")
     if classes is not None and label not in classes:
         raise LabelError("unknown-class", f"{label!r} is none of {len(classes)} classes")
-    outlines = _outlines(node, frame, first_pixel)
-    box = _box(node, frame, first_pixel, outlines)
+    outlines = _outlines(node, frame, units)
+    box = _box(node, frame, units, outlines)
     confidence = node.text_of("confidence")
     return Instance(
         check_text(label, "<name>"),
@@ -285,7 +294,7 @@ def _instance(
 def _box(
     node: Node,
     frame: LabelFrame,
-    first_pixel: int,
+    units: _Units,
     outlines: Sequence[NDArray[np.floating]],
 ) -> Region:
     """The box of an object; around its polygons where it has no ``<bndbox>``."""
@@ -294,7 +303,8 @@ def _box(
         return checked_box(point_bounds(np.concatenate(outlines)).tolist(), frame.size)
     if corners is None:
         raise LabelError("malformed", f"object {node.text_of('name')!r} has no <bndbox>")
-    x0, y0, x1, y1 = (corners.number_of(tag) for tag in _CORNERS)
+    flat = [corners.number_of(tag) for tag in _CORNERS]
+    x0, y0, x1, y1 = units.to_pixels(flat, frame)
     # The last pixel belongs to the box, so its far edge lies one further on.
-    far = 1 - first_pixel
-    return checked_box((x0 - first_pixel, y0 - first_pixel, x1 + far, y1 + far), frame.size)
+    far = 0 if units.fractions else 1
+    return checked_box((x0, y0, x1 + far, y1 + far), frame.size)
