@@ -143,3 +143,15 @@ def test_the_region_shows_on_the_drawing(command: Command, pictures: Path, tmp_p
     (drawn,) = (tmp_path / "out/pictures").glob("*.jpg")
     pixels = Image.open(drawn).convert("L")
     assert pixels.getpixel((5, 12)) < 128 < pixels.getpixel((35, 25))  # type: ignore[operator]
+
+
+def test_what_the_default_model_knows_is_said_once(
+    command: Command, model: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    model.trained = True
+    notice = "nano knows synthetic images only"
+    monkeypatch.setattr(sys.modules["florence2.predictor"], "NANO_NOTICE", notice, raising=False)
+    assert command("run", pictures, "-t", "caption").stderr.count(notice) == 1
+    assert notice not in command("run", pictures, "-t", "caption", "--model", "nano").stderr

@@ -62,3 +62,15 @@ def test_every_writer_writes_pages(answered: Path, tmp_path: Path, format: str) 
     assert len(images) == (0 if format == "pdf" else 4)
     for path in images:
         assert Image.open(path).size in ((300, 150), (144, 72))
+
+
+def test_names_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    line = {"image": "a.png", "task": "<OD>", "image_size": [40, 30], "answer": BOXES}
+    (out / "answers.jsonl").write_text(json.dumps(line) + "\n")
+    (out / "run.json").write_text(json.dumps({"directory": str(tmp_path)}))
+    monkeypatch.chdir(out)
+    (record,) = read_answers(out / "answers.jsonl", Intake(lambda problem: None))
+    assert Image.open(io.BytesIO(record.image_bytes())).size == (40, 30)

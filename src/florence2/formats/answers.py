@@ -22,7 +22,7 @@ import numpy as np
 from ..containers import parse_unit_name, read_unit_png
 from ..containers.unit_names import Unit
 from ..durable import whole_lines
-from ..io.files import open_regular
+from ..io.files import open_regular, read_json
 from ..records import (
     Annotation,
     Annotator,
@@ -107,7 +107,8 @@ def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> It
     Errors of the run are listed as problems, and so are lines that make no sense.
     """
     lines = _read_lines(file, intake)
-    paths = {image: _locate(image, file, lines.beside) for image in lines.by_image}
+    started = _run_directory(file)
+    paths = {image: _locate(image, file, lines.beside, started) for image in lines.by_image}
     root = _common_folder(paths.values())
     for image, numbered in lines.by_image.items():
         annotations = []
@@ -205,11 +206,29 @@ def _fits(annotation: Annotation, size: ImageSize) -> bool:
     return isinstance(annotation.answer, Text) or annotation.answer.image_size == size
 
 
-def _locate(image: str, file: Path, beside: bool) -> str:
-    """Where an image lies: beside the file, or where the line says, from the working folder."""
-    if not beside or "://" in image or os.path.isabs(image):
+def _locate(image: str, file: Path, beside: bool, started: str) -> str:
+    """Where an image lies: beside the file, or where the line says, from the working folder.
+
+    Where it is not there, the folder that the run was ``started`` in is looked in.
+    """
+    if "://" in image or os.path.isabs(image):
         return image
-    return str(file.parent / image)
+    if beside:
+        return str(file.parent / image)
+    if started and not os.path.exists(parse_unit_name(image).file):
+        there = os.path.join(started, image)
+        return there if os.path.exists(parse_unit_name(there).file) else image
+    return image
+
+
+def _run_directory(file: Path) -> str:
+    """The working folder of the run that wrote the answers; ``""`` where it did not say."""
+    try:
+        settings = read_json(file.parent / "run.json", 2**20)
+    except (OSError, ValueError):
+        return ""
+    started = settings.get("directory") if isinstance(settings, dict) else None
+    return started if isinstance(started, str) else ""
 
 
 def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
