@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 import florence2
-from florence2.predictor import Florence2, Prediction
+from florence2.predictor import Florence2, Prediction, resolve
 from florence2.results import Boxes, Failure
 
 DEMO = str(resources.files("florence2") / "nano" / "demo.png")
@@ -207,3 +208,72 @@ def test_the_public_names_are_there() -> None:
         assert getattr(florence2, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         florence2.nonsense  # noqa: B018
+    assert {"load", "Failure", "train"} <= set(dir(florence2))
+
+
+def test_a_model_names_itself(model: Florence2) -> None:
+    assert repr(model) == ("Florence2('nano', device='cpu', precision='fp32', runtime='torch')")
+
+
+def test_cascades_go_wherever_a_task_does(model: Florence2, photos: list[Path]) -> None:
+    options = {"max_new_tokens": 20, "beams": 1}
+    called = model(photos[0], "caption-then-ground", **options)
+    assert called.task.name == "caption-then-ground" and called.source == str(photos[0])
+    requests = [(photos[0], "caption"), (photos[0], "caption-then-ground"), (photos[0], "caption"),
+                (photos[0], "caption-then-ground", "text")]  # fmt: skip
+    found = model.batch(requests, **options)
+    assert found[1] == called
+    assert found[0].task.name == found[2].task.name == "caption"
+    assert isinstance(found[3], florence2.Failure) and "takes no text" in found[3].error
+    assert model.look(photos[0], **options)("<CAPTION_THEN_GROUND>") == called
+
+
+def test_a_failure_says_that_it_has_no_answer() -> None:
+    import copy
+    import pickle
+
+    failure = florence2.Failure("a.jpg", "no such file")
+    with pytest.raises(AttributeError, match=r"a\.jpg failed and has no answer: no such file"):
+        failure.answer  # noqa: B018
+    assert not hasattr(failure, "answer")
+    assert pickle.loads(pickle.dumps(failure)) == copy.deepcopy(failure) == failure
+
+
+@pytest.mark.parametrize(
+    "region",
+    [(700, 700, 900, 900), (30, 30, 10, 10), (5, 5, 5, 5), (1, 2), "<loc_9><loc_9><loc_1><loc_1>",
+     "<loc_9><loc_9><loc_9><loc_9>", (0, 0, float("nan"), 9), None],
+)  # fmt: skip
+def test_regions_that_are_none_are_refused(model: Florence2, region: object) -> None:
+    picture = Image.new("RGB", (64, 48))
+    with pytest.raises(ValueError, match="region"):
+        model(picture, "region-to-category", region)  # type: ignore[arg-type]
+
+
+def test_a_directory_that_is_no_checkpoint_says_what_to_give(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for name in ("best", "last"):
+        (run / name).mkdir(parents=True)
+        (run / name / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=f"training run; the checkpoint is in {run / 'best'} or"):
+        florence2.load(run)
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a LoRA adapter: load its base model"):
+        florence2.load(tmp_path / "lora")
+    with pytest.raises(ValueError, match="has no revision"):
+        florence2.load("nano", revision="main")
+    with pytest.raises(ValueError, match="has no revision"):
+        florence2.load(run / "best", revision="main")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "preprocessor_config.json"])
+def test_named_pipes_in_a_checkpoint_are_refused(tmp_path: Path, name: str) -> None:
+    nano = resolve("nano")
+    for file in nano.iterdir():
+        if file.name != name:
+            (tmp_path / file.name).symlink_to(file)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match="named pipe"):
+        florence2.load(tmp_path, runtime="torch")

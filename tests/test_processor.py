@@ -133,3 +133,73 @@ def test_text_answers_know_their_words_without_locations(processor: Processor) -
     answer = processor.read(ids, prompt, (10, 10)).answer
     assert isinstance(answer, Text)
     assert (answer.text, answer.plain) == ("car<loc_1><loc_2><loc_3><loc_4>", "car")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"size": 768}, "size must have a width"),
+        ({"size": {"width": 64}}, "size must have a width"),
+        ({"size": {"width": True, "height": 64}}, "size must have a width"),
+        ({"size": {"width": 10**9, "height": 64}}, "of 1 to 8192"),
+        ({"image_mean": [0.5, 0.5]}, "image_mean must be three numbers"),
+        ({"image_mean": "abc"}, "image_mean must be three numbers"),
+        ({"image_mean": [0, 0, float("nan")]}, "image_mean must be three numbers"),
+        ({"image_std": [1, 0, 1]}, "image_std must be above zero"),
+        ({"do_normalize": False}, "do_normalize is False; only True is supported"),
+        ({"do_center_crop": True}, "do_center_crop is True"),
+        ({"resample": 0}, "resample is 0"),
+        ({"rescale_factor": 1}, "rescale_factor is 1"),
+        ({"image_processor": []}, "image_processor must be an object"),
+    ],
+)
+def test_each_field_of_the_preprocessing_is_checked(
+    tmp_path: Path, values: dict[str, object], words: str
+) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((NANO / "tokenizer.json").read_bytes())
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=words) as caught:
+        Processor.from_directory(tmp_path, positions=1024, stride=32)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "", "{", "\x00" * 9])
+def test_a_damaged_preprocessing_file_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((NANO / "tokenizer.json").read_bytes())
+    (tmp_path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json"):
+        Processor.from_directory(tmp_path, positions=1024, stride=32)
+
+
+def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenized(
+    processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the text was tokenized")
+
+    monkeypatch.setattr(processor.tokenizer, "encode_prompt", refuse)
+    for task, text in (
+        ("grounding", "word " * 1_000_000),
+        ("ovd", ["cat"] * 1_000_000),
+        (f"<DocVQA>{'word ' * 1_000_000}", None),
+    ):
+        with pytest.raises(ValueError, match="positions for 767 tokens") as caught:
+            processor.prompt(task, text, (64, 64))
+        assert len(str(caught.value)) < 300
+
+
+def test_half_a_surrogate_pair_is_named(processor: Processor) -> None:
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        processor.prompt("grounding", "a \ud83d cat", (64, 64))
+
+
+@pytest.mark.parametrize(
+    "region",
+    ["<loc_1><loc_2><loc_3>", "x<loc_1><loc_2><loc_3><loc_4>", "<loc_1><loc_2><loc_3><loc_1000>"],
+)
+def test_only_four_locations_make_a_region(processor: Processor, region: str) -> None:
+    with pytest.raises(ValueError, match="four <loc_i> tokens"):
+        processor.prompt("region-to-ocr", region, (64, 64))
+    with pytest.raises(ValueError, match="four <loc_i> tokens"):
+        processor.prompt(f"<REGION_TO_OCR>{region}", None, (64, 64))

@@ -33,29 +33,22 @@ def home_folder() -> Path | None:
 
 
 def prepare_environment() -> None:
-    """Give other libraries a place for their caches where their own rule would fail.
+    """Let other libraries find a place for their caches where their own rule would fail.
 
     They write into the working directory, or raise, for an account without a home and for a
     variable that is empty or holds a relative path. Variables that are set well stay as they are.
     """
-    base = _variable_folder("XDG_CACHE_HOME")
-    homeless = home_folder() is None
-    if homeless or (base is None and "XDG_CACHE_HOME" in os.environ):
-        for variable, name in (
-            ("HF_HOME", "huggingface"),
-            ("TORCHINDUCTOR_CACHE_DIR", "torchinductor"),
-            ("TRITON_CACHE_DIR", "triton"),
-            ("MPLCONFIGDIR", "matplotlib"),
-        ):
-            # Inductor asks for the user's name, which is known where a home is.
-            if not os.environ.get(variable) and (homeless or variable == "HF_HOME"):
-                os.environ[variable] = str(_shared_folder(name))
-
-
-def _shared_folder(name: str) -> Path:
-    """A folder of another library, in the platform's cache beside ours."""
-    base = _cache_base()
-    return _temporary_base() / name if base is None else base / name
+    for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        if variable in os.environ and _variable_folder(variable) is None:
+            del os.environ[variable]
+    if home_folder() is None and sys.platform != "win32":
+        try:
+            home = _temporary_base()
+        except OSError:  # no place for temporary files: what needs none still works
+            return
+        os.environ["HOME"] = str(home)
+        # Inductor asks for the user's name, which such an account may not have.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home / "torchinductor"))
 
 
 def _cache_base() -> Path | None:

@@ -100,7 +100,8 @@ MAX_SIDE = 8192
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -1e6 < value < 1e6  # a NaN is not
 
 
 def _is_side(value: int) -> bool:

@@ -122,6 +122,90 @@ def test_openvino_files_compile(tmp_path: Path) -> None:
     compiled = openvino.Core().compile_model(tmp_path / "openvino" / "tower.xml", "CPU")
     assert compiled({"pixels": np.zeros((1, 3, 256, 256), np.float32)})["tokens"].shape[0] == 1
 
+    model = florence2.load(tmp_path)
+    assert "precision='int8', runtime='openvino'" in repr(model)
+    assert model(DEMO, "caption", max_new_tokens=8).token_ids
+    with pytest.raises(ValueError, match="load the checkpoint"):
+        model.save(tmp_path / "saved")
+    with pytest.raises(ValueError, match="are int8, not fp32"):
+        florence2.load(tmp_path, precision="fp32")
+    with pytest.raises(ValueError, match="exported graphs for the openvino runtime"):
+        florence2.load(tmp_path, runtime="torch")
+    path = tmp_path / "openvino" / "encoder.xml"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"encoder\.xml is truncated or damaged"):
+        florence2.load(tmp_path)
+
+
+def test_an_exported_directory_gets_the_runtime_of_its_graphs(exported: Path) -> None:
+    assert "runtime='onnx'" in repr(florence2.load(exported))
+    assert "precision='int8', runtime='onnx'" in repr(florence2.load(exported, precision="int8"))
+    with pytest.raises(ValueError, match="leave runtime out, or say 'onnx', not 'torch'"):
+        florence2.load(exported, runtime="torch")
+    with pytest.raises(ValueError, match="take no adapter"):
+        florence2.load(exported, adapter=exported)
+
+
+def test_what_other_programs_need_lies_beside_the_graphs(exported: Path) -> None:
+    names = {path.name for path in exported.iterdir() if path.is_file()}
+    assert names >= {
+        "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json",
+        "tokenizer_config.json", "special_tokens_map.json",
+    }  # fmt: skip
+    values = json.loads((exported / "preprocessor_config.json").read_text())
+    assert values["task_prompts_without_inputs"]["<CAPTION>"] == "What does the image describe?"
+    assert "{input}" in values["task_prompts_with_input"]["<REGION_TO_OCR>"]
+    assert values["tasks_answer_post_processing_type"]["<OD>"] == "description_with_bboxes"
+    settings = json.loads((exported / "tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "BartTokenizer"
+    assert json.loads((exported / "generation_config.json").read_text())["num_beams"] == 3
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("damage", ["cut", "noise", "another graph", "empty"])
+def test_a_damaged_graph_is_named(exported: Path, tmp_path: Path, graph: str, damage: str) -> None:
+    for path in exported.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "onnx").mkdir()
+    for name in GRAPHS:
+        (tmp_path / "onnx" / f"{name}.onnx").symlink_to(exported / "onnx" / f"{name}.onnx")
+    path = tmp_path / "onnx" / f"{graph}.onnx"
+    content = path.read_bytes()
+    other = next(name for name in GRAPHS if name != graph)
+    path.unlink()
+    path.write_bytes({
+        "cut": content[: len(content) // 2], "noise": bytes(range(256)) * 20, "empty": b"",
+        "another graph": (exported / "onnx" / f"{other}.onnx").read_bytes(),
+    }[damage])  # fmt: skip
+    with pytest.raises(ValueError, match=rf"{graph}\.onnx"):
+        florence2.load(tmp_path)
+
+
+def test_an_export_over_that_of_another_model_leaves_nothing_of_it(tmp_path: Path) -> None:
+    from florence2.workflows.exporting import _prepare_folder
+
+    model = florence2.load("nano", runtime="torch")
+    kept = [tmp_path / "notes.txt", tmp_path / "onnx" / "mine.onnx"]
+    stale = [tmp_path / "onnx" / f"{GRAPHS[0]}_fp16.onnx", tmp_path / "openvino" / "tower.xml"]
+    for path in (*kept, *stale):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("old")
+    _prepare_folder(tmp_path, model)
+    assert [path.exists() for path in (*kept, *stale)] == [True, True, False, False]
+    stale[0].write_text("of the same model")
+    _prepare_folder(tmp_path, model)
+    assert stale[0].exists()
+
+
+def test_a_checkpoint_is_not_exported_into(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("weights")
+    with pytest.raises(ValueError, match="holds the weights of a checkpoint"):
+        export_onnx("nano", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file"):
+        export_openvino("nano", tmp_path / "file")
+
 
 def test_what_cannot_be_had_is_said(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one of fp32, fp16, int8"):

@@ -163,7 +163,7 @@ def _scale(config: Mapping[str, Any], module: str, pair: Mapping[str, Tensor], p
     try:
         rank = _pattern(config.get("rank_pattern"), module, config.get("r", held))
         alpha = _pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", rank))
-    except (ValueError, TypeError, AttributeError, re.error) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, re.error) as error:
         raise CheckpointError(
             f"{path.with_name(_CONFIG_FILE)} has no usable rank and alpha for {module} ({error}): "
             "fetch it again"

@@ -36,13 +36,21 @@ class VisionConfig:
             "patch_sizes", "patch_strides", "patch_paddings", "patch_prenorm",
         ):  # fmt: skip
             values = getattr(self, name)
-            if len(values) != stages:
-                raise ValueError(f"vision {name} needs {stages} entries as widths, got {values}")
+            if len(values) != stages or stages > _MAX_STAGES:
+                raise ValueError(
+                    f"vision {name} needs an entry for each of {stages} widths (at most "
+                    f"{_MAX_STAGES}), got {str(values)[:100]}"
+                )
             if name not in ("patch_paddings", "patch_prenorm"):
                 _check_counts(f"vision {name}", *values)
         _check_counts("vision window and grid", self.window, self.max_grid)
         _check_counts("vision temporal_positions", self.temporal_positions)
         _check_range("vision drop_path_rate", self.drop_path_rate, 1)
+        _check_range("vision mlp_ratio", self.mlp_ratio, _LARGEST_RATIO)
+        if not all(isinstance(each, bool) for each in self.patch_prenorm):
+            raise ValueError(
+                f"vision patch_prenorm must be true or false, got {self.patch_prenorm}"
+            )
         for padding, size in zip(self.patch_paddings, self.patch_sizes, strict=True):
             _check_range("vision patch_paddings", padding, size, whole=True)
         for width, heads, groups in zip(self.widths, self.heads, self.groups, strict=True):
@@ -229,6 +237,8 @@ def _check_range(name: str, value: Any, largest: int, *, whole: bool = False) ->
 # Far above any model, and low enough that a damaged config cannot fill the memory.
 _LARGEST_COUNT = 10_000_000
 _LARGEST_DEPTH = 1_000
+_LARGEST_RATIO = 100
+_MAX_STAGES = 16
 
 
 def _check_counts(name: str, *values: Any) -> None:
