@@ -48,7 +48,7 @@ class VisionConfig:
         _check_range("vision drop_path_rate", self.drop_path_rate, 1)
         _check_range("vision mlp_ratio", self.mlp_ratio, _LARGEST_RATIO)
         if not all(isinstance(each, bool) for each in self.patch_prenorm):
-            raise ValueError(
+            raise ValueError(f"vision patch_prenorm must be booleans, got {self.patch_prenorm}")
                 f"vision patch_prenorm must be true or false, got {self.patch_prenorm}"
             )
         for padding, size in zip(self.patch_paddings, self.patch_sizes, strict=True):
