@@ -49,8 +49,6 @@ class VisionConfig:
         _check_range("vision mlp_ratio", self.mlp_ratio, _LARGEST_RATIO)
         if not all(isinstance(each, bool) for each in self.patch_prenorm):
             raise ValueError(f"vision patch_prenorm must be booleans, got {self.patch_prenorm}")
-                f"vision patch_prenorm must be true or false, got {self.patch_prenorm}"
-            )
         for padding, size in zip(self.patch_paddings, self.patch_sizes, strict=True):
             _check_range("vision patch_paddings", padding, size, whole=True)
         for width, heads, groups in zip(self.widths, self.heads, self.groups, strict=True):
