@@ -18,7 +18,7 @@ def select_records(
     tasks: Sequence[str] | None = None,
     split: str | None = None,
 ) -> Iterator[Record]:
-    """The records of a split, with the answers to ``tasks`` only.
+    """The records of a split that have answers to ``tasks``, with these answers only.
 
     The objects of a dataset answer the tasks about objects; if only outlines are asked for, those
     that have some. Raises ``ValueError`` for an unknown task, and at the end when ``place`` has no
@@ -43,7 +43,10 @@ def _select(
         if tokens is not None:
             there |= dict.fromkeys(each.task for each in record.annotations)
             record = choose_tasks(record, tokens)
-            found_task |= bool(record.annotations) or record.objects is not None
+            # An image that was not asked is not one with nothing in it.
+            if not record.annotations and record.objects is None:
+                continue
+            found_task = True
         yield record
     if split is not None and not found_split:
         raise ValueError(f"{place} has no split {split!r}; it has {', '.join(splits) or 'none'}")

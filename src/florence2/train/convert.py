@@ -120,8 +120,7 @@ def convert(
     with lock_run_dir(destination):
         if not overwrite:
             _refuse_finished(destination)
-        origin = origin_of(source, format, reading)
-        _refuse_other(destination, origin, overwrite)
+        origin = _resumed_origin(destination, origin_of(source, format, reading), overwrite)
         # What is wrong with the whole source shows before the first record, and before any file.
         first = next(records, None)
         if first is None:
@@ -203,11 +202,18 @@ def is_same_origin(found: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
     return set(found) == set(keys) and all(found[key] == origin[key] for key in keys)
 
 
-def _refuse_other(destination: Path, origin: Mapping[str, Any], overwrite: bool) -> None:
-    """Raise ``ValueError`` when a conversion that was killed was of something else."""
+def _resumed_origin(
+    destination: Path, origin: Mapping[str, Any], overwrite: bool
+) -> Mapping[str, Any]:
+    """The origin as the shards of a conversion that was killed tell it, or else ``origin``.
+
+    Raises ``ValueError`` when they are of something else.
+    """
     manifest = read_manifest(destination)
-    if manifest is None or overwrite or is_same_origin(manifest.origin, origin):
-        return
+    if manifest is None or overwrite:
+        return origin
+    if is_same_origin(manifest.origin, origin):
+        return manifest.origin
     found = {name: value for name, value in manifest.origin.items() if name != "content"}
     asked = {name: value for name, value in origin.items() if name != "content"}
     what = f"from {found}, not from {asked}" if found != asked else f"before {found} was changed"
