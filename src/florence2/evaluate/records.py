@@ -16,11 +16,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from ..predictor import Florence2
 from ..records import Annotation, Record
 from ..requests import Request
 from ..results import Answer, Boxes, Failure, Polygons, Quads
@@ -32,6 +31,9 @@ from .metrics.edit_distance import edit_distance
 from .metrics.grounding import mask_ious, mask_overlaps
 from .metrics.libraries import load_library
 from .metrics.ocr import character_errors, error_rate, icdar_figures
+
+if TYPE_CHECKING:
+    from ..predictor import Florence2
 
 Shape = Literal["boxes", "quads", "polygons", "text"]
 # Descriptions are no classes: two that mean the same seldom agree in every letter.
