@@ -46,7 +46,7 @@ def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) ->
     counted = command("engine", "stats", str(out), "--plot", str(tmp_path / "a.png"),
                       "--json", str(tmp_path / "a.json"))  # fmt: skip
     assert counted.exit_code == 0, counted.stderr
-    assert "3 pictures" in counted.stdout and "object complexity" in counted.stdout
+    assert "3 images" in counted.stdout and "object complexity" in counted.stdout
     figures = json.loads((tmp_path / "a.json").read_text())
     assert figures["texts"]["<CAPTION>"]["texts"] == 3
     assert (tmp_path / "a.png").exists()

@@ -90,7 +90,7 @@ def test_a_run_converts_trains_judges_and_tells_what_is_next(train: Train, tmp_p
     again = train("--validation-split", "valid")
     assert again.exit_code == 0, again.output
     assert "going on from" in again.stdout
-    assert "6 pictures converted before" in again.stdout
+    assert "6 images converted before" in again.stdout
     assert len(log_lines(run, "evaluation")) == 2
 
 
@@ -117,7 +117,7 @@ def test_shards_and_a_recipe_of_ones_own_and_lora(train: Train, data: Path, tmp_
     arguments = ["--data", shards, "--out", tmp_path / "run", "--quiet", *settings]
     result = CliRunner().invoke(app, ["train", str(recipe), *map(str, arguments)])
     assert result.exit_code == 0, result.output
-    assert "mine: from nano, on 6 pictures" in result.stdout
+    assert "mine: from nano, on 6 images" in result.stdout
     assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
     assert f"--model {tmp_path / 'run' / 'last'}" in result.stdout
 

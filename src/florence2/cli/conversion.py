@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..messages import format_count
 from .command_line import choose
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def ensure_converted(
             f"{folder} was made from {dict(manifest.origin)}, not from {source} ({format}) as it "
             "is now, or as it is now to be read: choose another --out"
         )
-    typer.echo(f"{folder}: the {manifest.rows:,} pictures converted before")
+    typer.echo(f"{folder}: {format_count(manifest.rows, 'image')} converted before")
 
 
 def load_processor(model: str, revision: str | None = None) -> tuple[Processor, int]:
@@ -138,12 +139,15 @@ def _print_report(report: ConversionReport, folder: Path) -> None:
     from ..train.convert import PROBLEMS_FILE
 
     counts = report.manifest.counts.task
-    typer.echo(f"{folder}: {report.records:,} pictures, {sum(counts.values()):,} annotations")
+    images = format_count(report.records, "image")
+    typer.echo(f"{folder}: {images}, {format_count(sum(counts.values()), 'annotation')}")
     _print_counts(counts.items())
     if report.without_annotations:
-        typer.echo(f"  {report.without_annotations:,} pictures have no annotation")
+        images = format_count(report.without_annotations, "image")
+        typer.echo(f"  {images} without annotations")
     if report.resumed:
-        typer.echo(f"  {report.resumed:,} pictures were there from a conversion that was killed")
+        images = format_count(report.resumed, "image")
+        typer.echo(f"  {images} from a conversion that was killed before")
     if not report.problems:
         typer.echo("no problems")
         if report.is_empty:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ..durable import replace_file
+from ..messages import format_count
 from ..results import Answer, Failure, Text
 from ..tasks import TASKS
 from .errors import mendable_errors
@@ -75,5 +76,7 @@ def _words(answer: Answer) -> str:
     if isinstance(answer, Text):
         return answer.plain or "(nothing)"
     names = ", ".join(label for label in answer.labels if label)
-    found = f"{len(answer)} {type(answer).__name__.lower()}"
+    plural = type(answer).__name__.lower()
+    singular = "box" if plural == "boxes" else plural.removesuffix("s")
+    found = format_count(len(answer), singular, plural)
     return f"{found}: {names}" if names else found

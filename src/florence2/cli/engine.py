@@ -139,7 +139,7 @@ def stats(
         from ..durable import replace_json
 
         found = statistics_of(_shards(folder, round).annotations())
-        typer.echo(f"{found.pictures} pictures")
+        typer.echo(format_count(found.pictures, "image"))
         for header, *rows in found.rows():
             if rows and len(header) > 1:
                 print_table(header, rows)
@@ -166,7 +166,7 @@ def view(
         records = _shards(folder, round)
         chosen = range(0, len(records), max(1, len(records) // count))
         shown = [records[number] for number in list(chosen)[:count]]
-        replace_file(out, view_page(f"{folder}: {len(records)} pictures", shown))
+        replace_file(out, view_page(f"{folder}: {format_count(len(records), 'image')}", shown))
         typer.echo(f"written: {out}")
 
 

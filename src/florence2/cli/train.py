@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from ..durable import DiskFullError
-from ..messages import suggest
+from ..messages import format_count, suggest
 from . import options as option
 from .command_line import complete
 from .conversion import FORMATS, check_format
@@ -331,11 +331,13 @@ def _print_start(
 ) -> None:
     from ..train.run_directory import CHECKPOINTS, holds_training
 
-    number = f"{len(records):,} pictures" if isinstance(records, Sized) else "pictures as made"
+    number = format_count(len(records), "image") if isinstance(records, Sized) else "images as made"
     typer.echo(f"{recipe.name}: from {recipe.start}, on {number}")
     if held_out is not None:
         figure = recipe.reporting.metric
-        typer.echo(f"{len(held_out):,} pictures are held out; the best is chosen by {figure}")
+        typer.echo(
+            f"{format_count(len(held_out), 'image')} held out; the best is chosen by {figure}"
+        )
     if holds_training(out):
         typer.echo(f"going on from {out / CHECKPOINTS}")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..messages import format_count
 from .conversion import SHOWN_PROBLEMS
 
 if TYPE_CHECKING:
@@ -159,8 +160,8 @@ def write_set(
 
 def _print_written(written: Written, target: str) -> None:
     typer.echo(
-        f"{written.folder}: {written.pictures:,} pictures, {written.regions:,} regions and texts "
-        f"as {target}",
+        f"{written.folder}: {format_count(written.pictures, 'image')}, "
+        f"{format_count(written.regions, 'region or text', 'regions and texts')} as {target}",
         err=True,
     )
     if written.unmapped:
