@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Annotated
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +15,11 @@ from . import options as option
 from .errors import mendable_errors
 from .loading import is_default, load_model
 
+if TYPE_CHECKING:
+    from ..predictor import Florence2
+
 KEY = "FLORENCE2_API_KEY"
+_LOADING_SECONDS = 10.0
 
 
 def serve(
@@ -128,6 +136,25 @@ def mcp(
         loading = option.given(
             revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime
         )
-        loaded = load_model(model, by_default=is_default(context, "model"), **loading)
-        server = create_mcp(loaded, allow_urls=allow_urls, roots=root or ())
+        by_default = is_default(context, "model")
+        loaded = _in_background(lambda: load_model(model, by_default=by_default, **loading))
+        # Unusable arguments are told at once. A model that is converted for the first time takes
+        # longer than agents wait for a server: tools wait for it instead.
+        with contextlib.suppress(TimeoutError):
+            loaded.result(_LOADING_SECONDS)
+        server = create_mcp(loaded.result, allow_urls=allow_urls, roots=root or ())
         server.run()
+
+
+def _in_background(load: Callable[[], Florence2]) -> Future[Florence2]:
+    """A future of what ``load`` returns, which a thread of its own runs."""
+    future: Future[Florence2] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(load())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="florence2-loading", daemon=True).start()
+    return future

@@ -154,9 +154,15 @@ def _cut(source: str) -> str:
 
 
 def create_mcp(
-    model: Florence2, *, allow_urls: bool = False, roots: Sequence[str | Path] = ()
+    model: Florence2 | Callable[[], Florence2],
+    *,
+    allow_urls: bool = False,
+    roots: Sequence[str | Path] = (),
 ) -> MCPServer:
-    """The server; its ``run`` speaks over standard input and output."""
+    """The server; its ``run`` speaks over standard input and output.
+
+    ``model`` may be a call that waits for the model, which the first tool then does.
+    """
     pictures = Pictures(UrlFetcher() if allow_urls else None, roots)
     server = MCPServer(
         "florence2",
@@ -169,7 +175,8 @@ def create_mcp(
     def ask(source: str, page: int, task: str, text: Any = None) -> Any:
         try:
             with alone:
-                return model(load_image(pictures.get(source, page)), task, text)
+                ready = model if isinstance(model, Florence2) else model()
+                return ready(load_image(pictures.get(source, page)), task, text)
         except (ValueError, OSError, ImportError) as error:
             # Errors of other kinds are hidden from agents; these they can mend.
             raise ToolError(str(error)) from error
