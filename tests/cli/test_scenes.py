@@ -76,3 +76,20 @@ def test_every_option_is_documented(verb: str) -> None:
         if name.startswith("--")
     }
     assert options == documented(f"scenes {verb}")
+
+
+def test_what_differs_is_named_alone_and_a_second_process_is_refused(
+    command: Any, tmp_path: Path
+) -> None:
+    from florence2.io.run_lock import lock_run_dir
+
+    base = ["scenes", "make", "2", "--shapes", "--size", "64", "--out", str(tmp_path / "shards")]
+    assert command(*base).exit_code == 0
+    other = command(*base, "--seed", "9")
+    assert other.exit_code == 2 and "made with seed 0, not 9" in other.stderr
+    assert len(other.stderr) < 300
+    with lock_run_dir(tmp_path / "shards"):
+        second = command(*base)
+    assert second.exit_code == 2 and "in use by process" in second.stderr
+    both = command(*base, "--art", str(tmp_path))
+    assert both.exit_code == 2 and "--shapes" in both.stderr and "--art" in both.stderr
