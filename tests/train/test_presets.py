@@ -83,7 +83,7 @@ def test_a_file_that_gives_no_recipe_is_an_error_that_says_why(
 
 
 def test_unknown_names_are_answered_with_the_presets(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown recipe 'finetune'.*fine-tune-lora"):
+    with pytest.raises(ValueError, match=r"unknown recipe 'finetune'.*mean 'fine-tune'\?"):
         load_recipe("finetune")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_recipe(str(tmp_path / "gone.py"))

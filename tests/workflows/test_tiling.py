@@ -105,3 +105,10 @@ def test_kinds_are_not_mixed() -> None:
     boxes = Boxes([(0, 0, 1, 1)], ["a"], (9, 9), scores=[1])
     empty = Boxes([], [], (9, 9))
     assert joined_regions([empty, boxes]).scores.tolist() == [1]
+
+
+def test_tiles_without_number_are_refused_before_any_is_cut() -> None:
+    for text in ("99999x99999", "1x1025", "0x2"):
+        with pytest.raises(ValueError, match="tiles are"):
+            Tiling.parse(text)
+    assert Tiling.parse("32x32").columns == 32

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+from ..messages import suggest
 from .recipe import Batch, Optimizer, Recipe, Regularization, Reporting, Schedule
 
 # The published text halves that the paper starts from.
@@ -169,7 +170,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     if not file.endswith(".py"):
         raise ValueError(
             f"unknown recipe {name_or_path!r}: name a file (recipe.py or recipe.py:function), "
-            f"or one of {', '.join(PRESETS)}"
+            f"or one of {', '.join(PRESETS)}{suggest(name_or_path, PRESETS)}"
         )
     module = _load_file(Path(file))
     function = function or _only_function(module, file)

@@ -23,7 +23,8 @@ from ..tasks import Task
 
 # A box that ends this close to a cut, in parts of the tile, was cut off there.
 _AT_EDGE = 0.02
-
+# Each tile is an image to encode: more only waste memory and time.
+MAX_TILES = 1024
 
 # ``Florence2.batch``, or what stands for it: requests in, answers out in their order.
 Batch = Callable[..., Sequence[Result | Failure]]
@@ -49,6 +50,10 @@ class Tiling:
     def __post_init__(self) -> None:
         if self.columns < 1 or self.rows < 1:
             raise ValueError(f"tiles are at least 1 x 1, got {self.columns} x {self.rows}")
+        if self.columns * self.rows > MAX_TILES:
+            raise ValueError(
+                f"{self.columns:,} x {self.rows:,} tiles are more than the limit of {MAX_TILES:,}"
+            )
         if not 0 <= self.overlap < 0.9:
             raise ValueError(f"overlap is a part of a tile from 0 to 0.9, got {self.overlap}")
         for name in ("iou", "inside"):
