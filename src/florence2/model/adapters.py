@@ -50,7 +50,9 @@ def adapter_directory(path: str | Path) -> Path:
     """The directory of an adapter. Raises ``CheckpointError`` for what holds none."""
     directory = Path(path)
     if not directory.is_dir():
-        raise CheckpointError(f"{directory} is not a directory: give that of a LoRA adapter")
+        raise CheckpointError(
+            f"{directory / _CONFIG_FILE} is missing: give the directory of a LoRA adapter"
+        )
     if not (directory / _CONFIG_FILE).is_file():
         inside = directory / "adapter"
         hint = f": the adapter is in {inside}" if (inside / _CONFIG_FILE).is_file() else ""

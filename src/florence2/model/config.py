@@ -292,13 +292,13 @@ def _read_vision(values: Mapping[str, Any]) -> VisionConfig:
     if widths is None:
         raise ValueError("vision_config holds neither dim_embed nor embed_dim")
     stages = {
-        ours: tuple(values.get(theirs, getattr(default, ours)))
+        ours: _read_list(theirs, values.get(theirs, getattr(default, ours)))
         for ours, theirs in _STAGE_KEYS.items()
     }
-    grid = values.get("image_pos_embed") or {}
-    temporal = values.get("visual_temporal_embedding") or {}
+    grid = _read_section("image_pos_embed", values)
+    temporal = _read_section("visual_temporal_embedding", values)
     return VisionConfig(
-        widths=tuple(widths),
+        widths=_read_list("dim_embed", widths),
         **stages,
         window=values.get("window_size", default.window),
         mlp_ratio=values.get("mlp_ratio", default.mlp_ratio),
@@ -311,6 +311,19 @@ def _read_vision(values: Mapping[str, Any]) -> VisionConfig:
             values.get("max_temporal_embeddings", default.temporal_positions),
         ),
     )
+
+
+def _read_list(name: str, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"vision_config {name} must be a list, got {str(value)[:60]!r}")
+    return tuple(value)
+
+
+def _read_section(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    section = values.get(name)
+    if section is not None and not isinstance(section, Mapping):
+        raise ValueError(f"vision_config {name} must be an object, got {str(section)[:60]!r}")
+    return section or {}
 
 
 def _read_text(values: Mapping[str, Any]) -> TextConfig:

@@ -73,7 +73,7 @@ class OnnxRuntime:
             self._paths[graph] = path
             try:
                 self._sessions[graph] = onnxruntime.InferenceSession(
-                    str(path), options, providers=["CPUExecutionProvider"]
+                    str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
                 )
             except Exception as error:  # the library has a class of its own for every fault
                 raise ValueError(
