@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from florence2.cli.writing import WriteOutcome, write_set, writing_options
+from florence2.train.convert import Reading
 
 from .dataset_makers import MAKERS, Dataset, make_dataset
 from .library_readers import READERS
@@ -76,6 +77,20 @@ def test_the_way_there_and_back_twice(
         convert(tmp_path / f"{trip}-there", read_as, "coco", place)
     if between != "yolo-segments":  # a box became an outline there
         check(place, "coco", data, with_outlines=between != "yolo")
+
+
+def test_a_split_is_found_by_what_it_is_for(
+    data: Dataset, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    reading = Reading(split="val")
+    options = writing_options(None, target="coco")
+    for source in MAKERS:
+        out = tmp_path / source
+        write_set(sources[source], source, "coco", out, options, reading)
+        (file,) = (out / "annotations").glob("instances_*.json")
+        assert file.stem.removesuffix("2017") == "instances_val"
+        count = sum(photo.split == "val" for photo in data.photos)
+        assert len(json.loads(file.read_text())["images"]) == count
 
 
 def test_ids_and_fields_of_coco_stay(

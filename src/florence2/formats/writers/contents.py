@@ -88,6 +88,9 @@ def collect_regions(record: Record, classes: Classes) -> Regions:
     from the question, its class from the answer or, for outlines, from the words asked with or the
     object at that place. Lines of text are of the class ``text``.
     """
+    if classes.collected is not None and classes.collected[0] is record:
+        held: Regions = classes.collected[1]
+        return held
     collected = Regions()
     for labeled in record.objects or ():
         _add(collected, classes, labeled.label, _from_source(labeled, record.image_size))
@@ -107,6 +110,7 @@ def collect_regions(record: Record, classes: Classes) -> Regions:
         count = sum(1 for _ in _labelled(annotation))
         if count:
             collected.other_tasks[annotation.task] += count
+    classes.collected = record, collected
     return collected
 
 

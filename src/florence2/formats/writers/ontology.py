@@ -83,6 +83,8 @@ class Classes:
 
     ontology: Ontology | None = None
     listed: ClassList = field(default_factory=ClassList)
+    # The record whose regions were collected last, and these: a writer and its counts ask for them.
+    collected: tuple[object, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.ontology is not None:

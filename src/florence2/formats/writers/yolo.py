@@ -58,6 +58,8 @@ class YoloWriter:
             self._output.dropped["scores"] += 1
         if any(name not in ("area", "iscrowd", "segmentation") for name in found.attributes):
             self._output.dropped["attributes"] += 1
+        if "segmentation" in found.attributes and not found.outlines and self._lines != "boxes":
+            self._output.dropped["masks that polygons cannot express (boxes are written)"] += 1
         if found.outlines and self._lines == "boxes" and found.is_source:
             self._output.dropped["outlines (yolo-segments keeps them)"] += 1
 
