@@ -369,3 +369,14 @@ def test_reports_say_what_a_checkpoint_is(checkpoint: Path, model: Florence2Mode
     assert "1 tensors are missing" in inspect_checkpoint(checkpoint).problems[0]
     shutil.rmtree(checkpoint)
     assert "config.json is missing" in inspect_checkpoint(checkpoint).problems[0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(checkpoint: Path, value: float) -> None:
+    def damage(tensors: dict[str, torch.Tensor]) -> None:
+        next(iter(tensors.values())).view(-1)[0] = value
+
+    rewrite(checkpoint, damage)
+    with pytest.raises(CheckpointError, match="values that are not finite in"):
+        load_checkpoint(checkpoint)
+    assert "not finite" in inspect_checkpoint(checkpoint).problems[0]

@@ -90,6 +90,7 @@ def model_from_tensors(
     """
     layout = _layout_of(tensors, origin)
     config, named, problems = _match(config, tensors, layout)
+    problems += _not_finite(tensors)
     if problems:
         raise CheckpointError(f"{origin}: " + "; ".join(problems))
     with torch.device("meta"):
@@ -130,9 +131,7 @@ def inspect_checkpoint(path: str | Path) -> CheckpointReport:
     except CheckpointError as error:
         return replace(report, problems=(str(error),))
     config, named, problems = _match(config, tensors, layout)
-    odd = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
-    if odd:
-        problems.append(f"values that are not finite in {_some(odd)}: the weights are damaged")
+    problems += _not_finite(tensors)
     counted = {name: value for name, value in named.items() if name not in _OPTIONAL}
     return replace(
         report,
@@ -295,6 +294,18 @@ def _match(
     problems += _misshapen(named, {name: tuple(each.shape) for name, each in expected.items()},
                            config, layout)  # fmt: skip
     return config, named, problems
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """The problem of weights with which no answer can be computed, if there are such."""
+    # A sum needs no memory of its own, and is finite where all values are, but for an overflow.
+    odd = [
+        name
+        for name, value in tensors.items()
+        if not bool(torch.isfinite(value.sum(dtype=torch.float64)))
+        and not bool(torch.isfinite(value).all())
+    ]
+    return [f"values that are not finite in {_some(odd)}: the weights are damaged"] if odd else []
 
 
 def _untie(
