@@ -34,3 +34,11 @@ def test_nothing_to_measure_is_told(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["bench", "--runtime", "magic", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "runtime must be one of torch, openvino" in result.stderr
+
+
+def test_a_length_that_no_answer_has_is_refused(tmp_path: Path) -> None:
+    arguments = ["bench", "nano", "--tokens", "1024", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "--tokens 1024 is too long: an answer of nano has at most 1,023 tokens" in result.stderr
+    assert result.stdout == ""

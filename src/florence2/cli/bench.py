@@ -90,12 +90,13 @@ def _measure(
 
     picture = (files("florence2") / "nano" / "demo.png").read_bytes()
     source = checkpoint(model, folder)
-    limits = measure_limits(device=device)
-    _print_limits(limits)
     models, missing = load_models(source, asked, device)
     if not models:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise ValueError(f"nothing can be measured: {reasons}")
+    _check_tokens(tokens, next(iter(models.values())).config.text.positions, model)
+    limits = measure_limits(device=device)
+    _print_limits(limits)
     contenders: dict[str, Stages] = {
         name: stages_of(made, picture, TASK, tokens) for name, made in models.items()
     }
@@ -126,6 +127,16 @@ def _measure(
         "seconds": timed.seconds, "probes": timed.probes, "disturbed": timed.disturbed,
         "together": together, "fresh": fresh, "missing": missing,
     }  # fmt: skip
+
+
+def _check_tokens(tokens: Sequence[int], positions: int, model: str) -> None:
+    """Raise ``ValueError`` for a length that no answer of the model can have."""
+    too_long = [length for length in tokens if length >= positions]
+    if too_long:
+        raise ValueError(
+            f"--tokens {too_long[0]} is too long: an answer of {model} has at most "
+            f"{positions - 1:,} tokens"
+        )
 
 
 def _together(models: Mapping[str, Florence2], picture: bytes, batch: int) -> dict[str, Any]:

@@ -149,14 +149,14 @@ AsciiLabels = Annotated[
         "--ascii-labels", help="Drop non-ASCII characters from labels, as the released code does."
     ),
 ]
-Beams = Annotated[int | None, typer.Option(min=1, max=1000, help="Number of beams. [default: 3]")]
+Beams = Annotated[int | None, typer.Option(min=1, max=100, help="Number of beams. [default: 3]")]
 MaxNewTokens = Annotated[
     int | None,
     typer.Option(min=1, max=1_000_000, help="Max length of an answer in tokens. [default: 1024]"),
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option(min=0, max=1000, help="Sample at this temperature instead of beam search."),
+    typer.Option(min=0, max=100, help="Sample at this temperature instead of beam search."),
 ]
 TopK = Annotated[
     int | None, typer.Option(min=1, max=1_000_000, help="Sample from the k most likely tokens.")
