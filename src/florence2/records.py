@@ -47,18 +47,24 @@ HUMAN = Annotator("human")
 class Category:
     """A class of a dataset: its name, its id where the dataset has ids, and its supercategory.
 
+    ``attributes`` are the other fields that the dataset has for it (COCO's ``keypoints`` and
+    ``skeleton``), as JSON holds them.
+
     Raises ``ValueError`` for a name that is no text and an id that is neither number nor text.
     """
 
     name: str
     id: SourceId | None = None
     supercategory: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not isinstance(self.id, int | str | None):
             raise ValueError(
                 f"a class has a name and an id, got {self.name!r:.80}, {self.id!r:.80}"
             )
+        if not isinstance(self.attributes, Mapping):
+            raise ValueError(f"attributes of a class are a mapping, got {self.attributes!r:.80}")
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,7 @@ def test_the_name_of_an_option_is_no_value(case: Case) -> None:
         (["engine", "xxxx"], "available: run, stats, view"),
         (["--versoin"], "did you mean --version?"),
         (["run", "a", "-task", "od"], "unknown option -task; did you mean --task?"),
+        (["run", "a", "--task", "od", "--bogus"], "unknown option --bogus\n"),
         (["run", "a", "--task", "od", "--output", "b"], "did you mean --out?"),
         (["train", "fine-tune", "--lr", "1"], "did you mean --set optimizer.learning_rate=VALUE?"),
         (["run", "a", "--verbose"], "write it before the command: florence2 --verbose run"),

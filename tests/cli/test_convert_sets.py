@@ -334,6 +334,90 @@ def test_damaged_lines_of_answers_are_problems_and_the_others_go_on(tmp_path: Pa
         assert "NaN" not in file.read_text()
 
 
+@pytest.mark.parametrize("target", ["yolo", "voc", "hocr", "pdf"])
+def test_a_format_without_a_place_for_captions_says_so(tmp_path: Path, target: str) -> None:
+    (tmp_path / "set").mkdir()
+    Image.new("RGB", (40, 30), "navy").save(tmp_path / "set" / "a.png")
+    (tmp_path / "set" / "a.txt").write_text("a blue image")
+    arguments = (tmp_path / "set", "--format", "sidecars", "--to", target, "--out")
+    result = convert(*arguments, tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"{target} cannot hold texts: 1 left out" in result.stderr
+    assert f"nothing was written as {target}" in result.stderr
+
+
+def test_captions_left_out_beside_regions_are_counted(tmp_path: Path) -> None:
+    caption = {"task": "<CAPTION>", "answer": "a blue image"}
+    run = write_answers(tmp_path / "run", boxes("cat"), caption)
+    result = convert(run, "--to", "yolo", "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "yolo cannot hold texts: 1 left out" in result.stderr
+
+
+def test_splits_of_shards_go_by_the_names_that_people_use(yolo: Path, tmp_path: Path) -> None:
+    convert(yolo, "--format", "yolo", "--out", tmp_path / "shards")
+    for split in ("val", "valid", "validation"):
+        result = convert(
+            tmp_path / "shards", "--split", split, "--to", "coco", "--out", tmp_path / split
+        )
+        assert result.exit_code == 0 and "1 image," in result.stderr
+    result = convert(
+        tmp_path / "shards", "--split", "vall", "--to", "coco", "--out", tmp_path / "vall"
+    )
+    assert result.exit_code == 2 and "did you mean 'val'" in result.stderr
+
+
+def test_a_model_is_refused_where_no_text_is_read_for_it(yolo: Path, tmp_path: Path) -> None:
+    arguments = (yolo, "--format", "yolo", "--to", "coco", "--model", "nano")
+    result = convert(*arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "--model does not apply from yolo to coco" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_fields_names_and_ids_that_are_no_numbers_stay(tmp_path: Path) -> None:
+    """The other fields of a category, the case of a suffix, an id that begins with zeros."""
+    source = tmp_path / "set"
+    source.mkdir()
+    Image.new("RGB", (40, 30), "navy").save(source / "IMG_1.JPG")
+    category = {
+        "id": 1, "name": "person", "supercategory": "", "keypoints": ["nose"], "skeleton": [[1, 1]],
+    }  # fmt: skip
+    image = {"id": "007", "file_name": "IMG_1.JPG", "width": 40, "height": 30}
+    label = {"id": "01", "image_id": "007", "category_id": 1, "bbox": [1, 2, 3, 4]}
+    values = {"categories": [category], "images": [image], "annotations": [label]}
+    (source / "labels.json").write_text(json.dumps(values))
+    for target, format in (("coco", "coco"), ("csv", "csv"), ("jsonl", "answers"), ("shards", "")):
+        convert(source, "--format", "coco", "--to", target, "--out", tmp_path / target)
+        read_as = ("--format", format) if format else ()
+        back = tmp_path / f"{target}-back"
+        result = convert(tmp_path / target, *read_as, "--to", "coco", "--out", back)
+        assert result.exit_code == 0, result.output
+        found = json.loads((back / "annotations" / "instances.json").read_text())
+        assert found["categories"] == [category]
+        assert [(each["id"], each["file_name"]) for each in found["images"]] == [
+            ("007", "IMG_1.JPG")
+        ]
+        assert [(each["id"], each["image_id"]) for each in found["annotations"]] == [("01", "007")]
+
+
+def test_nested_attributes_of_coco_are_attributes_of_other_tools(tmp_path: Path) -> None:
+    source = tmp_path / "set"
+    source.mkdir()
+    Image.new("RGB", (40, 30), "navy").save(source / "a.png")
+    label = {
+        "id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4],
+        "attributes": {"occluded": True, "color": "red"},
+    }  # fmt: skip
+    values = {
+        "categories": [{"id": 1, "name": "car"}],
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "annotations": [label],
+    }
+    (source / "labels.json").write_text(json.dumps(values))
+    convert(source, "--format", "coco", "--to", "cvat", "--out", tmp_path / "cvat")
+    page = (tmp_path / "cvat" / "annotations.xml").read_text()
+    assert '<attribute name="color">red</attribute>' in page and 'occluded="1"' in page
+
+
 def test_what_was_written_is_listed(yolo: Path, tmp_path: Path) -> None:
     convert(yolo, "--format", "yolo", "--to", "coco", "--out", tmp_path / "out")
     lines = [json.loads(each) for each in (tmp_path / "out" / FILES_LIST).read_text().splitlines()]

@@ -119,6 +119,21 @@ def test_splits_come_from_lists_or_folders(
         list(find_voc(tmp_path, "test"))
 
 
+def test_the_split_of_an_image_whose_name_ends_in_a_number(
+    tmp_path: Path, draw: Draw, intake: Intake
+) -> None:
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for name in ("photo 0", "photo -1", "scan"):
+        draw(f"JPEGImages/{name}.png")
+        page(tmp_path, GOOD.replace("a.png", f"{name}.png"), name)
+    (lists / "train.txt").write_text("photo 0\nphoto -1\n")
+    (lists / "val.txt").write_text("scan 1\n")
+    assert [file.stem for file in find_voc(tmp_path, "train")] == ["photo 0", "photo -1"]
+    splits = {each.file_name: each.split for each in read_voc(find_voc(tmp_path), tmp_path, intake)}
+    assert splits == {"photo 0.png": "train", "photo -1.png": "train", "scan.png": "val"}
+
+
 def test_an_empty_page_says_nothing_is_there(tmp_path: Path, draw: Draw, intake: Intake) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, "")

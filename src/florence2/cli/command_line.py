@@ -328,7 +328,9 @@ def _describe_unknown(error: Any) -> str:
         path = ctx.parent.command_path
         rest = ctx.command_path.removeprefix(path).strip()
         return f"{message} here; write it before the command: {path} {option} {rest}"
-    near = find_near_miss(option, names)
+    # The dashes in front make no two names alike.
+    by_word = {name.lstrip("-"): name for name in names}
+    near = find_near_miss(option.lstrip("-"), by_word)
     if near is not None:
-        return f"{message}; did you mean {near}?"
+        return f"{message}; did you mean {by_word[near]}?"
     return message

@@ -153,7 +153,7 @@ def _print_report(report: ConversionReport, folder: Path) -> None:
         if report.is_empty:
             typer.echo("florence2: nothing was converted: the source has no images", err=True)
         return
-    typer.echo(f"{len(report.problems):,} problems, left out and listed:")
+    typer.echo(f"{format_count(len(report.problems), 'problem')}, left out and listed:")
     _print_counts(report.problem_counts.items())
     for problem in report.problems[:SHOWN_PROBLEMS]:
         typer.echo(f"  {problem}")

@@ -19,10 +19,12 @@ from .conversion import (
     make_reading,
 )
 from .errors import SOME_FAILED, interruption_note, mendable_errors
+from .loading import is_default
 from .writing import TARGETS, guess_format, write_set, writing_options
 
 
 def convert(
+    context: typer.Context,
     source: Annotated[
         Path, typer.Argument(help="The data set: its folder, or its file of labels.")
     ],
@@ -108,6 +110,13 @@ def convert(
             classes, target=to, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
             caption=caption, link_images=link_images,
         )  # fmt: skip
+        reads_words = to == SHARDS or found in WRITTEN_FORMATS
+        for name in ("model", "revision"):
+            if not reads_words and not is_default(context, name):
+                raise ValueError(
+                    f"--{name} does not apply from {found} to {to}, which no text of a model is "
+                    "read for: leave it out"
+                )
         if to == SHARDS:
             processor, positions = load_processor(model, revision)
             report = convert_to(
@@ -116,7 +125,7 @@ def convert(
             typer.echo(f"checked for {model}: {positions:,} positions for an answer")
             problems, empty = len(report.problems), report.is_empty
         else:
-            words = load_processor(model, revision) if found in WRITTEN_FORMATS else None
+            words = load_processor(model, revision) if reads_words else None
             outcome = write_set(source, found, to, out, how, reading, words, overwrite=overwrite)
             problems, empty = outcome.problems, outcome.empty
     if empty or (strict and problems):

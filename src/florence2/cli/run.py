@@ -25,6 +25,7 @@ from .run_options import (
     check_decoding,
     check_every,
     check_formats,
+    check_places,
     check_questions,
     split_formats,
 )
@@ -122,6 +123,7 @@ def run(
         questions = ask(task, text or prompts, region or ())
         tiling = None if tiles is None else read_tiling(tiles)
         check_caption(caption, questions, resume)
+        check_places(formats, questions, resume)
         check_questions(questions, answering, tiling)
         check_decoding({**answering, **handling})
         images = _list_images(sources, out, formats, allow_urls=allow_urls, every=every)

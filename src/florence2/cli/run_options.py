@@ -91,6 +91,23 @@ def check_caption(caption: str | None, questions: Sequence[Question], resume: bo
         raise ValueError(f"--caption {caption} is not asked for in this run; add --task {caption}")
 
 
+def check_places(formats: Sequence[str], questions: Sequence[Question], resume: bool) -> None:
+    """Raise ``ValueError`` for a format that has no place for any answer of the run.
+
+    The lines of a run that is resumed may hold answers to other tasks.
+    """
+    from ..formats.writers.capacity import holds_answer, name_contents
+
+    for name in formats if not resume else ():
+        tasks = [each.task for each in questions]
+        if not any(holds_answer(name, each.token, each.answer) for each in tasks):
+            task = "ocr-with-region" if name in ("hocr", "pdf") else "object-detection"
+            raise ValueError(
+                f"--format {name} holds {name_contents(name)}, and no task of this run answers "
+                f"with any; add --task {task}, or take another format"
+            )
+
+
 def check_questions(
     questions: Sequence[Question], answering: dict[str, Any], tiling: Tiling | None
 ) -> None:

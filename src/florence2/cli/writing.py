@@ -178,7 +178,7 @@ def _print_written(written: Written, target: str) -> None:
         )
     if written.unusable:
         typer.echo(f"  {written.unusable:,} regions have no area in their image", err=True)
-    for what, count in written.dropped.items():
+    for what, count in (+written.dropped).items():
         typer.echo(f"  {target} cannot hold {what}: {count:,} left out", err=True)
 
 
@@ -189,6 +189,10 @@ def _why_empty(written: Written, with_problems: bool) -> str:
     left_out = written.left_out + written.other_tasks.total() + written.unusable
     if not written.regions and left_out:
         return f"all {left_out:,} regions were left out"
+    if not written.regions and not written.has_place and (count := written.dropped.total()):
+        return (
+            f"it cannot hold any of {format_count(count, 'label or answer', 'labels and answers')}"
+        )
     return ""
 
 

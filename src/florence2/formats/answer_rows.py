@@ -191,7 +191,9 @@ def _json(text: str, column: str) -> Any:
 def _id(text: str) -> SourceId | None:
     if not text:
         return None
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+    whole = text.isascii() and text.isdigit() and len(text) < 19
+    # "007" is a text: as a number it would be another id.
+    return int(text) if whole and str(int(text)) == text else text
 
 
 def _path(image: str, file: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..records import Record
 from ..tasks import find_task
 from .instances import INSTANCE_TASKS
-from .splits import find_role
+from .splits import choose_splits, match_splits
 
 
 def select_records(
@@ -36,8 +36,9 @@ def _select(
     found_split = found_task = False
     for record in records:
         if split is not None:
-            splits[record.split or "(none)"] = None
-            if not _is_split(record.split, split):
+            if record.split is not None:
+                splits[record.split] = None
+            if record.split is None or not match_splits(split, (record.split,)):
                 continue
             found_split = True
         if tokens is not None:
@@ -49,7 +50,7 @@ def _select(
             found_task = True
         yield record
     if split is not None and not found_split:
-        raise ValueError(f"{place} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+        choose_splits(split, splits, place)
     if tokens is not None and not found_task:
         raise ValueError(
             f"{place} has no answer to {', '.join(tokens)}; it has {', '.join(there) or 'none'}"
@@ -64,10 +65,3 @@ def choose_tasks(record: Record, tokens: Sequence[str]) -> Record:
     if objects is not None and asked == ["<REGION_TO_SEGMENTATION>"]:
         objects = tuple(each for each in objects if each.outlines)
     return replace(record, annotations=annotations, objects=objects)
-
-
-def _is_split(found: str | None, wanted: str) -> bool:
-    if found == wanted or found is None:
-        return found == wanted
-    role = find_role(wanted)
-    return role is not None and role == wanted and find_role(found) == role

@@ -7,7 +7,7 @@ added behind them in the order in which they appear.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..records import Category, SourceId
 
@@ -49,7 +49,8 @@ class ClassList:
             if held.id is None and id not in self._ids:
                 self._ids.add(id)
                 supercategory = held.supercategory or category.supercategory
-                self._categories[number] = Category(held.name, id, supercategory)
+                attributes = {**category.attributes, **held.attributes}
+                self._categories[number] = Category(held.name, id, supercategory, attributes)
 
     def find(self, name: str, id: SourceId | None = None) -> int:
         """The number of a class; a class that is not in the list is added to it.
@@ -69,7 +70,7 @@ class ClassList:
     def _append(self, category: Category) -> None:
         number, id = len(self._categories), category.id
         if id is not None and id in self._ids:
-            category = Category(category.name, None, category.supercategory)
+            category = replace(category, id=None)
         elif id is not None:
             self._ids.add(id)
         self._categories.append(category)

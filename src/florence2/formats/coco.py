@@ -41,6 +41,7 @@ Outlines = tuple[NDArray[np.floating], ...]
 # What of a label and of an image is read; the other fields are kept as attributes.
 _LABEL_FIELDS = ("id", "image_id", "category_id", "bbox", "segmentation", "score", "caption")
 _IMAGE_FIELDS = ("id", "file_name", "width", "height")
+_CATEGORY_FIELDS = ("id", "name", "supercategory")
 __all__ = ["TASKS", "CocoPart", "find_coco", "read_coco"]
 
 
@@ -165,7 +166,9 @@ def _classes(values: dict[str, Any], file: Path, intake: Intake) -> dict[Key, Ca
                 raise LabelError("duplicate", f"category id {key!r} appears more than once")
             above = category.get("supercategory")
             id = _source_id(category["id"])
-            classes[key] = Category(name, id, above if isinstance(above, str) else "")
+            others = {key: value for key, value in category.items() if key not in _CATEGORY_FIELDS}
+            above = above if isinstance(above, str) else ""
+            classes[key] = Category(name, id, above, others)
     intake.declare(list(classes.values()))
     return classes
 
@@ -334,5 +337,6 @@ def _key(values: dict[str, Any], name: str) -> Key:
         plain = key.isascii() and key.isdigit() and len(key) < 19 and str(int(key)) == key
         return int(key) if plain else key
     if not isinstance(key, int) or isinstance(key, bool) or abs(key) >= 2**63:
-        raise LabelError("malformed", f"{name!r} should be a number or a string, got {key!r:.40}")
+        kinds = "a whole number of at most 18 digits or a string"
+        raise LabelError("malformed", f"{name!r} should be {kinds}, got {key!r:.40}")
     return key

@@ -61,12 +61,13 @@ def find_voc(source: Path, split: str | None = None) -> list[Path]:
     """
     if source.is_file():
         raise ValueError(f"{source} is a file: name the folder of the VOC data set")
-    folder = source / "Annotations" if (source / "Annotations").is_dir() else source
+    folder = _annotation_folder(source)
     lists = {file.stem: file for file in sorted((source / "ImageSets" / "Main").glob("*.txt"))}
     if split is None:
         files = _xml_files(folder)
     elif split in lists or not (source / split).is_dir():
-        names = [name for each in match_splits(split, lists) for name in _list_names(lists[each])]
+        chosen = [lists[each] for each in match_splits(split, lists)]
+        names = [name for file in chosen for name in _list_names(file, folder)]
         files = [_listed_file(folder, name) for name in names]
     else:
         files = _xml_files(source / split)
@@ -146,18 +147,30 @@ def _read(
             )
 
 
+def _annotation_folder(root: Path) -> Path:
+    folder = root / "Annotations"
+    return folder if folder.is_dir() else root
+
+
 def _xml_files(folder: Path) -> list[Path]:
     return [path for path in find_files(folder) if path.suffix.lower() == ".xml"]
 
 
-def _list_names(file: Path) -> list[str]:
+def _list_names(file: Path, folder: Path) -> list[str]:
     """The images that a list names: a name a line, with 1, 0 or -1 behind it in lists of a class.
 
-    A list that cannot be read names none.
+    A name that ends like that (``photo 1``) stays whole if ``folder`` has its annotation file.
     """
+
+    def name_of(line: str) -> str:
+        name = _FLAG.sub("", line)
+        if name != line and os.path.isfile(folder / f"{PurePosixPath(line).name}.xml"):
+            return line
+        return name
+
     try:
         lines = split_lines(read_label_text(file, MAX_LIST_BYTES))
-        return [_FLAG.sub("", line) for _, line in lines]
+        return [name_of(line) for _, line in lines]
     except LabelError as error:
         raise ValueError(str(error)) from error
 
@@ -221,7 +234,7 @@ def _listed_splits(root: Path) -> dict[str, str]:
     for file in sorted((root / "ImageSets" / "Main").glob("*.txt")):
         # Others are joins (trainval) or list one class (cat_train).
         if find_role(file.stem) is not None:
-            for name in _list_names(file):
+            for name in _list_names(file, _annotation_folder(root)):
                 found.setdefault(PurePosixPath(name).name, file.stem)
     return found
 

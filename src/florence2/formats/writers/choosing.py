@@ -7,6 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from ...records import Category, Record
+from ...results import Quads, Text
+from ...tasks import AnswerKind
+from .capacity import holds_answer, holds_objects
 from .coco import CocoWriter
 from .contents import collect_regions
 from .cvat import CvatWriter
@@ -87,6 +90,7 @@ def write_records(
             regions = writer.add(record, names.of(record.file_name or record.id, record.split))
             if format not in _WITHOUT_CLASSES:
                 _count(record, output, written)
+            _count_without_place(record, format, written)
         except _UNWRITABLE as error:
             written.problems[record.id] = str(error)
             continue
@@ -96,7 +100,7 @@ def write_records(
     if written.pictures:
         written.files = writer.finish()
         written.problems |= getattr(writer, "problems", {})
-    written.dropped = output.dropped
+    written.dropped += output.dropped
     return written
 
 
@@ -106,3 +110,26 @@ def _count(record: Record, output: Output, written: Written) -> None:
     written.unmapped += collected.unmapped
     written.other_tasks += collected.other_tasks
     written.unusable += collected.unusable
+
+
+def _count_without_place(record: Record, format: str, written: Written) -> None:
+    """Count the answers of a record that the format has no place for."""
+    if holds_objects(format):
+        written.has_place |= record.objects is not None
+    else:
+        written.dropped["objects"] += len(record.objects or ())
+    for annotation in record.kept():
+        answer = annotation.answer
+        kind: AnswerKind = (
+            "text"
+            if isinstance(answer, Text)
+            else "quads"
+            if isinstance(answer, Quads)
+            else "boxes"
+        )
+        if holds_answer(format, annotation.task, kind):
+            written.has_place = True
+        elif isinstance(answer, Text):
+            written.dropped["texts"] += bool(answer.plain.strip())
+        elif record.objects is None:
+            written.dropped["regions"] += len(answer)

@@ -69,7 +69,8 @@ class CocoWriter:
         listed = self._output.classes.listed
         category_ids = listed.ids()
         categories = [
-            {"id": id, "name": each.name, "supercategory": each.supercategory}
+            clean_values(dict(each.attributes))
+            | {"id": id, "name": each.name, "supercategory": each.supercategory}
             for id, each in zip(category_ids, listed.categories, strict=True)
         ]
         for split, part in (self._parts or {None: _Part("images")}).items():

@@ -157,7 +157,17 @@ def _refuse_unlisted(folder: Path, format: str) -> None:
 
 
 def _describe(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    differing = {name: value for name, value in found.items() if asked.get(name) != value}
+    found, asked = _flatten(found), _flatten(asked)
+    names = dict.fromkeys((*found, *asked))
+    differing = {name: found.get(name) for name in names if found.get(name) != asked.get(name)}
     if differing.keys() == {"content"}:
         return f"{found.get('source')} before it was changed"
     return ", ".join(f"{name} {value}" for name, value in differing.items() if name != "content")
+
+
+def _flatten(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an origin, those of a mapping in it by their own names."""
+    values: dict[str, Any] = {}
+    for name, value in origin.items():
+        values |= value if isinstance(value, dict) else {name: value}
+    return values

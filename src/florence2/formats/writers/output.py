@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...durable import replace_file
-from ...image import load_image, open_image
+from ...image import IMAGE_SUFFIXES, load_image, open_image
 from ...records import Record
 from .ontology import Classes, Ontology
 
@@ -52,7 +52,8 @@ class Written:
     ``problems`` are pictures that could not be written, by name, with the reason. What was left
     out is counted: regions by label (``unmapped``: they mean no class) and by task
     (``other_tasks``: their labels are no classes here), regions without extent (``unusable``), and
-    by name what the format cannot hold (``dropped``).
+    by name what the format cannot hold (``dropped``). ``has_place`` tells whether it has a place
+    for any answer or label of the source, also for one that says that nothing is there.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Written:
     other_tasks: Counter[str] = field(default_factory=Counter)
     unusable: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    has_place: bool = False
 
     @property
     def left_out(self) -> int:
@@ -164,11 +166,17 @@ class Output:
 
 
 def suffix_of(record: Record) -> str:
-    """The suffix of a picture's file, ``.jpg`` where its name has none."""
+    """The suffix of an image's file as the source writes it; ``.jpg`` where it has none.
+
+    What follows the last dot of a name that has no image suffix (``scan.v2``) is no suffix.
+    """
     if record.image is None and record.image_loader is not None:
         return ".png"
-    suffix = Path(record.file_name or record.path or record.id).suffix.lower()
-    return suffix if 1 < len(suffix) <= 5 else ".jpg"
+    for name in (record.file_name, record.path, record.id):
+        suffix = Path(name or "").suffix
+        if suffix.lower() in IMAGE_SUFFIXES:
+            return suffix
+    return ".jpg"
 
 
 def turn_upright(source: Path | bytes) -> bytes | None:

@@ -17,7 +17,14 @@ def allowed(text: str) -> str:
 
 
 def attribute_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes as texts: a text as it is, anything else as JSON writes it."""
+    """Attributes as texts: a text as it is, anything else as JSON writes it.
+
+    Those that other tools keep in one field of COCO, ``attributes``, come by their own names.
+    """
+    nested = attributes.get("attributes")
+    if isinstance(nested, Mapping):
+        others = {name: value for name, value in attributes.items() if name != "attributes"}
+        attributes = {**nested, **others}
     return {
         allowed(name): allowed(value if isinstance(value, str) else json.dumps(value))
         for name, value in attributes.items()
