@@ -52,7 +52,7 @@ Command = Callable[..., Any]
         (["-t", "od", "--out", "{}/o", "--format", "yollo"], "did you mean 'yolo'"),
         (["-t", "caption", "--out", "{}/o", "--format", "yolo"], "--format yolo holds regions"),
         (["-t", "ocr", "--out", "{}/o", "--format", "coco"], "holds regions and captions"),
-        (["-t", "od", "--out", "{}/o", "--format", "csv,pdf"], "add --task ocr-with-region"),
+        (["-t", "od", "--out", "{}/o", "--format", "csv,hocr"], "add --task ocr-with-region"),
         (["-t", "od", "--every", "2"], "--every 2 is of no use"),
         (["-t", "caption", "--tiles", "2x2"], "--tiles is of no use"),
         (["-t", "detect-then-segment", "--tiles", "2x2"], "--tiles is of no use"),

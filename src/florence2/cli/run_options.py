@@ -96,12 +96,13 @@ def check_places(formats: Sequence[str], questions: Sequence[Question], resume: 
 
     The lines of a run that is resumed may hold answers to other tasks.
     """
-    from ..formats.writers.capacity import holds_answer, name_contents
+    from ..formats.writers.capacity import holds_answer, holds_images, name_contents
 
+    tasks = [each.task for each in questions]
     for name in formats if not resume else ():
-        tasks = [each.task for each in questions]
-        if not any(holds_answer(name, each.token, each.answer) for each in tasks):
-            task = "ocr-with-region" if name in ("hocr", "pdf") else "object-detection"
+        held = any(holds_answer(name, each.token, each.answer) for each in tasks)
+        if not held and not holds_images(name):
+            task = "ocr-with-region" if name == "hocr" else "object-detection"
             raise ValueError(
                 f"--format {name} holds {name_contents(name)}, and no task of this run answers "
                 f"with any; add --task {task}, or take another format"

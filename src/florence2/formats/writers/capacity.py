@@ -27,6 +27,11 @@ def holds_objects(format: str) -> bool:
     return format not in _LINES
 
 
+def holds_images(format: str) -> bool:
+    """Whether what ``format`` writes is of use without any answer: the pages of a PDF."""
+    return format == "pdf"
+
+
 def name_contents(format: str) -> str:
     """What ``format`` holds, in the words of a message."""
     if format in _LINES:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...records import Category, Record
 from ...results import Quads, Text
 from ...tasks import AnswerKind
-from .capacity import holds_answer, holds_objects
+from .capacity import holds_answer, holds_images, holds_objects
 from .coco import CocoWriter
 from .contents import collect_regions
 from .cvat import CvatWriter
@@ -114,6 +114,7 @@ def _count(record: Record, output: Output, written: Written) -> None:
 
 def _count_without_place(record: Record, format: str, written: Written) -> None:
     """Count the answers of a record that the format has no place for."""
+    written.has_place |= holds_images(format)
     if holds_objects(format):
         written.has_place |= record.objects is not None
     else:
