@@ -144,6 +144,12 @@ COMMANDS: dict[str, Command | NotRun] = {
     "florence2 evaluate --all --data data --model runs/mine/best": Command(
         check_rows, replace={"runs/mine/best": "my-fine-tune"}, status=1
     ),
+    "florence2 convert my-validation-set --format coco --out shards/val": Command(
+        check_shards("shards/val", 2, "<OD>", "<CAPTION>")
+    ),
+    "florence2 evaluate records --data shards/val --model runs/mine/best": Command(
+        check_report("records"), replace={"runs/mine/best": "my-fine-tune"}
+    ),
     # docs/training.md
     "florence2 run photos --task od --model runs/mine/best": Command(
         check_answers("<OD>", images=PHOTOS)

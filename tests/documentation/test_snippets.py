@@ -35,6 +35,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs.make_video(root / "clip.mp4")
     inputs.make_coco(root / "my-data", {"train": 3, "val": 2})
     inputs.make_coco(root / "coco2017", {"train": 2, "val": 2}, year="2017")
+    inputs.make_coco(root / "my-validation-set", {"val": 2})
     inputs.make_coco(root / "coco", {"val": 2}, year="2017")
     inputs.make_yolo(root / "helmets")
     inputs.make_voc(root / "VOC2012")

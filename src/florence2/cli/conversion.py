@@ -120,7 +120,7 @@ def ensure_converted(
             f"{folder} was made from {dict(manifest.origin)}, not from {source} ({format}) as it "
             "is now, or as it is now to be read: choose another --out"
         )
-    typer.echo(f"{folder}: {format_count(manifest.rows, 'image')} converted before")
+    typer.echo(f"{folder}: {format_count(manifest.rows, 'picture')} converted before")
 
 
 def load_processor(model: str, revision: str | None = None) -> tuple[Processor, int]:
@@ -139,7 +139,7 @@ def _print_report(report: ConversionReport, folder: Path) -> None:
     from ..train.convert import PROBLEMS_FILE
 
     counts = report.manifest.counts.task
-    images = format_count(report.records, "image")
+    images = format_count(report.records, "picture")
     typer.echo(f"{folder}: {images}, {format_count(sum(counts.values()), 'annotation')}")
     _print_counts(counts.items())
     if report.without_annotations:
