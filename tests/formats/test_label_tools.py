@@ -59,6 +59,26 @@ def rectangle(**more: object) -> dict[str, object]:
     return {"id": "r", "type": "rectanglelabels", "from_name": "b", "value": value | more}
 
 
+def test_results_of_other_types_are_counted(
+    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+) -> None:
+    draw("images/a.png")
+    mark = {"x": 1, "y": 2, "width": 0.5, "keypointlabels": ["nose"]}
+    results = [
+        rectangle(),
+        {"type": "keypointlabels", "from_name": "k", "value": mark},
+        {"type": "keypointlabels", "from_name": "k", "value": mark},
+        {"type": "choices", "from_name": "c", "value": {"choices": ["day"]}},
+    ]
+    tasks = [{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": results}]}]
+    (tmp_path / "project.json").write_text(json.dumps(tasks))
+    (record,) = read_label_studio(find_label_studio(tmp_path), intake)
+    assert record.objects is not None and len(record.objects) == 1
+    assert [(each.kind, each.message) for each in problems] == [
+        ("passed-over", "results of other types are not read: 2 keypointlabels, 1 choices")
+    ]
+
+
 def test_label_studio_exports(
     tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
 ) -> None:

@@ -193,7 +193,7 @@ def _row(row: dict[str, str | None], columns: CsvColumns, prompt: str, line: int
     if None in row or None in row.values():
         raise LabelError("malformed", "the row has not as many fields as the first one")
     if any("\ufffd" in (value or "") for value in row.values()):
-        raise LabelError("malformed", "the row is not UTF-8")
+        raise LabelError("malformed", "the row is not UTF-8; save the file as 'CSV UTF-8'")
     question = "" if columns.question is None else row[columns.question] or ""
     answer = (row[columns.answer] or "").strip()
     if columns.question is not None and not question.strip():

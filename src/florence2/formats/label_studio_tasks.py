@@ -6,6 +6,7 @@ before those of predictions. Later parts of an outline have the first as their p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -93,6 +94,7 @@ def _read(
 ) -> Iterator[Record]:
     finder = ImageFinder(root, (root / "images",), images)
     seen = SeenNames()
+    passed_over: Counter[str] = Counter()
     intake.declare(_categories(root / CONFIG_FILE, intake))
     for place in loaded:
         file, task = place
@@ -108,7 +110,13 @@ def _read(
                 file_name=_below_images(path, root, images),
                 source_id=id if isinstance(id, int | str) and not isinstance(id, bool) else None,
             )
+            passed_over += Counter(map(_describe_unread, _results(task)))
             yield _labeled(record, task, file, tokens, intake)
+    del passed_over[""]
+    with intake.listing(loaded[0][0] if loaded else root):
+        if passed_over:
+            named = ", ".join(f"{count:,} {kind}" for kind, count in passed_over.most_common())
+            raise LabelError("passed-over", f"results of other types are not read: {named}")
 
 
 def _split(place: tuple[Path, _Task]) -> str | None:
@@ -199,6 +207,15 @@ def _results(task: _Task) -> Iterator[dict[str, Any]]:
     guessed = _objects(task.get("predictions"))
     if guessed:
         yield from _objects(guessed[-1].get("result"))
+
+
+def _describe_unread(result: dict[str, Any]) -> str:
+    """The type of a result that no record holds; ``""`` for one that is read."""
+    kind, source = str(result.get("type")), str(result.get("from_name"))
+    captions = [task.strip("<>").lower() for task in CAPTIONS]
+    if kind in (*_SHAPES, "relation") or source in (*captions, "transcription"):
+        return ""
+    return kind[:40]
 
 
 def _objects(values: Any) -> list[dict[str, Any]]:
