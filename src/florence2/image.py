@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from .io.fetch import FetchError, UrlFetcher
 from .io.files import FileRefusedError, open_regular
+from .io.image_headers import HeaderStream, check_header
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
@@ -273,8 +274,12 @@ def _identify(stream: IO[bytes]) -> ImageFile.ImageFile:
         # A format this build of Pillow cannot read is accepted with a message instead of True.
         if factory is None or accept is None or accept(prefix) is not True:
             continue
-        stream.seek(0)
-        return factory(stream, "")
+        header = HeaderStream(stream)
+        check_header(header, format_name)
+        header.seek(0)
+        image = factory(cast(IO[bytes], header), "")
+        header.lift_limit()
+        return image
     raise ValueError(f"it is none of {', '.join(FORMATS)}")
 
 

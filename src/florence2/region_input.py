@@ -68,7 +68,8 @@ def shorten_value(value: Any, limit: int = 100) -> str:
 
 def _checked_box(text: Any) -> NDArray[np.float32]:
     try:
-        box = np.asarray(text, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            box = np.asarray(text, dtype=np.float32)
     except (ValueError, TypeError, OverflowError):
         box = np.zeros(0, np.float32)
     if box.shape != (4,) or not np.isfinite(box).all():

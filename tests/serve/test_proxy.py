@@ -86,3 +86,44 @@ def test_the_model_is_named(client: TestClient) -> None:
 def test_unknown_routes_of_openai_have_its_errors(client: TestClient) -> None:
     assert client.get("/v1/chat/completions").json()["error"]["code"] == 405
     assert "/docs" in client.get("/nothing").json()["error"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["[::1]evil.example", "localhost:1@evil.example", "localhost:", "[::1", "", "@localhost"],
+)
+def test_what_only_begins_like_a_served_host_is_refused(client: TestClient, host: str) -> None:
+    assert client.get("/health", headers={"host": host}).status_code == (
+        200 if host == "localhost:" else 400
+    )
+
+
+def test_web_pages_of_other_hosts_are_refused(worker: Worker) -> None:
+    with TestClient(create_app(worker, hosts=["vision.example"]), LOCAL) as client:
+        for origin, status in (
+            ("http://localhost:3000", 422), ("https://vision.example", 422), ("http://[::1]", 422),
+            ("https://evil.example", 403), ("null", 403), ("file://", 403), ("localhost", 403),
+        ):  # fmt: skip
+            # A plain text is sent by a browser without asking first.
+            headers = {"origin": origin, "content-type": "text/plain"}
+            assert client.post("/v1/run", content="{}", headers=headers).status_code == status
+    with TestClient(create_app(worker, local=False), LOCAL) as client:
+        headers = {"origin": "https://evil.example"}
+        assert client.get("/health", headers=headers).status_code == 200
+
+
+def test_compressed_bodies_are_refused_by_name(client: TestClient) -> None:
+    found = client.post("/v1/run", content=b"x", headers={"content-encoding": "gzip"})
+    assert found.status_code == 415 and "'gzip'" in found.json()["error"]
+    plain = client.post("/v1/run", content=b"x", headers={"content-encoding": "identity"})
+    assert plain.status_code == 422
+
+
+def test_head_and_a_last_slash_are_answered(client: TestClient) -> None:
+    for path in ("/health", "/ready", "/", "/page/app.js", "/v1/models"):
+        found = client.head(path)
+        assert found.status_code == 200 and int(found.headers["content-length"]) > 0
+    assert client.head("/v1/run").status_code == 405
+    assert client.get("/health/", follow_redirects=False).status_code == 200
+    unfit = client.post("/v1/run/", json={}, follow_redirects=False)
+    assert unfit.status_code == 422

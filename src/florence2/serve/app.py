@@ -38,8 +38,10 @@ _STATUSES: dict[int | str, dict[str, Any]] = {
     for status, text in (
         (400, "The request is not readable."),
         (401, "The key is missing or wrong."),
+        (403, "The request comes from a web page of another host."),
         (408, "The body took too long to arrive."),
         (413, "The body is too long."),
+        (415, "The body is compressed."),
         (422, "The request cannot be answered as it is; the message says why."),
         (429, "The queue is full; come back after Retry-After seconds."),
         (503, "The time is up or the server is stopping; come back after Retry-After seconds."),

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LONGEST_HEAD = 32 * 2**10
 
 _GUARDED = "/v1/"
+_PAGES = ("/docs", "/redoc", "/page")
 _CLOSE = {"connection": "close"}
 # What a request is counted as whose client went away, as other servers count it.
 _CLIENT_GONE = 499
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:/@\[\]]+)(:[0-9]*)?")
 
 ACCESS_LOG = logging.getLogger("florence2.access")
 
@@ -70,7 +73,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = self._without_prefix(scope)
+        scope = self._normalize(scope)
         begin, status = time.perf_counter(), 0
 
         async def counted(message: MutableMapping[str, Any]) -> None:
@@ -93,12 +96,16 @@ class Guard:
             if ACCESS_LOG.isEnabledFor(logging.INFO):
                 ACCESS_LOG.info("%s", _access_line(scope, status or 500, seconds))
 
-    def _without_prefix(self, scope: Scope) -> Scope:
-        """The scope with the path as the routes know it."""
+    def _normalize(self, scope: Scope) -> Scope:
+        """The scope with method and path as the routes know them: HEAD is a GET without its body,
+        and a slash at the end of a path changes nothing, but for pages with relative links."""
         prefix, path = self._admission.prefix, scope["path"]
         if prefix and (path == prefix or path.startswith(prefix + "/")):
-            return {**scope, "path": path[len(prefix) :] or "/", "root_path": ""}
-        return scope
+            path, scope = path[len(prefix) :], {**scope, "root_path": ""}
+        if not path.startswith(_PAGES):
+            path = path.removesuffix("/") or "/"
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        return {**scope, "path": path, "method": method}
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -106,10 +113,9 @@ class Guard:
             await _refuse(send, path, 431, f"headers have at most {LONGEST_HEAD} bytes", _CLOSE)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        unknown = self._unknown_host(headers)
-        if unknown is not None:
-            message = f"the host {unknown!r} is not served here: start with --allow-host"
-            await _refuse(send, path, 400, message, {})
+        refused = self._check_origin(headers)
+        if refused is not None:
+            await _refuse(send, path, *refused, {})
             return
         is_guarded = path.startswith(_GUARDED)
         if is_guarded and not self._may(headers):
@@ -159,14 +165,24 @@ class Guard:
             watcher.cancel()
             work.cancel()
 
-    def _unknown_host(self, headers: dict[bytes, bytes]) -> str | None:
-        """The host that a request is for, if it is none of those that are served."""
+    def _check_origin(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+        """The status and message for a host, or a web page of one, that is not served."""
         hosts = self._admission.hosts
-        if hosts is None:
-            return None
-        name = headers.get(b"host", b"").decode("latin-1")
-        bare = name[: name.index("]") + 1] if "]" in name else name.partition(":")[0]
-        return None if bare.lower() in hosts else name[:100]
+        if hosts is not None:
+            name = headers.get(b"host", b"").decode("latin-1")
+            if _host_of(name) not in hosts:
+                return 400, f"the host {name[:100]!r} is not served here: start with --allow-host"
+            # A page elsewhere may send forms and plain text here without asking first.
+            origin = headers.get(b"origin", b"").decode("latin-1")
+            if origin and _host_of(origin.partition("://")[2]) not in hosts:
+                return 403, (
+                    f"pages of {origin[:100]!r} may not ask this server: start with --allow-host"
+                )
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in (b"identity", b""):
+            shown = encoding[:40].decode("latin-1")
+            return 415, f"the content encoding {shown!r} is not supported: send the body as it is"
+        return None
 
     def _may(self, headers: dict[bytes, bytes]) -> bool:
         key = self._admission.key
@@ -210,6 +226,12 @@ def error_body(path: str, status: int, message: str) -> dict[str, Any]:
         )
         return {"error": {"message": message, "type": kind, "param": None, "code": status}}
     return {"error": message}
+
+
+def _host_of(authority: str) -> str | None:
+    """The host of ``host`` or ``host:port`` in lower case; None for anything else."""
+    found = _HOST.fullmatch(authority.lower())
+    return found[1] if found else None
 
 
 def _again(body: bytes, gone: asyncio.Event) -> Receive:

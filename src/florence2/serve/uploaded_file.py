@@ -12,7 +12,6 @@ from ..containers import Unit, UnitReader, find_container_kind
 from ..image import ImageError, load_image, open_image
 
 _LARGE_PIXELS = 16_000_000
-_JPEG, _SCAN, _MOST_SCANS = b"\xff\xd8", b"\xff\xda", 100
 _VIDEO_HEADS = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
@@ -49,10 +48,6 @@ def load_uploaded(content: bytes, place: Place, max_pixels: int) -> Image.Image:
     """
     if place.page is not None and place.seconds is not None:
         raise ValueError("page and seconds are both given: leave one out")
-    scans = content.count(_SCAN) if content[:2] == _JPEG else 0
-    if scans > _MOST_SCANS:
-        # Each scan is a pass over the whole image, however small it is in the file.
-        raise ImageError(f"the JPEG has {scans} scans, more than {_MOST_SCANS}: save it again")
     if place == WHOLE_FILE and not holds_pages_or_frames(content):
         return load_image(content, max_pixels=max_pixels)
     # The decoders read files, in a process of their own.
