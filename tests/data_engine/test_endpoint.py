@@ -31,7 +31,9 @@ def completion(message: Any, reason: str | None = "stop") -> bytes:
         (["A cat", {"type": "image_url", "image_url": {}}], "A cat"),
         ([{"type": "text", "text": {"value": "A cat"}}], "A cat"),
         ("<think>what is it?\n</think>\nA cat.", "A cat."),
-        ("None", "None"),
+        ("<thinking>what?</thinking>A cat\0.", "A cat."),
+        ("None of the cats can't be seen.", "None of the cats can't be seen."),
+        ("I 5 cats", "I 5 cats"),
     ],
 )
 def test_the_words_of_an_answer(content: Any, text: str) -> None:
@@ -44,6 +46,12 @@ def test_the_words_of_an_answer(content: Any, text: str) -> None:
         (completion({"content": None}, "length"), "no text .*cut off by max_tokens"),
         (completion({"content": ""}), "no text"),
         (completion({"content": " \n"}), "no text"),
+        (completion({"content": "\u200b..."}), "no text"),
+        (completion({"content": "None"}), "no text"),
+        (completion({"content": '"null".'}), "no text"),
+        (completion({"content": "<html><body>502"}), "page of HTML"),
+        (completion({"content": "I'm sorry, but I can't assist with that."}), "refused: I'm sorry"),
+        (completion({"content": "I cannot view images."}), "refused"),
         (completion({"content": []}), "no text"),
         (completion({"content": [{"type": "text", "text": None}]}), "no text"),
         (completion({"content": 7}), "not text: 7"),

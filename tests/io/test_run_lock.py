@@ -54,3 +54,22 @@ def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file"), lock_run_dir(tmp_path / "file"):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
+@pytest.mark.parametrize("kind", ["link", "dangling", "directory", "pipe"])
+def test_what_is_not_a_lock_file_is_left_alone(tmp_path: Path, kind: str) -> None:
+    directory, other = tmp_path / "run", tmp_path / "other"
+    directory.mkdir()
+    other.write_text("kept")
+    lock = directory / ".lock"
+    if kind in ("link", "dangling"):
+        lock.symlink_to(other if kind == "link" else tmp_path / "absent")
+    elif kind == "directory":
+        lock.mkdir()
+    else:
+        os.mkfifo(lock)
+    with pytest.raises(ValueError, match="not a regular file; remove it"), lock_run_dir(directory):
+        pass
+    assert other.read_text() == "kept" and os.path.lexists(lock)
+    assert not (tmp_path / "absent").exists()

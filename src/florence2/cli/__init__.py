@@ -6,8 +6,11 @@ What a verb needs beyond the standard library is imported when the verb runs, so
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
+import sys
 from importlib.metadata import version
 from types import FrameType
 from typing import Annotated
@@ -38,10 +41,47 @@ app.add_typer(scenes.app, name="scenes")
 app.add_typer(engine.app, name="engine")
 
 
+class _ClosedOutput(io.TextIOBase):
+    """The standard output of a process that was started without one."""
+
+    @property
+    def buffer(self) -> _ClosedOutput:
+        """The stream for bytes, which fails too."""
+        return self
+
+    def write(self, text: str | bytes, /) -> int:
+        """Raise ``OSError``: what is written is not to be lost in silence."""
+        raise OSError(errno.EBADF, "standard output is closed; open it, or use --out")
+
+
 def main() -> None:
     """Run the command line; exit statuses are those of ``docs/cli.md``."""
+    _open_closed_streams()
     _listen_for_sigterm()
-    app()
+    try:
+        app()
+    except OSError as error:
+        if not isinstance(sys.stdout, _ClosedOutput):
+            raise
+        sys.exit(f"florence2: {error.strerror}")
+
+
+def _open_closed_streams() -> None:
+    """Give the standard streams that the caller closed a file that is none of ours.
+
+    Without one, the next file that is opened takes the stream's number, and messages go into it.
+    What is written to a closed standard output fails, so that no answers are lost in silence.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken: those below are open by now.
+            os.open(os.devnull, flags)
+    if sys.stdout is None:
+        sys.stdout = _ClosedOutput()
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _listen_for_sigterm() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ def lock_run_dir(directory: Path) -> Iterator[None]:
 
     Raises:
         RunLockedError: Another process holds the directory.
-        ValueError: ``directory`` is a file.
+        ValueError: ``directory`` is a file, or its lock file is a link or no file.
     """
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"{directory} is a file; name a directory")
@@ -65,8 +66,13 @@ def _acquire(path: Path, directory: Path) -> int | None:
         import fcntl
     except ImportError:
         return None
+    # A link or a pipe in a directory that came from elsewhere is not a lock file.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise ValueError(f"{path} is not a regular file; remove it")
+        descriptor = os.open(path, flags, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

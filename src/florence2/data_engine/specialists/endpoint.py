@@ -35,7 +35,16 @@ _MAX_ANSWER_BYTES = 4 * 2**20
 _MAX_WAIT = 60.0
 # The media types that the API takes; an MPO file is a JPEG with a second view behind it.
 _MEDIA_TYPES = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}
-_THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+_THOUGHT = re.compile(r"\A\s*<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# What programs write where they have no value.
+_NO_VALUE = frozenset({"none", "null", "undefined", "nan", "n/a"})
+_PAGE = re.compile(r"<(!doctype|html|head|body)\b", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"(i['\u2019]m|i am|sorry)\b[^.]{0,40}\b(can['\u2019]t|cannot|can not|unable to)\b|"
+    r"i (can['\u2019]t|cannot|can not) (assist|help|view|see|process|describe|provide)\b",
+    re.IGNORECASE,
+)
 
 
 class VisionEndpoint:
@@ -171,8 +180,12 @@ def read_answer(body: bytes) -> str:
     if reason == "content_filter":
         raise ValueError("the answer was removed by the server's content filter")
     text = _THOUGHT.sub("", _join_parts(message.get("content"))).strip()
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    if not text:
+    text = _CONTROL.sub("", text.encode("utf-8", "replace").decode("utf-8"))
+    if _PAGE.match(text):
+        raise ValueError(f"the answer is a page of HTML: {_shown(text)}")
+    if _REFUSAL.match(text):
+        raise ValueError(f"the model refused: {_shown(text)}")
+    if not any(map(str.isalnum, text)) or text.strip("'\"`.() ").lower() in _NO_VALUE:
         cause = "; it was cut off by max_tokens" if reason == "length" else ""
         raise ValueError(f"the answer has no text (finish_reason {reason!r}{cause})")
     return text
