@@ -164,6 +164,19 @@ def test_a_folder_of_another_conversion_is_refused(train: Train, tmp_path: Path)
     assert "choose another --out" in result.stderr
 
 
+def test_a_start_without_any_example_leaves_room_for_the_next(
+    train: Train, data: Path, tmp_path: Path
+) -> None:
+    file = data / "train" / "annotations.jsonl"
+    good = file.read_text()
+    file.write_text(json.dumps({"image": "0.png", "prefix": "<CAPTION>", "suffix": "x" * 300_000}))
+    empty = train()
+    assert empty.exit_code == 2 and "nothing to learn from" in empty.stderr
+    file.write_text(good)
+    again = train()
+    assert again.exit_code == 0, again.stderr
+
+
 def test_a_run_that_diverges_ends_with_status_1(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -245,3 +246,12 @@ def test_a_page_count_that_is_not_true(tmp_path: Path) -> None:
                 assert len(list_units(path)) <= 2
             except ValueError as error:
                 assert message in str(error)
+
+
+def test_thousands_of_frames_on_a_vast_canvas_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "canvas.gif"
+    head = b"GIF89a" + struct.pack("<HHBBB", 11_000, 11_000, 0xF0, 0, 0) + b"\0\0\0\xff\xff\xff"
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    path.write_bytes(head + frame * 1000 + b";")
+    with pytest.raises(ValueError, match=r"canvas.gif: it has 1,000 frames of 11000 x 11000"):
+        list_units(path)

@@ -103,23 +103,33 @@ def ensure_converted(
     reading: Reading,
     processor: Processor,
     positions: int,
+    *,
+    remake: bool,
 ) -> None:
     """Have ``source`` converted in ``folder``; what an earlier call finished is used again.
 
-    Raises ``ValueError`` when ``folder`` was made from something else.
+    What was made from something else is made again with ``remake``. Raises ``ValueError`` for it
+    otherwise, and when nothing was converted.
     """
     from ..shards.manifest import read_manifest
     from ..train.convert import is_same_origin, origin_of
 
     manifest = read_manifest(folder)
-    if manifest is None or not manifest.complete:
-        convert_to(folder, source, format, reading, processor, positions)
-        return
-    if not is_same_origin(manifest.origin, origin_of(source, format, reading)):
+    is_same = manifest is None or is_same_origin(
+        manifest.origin, origin_of(source, format, reading)
+    )
+    if not is_same and not remake:
         raise ValueError(
-            f"{folder} was made from {dict(manifest.origin)}, not from {source} ({format}) as it "
-            "is now, or as it is now to be read: choose another --out"
+            f"{folder} was made from another state of {source}, or read with other options: choose "
+            "another --out"
         )
+    if manifest is None or not manifest.complete or not is_same:
+        report = convert_to(
+            folder, source, format, reading, processor, positions, overwrite=not is_same
+        )
+        if report.is_empty:
+            raise ValueError(f"there is nothing to learn from in {source}")
+        return
     typer.echo(f"{folder}: {format_count(manifest.rows, 'picture')} converted before")
 
 

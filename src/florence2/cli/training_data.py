@@ -80,8 +80,11 @@ class TrainingData:
         return self.validation is not None or self.validation_split is not None
 
     def _convert(self, out: Path, recipe: Recipe) -> None:
+        from ..train.run_directory import RECIPE_FILE
         from ..train.starting import starting_processor
 
+        # A run that never started leaves its conversion; its source may be another by now.
+        is_started = (out / RECIPE_FILE).exists()
         processor, config = starting_processor(recipe)
         positions = min(recipe.max_target_tokens, config.text.positions)
         parts = [(self.data, out / DATA, self.split)]
@@ -90,7 +93,9 @@ class TrainingData:
         for source, folder, split in parts:
             assert self.format is not None
             reading = make_reading(self.format, tasks=self.tasks, split=split, prompt=self.prompt)
-            ensure_converted(source, folder, self.format, reading, processor, positions)
+            ensure_converted(
+                source, folder, self.format, reading, processor, positions, remake=not is_started
+            )
 
     def _held_out_is_learned(self) -> bool:
         if not self._has_held_out:

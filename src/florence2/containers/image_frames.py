@@ -10,6 +10,9 @@ _PAGED = ("TIFF",)
 _TIMED_BY_DECODING = ("WEBP", "AVIF")  # the others say a frame's duration when it is gone to
 _REDUCED_OR_MASK = 0b101  # bits of NewSubfileType: a smaller copy of another page, or its mask
 _NEW_SUBFILE_TYPE = 254
+# Pixels of all frames of an animation together: each is decoded on its whole canvas, however few
+# bytes it has. An hour of 640 x 480 at 15 frames a second is below it.
+MAX_ANIMATION_PIXELS = 2**34
 _DEFAULT_SECONDS = 0.1  # what browsers give a frame that states no duration
 
 
@@ -30,9 +33,17 @@ def page_indices(image: Image.Image) -> list[int]:
 
 
 def frame_times(image: Image.Image) -> list[float]:
-    """When each frame of an open animation is shown, in seconds."""
-    times, now = [], 0.0
-    for index in range(_count(image)):
+    """When each frame of an open animation is shown, in seconds.
+
+    Raises ``ValueError`` for more frames, or more pixels of them, than the limits.
+    """
+    times, now, count = [], 0.0, _count(image)
+    if count * image.width * image.height > MAX_ANIMATION_PIXELS:
+        raise ValueError(
+            f"it has {count:,} frames of {image.width} x {image.height} pixels, which take too "
+            "long to decode; make it smaller, or save it as a video"
+        )
+    for index in range(count):
         image.seek(index)
         times.append(now)
         if image.format in _TIMED_BY_DECODING:
