@@ -73,3 +73,14 @@ def test_what_is_not_a_lock_file_is_left_alone(tmp_path: Path, kind: str) -> Non
         pass
     assert other.read_text() == "kept" and os.path.lexists(lock)
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_full_disk_does_not_keep_the_lock_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with lock_run_dir(tmp_path), pytest.raises(RunLockedError), lock_run_dir(tmp_path):
+        pass

@@ -87,9 +87,16 @@ def _acquire(path: Path, directory: Path) -> int | None:
                 f"{directory} is in use by {by}; wait until it ends, or choose another directory"
             ) from None
         # The last holder removes the file: what was locked may no longer be what has the name.
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+        if _is_still_named(descriptor, path):
+            with suppress(OSError):  # on a full disk the lock holds, it only names nobody
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-                return descriptor
+            return descriptor
         os.close(descriptor)
+
+
+def _is_still_named(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
