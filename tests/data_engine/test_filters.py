@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,9 @@ def test_support_is_asked_for_as_far_as_there_are_annotators() -> None:
     assert judge_support(2, 3, limits).keep
     assert not judge_support(1, 3, limits).keep
     assert judge_support(1, 1, limits).keep
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1.5, 0, True])
+def test_counts_are_whole_numbers(value: float) -> None:
+    with pytest.raises(ValueError, match="threshold agreeing must be"):
+        Thresholds(agreeing=value)  # type: ignore[arg-type]

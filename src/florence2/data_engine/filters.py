@@ -60,7 +60,7 @@ class Thresholds:
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ValueError(f"threshold {name} must be a number of at least 0, got {value!r}")
         for name, least in (("agreeing", 1), ("most_objects", 0)):
-            if values[name] != int(values[name]) or values[name] < least:
+            if values[name] % 1 != 0 or values[name] < least:
                 raise ValueError(
                     f"threshold {name} must be a whole number of at least {least}, got "
                     f"{values[name]!r}"

@@ -7,12 +7,14 @@ set of its own from another, and remove it whole.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...durable import LineFile, whole_lines
+from ...image import IMAGE_SUFFIXES
 from ...io.paths import confine
 from ...io.run_lock import LOCK_FILE, lock_run_dir
 
@@ -143,6 +145,10 @@ def _refuse_unlisted(folder: Path, format: str) -> None:
     found = [name for name in _PLACES.get(family, ()) if (folder / name).exists()]
     if (folder / "manifest.json").exists():
         found.append("manifest.json")
+    if not found and family in _PLACES and folder.is_dir():
+        # Images below those of a source would be read as its own from then on.
+        names = sorted(os.listdir(folder))
+        found = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES][:1]
     if not found and format in _SUFFIXES and folder.is_dir():
         found = [
             path.relative_to(folder).as_posix()
