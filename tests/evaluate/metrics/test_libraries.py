@@ -8,7 +8,7 @@ from florence2.evaluate.metrics.libraries import load_library
 
 
 def test_a_missing_library_names_the_extra() -> None:
-    with pytest.raises(ImportError, match=r'pip install "florence2\[evaluate\]"'):
+    with pytest.raises(ImportError, match=r"pip install 'florence2\[evaluate\]'"):
         load_library("no_such_library.at_all")
 
 
