@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give the standard streams that the caller closed a file that is none of ours.
+    """Give the standard streams that the caller closed a file that nothing else uses.
 
     Without one, the next file that is opened takes the stream's number, and messages go into it.
     What is written to a closed standard output fails, so that no answers are lost in silence.
@@ -85,7 +85,7 @@ def _open_closed_streams() -> None:
 
 
 def _listen_for_sigterm() -> None:
-    """Let SIGTERM end a command as Ctrl-C does, unless whoever started it set something else."""
+    """Let SIGTERM end a command as Ctrl-C does, unless the parent process set something else."""
     started = os.getpid()
 
     def terminate(number: int, frame: FrameType | None) -> None:

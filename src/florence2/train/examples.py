@@ -149,7 +149,7 @@ def blank_sequences(processor: Processor, cells: CellMaker) -> Sequences:
 def check_text(annotation: Annotation, most: int) -> None:
     """Raise ``ValueError`` for texts that cannot fit into ``most`` tokens, before tokenizing them.
 
-    A token is worth so many characters at the most; tokenizing a vast text takes minutes.
+    A token is worth so many characters at most; tokenizing a vast text takes minutes.
     """
     answer = annotation.answer
     texts = [answer.text] if isinstance(answer, Text) else set(answer.labels)

@@ -145,7 +145,7 @@ def _draw(hooks: RunHooks, step: int, stop: StopRequest) -> None:
 def _check_readable(progress: Progress, steps: int, hooks: RunHooks) -> None:
     """End a run that reads nothing: two epochs of steps without an example, or all of a short run.
 
-    Two, because examples are shuffled anew in every epoch.
+    Two, because examples are shuffled again in every epoch.
     """
     most = _MOST_UNREADABLE if hooks.epoch_steps is None else 2 * hooks.epoch_steps
     in_a_row = progress.unreadable_in_a_row

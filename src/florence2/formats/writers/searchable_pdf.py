@@ -146,7 +146,7 @@ def compose_pdf(pages: Iterable[tuple[bytes, list[list[Found]]]]) -> bytes:
 
 
 def _overlaid(source: _Source) -> bytes:
-    """The PDF of a source with its lines laid over its own pages; drawn anew where that fails."""
+    """The PDF of a source with its lines laid over its own pages; drawn again where that fails."""
     reader = UnitReader()
     pages = sorted(source.pages, key=lambda page: page[0])
     numbers = [number for number, _, _ in pages]
