@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
+
+from ..messages import suggest
 
 Role = Literal["train", "val", "test"]
 _YEAR = re.compile(r"[-_]?\d+$")
@@ -44,8 +45,7 @@ def choose_splits(wanted: str, names: Iterable[str], place: Path) -> tuple[str, 
     names = tuple(names)
     found = match_splits(wanted, names)
     if not found:
-        near = get_close_matches(wanted, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         there = ", ".join(names) or "none"
+        hint = suggest(wanted, names)
         raise ValueError(f"{place} has no split {wanted!r}; it has {there}{hint}")
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
+
+from ..messages import find_near_miss
 
 # At most so many errors are shown, and so many characters of a value.
 _MOST, _LONGEST = 3, 40
@@ -55,8 +56,8 @@ def describe_errors(error: ValidationError, known: Iterable[str] = ()) -> str:
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """``", did you mean ...?"`` for a name that is nearly one of ``known``, else nothing."""
-    close = difflib.get_close_matches(name[:80], list(known), 1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    near = find_near_miss(name[:80], known)
+    return "" if near is None else f", did you mean {near!r}?"
 
 
 def _describe(each: Any, known: list[str]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 
+from ...messages import find_near_miss
 from ..benchmark import Benchmark
 
 # In the order of the paper's tables; those beneath the line are not in them.
@@ -35,8 +35,8 @@ def find_benchmark(name: str) -> Benchmark:
     asked = name.strip().lower().replace("_", "-")
     module = BENCHMARKS.get(asked)
     if module is None:
-        near = get_close_matches(asked, BENCHMARKS, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = find_near_miss(asked, BENCHMARKS)
+        hint = "" if near is None else f" (did you mean {near!r}?)"
         raise ValueError(f"unknown benchmark {name!r}{hint}; there are {', '.join(BENCHMARKS)}")
     benchmark: Benchmark = import_module(f".{module}", __name__).BENCHMARK
     return benchmark
