@@ -16,7 +16,7 @@ from importlib.resources import as_file, files
 import torch
 
 import florence2
-from florence2.results import Failure
+from florence2.results.types import Failure
 
 TASKS = ("<CAPTION>", "<OD>")
 BATCH_SIZES = (1, 8)

@@ -19,12 +19,12 @@ import numpy as np
 from PIL import Image
 
 from florence2.data_engine.annotate import annotate, index_pictures
-from florence2.data_engine.parts import RunFolder
-from florence2.data_engine.pipeline import Executor, Here, OnRay
-from florence2.data_engine.specialists import SpecialistSpec
-from florence2.durable import replace_json
-from florence2.records import Annotation, Annotator, Record
-from florence2.results import Text
+from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.executor import Executor, Here, OnRay
+from florence2.data_engine.part_files import RunFolder
+from florence2.io.atomic import replace_json
+from florence2.results.records import Annotation, Annotator, Record
+from florence2.results.types import Text
 
 SLEEP = 0.05
 
@@ -86,13 +86,13 @@ class _Nothing:
     stuck = False
 
     def __call__(self, part: int):
-        from florence2.data_engine.work import PartDone
+        from florence2.data_engine.part_workers import PartDone
 
         return PartDone(part)
 
 
 def _one():
-    from florence2.data_engine.pipeline import Needs
+    from florence2.data_engine.executor import Needs
 
     return Needs()
 

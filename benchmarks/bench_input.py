@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 
 import florence2
-from florence2.shards import ShardDataset
-from florence2.train.batches import BatchStream
-from florence2.train.distributed import World
-from florence2.train.examples import ExampleReader, OrderedPairs, list_examples
-from florence2.train.recipe import Recipe, override
+from florence2.datasets.shards import ShardDataset
+from florence2.training.batches import BatchStream
+from florence2.training.distributed import World
+from florence2.training.examples import ExampleReader, OrderedPairs, list_examples
+from florence2.training.recipe import Recipe, override
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from florence2.cli.folder import OutputFolder
-from florence2.cli.questions import ask
-from florence2.cli.sources import expand
 from florence2.cli.writing import write_set, writing_options
-from florence2.hardware import processor_name
+from florence2.io.environment import processor_name
+from florence2.workflows.labeling.label_requests import ask
+from florence2.workflows.labeling.output_directory import OutputFolder
+from florence2.workflows.labeling.sources import expand
 
 FORMATS = ("coco", "yolo", "csv")
 BOXES = {"bboxes": [[1.0, 1.0, 6.0, 6.0]], "labels": ["cat"], "scores": [0.5]}

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from florence2.hardware import processor_name
+from florence2.io.environment import processor_name
 
 TARGET_TOKENS = 60
 PROMPT_TOKENS = 13
@@ -125,8 +125,8 @@ def _work(side: str, options: dict[str, Any], end: Connection) -> None:
 
 
 def _config(options: dict[str, Any]) -> Any:
+    from florence2.inference.predictor import resolve
     from florence2.model import Florence2Config, Florence2Model
-    from florence2.predictor import resolve
 
     if options["size"] == "nano":
         values = json.loads((resolve("nano") / "config.json").read_text())
@@ -143,13 +143,13 @@ class _Ours:
         import numpy as np
         import torch
 
-        from florence2.train.batches import collate
-        from florence2.train.checkpoints import Progress
-        from florence2.train.distributed import World
-        from florence2.train.examples import Sequences
-        from florence2.train.memory import keep_freed_memory
-        from florence2.train.parameters import parameter_groups
-        from florence2.train.recipe import Recipe, override
+        from florence2.training.batches import collate
+        from florence2.training.checkpoints import Progress
+        from florence2.training.distributed import World
+        from florence2.training.examples import Sequences
+        from florence2.training.memory import keep_freed_memory
+        from florence2.training.param_groups import parameter_groups
+        from florence2.training.recipe import Recipe, override
 
         keep_freed_memory()  # as training does
         build, config = _config(options)
@@ -174,7 +174,7 @@ class _Ours:
         self.batch = collate(pairs, start=2, pad=1)
 
     def step(self) -> None:
-        from florence2.train.step import take_step
+        from florence2.training.step import take_step
 
         take_step(self.model, self.optimizer, [self.batch], self.recipe, self.world, self.progress)
 

@@ -22,18 +22,18 @@ from pathlib import Path
 
 import florence2
 from florence2 import Failure
+from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.annotators.noisy import Degraded, Noise
+from florence2.data_engine.executor import Here, OnRay
 from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.merge import agreement
-from florence2.data_engine.pipeline import Here, OnRay
-from florence2.data_engine.refine import StudentPlan, open_round, run_engine
-from florence2.data_engine.specialists import SpecialistSpec
-from florence2.data_engine.specialists.degraded import Degraded, Noise
-from florence2.durable import replace_json
-from florence2.evaluate.metrics.coco import average_precision
-from florence2.evaluate.metrics.detection import DetectedObjects, TrueObjects
-from florence2.records import Annotation
-from florence2.results import Boxes, Text
-from florence2.shards import ShardDataset
+from florence2.data_engine.self_training import StudentPlan, open_round, run_engine
+from florence2.datasets.shards import ShardDataset
+from florence2.evaluation.metrics.coco_ap import average_precision
+from florence2.evaluation.metrics.detection import DetectedObjects, TrueObjects
+from florence2.io.atomic import replace_json
+from florence2.results.records import Annotation
+from florence2.results.types import Boxes, Text
 
 NAMES = ("first", "second", "third")
 

@@ -23,13 +23,13 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from florence2.data_engine.annotators.annotator_registry import offline_ensemble, specialists
+from florence2.data_engine.executor import Here, OnRay
 from florence2.data_engine.merge import joined
-from florence2.data_engine.pipeline import Here, OnRay
-from florence2.data_engine.refine import open_round, run_engine
-from florence2.data_engine.specialists.choosing import offline_ensemble, specialists
-from florence2.durable import replace_json
-from florence2.geometry import box_iou
-from florence2.results import Boxes
+from florence2.data_engine.self_training import open_round, run_engine
+from florence2.io.atomic import replace_json
+from florence2.results.geometry import box_iou
+from florence2.results.types import Boxes
 
 LINES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from florence2.data_engine.annotators.annotator_registry import specialists
 from florence2.data_engine.merge import paired
-from florence2.data_engine.specialists.choosing import specialists
-from florence2.durable import replace_json
-from florence2.geometry import box_iou
-from florence2.results import Quads
-from florence2.shards import ShardDataset
+from florence2.datasets.shards import ShardDataset
+from florence2.io.atomic import replace_json
+from florence2.results.geometry import box_iou
+from florence2.results.types import Quads
 
 LINES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 TASK = "<OCR_WITH_REGION>"

@@ -11,9 +11,9 @@ from importlib.resources import as_file, files
 from PIL import Image
 
 import florence2
-from florence2.draw import draw_answer
-from florence2.image import load_image
-from florence2.locations import quantize
+from florence2.processing.image import load_image
+from florence2.results.draw import draw_answer
+from florence2.results.locations import quantize
 
 CAR = (62, 308, 274, 409)
 HOUSE = (130, 108, 396, 333)

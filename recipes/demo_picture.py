@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from florence2.durable import replace_file
-from florence2.image import load_image
-from florence2.records import Annotation
-from florence2.scenes.sprites import library
-from florence2.scenes.stream import SceneRecords
+from florence2.io.atomic import replace_file
+from florence2.processing.image import load_image
+from florence2.results.records import Annotation
+from florence2.synthetic.record_stream import SceneRecords
+from florence2.synthetic.sprites import library
 
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "florence2" / "nano"
 

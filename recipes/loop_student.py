@@ -4,7 +4,7 @@ Short, for two processor cores: the loop is about what its labels are worth, not
 small model can be brought.
 """
 
-from florence2.train.recipe import (
+from florence2.training.recipe import (
     Aids,
     Batch,
     Optimizer,

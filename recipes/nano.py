@@ -43,7 +43,7 @@ bundled weights, which are without the heads of the dense task, begins with ``he
 from dataclasses import replace
 from typing import Any
 
-from florence2.train.recipe import (
+from florence2.training.recipe import (
     Aids,
     Batch,
     Optimizer,

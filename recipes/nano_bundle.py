@@ -14,8 +14,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from florence2.durable import replace_file
-from florence2.predictor import BUNDLED, load, resolve
+from florence2.inference.predictor import BUNDLED, load, resolve
+from florence2.io.atomic import replace_file
 
 WEIGHTS = "model.safetensors"
 MOST_BYTES = 25 * 10**6

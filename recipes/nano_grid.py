@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from florence2.durable import replacing
+from florence2.inference.predictor import Florence2, load
+from florence2.io.atomic import replacing
 from florence2.model import Florence2Model
 from florence2.model.bart import POSITION_OFFSET
 from florence2.model.davit import ChannelAttention
-from florence2.predictor import Florence2, load
 from florence2.runtime import TorchRuntime
-from florence2.train.dense import HEAD_FILE, edge_outputs
+from florence2.training.auxiliary.dense import HEAD_FILE, edge_outputs
 
 STRIDES, PADDINGS = (4, 2, 2, 1), (3, 1, 1, 1)
 

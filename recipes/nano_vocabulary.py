@@ -20,15 +20,15 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from tokenizers.trainers import BpeTrainer
 
-from florence2.durable import replace_file
-from florence2.records import Annotation
-from florence2.results import Boxes, Quads, Text
-from florence2.scenes.compose import make_scene
-from florence2.scenes.labels import annotate
-from florence2.scenes.seeds import scene_seed
-from florence2.scenes.settings import SceneSettings
-from florence2.scenes.sprites import SpriteLibrary, library
-from florence2.tasks import TASKS
+from florence2.io.atomic import replace_file
+from florence2.results.records import Annotation
+from florence2.results.tasks import TASKS
+from florence2.results.types import Boxes, Quads, Text
+from florence2.synthetic.compose import make_scene
+from florence2.synthetic.scene_labels import annotate
+from florence2.synthetic.scene_settings import SceneSettings
+from florence2.synthetic.seeds import scene_seed
+from florence2.synthetic.sprites import SpriteLibrary, library
 
 DEFAULT_PATH = Path(__file__).resolve().parents[1] / "src/florence2/nano/tokenizer.json"
 ENTRIES = 2048

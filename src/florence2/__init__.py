@@ -7,14 +7,16 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._moved import install_moved_modules
+from .io.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
-    from . import train
-    from .predictor import Features, Florence2, Prediction, load, parse
-    from .results import Boxes, Failure, Polygons, Quads, Result, Text
-    from .tasks import TASKS, Task, free_prompt
+    from .inference.predictor import Features, Florence2, Prediction, load, parse
+    from .results.tasks import TASKS, Task, free_prompt
+    from .results.types import Boxes, Failure, Polygons, Quads, Result, Text
+    from .training.trainer import train
 
 __version__ = "0.1.0"
 
@@ -37,23 +39,18 @@ __all__ = [
     "train",
 ]
 
-# Packages that are used as they are: ``florence2.train(recipe, records, out)``.
-_PACKAGES = ("train",)
-
 _HOMES = {
-    **dict.fromkeys(("Features", "Florence2", "Prediction", "load", "parse"), "predictor"),
-    **dict.fromkeys(("Boxes", "Failure", "Polygons", "Quads", "Result", "Text"), "results"),
-    **dict.fromkeys(("TASKS", "Task", "free_prompt"), "tasks"),
+    **dict.fromkeys(
+        ("Features", "Florence2", "Prediction", "load", "parse"), "inference.predictor"
+    ),
+    **dict.fromkeys(("Boxes", "Failure", "Polygons", "Quads", "Result", "Text"), "results.types"),
+    **dict.fromkeys(("TASKS", "Task", "free_prompt"), "results.tasks"),
+    "train": "training.trainer",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that the command line answers ``--help`` without loading torch."""
-    if name in _PACKAGES:
-        return import_module(f".{name}", __name__)
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+# The command line answers ``--help`` without loading torch.
+__getattr__ = import_lazily(__name__, _HOMES)
+install_moved_modules()
 
 
 def __dir__() -> list[str]:

@@ -43,7 +43,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, specification.name, module)
     specification.loader.exec_module(module)
     model = module.StandInModel()
-    monkeypatch.setitem(sys.modules, "florence2.predictor", module.predictor(model))
+    monkeypatch.setitem(sys.modules, "florence2.inference.predictor", module.predictor(model))
     return model
 
 

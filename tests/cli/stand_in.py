@@ -17,8 +17,8 @@ from typing import Any
 
 from PIL import Image
 
-from florence2.results import Answer, Boxes, Failure, Quads, Result, Text
-from florence2.tasks import Task, find_task
+from florence2.results.tasks import Task, find_task
+from florence2.results.types import Answer, Boxes, Failure, Quads, Result, Text
 
 BROKEN = "broken"
 
@@ -73,8 +73,8 @@ def _answer(task: Task, words: str, size: tuple[int, int]) -> Answer:
 
 
 def predictor(model: StandInModel) -> ModuleType:
-    """A module to stand in for ``florence2.predictor``."""
-    module = ModuleType("florence2.predictor")
+    """A module to stand in for ``florence2.inference.predictor``."""
+    module = ModuleType("florence2.inference.predictor")
     module.load = model.load  # type: ignore[attr-defined]
     module.resolve = lambda source, revision=None: Path(source)  # type: ignore[attr-defined]
     return module
@@ -83,5 +83,5 @@ def predictor(model: StandInModel) -> ModuleType:
 if __name__ == "__main__":
     from florence2.cli import main
 
-    sys.modules["florence2.predictor"] = predictor(StandInModel())
+    sys.modules["florence2.inference.predictor"] = predictor(StandInModel())
     main()

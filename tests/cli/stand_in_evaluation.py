@@ -11,14 +11,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-STAND_IN = Path(__file__).parents[1] / "evaluate/stand_in.py"
+STAND_IN = Path(__file__).parents[1] / "evaluation/stand_in.py"
 
 
 def load_stand_in() -> ModuleType:
     """The benchmark and the model of the tests of evaluation, also as a benchmark by its name."""
-    from florence2.evaluate.benchmarks import BENCHMARKS
+    from florence2.evaluation.benchmarks import BENCHMARKS
 
-    name = "florence2.evaluate.benchmarks.colours"
+    name = "florence2.evaluation.benchmarks.colours"
     specification = importlib.util.spec_from_file_location(name, STAND_IN)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -29,8 +29,8 @@ def load_stand_in() -> ModuleType:
 
 
 def predictor(module: ModuleType) -> ModuleType:
-    """A module to stand in for ``florence2.predictor``; ``loaded`` is what it was asked for."""
-    stand_in = ModuleType("florence2.predictor")
+    """A stand-in for ``florence2.inference.predictor``; ``loaded`` is what it was asked for."""
+    stand_in = ModuleType("florence2.inference.predictor")
     loaded: dict[str, Any] = {}
 
     def load(source: str, **options: Any) -> Any:
@@ -52,6 +52,6 @@ def predictor(module: ModuleType) -> ModuleType:
 if __name__ == "__main__":
     from florence2.cli import main, processes
 
-    sys.modules["florence2.predictor"] = predictor(load_stand_in())
+    sys.modules["florence2.inference.predictor"] = predictor(load_stand_in())
     processes.COMMAND = (sys.executable, __file__)  # type: ignore[misc]
     main()

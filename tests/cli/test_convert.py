@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from florence2.cli import app
-from florence2.shards import ShardDataset
+from florence2.datasets.shards import ShardDataset
 
 BOX = "<loc_100><loc_100><loc_500><loc_500>"
 
@@ -101,6 +101,6 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_formats_of_the_command_are_those_of_the_converter() -> None:
     from florence2.cli.conversion import FORMATS
-    from florence2.train.convert import FORMATS as CONVERTED
+    from florence2.datasets.conversion import FORMATS as CONVERTED
 
     assert FORMATS == CONVERTED

@@ -13,9 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from florence2.cli import app
-from florence2.formats.writers.destination import FILES_LIST
+from florence2.datasets.exporters.destination import FILES_LIST
+from florence2.datasets.shards import ShardDataset
 from florence2.io.run_lock import lock_run_dir
-from florence2.shards import ShardDataset
 
 
 def convert(*arguments: object) -> Any:

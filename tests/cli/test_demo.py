@@ -10,7 +10,7 @@ from PIL import Image
 
 from florence2.cli.demo import bundled_questions
 from florence2.cli.sheet import COLUMNS, TILE_WIDTH, Tile, make_sheet
-from florence2.tasks import TASKS
+from florence2.results.tasks import TASKS
 
 Command = Callable[..., Any]
 

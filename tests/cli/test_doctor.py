@@ -34,9 +34,9 @@ class StandInReport:
 def problems(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the stand-in for the inspection finds wrong with any checkpoint."""
     found: list[str] = []
-    module = ModuleType("florence2.model.weights")
+    module = ModuleType("florence2.model.checkpoint.weights")
     module.inspect_checkpoint = lambda path: StandInReport(path, tuple(found))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "florence2.model.weights", module)
+    monkeypatch.setitem(sys.modules, "florence2.model.checkpoint.weights", module)
     return found
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from florence2.cli import app
-from florence2.tasks import TASKS
+from florence2.results.tasks import TASKS
 
 
 def florence2(*arguments: object) -> Any:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from typer.main import get_command
 
 from florence2.cli import app
-from florence2.data_engine.refine import open_round
+from florence2.data_engine.self_training import open_round
 
 from .conftest import documented
 
@@ -94,7 +94,7 @@ def test_a_run_with_other_words_is_refused_by_the_name_that_differs(
 
 def test_students_start_from_the_model_that_annotates(tmp_path: Path) -> None:
     from florence2.cli.engine import _with_start
-    from florence2.data_engine.refine import StudentPlan
+    from florence2.data_engine.self_training import StudentPlan
 
     plain = StudentPlan()
     assert _with_start(plain, ["student:a/b"], tmp_path).settings == ("start=a/b",)
@@ -108,7 +108,7 @@ def test_an_interrupted_run_ends_without_an_abort(pictures: Path, tmp_path: Path
     """A specialist is in the middle of native code when Ctrl-C comes."""
     program = """
 import os, signal, sys, threading
-from florence2.data_engine.specialists.proposals import ClassicalProposals
+from florence2.data_engine.annotators.region_proposals import ClassicalProposals
 def slow(self, records):
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     import time; time.sleep(30)

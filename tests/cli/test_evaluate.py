@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from florence2.cli import app
-from florence2.evaluate.benchmarks import BENCHMARKS
+from florence2.evaluation.benchmarks import BENCHMARKS
 
 SCRIPT = Path(__file__).with_name("stand_in_evaluation.py")
 Command = Callable[..., Any]
@@ -28,7 +28,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     specification.loader.exec_module(module)
     known = dict(BENCHMARKS)
     predictor = module.predictor(module.load_stand_in())
-    monkeypatch.setitem(sys.modules, "florence2.predictor", predictor)
+    monkeypatch.setitem(sys.modules, "florence2.inference.predictor", predictor)
     yield predictor
     BENCHMARKS.clear()
     BENCHMARKS.update(known)

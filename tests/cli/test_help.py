@@ -18,8 +18,8 @@ from florence2.cli import app
 from florence2.cli.help_format import EXAMPLES, PRESETS
 from florence2.cli.machine import TORCH_BELOW, TORCH_FROM, judge_torch
 from florence2.cli.options import RUNTIMES
-from florence2.runtime.choosing import RUNTIMES as REAL_RUNTIMES
-from florence2.train.presets import PRESETS as REAL_PRESETS
+from florence2.runtime.factory import RUNTIMES as REAL_RUNTIMES
+from florence2.training.presets import PRESETS as REAL_PRESETS
 
 from .conftest import documented
 

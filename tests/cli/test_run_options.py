@@ -155,6 +155,8 @@ def test_what_the_default_model_knows_is_said_once(
 
     model.trained = True
     notice = "nano knows synthetic images only"
-    monkeypatch.setattr(sys.modules["florence2.predictor"], "NANO_NOTICE", notice, raising=False)
+    monkeypatch.setattr(
+        sys.modules["florence2.inference.predictor"], "NANO_NOTICE", notice, raising=False
+    )
     assert command("run", pictures, "-t", "caption").stderr.count(notice) == 1
     assert notice not in command("run", pictures, "-t", "caption", "--model", "nano").stderr

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from florence2.cli.names import name_outputs
-from florence2.cli.sources import Source, expand
 from florence2.io.run_lock import lock_run_dir
+from florence2.workflows.labeling.output_names import name_outputs
+from florence2.workflows.labeling.sources import Source, expand
 
 Command = Callable[..., Any]
 
@@ -213,7 +213,7 @@ def test_pipes_and_devices_fail_by_themselves(command: Command, pictures: Path) 
 def test_naming_takes_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
     from pathlib import PurePosixPath
 
-    from florence2.cli import names
+    from florence2.workflows.labeling import output_names as names
 
     calls = 0
 

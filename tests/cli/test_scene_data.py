@@ -16,10 +16,10 @@ pytest.importorskip("cv2")
 
 from florence2.cli import app
 from florence2.cli.scene_data import SceneData
-from florence2.scenes.cache import Drawing, write_art
-from florence2.scenes.packages import NOTO
-from florence2.train.distributed import World
-from florence2.train.recipe import Aids, Recipe
+from florence2.synthetic.asset_cache import Drawing, write_art
+from florence2.synthetic.asset_packs import NOTO
+from florence2.training.distributed import World
+from florence2.training.recipe import Aids, Recipe
 
 
 @pytest.fixture(scope="module")

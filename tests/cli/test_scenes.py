@@ -11,8 +11,8 @@ from PIL import Image
 from typer.main import get_command
 
 from florence2.cli import app
-from florence2.shards import ShardDataset
-from florence2.tasks import TASKS
+from florence2.datasets.shards import ShardDataset
+from florence2.results.tasks import TASKS
 
 from .conftest import documented
 

@@ -14,9 +14,10 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from florence2.cli import app
-from florence2.predictor import Florence2, load
-from florence2.train import loop, training
-from florence2.train.step import TrainingError
+from florence2.inference.predictor import Florence2, load
+from florence2.training import loop
+from florence2.training import trainer as training
+from florence2.training.step import TrainingError
 
 SHORT = (
     "start=nano", "image_size=96,96", "batch.size=4", "schedule.samples=12",
@@ -107,7 +108,7 @@ def test_the_best_may_be_chosen_by_the_loss(train: Train, tmp_path: Path) -> Non
 def test_shards_and_a_recipe_of_ones_own_and_lora(train: Train, data: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.py"
     recipe.write_text(
-        "from florence2.train import Recipe\n"
+        "from florence2.training import Recipe\n"
         "def mine():\n    return Recipe(name='mine', trainable='lora')\n"
     )
     shards = tmp_path / "shards"

@@ -73,11 +73,11 @@ def test_a_frame_that_is_not_there_fails_in_its_place(monkeypatch: pytest.Monkey
     from pathlib import PurePosixPath
 
     import florence2
-    from florence2.cli.answering import answers_of
-    from florence2.cli.pictures import PictureReader
-    from florence2.cli.questions import ask
-    from florence2.cli.sources import Source
-    from florence2.results import Failure
+    from florence2.results.types import Failure
+    from florence2.workflows.labeling.image_reader import PictureReader
+    from florence2.workflows.labeling.label_requests import ask
+    from florence2.workflows.labeling.predictions import answers_of
+    from florence2.workflows.labeling.sources import Source
 
     def get(self: PictureReader, source: Source) -> str:
         if source.page is not None:
@@ -148,7 +148,7 @@ def test_answers_become_shards_to_train_on(tmp_path: Path) -> None:
     command("run", DEMO, "-t", "od", "--out", tmp_path / "out", *QUICK)
     done = command("convert", tmp_path / "out", "--out", tmp_path / "shards")
     assert done.exit_code == 0, done.stderr
-    from florence2.shards import ShardDataset
+    from florence2.datasets.shards import ShardDataset
 
     (record,) = ShardDataset(tmp_path / "shards")
     assert record.annotations[0].task == "<OD>" and record.image == DEMO.read_bytes()

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from florence2.data_engine.parts import RunFolder
-from florence2.data_engine.specialists import SpecialistSpec
-from florence2.records import Annotation, Annotator, Record
-from florence2.results import Boxes, Text
-from florence2.shards import ShardDataset, ShardWriter
+from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.part_files import RunFolder
+from florence2.datasets.shards import ShardDataset, ShardWriter
+from florence2.results.records import Annotation, Annotator, Record
+from florence2.results.types import Boxes, Text
 
 NAMES = ("square", "bar", "tile", "slab")
 SIZE = (96, 64)
@@ -52,7 +52,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def truth(tmp_path: Path, pictures: Path) -> Path:
     """Shards with the boxes and a caption of each of the pictures."""
-    from florence2.formats.pictures import read_picture
+    from florence2.datasets.importers.image_files import read_picture
 
     folder = tmp_path / "truth"
     with ShardWriter(folder) as writer:

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from florence2.data_engine.image_sources import Place, list_pictures, read_pictures
 from florence2.data_engine.index import Entry, look_at, read_entries, write_entries
-from florence2.data_engine.sources import Place, list_pictures, read_pictures
 
 from .conftest import picture
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import pytest
 from PIL import Image
 
-from florence2.data_engine.parts import is_failure
-from florence2.data_engine.specialists.endpoint import VisionEndpoint, check_endpoint, read_answer
-from florence2.formats.pictures import picture_record
-from florence2.records import Record
+from florence2.data_engine.annotators.endpoint import VisionEndpoint, check_endpoint, read_answer
+from florence2.data_engine.part_files import is_failure
+from florence2.datasets.importers.image_files import picture_record
+from florence2.results.records import Record
 
 
 def completion(message: Any, reason: str | None = "stop") -> bytes:

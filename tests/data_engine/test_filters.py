@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from florence2.data_engine.caption_parsing import read_text
 from florence2.data_engine.filters import (
     Thresholds,
     judge_named,
@@ -18,7 +19,6 @@ from florence2.data_engine.filters import (
     judge_support,
     judge_text,
 )
-from florence2.data_engine.texts import read_text
 
 LIMITS = Thresholds()
 
@@ -41,7 +41,7 @@ def test_facts_of_a_parse() -> None:
 
 
 def facts_degree(word: str) -> int:
-    from florence2.data_engine.texts import parser
+    from florence2.data_engine.caption_parsing import parser
 
     parsed = parser()("A small red car is parked beside two tall trees in Paris.")
     (found,) = [each for each in parsed if each.text == word]

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from florence2.data_engine.annotate import entries_of, index_pictures
+from florence2.data_engine.executor import Here
+from florence2.data_engine.image_sources import Place
 from florence2.data_engine.index import Entry, read_entries, with_copies, write_entries
-from florence2.data_engine.parts import RunFolder
-from florence2.data_engine.pipeline import Here
-from florence2.data_engine.sources import Place
+from florence2.data_engine.part_files import RunFolder
 
 from .conftest import picture
 

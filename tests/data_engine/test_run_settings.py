@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from florence2.data_engine.annotators.annotator_registry import check_specialists, specialists
+from florence2.data_engine.executor import Here
 from florence2.data_engine.filters import Thresholds
-from florence2.data_engine.parts import RunFolder, is_failure, read_said
-from florence2.data_engine.pipeline import Here
-from florence2.data_engine.refine import open_round, run_engine
+from florence2.data_engine.part_files import RunFolder, is_failure, read_said
 from florence2.data_engine.run_settings import check_settings, write_settings
-from florence2.data_engine.specialists.choosing import check_specialists, specialists
+from florence2.data_engine.self_training import open_round, run_engine
 from florence2.io.run_lock import RunLockedError, lock_run_dir
-from florence2.records import Annotation
-from florence2.results import Text
+from florence2.results.records import Annotation
+from florence2.results.types import Text
 
 from .conftest import Plain, picture, spec_of
 

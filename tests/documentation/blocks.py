@@ -42,8 +42,8 @@ def check_evaluation(names: Names, folder: Path) -> None:
 
 def give_records(folder: Path) -> Names:
     """A record with one truck, and what the block takes for granted."""
-    from florence2.records import Annotation, Record, content_hash
-    from florence2.results import Boxes
+    from florence2.results.records import Annotation, Record, content_hash
+    from florence2.results.types import Boxes
 
     content = (folder / "photo.jpg").read_bytes()
     with Image.open(folder / "photo.jpg") as image:
@@ -101,7 +101,7 @@ def check_nothing(names: Names, folder: Path) -> None:
 
 
 TINY_RECIPE = (
-    '__import__("florence2.train", fromlist=["override"]).override(load_recipe("fine-tune"), '
+    '__import__("florence2.training", fromlist=["override"]).override(load_recipe("fine-tune"), '
     '["start=nano", "batch.size=2", "batch.micro=2", "schedule.samples=4"])'
 )
 

@@ -119,7 +119,7 @@ def check_shards(folder: str, records: int, *tasks: str) -> Check:
     """Whole shards of so many records, with annotations of these tasks."""
 
     def check(outcome: Outcome) -> None:
-        from florence2.shards import ShardDataset
+        from florence2.datasets.shards import ShardDataset
 
         dataset = ShardDataset(outcome.folder / folder)
         assert len(dataset) == records
@@ -178,7 +178,7 @@ def check_image(path: str) -> Check:
 
 def check_engine(outcome: Outcome) -> None:
     """The table of a round, as shards, and its report."""
-    from florence2.shards import ShardDataset
+    from florence2.datasets.shards import ShardDataset
 
     folder = outcome.folder / "runs/engine/round-00"
     assert len(ShardDataset(folder / "shards")) == len(PHOTOS)

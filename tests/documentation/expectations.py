@@ -216,7 +216,7 @@ FAMILIES: dict[str, NotRun] = {
 def find_command(page: str, text: str) -> Command | NotRun | None:
     """What is known of the command ``text`` of ``page``."""
     if page.startswith("docs/tasks/"):
-        from florence2.tasks import find_task
+        from florence2.results.tasks import find_task
 
         token = find_task(Path(page).stem).token
         return Command(check_answers(token, images={"scene.png"}))

@@ -72,7 +72,7 @@ def workplace(
     folder = tmp_path / "work"
     shutil.copytree(stock, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("florence2.predictor.load", load)
+    monkeypatch.setattr("florence2.inference.predictor.load", load)
     monkeypatch.setattr(florence2, "load", load, raising=False)
     yield folder
 

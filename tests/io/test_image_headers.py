@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.image import ImageError, load_image, probe_image
 from florence2.io.image_headers import MAX_READS, MAX_SCANS, MAX_STRIPS
+from florence2.processing.image import ImageError, load_image, probe_image
 
 
 def saved(format_name: str, size: tuple[int, int] = (40, 24), **options: object) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
-from florence2.model.weights import save_checkpoint
+from florence2.model.checkpoint.weights import save_checkpoint
 
 
 def small_config(**text: int) -> Florence2Config:

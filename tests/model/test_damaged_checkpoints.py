@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from florence2.model import Florence2Model
-from florence2.model.files import CheckpointError
-from florence2.model.weights import inspect_checkpoint, load_checkpoint
+from florence2.model.checkpoint.tensor_files import CheckpointError
+from florence2.model.checkpoint.weights import inspect_checkpoint, load_checkpoint
 
 CASES = 500
 

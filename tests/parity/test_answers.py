@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from florence2 import grammar
-from florence2.results import Result
-from florence2.tasks import find_task
-from florence2.tokenizer import Tokenizer
+from florence2.processing import grammar
+from florence2.processing.tokenizer import Tokenizer
+from florence2.results.tasks import find_task
+from florence2.results.types import Result
 
 
 class Fault(NamedTuple):

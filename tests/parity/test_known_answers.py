@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import florence2
-from florence2.grammar import read
-from florence2.results import Boxes, Polygons, Text
-from florence2.tasks import AnswerKind
-from florence2.tokenizer import Tokenizer
+from florence2.processing.grammar import read
+from florence2.processing.tokenizer import Tokenizer
+from florence2.results.tasks import AnswerKind
+from florence2.results.types import Boxes, Polygons, Text
 
 TOKENIZER = Tokenizer.from_file(Path(florence2.__file__).parent / "nano" / "tokenizer.json")
 THOUSAND = (1000, 1000)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import florence2
-from florence2.bench.contenders import checkpoint
-from florence2.predictor import Florence2, Prediction
-from florence2.records import Record
-from florence2.results import Failure
+from florence2.bench.candidates import checkpoint
+from florence2.inference.predictor import Florence2, Prediction
+from florence2.results.records import Record
+from florence2.results.types import Failure
 
 pytest.importorskip("cv2")
 
@@ -21,8 +21,8 @@ def graphs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 def scenes(count: int) -> list[Record]:
-    from florence2.scenes.sprites import library
-    from florence2.scenes.stream import SceneRecords
+    from florence2.synthetic.record_stream import SceneRecords
+    from florence2.synthetic.sprites import library
 
     made = SceneRecords(library(None, "test"), "test")
     return [made[number] for number in range(count)]

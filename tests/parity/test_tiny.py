@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from florence2.generate import DecodingOptions, generate
-from florence2.image import load_image
-from florence2.model.weights import load_checkpoint
-from florence2.predictor import Florence2, load
-from florence2.processor import Processor
+from florence2.generation import DecodingOptions, generate
+from florence2.inference.predictor import Florence2, load
+from florence2.model.checkpoint.weights import load_checkpoint
+from florence2.processing.image import load_image
+from florence2.processing.processor import Processor
 from florence2.runtime import TorchRuntime
 
 CASES = ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "1.0", "1.1", "2.0", "2.1"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import Florence2Config, Florence2ForConditionalGeneration
 
-from florence2.generate import DecodingOptions, generate
-from florence2.model.weights import load_checkpoint
+from florence2.generation import DecodingOptions, generate
+from florence2.model.checkpoint.weights import load_checkpoint
 from florence2.runtime import TorchRuntime
 
 IMAGE_TOKEN = 3

@@ -9,9 +9,9 @@ import torch
 from transformers import Florence2Config as ReferenceConfig
 from transformers import Florence2ForConditionalGeneration
 
-from florence2.generate import DecodingOptions, generate
+from florence2.generation import DecodingOptions, generate
 from florence2.model import Florence2Config, Florence2Model
-from florence2.model.weights import model_from_tensors
+from florence2.model.checkpoint.weights import model_from_tensors
 from florence2.runtime import TorchRuntime
 
 IMAGE_TOKEN = 3

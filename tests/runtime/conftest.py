@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
 from florence2.runtime import TorchRuntime
-from florence2.runtime.graphs import convert
-from florence2.runtime.openvino import OpenVinoRuntime
+from florence2.runtime.openvino.graphs import convert
+from florence2.runtime.openvino.runtime import OpenVinoRuntime
 
 PIXELS = (96, 64)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import florence2
-from florence2.image import load_image
+from florence2.processing.image import load_image
 from florence2.runtime import TorchRuntime
-from florence2.runtime.openvino import OpenVinoRuntime
+from florence2.runtime.openvino.runtime import OpenVinoRuntime
 
 SHORT = {"max_new_tokens": 8}
 PICTURE = np.full((40, 60, 3), 90, np.uint8)
@@ -54,7 +54,7 @@ def test_from_the_cache_the_checkpoint_is_not_loaded(
     def refuse(*_: object) -> None:
         raise AssertionError("the checkpoint was loaded")
 
-    monkeypatch.setattr("florence2.predictor.read_model", refuse)
+    monkeypatch.setattr("florence2.inference.predictor.read_model", refuse)
     model = load("nano", device="cpu")
     assert model(PICTURE, "caption", **SHORT).token_ids == expected
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import florence2
-from florence2.results import Boxes, Failure, Polygons, Result, Text
-from florence2.tasks import find_task
+from florence2.results.tasks import find_task
+from florence2.results.types import Boxes, Failure, Polygons, Result, Text
 from florence2.workflows.cascades import CASCADES, find_cascade
 
 DEMO = str(files("florence2") / "nano" / "demo.png")

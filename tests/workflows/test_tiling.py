@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.results import Boxes, Failure, Quads, Result, Text
-from florence2.tasks import find_task
+from florence2.results.tasks import find_task
+from florence2.results.types import Boxes, Failure, Quads, Result, Text
 from florence2.workflows.tiling import Tiling, joined_regions, tiled
 
 

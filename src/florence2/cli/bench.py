@@ -18,9 +18,9 @@ from .errors import mendable_errors
 from .tables import print_table
 
 if TYPE_CHECKING:
-    from ..bench.limits import Limits
-    from ..bench.rounds import Stages
-    from ..predictor import Florence2
+    from ..bench.interleaved import Stages
+    from ..bench.roofline import Limits
+    from ..inference.predictor import Florence2
 
 TASK = "caption"
 LEGEND = (
@@ -81,12 +81,12 @@ def _measure(
 ) -> dict[str, Any]:
     from functools import partial
 
-    from ..bench.contenders import add_peer, checkpoint, load_models
-    from ..bench.limits import measure_limits, probe
-    from ..bench.ours import stages_of
-    from ..bench.report import as_json, ratios, rows_of, table_of
-    from ..bench.rounds import run_rounds
-    from ..bench.work import work_of
+    from ..bench.bench_table import as_json, ratios, rows_of, table_of
+    from ..bench.candidates import add_peer, checkpoint, load_models
+    from ..bench.flops import work_of
+    from ..bench.florence2_stages import stages_of
+    from ..bench.interleaved import run_rounds
+    from ..bench.roofline import measure_limits, probe
 
     picture = (files("florence2") / "nano" / "demo.png").read_bytes()
     source = checkpoint(model, folder)
@@ -141,7 +141,7 @@ def _check_tokens(tokens: Sequence[int], positions: int, model: str) -> None:
 
 def _together(models: Mapping[str, Florence2], picture: bytes, batch: int) -> dict[str, Any]:
     """Batches against single calls, of each runtime."""
-    from ..bench.together import eight_prompts, mixed_batch
+    from ..bench.batching import eight_prompts, mixed_batch
 
     found: dict[str, Any] = {}
     if not batch:
@@ -168,7 +168,7 @@ def _fresh(
     device: str,
 ) -> dict[str, Any]:
     """The first answer of fresh processes; graphs are in the cache by now."""
-    from ..bench.fresh import first_answer
+    from ..bench.cold_start import first_answer
 
     path = folder / "picture.png"
     path.write_bytes(picture)
@@ -214,7 +214,7 @@ def _setting(model: str, rounds: int) -> dict[str, Any]:
     import torch
 
     from .. import __version__
-    from ..hardware import processor_name
+    from ..io.environment import processor_name
 
     return {
         "model": model, "rounds": rounds, "command": " ".join(sys.argv), "version": __version__,
@@ -238,7 +238,7 @@ def _commit() -> str | None:
 
 
 def _write(found: Mapping[str, Any], out: Path) -> Path:
-    from ..durable import replace_json
+    from ..io.atomic import replace_json
 
     name = f"{found['date'][:10]}-bench-{found['model'].replace('/', '-').replace(':', '-')}.json"
     replace_json(out / name, found)

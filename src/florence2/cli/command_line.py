@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..messages import find_near_miss, shorten, suggest
+from ..io.messages import find_near_miss, shorten, suggest
 from .errors import (
     COMMAND_OPTIONS,
     UNUSABLE_ARGUMENTS,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..messages import format_count
+from ..io.messages import format_count
 from .command_line import choose
 
 if TYPE_CHECKING:
-    from ..processor import Processor
-    from ..train.convert import ConversionReport, Reading
+    from ..datasets.conversion import ConversionReport, Reading
+    from ..processing.processor import Processor
 
 FORMATS = (
     "coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface", "answers", "cvat",
@@ -44,9 +44,9 @@ def make_reading(
     Raises ``ValueError`` for columns where the format has none, for names there are not, and for
     an option that the format does not take.
     """
-    from ..formats.csv_questions import CsvColumns
-    from ..formats.huggingface import Columns
-    from ..train.convert import Reading, unused_options
+    from ..datasets.conversion import Reading, unused_options
+    from ..datasets.importers.csv import CsvColumns
+    from ..datasets.importers.huggingface import Columns
 
     reading = Reading(tuple(tasks) or None, split, images, prompt)
     unused = unused_options(format, reading)
@@ -81,7 +81,7 @@ def convert_to(
     overwrite: bool = False,
 ) -> ConversionReport:
     """The report of a conversion into ``folder``, which is printed too."""
-    from ..train.convert import convert
+    from ..datasets.conversion import convert
 
     report = convert(
         source,
@@ -111,8 +111,8 @@ def ensure_converted(
     What was made from something else is made again with ``remake``. Raises ``ValueError`` for it
     otherwise, and when nothing was converted.
     """
-    from ..shards.manifest import read_manifest
-    from ..train.convert import is_same_origin, origin_of
+    from ..datasets.conversion import is_same_origin, origin_of
+    from ..datasets.shards.manifest import read_manifest
 
     manifest = read_manifest(folder)
     is_same = manifest is None or is_same_origin(
@@ -135,9 +135,9 @@ def ensure_converted(
 
 def load_processor(model: str, revision: str | None = None) -> tuple[Processor, int]:
     """The vocabulary of a checkpoint, and how many positions its answers have; no weights."""
-    from ..model.weights import read_config
-    from ..predictor import resolve
-    from ..processor import Processor
+    from ..inference.predictor import resolve
+    from ..model.checkpoint.weights import read_config
+    from ..processing.processor import Processor
 
     directory = resolve(model, revision)
     config = read_config(directory)
@@ -146,7 +146,7 @@ def load_processor(model: str, revision: str | None = None) -> tuple[Processor, 
 
 
 def _print_report(report: ConversionReport, folder: Path) -> None:
-    from ..train.convert import PROBLEMS_FILE
+    from ..datasets.conversion import PROBLEMS_FILE
 
     counts = report.manifest.counts.task
     images = format_count(report.records, "picture")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..datasets.exporters.capacity import TARGETS
 from . import options as option
 from .command_line import choose, complete
 from .conversion import (
@@ -20,7 +21,7 @@ from .conversion import (
 )
 from .errors import SOME_FAILED, interruption_note, mendable_errors
 from .loading import is_default
-from .writing import TARGETS, guess_format, write_set, writing_options
+from .writing import guess_format, write_set, writing_options
 
 
 def convert(

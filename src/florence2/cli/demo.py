@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from ..durable import replace_file
-from ..messages import format_count
-from ..results import Answer, Failure, Text
-from ..tasks import TASKS
+from ..io.atomic import replace_file
+from ..io.messages import format_count
+from ..results.tasks import TASKS
+from ..results.types import Answer, Failure, Text
+from ..workflows.labeling.label_requests import Question, QuestionInput
 from .errors import mendable_errors
 from .loading import load_model
-from .questions import Question, QuestionInput
 from .sheet import Tile, make_sheet
 
 SHEET = "demo.png"

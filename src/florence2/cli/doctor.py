@@ -13,7 +13,7 @@ from .errors import SOME_FAILED, mendable_errors
 from .machine import Fact, machine_facts
 
 if TYPE_CHECKING:
-    from ..model.weights import CheckpointReport
+    from ..model.checkpoint.weights import CheckpointReport
 
 
 _UNUSABLE = ("verdict", "cannot be used")
@@ -35,9 +35,9 @@ def doctor(
         _print_table("this machine", machine_facts())
         if model is None:
             return
-        from ..model.directories import find_exported_graphs
-        from ..model.weights import inspect_checkpoint
-        from ..predictor import resolve
+        from ..inference.predictor import resolve
+        from ..model.checkpoint.directories import find_exported_graphs
+        from ..model.checkpoint.weights import inspect_checkpoint
 
         directory = Path(resolve(model, revision))
         typer.echo()
@@ -56,8 +56,8 @@ def _processor_problems(directory: Path, report: CheckpointReport) -> list[str]:
     """What is wrong with the tokenizer and the preprocessing of a model that is sound."""
     if report.problems or not directory.is_dir():
         return []
-    from ..model.weights import read_config
-    from ..processor import Processor
+    from ..model.checkpoint.weights import read_config
+    from ..processing.processor import Processor
 
     try:
         config = read_config(directory)
@@ -71,7 +71,7 @@ def _processor_problems(directory: Path, report: CheckpointReport) -> list[str]:
 
 def _check_export(name: str, directory: Path, graphs: str) -> None:
     """Load exported graphs, which have no tensors to compare."""
-    from ..predictor import load
+    from ..inference.predictor import load
 
     facts = [("path", str(directory)), ("graphs", f"exported for the {graphs} runtime")]
     try:

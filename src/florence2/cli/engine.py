@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..messages import format_count, suggest
+from ..io.messages import format_count, suggest
 from .command_line import CommandLine
 from .errors import VERBOSE, end_interrupted, interruption_note, mendable_errors, print_message
 from .tables import print_table
 
 if TYPE_CHECKING:
+    from ..data_engine.executor import Executor
     from ..data_engine.filters import Thresholds
-    from ..data_engine.pipeline import Executor
-    from ..data_engine.refine import StudentPlan
-    from ..data_engine.work import PartDone
-    from ..shards import ShardDataset
+    from ..data_engine.part_workers import PartDone
+    from ..data_engine.self_training import StudentPlan
+    from ..datasets.shards import ShardDataset
 
 _RESUME = "run the same command again to resume"
 app = CommandLine(help="Annotate pictures with specialists, filter, and refine with a student.")
@@ -81,13 +81,13 @@ def run(
     Called again in the same words it goes on where it was stopped or killed.
     """
     with mendable_errors():
-        from ..data_engine.pipeline import Here, OnRay
-        from ..data_engine.refine import StudentError, StudentPlan, run_engine
-        from ..data_engine.specialists.choosing import (
+        from ..data_engine.annotators.annotator_registry import (
             check_specialists,
             offline_ensemble,
             specialists,
         )
+        from ..data_engine.executor import Here, OnRay
+        from ..data_engine.self_training import StudentError, StudentPlan, run_engine
 
         if workers == 0 and address is not None:
             raise ValueError("--address names a cluster, and --workers 0 uses none: leave one out")
@@ -102,7 +102,7 @@ def run(
         if rounds:
             plan = _with_start(plan, names, out)
         if "student" in names and not any(each.startswith("start=") for each in set_ or ()):
-            from ..predictor import NANO_NOTICE
+            from ..inference.predictor import NANO_NOTICE
 
             print_message(NANO_NOTICE.replace("--model ", "--specialist student:"))
         executor: Executor = Here() if workers == 0 else OnRay(address, verbose=VERBOSE.get())
@@ -136,7 +136,7 @@ def stats(
     """Print the paper's Tables 2 and 3 for a run's table or any shards."""
     with mendable_errors():
         from ..data_engine.statistics import draw_statistics, statistics_of
-        from ..durable import replace_json
+        from ..io.atomic import replace_json
 
         found = statistics_of(_shards(folder, round).annotations())
         typer.echo(format_count(found.pictures, "image"))
@@ -160,8 +160,8 @@ def view(
 ) -> None:
     """Write a page of pictures with their annotations, verdicts and reasons."""
     with mendable_errors():
-        from ..data_engine.view import view_page
-        from ..durable import replace_file
+        from ..data_engine.annotation_page import view_page
+        from ..io.atomic import replace_file
 
         records = _shards(folder, round)
         chosen = range(0, len(records), max(1, len(records) // count))
@@ -172,8 +172,8 @@ def view(
 
 def _shards(folder: Path, round: int | None) -> ShardDataset:
     """The table of a run's round, or the shards that a folder is."""
-    from ..data_engine.refine import open_round
-    from ..shards import ShardDataset
+    from ..data_engine.self_training import open_round
+    from ..datasets.shards import ShardDataset
 
     if (folder / "manifest.json").exists():
         return ShardDataset(folder)
@@ -183,7 +183,7 @@ def _shards(folder: Path, round: int | None) -> ShardDataset:
 def _with_tasks(plan: StudentPlan, names: list[str]) -> StudentPlan:
     from dataclasses import replace
 
-    from ..tasks import find_task
+    from ..results.tasks import find_task
 
     return replace(plan, tasks=tuple(find_task(name).token for name in names))
 
@@ -243,7 +243,7 @@ def _leave(interrupt: KeyboardInterrupt) -> None:
 
     Its thread is in the middle of native code, which aborts when the interpreter is torn down.
     """
-    from ..data_engine.work import calls_in_progress
+    from ..data_engine.part_workers import calls_in_progress
 
     if calls_in_progress():
         status = end_interrupted(interrupt).exit_code
@@ -276,7 +276,7 @@ class _Progress:
 
     def describe(self) -> str:
         """What is done so far, and how to resume."""
-        from ..data_engine.parts import RunFolder
+        from ..data_engine.part_files import RunFolder
 
         folder = RunFolder(self._out)
         parts = folder.parts()

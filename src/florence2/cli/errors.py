@@ -13,8 +13,8 @@ from contextvars import ContextVar
 
 import typer
 
-from ..libraries import add_checkout_hint, find_extra, install_command
-from ..messages import shorten
+from ..io.extras import add_checkout_hint, find_extra, install_command
+from ..io.messages import shorten
 
 SOME_FAILED = 1
 UNUSABLE_ARGUMENTS = 2

@@ -13,7 +13,7 @@ from .errors import SOME_FAILED, mendable_errors
 from .evaluation import Evaluation, parse_shard
 
 if TYPE_CHECKING:
-    from ..evaluate.report import Report
+    from ..evaluation.report import Report
 
 Benchmark = Annotated[
     str | None, typer.Argument(help="What to evaluate on; --list tells what there is.")
@@ -100,8 +100,8 @@ def evaluate(
 
 def _check_names(name: str | None, split: str | None, everything: bool) -> None:
     """Raise ``ValueError`` for a benchmark or split that is not one, whatever else is given."""
-    from ..evaluate.benchmarks import find_benchmark
-    from ..evaluate.choosing import check_split
+    from ..evaluation.benchmarks import find_benchmark
+    from ..evaluation.subset import check_split
 
     if everything:
         if name is not None or split is not None:
@@ -117,9 +117,9 @@ def _check_names(name: str | None, split: str | None, everything: bool) -> None:
 def _one(
     evaluation: Evaluation, name: str | None, split: str | None, out: Path | None
 ) -> Sequence[Report | None]:
-    from ..evaluate.benchmarks import find_benchmark
-    from ..evaluate.choosing import check_split
-    from ..evaluate.everything import row_folder
+    from ..evaluation.benchmarks import find_benchmark
+    from ..evaluation.paper_table import row_folder
+    from ..evaluation.subset import check_split
     from .tables import print_report
 
     assert name is not None
@@ -136,7 +136,7 @@ def _one(
 
 def _everything(evaluation: Evaluation, out: Path | None) -> Sequence[Report | None]:
     """The reports of all rows; status 1 when there are rows that could not be run."""
-    from ..evaluate.everything import evaluate_everything
+    from ..evaluation.paper_table import evaluate_everything
     from .tables import print_rows
 
     folder = out or evaluation.default_folder("all")
@@ -148,8 +148,8 @@ def _everything(evaluation: Evaluation, out: Path | None) -> Sequence[Report | N
 
 
 def _compare(folders: tuple[Path, Path], data: Path | None, out: Path | None) -> None:
-    from ..durable import replace_file, replace_json
-    from ..evaluate.compare import compare
+    from ..evaluation.compare import compare
+    from ..io.atomic import replace_file, replace_json
     from .tables import print_comparison
 
     comparison = compare(*folders, data=data)
@@ -160,7 +160,7 @@ def _compare(folders: tuple[Path, Path], data: Path | None, out: Path | None) ->
 
 
 def _list(name: str | None) -> None:
-    from ..evaluate.benchmarks import find_benchmark
+    from ..evaluation.benchmarks import find_benchmark
     from .tables import print_benchmark, print_benchmarks
 
     if name is None:

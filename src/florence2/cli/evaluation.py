@@ -16,10 +16,10 @@ from .processes import run_parts
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from ..evaluate.benchmark import Benchmark
-    from ..evaluate.report import Report
-    from ..predictor import Florence2
-    from ..results import Failure, Result
+    from ..evaluation.benchmark import Benchmark
+    from ..evaluation.report import Report
+    from ..inference.predictor import Florence2
+    from ..results.types import Failure, Result
 
 RUNS = Path("runs/evaluate")
 Shard = tuple[int, int]
@@ -58,13 +58,13 @@ class Evaluation:
         """The report of one benchmark, or None while other processes have parts to answer."""
         if self.processes == 1:
             return self._run_here(benchmark, split, data, out)
-        from ..evaluate.report import read_report
+        from ..evaluation.report import read_report
 
         run_parts(self._words(benchmark, split, data, out), self.processes, out, self.device)
         return read_report(out)
 
     def _run_here(self, benchmark: Benchmark, split: str, data: Path, out: Path) -> Report | None:
-        from ..evaluate.run import evaluate
+        from ..evaluation.runner import evaluate
 
         loading = {"revision": self.revision, "precision": self.precision,
                    "runtime": self.runtime, "adapter": self.adapter}  # fmt: skip
@@ -103,7 +103,7 @@ class LateModel:
     """A checkpoint that is loaded when it is first asked: wrong data is told at once."""
 
     def __init__(self, name: str, *, device: str | None, **loading: Any) -> None:
-        from ..predictor import resolve
+        from ..inference.predictor import resolve
 
         self.name = name
         self._loading = {"device": device, **loading}
@@ -129,7 +129,7 @@ class LateModel:
 
     @cached_property
     def _loaded(self) -> Florence2:
-        from ..predictor import load
+        from ..inference.predictor import load
 
         return load(self.name, **self._loading)
 

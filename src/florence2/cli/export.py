@@ -12,7 +12,7 @@ from .command_line import choose, complete
 from .errors import mendable_errors
 
 if TYPE_CHECKING:
-    from ..workflows.exporting import Loss
+    from ..workflows.graph_export import Loss
 
 TARGETS = ("onnx", "openvino")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -54,7 +54,7 @@ def export(
     and transformers.js too.
     """
     with mendable_errors():
-        from ..workflows.exporting import export_onnx, export_openvino, measure_loss
+        from ..workflows.graph_export import export_onnx, export_openvino, measure_loss
 
         loading = option.given(revision=revision, adapter=adapter)
         asked = precision or ["fp32"]

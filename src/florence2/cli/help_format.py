@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..tasks import TASKS
+from ..results.tasks import TASKS
 from .parameters import find_choices, find_range, find_value_type
 
 # A greater limit only keeps nonsense out; the help does not name it.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..predictor import Florence2
+    from ..inference.predictor import Florence2
 
 UNTRAINED_NOTICE = "nano lies here without its weights: its answers are noise"
 
@@ -20,7 +20,7 @@ def load_model(source: str, *, by_default: bool = False, **options: Any) -> Flor
 
     ``by_default`` tells that nobody chose ``source``: then it is said what the bundled model knows.
     """
-    from ..predictor import load
+    from ..inference.predictor import load
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -43,7 +43,7 @@ def is_default(context: typer.Context, parameter: str) -> bool:
 
 def print_nano_notice() -> None:
     """Say on standard error what the bundled model is for."""
-    from ..predictor import NANO_NOTICE
+    from ..inference.predictor import NANO_NOTICE
 
     typer.echo(f"florence2: {NANO_NOTICE}", err=True)
 
@@ -54,9 +54,9 @@ def hash_checkpoint(source: str, revision: str | None, adapter: str | None) -> s
     ``None`` where there are no files, as for a bundled model without weights. Raises what
     ``florence2.load`` raises for a checkpoint that is not there.
     """
-    from ..durable import file_hash
-    from ..model.weights import checkpoint_files
-    from ..predictor import resolve
+    from ..inference.predictor import resolve
+    from ..io.atomic import file_hash
+    from ..model.checkpoint.weights import checkpoint_files
 
     directories = [resolve(source, revision), *([] if adapter is None else [Path(adapter)])]
     if not all(each.is_dir() for each in directories):

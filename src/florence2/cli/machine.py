@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from ..hardware import processor_field, processor_name
+from ..io.environment import processor_field, processor_name
 
 Fact = tuple[str, str]
 # The bounds of torch in pyproject.toml; a test holds the two together.

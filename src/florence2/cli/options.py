@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..datasets.exporters.capacity import TARGETS
 from .command_line import choose, complete
-from .writing import TARGETS
 
 # The names of runtime.choosing and runtime.precisions, which are not imported for a help text.
 RUNTIMES = ("openvino", "torch", "onnx")

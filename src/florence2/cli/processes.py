@@ -78,8 +78,8 @@ def _devices(count: int, device: str | None) -> list[list[str]]:
 
 def _follow(processes: Sequence[subprocess.Popen[str]], out: Path, count: int) -> None:
     """Wait for the processes while a bar shows how many cases have lines."""
-    from ..evaluate.outcomes import file_name
-    from ..evaluate.settings import SETTINGS, read_settings
+    from ..evaluation.eval_settings import SETTINGS, read_settings
+    from ..evaluation.prediction_log import file_name
 
     def running() -> bool:
         return any(process.poll() is None for process in processes)

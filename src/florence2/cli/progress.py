@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..messages import format_count
+from ..io.messages import format_count
 from .errors import interruption_note
 
 

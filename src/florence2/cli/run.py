@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from ..messages import format_count, shorten
-from ..results import Failure
+from ..io.messages import format_count, shorten
+from ..results.types import Failure
+from ..workflows.labeling.label_requests import Question, ask, prompts_of
+from ..workflows.labeling.output_directory import ANSWERS, PICTURES, SIDECARS, OutputFolder
+from ..workflows.labeling.predictions import Work, answers_of
+from ..workflows.labeling.source_files import PassedOver
+from ..workflows.labeling.sources import Source, expand, read_listing
+from ..workflows.labeling.stdout import StandardOutput
 from . import options as option
-from .answering import Work, answers_of
 from .errors import SOME_FAILED, interruption_note, mendable_errors, name_options
-from .folder import ANSWERS, PICTURES, SIDECARS, OutputFolder
 from .loading import hash_checkpoint, is_default, load_model
 from .progress import progress_bar
-from .questions import Question, ask, prompts_of
 from .run_options import (
     check_caption,
     check_decoding,
@@ -29,14 +32,11 @@ from .run_options import (
     check_questions,
     split_formats,
 )
-from .source_files import PassedOver
-from .sources import Source, expand, read_listing
-from .stream import StandardOutput
 from .writing import write_set, writing_options
 
 if TYPE_CHECKING:
-    from ..formats.writers import Options as WritingOptions
-    from ..predictor import Florence2, Prediction
+    from ..datasets.exporters import Options as WritingOptions
+    from ..inference.predictor import Florence2, Prediction
     from ..workflows.tiling import Tiling
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..messages import suggest
-from ..tasks import CAPTIONS, find_task
-from .questions import Question
-from .sources import Source
-from .writing import TARGETS
+from ..datasets.exporters.capacity import TARGETS
+from ..io.messages import suggest
+from ..results.tasks import CAPTIONS, find_task
+from ..workflows.labeling.label_requests import Question
+from ..workflows.labeling.sources import Source
 
 if TYPE_CHECKING:
     from ..workflows.tiling import Tiling
@@ -96,7 +96,7 @@ def check_places(formats: Sequence[str], questions: Sequence[Question], resume: 
 
     The lines of a run that is resumed may hold answers to other tasks.
     """
-    from ..formats.writers.capacity import holds_answer, holds_images, name_contents
+    from ..datasets.exporters.capacity import holds_answer, holds_images, name_contents
 
     tasks = [each.task for each in questions]
     for name in formats if not resume else ():
@@ -138,6 +138,6 @@ def check_every(given: bool, every: float, images: Sequence[Source]) -> None:
 
 def check_decoding(options: dict[str, Any]) -> None:
     """Raise ``ValueError`` for values that decoding or the reading of answers does not take."""
-    from ..requests import Settings
+    from ..inference.prepared import Settings
 
     Settings.of(options)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..scenes.stream import SceneRecords
-    from ..shards import ShardDataset
-    from ..train import Recipe
-    from ..train.distributed import World
+    from ..datasets.shards import ShardDataset
+    from ..synthetic.record_stream import SceneRecords
+    from ..training import Recipe
+    from ..training.distributed import World
 
 SCENES = Path("scenes")
 
@@ -32,12 +32,12 @@ class SceneData:
 
         Another seed of the recipe has other scenes. Only what its tasks ask for is labelled.
         """
-        from ..scenes.cache import art_folder
-        from ..scenes.settings import SceneSettings
-        from ..scenes.sprites import library
-        from ..scenes.stream import SceneRecords
-        from ..shards import ShardDataset
-        from ..tasks import TASKS
+        from ..datasets.shards import ShardDataset
+        from ..results.tasks import TASKS
+        from ..synthetic.asset_cache import art_folder
+        from ..synthetic.record_stream import SceneRecords
+        from ..synthetic.scene_settings import SceneSettings
+        from ..synthetic.sprites import library
 
         sprites = library(self.art or art_folder(), "train")
         aids = recipe.aids
@@ -58,8 +58,8 @@ class SceneData:
 
     def complete(self, recipe: Recipe) -> Recipe:
         """The recipe, with the names that the dense task tells apart where it has none."""
-        from ..scenes.cache import art_folder
-        from ..scenes.sprites import library
+        from ..synthetic.asset_cache import art_folder
+        from ..synthetic.sprites import library
 
         aids = recipe.aids
         if not aids.dense_weight or aids.dense_categories:

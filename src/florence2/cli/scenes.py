@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..messages import format_count
+from ..io.messages import format_count
 from .command_line import CommandLine
 from .errors import interruption_note, mendable_errors
 from .options import MAX_SEED
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from ..scenes.stream import SceneRecords
-    from ..shards import ShardWriter
+    from ..datasets.shards import ShardWriter
+    from ..synthetic.record_stream import SceneRecords
 
 app = CommandLine(help="Make labelled pictures: objects, text, captions, all exact.")
 # Answers that a sheet shows beside the picture, in this order.
@@ -72,8 +72,8 @@ def make(
 ) -> None:
     """Write N labelled scenes as shards; the same call goes on where a stopped one was."""
     with mendable_errors():
+        from ..datasets.shards import ShardWriter
         from ..io.run_lock import lock_run_dir
-        from ..shards import ShardWriter
 
         records = _records(seed, split, level, size, task, art, shapes)
         origin = {"maker": "scenes", "seed": seed, "split": split.value, "level": level.value,
@@ -121,7 +121,7 @@ def show(
 ) -> None:
     """Draw a sheet of scenes with their labels."""
     with mendable_errors():
-        from ..durable import replacing
+        from ..io.atomic import replacing
 
         records = _records(seed, split, level, size, list(SHOWN), art, shapes)
         sheet = _sheet(records, count)
@@ -139,13 +139,13 @@ def fetch(
 ) -> None:
     """Take free art and fonts out of their packages, with npm; some 30 seconds."""
     with mendable_errors():
-        from ..scenes.packages import notice as licences
+        from ..synthetic.asset_packs import notice as licences
 
         if notice:
             typer.echo(licences())
             return
-        from ..scenes.art import fetch as fetch_art
-        from ..scenes.cache import art_folder
+        from ..synthetic.asset_cache import art_folder
+        from ..synthetic.asset_fetch import fetch as fetch_art
 
         folder = art or art_folder()
         try:
@@ -170,11 +170,11 @@ def _records(
 
     import cv2
 
-    from ..scenes.cache import art_folder
-    from ..scenes.settings import SceneSettings
-    from ..scenes.sprites import library
-    from ..scenes.stream import SceneRecords
-    from ..tasks import find_task
+    from ..results.tasks import find_task
+    from ..synthetic.asset_cache import art_folder
+    from ..synthetic.record_stream import SceneRecords
+    from ..synthetic.scene_settings import SceneSettings
+    from ..synthetic.sprites import library
 
     if shapes and art is not None:
         raise ValueError("--shapes draws without any art, and --art names some: leave one out")
@@ -187,8 +187,8 @@ def _records(
 
 def _sheet(records: SceneRecords, count: int) -> Any:
     """One picture: each scene once with every kind of label that it has, its caption below."""
-    from ..draw import draw_answer
-    from ..image import load_image
+    from ..processing.image import load_image
+    from ..results.draw import draw_answer
     from .sheet import Tile, make_sheet
 
     tiles = []

@@ -16,7 +16,7 @@ from .errors import mendable_errors
 from .loading import is_default, load_model
 
 if TYPE_CHECKING:
-    from ..predictor import Florence2
+    from ..inference.predictor import Florence2
 
 KEY = "FLORENCE2_API_KEY"
 _LOADING_SECONDS = 10.0
@@ -80,9 +80,9 @@ def serve(
     POST /v1/run, /v1/batch, /v1/chat/completions; GET /health, /ready, /metrics, /docs.
     """
     with mendable_errors():
-        from ..serve.limits import Limits
-        from ..serve.running import ServerOptions, bind, serve_replicas
-        from ..serve.running import serve as serve_here
+        from ..serving.launcher import ServerOptions, bind, serve_replicas
+        from ..serving.launcher import serve as serve_here
+        from ..serving.request_limits import Limits
 
         loading = option.given(
             revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime
@@ -131,7 +131,7 @@ def mcp(
 ) -> None:
     """Serve a model to agents over standard input and output (Model Context Protocol)."""
     with mendable_errors():
-        from ..serve.mcp_server import create_mcp
+        from ..serving.mcp_server import create_mcp
 
         loading = option.given(
             revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ..evaluate.benchmark import Benchmark
-    from ..evaluate.compare import Comparison
-    from ..evaluate.everything import Row
-    from ..evaluate.report import Report
+    from ..evaluation.benchmark import Benchmark
+    from ..evaluation.compare import Comparison
+    from ..evaluation.paper_table import Row
+    from ..evaluation.report import Report
 
 _MOST_FAILURES = 10
 
 
 def print_report(report: Report, folder: Path) -> None:
     """The figures beside the paper's, what limits them, and where the rest is."""
-    from ..evaluate.markdown import figure_table, notes
+    from ..evaluation.markdown import figure_table, notes
 
     typer.echo(f"{report.title}, {report.split}: {report.settings['model']}")
     if report.figures:
@@ -34,8 +34,8 @@ def print_report(report: Report, folder: Path) -> None:
 
 def print_rows(rows: Sequence[Row], folder: Path) -> None:
     """All rows of the paper's tables, and why some were not run."""
-    from ..evaluate.everything import COLUMNS, figure_rows
-    from ..evaluate.markdown import shorten
+    from ..evaluation.markdown import shorten
+    from ..evaluation.paper_table import COLUMNS, figure_rows
 
     print_table(COLUMNS, figure_rows(rows))
     for row in rows:
@@ -49,7 +49,7 @@ def print_rows(rows: Sequence[Row], folder: Path) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """The figures of two runs and their differences."""
-    from ..evaluate.compare import FIGURE_COLUMNS, figure_cells
+    from ..evaluation.compare import FIGURE_COLUMNS, figure_cells
 
     typer.echo(f"{comparison.title}, {comparison.split}: {comparison.cases:,} cases")
     for name, model, folder in zip("AB", comparison.models, comparison.folders, strict=True):
@@ -59,7 +59,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 def print_benchmarks() -> None:
     """The names of all benchmarks, with their splits."""
-    from ..evaluate.benchmarks import BENCHMARKS, find_benchmark
+    from ..evaluation.benchmarks import BENCHMARKS, find_benchmark
 
     found = map(find_benchmark, BENCHMARKS)
     rows = [(each.name, each.title, ", ".join(each.splits)) for each in found]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from ..durable import DiskFullError
-from ..messages import format_count, suggest
+from ..io.atomic import DiskFullError
+from ..io.messages import format_count, suggest
 from . import options as option
 from .command_line import complete
 from .conversion import FORMATS, check_format
@@ -23,10 +23,10 @@ from .scene_data import SCENES, SceneData
 from .training_data import TrainingData
 
 if TYPE_CHECKING:
-    from ..scenes.stream import SceneRecords
-    from ..shards import ShardDataset
-    from ..train import Recipe, TrainingOutcome
-    from ..train.training import RunOptions
+    from ..datasets.shards import ShardDataset
+    from ..synthetic.record_stream import SceneRecords
+    from ..training import Recipe, TrainingOutcome
+    from ..training.trainer import RunOptions
 
 METRIC, HIGHER = "reporting.metric", "reporting.higher_is_better"
 SIGNAL_STATUS = 128  # what shells add to the number of the signal that ended a program
@@ -165,8 +165,8 @@ def train(
             raise ValueError("--art is for --data scenes")
         else:
             source = TrainingData(data, validation, *asked)
-        from ..train import TrainingError, TrainingInterrupted
-        from ..train.training import RunOptions
+        from ..training import TrainingError, TrainingInterrupted
+        from ..training.trainer import RunOptions
 
         options = RunOptions(
             strategy=strategy.value,
@@ -188,9 +188,9 @@ def train(
 
 def _choose_recipe(name: str, settings: Sequence[str]) -> Recipe:
     """The recipe with its settings, every field of it checked."""
-    from ..train import override
-    from ..train.presets import load_recipe
-    from ..train.recipe_fields import check_recipe, find_repeated
+    from ..training import override
+    from ..training.presets import load_recipe
+    from ..training.recipe_fields import check_recipe, find_repeated
 
     for before, after in find_repeated(settings):
         print_message(f"warning: --set {before} has no effect: --set {after} follows it")
@@ -201,7 +201,7 @@ def _choose_recipe(name: str, settings: Sequence[str]) -> Recipe:
 
 def _print_fields(name: str | None, settings: Sequence[str], useless: Mapping[str, Any]) -> None:
     """Print every field: its path, value, what it takes, and what it is for."""
-    from ..train.recipe_fields import list_fields
+    from ..training.recipe_fields import list_fields
 
     for option_name, value in useless.items():
         if value is not None:
@@ -274,12 +274,12 @@ def _run(
     options: RunOptions,
 ) -> None:
     """This process's part of the run, with words about it from the main one."""
-    from ..evaluate.records import judge_records
-    from ..train.batches import micro_size
-    from ..train.distributed import joined_world
-    from ..train.run_checks import check_aids
-    from ..train.run_directory import locked_run_dir
-    from ..train.training import run_training
+    from ..evaluation.record_evaluation import judge_records
+    from ..training.batches import micro_size
+    from ..training.distributed import joined_world
+    from ..training.run_checks import check_aids
+    from ..training.run_directory import locked_run_dir
+    from ..training.trainer import run_training
 
     with joined_world(device) as world, locked_run_dir(out, world):
         micro_size(recipe, world.size)
@@ -304,7 +304,7 @@ def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequen
     Without a choice it is a figure of the task; the figure tells whether more of it is better,
     unless a setting does. Raises ``ValueError`` for a figure that no evaluation has.
     """
-    from ..evaluate.records import list_figures, watched_figure
+    from ..evaluation.record_evaluation import list_figures, watched_figure
 
     reporting = recipe.reporting
     given = {setting.partition("=")[0].strip() for setting in settings}
@@ -329,7 +329,7 @@ def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequen
 def _print_start(
     recipe: Recipe, records: ShardDataset | SceneRecords, held_out: ShardDataset | None, out: Path
 ) -> None:
-    from ..train.run_directory import CHECKPOINTS, holds_training
+    from ..training.run_directory import CHECKPOINTS, holds_training
 
     number = format_count(len(records), "image") if isinstance(records, Sized) else "images as made"
     typer.echo(f"{recipe.name}: from {recipe.start}, on {number}")
@@ -345,9 +345,9 @@ def _print_start(
 def _print_outcome(
     outcome: TrainingOutcome, records: ShardDataset | SceneRecords, out: Path
 ) -> None:
-    from ..train.batches import PROBLEMS_FILE
-    from ..train.reporting import LOG_FILE
-    from ..train.run_directory import ADAPTER
+    from ..training.batches import PROBLEMS_FILE
+    from ..training.logger import LOG_FILE
+    from ..training.run_directory import ADAPTER
 
     typer.echo(f"done: {outcome.steps:,} steps, {outcome.skipped_steps:,} of them skipped")
     if outcome.unreadable_pairs:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from .conversion import ensure_converted, make_reading
 
 if TYPE_CHECKING:
-    from ..shards import ShardDataset
-    from ..train import Recipe
-    from ..train.distributed import World
+    from ..datasets.shards import ShardDataset
+    from ..training import Recipe
+    from ..training.distributed import World
 
 DATA, VALIDATION = "data", "validation"
 
@@ -59,7 +59,7 @@ class TrainingData:
 
         A data set of another format is converted by the main process, into folders of ``out``.
         """
-        from ..shards import ShardDataset
+        from ..datasets.shards import ShardDataset
 
         data, validation = self.data, self.validation
         if self.format is not None:
@@ -80,8 +80,8 @@ class TrainingData:
         return self.validation is not None or self.validation_split is not None
 
     def _convert(self, out: Path, recipe: Recipe) -> None:
-        from ..train.run_directory import RECIPE_FILE
-        from ..train.starting import starting_processor
+        from ..training.model_init import starting_processor
+        from ..training.run_directory import RECIPE_FILE
 
         # A run that never started leaves its conversion; its source may be another by now.
         is_started = (out / RECIPE_FILE).exists()
@@ -106,7 +106,7 @@ class TrainingData:
 
 
 def _refuse_the_same(records: ShardDataset, held_out: ShardDataset, place: Path) -> None:
-    from ..train.run_inputs import describe_records
+    from ..training.run_inputs import describe_records
 
     if describe_records(records) == describe_records(held_out):
         raise ValueError(

@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..messages import format_count
+from ..datasets.exporters.capacity import TARGETS
+from ..io.messages import format_count
 from .conversion import SHOWN_PROBLEMS
 
 if TYPE_CHECKING:
-    from ..formats import Problem
-    from ..formats.writers import Options, Written
-    from ..processor import Processor
-    from ..records import Record
-    from ..train.convert import Reading
+    from ..datasets import Problem
+    from ..datasets.conversion import Reading
+    from ..datasets.exporters import Options, Written
+    from ..processing.processor import Processor
+    from ..results.records import Record
 
-# The names of formats.writers.WRITERS, which is not imported to show a help text.
-TARGETS = (
-    "coco", "yolo", "yolo-segments", "yolo-corners", "voc", "cvat", "label-studio", "jsonl", "csv",
-    "sidecars", "hocr", "pdf",
-)  # fmt: skip
 _SIDECARS = ("sidecars",)
 _WITH_IMAGES = tuple(each for each in TARGETS if each not in ("jsonl", "csv", "pdf"))
 _APPLIES_TO = {
@@ -64,8 +60,8 @@ def writing_options(
     Raises ``ValueError`` for classes that make no sense, for a caption that there is not, and for
     an option that does not apply to ``target``.
     """
-    from ..formats.writers import Options
-    from ..tasks import CAPTIONS, find_task
+    from ..datasets.exporters import Options
+    from ..results.tasks import CAPTIONS, find_task
 
     given = {
         "--classes": classes, "--no-pictures": not pictures, "--link-images": link_images,
@@ -86,8 +82,8 @@ def writing_options(
 
 def read_classes(classes: str) -> Any:
     """The classes of a file (one a line, YAML ``names`` or COCO's ``categories``), or inline."""
-    from ..formats.writers import Ontology
-    from ..formats.writers.ontology import CLASS_FILES
+    from ..datasets.exporters import Ontology
+    from ..datasets.exporters.class_map import CLASS_FILES
 
     path = Path(classes)
     if path.suffix.lower() in CLASS_FILES:
@@ -97,8 +93,8 @@ def read_classes(classes: str) -> Any:
 
 def guess_format(source: Path) -> str:
     """What ``source`` is: shards or the answers of a run. ``ValueError`` when it is neither."""
-    from ..formats.answers import ANSWERS
-    from ..shards.manifest import MANIFEST_FILE
+    from ..datasets.importers.prediction_lines import ANSWERS
+    from ..datasets.shards.manifest import MANIFEST_FILE
 
     if not source.exists():
         raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
@@ -127,10 +123,10 @@ def write_set(
     ``overwrite`` replaces the set that an earlier conversion wrote there; ``owned`` says that
     ``out`` is a folder of the run itself. Raises ``ValueError`` when ``out`` holds something else.
     """
-    from ..formats.class_list import ClassList
-    from ..formats.writers import write_records
-    from ..formats.writers.destination import claim_folder
-    from ..train.convert import Reading, origin_of
+    from ..datasets.conversion import Reading, origin_of
+    from ..datasets.exporters import write_records
+    from ..datasets.exporters.destination import claim_folder
+    from ..datasets.importers.class_list import ClassList
 
     reading = reading or Reading()
     problems: list[Problem] = []
@@ -211,20 +207,20 @@ def _records(
     classes: Any,
 ) -> Iterator[Record]:
     """The records of the source. What a model could not learn is no reason to leave it out."""
-    from ..formats import Intake
-    from ..formats.problems import refuse_suffix
-    from ..train.convert import read_records
+    from ..datasets import Intake
+    from ..datasets.conversion import read_records
+    from ..datasets.importers.problems import refuse_suffix
 
     read_suffix = refuse_suffix
     if processor is not None:
-        from ..train.validation import Validator
+        from ..datasets.label_checks import Validator
 
         read_suffix = Validator(*processor).read_suffix
     intake = Intake(problems.append, read_suffix=read_suffix, declare=classes.declare)
     if format == "answers":
         # Pictures stay where they lie: they are copied from there.
-        from ..formats.answers import find_answers, read_answers
-        from ..formats.chosen_records import select_records
+        from ..datasets.importers.prediction_lines import find_answers, read_answers
+        from ..datasets.importers.record_selection import select_records
 
         found: Iterable[Record] = read_answers(find_answers(source), intake)
         yield from select_records(found, source, reading.tasks, reading.split)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..durable import replace_json
+from ..io.atomic import replace_json
+from .annotators import SpecialistSpec
+from .executor import Executor, Needs
+from .image_sources import list_pictures
 from .index import Entry, read_entries, with_copies, write_entries
-from .parts import RunFolder
-from .pipeline import Executor, Needs
+from .part_files import RunFolder
+from .part_workers import IndexWorker, PartDone, PartWorker
 from .run_settings import SETTINGS_FILE, check_settings, write_settings
-from .sources import list_pictures
-from .specialists import SpecialistSpec
-from .work import IndexWorker, PartDone, PartWorker
 
 PART_SIZE = 64
 _SUMMARY = "index.json"

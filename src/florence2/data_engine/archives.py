@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..image import IMAGE_SUFFIXES
+from ..processing.image import IMAGE_SUFFIXES
 from .captions import (
     MAX_CAPTION_BYTES,
     Captions,

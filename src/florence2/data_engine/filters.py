@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import box_area, non_maximum_suppression
-from ..records import KEPT, Verdict
-from .texts import TextFacts
+from ..results.geometry import box_area, non_maximum_suppression
+from ..results.records import KEPT, Verdict
+from .caption_parsing import TextFacts
 
 LOW_CONFIDENCE = "low confidence"
 

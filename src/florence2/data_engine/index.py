@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..durable import replacing
-from ..image import ImageError, open_image, probe_image
-from ..records import content_hash
+from ..io.atomic import replacing
+from ..processing.image import ImageError, open_image, probe_image
+from ..results.records import content_hash
+from .image_sources import Place, read_pictures
 from .near_hashes import NEAR, NearHashes
-from .sources import Place, read_pictures
 
 __all__ = ["NEAR", "Entry", "look_at", "perceptual_hash", "read_entries", "with_copies",
            "write_entries"]  # fmt: skip

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import box_iou
-from ..records import Annotation, Annotator
-from ..results import Boxes
+from ..results.geometry import box_iou
+from ..results.records import Annotation, Annotator
+from ..results.types import Boxes
 
 FUSION = Annotator("fusion", "1")
 MERGED = "merged with others"

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..durable import replace_json
+from ..io.atomic import replace_json
 from ..io.files import read_json
-from ..messages import shorten
+from ..io.messages import shorten
 
 SETTINGS_FILE = "run.json"
 _NAMED = "specialists"

@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..durable import replacing
-from ..records import Annotation
-from ..results import Text
-from ..tasks import CAPTIONS
-from .texts import TextFacts, read_texts
+from ..io.atomic import replacing
+from ..results.records import Annotation
+from ..results.tasks import CAPTIONS
+from ..results.types import Text
+from .caption_parsing import TextFacts, read_texts
 
 # Table 2 and 3 of arXiv 2311.06242, by kind of text: brief, detailed, more detailed.
 PAPER_TEXTS: Mapping[str, Sequence[float]] = {

@@ -1,8 +1,8 @@
 """The model: tensors in, tensors out."""
 
-from .cache import CrossAttentionCache, SelfAttentionCache
 from .config import Florence2Config, TextConfig, VisionConfig
 from .florence2 import Florence2Model
+from .kv_cache import CrossAttentionCache, SelfAttentionCache
 
 __all__ = [
     "CrossAttentionCache",

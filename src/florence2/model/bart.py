@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .cache import CrossAttentionCache, SelfAttentionCache
 from .config import TextConfig
+from .kv_cache import CrossAttentionCache, SelfAttentionCache
 from .layers import FeedForward, run_layer
 
 # BART's position table starts with two rows that no position uses.

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .bart import Decoder, Encoder
-from .cache import CrossAttentionCache, SelfAttentionCache
 from .config import Florence2Config
 from .davit import DaViT
+from .kv_cache import CrossAttentionCache, SelfAttentionCache
 from .projector import Projector, sinusoids
 
 

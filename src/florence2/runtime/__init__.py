@@ -1,7 +1,7 @@
 """Ways to execute the one model definition: encode images, encode prompts, decode a step."""
 
-from .interface import Decoding, Runtime
-from .pytorch import TorchRuntime
-from .slots import Slots, recorded
+from .protocol import Decoding, Runtime
+from .torch.runtime import TorchRuntime
+from .torch.static_buffers import Slots, recorded
 
 __all__ = ["Decoding", "Runtime", "Slots", "TorchRuntime", "recorded"]

@@ -1,6 +1,6 @@
 """More than one question, or more than one picture: cascades, tiles, documents, videos."""
 
-from ..cascades import CASCADES, Cascade, find_cascade
+from ..inference.cascades import CASCADES, Cascade, find_cascade
 from .documents import PdfPages, load_page
 from .tiling import Tiling, tiled
 from .video import Frame, frames_of

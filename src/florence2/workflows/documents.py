@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from ..containers import UnitReader
-from ..containers.unit_reader import DEFAULT_RESOLUTION
-from ..image import MAX_PIXELS
+from ..processing.containers import UnitReader
+from ..processing.containers.unit_reader import DEFAULT_RESOLUTION
+from ..processing.image import MAX_PIXELS
 
 __all__ = ["DEFAULT_RESOLUTION", "PdfPages", "load_page", "page_count"]
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..geometry import box_area, box_iou, order_corners
-from ..image import ImageSource, load_image
-from ..processor import TextInput
-from ..reading_order import reading_order
-from ..results import Answer, Boxes, Failure, ImageSize, Polygons, Quads, Result, Text
-from ..tasks import Task
+from ..processing.image import ImageSource, load_image
+from ..processing.processor import TextInput
+from ..results.geometry import box_area, box_iou, order_corners
+from ..results.reading_order import reading_order
+from ..results.tasks import Task
+from ..results.types import Answer, Boxes, Failure, ImageSize, Polygons, Quads, Result, Text
 
 # A box that ends this close to a cut, in parts of the tile, was cut off there.
 _AT_EDGE = 0.02

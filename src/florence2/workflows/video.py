@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..containers import UnitReader
+from ..processing.containers import UnitReader
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+"""Those who annotate: one protocol, one file for each kind."""
+
+from .annotator import Specialist, SpecialistSpec
+
+__all__ = ["Specialist", "SpecialistSpec"]

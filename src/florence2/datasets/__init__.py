@@ -1,0 +1,14 @@
+"""Data sets: importers and exporters of other tools' formats, shards, conversion, label checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..io.lazy_imports import import_lazily
+
+if TYPE_CHECKING:
+    from .importers.problems import Intake, LabelError, Problem, ProblemKind
+
+__all__ = ["Intake", "LabelError", "Problem", "ProblemKind"]
+
+__getattr__ = import_lazily(__name__, dict.fromkeys(__all__, "importers.problems"))

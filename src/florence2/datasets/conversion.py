@@ -1,0 +1,390 @@
+"""Any data set to shards: read by its format, validated, and every problem listed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..io.atomic import replacing
+from ..io.run_lock import lock_run_dir
+from ..processing.processor import Processor
+from ..results.records import HUMAN, Annotator, Record, content_hash
+from . import Intake, LabelError, Problem
+from .exporters.export_names import decode_name
+from .importers.class_list import ClassList
+from .importers.coco import find_coco, read_coco
+from .importers.csv import CsvColumns, read_csv_questions
+from .importers.cvat import find_cvat, read_cvat
+from .importers.fingerprint import fingerprint_source
+from .importers.huggingface import Columns, open_huggingface_splits, read_huggingface
+from .importers.image_files import SeenNames
+from .importers.jsonl import find_jsonl, read_jsonl
+from .importers.label_studio import find_label_studio, read_label_studio
+from .importers.prediction_lines import find_answers, is_answers, read_answers
+from .importers.prediction_rows import CSV_FILE, is_answer_rows, read_answer_rows
+from .importers.record_selection import select_records
+from .importers.sidecars import read_sidecars
+from .importers.voc import find_voc, read_voc
+from .importers.yolo import find_yolo, read_yolo
+from .label_checks import Validator
+from .shards import ShardDataset, ShardWriter
+from .shards.columns import with_bytes
+from .shards.manifest import Manifest, read_manifest
+from .shards.writer import remove_shards
+
+PROBLEMS_FILE = "problems.jsonl"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of a data set is read, and how. A format refuses what it has no use for.
+
+    ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio, boxes
+    of Hugging Face data sets), and are those that are taken from shards and answers; ``split`` is
+    one part of the set, all by default; ``images`` is the folder of
+    the images, by default where the format has them; ``prompt`` is what CSV questions
+    follow and sidecar texts answer; ``csv_columns`` and ``columns`` say what columns hold.
+    """
+
+    tasks: tuple[str, ...] | None = None
+    split: str | None = None
+    images: Path | None = None
+    prompt: str | None = None
+    csv_columns: CsvColumns = field(default_factory=CsvColumns)
+    columns: Columns | None = None
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion made: the manifest of the shards, and every problem with its place.
+
+    ``resumed`` is how many of the records an earlier, killed run had finished.
+    """
+
+    manifest: Manifest
+    problems: tuple[Problem, ...]
+    without_annotations: int
+    resumed: int
+
+    @property
+    def records(self) -> int:
+        """The number of pictures in the shards."""
+        return self.manifest.rows
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came out: no picture, or no annotation where all were problems."""
+        annotations = sum(self.manifest.counts.task.values())
+        return not self.records or bool(self.problems and not annotations)
+
+    @property
+    def problem_counts(self) -> Mapping[str, int]:
+        """How many problems there are of each kind."""
+        return dict(sorted(Counter(problem.kind for problem in self.problems).items()))
+
+
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    format: str,
+    *,
+    processor: Processor,
+    max_answer_tokens: int = 1024,
+    reading: Reading | None = None,
+    annotator: Annotator = HUMAN,
+    max_records: int = 2048,
+    max_bytes: int = 128 * 1024**2,
+    overwrite: bool = False,
+) -> ConversionReport:
+    """The report of turning the data set ``source`` into shards in folder ``destination``.
+
+    What ``processor``'s model cannot be trained on is left out and listed, also in
+    ``problems.jsonl`` beside the shards. A killed conversion goes on where it was when called
+    again in the same words. Raises ``ValueError`` for an unknown format and for a destination that
+    is finished (unless ``overwrite``) or holds something else, ``FileNotFoundError`` for a source
+    that is not there.
+    """
+    source, destination, reading = Path(source), Path(destination), reading or Reading()
+    problems: list[Problem] = []
+    classes = ClassList()
+    validator = Validator(processor, max_answer_tokens)
+    intake = Intake(
+        problems.append, validator.check, validator.read_suffix, annotator, classes.declare
+    )
+    records = read_records(source, format, reading, intake)
+    with lock_run_dir(destination):
+        if not overwrite:
+            _refuse_finished(destination)
+        origin = _resumed_origin(destination, origin_of(source, format, reading), overwrite)
+        # What is wrong with the whole source shows before the first record, and before any file.
+        first = next(records, None)
+        if first is None:
+            if problems:
+                _write_problems(problems, destination)
+            return ConversionReport(Manifest(origin=origin), tuple(problems), 0, 0)
+        if overwrite:
+            remove_shards(destination)
+        with ShardWriter(
+            destination, max_records=max_records, max_bytes=max_bytes, origin=origin
+        ) as writer:
+            known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
+            bare, seen = 0, SeenNames()
+            for record in map(_with_utf8_names, chain([first], records)):
+                with intake.listing(source):
+                    seen.add(record.id, "a record called")
+                    bare += not record.annotations
+                    if record.id not in known:
+                        writer.declare(classes.categories)
+                        writer.write(record)
+            writer.declare(classes.categories)
+            writer.flush()
+            _write_problems(problems, destination)
+        return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
+
+
+def _with_utf8_names(record: Record) -> Record:
+    """The record with names as Parquet can hold them; a file's name need not be UTF-8."""
+    names = {"id": record.id, "path": record.path, "file_name": record.file_name}
+    decoded = {key: None if name is None else decode_name(name) for key, name in names.items()}
+    changed = {key: name for key, name in decoded.items() if name != names[key]}
+    if not changed:
+        return record
+    # The bytes are taken before the path is no longer that of the file.
+    return replace(with_bytes(record), **changed)  # type: ignore[arg-type]
+
+
+def read_records(source: Path, format: str, reading: Reading, intake: Intake) -> Iterator[Record]:
+    """The records of a data set in one of ``FORMATS``, or of ``"shards"``.
+
+    Its problems go to ``intake``. Raises ``ValueError`` for an unknown format, and for what of
+    ``reading`` was set and the format does not take.
+    """
+    if format not in _READERS:
+        raise ValueError(f"unknown format {format!r}; formats are {', '.join(FORMATS)}")
+    unused = unused_options(format, reading)
+    if unused:
+        raise ValueError(f"{unused[0]!r} does not apply to format {format!r}: leave it out")
+    if not source.exists():
+        raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
+    if reading.images is not None and not reading.images.is_dir():
+        raise ValueError(f"{reading.images} (--images) is not a folder: name that of the images")
+    return _READERS[format](source, reading, intake)
+
+
+def unused_options(format: str, reading: Reading) -> tuple[str, ...]:
+    """What of ``reading`` was set although ``format`` does not take it."""
+    given = [name for name in _TAKEN_BY if getattr(reading, name)]
+    return tuple(name for name in given if format not in _TAKEN_BY[name])
+
+
+def origin_of(source: Path, format: str, reading: Reading) -> dict[str, Any]:
+    """What the manifest of a conversion says that it was made from, and how."""
+    others = [reading.images] if reading.images is not None else []
+    return {
+        "format": format,
+        "source": source.as_posix(),
+        "reading": _plain(reading),
+        "content": fingerprint_source(source, others),
+    }
+
+
+def is_same_origin(found: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
+    """Whether shards of the origin ``found`` are those that ``origin`` would give.
+
+    Shards of earlier releases do not tell the content of their source: it is not compared.
+    """
+    keys = origin.keys() if "content" in found else origin.keys() - {"content"}
+    return set(found) == set(keys) and all(found[key] == origin[key] for key in keys)
+
+
+def _resumed_origin(
+    destination: Path, origin: Mapping[str, Any], overwrite: bool
+) -> Mapping[str, Any]:
+    """The origin as the shards of a conversion that was killed tell it, or else ``origin``.
+
+    Raises ``ValueError`` when they are of something else.
+    """
+    manifest = read_manifest(destination)
+    if manifest is None or overwrite:
+        return origin
+    if is_same_origin(manifest.origin, origin):
+        return manifest.origin
+    found = {name: value for name, value in manifest.origin.items() if name != "content"}
+    asked = {name: value for name, value in origin.items() if name != "content"}
+    what = f"from {found}, not from {asked}" if found != asked else f"before {found} was changed"
+    raise ValueError(
+        f"{destination} holds shards made {what}; choose another folder, or convert again with "
+        "overwrite=True"
+    )
+
+
+def _refuse_finished(destination: Path) -> None:
+    manifest = read_manifest(destination)
+    if manifest is not None and manifest.complete:
+        raise ValueError(
+            f"{destination} holds a finished set of {manifest.rows} records; choose another "
+            "folder, or convert anew with overwrite=True"
+        )
+
+
+def _plain(reading: Reading) -> dict[str, Any]:
+    """The values that were set, as JSON keeps them."""
+    set_values = {name: value for name, value in asdict(reading).items() if value is not None}
+    plain: dict[str, Any] = json.loads(json.dumps(set_values, default=str))
+    return plain
+
+
+def _write_problems(problems: list[Problem], destination: Path) -> None:
+    with (
+        replacing(destination / PROBLEMS_FILE) as temporary,
+        temporary.open("w", encoding="utf-8") as stream,
+    ):
+        for problem in problems:
+            stream.write(json.dumps(asdict(problem), ensure_ascii=False) + "\n")
+
+
+def _tasks(reading: Reading) -> dict[str, Any]:
+    """The argument ``tasks``, where it was chosen: each reader has a default of its own."""
+    return {} if reading.tasks is None else {"tasks": reading.tasks}
+
+
+def _prompt(reading: Reading) -> dict[str, Any]:
+    return {} if reading.prompt is None else {"prompt": reading.prompt}
+
+
+def _coco(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    root = source.parent if source.is_file() else source
+    parts = find_coco(source, reading.split)
+    return read_coco(parts, root, intake, images=reading.images, **_tasks(reading))
+
+
+def _yolo(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_yolo(
+        find_yolo(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
+    )
+
+
+def _voc(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    files = find_voc(source, reading.split)
+    return read_voc(files, source, intake, images=reading.images, **_tasks(reading))
+
+
+def _jsonl(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    root = source.parent if source.is_file() else source
+    read: list[Iterator[Record]] = []
+    for file in find_jsonl(source, reading.split):
+        if is_answers(file):
+            read.append(_answers(file, Reading(), intake))
+        else:
+            read.append(read_jsonl(file, root, intake, reading.images))
+    return chain.from_iterable(read)
+
+
+def _csv(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    rows = source / CSV_FILE if source.is_dir() else source
+    if is_answer_rows(rows):
+        return read_answer_rows(rows, intake)
+    if source.is_dir():
+        raise ValueError(f"{source} is a folder: name the CSV file in it")
+    return read_csv_questions(
+        source,
+        source.parent,
+        intake,
+        columns=reading.csv_columns,
+        images=reading.images,
+        split=reading.split,
+        **_prompt(reading),
+    )
+
+
+def _sidecars(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_sidecars(source, intake, **_prompt(reading))
+
+
+def _huggingface(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    if reading.columns is None:
+        raise ValueError("say what the columns hold: reading=Reading(columns=Columns(...))")
+    if reading.tasks is not None and reading.columns.boxes is None:
+        raise ValueError("--task is asked of boxes: name their column (--column boxes=NAME)")
+    root = source.parent if source.is_file() else source
+    parts = open_huggingface_splits(source, reading.split)
+    read = []
+    for split, dataset in parts.items():
+        prefix = f"{split}/" if len(parts) > 1 else ""
+        read.append(
+            read_huggingface(
+                dataset,
+                source,
+                reading.columns,
+                intake,
+                split=split,
+                prefix=prefix,
+                root=root,
+                **_tasks(reading),
+            )
+        )
+    return chain.from_iterable(read)
+
+
+def _cvat(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_cvat(
+        find_cvat(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
+    )
+
+
+def _label_studio(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    return read_label_studio(
+        find_label_studio(source),
+        intake,
+        split=reading.split,
+        images=reading.images,
+        **_tasks(reading),
+    )
+
+
+def _shards(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    dataset = ShardDataset(source)
+    intake.declare(dataset.manifest.categories)
+    return select_records(dataset, source, reading.tasks, reading.split)
+
+
+def _answers(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+    found = read_answers(find_answers(source), intake)
+    for record in select_records(found, source, reading.tasks, reading.split):
+        with intake.listing(source, item=record.id):
+            if not record.sha256:
+                raise LabelError("missing-file", f"the picture {record.path} is missing")
+            try:
+                content = record.image_bytes()
+            except (OSError, ValueError) as error:
+                raise LabelError("broken-image", f"the picture cannot be read: {error}") from error
+            yield replace(record, image=content, path=record.id, sha256=content_hash(content))
+
+
+_READERS: dict[str, Callable[[Path, Reading, Intake], Iterator[Record]]] = {
+    "coco": _coco,
+    "yolo": _yolo,
+    "voc": _voc,
+    "jsonl": _jsonl,
+    "csv": _csv,
+    "sidecars": _sidecars,
+    "huggingface": _huggingface,
+    "answers": _answers,
+    "cvat": _cvat,
+    "label-studio": _label_studio,
+    "shards": _shards,
+}
+# Shards are no source of shards.
+FORMATS = tuple(name for name in _READERS if name != "shards")
+_OBJECTS = ("coco", "yolo", "voc", "cvat", "label-studio", "huggingface")
+_TAKEN_BY: dict[str, tuple[str, ...]] = {
+    "tasks": (*_OBJECTS, "answers", "shards"),
+    "split": (*_OBJECTS, "jsonl", "csv", "answers", "shards"),
+    "images": ("coco", "yolo", "voc", "jsonl", "csv", "cvat", "label-studio"),
+    "prompt": ("csv", "sidecars"),
+}

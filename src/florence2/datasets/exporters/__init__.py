@@ -1,0 +1,26 @@
+"""Exporters: one file a format of other tools, each takes records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...io.lazy_imports import import_lazily
+
+if TYPE_CHECKING:
+    from .class_map import Ontology
+    from .exporter_registry import WRITERS, write_records
+    from .output import Options, Written
+
+__all__ = ["WRITERS", "Ontology", "Options", "Written", "write_records"]
+
+# The names of the formats are known without the libraries that write them.
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "WRITERS": "exporter_registry",
+        "write_records": "exporter_registry",
+        "Ontology": "class_map",
+        "Options": "output",
+        "Written": "output",
+    },
+)

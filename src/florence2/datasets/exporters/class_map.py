@@ -1,0 +1,167 @@
+"""Which classes there are, and which words mean them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...io.files import read_text
+from ...results.records import Category, SourceId
+from ..importers.class_list import ClassList
+
+CLASS_FILES = (".txt", ".names", ".yaml", ".yml", ".json")
+_MAX_BYTES = 64 * 1024**2
+
+
+@dataclass(frozen=True)
+class Ontology:
+    """Prompts and the classes they stand for: ``{"delivery truck": "truck", "person": "person"}``.
+
+    Class numbers count from 0 in the order in which classes are first named. ``categories`` are
+    the ids and supercategories of the classes, where a file gave them.
+    """
+
+    classes: dict[str, str]
+    categories: tuple[Category, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise ValueError("an ontology names at least one class")
+
+    @classmethod
+    def parse(cls, text: str) -> Ontology:
+        """``"delivery truck=truck, person"``: prompts by commas, each with its class or itself.
+
+        Raises ``ValueError`` for empty names and a prompt that stands for two classes.
+        """
+        return cls(_pairs(text.split(","), text))
+
+    @classmethod
+    def read(cls, path: Path) -> Ontology:
+        """The classes of a file, in its order.
+
+        A text file holds one a line, ``class`` or ``prompt=class``; YAML has ``names`` as in
+        ``data.yaml``; JSON is a list of names, or has ``categories`` as in COCO. Raises
+        ``ValueError`` that names the file when it holds no classes.
+        """
+        text = read_text(path, _MAX_BYTES)
+        try:
+            if path.suffix.lower() in (".yaml", ".yml"):
+                return cls(_named(_yaml_names(text)))
+            if path.suffix.lower() == ".json":
+                categories = _json_categories(text)
+                return cls(_named([each.name for each in categories]), categories)
+            lines = [line for line in text.splitlines() if line.strip()]
+            return cls(_pairs(lines, path.name))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"{path} holds no list of classes: {error}") from error
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What the model is asked for."""
+        return tuple(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes in the order of their numbers."""
+        return tuple(dict.fromkeys(self.classes.values()))
+
+    def class_of(self, label: str) -> str | None:
+        """The class that a label means, whatever its case; ``None`` when it means none."""
+        return self.classes.get(_folded(label))
+
+
+@dataclass
+class Classes:
+    """The classes while a set is written: those of an ontology, or else those of the source.
+
+    Labels that the source does not list become classes as they come by.
+    """
+
+    ontology: Ontology | None = None
+    listed: ClassList = field(default_factory=ClassList)
+    # The record whose regions were collected last, and these: a writer and its counts ask for them.
+    collected: tuple[object, Any] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.ontology is not None:
+            known = {each.name: each for each in self.ontology.categories}
+            names = self.ontology.names
+            self.listed.declare(known.get(name, Category(name)) for name in names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All classes so far, in the order of their numbers."""
+        return self.listed.names
+
+    def declare(self, categories: Iterable[Category]) -> None:
+        """Take the classes that the source lists, unless an ontology stands in their place."""
+        if self.ontology is None:
+            self.listed.declare(categories)
+
+    def name_of(self, label: str) -> str | None:
+        """The class of a label; ``None`` when the ontology leaves it out."""
+        if self.ontology is not None:
+            return self.ontology.class_of(label)
+        return label.strip() or "object"
+
+    def number_of(self, name: str, category_id: SourceId | None = None) -> int:
+        """The number of a class, from 0 on; ``category_id`` is its id in the source."""
+        return self.listed.find(name, category_id if self.ontology is None else None)
+
+
+def _pairs(parts: Iterable[str], text: str) -> dict[str, str]:
+    classes: dict[str, str] = {}
+    for part in parts:
+        prompt, separator, name = (each.strip() for each in part.partition("="))
+        name = name if separator else prompt
+        if not prompt or not name:
+            raise ValueError(
+                f"classes are written 'prompt=class, prompt=class' or 'class, class', got {text!r}"
+            )
+        if classes.setdefault(_folded(prompt), name) != name:
+            raise ValueError(f"{prompt!r} stands for {classes[_folded(prompt)]!r} and {name!r}")
+    return classes
+
+
+def _named(names: Iterable[Any]) -> dict[str, str]:
+    classes: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"a class is a name, got {name!r}")
+        classes.setdefault(_folded(name), name)
+    return classes
+
+
+def _yaml_names(text: str) -> list[Any]:
+    import yaml
+
+    # The base loader leaves every scalar the text that it is: "no" and "1.10" are names.
+    try:
+        values = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    names = values.get("names") if isinstance(values, dict) else values
+    if isinstance(names, dict):
+        names = [names[key] for key in sorted(names, key=int)]
+    if not isinstance(names, list):
+        raise ValueError("'names' should be a list")
+    return names
+
+
+def _json_categories(text: str) -> tuple[Category, ...]:
+    values = json.loads(text)
+    listed = values["categories"] if isinstance(values, Mapping) else values
+    return tuple(
+        Category(each)
+        if isinstance(each, str)
+        else Category(each["name"], each.get("id"), str(each.get("supercategory") or ""))
+        for each in listed
+    )
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -1,0 +1,101 @@
+"""Read text out as hOCR files.
+
+Lines stand in reading order, in paragraphs (``reading_order``). hOCR is that of the specification
+1.2: boxes are whole pixels from the top left.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+
+from ...results.reading_order import paragraphs_of
+from ...results.records import Record
+from ...results.types import Quads
+from .output import Output, suffix_of
+from .record_regions import Found, lines_of
+from .xml_text import allowed
+
+
+class HocrWriter:
+    """A ``.hocr`` file beside each picture."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def add(self, record: Record, name: str) -> int:
+        file_name = f"{name}{suffix_of(record)}"
+        self._output.picture(record, file_name)
+        paragraphs = ordered_lines(record)
+        self._output.put_each(f"{name}.hocr", _page(record, file_name, paragraphs))
+        return sum(map(len, paragraphs))
+
+    def finish(self) -> list[Path]:
+        return []
+
+
+def ordered_lines(record: Record) -> list[list[Found]]:
+    """The lines of a record by paragraph, in reading order."""
+    lines = lines_of(record)
+    quads = Quads([each.quad for each in lines], [each.words for each in lines], record.image_size)
+    return [[lines[index] for index in paragraph] for paragraph in paragraphs_of(quads)]
+
+
+def _page(record: Record, file_name: str, paragraphs: list[list[Found]]) -> str:
+    html = Xml.Element("html", {"xmlns": "http://www.w3.org/1999/xhtml", "lang": "en"})
+    head = Xml.SubElement(html, "head")
+    Xml.SubElement(head, "title").text = allowed(file_name)
+    Xml.SubElement(head, "meta", {"charset": "utf-8"})
+    for name, content in (
+        ("ocr-system", "florence2"), ("ocr-capabilities", "ocr_page ocr_par ocr_line ocrx_word"),
+    ):  # fmt: skip
+        Xml.SubElement(head, "meta", {"name": name, "content": content})
+    body = Xml.SubElement(html, "body")
+    title = f'image "{allowed(file_name)}"; bbox 0 0 {record.width} {record.height}; ppageno 0'
+    page = Xml.SubElement(body, "div", {"class": "ocr_page", "id": "page_1", "title": title})
+    number = 0
+    for index, paragraph in enumerate(paragraphs, start=1):
+        boxes = np.array([line.box for line in paragraph])
+        whole = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+        node = Xml.SubElement(
+            page, "p", {"class": "ocr_par", "id": f"par_1_{index}", "title": _bbox(whole)}
+        )
+        for line in paragraph:
+            number += 1
+            _hocr_line(node, line, number)
+    Xml.indent(html)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(html, "unicode") + "\n"
+
+
+def _hocr_line(parent: Xml.Element, line: Found, number: int) -> None:
+    corners = " ".join(f"{value:.0f}" for value in line.quad.reshape(-1))
+    title = f"{_bbox(line.box)}; poly {corners}"
+    if line.score is not None:
+        title += f"; x_wconf {100 * line.score:.0f}"
+    node = Xml.SubElement(
+        parent, "span", {"class": "ocr_line", "id": f"line_1_{number}", "title": title}
+    )
+    words = allowed(line.words).split()
+    letters = max(1, sum(map(len, words)) + len(words) - 1)
+    begin = 0
+    for index, word in enumerate(words, start=1):
+        # Where a word lies within its line follows from its letters alone.
+        box = _part(line.box, begin / letters, (begin + len(word)) / letters)
+        begin += len(word) + 1
+        Xml.SubElement(
+            node, "span",
+            {"class": "ocrx_word", "id": f"word_1_{number}_{index}", "title": _bbox(box)},
+        ).text = word  # fmt: skip
+
+
+def _part(box: Any, begin: float, end: float) -> Any:
+    x0, y0, x1, y1 = box
+    return np.array([x0 + begin * (x1 - x0), y0, x0 + end * (x1 - x0), y1])
+
+
+def _bbox(box: Any) -> str:
+    low, high = np.floor(box[:2]), np.ceil(box[2:])
+    return "bbox " + " ".join(f"{value:.0f}" for value in (*low, *high))

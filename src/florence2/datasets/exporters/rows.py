@@ -1,0 +1,131 @@
+"""CSV and JSON lines out: everything there is, a row a region or a line an annotation."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ...results.records import Annotation, Category, Record
+from ...results.types import Text
+from ..importers.prediction_lines import ANSWERS, answer_line, image_line
+from ..importers.prediction_rows import CLASSES_FILE, COLUMNS, CSV_FILE
+from .coco import clean_values
+from .output import Output, suffix_of
+from .record_regions import Found, choose_annotations, regions_of
+
+
+def put_image(output: Output, record: Record, name: str) -> str:
+    """What a line calls the image: its own path, or where an image without a file was written."""
+    if record.image is None or not output.options.pictures:
+        return record.path or record.id
+    place = f"images/{name}{suffix_of(record)}"
+    output.picture(record, place)
+    return place
+
+
+class JsonLinesWriter:
+    """``answers.jsonl``: a line for every kept annotation, as ``florence2 run`` writes them.
+
+    The first line holds the classes of the source. An image of which the source says more, or that
+    has no annotation, has a line of its own.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lines: list[str] = []
+
+    def add(self, record: Record, name: str) -> int:
+        named = replace(record, path=put_image(self._output, record, name))
+        answers = [answer_line(named, each) for each in record.kept()]
+        about = image_line(named)
+        lines = (
+            [about, *answers] if about.keys() > {"image", "image_size"} or not answers else answers
+        )
+        self._lines += [_json(each) for each in lines]
+        for each in record.objects or ():
+            self._output.classes.number_of(each.label, each.category_id)
+        return len(answers) or len(record.objects or ())
+
+    def finish(self) -> list[Path]:
+        categories = [asdict(each) for each in self._output.classes.listed.categories]
+        head = [_json({"categories": categories, "base": "file"})]
+        content = "".join(f"{line}\n" for line in (*head, *self._lines))
+        return [self._output.put(ANSWERS, content.encode("utf-8", "backslashreplace"))]
+
+
+class CsvWriter:
+    """``answers.csv``: a row for every region and every text; outlines as JSON in one column.
+
+    The source's own objects have no task. An image without a row of those has one of its own. The
+    classes, empty ones too, stand in ``classes.json``.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._rows: list[dict[str, object]] = []
+
+    def add(self, record: Record, name: str) -> int:
+        shared: dict[str, object] = {
+            "image": put_image(self._output, record, name), "width": record.width,
+            "height": record.height, "split": record.split, "file_name": record.file_name,
+            "image_id": record.source_id,
+        }  # fmt: skip
+        alone = replace(record, annotations=())
+        rows = [
+            {**shared, **self._region(each)} for each in regions_of(alone, self._output.classes)
+        ]
+        used, _ = choose_annotations(record)
+        for annotation in (each for each in record.kept() if each in used):
+            rows += [{**shared, **row} for row in self._answer(record, annotation)]
+        count = len(rows)
+        if not rows:
+            # A round without a task says that the source labels no object here.
+            rows = [shared if record.objects is None else {**shared, "round": 0}]
+        self._rows += rows
+        return count
+
+    def finish(self) -> list[Path]:
+        stream = io.StringIO(newline="")
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self._rows)
+        content = stream.getvalue().encode("utf-8", "backslashreplace")
+        listed: tuple[Category, ...] = self._output.classes.listed.categories
+        classes = json.dumps([asdict(each) for each in listed], indent=1)
+        return [self._output.put(CSV_FILE, content), self._output.put(CLASSES_FILE, classes)]
+
+    def _answer(self, record: Record, annotation: Annotation) -> list[dict[str, object]]:
+        asked = annotation.question
+        words = " ".join(map(str, asked)) if isinstance(asked, tuple) else asked
+        shared: dict[str, object] = {
+            "task": annotation.task, "annotator": annotation.annotator.name,
+            "round": annotation.round, "score": annotation.score, "question": words,
+        }  # fmt: skip
+        if isinstance(annotation.answer, Text):
+            return [{**shared, "text": annotation.answer.plain}]
+        alone = replace(record, annotations=(annotation,), objects=None)
+        found = regions_of(alone, self._output.classes)
+        return [{**shared, **self._region(each)} for each in found]
+
+    def _region(self, found: Found) -> dict[str, object]:
+        self._output.classes.number_of(found.name, found.category_id)
+        row: dict[str, object] = {"class": found.name, "text": found.words}
+        row |= {key: float(at) for key, at in zip(("x0", "y0", "x1", "y1"), found.box, strict=True)}
+        if found.score is not None:
+            row["score"] = found.score
+        outlines = found.outlines_or_corners
+        if outlines:
+            row["outlines"] = json.dumps([part.tolist() for part in outlines])
+        if found.is_source:
+            row |= {"category_id": found.category_id, "object_id": found.id, "round": 0}
+        if found.attributes:
+            row["attributes"] = json.dumps(clean_values(dict(found.attributes)))
+        return row
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(clean_values(values), ensure_ascii=False, allow_nan=False)

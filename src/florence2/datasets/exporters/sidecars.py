@@ -1,0 +1,55 @@
+"""Sidecars out: a ``.txt`` of the same name for every picture, as diffusion trainers read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...results.records import Record
+from ...results.tasks import find_task
+from .output import Output, suffix_of
+from .record_regions import lines_of, regions_of, texts_of
+
+
+class SidecarWriter:
+    """The picture and its text side by side.
+
+    The text is a caption (the most detailed there is, or that of the task asked for), else the
+    lines that were read, else the classes of what was found, each once.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        caption = output.options.caption
+        self._task = None if caption is None else find_task(caption).token
+
+    def add(self, record: Record, name: str) -> int:
+        self._output.picture(record, f"{name}{suffix_of(record)}")
+        words = self._words(record)
+        options = self._output.options
+        text = f"{options.prefix}{words}{options.suffix}"
+        parts = [options.trigger, text] if options.trigger else [text]
+        content = ", ".join(part for part in parts if part) + "\n"
+        self._output.put_each(f"{name}.txt", content.encode("utf-8", "backslashreplace"))
+        return int(bool(words))
+
+    def finish(self) -> list[Path]:
+        return []
+
+    def _words(self, record: Record) -> str:
+        texts = texts_of(record)
+        if self._task is not None:
+            chosen = texts.get(self._task)
+            if chosen is None:
+                raise ValueError(f"{record.id} has no answer of {self._task} to write")
+            return _one_line(chosen)
+        if texts:
+            return _one_line(list(texts.values())[-1])
+        lines = lines_of(record)
+        if lines:
+            return _one_line(" ".join(line.words for line in lines))
+        classes = self._output.classes
+        return ", ".join(dict.fromkeys(each.name for each in regions_of(record, classes)))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

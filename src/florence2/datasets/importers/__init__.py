@@ -1,0 +1,1 @@
+"""Importers: one file a format, each yields records and lists problems."""

@@ -1,0 +1,101 @@
+"""The one list of classes of a dataset: the source's classes in the source's order.
+
+Readers declare the classes that their files list, empty ones too. Labels that no file lists are
+added behind them in the order in which they appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ...results.records import Category, SourceId
+
+
+@dataclass
+class ClassList:
+    """Classes with their numbers from 0 on. A name stands in it once."""
+
+    _categories: list[Category] = field(default_factory=list)
+    _by_name: dict[str, int] = field(default_factory=dict)
+    _by_id: dict[tuple[SourceId, str], int] = field(default_factory=dict)
+    _ids: set[SourceId] = field(default_factory=set)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """All classes so far, in the order of their numbers."""
+        return tuple(self._categories)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all classes so far."""
+        return tuple(each.name for each in self._categories)
+
+    def declare(self, categories: Iterable[Category]) -> None:
+        """Add the classes of one file. Those that are known by their name keep their place.
+
+        Two classes of one file that share a name stay two.
+        """
+        known = set(self._by_name)
+        for category in categories:
+            if category.name not in known:
+                self._append(category)
+                continue
+            number, id = self._by_name[category.name], category.id
+            held = self._categories[number]
+            if id is None:
+                continue
+            self._by_id.setdefault((id, category.name), number)
+            if held.id is None and id not in self._ids:
+                self._ids.add(id)
+                supercategory = held.supercategory or category.supercategory
+                attributes = {**category.attributes, **held.attributes}
+                self._categories[number] = Category(held.name, id, supercategory, attributes)
+
+    def find(self, name: str, id: SourceId | None = None) -> int:
+        """The number of a class; a class that is not in the list is added to it.
+
+        ``id`` tells classes apart that share a name.
+        """
+        if id is not None and (id, name) in self._by_id:
+            return self._by_id[id, name]
+        if name not in self._by_name:
+            self._append(Category(name))
+        return self._by_name[name]
+
+    def ids(self) -> tuple[SourceId, ...]:
+        """An id for each class: the source's, or a free number, its place from 1 on if it can."""
+        return tuple(fill_ids([each.id for each in self._categories]))
+
+    def _append(self, category: Category) -> None:
+        number, id = len(self._categories), category.id
+        if id is not None and id in self._ids:
+            category = replace(category, id=None)
+        elif id is not None:
+            self._ids.add(id)
+        self._categories.append(category)
+        # Labels are read without white space at the ends.
+        for name in (category.name, category.name.strip()):
+            self._by_name.setdefault(name, number)
+            if id is not None:
+                self._by_id.setdefault((id, name), number)
+
+
+def fill_ids(wanted: Sequence[SourceId | None]) -> list[SourceId]:
+    """An id for each: the wanted one, if it is the first to want it, or else a free number.
+
+    The free number is its place from 1 on if it can be.
+    """
+    taken: set[SourceId] = {each for each in wanted if each is not None}
+    given: set[SourceId] = set()
+    following = max([len(wanted), *(each for each in taken if isinstance(each, int))])
+    ids: list[SourceId] = []
+    for place, want in enumerate(wanted, start=1):
+        id = want
+        if id is None or id in given:
+            id = place if place not in taken else following + 1
+            following = max(following, id) if isinstance(id, int) else following
+        taken.add(id)
+        given.add(id)
+        ids.append(id)
+    return ids

@@ -1,0 +1,62 @@
+"""Rows that name a picture and say one thing about it, gathered to one record a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...results.records import Annotation, Record
+from .image_files import SeenNames, name_in, read_picture
+from .image_finder import ImageFinder
+from .problems import Intake
+from .prompts import written_annotation
+
+
+@dataclass(frozen=True)
+class WrittenRow:
+    """A prompt and its answer as text, about the picture called ``image``; the line it is from."""
+
+    image: str
+    prefix: str
+    suffix: str
+    line: int
+
+
+def grouped_records(
+    rows: Iterable[WrittenRow],
+    file: Path,
+    images: Path | None,
+    root: Path,
+    intake: Intake,
+    split: str | None = None,
+) -> Iterator[Record]:
+    """A record for each picture that can be read, in the order of its first row.
+
+    Pictures lie in ``images``, by default beside the file or where ``ImageFinder`` looks; they are
+    called by their path from ``root``. The rows are held in memory, the pictures are not. A row
+    that came before is listed.
+    """
+    named: dict[str, list[WrittenRow]] = {}
+    seen = SeenNames()
+    for row in rows:
+        with intake.listing(file, row.line):
+            seen.add((row.image, row.prefix, row.suffix), "the row")
+            named.setdefault(row.image, []).append(row)
+    finder = ImageFinder(root, [file.parent], images)
+    groups: dict[Path, list[WrittenRow]] = {}
+    for image, group in named.items():
+        with intake.listing(file, group[0].line):
+            groups.setdefault(finder.find(image), []).extend(group)
+    for path, group in groups.items():
+        with intake.listing(file, group[0].line):
+            name = name_in(root, path) if path.is_relative_to(root) else finder.name(path)
+            record = replace(read_picture(path, name), split=split)
+            annotations: list[Annotation] = []
+            for row in group:
+                with intake.listing(file, row.line):
+                    annotation = written_annotation(
+                        row.prefix, row.suffix, record.image_size, intake
+                    )
+                    annotations += intake.checked([annotation], record.image_size, file, row.line)
+            yield replace(record, annotations=tuple(annotations))

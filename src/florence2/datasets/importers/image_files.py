@@ -1,0 +1,175 @@
+"""Picture files: found, decoded once to prove them whole, measured and hashed."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ...io.files import FileRefusedError, read_regular
+from ...processing.image import IMAGE_SUFFIXES, ImageError, ImageInfo, probe_image
+from ...results.records import Record, content_hash
+from .problems import Intake, LabelError
+
+SUFFIXES = IMAGE_SUFFIXES
+# Files that hold images too, but that are not read: they are counted and named.
+_PASSED_OVER = (
+    "heic heif hif tga psd svg eps ai ico icns jxl exr hdr dds pcx xcf dcm nii dng cr2 cr3 nef arw "
+    "orf rw2 raf pef srw raw pdf mp4 mov avi mkv webm m4v zip tar gz tgz 7z rar"
+)
+PASSED_OVER_SUFFIXES = frozenset(f".{name}" for name in _PASSED_OVER.split())
+# More bytes than this are not an image that anyone meant to train on.
+MAX_IMAGE_BYTES = 512 * 2**20
+_SHOWN_NAMES = 3
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or directory of this name is a tool's own (``._a.jpg``, ``__MACOSX``)."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def find_files(folder: Path) -> list[Path]:
+    """The files in ``folder`` and below, in the order of their paths, without hidden ones."""
+    found = []
+    for current, directories, files in os.walk(folder):
+        directories[:] = [name for name in directories if not is_hidden(name)]
+        found += [Path(current, name) for name in files if not is_hidden(name)]
+    return sorted(found)
+
+
+def find_pictures(folder: Path) -> Iterator[Path]:
+    """The picture files in ``folder`` and below, in the order of their paths.
+
+    Hidden files and folders are passed over, as ``.ipynb_checkpoints`` and ``._a.jpg``.
+    """
+    return (path for path in find_files(folder) if _is_image_name(path.name) and path.is_file())
+
+
+def list_passed_over(files: Iterable[Path], folder: Path, intake: Intake) -> None:
+    """Report files that hold images which are not read (HEIC, TGA, raw, archives), as one item."""
+    by_suffix: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        suffix = path.suffix.lower()
+        if suffix in PASSED_OVER_SUFFIXES:
+            by_suffix[suffix].append(name_in(folder, path))
+    if not by_suffix:
+        return
+    with intake.listing(folder):
+        kinds = []
+        for suffix, names in sorted(by_suffix.items()):
+            more = ", ..." if len(names) > _SHOWN_NAMES else ""
+            kinds.append(f"{len(names)} {suffix} ({', '.join(names[:_SHOWN_NAMES])}{more})")
+        raise LabelError(
+            "passed-over",
+            f"files of other types were passed over: {'; '.join(kinds)}; "
+            "save images as JPEG or PNG to have them read",
+        )
+
+
+def name_in(folder: Path, path: Path) -> str:
+    """The path as a data set calls it: from its folder on, with forward slashes."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+
+def read_image_record(path: Path, name: str) -> tuple[Record, ImageInfo]:
+    """Read the image at ``path`` as a record without annotations, with what its file holds.
+
+    Raises ``LabelError`` when there is no such regular file or no whole image in it.
+    """
+    try:
+        content = read_regular(path, MAX_IMAGE_BYTES)
+    except FileNotFoundError as error:
+        raise LabelError("missing-file", f"the picture {path} is missing") from error
+    except FileRefusedError as error:
+        raise LabelError("missing-file", f"the picture {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise LabelError("missing-file", f"the picture {path} cannot be read: {error}") from error
+    return decode_image_record(content, name)
+
+
+def decode_image_record(content: bytes, name: str) -> tuple[Record, ImageInfo]:
+    """Take the image in ``content`` as a record without annotations, called ``name``.
+
+    Raises ``LabelError`` when the bytes are not a whole image, or the name is not text.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise LabelError(
+            "malformed", f"the file name {name!a} is not UTF-8; rename the file"
+        ) from error
+    try:
+        info = probe_image(content, name)
+    except ImageError as error:
+        raise LabelError("broken-image", str(error)) from error
+    record = Record(name, info.width, info.height, content_hash(content), content, name)
+    return record, info
+
+
+def read_picture(path: Path, name: str) -> Record:
+    """The picture at ``path`` as a record without annotations, called ``name``.
+
+    Raises ``LabelError`` when there is no such file or no whole picture in it.
+    """
+    return read_image_record(path, name)[0]
+
+
+def picture_record(content: bytes, name: str) -> Record:
+    """The picture in ``content`` as a record without annotations, called ``name``.
+
+    Raises ``LabelError`` when the bytes are no whole picture.
+    """
+    return decode_image_record(content, name)[0]
+
+
+def check_declared_size(record: Record, declared: tuple[object, object]) -> None:
+    """Raise ``LabelError`` when a label file gives the picture a size it does not have.
+
+    Sizes left out or zero are no statement.
+    """
+    width, height = (size_value(value) for value in declared)
+    if width and height and (width, height) != record.image_size:
+        found = f"{record.width} x {record.height}"
+        raise LabelError(
+            "image-size",
+            f"labels are for {record.id} at {width:g} x {height:g}, the upright picture is {found}",
+        )
+
+
+class SeenNames:
+    """The names that came by, to notice one that comes twice."""
+
+    def __init__(self) -> None:
+        self._seen: set[object] = set()
+
+    def add(self, name: object, what: str) -> None:
+        """Remember ``name``. Raises ``LabelError`` when it is known already."""
+        if name in self._seen:
+            raise LabelError("duplicate", f"{what} {name!r} appears more than once")
+        self._seen.add(name)
+
+
+def read_listed(
+    paths: Iterator[Path], folder: Path, intake: Intake
+) -> Iterator[tuple[Path, Record]]:
+    """Each picture that can be read, with its path; the others are listed."""
+    for path in paths:
+        with intake.listing(path):
+            record = read_picture(path, name_in(folder, path))
+            yield path, record
+
+
+def size_value(value: object) -> float:
+    """The side of an image as a label file gives it; 0 where it gives none that makes sense."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return 0
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return 0
+    return number if 0 < number < float("inf") else 0
+
+
+def _is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

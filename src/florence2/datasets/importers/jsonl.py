@@ -1,0 +1,98 @@
+"""JSON lines: ``{"image": name, "prefix": prompt, "suffix": answer}``, a task token and text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...results.records import Record
+from .grouped_rows import WrittenRow, grouped_records
+from .image_files import is_hidden
+from .json_files import parse_json_object, text_field
+from .label_text import MAX_LINE_BYTES, stream_lines
+from .problems import Intake, LabelError
+from .splits import find_role, match_splits
+
+
+def find_jsonl(source: Path, split: str | None = None) -> tuple[Path, ...]:
+    """The line files of the data set: ``source`` itself, or those in it and one folder down.
+
+    ``split`` is a folder, or what a folder or file is called for (``valid/annotations.jsonl``,
+    ``val.jsonl``). Raises ``FileNotFoundError`` when there are none, ``ValueError`` for a split of
+    a single file.
+    """
+    if source.is_file():
+        if split is not None and split_of_file(source) not in match_splits(split, _known(source)):
+            raise ValueError(
+                f"{source} is one file and has no split {split!r}; leave out --split, or name the "
+                "folder of the data set"
+            )
+        return (source,)
+    if split is not None and (source / split).is_dir():
+        files = _line_files(source / split)
+    else:
+        files = _line_files(source)
+        if split is not None:
+            names = dict.fromkeys(each for file in files if (each := split_of_file(file)))
+            wanted = match_splits(split, names)
+            files = [file for file in files if split_of_file(file) in wanted]
+    if not files:
+        of_split = f" of split {split!r}" if split is not None else ""
+        raise FileNotFoundError(f"{source} holds no *.jsonl{of_split}; name the file itself")
+    return tuple(files)
+
+
+def split_of_file(file: Path) -> str | None:
+    """The split that a line file is of, by its own name or its folder's; ``None`` for neither."""
+    return next((name for name in (file.stem, file.parent.name) if find_role(name)), None)
+
+
+def read_jsonl(
+    file: Path, root: Path, intake: Intake, images: Path | None = None
+) -> Iterator[Record]:
+    """A record for each picture that the lines name; its id is its path from ``root``.
+
+    Pictures lie in ``images``, beside the file or in its image folder by default. Several lines may
+    ask about one picture. Raises ``ValueError`` for a file that is one JSON array.
+    """
+    _refuse_array(file)
+    rows = _rows(file, intake)
+    return grouped_records(rows, file, images, root, intake, split_of_file(file))
+
+
+def _known(source: Path) -> tuple[str, ...]:
+    name = split_of_file(source)
+    return () if name is None else (name,)
+
+
+def _line_files(folder: Path) -> list[Path]:
+    found = [*folder.glob("*.jsonl"), *folder.glob("*/*.jsonl")]
+    return sorted(
+        path for path in found if not is_hidden(path.name) and not is_hidden(path.parent.name)
+    )
+
+
+def _refuse_array(file: Path) -> None:
+    for number, content in stream_lines(file):
+        start = content.removeprefix(b"\xef\xbb\xbf").strip()
+        if start.startswith(b"["):
+            raise ValueError(
+                f"{file}:{number}: the file holds a JSON array; write one object a line "
+                f"(jq -c '.[]' {file.name})"
+            )
+        if start:
+            return
+
+
+def _rows(file: Path, intake: Intake) -> Iterator[WrittenRow]:
+    for number, content in stream_lines(file):
+        if not content.removeprefix(b"\xef\xbb\xbf").strip():
+            continue
+        with intake.listing(file, number):
+            if len(content) > MAX_LINE_BYTES:
+                raise LabelError("too-long", f"the line has more than {MAX_LINE_BYTES:,} bytes")
+            values = parse_json_object(content)
+            image, prefix, suffix = (
+                text_field(values, name) for name in ("image", "prefix", "suffix")
+            )
+            yield WrittenRow(image, prefix, suffix, number)

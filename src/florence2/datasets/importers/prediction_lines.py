@@ -1,0 +1,336 @@
+"""Answer lines, as ``florence2 run`` writes them: one JSON object for one question about one image.
+
+``{"image", "task", "text" or "region", "image_size", "answer", "truncated"}``, or ``"error"`` in
+place of an answer. Lines of other annotators hold ``annotator``, ``score`` and ``round`` besides. A
+line without a task holds what the source dataset says of its image. A first line
+``{"categories", "base"}`` lists the classes; with the base ``"file"``, images lie beside the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ...io.atomic import whole_lines
+from ...io.files import open_regular, read_json
+from ...processing.containers import parse_unit_name, read_unit_png
+from ...processing.containers.unit_names import Unit
+from ...results.records import (
+    Annotation,
+    Annotator,
+    Category,
+    Record,
+    content_hash,
+    source_fields,
+    source_values,
+)
+from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Result, Text
+from .json_files import parse_json_object, text_field
+from .problems import Intake, LabelError
+
+ANSWERS = "answers.jsonl"
+_MAX_SIDE = 2**31
+_MAX_LINE = 64 * 1024**2
+
+
+def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
+    """The line of an annotation of a record."""
+    line: dict[str, Any] = {"image": record.path or record.id, "task": annotation.task}
+    if annotation.region is not None:
+        line["region"] = list(annotation.region)
+    elif annotation.text:
+        line["text"] = annotation.text
+    result = Result(annotation.table_task, "", annotation.answer, record.image_size)
+    line |= {"image_size": list(record.image_size), "answer": result.value}
+    if annotation.annotator.name:
+        line["annotator"] = annotation.annotator.name
+    if annotation.score is not None:
+        line["score"] = annotation.score
+    if annotation.round:
+        line["round"] = annotation.round
+    return line
+
+
+def find_answers(source: Path) -> Path:
+    """The file of lines: ``source`` itself, or ``answers.jsonl`` in it."""
+    file = source / ANSWERS if source.is_dir() else source
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing: a run with --out writes it")
+    return file
+
+
+def image_line(record: Record) -> dict[str, Any]:
+    """The line of what the source dataset says of an image."""
+    line: dict[str, Any] = {
+        "image": record.path or record.id,
+        "image_size": list(record.image_size),
+    }
+    if record.split is not None:
+        line["split"] = record.split
+    if record.file_name is not None:
+        line["file_name"] = record.file_name
+    return line | source_values(record)
+
+
+@dataclass
+class _Lines:
+    """The lines of a file by image, and what its first line says."""
+
+    by_image: dict[str, list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
+    beside: bool = False
+
+
+def is_answers(file: Path) -> bool:
+    """Whether the first line of a file is one of answers, and not a prompt with its answer."""
+    try:
+        with open_regular(file) as stream:
+            line = parse_json_object(stream.readline(_MAX_LINE))
+    except (OSError, ValueError):
+        return False
+    if "prefix" in line or "suffix" in line:
+        return False
+    return "categories" in line or ("image" in line and ("task" in line or "image_size" in line))
+
+
+def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> Iterator[Record]:
+    """A record for each picture that the lines speak of, in the order they come by.
+
+    Pictures stay where they lie; their ids are their paths from the folder that holds them all.
+    Errors of the run are listed as problems, and so are lines that make no sense.
+    """
+    lines = _read_lines(file, intake)
+    started = _run_directory(file)
+    paths = {image: _locate(image, file, lines.beside, started) for image in lines.by_image}
+    root = _common_folder(paths.values())
+    for image, numbered in lines.by_image.items():
+        annotations = []
+        about: dict[str, Any] = {}
+        for number, line in numbered:
+            with intake.listing(file, number, item=image):
+                if "task" in line:
+                    annotations.append(read_line(line, annotator))
+                else:
+                    about = _about(line)
+        with intake.listing(file, item=image):
+            sizes = (_size(line) for _, line in numbered)
+            size = next((each for each in sizes if each is not None), None)
+            if size is None:
+                raise LabelError("malformed", "no line has an image_size")
+            fitting = tuple(each for each in annotations if _fits(each, size))
+            if len(fitting) < len(annotations):
+                with intake.listing(file, item=image):
+                    raise LabelError("image-size", f"an answer is not for an image of {size}")
+            yield _record(parse_unit_name(paths[image]), root, size, fitting, about)
+
+
+def _read_lines(file: Path, intake: Intake) -> _Lines:
+    lines = _Lines()
+    for number, content in enumerate(whole_lines(file), start=1):
+        with intake.listing(file, number):
+            line = parse_json_object(content)
+            if "image" not in line and "categories" in line:
+                intake.declare(_categories(line))
+                lines.beside = line.get("base") == "file"
+                continue
+            image = _image_path(line)
+            if "error" in line:
+                raise LabelError("broken-image", f"{image} was not answered: {line['error']}")
+            lines.by_image.setdefault(image, []).append((number, line))
+    return lines
+
+
+def _record(
+    unit: Unit,
+    root: str,
+    size: ImageSize,
+    annotations: tuple[Annotation, ...],
+    about: dict[str, Any],
+) -> Record:
+    """The record of an image file, or of a page or frame, which is rendered when it is needed."""
+    name = _name(unit.file_name, root)
+    try:
+        if unit.file == unit.name:
+            hashed = _hash(unit.file)
+            return Record(name, *size, hashed, path=unit.name, annotations=annotations, **about)
+        # No file has these bytes: the unit is known by its container and its place in it.
+        found = _hash(unit.file)
+        identity = content_hash(f"{found}{unit.name[len(unit.file) :]}".encode()) if found else ""
+        return Record(
+            f"{name}.png", *size, identity, path=unit.name, annotations=annotations,
+            image_loader=partial(read_unit_png, unit.name), **about,
+        )  # fmt: skip
+    except ValueError as error:
+        raise LabelError("malformed", str(error)) from error
+
+
+def _image_path(line: dict[str, Any]) -> str:
+    """The path of the image; its name need not be UTF-8, for a file's name need not."""
+    image = line.get("image")
+    if not isinstance(image, str) or not image or "\0" in image:
+        raise LabelError("malformed", f"'image' should be a path, got {image!r:.80}")
+    try:
+        os.fsencode(image)
+    except UnicodeEncodeError as error:
+        raise LabelError("malformed", f"'image' is no path: {error}") from error
+    return image
+
+
+def _about(line: dict[str, Any]) -> dict[str, Any]:
+    """What the line of an image says of it, as fields of a record."""
+    try:
+        about = source_fields(line)
+        for name in ("split", "file_name"):
+            if isinstance(line.get(name), str):
+                about[name] = line[name]
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise LabelError("malformed", f"the labels of the image are no labels: {error}") from error
+    return about
+
+
+def _categories(line: dict[str, Any]) -> list[Category]:
+    try:
+        return [Category(**each) for each in line["categories"]]
+    except (TypeError, ValueError) as error:
+        raise LabelError("malformed", f"'categories' is no list of classes: {error}") from error
+
+
+def _fits(annotation: Annotation, size: ImageSize) -> bool:
+    return isinstance(annotation.answer, Text) or annotation.answer.image_size == size
+
+
+def _locate(image: str, file: Path, beside: bool, started: str) -> str:
+    """Where an image lies: beside the file, or where the line says, from the working folder.
+
+    Where it is not there, the folder that the run was ``started`` in is looked in.
+    """
+    if "://" in image or os.path.isabs(image):
+        return image
+    if beside:
+        return str(file.parent / image)
+    if started and not os.path.exists(parse_unit_name(image).file):
+        there = os.path.join(started, image)
+        return there if os.path.exists(parse_unit_name(there).file) else image
+    return image
+
+
+def _run_directory(file: Path) -> str:
+    """The working folder of the run that wrote the answers; ``""`` where it did not say."""
+    try:
+        settings = read_json(file.parent / "run.json", 2**20)
+    except (OSError, ValueError):
+        return ""
+    started = settings.get("directory") if isinstance(settings, dict) else None
+    return started if isinstance(started, str) else ""
+
+
+def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
+    """The annotation that a line holds. Raises ``LabelError`` when it holds none."""
+    size = _size(line)
+    task = text_field(line, "task")
+    if size is None or "answer" not in line:
+        raise LabelError("malformed", f"a line needs image_size and answer, got {line!r:.80}")
+    try:
+        text = line.get("text", "")
+        return Annotation(
+            task,
+            answer_of(line["answer"], size),
+            text=", ".join(text) if isinstance(text, list) else str(text),
+            region=tuple(line["region"]) if "region" in line else None,
+            annotator=Annotator(str(line.get("annotator", annotator))),
+            score=_score(line.get("score")),
+            round=_round(line.get("round", 0)),
+        )
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise LabelError("malformed", f"the answer to {task} is not one: {error}") from error
+
+
+def answer_of(value: Any, size: ImageSize) -> Answer:
+    """The answer that ``Result.to_dict`` wrote. Raises ``ValueError`` or ``KeyError``."""
+    if isinstance(value, str):
+        value.encode("utf-8")
+        return Text(value)
+    if not isinstance(value, dict):
+        raise ValueError(f"an answer is a text or an object, got {value!r:.80}")
+    for name in ("labels", "bboxes_labels", "polygons_labels"):
+        labels = value.get(name, [])
+        if not isinstance(labels, list) or not all(isinstance(each, str) for each in labels):
+            raise ValueError(f"{name!r} should be a list of texts, got {labels!r:.80}")
+        for label in labels:
+            label.encode("utf-8")
+    known = {key: value[key] for key in ("scores", "label_scores") if key in value}
+    if "bboxes_labels" in value:
+        if value["polygons_labels"]:
+            scores = value.get("polygons_scores")
+            return Polygons(_parts(value["polygons"]), value["polygons_labels"], size, scores)
+        return Boxes(value["bboxes"], value["bboxes_labels"], size, **known)
+    if "quad_boxes" in value:
+        corners = np.asarray(value["quad_boxes"], np.float32).reshape(-1, 4, 2)
+        return Quads(corners, value["labels"], size, **known)
+    if "polygons" in value:
+        return Polygons(_parts(value["polygons"]), value["labels"], size, **known)
+    return Boxes(value["bboxes"], value["labels"], size, **known)
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"a score is a number, got {value!r:.80}")
+    return float(value)
+
+
+def _round(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < _MAX_SIDE:
+        raise ValueError(f"a round is a whole number from 0 on, got {value!r:.80}")
+    return value
+
+
+def _parts(polygons: Any) -> list[list[Any]]:
+    return [[np.asarray(part, np.float32).reshape(-1, 2) for part in parts] for parts in polygons]
+
+
+def _size(line: dict[str, Any]) -> ImageSize | None:
+    size = line.get("image_size")
+    if not isinstance(size, list) or len(size) != 2:
+        return None
+    if not all(isinstance(each, int) and 0 < each < _MAX_SIDE for each in size):
+        return None
+    return size[0], size[1]
+
+
+def _common_folder(images: Iterable[str]) -> str:
+    local = [os.path.abspath(parse_unit_name(image).file) for image in images if "://" not in image]
+    try:
+        return os.path.commonpath([os.path.dirname(each) for each in local]) if local else ""
+    except ValueError:  # on several drives
+        return ""
+
+
+def _name(image: str, root: str) -> str:
+    if "://" in image:
+        return image
+    return Path(os.path.relpath(os.path.abspath(image), root or None)).as_posix()
+
+
+def _hash(file: str) -> str:
+    """The hash of a file; of nothing where it is gone, which its readers notice."""
+    try:
+        return _file_hash(file, os.stat(file).st_mtime_ns)
+    except (OSError, ValueError):
+        return ""
+
+
+@lru_cache(maxsize=16)
+def _file_hash(file: str, modified: int) -> str:
+    """The hash of a file, once for all of its pages."""
+    del modified
+    with open_regular(file) as stream:
+        return hashlib.file_digest(cast(Any, stream), "sha256").hexdigest()

@@ -1,0 +1,161 @@
+"""What is wrong with a data set, where, and of which kind.
+
+Readers raise a ``LabelError`` for one bad item inside ``Intake.listing``, which lists it as a
+``Problem`` with its file and line and lets the reader go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...results.records import HUMAN, Annotation, Annotator, Category
+from ...results.tasks import Task
+from ...results.types import Answer, ImageSize, Text
+
+ProblemKind = Literal[
+    "malformed",  # a file, line, element or field that cannot be read
+    "missing-file",
+    "broken-image",
+    "image-size",  # the label file speaks of a picture of another size
+    "outside-image",
+    "degenerate-box",  # without area, inverted or not finite
+    "empty-polygon",  # fewer than three points, or without area
+    "unsupported-mask",  # a mask that polygons cannot express
+    "unsupported-shape",  # a shape that is no box and no polygon
+    "crowd",  # one region for many objects
+    "unknown-class",
+    "unknown-image",  # a label for a picture that the data set does not list
+    "duplicate",
+    "empty-text",
+    "unreadable-prompt",
+    "unreadable-suffix",
+    "unwritable-answer",  # an answer that the grammar cannot write
+    "too-long",  # more tokens than the model has positions for
+    "fractions",  # coordinates between 0 and 1 where the format has pixels
+    "passed-over",  # files or values of a kind that is not read
+]
+
+# No answer that a model has positions for is longer than this; a longer one is not tokenized.
+MAX_TEXT_LENGTH = 200_000
+_MAX_MESSAGE = 600
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One item that was left out. ``line`` counts from 1, where the file has lines."""
+
+    file: str
+    line: int | None
+    message: str
+    kind: ProblemKind
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.kind}: {self.message}"
+
+
+class LabelError(ValueError):
+    """One item of a data set that cannot be used; a reader lists it and goes on."""
+
+    def __init__(self, kind: ProblemKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: ProblemKind = kind
+
+
+def refuse_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
+    """Raise ``LabelError``: stands in where no grammar was given to read answers with."""
+    raise LabelError("unreadable-suffix", f"no grammar was given to read {suffix[:60]!r} with")
+
+
+def accept(annotation: Annotation, image_size: ImageSize) -> None:
+    """Nothing: the check that lets every annotation pass."""
+
+
+def ignore_categories(categories: Sequence[Category]) -> None:
+    """Nothing: stands in where nobody asks for the classes of a dataset."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What every reader is given: where problems go, and what its annotations must pass.
+
+    ``check`` and ``read_suffix`` raise ``LabelError`` for what cannot be used; ``read_suffix``
+    turns a written answer (``"car<loc_1>..."``) into a value of the task's kind. A reader calls
+    ``declare`` with the classes that its dataset lists, before it yields the first record.
+    """
+
+    report: Callable[[Problem], None]
+    check: Callable[[Annotation, ImageSize], None] = accept
+    read_suffix: Callable[[str, Task, ImageSize], Answer] = refuse_suffix
+    annotator: Annotator = HUMAN
+    declare: Callable[[Sequence[Category]], None] = ignore_categories
+
+    @contextmanager
+    def listing(self, file: Path, line: int | None = None, item: str = "") -> Iterator[None]:
+        """Inside the block, a ``LabelError`` ends the block only, and is listed.
+
+        ``item`` names the one meant where a file has no lines.
+        """
+        try:
+            yield
+        except LabelError as error:
+            message = f"{item}: {error}" if item else str(error)
+            self.report(Problem(_printable(str(file)), line, _printable(message), error.kind))
+
+    def checked(
+        self,
+        candidates: Iterable[Annotation],
+        image_size: ImageSize,
+        file: Path,
+        line: int | None = None,
+    ) -> tuple[Annotation, ...]:
+        """Those of ``candidates`` that pass the check; the others are listed."""
+        passed = []
+        for annotation in candidates:
+            with self.listing(file, line):
+                _check_length(annotation)
+                self.check(annotation, image_size)
+                passed.append(annotation)
+        return tuple(passed)
+
+
+def check_text(text: str, what: str) -> str:
+    """``text`` as it is. Raises ``LabelError`` when it cannot be stored or is far too long."""
+    if len(text) > MAX_TEXT_LENGTH:
+        raise LabelError(
+            "too-long", f"{what} has {len(text):,} characters; the limit is {MAX_TEXT_LENGTH:,}"
+        )
+    if "\0" in text:
+        raise LabelError("malformed", f"{what} holds a NUL character: {text[:60]!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise LabelError(
+            "malformed", f"{what} holds half of a surrogate pair: {text[:60]!a}"
+        ) from error
+    return text
+
+
+def _check_length(annotation: Annotation) -> None:
+    """Check the texts of an annotation before anything tokenizes them."""
+    check_text(annotation.text, "the text of the prompt")
+    answer = annotation.answer
+    labels = [answer.text] if isinstance(answer, Text) else answer.labels
+    if sum(map(len, labels)) > MAX_TEXT_LENGTH:
+        raise LabelError(
+            "too-long",
+            f"the answer to {annotation.task} has {sum(map(len, labels)):,} characters; "
+            f"the limit is {MAX_TEXT_LENGTH:,}",
+        )
+    for label in labels:
+        check_text(label, "a label" if len(labels) > 1 else f"the answer to {annotation.task}")
+
+
+def _printable(text: str) -> str:
+    """``text`` short enough to print, and without characters that cannot be written."""
+    short = text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
+    return short.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,79 @@
+"""Sidecars: a folder of pictures, each with its text in a ``.txt`` of the same name."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ...results.records import Annotation, Record
+from .image_files import SeenNames, find_files, find_pictures, list_passed_over, read_listed
+from .image_finder import fold_name
+from .label_text import read_label_text
+from .problems import MAX_TEXT_LENGTH, Intake, LabelError
+from .prompts import written_annotation
+
+# A character has at most four bytes; a longer file is far too long whatever is in it.
+_MAX_TEXT_BYTES = 4 * MAX_TEXT_LENGTH
+
+
+def read_sidecars(folder: Path, intake: Intake, prompt: str = "<CAPTION>") -> Iterator[Record]:
+    """A record for each picture in ``folder`` and below that can be read.
+
+    The text answers ``prompt``. A picture without a text is listed and has no annotation; a text
+    without a picture is listed. Raises ``ValueError`` when ``folder`` is a file.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file: name the folder of the images and their texts")
+    return _read(folder, intake, prompt)
+
+
+def _read(folder: Path, intake: Intake, prompt: str) -> Iterator[Record]:
+    files = find_files(folder)
+    list_passed_over(files, folder, intake)
+    texts: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        if file.suffix.lower() == ".txt":
+            texts[_stem(file)].append(file)
+    seen, used = SeenNames(), set[Path]()
+    for path, record in read_listed(find_pictures(folder), folder, intake):
+        file = _find_text(path, texts)
+        used.add(file)
+        annotations: tuple[Annotation, ...] = ()
+        with intake.listing(file):
+            seen.add(file, "the text of two pictures,")
+            suffix = _text(file, record)
+            annotation = written_annotation(prompt, suffix, record.image_size, intake)
+            annotations = intake.checked([annotation], record.image_size, file)
+        yield replace(record, annotations=annotations)
+    images = {_stem(path) for path in find_pictures(folder)}
+    for file in (each for each in files if each.suffix.lower() == ".txt" and each not in used):
+        with intake.listing(file):
+            if _stem(file) not in images:
+                raise LabelError("unknown-image", "there is no picture of this name")
+
+
+def _stem(file: Path) -> str:
+    """What an image and its text share, whatever the case and Unicode form of their names."""
+    return fold_name(os.path.splitext(str(file))[0])
+
+
+def _find_text(image: Path, texts: dict[str, list[Path]]) -> Path:
+    """The text of an image: of the same name, or the one whose name differs in case or form."""
+    exact = image.with_suffix(".txt")
+    found = texts.get(_stem(image), [])
+    return found[0] if len(found) == 1 and exact not in found else exact
+
+
+def _text(file: Path, record: Record) -> str:
+    try:
+        text = read_label_text(file, _MAX_TEXT_BYTES).strip()
+    except LabelError as error:
+        if error.kind == "missing-file":
+            raise LabelError("missing-file", f"{record.id} has no text") from error
+        raise
+    if not text:
+        raise LabelError("empty-text", "the text is empty")
+    return text

@@ -1,0 +1,307 @@
+"""YOLO: ``data.yaml`` with the class names, and a text file of labels for each picture.
+
+A line is ``class x y width height`` (the centre, as fractions of the picture) or ``class x y x y
+...`` (a polygon). Labels lie where the picture does, with ``labels`` in place of the last
+``images`` of the path (docs.ultralytics.com, "Detect" and "Segment dataset format").
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...results.records import Category, Record
+from .image_files import (
+    PASSED_OVER_SUFFIXES,
+    SeenNames,
+    find_files,
+    find_pictures,
+    list_passed_over,
+    name_in,
+    read_picture,
+)
+from .image_finder import ImageFinder, fold_name
+from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
+from .label_text import MAX_LIST_BYTES, read_label_text, split_lines
+from .problems import Intake, LabelError
+from .yolo_labels import LabelLayout, LabelSurvey, has_keypoints, is_comment, parse_label
+from .yolo_yaml import SPLITS, YoloSet, find_yolo
+
+TASKS = INSTANCE_TASKS
+_LABEL_FOLDERS = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}
+__all__ = ["SPLITS", "TASKS", "YoloSet", "find_yolo", "label_path", "read_yolo"]
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An image and its label file; no file for a background image."""
+
+    image: Path
+    name: str
+    file_name: str
+    label: Path | None
+    split: str
+
+
+def read_yolo(
+    data: YoloSet,
+    intake: Intake,
+    tasks: Sequence[str] = ("object-detection",),
+    split: str | None = None,
+    images: Path | None = None,
+) -> Iterator[Record]:
+    """A record for each picture of the split (of all, by default) that can be read.
+
+    ``tasks`` are those of ``TASKS``. An empty label file, or none beside other images that have
+    one, says that nothing is there. ``images`` is the folder of the images, where it is not the
+    one that ``data.yaml`` names. All labels are looked through before the first record. Raises
+    ``ValueError`` for a split that the set does not have, and for labels that can be read in two
+    ways.
+    """
+    tokens = check_tasks(tasks, TASKS)
+    items = _list_items(data, data.choose_entries(split), images, intake)
+    survey = LabelSurvey()
+    for item in items:
+        if item.label is not None:
+            try:
+                survey.add(item.label, split_lines(read_label_text(item.label)))
+            except LabelError:
+                continue  # reported when its image is read
+    layout = survey.layout(data.file, data.kpt_shape, data.task)
+    intake.declare([Category(data.names[number]) for number in sorted(data.names)])
+    _list_doubled_names(data, intake)
+    return _read(data, items, layout, intake, tokens)
+
+
+def _list_doubled_names(data: YoloSet, intake: Intake) -> None:
+    numbers: dict[str, int] = {}
+    for number, name in sorted(data.names.items()):
+        first = numbers.setdefault(name.strip(), number)
+        with intake.listing(data.file):
+            if first != number:
+                raise LabelError(
+                    "duplicate",
+                    f"classes {first} and {number} are both called {name!r:.80}, so their objects "
+                    "cannot be told apart; rename one",
+                )
+
+
+def label_path(picture: Path) -> Path:
+    """The label file of a picture."""
+    parts = list(picture.with_suffix(".txt").parts)
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] in _LABEL_FOLDERS:
+            parts[index] = _LABEL_FOLDERS[parts[index]]
+            break
+    return Path(*parts)
+
+
+def _read(
+    data: YoloSet,
+    items: Sequence[_Item],
+    layout: LabelLayout,
+    intake: Intake,
+    tokens: Sequence[str],
+) -> Iterator[Record]:
+    pictures, labels = SeenNames(), SeenNames()
+    labelled = {item.split for item in items if item.label is not None}
+    keypoints = 0
+    unlabelled: dict[str, _Item] = {}
+    for item in items:
+        if item.split not in labelled:
+            unlabelled.setdefault(item.split, item)
+    for split, item in unlabelled.items():
+        with intake.listing(data.file):
+            expected = label_path(item.image)
+            raise LabelError(
+                "missing-file", f"no image of split {split!r} has a label file; expected {expected}"
+            )
+    for item in items:
+        with intake.listing(item.image):
+            pictures.add(item.name, "picture")
+            labels.add(item.label or item.image, "the label file of two pictures,")
+            record = read_picture(item.image, item.name)
+            record = replace(record, split=item.split, file_name=item.file_name)
+            lines: list[tuple[int, str]] | None = []
+            if item.label is not None:
+                lines = _label_lines(item.label, intake)
+                keypoints += sum(has_keypoints(line, layout) for _, line in lines or ())
+            elif item.split not in labelled:
+                lines = None
+            if lines is not None:
+                file = item.label or item.image
+                record = _labeled(file, lines, record, data, layout, tokens, intake)
+            yield record
+    if keypoints:
+        with intake.listing(data.file):
+            raise LabelError(
+                "passed-over", f"the keypoints of {keypoints:,} objects are not read; boxes are"
+            )
+
+
+def _label_lines(file: Path, intake: Intake) -> list[tuple[int, str]] | None:
+    """The label lines of a file; None when it cannot be read."""
+    with intake.listing(file):
+        return [(n, line) for n, line in split_lines(read_label_text(file)) if not is_comment(line)]
+    return None
+
+
+def _labeled(
+    file: Path,
+    lines: Sequence[tuple[int, str]],
+    record: Record,
+    data: YoloSet,
+    layout: LabelLayout,
+    tokens: Sequence[str],
+    intake: Intake,
+) -> Record:
+    """The record with its labels, and with the annotations that are made from them."""
+    instances: list[Instance] = []
+    for number, line in lines:
+        with intake.listing(file, number):
+            instances.append(parse_label(line, data.names, record.image_size, layout))
+    # A file of bad lines only is not one that says nothing is there.
+    if lines and not instances:
+        return record
+    made = instance_annotations(instances, record.image_size, tokens, intake.annotator)
+    annotations = intake.checked(made, record.image_size, file)
+    objects = label_objects(instances, intake.annotator)
+    return replace(record, annotations=annotations, objects=objects)
+
+
+def _list_items(
+    data: YoloSet, entries: Sequence[tuple[str, Path]], images: Path | None, intake: Intake
+) -> list[_Item]:
+    """The images of the folders and lists with their label files."""
+    items: list[_Item] = []
+    labels = _LabelFolders()
+    for split, entry in entries:
+        folder = _image_folder(entry, data, split, images)
+        if os.path.isdir(folder):
+            items += _folder_items(folder, entry, data, split, labels, intake)
+            continue
+        with intake.listing(data.file):
+            if not os.path.isfile(entry):
+                raise LabelError(
+                    "missing-file", f"{entry} is neither a folder nor a list of pictures"
+                )
+            items += _listed_items(entry, data, split, images, labels, intake)
+    return items
+
+
+def _image_folder(entry: Path, data: YoloSet, split: str, images: Path | None) -> Path:
+    """The folder of the images of an entry; below ``images`` when the user named that."""
+    if images is None or os.path.isfile(entry):
+        return entry
+    below = [images / name_in(data.root, entry)] if entry.is_relative_to(data.root) else []
+    for folder in (*below, images / entry.name, images / split):
+        if os.path.isdir(folder):
+            return folder
+    return images
+
+
+def _folder_items(
+    folder: Path,
+    entry: Path,
+    data: YoloSet,
+    split: str,
+    labels: _LabelFolders,
+    intake: Intake,
+) -> list[_Item]:
+    items = []
+    list_passed_over(find_files(folder), folder, intake)
+    for path in find_pictures(folder):
+        name = name_in(data.root, path)
+        if Path(name).is_absolute():
+            name = f"{entry.name}/{name_in(folder, path)}"
+        label = labels.find(label_path(entry / path.relative_to(folder)), path)
+        items.append(_Item(path, name, name_in(folder, path), label, split))
+    used = {item.label for item in items}
+    folders = {label_path(entry / "a.jpg").parent, *(path.parent for path in used if path)}
+    _list_orphans(folders, used, data, intake)
+    return items
+
+
+def _list_orphans(
+    folders: set[Path], used: set[Path | None], data: YoloSet, intake: Intake
+) -> None:
+    """Report the label files that no image has, as one item for each folder."""
+    for folder in sorted(folders):
+        if (folder.name != "labels" and "labels" not in folder.parts) or not os.path.isdir(folder):
+            continue
+        names = [
+            path.name
+            for path in sorted(folder.glob("*.txt"))
+            if path not in used and not path.name.startswith(".") and path.name != "classes.txt"
+        ]
+        with intake.listing(folder):
+            if names:
+                more = ", ..." if len(names) > 3 else ""
+                raise LabelError(
+                    "unknown-image",
+                    f"{len(names)} label files have no image: {', '.join(names[:3])}{more}",
+                )
+
+
+def _listed_items(
+    file: Path,
+    data: YoloSet,
+    split: str,
+    images: Path | None,
+    labels: _LabelFolders,
+    intake: Intake,
+) -> list[_Item]:
+    """The images that a text file lists, a path a line."""
+    items = []
+    allowed = (data.root, data.file.parent, data.file.parent.parent, file.parent)
+    finder = ImageFinder(data.root, (data.root, file.parent), images, allowed)
+    for number, line in split_lines(read_label_text(file, MAX_LIST_BYTES)):
+        with intake.listing(file, number):
+            if os.path.splitext(line)[1].lower() in PASSED_OVER_SUFFIXES:
+                raise LabelError("passed-over", f"{line!r} is of a type that is not read")
+            path = file.parent / line if line.startswith("./") else Path(line)
+            found = path if _is_listed_file(path, line, allowed) else finder.find(line)
+            label = labels.find(label_path(found))
+            items.append(_Item(found, finder.name(found), found.name, label, split))
+    return items
+
+
+def _is_listed_file(path: Path, line: str, allowed: Sequence[Path]) -> bool:
+    """Whether the line itself is the path of an image: absolute, or beside the list."""
+    if line.startswith("./"):
+        absolute = Path(os.path.abspath(path))
+        return os.path.isfile(path) and any(
+            absolute.is_relative_to(os.path.abspath(folder)) for folder in allowed
+        )
+    return path.is_absolute() and ".." not in path.parts and os.path.isfile(path)
+
+
+class _LabelFolders:
+    """Label files by name; a name that differs in case or Unicode form is found by its folder."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, Path]] = {}
+
+    def find(self, *places: Path) -> Path | None:
+        """The label file at the first of ``places`` that has one, whatever their suffix."""
+        for place in places:
+            path = place.with_suffix(".txt")
+            if os.path.isfile(path):
+                return path
+            found = self._folder(path.parent).get(fold_name(path.name))
+            if found is not None:
+                return found
+        return None
+
+    def _folder(self, folder: Path) -> dict[str, Path]:
+        if folder not in self._names:
+            try:
+                names = sorted(os.listdir(folder))
+            except OSError:
+                names = []
+            self._names[folder] = {
+                fold_name(name): folder / name for name in names if name.lower().endswith(".txt")
+            }
+        return self._names[folder]

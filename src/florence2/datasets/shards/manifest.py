@@ -1,0 +1,137 @@
+"""The list of finished shards: what is in it counts, whatever else lies in the folder.
+
+The manifest is replaced as a whole after each shard, so a killed run finds in it exactly the
+shards that it had finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...io.atomic import replace_json
+from ...results.records import Category, Record
+from .columns import SCHEMA_VERSION
+
+MANIFEST_FILE = "manifest.json"
+FREE_PROMPT = "(free prompt)"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many annotations there are, by task, by annotator and by verdict.
+
+    A verdict counts as ``kept``, or as the reason for which an annotation was dropped.
+    """
+
+    task: Mapping[str, int] = field(default_factory=dict)
+    annotator: Mapping[str, int] = field(default_factory=dict)
+    verdict: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Counts:
+        """The counts over the annotations of ``records``."""
+        annotations = [each for record in records for each in record.annotations]
+        return cls(
+            _sorted(Counter(each.task or FREE_PROMPT for each in annotations)),
+            _sorted(Counter(each.annotator.name for each in annotations)),
+            _sorted(
+                Counter(
+                    _verdict_name(each.verdict.keep, each.verdict.reason) for each in annotations
+                )
+            ),
+        )
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            _sorted(Counter(self.task) + Counter(other.task)),
+            _sorted(Counter(self.annotator) + Counter(other.annotator)),
+            _sorted(Counter(self.verdict) + Counter(other.verdict)),
+        )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished file: its name in the folder, rows, bytes, SHA-256, and what it holds."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+    counts: Counts = Counts()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The finished shards in order.
+
+    ``origin`` tells what the records were made from and how; ``complete`` that there are no more.
+    ``categories`` are the classes that the source dataset lists, in its order.
+    """
+
+    shards: tuple[Shard, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    complete: bool = False
+    categories: tuple[Category, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """The number of records in all shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def counts(self) -> Counts:
+        """The counts over all shards."""
+        return sum((shard.counts for shard in self.shards), Counts())
+
+    def adding(self, shard: Shard) -> Manifest:
+        """The manifest with one more shard."""
+        return replace(self, shards=(*self.shards, shard))
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Put the manifest of ``folder`` in place of the one before."""
+    values = {"version": SCHEMA_VERSION, "rows": manifest.rows, **asdict(manifest)}
+    replace_json(folder / MANIFEST_FILE, values)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of ``folder``; ``None`` when no shard was finished there yet.
+
+    Raises ``ValueError`` when the file is damaged or of a version this code does not read.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["version"]
+        if version == SCHEMA_VERSION:
+            return Manifest(
+                tuple(_shard(shard) for shard in values["shards"]),
+                values["origin"],
+                values["complete"],
+                tuple(Category(**each) for each in values.get("categories", ())),
+            )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); make the shards again") from error
+    raise ValueError(
+        f"{path} has version {version}, this florence2 reads {SCHEMA_VERSION}: "
+        "read it with the release that wrote it"
+    )
+
+
+def _shard(values: dict[str, Any]) -> Shard:
+    return Shard(**{**values, "counts": Counts(**values["counts"])})
+
+
+def _verdict_name(keep: bool, reason: str) -> str:
+    return "kept" if keep else reason or "dropped"
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

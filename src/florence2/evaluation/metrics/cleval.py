@@ -1,0 +1,284 @@
+"""CLEval: text detection and recognition scored character by character.
+
+Baek et al. 2020, "CLEval: Character-Level Evaluation for Text Detection and Recognition Tasks"
+(arXiv 2006.06244), with the constants and tie rules of the authors' scorer, whose published
+figures are reproduced. Words are quads, four corners `float[4, 2]` clockwise from the top left of
+the reading direction. No character boxes are needed: the characters of a true word are taken to
+stand evenly along its middle line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .input_checks import check_not_empty, check_same_length
+from .libraries import load_library
+from .ocr import TextRegions
+from .polygon_overlap import common_areas, to_shapes
+
+AREA_PRECISION = 0.3
+VERTICAL_ASPECT = 0.5
+MOST_GUESSED_CHARACTERS = 10
+_TINY = 1e-5
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ClevalFigures:
+    """Recall, precision and their harmonic mean over characters."""
+
+    recall: float
+    precision: float
+    hmean: float
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One picture's geometry: `covered[t]` is `bool[found, characters of true word t]`."""
+
+    truth: TextRegions
+    predicted: TextRegions
+    true_texts: list[str]
+    covered: list[BoolArray]
+    area_precision: FloatArray
+    true_scored: BoolArray
+    found_scored: BoolArray
+    found_aspects: FloatArray
+    matches: BoolArray
+
+
+def cleval_counts(
+    truths: Sequence[TextRegions], predictions: Sequence[TextRegions], *, end_to_end: bool = False
+) -> FloatArray:
+    """`float[pictures, 5]`: characters right, true, predicted, penalty on recall, on precision.
+
+    Without `end_to_end` a character is right when a matched outline holds its place, else when it
+    was also read. Each penalty is one for every outline too many that a word was split into, or
+    every word too many that an outline merged.
+    """
+    check_not_empty(truths, "pictures")
+    check_same_length(truths, predictions, "true and predicted pictures")
+    rows = []
+    for truth, predicted in zip(truths, predictions, strict=True):
+        picture = _study(truth, predicted)
+        right, there = (_read if end_to_end else _detected)(picture)
+        true = sum(len(picture.true_texts[word]) for word in _places(picture.true_scored))
+        split = np.maximum(picture.matches.sum(axis=1) - 1, 0).sum()
+        merged = np.maximum(picture.matches.sum(axis=0) - 1, 0).sum()
+        rows.append((right, true, there, split, merged))
+    return np.asarray(rows, np.float64)
+
+
+def cleval_figures(counts: FloatArray) -> ClevalFigures:
+    """Recall, precision and hmean from the counts `float[5]` summed over pictures."""
+    right, true, predicted, split, merged = counts.tolist()
+    recall = max(0.0, right - split) / true if true else 0.0
+    precision = max(0.0, right - merged) / predicted if predicted else 0.0
+    total = recall + precision
+    return ClevalFigures(recall, precision, 2 * recall * precision / total if total else 0.0)
+
+
+def cleval(
+    truths: Sequence[TextRegions], predictions: Sequence[TextRegions], *, end_to_end: bool = False
+) -> ClevalFigures:
+    """CLEval over all pictures; see `cleval_counts` for what counts."""
+    return cleval_figures(cleval_counts(truths, predictions, end_to_end=end_to_end).sum(axis=0))
+
+
+def _study(truth: TextRegions, predicted: TextRegions) -> _Picture:
+    """Who covers whom: characters inside outlines, areas in common, and the matches they give."""
+    true_corners, found_corners = _corners(truth.outlines), _corners(predicted.outlines)
+    scored = truth.scored
+    aspects = _aspects(true_corners)
+    texts = [
+        text if counts else "#" * _guessed_length(max(aspect, 1 / aspect))
+        for text, counts, aspect in zip(truth.texts, scored, aspects, strict=True)
+    ]
+    # The authors' scorer cuts coordinates to whole pixels for areas, not for character places.
+    true_shapes = _without_words(to_shapes(list(np.trunc(true_corners))), scored)
+    found_pixels = np.trunc(found_corners)
+    found_shapes = to_shapes(list(found_pixels))
+    found_areas = np.asarray([shape.area for shape in found_shapes])
+    common = common_areas(true_shapes, found_shapes)
+    precision = np.divide(common, found_areas, out=np.zeros(common.shape), where=found_areas > 0)
+    places = [
+        _character_places(corners, len(text), aspect)
+        for corners, text, aspect in zip(true_corners, texts, aspects, strict=True)
+    ]
+    ends = np.cumsum([len(points) for points in places])[:-1]
+    everywhere = np.concatenate([np.zeros((0, 2)), *places])
+    covered = np.split(_inside(found_pixels, everywhere), ends, axis=1) if places else []
+    inside = np.asarray([word.sum(axis=1) for word in covered], np.int64).reshape(common.shape)
+    found_scored = ~_on_ignored(precision[~scored], inside[~scored])
+    matches = _matches(precision, inside, scored, found_scored)
+    return _Picture(
+        truth,
+        predicted,
+        texts,
+        covered,
+        precision,
+        scored,
+        found_scored,
+        _aspects(found_corners),
+        matches,
+    )
+
+
+def _on_ignored(precision: FloatArray, inside: NDArray[np.int64]) -> BoolArray:
+    """`bool[found]`: outlines that lie on ignored words, on one or on several together."""
+    on_one = (precision >= AREA_PRECISION).any(axis=0)
+    on_several = (precision * (inside > 0)).sum(axis=0) >= AREA_PRECISION
+    return np.asarray(on_one | on_several, bool)
+
+
+def _matches(
+    precision: FloatArray,
+    inside: NDArray[np.int64],
+    true_scored: BoolArray,
+    found_scored: BoolArray,
+) -> BoolArray:
+    """`bool[true, found]`: one to one, one word split, or several words merged (section 3.2)."""
+    scored = true_scored[:, None] & found_scored[None, :]
+    holds = inside > 0
+    close = holds & (precision >= AREA_PRECISION)
+    single = close & (close.sum(axis=1, keepdims=True) == 1) & (close.sum(axis=0) == 1)
+    split = close & scored
+    split &= split.sum(axis=1, keepdims=True) >= 2
+    merged = holds & scored
+    together = (precision * merged).sum(axis=0) >= AREA_PRECISION
+    merged &= together & (merged.sum(axis=0) >= 2)
+    return np.asarray((single & scored) | split | merged, bool)
+
+
+def _detected(picture: _Picture) -> tuple[int, int]:
+    """Characters right and characters predicted, by place alone.
+
+    An outline without a match stands for as many wrong characters as its shape suggests.
+    """
+    right = there = 0
+    for matched, covered in zip(picture.matches, picture.covered, strict=True):
+        right += int(covered[matched].any(axis=0).sum())
+        there += int(covered[matched].sum())
+    alone = picture.found_scored & ~picture.matches.any(axis=0)
+    for aspect in picture.found_aspects[alone]:
+        there += _guessed_length(1 / (_TINY + aspect))
+    return right, there
+
+
+def _read(picture: _Picture) -> tuple[int, int]:
+    """Characters right and characters predicted, by what was read.
+
+    Each true word in turn takes from the texts of its outlines the longest common subsequence;
+    what is taken serves no other word.
+    """
+    left = list(picture.predicted.texts)
+    for word, matched in enumerate(picture.matches):
+        if matched.any():
+            order = _reading_order(_places(matched), picture.covered[word])
+            together = "".join(left[found] for found in order)
+            for letter in _common_letters(picture.true_texts[word], together):
+                holder = next(found for found in order if letter in left[found])
+                left[holder] = left[holder].replace(letter, "", 1)
+    scored = _places(picture.found_scored)
+    there = sum(len(picture.predicted.texts[found]) for found in scored)
+    return there - sum(len(left[found]) for found in scored), there
+
+
+def _reading_order(matched: list[int], covered: BoolArray) -> list[int]:
+    """Outlines in the order in which they take up the word's characters, the last one last."""
+    waiting = list(matched)
+    order: list[int] = []
+    for place in range(covered.shape[1]):
+        if len(waiting) == 1:
+            break
+        following = next((found for found in waiting if covered[found, place]), None)
+        if following is not None:
+            order.append(following)
+            waiting.remove(following)
+    return [*order, waiting[0]]
+
+
+def _common_letters(first: str, second: str) -> str:
+    """A longest common subsequence; of equally long ones that of the shorter second text."""
+    row = [""] * (len(second) + 1)
+    for letter in first:
+        following = [""]
+        for column, other in enumerate(second):
+            if letter == other:
+                following.append(row[column] + letter)
+            else:
+                above, before = row[column + 1], following[column]
+                following.append(above if len(above) > len(before) else before)
+        row = following
+    return row[-1]
+
+
+def _character_places(corners: FloatArray, count: int, aspect: float) -> FloatArray:
+    """`float[count, 2]`: the middles of equal parts of the word's middle line.
+
+    A word much higher than wide is read from its top side to its bottom side.
+    """
+    if aspect < VERTICAL_ASPECT:
+        corners = np.roll(corners, 1, axis=0)
+    start, end = (corners[0] + corners[3]) / 2, (corners[1] + corners[2]) / 2
+    along = (np.arange(count) + 0.5) / max(count, 1)
+    return np.asarray(start + along[:, None] * (end - start), np.float64)
+
+
+def _inside(corners: FloatArray, points: FloatArray) -> BoolArray:
+    """`bool[quads, points]`: which points lie in each quad, by counting edges to their right.
+
+    Of a quad's own edge the left and upper points are inside, so that quads side by side share no
+    point; with edges all in or all out the authors' figures are not met.
+    """
+    x, y = points[None, :, 0], points[None, :, 1]
+    inside = np.zeros((len(corners), len(points)), bool)
+    for start, end in zip(
+        corners.swapaxes(0, 1), np.roll(corners, 1, 1).swapaxes(0, 1), strict=True
+    ):
+        crosses = (start[:, None, 1] > y) != (end[:, None, 1] > y)
+        rise = np.where(end[:, 1] == start[:, 1], 1.0, end[:, 1] - start[:, 1])
+        slope = ((end[:, 0] - start[:, 0]) / rise)[:, None]
+        inside ^= crosses & (x < slope * (y - start[:, None, 1]) + start[:, None, 0])
+    return inside
+
+
+def _without_words(shapes: NDArray[np.object_], scored: BoolArray) -> NDArray[np.object_]:
+    """The shapes, with the words that count cut out of the ignored ones."""
+    if scored.all() or not scored.any():
+        return shapes
+    shapely = load_library("shapely")
+    words = shapely.union_all(shapes[scored])
+    cut = shapes.copy()
+    cut[~scored] = shapely.difference(shapes[~scored], words)
+    return cut
+
+
+def _aspects(corners: FloatArray) -> FloatArray:
+    """Width over height `float[N]`, each the mean of two opposite sides."""
+    sides = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
+    width, height = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
+    return np.asarray((width + _TINY) / (height + _TINY), np.float64)
+
+
+def _places(marks: BoolArray) -> list[int]:
+    return [int(place) for place in np.flatnonzero(marks)]
+
+
+def _guessed_length(aspect: float) -> int:
+    return min(round(0.5 + float(aspect)), MOST_GUESSED_CHARACTERS)
+
+
+def _corners(outlines: Sequence[ArrayLike]) -> FloatArray:
+    array = np.asarray([np.asarray(outline, np.float64) for outline in outlines])
+    if array.size == 0:
+        return np.zeros((0, 4, 2))
+    if array.shape[1:] != (4, 2):
+        raise ValueError(f"CLEval scores quads float[N, 4, 2], got {list(array.shape)}")
+    return array

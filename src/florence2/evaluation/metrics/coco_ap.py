@@ -1,0 +1,207 @@
+"""The twelve figures of the COCO detection challenge, for boxes and for masks.
+
+The counting is faster-coco-eval's, which gives pycocotools' numbers; what is ours is the checking,
+the names and the way in from plain arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .detection import DetectedObjects, TrueObjects, pair_images
+from .input_checks import check_finite, check_known, check_not_empty, check_unique
+from .libraries import load_library
+
+Kind = Literal["bbox", "segm"]
+_PRECISIONS = ("ap", "ap_50", "ap_75", "ap_small", "ap_medium", "ap_large")
+_RECALLS = ("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large")
+FIGURES = _PRECISIONS + _RECALLS
+
+
+@dataclass(frozen=True)
+class CocoFigures:
+    """Average precision and recall over IoU .50:.95; -1 where a size or class has no object.
+
+    `ap_50` and `ap_75` are at one IoU; small is below 32x32 pixels of area, large above 96x96;
+    `ar_1`, `ar_10`, `ar_100` allow as many detections a picture.
+    """
+
+    ap: float
+    ap_50: float
+    ap_75: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+    ar_1: float
+    ar_10: float
+    ar_100: float
+    ar_small: float
+    ar_medium: float
+    ar_large: float
+    per_class: dict[str, float]
+
+    def summary(self) -> dict[str, float]:
+        """The twelve figures by name, in COCO's order."""
+        return {name: getattr(self, name) for name in FIGURES}
+
+
+def coco_figures(
+    dataset: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    kind: Kind = "bbox",
+    *,
+    by_class: bool = True,
+) -> CocoFigures:
+    """COCO's figures for results in its result format against an annotation dictionary.
+
+    `by_class=False` scores all categories as one (class-agnostic proposals). Raises ValueError for
+    repeated ids, unknown images or categories and scores that are no numbers.
+    """
+    check_coco(dataset, results)
+    library = load_library("faster_coco_eval")
+    quiet: dict[str, Any] = {"print_function": lambda *_: None}
+    truth = library.COCO(_with_defaults(dataset), **quiet)
+    # An empty list has no fields from which the library could tell what kind of result it is.
+    found = truth.loadRes([dict(result) for result in results]) if results else _nothing(dataset)
+    evaluation = library.COCOeval_faster(truth, found, kind, **quiet)
+    evaluation.params.useCats = int(by_class)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    names = {item["id"]: str(item["name"]) for item in dataset["categories"]} if by_class else {}
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    per_class = {
+        names[category]: _mean_of_known(precision[:, :, index])
+        for index, category in enumerate(evaluation.params.catIds)
+        if category in names
+    }
+    figures = dict(zip(FIGURES, evaluation.stats[:12].tolist(), strict=True))
+    return CocoFigures(**figures, per_class=per_class)
+
+
+def check_coco(dataset: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+    """Raise a ValueError when results cannot belong to the annotations."""
+    check_not_empty(dataset["images"], "images")
+    images = [image["id"] for image in dataset["images"]]
+    check_unique(images, "image ids of the ground truth")
+    check_unique((item["id"] for item in dataset["annotations"]), "annotation ids")
+    check_known({item["image_id"] for item in results}, set(images), "images of the detections")
+    categories = {category["id"] for category in dataset["categories"]}
+    check_known({item["category_id"] for item in results}, categories, "categories")
+    check_finite([item["score"] for item in results], "scores")
+
+
+def to_coco(
+    truths: Sequence[TrueObjects], detections: Sequence[DetectedObjects]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The same truth and detections as a COCO annotation dictionary and a result list.
+
+    Pictures and categories are numbered from 1 in their order; ids of the caller's are kept as
+    `file_name`. A detected label that no object has becomes a category without objects, which
+    COCO leaves out of its means.
+    """
+    pairs = pair_images(truths, detections)
+    labels = {label for truth, found in pairs for label in (*truth.labels, *found.labels)}
+    categories = {label: number for number, label in enumerate(sorted(labels), start=1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for number, (truth, found) in enumerate(pairs, start=1):
+        images.append(_image(number, truth.image_id, truth.image_size))
+        for annotation in _annotations(number, truth, categories):
+            annotation["id"] = len(annotations) + 1
+            annotations.append(annotation)
+        results.extend(_results(number, found, categories))
+    dataset = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": label} for label, number in categories.items()],
+    }
+    return dataset, results
+
+
+def average_precision(
+    truths: Sequence[TrueObjects],
+    detections: Sequence[DetectedObjects],
+    kind: Kind = "bbox",
+    *,
+    by_class: bool = True,
+) -> CocoFigures:
+    """COCO's figures from plain arrays; see `coco_figures`.
+
+    Detections of equal score rank in the order of the pictures: give those by ascending id for
+    the very figures of the COCO tools.
+    """
+    return coco_figures(*to_coco(truths, detections), kind, by_class=by_class)
+
+
+def _image(number: int, name: Hashable, size: tuple[int, int] | None) -> dict[str, Any]:
+    width, height = size or (0, 0)
+    return {"id": number, "file_name": str(name), "width": width, "height": height}
+
+
+def _annotations(
+    number: int, truth: TrueObjects, categories: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    extents = _extents(truth.boxes)
+    areas = extents[:, 2] * extents[:, 3] if truth.areas is None else truth.areas
+    annotations = []
+    for index, label in enumerate(truth.labels):
+        annotation = {
+            "image_id": number,
+            "category_id": categories[label],
+            "bbox": extents[index].tolist(),
+            "area": float(areas[index]),
+            "iscrowd": int(truth.ignored[index]),
+        }
+        if truth.segments is not None:
+            annotation["segmentation"] = truth.segments[index]
+        annotations.append(annotation)
+    return annotations
+
+
+def _results(
+    number: int, found: DetectedObjects, categories: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    extents = _extents(found.boxes)
+    results = []
+    for index, label in enumerate(found.labels):
+        result = {
+            "image_id": number,
+            "category_id": categories[label],
+            "score": float(found.scores[index]),
+        }
+        if found.segments is None:
+            result["bbox"] = extents[index].tolist()
+        else:
+            result["segmentation"] = found.segments[index]
+        results.append(result)
+    return results
+
+
+def _extents(boxes: Any) -> Any:
+    """Boxes as COCO writes them: left, top, width, height."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def _with_defaults(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The annotations with the fields that files made by hand leave out."""
+    annotations = []
+    for item in dataset["annotations"]:
+        width, height = item["bbox"][2:]
+        annotations.append({"iscrowd": 0, "area": width * height, **item})
+    return {**dataset, "annotations": annotations}
+
+
+def _nothing(dataset: Mapping[str, Any]) -> Any:
+    empty = {**dataset, "annotations": []}
+    return load_library("faster_coco_eval").COCO(empty, print_function=lambda *_: None)
+
+
+def _mean_of_known(precision: Any) -> float:
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else -1.0

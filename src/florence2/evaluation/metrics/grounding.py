@@ -1,0 +1,131 @@
+"""Phrases and referring expressions against boxes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...results.geometry import FloatArray, box_iou, point_bounds
+from .input_checks import check_finite, check_not_empty, check_same_length
+from .libraries import load_library
+
+Protocol = Literal["any", "merged"]
+Mask = NDArray[np.bool_]
+
+
+def phrase_hits(
+    predicted: Sequence[ArrayLike],
+    truths: Sequence[ArrayLike],
+    top: Sequence[int] = (1, 5, 10),
+    *,
+    protocol: Protocol = "any",
+    iou: float = 0.5,
+) -> NDArray[np.bool_]:
+    """`bool[phrases, len(top)]`: is a true box among the first k boxes predicted for the phrase?
+
+    Both sides are one `float[K, 4]` per phrase, predictions best first. Flickr30k Entities has two
+    protocols for phrases of several boxes: `"any"` takes each box as right, `"merged"` only the
+    box around them all (Plummer et al. 2015). A hit has IoU of at least `iou`. Phrases without a
+    true box are not part of the benchmark and raise ValueError.
+    """
+    check_not_empty(truths, "phrases")
+    check_same_length(predicted, truths, "predicted and true phrases")
+    hits = np.zeros((len(truths), len(top)), bool)
+    for index, (guesses, boxes) in enumerate(zip(predicted, truths, strict=True)):
+        wanted = _boxes(boxes, f"true boxes of phrase {index}")
+        if not len(wanted):
+            raise ValueError(f"phrase {index} has no true box; leave such phrases out")
+        if protocol == "merged":
+            wanted = point_bounds(wanted.reshape(-1, 2))[None]
+        elif protocol != "any":
+            raise ValueError(f"protocol must be 'any' or 'merged', got {protocol!r}")
+        overlap = box_iou(_boxes(guesses, f"boxes of phrase {index}"), wanted)
+        right = np.any(overlap >= iou, axis=1)
+        hits[index] = [np.any(right[:count]) for count in top]
+    return hits
+
+
+def phrase_recall(
+    predicted: Sequence[ArrayLike],
+    truths: Sequence[ArrayLike],
+    top: Sequence[int] = (1, 5, 10),
+    *,
+    protocol: Protocol = "any",
+    iou: float = 0.5,
+) -> dict[int, float]:
+    """Recall@k for each k of `top`; see `phrase_hits`."""
+    hits = phrase_hits(predicted, truths, top, protocol=protocol, iou=iou)
+    return dict(zip(top, hits.mean(axis=0).tolist(), strict=True))
+
+
+def referring_hits(predicted: ArrayLike, truths: ArrayLike, iou: float = 0.5) -> NDArray[np.bool_]:
+    """`bool[N]`: does the one box predicted for an expression have IoU above `iou`?
+
+    Both sides are `float[N, 4]`; a missing prediction is a row of zeros. The mean is the accuracy
+    reported on RefCOCO, RefCOCO+ and RefCOCOg.
+    """
+    first, second = _boxes(predicted, "predicted boxes"), _boxes(truths, "true boxes")
+    check_not_empty(second, "expressions")
+    check_same_length(first, second, "predicted and true boxes")
+    overlap = [
+        box_iou(one[None], other[None])[0, 0] for one, other in zip(first, second, strict=True)
+    ]
+    return np.asarray(overlap) > iou
+
+
+def rasterise(polygons: Iterable[ArrayLike], image_size: tuple[int, int]) -> Mask:
+    """The pixels `bool[height, width]` that polygons `float[K, 2]` cover together.
+
+    Rasterised as COCO does it, so that masks equal the ones the referring benchmarks are scored
+    on. Polygons below three points cover nothing. `image_size` is `(width, height)`. Coordinates
+    count to a thousandth of a pixel: official ones have two decimals, and what float32 makes of
+    them would move single pixels.
+    """
+    width, height = image_size
+    flat = [np.round(np.asarray(polygon, np.float64), 3).reshape(-1) for polygon in polygons]
+    outlines = [points.tolist() for points in flat if points.size >= 6]
+    if not outlines:
+        return np.zeros((height, width), bool)
+    library = load_library("faster_coco_eval.core.mask")
+    encoded = library.merge(library.frPyObjects(outlines, height, width))
+    return np.asarray(library.decode(encoded), bool)
+
+
+def mask_overlaps(pairs: Iterable[tuple[Mask, Mask]]) -> NDArray[np.int64]:
+    """`int[N, 2]`: pixels in the intersection and in the union of each predicted and true mask.
+
+    Takes any iterable, so that no more than one pair need be in memory.
+    """
+    rows = []
+    for index, (predicted, truth) in enumerate(pairs):
+        if predicted.shape != truth.shape:
+            raise ValueError(f"masks of pair {index} differ: {predicted.shape} and {truth.shape}")
+        rows.append((np.sum(predicted & truth), np.sum(predicted | truth)))
+    return np.asarray(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def mask_ious(overlaps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """IoU `float[N]` of each pair of `mask_overlaps`; two empty masks agree. Their mean is mIoU."""
+    check_not_empty(overlaps, "masks")
+    intersection, union = overlaps[:, 0].astype(np.float64), overlaps[:, 1]
+    return np.divide(intersection, union, out=np.ones(len(union)), where=union > 0)
+
+
+def cumulative_iou(overlaps: NDArray[Any]) -> float:
+    """cIoU: all intersections over all unions (also called overall IoU), 1 when all is empty."""
+    check_not_empty(overlaps, "masks")
+    intersection, union = overlaps.sum(axis=0)
+    return float(intersection / union) if union else 1.0
+
+
+def _boxes(boxes: ArrayLike, what: str) -> FloatArray:
+    array = np.asarray(boxes, dtype=np.float64)
+    if array.size == 0:
+        array = array.reshape(0, 4)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise ValueError(f"{what} must be [N, 4], got {list(array.shape)}")
+    check_finite(array, what)
+    return array

@@ -1,0 +1,84 @@
+"""METEOR and SPICE, which exist only as Java programs; pycocoevalcap brings and calls them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .caption_scores import Words
+from .input_checks import check_not_empty, check_same_length
+from .libraries import load_library
+
+SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
+
+
+@dataclass(frozen=True)
+class CaptionFigures:
+    """The figure of the set and the score `float[pictures]` of each picture."""
+
+    score: float
+    per_item: NDArray[np.float64]
+
+
+def java_is_there() -> bool:
+    """Whether a `java` command can be found."""
+    return shutil.which("java") is not None
+
+
+def meteor(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> CaptionFigures:
+    """METEOR 1.5 of the set, which is not the mean of its pictures (Denkowski and Lavie 2014).
+
+    Takes words as `ptb.tokenise` gives them. Raises FileNotFoundError where Java is missing.
+    """
+    truths, answers = _by_picture(captions, references)
+    _need_java("METEOR")
+    scorer = load_library("pycocoevalcap.meteor.meteor").Meteor()
+    score, per_item = scorer.compute_score(truths, answers)
+    return CaptionFigures(float(score), np.asarray(per_item, np.float64))
+
+
+def spice(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> CaptionFigures:
+    """SPICE (Anderson et al. 2016), the mean F-score of scene graphs; NaN for an empty graph.
+
+    Raises FileNotFoundError where Java or the CoreNLP 3.6.0 models are missing: they are not part
+    of any package and are never fetched from here.
+    """
+    truths, answers = _by_picture(captions, references)
+    _need_java("SPICE")
+    module = load_library("pycocoevalcap.spice.spice")
+    folder = Path(module.__file__).parent / "lib"
+    missing = [name for name in SPICE_MODELS if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"SPICE needs {', '.join(missing)} in {folder}; fetch them once (about 400 MB) with: "
+            "python -c 'from pycocoevalcap.spice.get_stanford_models import get_stanford_models; "
+            "get_stanford_models()'"
+        )
+    score, details = module.Spice().compute_score(truths, answers)
+    return CaptionFigures(float(score), np.asarray([item["All"]["f"] for item in details]))
+
+
+def _by_picture(
+    captions: Sequence[Words], references: Sequence[Sequence[Words]]
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """References and captions as pycocoevalcap wants them: sentences by picture number."""
+    check_not_empty(captions, "captions")
+    check_same_length(captions, references, "captions and sets of references")
+    truths: dict[int, Any] = {
+        index: [" ".join(words) for words in others] for index, others in enumerate(references)
+    }
+    return truths, {index: [" ".join(words)] for index, words in enumerate(captions)}
+
+
+def _need_java(metric: str) -> None:
+    if not java_is_there():
+        raise FileNotFoundError(
+            f"{metric} is a Java program and no java command was found on the PATH; "
+            "install a Java runtime (8 or newer) or leave this figure out"
+        )

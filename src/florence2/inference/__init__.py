@@ -1,0 +1,1 @@
+"""The predictor: requests in, results out, over one encoding of each image."""

@@ -1,0 +1,117 @@
+"""What is asked of a model: requests, the options of a call, pictures that are ready for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..generation import DecodingOptions
+from ..processing.image import ImageSource, load_image
+from ..processing.processor import Processor, Prompt, TextInput
+from ..results.postprocess import AnswerOptions
+from ..results.tasks import Task
+from ..results.types import ImageSize
+
+DEFAULT_BATCH_SIZE = 8
+DEFAULT_MEMORY = 4 * 2**30
+
+Request = tuple[ImageSource, str | Task] | tuple[ImageSource, str | Task, TextInput | None]
+
+
+class Options(TypedDict, total=False):
+    """What a call may set: the fields of ``DecodingOptions`` and ``AnswerOptions``, and more.
+
+    ``batch_size`` requests are answered at a time, fewer where what the decoder keeps for them
+    could take more than ``memory`` bytes; ``allow_urls`` lets a source be an http address.
+    """
+
+    beams: int
+    max_new_tokens: int
+    min_new_tokens: int
+    no_repeat_ngram: int
+    length_penalty: float
+    early_stopping: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+    constrained: bool
+    min_score: float | None
+    nms_iou: float | None
+    order_corners: bool
+    clip: bool
+    ascii_labels: bool
+    batch_size: int
+    memory: int
+    allow_urls: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a call, sorted by whom they concern."""
+
+    decoding: DecodingOptions
+    answers: AnswerOptions
+    batch_size: int
+    memory: int
+    allow_urls: bool
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Settings:
+        """Options as given to a call. Raises ``ValueError`` for unknown ones and bad values."""
+        given = dict(options)
+        batch_size = given.pop("batch_size", DEFAULT_BATCH_SIZE)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        memory = given.pop("memory", DEFAULT_MEMORY)
+        allow_urls = given.pop("allow_urls", False)
+        decoding = {name: given.pop(name) for name in _names(DecodingOptions) if name in given}
+        answers = {name: given.pop(name) for name in _names(AnswerOptions) if name in given}
+        if given:
+            known = ", ".join(Options.__annotations__)
+            raise ValueError(f"unknown options {', '.join(given)}; there are {known}")
+        return cls(
+            DecodingOptions(**decoding), AnswerOptions(**answers), batch_size, memory, allow_urls
+        )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as the model reads it, and where it came from."""
+
+    source: ImageSource
+    size: ImageSize
+    pixels: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that is ready for the model."""
+
+    picture: Picture
+    prompt: Prompt
+
+
+def load_picture(image: ImageSource, processor: Processor, settings: Settings) -> Picture:
+    """The picture behind a source. Raises ``ValueError`` or ``OSError`` when it cannot be read."""
+    loaded = load_image(image, allow_urls=settings.allow_urls)
+    return Picture(image, loaded.size, processor.pixels(loaded))
+
+
+def identity(image: ImageSource) -> object:
+    """Equal for requests about the same picture: paths by name, everything else by object."""
+    return str(image) if isinstance(image, str | Path) else id(image)
+
+
+def describe(image: ImageSource) -> str:
+    """A picture's source in words."""
+    return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"
+
+
+def _names(options: type[DecodingOptions] | type[AnswerOptions]) -> list[str]:
+    return [each.name for each in fields(options)]

@@ -1,0 +1,23 @@
+"""Names of a package that are imported at first use, so that importing the package is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def import_lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module-level ``__getattr__`` for ``package``.
+
+    Args:
+        package: ``__name__`` of the package.
+        homes: public name -> module below the package that defines it.
+    """
+
+    def get_attribute(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return get_attribute

@@ -1,0 +1,1 @@
+"""Checkpoints: keys, files, strict checks, adapters, the hub."""

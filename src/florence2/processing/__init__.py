@@ -1,0 +1,1 @@
+"""From images and text to tensors, and from token ids to results."""

@@ -1,0 +1,362 @@
+"""From whatever holds a picture to upright RGB, and from there to the pixels the model reads.
+
+Files are untrusted: only formats that hold one picture are opened, the size a header claims is
+checked before memory is asked for, and every way a decoder can fail becomes an ``ImageError``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile
+
+from ..io.fetch import FetchError, UrlFetcher
+from ..io.files import FileRefusedError, open_regular
+from ..io.image_headers import HeaderStream, check_header
+
+ImageSource = str | Path | bytes | Image.Image | NDArray[np.uint8]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# About 11,600 x 11,600: above any camera's usual output, and 400 MB as RGB.
+MAX_PIXELS = 2**27
+MAX_DOWNLOAD_BYTES = 2**26
+DOWNLOAD_SECONDS = 20.0
+
+# Left out on purpose: formats that run other programs (EPS), hold pictures of a size the header
+# does not tell (ICO, ICNS), or have no signature, so that noise passes for them (TGA).
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+# The file names that are taken for images in a directory: those of the formats above.
+IMAGE_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+# More frames than this in one file are a fault of the file.
+MAX_FRAMES = 100_000
+
+_REMEDY = "check that the picture opens elsewhere, or save it anew as PNG or JPEG"
+_UPRIGHT = 1
+_TURN_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(ValueError):
+    """A source that cannot be read as a picture; the message names it, the reason, the remedy."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image file holds.
+
+    ``width`` and ``height`` are those of the upright image in pixels; ``stored_size`` is
+    ``(width, height)`` as the file stores it. ``orientation`` is the EXIF or TIFF orientation of
+    the file, 1 (upright) to 8. ``format`` is one of ``FORMATS``, or ``MPO``.
+    """
+
+    width: int
+    height: int
+    format: str
+    orientation: int = 1
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """``(width, height)`` of the upright image."""
+        return self.width, self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """``(width, height)`` before the orientation is applied."""
+        return self.image_size if self.orientation < 5 else (self.height, self.width)
+
+
+def load_image(
+    source: ImageSource,
+    *,
+    allow_urls: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    frame: int = 0,
+) -> Image.Image:
+    """The picture as a new upright RGB image of at most ``max_pixels`` pixels.
+
+    ``source`` is a path, an http(s) address with ``allow_urls=True``, the bytes of a file, a PIL
+    image, or ``uint8`` of shape ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA). EXIF
+    orientation is applied, transparency laid over white, 16-bit grey scaled to 8 bits. ``frame``
+    is the frame of an animation, or the page of a TIFF, from 0. Only public hosts are fetched from
+    (``io.fetch``). Raises ``FileNotFoundError`` for a missing file, ``ImageError`` for a broken or
+    too large picture or a missing frame, ``ValueError`` for an unfit array or type.
+    """
+    if frame and not isinstance(source, str | Path | bytes):
+        raise ValueError(f"frame {frame} of {type(source).__name__}: only files have frames")
+    if isinstance(source, np.ndarray):
+        return _upright_rgb(_from_array(source), f"array {list(source.shape)}", max_pixels)
+    if isinstance(source, Image.Image):
+        name = str(getattr(source, "filename", "") or f"PIL image {source.size}")
+        return _upright_rgb(source, name, max_pixels)
+    if not isinstance(source, str | Path | bytes):
+        raise ValueError(
+            "a picture is a path, an address, bytes, a PIL image or a uint8 array, "
+            f"got {type(source).__name__}"
+        )
+    name = source_name(source)
+    if isinstance(source, str) and is_address(source):
+        if not allow_urls:
+            raise ValueError(f"{source} is an address; pass allow_urls=True to fetch pictures")
+        source = _download(source)
+    with open_image(source, name, max_pixels=max_pixels) as image:
+        if frame:
+            _seek(image, frame, name)
+        return _upright_rgb(image, name, max_pixels)
+
+
+@contextmanager
+def open_image(
+    source: str | Path | bytes, name: str | None = None, *, max_pixels: int = MAX_PIXELS
+) -> Iterator[ImageFile.ImageFile]:
+    """Open an image file without decoding it: the one door for image bytes from outside.
+
+    Only regular files are opened, only ``FORMATS`` are recognized, whatever the name says, and no
+    other program is ever started. Every failure, also one that a decoder raises inside the block,
+    becomes an ``ImageError``.
+
+    Args:
+        source: A path, or the bytes of a file.
+        name: What messages call the image; the path by default.
+        max_pixels: The largest size that a header may claim.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ImageError: The file is no image, or claims too many pixels.
+    """
+    name = name or source_name(source)
+    with _open_stream(source) as stream:
+        try:
+            with _identify(stream) as image:
+                _check_size(image.size, name, max_pixels)
+                yield image
+        except ImageError:
+            raise
+        # Decoders of damaged files raise nearly anything, from IndexError to SyntaxError.
+        except Exception as error:
+            raise _broken(name, error) from error
+
+
+def probe_image(
+    source: str | Path | bytes, name: str | None = None, *, max_pixels: int = MAX_PIXELS
+) -> ImageInfo:
+    """Decode an image once to prove it whole; what it holds.
+
+    Takes and raises what ``open_image`` does. A JPEG is decoded at an eighth of its size, which
+    reads every byte at a fraction of the cost.
+    """
+    with open_image(source, name, max_pixels=max_pixels) as image:
+        size, stored = image.size, _orientation(image)
+        image.draft(None, (max(1, size[0] // 8), max(1, size[1] // 8)))
+        image.load()
+        # What decoding has not applied yet: TIFF applies it, and its size is upright before.
+        left = _orientation(image)
+        width, height = size if left < 5 else size[::-1]
+        orientation = stored if stored != _UPRIGHT else left
+        return ImageInfo(width, height, image.format or "", orientation)
+
+
+def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
+    """The number of frames of an animation, or of pages of a TIFF; 1 for other images.
+
+    Takes and raises what ``open_image`` does. The second view inside an MPO file is no frame.
+    """
+    with open_image(source, name) as image:
+        frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    if frames > MAX_FRAMES:
+        raise ImageError(f"{name or source_name(source)} claims {frames} frames")
+    return frames
+
+
+def source_name(source: str | Path | bytes) -> str:
+    """What messages call a source: its path or URL, or how many bytes it has."""
+    return f"picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+
+
+def to_pixels(
+    image: Image.Image,
+    size: tuple[int, int] = (768, 768),
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> NDArray[np.float32]:
+    """Normalised pixels ``float32[3, H, W]`` of an RGB picture resized to ``(width, height)``.
+
+    Bit for bit the released preprocessing: bicubic on 8-bit values without regard to the aspect
+    ratio, scaling by 1/255 in double precision, normalisation in single precision. Raises
+    ``ValueError`` for a picture that is not RGB, a size below 1, or not three ``mean`` and ``std``.
+    """
+    if image.mode != "RGB":
+        raise ValueError(f"pixels are made of RGB pictures, got {image.mode}; use load_image")
+    if min(size) < 1:
+        raise ValueError(f"size must be (width, height) of at least 1, got {size}")
+    if len(mean) != 3 or len(std) != 3:
+        raise ValueError(f"mean and std must have three values, got {mean} and {std}")
+    planes = image.resize(size, Image.Resampling.BICUBIC).split()
+    pixels = np.empty((3, size[1], size[0]), dtype=np.float32)
+    for value_of_level, plane, channel in zip(
+        _normalised_levels(mean, std), planes, pixels, strict=True
+    ):
+        value_of_level.take(np.asarray(plane), out=channel, mode="clip")
+    return pixels
+
+
+def is_address(source: str) -> bool:
+    """Whether a picture is named by an http(s) address, not by a path or by its content."""
+    return source[:8].lower().startswith(("http://", "https://"))
+
+
+def _normalised_levels(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """What each of the 256 levels becomes, ``float32[3, 256]``."""
+    scaled = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
+    centred = scaled[None, :] - np.asarray(mean, dtype=np.float32)[:, None]
+    return centred / np.asarray(std, dtype=np.float32)[:, None]
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not shape_fits or array.size == 0:
+        raise ValueError(
+            "an array picture is uint8 of shape [H, W], [H, W, 3] or [H, W, 4], "
+            f"got {array.dtype} of shape {list(array.shape)}"
+        )
+    return Image.fromarray(array)
+
+
+def _open_stream(source: str | Path | bytes) -> IO[bytes]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        return open_regular(source)
+    except FileRefusedError as error:
+        if os.path.isdir(source):
+            raise ImageError(f"{source} is a folder; name the pictures in it") from error
+        raise ImageError(f"{error}, or read it yourself and pass its bytes") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no picture {source}; check the path") from error
+
+
+def _seek(image: ImageFile.ImageFile, frame: int, name: str) -> None:
+    try:
+        image.seek(frame)
+    except EOFError as error:
+        raise ImageError(f"{name} has no frame {frame}") from error
+
+
+def _identify(stream: IO[bytes]) -> ImageFile.ImageFile:
+    """The picture whose header ``stream`` holds, not decoded yet.
+
+    Does what ``Image.open`` does without its check of the size: that one is set for the whole
+    process and warns or refuses on its own terms, while ours comes with each call.
+    """
+    Image.init()
+    prefix = stream.read(16)
+    for format_name in FORMATS:
+        factory, accept = Image.OPEN.get(format_name, (None, None))
+        # A format this build of Pillow cannot read is accepted with a message instead of True.
+        if factory is None or accept is None or accept(prefix) is not True:
+            continue
+        header = HeaderStream(stream)
+        check_header(header, format_name)
+        header.seek(0)
+        image = factory(cast(IO[bytes], header), "")
+        header.lift_limit()
+        return image
+    raise ValueError(f"it is none of {', '.join(FORMATS)}")
+
+
+def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    """A new RGB image of the pixels of ``image``, turned as its EXIF orientation says."""
+    _check_size(image.size, name, max_pixels)
+    try:
+        image.load()
+        rgb = _to_rgb(image)
+    except Exception as error:
+        raise _broken(name, error) from error
+    # Read after decoding: some formats keep the orientation behind the pixels or apply it.
+    turn = _TURN_UPRIGHT.get(_orientation(image))
+    upright = rgb if turn is None else rgb.transpose(turn)
+    # The copied EXIF block would turn the picture again wherever it is next loaded or saved.
+    upright.info.clear()
+    return upright
+
+
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} claims {width} x {height} pixels, more than the limit of {max_pixels}; "
+            "make it smaller, or raise max_pixels if you trust it"
+        )
+    if width * height == 0:
+        raise ImageError(f"{name} is {width} x {height} pixels large: there is nothing to see")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; upright when there is none or the EXIF block is damaged."""
+    try:
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
+    except Exception:
+        return _UPRIGHT
+    return orientation if orientation in _TURN_UPRIGHT else _UPRIGHT
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_to_8_bits(np.asarray(image), image.mode)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    picture = Image.new("RGB", image.size, "white")
+    picture.paste(layer, mask=layer.getchannel("A"))
+    return picture
+
+
+def _to_8_bits(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
+    """Grey values ``[H, W]`` of a deep mode as ``uint8[H, W]``.
+
+    16-bit modes use their whole range. ``I`` and ``F`` do not tell theirs: it is taken to be the
+    smallest usual one that holds all values (1 for ``F``, 255, 65535), and failing that, from the
+    smallest value to the greatest. What is not a number is black.
+    """
+    levels: NDArray[np.float32] = np.clip(values.astype(np.float32), -1e38, 1e38)
+    np.nan_to_num(levels, copy=False)
+    ranges = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}.get(mode, (65535.0,))
+    low, high = float(levels.min()), float(levels.max())
+    usual = [white for white in ranges if low >= 0 and high <= white]
+    black, white = (0.0, usual[0]) if usual else (low, high)
+    scaled = (levels - np.float32(black)) * np.float32(255 / ((white - black) or 1))
+    eight_bits: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    return eight_bits
+
+
+def _broken(name: str, error: Exception) -> ImageError:
+    reason = str(error) or type(error).__name__
+    return ImageError(f"{name} cannot be read as a picture ({reason}); {_REMEDY}")
+
+
+def _download(url: str) -> bytes:
+    try:
+        return UrlFetcher(MAX_DOWNLOAD_BYTES, DOWNLOAD_SECONDS)(url)
+    except FetchError as error:
+        raise ImageError(
+            f"{url} cannot be fetched ({error}); download the picture and pass its path"
+        ) from error

@@ -1,0 +1,149 @@
+"""In which order lines of text are read, and which of them make a paragraph.
+
+By recursive cuts: a page falls into columns where white space runs all the way down, else into
+what stands above and below the widest gap; what cannot be cut is read row by row. Nothing is
+learned, and nothing is known of languages that run from right to left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .types import Quads
+
+# White space between columns, in heights of a line.
+_COLUMN_GAP = 0.9
+# Lines of a paragraph stand closer than this, in heights of a line, and are about as high.
+_PARAGRAPH_GAP = 0.75
+_ALIKE_HEIGHTS = 1.6
+# Boxes share a row when they overlap by so much of the lower one's height.
+_SAME_ROW = 0.5
+
+Indices = NDArray[np.int64]
+
+
+def reading_order(quads: Quads) -> list[int]:
+    """The indices of the lines in the order they are read."""
+    return [index for paragraph in paragraphs_of(quads) for index in paragraph]
+
+
+def paragraphs_of(quads: Quads) -> list[list[int]]:
+    """The indices of the lines by paragraph, in reading order."""
+    if not len(quads):
+        return []
+    boxes = quads.bounds.astype(np.float64)
+    heights = _heights(quads)
+    blocks = _blocks(np.arange(len(quads)), boxes, float(np.median(heights)))
+    return [part for block in blocks for part in _paragraphs(block, boxes, heights)]
+
+
+def joined_text(quads: Quads) -> str:
+    """What is written, line by line in reading order, with an empty line between paragraphs."""
+    boxes = quads.bounds
+    return "\n\n".join(
+        "\n".join(
+            " ".join(quads.labels[index].strip() for index in row)
+            for row in _rows(np.asarray(paragraph), boxes)
+        )
+        for paragraph in paragraphs_of(quads)
+    )
+
+
+def _heights(quads: Quads) -> NDArray[np.float64]:
+    """How high the letters of each line are: the mean of its two short sides."""
+    corners = quads.corners.astype(np.float64)
+    left = np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1)
+    right = np.linalg.norm(corners[:, 2] - corners[:, 1], axis=1)
+    return np.maximum((left + right) / 2, 1e-6)
+
+
+def _blocks(indices: Indices, boxes: NDArray[np.float64], height: float) -> Iterator[list[int]]:
+    """What is left after all cuts, in reading order; each is read row by row."""
+    columns = _cut(indices, boxes, axis=0, least=_COLUMN_GAP * height)
+    # One line beside another is a row, not two columns.
+    if columns is not None and min(_row_count(part, boxes) for part in columns) > 1:
+        for part in columns:
+            yield from _blocks(part, boxes, height)
+        return
+    parts = _cut(indices, boxes, axis=1, least=0.0)
+    if parts is None:
+        yield [index for row in _rows(indices, boxes) for index in row]
+        return
+    above, below = parts
+    # A cut between lines that are read one after the other anyway must not part a paragraph.
+    first, second = list(_blocks(above, boxes, height)), list(_blocks(below, boxes, height))
+    if len(first) == len(second) == 1:
+        yield first[0] + second[0]
+    else:
+        yield from first
+        yield from second
+
+
+def _cut(
+    indices: Indices, boxes: NDArray[np.float64], axis: int, least: float
+) -> tuple[Indices, Indices] | None:
+    """The two sides of the widest gap along an axis; ``None`` without one wider than ``least``."""
+    low, high = boxes[indices, axis], boxes[indices, axis + 2]
+    order = np.argsort(low, kind="stable")
+    reached = np.maximum.accumulate(high[order])[:-1]
+    gaps = low[order][1:] - reached
+    if not len(gaps) or gaps.max() <= least:
+        return None
+    place = int(gaps.argmax()) + 1
+    return indices[order[:place]], indices[order[place:]]
+
+
+def _rows(indices: Indices, boxes: NDArray[np.floating]) -> list[list[int]]:
+    """Rows from top to bottom, each from left to right."""
+    rows: list[list[int]] = []
+    for index in sorted(indices.tolist(), key=lambda each: boxes[each, 1] + boxes[each, 3]):
+        row = next((each for each in rows if _same_row(each[0], index, boxes)), None)
+        if row is None:
+            rows.append([index])
+        else:
+            row.append(index)
+    return [sorted(row, key=lambda each: boxes[each, 0]) for row in rows]
+
+
+def _same_row(first: int, second: int, boxes: NDArray[np.floating]) -> bool:
+    top = max(boxes[first, 1], boxes[second, 1])
+    shared = min(boxes[first, 3], boxes[second, 3]) - top
+    apart = boxes[first, 2] <= boxes[second, 0] or boxes[second, 2] <= boxes[first, 0]
+    lower = min(boxes[first, 3] - boxes[first, 1], boxes[second, 3] - boxes[second, 1])
+    return bool(apart and shared > _SAME_ROW * lower)
+
+
+def _row_count(indices: Indices, boxes: NDArray[np.float64]) -> int:
+    return len(_rows(indices, boxes))
+
+
+def _paragraphs(
+    block: list[int], boxes: NDArray[np.float64], heights: NDArray[np.float64]
+) -> Iterator[list[int]]:
+    paragraph: list[int] = []
+    for index in block:
+        if paragraph and not _goes_on(paragraph, index, boxes, heights):
+            yield paragraph
+            paragraph = []
+        paragraph.append(index)
+    if paragraph:
+        yield paragraph
+
+
+def _goes_on(
+    paragraph: list[int], after: int, boxes: NDArray[np.float64], heights: NDArray[np.float64]
+) -> bool:
+    """Whether a line goes on with the paragraph before it."""
+    before = paragraph[-1]
+    low, high = sorted((heights[before], heights[after]))
+    if high > _ALIKE_HEIGHTS * low:
+        return False
+    if _same_row(before, after, boxes):
+        return True
+    gap = boxes[after, 1] - boxes[before, 3]
+    left, right = boxes[paragraph, 0].min(), boxes[paragraph, 2].max()
+    shared = min(right, boxes[after, 2]) - max(left, boxes[after, 0])
+    return bool(-high < gap <= _PARAGRAPH_GAP * high and shared > 0)

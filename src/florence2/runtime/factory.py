@@ -1,0 +1,173 @@
+"""Which runtime a model gets: by name, device and precision."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..model import Florence2Config, Florence2Model
+from ..model.checkpoint.directories import ONNX_FOLDER
+from .onnx.precisions import PRECISIONS as ONNX_PRECISIONS
+from .openvino.precisions import PRECISIONS
+from .protocol import Runtime
+from .torch.runtime import TorchRuntime
+
+RUNTIMES = ("torch", "openvino", "onnx")
+TORCH_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+# What a call without ``runtime`` gets, instead of the default of its device.
+VARIABLE = "FLORENCE2_RUNTIME"
+
+
+class Measured(Protocol):
+    """Pictures on which ranges are measured."""
+
+    def pixels(self) -> NDArray[np.float32]:
+        """Normalised pixels ``float32[B, 3, H, W]``."""
+        ...
+
+    def key(self) -> str:
+        """A name for exactly these."""
+        ...
+
+
+def choose_exported_runtime(directory: Path, graphs: str | None, runtime: str | None) -> str | None:
+    """The runtime for a directory that holds ``graphs`` of a kind and no weights, or none.
+
+    Raises ``ValueError`` for a runtime that needs what is not there.
+    """
+    if graphs is None or runtime is None:
+        return graphs or runtime
+    if runtime in RUNTIMES and runtime != graphs:
+        raise ValueError(
+            f"{directory} holds exported graphs for the {graphs} runtime and no weights: leave "
+            f"runtime out, or say {graphs!r}, not {runtime!r}"
+        )
+    return runtime
+
+
+def default_runtime(device: torch.device, precision: str | None) -> str:
+    """OpenVINO on a processor at a precision that it has, PyTorch otherwise."""
+    if device.type != "cpu":
+        return "torch"
+    if precision == "fp16":
+        warnings.warn(
+            "precision fp16 on a CPU runs in PyTorch, which is slow: fp32, bf16 and int8 run in "
+            "OpenVINO",
+            stacklevel=3,
+        )
+        return "torch"
+    return os.environ.get(VARIABLE) or "openvino"
+
+
+def check_runtime(runtime: str, device: torch.device, precision: str | None) -> None:
+    """Raises ``ValueError`` for a runtime that there is not, or not there, or not so."""
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
+    if runtime != "torch" and device.type != "cpu":
+        raise ValueError(
+            f"the {runtime} runtime works on the cpu, not on {device}: leave out device or runtime"
+        )
+    precisions = {
+        "torch": tuple(TORCH_PRECISIONS), "openvino": PRECISIONS, "onnx": ONNX_PRECISIONS,
+    }[runtime]  # fmt: skip
+    if precision is not None and precision not in precisions:
+        raise ValueError(
+            f"precision of the {runtime} runtime is one of {', '.join(precisions)}, got "
+            f"{precision!r}"
+        )
+
+
+def torch_runtime(model: Florence2Model, device: torch.device, precision: str | None) -> Runtime:
+    """PyTorch on a device; fp32 on a processor, fp16 elsewhere, unless said otherwise."""
+    precision = precision or ("fp32" if device.type == "cpu" else "fp16")
+    return TorchRuntime(model.to(device, TORCH_PRECISIONS[precision]))
+
+
+def openvino_runtime(
+    config: Florence2Config,
+    load_model: Callable[[], Florence2Model],
+    files: list[Path],
+    pixels: tuple[int, int],
+    precision: str | None,
+    measured: Measured,
+    **more: Any,
+) -> Runtime:
+    """OpenVINO on this machine's processor, in fp32 unless said otherwise.
+
+    ``files`` are all that the weights come from: graphs converted from the same ones are taken
+    from the cache, and then the model is not loaded. ``pixels`` are the height and width of
+    pictures; int8 takes its ranges from those in ``measured``.
+    """
+    from .openvino.graph_cache import graphs_of, key_of
+    from .openvino.graphs import FORM, TOWER, convert
+    from .openvino.precisions import shrink
+    from .openvino.runtime import OpenVinoRuntime
+    from .openvino.static_quantization import quantize, smoothed
+
+    precision = precision or "fp32"
+    what: tuple[object, ...] = (FORM, precision, pixels)
+    if precision == "int8":
+        what += (measured.key(),)
+
+    def make() -> dict[str, Any]:
+        model = load_model()
+        if precision != "int8":
+            graphs = convert(model, pixels)
+        else:
+            model, bounds = smoothed(model, measured.pixels())
+            graphs = convert(model, pixels)
+            quantize(graphs[TOWER], bounds)
+        shrink(graphs, precision)
+        return graphs
+
+    graphs = graphs_of(key_of(files, *what), make)
+    return OpenVinoRuntime(config, graphs, precision, load_model, **more)
+
+
+def exported_openvino_runtime(
+    config: Florence2Config, directory: Path, pixels: tuple[int, int], precision: str | None
+) -> Runtime:
+    """The graphs that ``florence2 export --to openvino`` wrote into ``directory``.
+
+    Raises ``ValueError`` for another precision or size of images than that of the graphs.
+    """
+    from .openvino.exported import load_exported_graphs
+    from .openvino.runtime import OpenVinoRuntime
+
+    def refuse() -> Florence2Model:
+        raise ValueError("exported graphs hold no model to save or look into: load the checkpoint")
+
+    graphs, found = load_exported_graphs(directory, config, pixels)
+    if precision is not None and precision != found:
+        raise ValueError(f"the graphs in {directory} are {found}, not {precision}: export them so")
+    return OpenVinoRuntime(config, graphs, found, refuse)
+
+
+def onnx_runtime(config: Florence2Config, directory: Path, precision: str | None) -> Runtime:
+    """The graphs that ``florence2 export --to onnx`` wrote into ``directory``, in ONNX Runtime."""
+    from .onnx.runtime import OnnxRuntime
+
+    return OnnxRuntime(config, directory / ONNX_FOLDER, precision or "fp32")
+
+
+def describe_runtime(runtime: Runtime) -> str:
+    """Device, precision and name of a runtime, as in ``repr`` of a model."""
+    kind = type(runtime).__name__
+    names = {"TorchRuntime": "torch", "OpenVinoRuntime": "openvino", "OnnxRuntime": "onnx"}
+    precision = getattr(runtime, "precision", None)
+    if precision is None:
+        kept = getattr(runtime, "dtype", None)
+        known = {dtype: name for name, dtype in TORCH_PRECISIONS.items()}
+        precision = known.get(kept, str(kept)) if isinstance(kept, torch.dtype) else str(kept)
+    return (
+        f"device={str(runtime.device)!r}, precision={precision!r}, "
+        f"runtime={names.get(kind, kind)!r}"
+    )

@@ -1,0 +1,266 @@
+"""The model as ONNX graphs, in the files and names of the onnx-community exports.
+
+``vision_encoder`` (``pixel_values`` to ``image_features``), ``embed_tokens`` (``input_ids`` to
+``inputs_embeds``), ``encoder_model`` and ``decoder_model_merged``, whose one graph serves the first
+step, without a past, and all others: with ``use_cache_branch`` false it makes the keys and values
+of the encoder's states, with true it takes them from ``past_key_values``.
+
+Shapes: B prompts, N image tokens, S encoder positions, R rows of the decoder, T new tokens, P
+tokens before, L layers, G heads, E channels per head, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ...io.atomic import replacing
+from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache
+from ..tracing import Part, Tower, TracedPast, interleaved, quietly
+
+GRAPHS = ("vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged")
+OPSET = 17
+_KINDS = ("key", "value")
+
+
+def past_names(layers: int, side: str, prefix: str = "past_key_values") -> list[str]:
+    """Names of keys and values of all layers in turn; ``side`` is ``decoder`` or ``encoder``."""
+    return [f"{prefix}.{layer}.{side}.{kind}" for layer in range(layers) for kind in _KINDS]
+
+
+@torch.no_grad()
+def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) -> list[Path]:
+    """Write the four graphs in fp32 into ``folder``; pictures are of ``pixels`` (height, width).
+
+    A file is there whole or not at all.
+    """
+    model = model.eval().float()
+    text = model.config.text
+    image = torch.zeros(2, 3, *pixels)
+    states = torch.zeros(2, 9, text.width)
+    mask = torch.ones(2, 9, dtype=torch.int64)
+    every = {0: "batch_size", 1: "sequence_length"}
+    written = [
+        _export(
+            Tower(model), (image,), folder / "vision_encoder.onnx",
+            {"pixel_values": {0: "batch_size"}}, {"image_features": {0: "batch_size"}},
+        ),
+        _export(
+            _EmbedTokens(model), (torch.zeros(2, 3, dtype=torch.int64),),
+            folder / "embed_tokens.onnx", {"input_ids": every}, {"inputs_embeds": every},
+        ),
+        _export(
+            _EncoderModel(model), (mask, states), folder / "encoder_model.onnx",
+            {"attention_mask": every, "inputs_embeds": every}, {"last_hidden_state": every},
+        ),
+    ]  # fmt: skip
+    path = folder / "decoder_model_merged.onnx"
+    step, cross = folder / ".step.onnx", folder / ".cross.onnx"
+    try:
+        _export_decoder(model, states, mask, step, cross)
+        _merge(step, cross, path, text.decoder_layers)
+    finally:
+        step.unlink(missing_ok=True)
+        cross.unlink(missing_ok=True)
+    return [*written, path]
+
+
+class _EmbedTokens(Part):
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        embedded: Tensor = self.model.embedding(ids_BT)
+        return embedded
+
+
+class _EncoderModel(Part):
+    def forward(self, attended_BS: Tensor, embeddings_BSD: Tensor) -> Tensor:
+        states: Tensor = self.model.encoder(embeddings_BSD, _additive(attended_BS))
+        return states
+
+
+class _Cross(Part):
+    """Keys and values of the encoder's states for every layer of the decoder."""
+
+    def forward(self, states_BSD: Tensor) -> Any:
+        cross = self.model.cross_attention(states_BSD, None)
+        return tuple(interleaved(cross.keys, cross.values))
+
+
+class _DecoderStep(Part):
+    """Logits of all new tokens; ``cross_and_past`` are keys and values of all layers in turn."""
+
+    def forward(
+        self,
+        attended_RS: Tensor,
+        embeddings_RTD: Tensor,
+        goes_on_1: Tensor,
+        *cross_and_past: Tensor,
+    ) -> Any:
+        half = len(cross_and_past) // 2
+        cross, past = cross_and_past[:half], cross_and_past[half:]
+        # What the first step is given for a past is of no meaning, whatever its length.
+        length = past[0].shape[2] * goes_on_1[0].to(torch.int64)
+        cache = _Past(tuple(each[:, :, :length] for each in past), length)
+        attended = CrossAttentionCache(cross[0::2], cross[1::2], _additive(attended_RS))
+        states_RTD = self.model.decoder(embeddings_RTD, attended, cast(SelfAttentionCache, cache))
+        return self.model._logits(states_RTD), *cache.new
+
+
+class _Past(TracedPast):
+    """For rows that all have ``length`` tokens behind them."""
+
+    def __init__(self, past: tuple[Tensor, ...], length: Tensor) -> None:
+        super().__init__(past)
+        self._before = length
+
+    def positions(self, steps: int) -> Tensor:
+        return (torch.arange(steps) + self._before)[None]
+
+    def mask(self, steps: int) -> Tensor:
+        """Additive ``float[1, 1, T, P + T]``: a token looks at itself and at what was before."""
+        # The end is a number of the graph, not of Python.
+        columns = torch.arange(cast(int, self._before + steps))
+        rows = torch.arange(steps)[:, None] + self._before
+        return torch.where(columns[None] > rows, float("-inf"), 0.0)[None, None]
+
+
+def _additive(attended_BS: Tensor) -> Tensor:
+    return torch.where(attended_BS > 0, 0.0, torch.finfo(torch.float32).min)
+
+
+def _export_decoder(
+    model: Florence2Model, states: Tensor, mask: Tensor, step: Path, cross: Path
+) -> None:
+    text = model.config.text
+    layers, heads = text.decoder_layers, text.decoder_heads
+    head = text.width // heads
+    encoder = past_names(layers, "encoder", "cross")
+    over_states = {0: "batch_size", 2: "encoder_sequence_length"}
+    _export(
+        _Cross(model), (states,), cross,
+        {"encoder_hidden_states": {0: "batch_size", 1: "encoder_sequence_length"}},
+        dict.fromkeys([f"made.{name}" for name in encoder], over_states),
+    )  # fmt: skip
+    arguments = (
+        mask, torch.zeros(2, 2, text.width), torch.tensor([True]),
+        *[torch.zeros(2, heads, 9, head)] * (2 * layers),
+        *[torch.zeros(2, heads, 4, head)] * (2 * layers),
+    )  # fmt: skip
+    before = {0: "batch_size", 2: "past_decoder_sequence_length"}
+    after = {0: "batch_size", 2: "total_length"}
+    every = {0: "batch_size", 1: "decoder_sequence_length"}
+    _export(
+        _DecoderStep(model), arguments, step,
+        {
+            "encoder_attention_mask": {0: "batch_size", 1: "encoder_sequence_length"},
+            "inputs_embeds": every, "use_cache_branch": {},
+            **dict.fromkeys(encoder, over_states),
+            **dict.fromkeys(past_names(layers, "decoder"), before),
+        },
+        {
+            "logits": every,
+            **dict.fromkeys(past_names(layers, "decoder", "present"), after),
+        },
+    )  # fmt: skip
+
+
+def _merge(step: Path, cross: Path, path: Path, layers: int) -> None:
+    """One graph of both: a branch takes the encoder's keys and values, or makes them."""
+    import onnx
+    from onnx import helper
+
+    decoder, maker = onnx.load(step), onnx.load(cross)
+    names = past_names(layers, "encoder", "cross")
+    _prefix(maker.graph, "made/")
+    passed = [
+        helper.make_node("Identity", [name], [f"present.{name.removeprefix('cross.')}"])
+        for name in names
+    ]
+    inputs, outputs = _signature(decoder.graph, maker.graph.input[0], layers)
+    merged = helper.make_graph(
+        [_branch(maker.graph, names, layers), *decoder.graph.node, *passed],
+        "decoder_model_merged", inputs, outputs,
+        [*decoder.graph.initializer, *maker.graph.initializer],
+    )  # fmt: skip
+    model = helper.make_model(merged, opset_imports=decoder.opset_import,
+                              ir_version=decoder.ir_version, producer_name="florence2")  # fmt: skip
+    with replacing(path) as temporary:
+        onnx.save(model, str(temporary))
+    onnx.checker.check_model(str(path))
+
+
+def _branch(maker: Any, names: list[str], layers: int) -> Any:
+    """The node that gives ``names``: from the past, or by the nodes of ``maker``."""
+    from onnx import helper
+
+    taken = helper.make_graph(
+        [helper.make_node("Identity", [old], [f"taken.{name}"])
+         for name, old in zip(names, past_names(layers, "encoder"), strict=True)],
+        "taken", [],
+        [helper.make_empty_tensor_value_info(f"taken.{name}") for name in names],
+    )  # fmt: skip
+    fresh = helper.make_graph(
+        list(maker.node), "made", [],
+        [helper.make_empty_tensor_value_info(f"made/made.{name}") for name in names],
+    )  # fmt: skip
+    return helper.make_node(
+        "If", ["use_cache_branch"], names, "cross_keys_and_values",
+        then_branch=taken, else_branch=fresh,
+    )  # fmt: skip
+
+
+def _signature(graph: Any, hidden: Any, layers: int) -> tuple[list[Any], list[Any]]:
+    """Inputs and outputs of the merged graph, in the order of the onnx-community's."""
+    from onnx import TensorProto, helper
+
+    inputs = {each.name: each for each in graph.input}
+    outputs = {each.name: each for each in graph.output}
+    dimensions = inputs["cross.0.encoder.key"].type.tensor_type.shape.dim
+    heads, width = dimensions[1].dim_value, dimensions[3].dim_value
+
+    def of_encoder(name: str, length: str) -> Any:
+        shape = ["batch_size", heads, length, width]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    wanted = [inputs["encoder_attention_mask"], hidden, inputs["inputs_embeds"]]
+    given = [outputs["logits"]]
+    for layer in range(layers):
+        own, others = (
+            [f"{layer}.{side}.{kind}" for kind in _KINDS] for side in ("decoder", "encoder")
+        )
+        wanted += [inputs[f"past_key_values.{name}"] for name in own]
+        wanted += [
+            of_encoder(f"past_key_values.{name}", "past_encoder_sequence_length") for name in others
+        ]
+        given += [outputs[f"present.{name}"] for name in own]
+        given += [of_encoder(f"present.{name}", "encoder_sequence_length") for name in others]
+    return [*wanted, inputs["use_cache_branch"]], given
+
+
+def _prefix(graph: Any, prefix: str) -> None:
+    """Give everything in a graph but its inputs names of its own."""
+    kept = {each.name for each in graph.input} | {""}
+    for node in graph.node:
+        node.name = prefix + node.name
+        for names in (node.input, node.output):
+            names[:] = [name if name in kept else prefix + name for name in names]
+    for each in (*graph.initializer, *graph.output):
+        each.name = prefix + each.name
+
+
+def _export(
+    module: nn.Module,
+    arguments: tuple[Tensor, ...],
+    path: Path,
+    inputs: dict[str, dict[int, str]],
+    outputs: dict[str, dict[int, str]],
+) -> Path:
+    with quietly(), replacing(path) as temporary:
+        torch.onnx.export(
+            module.eval(), arguments, str(temporary), dynamo=False, opset_version=OPSET,
+            input_names=list(inputs), output_names=list(outputs),
+            dynamic_axes=cast(Any, {**inputs, **outputs}),
+        )  # fmt: skip
+    return path

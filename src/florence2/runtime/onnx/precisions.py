@@ -1,0 +1,58 @@
+"""Smaller copies of ONNX graphs: fp16 weights, or weights and products in 8 bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...io.atomic import replacing
+
+PRECISIONS = ("fp32", "fp16", "int8")
+# As the onnx-community exports call their files.
+SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8"}
+
+
+def file_of(folder: Path, graph: str, precision: str) -> Path:
+    """Where a graph lies at a precision. Raises ``ValueError`` for one that there is not."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return folder / f"{graph}{SUFFIXES[precision]}.onnx"
+
+
+def shrink(folder: Path, graph: str, precision: str) -> Path:
+    """Write the copy of an fp32 graph beside it; inputs and outputs stay fp32.
+
+    int8 keeps matrices in 8 bits with a scale for each output, and quantises what they are
+    multiplied with as it comes.
+    """
+    source, path = file_of(folder, graph, "fp32"), file_of(folder, graph, precision)
+    if precision == "fp16":
+        _to_fp16(source, path)
+    elif precision == "int8":
+        _to_int8(source, path)
+    return path
+
+
+def _to_fp16(source: Path, path: Path) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(
+        onnx.load(source), keep_io_types=True, disable_shape_infer=True
+    )
+    with replacing(path) as temporary:
+        onnx.save(model, str(temporary))
+
+
+def _to_int8(source: Path, path: Path) -> None:
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Its advice on preprocessing concerns graphs with shapes left open to inference.
+    logging.getLogger("root").setLevel(logging.ERROR)
+    with replacing(path) as temporary:
+        quantize_dynamic(
+            str(source), str(temporary), weight_type=QuantType.QInt8, per_channel=True,
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            extra_options={"EnableSubgraph": True, "MatMulConstBOnly": True},
+        )  # fmt: skip

@@ -1,0 +1,234 @@
+"""An MCP server: captions, detection, grounding, reading and segmentation as tools of an agent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
+
+from ..inference.predictor import Florence2
+from ..io.fetch import UrlFetcher
+from ..io.files import read_regular
+from ..processing.containers import Unit, find_container_kind, load_unit, parse_unit_name
+from ..processing.image import MAX_PIXELS, ImageSource, is_address, load_image
+from ..results.reading_order import joined_text
+from ..results.types import Quads
+from ..workflows.documents import load_page
+from .uploaded_file import Place, holds_pages_or_frames, load_uploaded
+
+_CAPTIONS = {"brief": "caption", "detailed": "detailed-caption", "full": "more-detailed-caption"}
+_MAX_BYTES = 2**28
+_SCHEMES = {"file", "data", "ftp", "ftps", "s3", "gs", "http", "https", "blob", "resource"}
+_Text = Annotated[str, Field(min_length=1, max_length=16_384)]
+
+Source = Annotated[
+    str,
+    Field(
+        description="An image, or a page or frame of a file (report.pdf#page=2, clip.mp4#t=1.500): "
+        "a path, a file: URI, or a URL where allowed."
+    ),
+]
+Page = Annotated[
+    int, Field(ge=1, description="The page of a PDF or TIFF, or the frame of an animation, from 1.")
+]
+Detail = Annotated[
+    Literal["brief", "detailed", "full"], Field(description="How long the description is.")
+]
+Classes = Annotated[
+    list[_Text] | None,
+    Field(max_length=512, description="Names of the classes to find; all objects without them."),
+]
+Caption = Annotated[_Text, Field(description="A sentence about the image.")]
+WithRegions = Annotated[bool, Field(description="Whether the corners of each line are wanted.")]
+Expression = Annotated[_Text, Field(description="Words that name one object, such as 'red car'.")]
+
+
+class Pictures:
+    """Pictures as agents name them: paths and file: URIs below ``roots`` (anywhere, without them),
+    http(s) URLs with ``fetch``; of a PDF a page.
+
+    A relative name is looked for below the roots. What is allowed is checked after links are
+    followed.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes] | None, roots: Sequence[str | Path]) -> None:
+        self._fetch = fetch
+        self._roots = [Path(root).expanduser().resolve() for root in roots]
+
+    def get(self, source: str, page: int = 1) -> ImageSource:
+        """The picture. Raises ``ValueError`` or ``OSError`` that says what to change."""
+        if page < 1:
+            raise ValueError(f"pages count from 1, got {page}")
+        if is_address(source):
+            if self._fetch is None:
+                raise ValueError(
+                    f"{_cut(source)} is a URL; start with --allow-urls, or give a path"
+                )
+            content = self._fetch(source)
+            if page == 1 and not holds_pages_or_frames(content):
+                return content
+            return load_uploaded(content, Place(page if page > 1 else None), MAX_PIXELS)
+        unit = self._find(source)
+        if unit.page is not None or unit.seconds is not None:
+            if page > 1:
+                raise ValueError(f"{_cut(source)} names its place already: leave page={page} out")
+            return load_unit(unit)
+        kind = find_container_kind(unit.file)
+        if kind == "video":
+            raise ValueError(
+                f"{_cut(source)} is a video: name a frame of it, as in clip.mp4#t=1.000"
+            )
+        if kind is None:
+            if page > 1:
+                raise ValueError(f"{_cut(source)} holds one image: leave page={page} out")
+            return read_regular(unit.file, _MAX_BYTES)
+        return (
+            load_page(unit.file, page) if kind == "pdf" else load_unit(Unit(unit.file, page=page))
+        )
+
+    def _find(self, source: str) -> Unit:
+        """The file, and the place in it, that a path or a file: URI names, if it may be read."""
+        path = Path(_path_of(source))
+        # A user that is not known is the name of a file.
+        with contextlib.suppress(RuntimeError):
+            path = path.expanduser()
+        is_anywhere = path.is_absolute() or not self._roots
+        candidates = [path] if is_anywhere else [root / path for root in self._roots]
+        try:
+            found = [_resolved(str(each)) for each in candidates]
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{_cut(source)} is not a path that can be read") from error
+        allowed = [each for each in found if self._may_read(Path(each.file))]
+        if not allowed:
+            folders = ", ".join(map(str, self._roots))
+            raise ValueError(
+                f"{_cut(source)} lies outside of the folders that may be read: {folders}"
+            )
+        for readable in allowed:
+            if os.path.exists(readable.file):
+                return readable
+        raise FileNotFoundError(f"{_cut(source)} is missing: give the path of an image or PDF")
+
+    def _may_read(self, path: Path) -> bool:
+        return not self._roots or any(path.is_relative_to(root) for root in self._roots)
+
+
+def _resolved(name: str) -> Unit:
+    """The unit of a name, with links in the path of its file followed."""
+    unit = parse_unit_name(name)
+    return replace(unit, file=str(Path(unit.file).resolve()))
+
+
+def _path_of(source: str) -> str:
+    """The path that a source names: itself, or that of a file: URI. Raises ``ValueError``."""
+    scheme, colon, _ = source[:20].partition(":")
+    # One letter is a drive of Windows; "a: b.png" and "x:1.png" are names of files.
+    if not colon or scheme.lower() not in _SCHEMES:
+        return source
+    if scheme.lower() != "file":
+        raise ValueError(f"{_cut(source)} is not read here: give the path of a file")
+    parts = urlsplit(source, allow_fragments=False)
+    if parts.netloc.lower() not in ("", "localhost", "127.0.0.1"):
+        raise ValueError(f"{_cut(source)} names another machine: give the path of a file here")
+    path = unquote(parts.path, errors="surrogateescape")
+    if parts.query:
+        raise ValueError(f"{_cut(source)}: write a ? in a path as %3F")
+    return url2pathname(parts.path) if os.name == "nt" else path
+
+
+def _cut(source: str) -> str:
+    """A source for a message, cut where it is long."""
+    source = source.encode("utf-8", "backslashreplace").decode()
+    return source if len(source) <= 100 else f"{source[:60]}... ({len(source)} characters)"
+
+
+def create_mcp(
+    model: Florence2 | Callable[[], Florence2],
+    *,
+    allow_urls: bool = False,
+    roots: Sequence[str | Path] = (),
+) -> MCPServer:
+    """The server; its ``run`` speaks over standard input and output.
+
+    ``model`` may be a call that waits for the model, which the first tool then does.
+    """
+    pictures = Pictures(UrlFetcher() if allow_urls else None, roots)
+    server = MCPServer(
+        "florence2",
+        instructions="Look at pictures: captions, objects, phrases, text, outlines. Boxes are "
+        "pixels x0, y0, x1, y1 of the upright picture.",
+    )
+    # Agents call tools side by side; the model answers one at a time.
+    alone = Lock()
+
+    def ask(source: str, page: int, task: str, text: Any = None) -> Any:
+        try:
+            with alone:
+                ready = model if isinstance(model, Florence2) else model()
+                return ready(load_image(pictures.get(source, page)), task, text)
+        except (ValueError, OSError, ImportError) as error:
+            # Errors of other kinds are hidden from agents; these they can mend.
+            raise ToolError(str(error)) from error
+
+    def told(source: str, page: int, task: str, text: Any = None) -> dict[str, Any]:
+        result = ask(source, page, task, text)
+        width, height = result.image_size
+        return _rounded({"image_size": [width, height], **result.value})
+
+    @server.tool()
+    def caption(source: Source, detail: Detail = "brief", page: Page = 1) -> str:
+        """Describe an image in words."""
+        if detail not in _CAPTIONS:
+            raise ToolError(f"detail is one of {', '.join(_CAPTIONS)}, got {detail!r}")
+        return str(ask(source, page, _CAPTIONS[detail]).answer.plain)
+
+    @server.tool()
+    def detect(source: Source, classes: Classes = None, page: Page = 1) -> dict[str, Any]:
+        """Find objects: boxes with labels and scores; with classes, those only."""
+        if classes:
+            return told(source, page, "open-vocabulary-detection", classes)
+        return told(source, page, "object-detection")
+
+    @server.tool()
+    def ground(source: Source, caption: Caption, page: Page = 1) -> dict[str, Any]:
+        """Find the phrases of a caption in an image: a box for each."""
+        return told(source, page, "phrase-grounding", caption)
+
+    @server.tool()
+    def read_text(source: Source, regions: WithRegions = False, page: Page = 1) -> dict[str, Any]:
+        """Read the text in an image, in reading order; with regions, the corners of each line."""
+        result = ask(source, page, "ocr-with-region")
+        assert isinstance(result.answer, Quads)
+        found: dict[str, Any] = {"text": joined_text(result.answer)}
+        if regions:
+            found["lines"] = _rounded(result.value)
+        return found
+
+    @server.tool()
+    def segment(source: Source, expression: Expression, page: Page = 1) -> dict[str, Any]:
+        """Outline the one object that an expression names: polygons of x, y, x, y ..."""
+        return told(source, page, "referring-expression-segmentation", expression)
+
+    return server
+
+
+def _rounded(found: dict[str, Any]) -> dict[str, Any]:
+    """Coordinates to a tenth of a pixel and scores to three digits, as agents can use them."""
+    return {name: _round(each, 3 if name.endswith("scores") else 1) for name, each in found.items()}
+
+
+def _round(value: Any, digits: int) -> Any:
+    if isinstance(value, list | tuple):
+        return [_round(each, digits) for each in value]
+    return round(float(value), digits) if isinstance(value, float | np.floating) else value

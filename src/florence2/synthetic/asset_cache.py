@@ -1,0 +1,159 @@
+"""The folder of fetched art: drawings in one file, type faces beside it.
+
+``art.npz`` holds all drawings as PNG, one after another, and an index with the emoji, the name,
+the source and the place of each, the licences, and check sums of everything. It is written last:
+where it is, the rest is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.atomic import replace_file, replacing
+from ..io.cache_dirs import cache_folder
+from .asset_packs import Package
+from .categories import categories
+from .sprites import Sprite
+
+FOLDER_VARIABLE = "FLORENCE2_ART"
+"""The environment variable that names another folder for the art."""
+
+_FILE = "art.npz"
+_FONTS = "fonts"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing as it is stored: whose it is, which emoji it draws, and its PNG."""
+
+    art: str
+    emoji: str
+    png: bytes
+
+
+def art_folder() -> Path:
+    """Where art is kept unless told otherwise: the platform's cache, or ``FLORENCE2_ART``."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    return cache_folder("scenes")
+
+
+def plain_emoji(characters: str) -> str:
+    """An emoji without the marks that only ask for colour, as sources differ in these."""
+    return characters.replace("\ufe0f", "")
+
+
+def write_art(
+    folder: Path,
+    drawings: Sequence[Drawing],
+    fonts: Mapping[str, bytes],
+    packages: Sequence[Package],
+) -> None:
+    """Put drawings and font files (by file name) into a folder, whole or not at all."""
+    for name, content in fonts.items():
+        replace_file(folder / _FONTS / name, content)
+    pictures = b"".join(drawing.png for drawing in drawings)
+    ends = np.cumsum([len(drawing.png) for drawing in drawings]).tolist()
+    index = {
+        "format": _FORMAT,
+        "pictures_sha256": _digest(pictures),
+        "drawings": [
+            {"art": drawing.art, "emoji": plain_emoji(drawing.emoji), "end": end}
+            for drawing, end in zip(drawings, ends, strict=True)
+        ],
+        "fonts": {name: _digest(content) for name, content in fonts.items()},
+        "packages": [asdict(package) for package in packages],
+    }
+    with replacing(folder / _FILE) as temporary, temporary.open("wb") as file:
+        np.savez(file, index=_bytes(json.dumps(index).encode()), pictures=_bytes(pictures))
+
+
+def read_art(folder: Path) -> list[Sprite]:
+    """The drawings of all emoji that a category names.
+
+    Raises ``FileNotFoundError`` when the folder holds no art and ``ValueError`` when it is damaged.
+    """
+    index, pictures = _load(folder)
+    shown = {
+        plain_emoji(emoji): category
+        for category in categories().values()
+        for emoji in category.emoji
+    }
+    sprites = []
+    start = 0
+    for entry in index["drawings"]:
+        category, end = shown.get(entry["emoji"]), entry["end"]
+        if category is not None:
+            image = _decoded(pictures[start:end])
+            sprites.append(Sprite.drawn(category.name, entry["art"], image))
+        start = end
+    return sprites
+
+
+def read_fonts(folder: Path) -> tuple[Path, ...]:
+    """The font files in a folder of art, sorted by name; errors as in `read_art`."""
+    index, _ = _load(folder)
+    paths = tuple(folder / _FONTS / name for name in sorted(index["fonts"]))
+    for path in paths:
+        if not path.is_file() or _digest(path.read_bytes()) != index["fonts"][path.name]:
+            raise _damaged(folder, f"{path.name} is missing or not what was fetched")
+    return paths
+
+
+def licences(folder: Path) -> list[dict[str, str]]:
+    """Name, version, contents, licence and author of every package the art came from."""
+    index, _ = _load(folder)
+    packages: list[dict[str, str]] = index["packages"]
+    return packages
+
+
+def _load(folder: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    path = folder / _FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no art: get it with `florence2 scenes fetch`, or make scenes from "
+            "shapes alone, which needs none"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            pictures = stored["pictures"]
+            index: dict[str, Any] = json.loads(stored["index"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(folder, str(error)) from error
+    if index.get("format") != _FORMAT:
+        raise _damaged(folder, f"its format is {index.get('format')}, this version reads {_FORMAT}")
+    if _digest(pictures.tobytes()) != index["pictures_sha256"]:
+        raise _damaged(folder, "the check sum of the drawings is wrong")
+    return index, pictures
+
+
+def _damaged(folder: Path, why: str) -> ValueError:
+    return ValueError(
+        f"the art in {folder} is damaged ({why}): get it anew with `florence2 scenes fetch`"
+    )
+
+
+def _decoded(png: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    image = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _bytes(content: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(content, np.uint8)

@@ -1,0 +1,46 @@
+"""The things that scenes show: their names, groups and emoji, read from ``categories.csv``."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of thing.
+
+    ``name`` is a singular noun, ``group`` what it is a kind of ("animal"), ``coco`` its name
+    among the 80 COCO categories if it is one. ``emoji`` are the characters whose drawings show
+    it; a shape has none. ``recolourable`` says that the thing comes in any colour.
+    """
+
+    name: str
+    group: str
+    coco: str | None
+    emoji: tuple[str, ...]
+    recolourable: bool
+
+
+@lru_cache(maxsize=1)
+def categories() -> dict[str, Category]:
+    """All categories by name."""
+    table = files("florence2.synthetic").joinpath("categories.csv").read_text("utf-8")
+    return {
+        row["name"]: Category(
+            name=row["name"],
+            group=row["group"],
+            coco=row["coco"] or None,
+            emoji=tuple(row["emoji"].split()),
+            recolourable=row["recolour"] == "yes",
+        )
+        for row in csv.DictReader(table.splitlines())
+    }
+
+
+def recolourable(name: str) -> bool:
+    """Whether things of this category come in any colour; unknown ones keep theirs."""
+    category = categories().get(name)
+    return category is not None and category.recolourable

@@ -1,0 +1,192 @@
+"""What is spoken of in a scene: groups of like things, their places and sizes, pieces of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..results.geometry import box_area, point_bounds
+from .english import bare, counted, definite
+from .relations import union_box
+from .scene import Box, Scene, SceneObject, Surface, TextLine
+
+_SMALL, _LARGE = 0.17, 0.45
+_PLACES = (
+    ("in the top left", "at the top", "in the top right"),
+    ("on the left", "in the middle", "on the right"),
+    ("in the bottom left", "at the bottom", "in the bottom right"),
+)
+_ON = ("grass", "beach", "snow", "water", "table", "floor", "road", "field", "sea", "surface")
+_CLOSE_LINES = 0.9
+
+
+@dataclass(frozen=True)
+class Group:
+    """Like things that one phrase names: their indices in ``Scene.objects``, in reading order."""
+
+    category: str
+    adjectives: tuple[str, ...]
+    members: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return len(self.members)
+
+    @property
+    def indefinite(self) -> str:
+        """For naming them first: "two red cars"."""
+        return counted(self.category, self.count, self.adjectives)
+
+    @property
+    def definite(self) -> str:
+        """For naming them again: "the two red cars"."""
+        return definite(self.category, self.count, self.adjectives)
+
+    def box(self, scene: Scene) -> Box:
+        """The bounds of them all."""
+        return union_box([scene.objects[index].box for index in self.members])
+
+    def area(self, scene: Scene) -> float:
+        """How much of the picture their boxes take, in pixels."""
+        return float(box_area(np.array([scene.objects[index].box for index in self.members])).sum())
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Lines that belong together, read as one: what a sign says."""
+
+    text: str
+    surface: Surface
+    lines: tuple[TextLine, ...]
+
+    @property
+    def box(self) -> Box:
+        """The bounds of the lines."""
+        x0, y0, x1, y1 = point_bounds(np.concatenate([line.quad for line in self.lines])).tolist()
+        return x0, y0, x1, y1
+
+
+def reading_order(scene: Scene) -> list[int]:
+    """The objects from the top down, and from left to right where they begin equally high.
+
+    This is the one order of things in all answers: by the top edge of the box, then the left.
+    """
+    boxes = [thing.box for thing in scene.objects]
+    return sorted(range(len(boxes)), key=lambda index: (boxes[index][1], boxes[index][0]))
+
+
+def groups(scene: Scene, *, by_colour: bool) -> list[Group]:
+    """The objects by category, in reading order of their first; a colour where all share it.
+
+    With ``by_colour``, things of one category in different colours part, if each has a colour.
+    """
+    by_category: dict[str, list[int]] = {}
+    for index in reading_order(scene):
+        by_category.setdefault(scene.objects[index].category, []).append(index)
+    found: list[Group] = []
+    for category, members in by_category.items():
+        colours = {scene.objects[index].colour for index in members}
+        if len(colours) == 1 or (by_colour and None not in colours):
+            found += _by_colour(scene, category, members)
+        else:
+            found.append(Group(category, (), tuple(members)))
+    return found
+
+
+def sized(scene: Scene) -> list[Group]:
+    """Things alike in category, colour, size and place, in reading order of their first."""
+    alike: dict[tuple[str, str, str, tuple[int, int]], list[int]] = {}
+    for index in reading_order(scene):
+        thing = scene.objects[index]
+        key = (
+            thing.category,
+            size_word(thing, scene.size),
+            thing.colour or "",
+            cell(thing.box, scene.size),
+        )
+        alike.setdefault(key, []).append(index)
+    return [
+        Group(category, (size, colour), tuple(members))
+        for (category, size, colour, _), members in alike.items()
+    ]
+
+
+def size_word(thing: SceneObject, size: tuple[int, int]) -> str:
+    """ "small", "large" or nothing, by the longer side in a picture of ``size``."""
+    x0, y0, x1, y1 = thing.box
+    share = max(x1 - x0, y1 - y0) / min(size)
+    return "small" if share < _SMALL else "large" if share > _LARGE else ""
+
+
+def described(thing: SceneObject, size: tuple[int, int]) -> str:
+    """A short name with size and colour, without an article: "small red car"."""
+    return bare(thing.category, 1, (size_word(thing, size), thing.colour or ""))
+
+
+def place(box: Box, size: tuple[int, int]) -> str:
+    """Where a box lies, by the ninth of the picture that its middle falls in: "at the top"."""
+    row, column = cell(box, size)
+    return _PLACES[row][column]
+
+
+def cell(box: Box, size: tuple[int, int]) -> tuple[int, int]:
+    """Row and column, 0 to 2, of the ninth of the picture that the box's middle falls in."""
+    across, down = (box[0] + box[2]) / (2 * size[0]), (box[1] + box[3]) / (2 * size[1])
+    return min(2, max(0, int(3 * down))), min(2, max(0, int(3 * across)))
+
+
+def before(background: str) -> str:
+    """How things are placed on a background: "on green grass", "in front of a brick wall"."""
+    words = background.split()
+    if any(word in _ON for word in words):
+        return f"on {background}"
+    return f"against {background}" if words[-1] == "sky" else f"in front of {background}"
+
+
+def passages(scene: Scene) -> list[Passage]:
+    """The lines in reading order; those of one sign, and all of a page, are one passage."""
+    runs: list[list[TextLine]] = []
+    for line in scene.lines:
+        if runs and _continues(runs[-1][-1], line):
+            runs[-1].append(line)
+        else:
+            runs.append([line])
+    return [
+        Passage(" ".join(quotable(line.text) for line in run), run[0].surface, tuple(run))
+        for run in runs
+    ]
+
+
+def quotable(text: str) -> str:
+    """The text without what would end a quotation."""
+    return text.replace('"', "'")
+
+
+def _by_colour(scene: Scene, category: str, members: Sequence[int]) -> list[Group]:
+    colours: dict[str, list[int]] = {}
+    for index in members:
+        colours.setdefault(scene.objects[index].colour or "", []).append(index)
+    return [
+        Group(category, (colour,) if colour else (), tuple(alike))
+        for colour, alike in colours.items()
+    ]
+
+
+def _continues(line: TextLine, following: TextLine) -> bool:
+    """Whether a line goes on with what the line before it began."""
+    if line.surface != following.surface or line.colour != following.colour:
+        return False
+    if line.surface in ("document", "screen"):
+        return True
+    if line.surface != "sign":
+        return False
+    # Lines of a sign are written at one angle, close below each other and centred.
+    down = line.quad[3] - line.quad[0]
+    height = float(np.hypot(*down))
+    step = following.quad.mean(axis=0) - line.quad.mean(axis=0)
+    along = abs(float(step @ np.array([down[1], -down[0]]))) / max(height, 1e-6)
+    gap = float(step @ down) / max(height, 1e-6) - height
+    return along < height and -0.5 * height < gap < _CLOSE_LINES * height

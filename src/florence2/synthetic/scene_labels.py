@@ -1,0 +1,273 @@
+"""From a scene to a record: the questions of every task, answered exactly.
+
+Things are answered in reading order: by the top edge of their box, then by the left one. Phrases
+come in the order of their caption, and the things of one phrase in reading order; classes come in
+the order asked. Regions are not repeated in answers about them. ``<OCR>`` is the lines in reading
+order with line breaks between them, as the newest released model writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from ..results.geometry import clip_points, quad_bounds
+from ..results.records import Annotation, Annotator, Record, Region, content_hash
+from ..results.tasks import TASKS
+from ..results.types import Boxes, Polygons, Quads, Text
+from .caption_writer import Length, caption
+from .expressions import description, expressions
+from .mask_polygons import even_outline
+from .negatives import open_vocabulary_question
+from .phrases import described, reading_order
+from .scene import Scene
+from .seeds import seed_split
+from .sentences import Caption, Mention
+
+ANNOTATOR = Annotator("scenes", "2")
+"""Who answers in made records; the version grows when the same scene gets other answers."""
+
+_REGIONS = 2
+# What is as fine as a net would take a model hundreds of tokens to outline.
+_MOST_VERTICES = 128
+_LENGTHS: tuple[Length, ...] = ("brief", "detailed", "more detailed")
+_EXPRESSION_SHARE = 0.3
+_ALONE = 0.1
+
+
+@dataclass(frozen=True)
+class _Asker:
+    """What the questions of one task are made from."""
+
+    scene: Scene
+    vocabulary: Sequence[str]
+    rng: np.random.Generator
+
+    def some(self, indices: Sequence[int]) -> list[int]:
+        """Up to two of the indices, as chance has it."""
+        chosen = self.rng.permutation(len(indices))[:_REGIONS]
+        return [indices[int(each)] for each in chosen]
+
+    def boxes(self, named: Iterable[tuple[int, str]]) -> Boxes:
+        """The boxes of objects with the labels beside them."""
+        pairs = list(named)
+        boxes = [self.scene.objects[index].box for index, _ in pairs]
+        return Boxes(boxes, [label for _, label in pairs], self.scene.size)
+
+    def polygons(self, index: int) -> Polygons | None:
+        """The outline of one object, or ``None`` when it has too many corners to be told."""
+        parts = even_outline(self.scene.objects[index].mask)
+        if sum(map(len, parts)) > _MOST_VERTICES:
+            return None
+        return Polygons([parts], [""], self.scene.size)
+
+
+def annotate(
+    scene: Scene,
+    vocabulary: Sequence[str],
+    generator: np.random.Generator,
+    tasks: Collection[str] | None = None,
+) -> tuple[Annotation, ...]:
+    """The scene's answers to the tasks of the table, or to those whose tokens are ``tasks``.
+
+    One annotation a task; up to two of the tasks that answer a region in words. Where a question
+    makes no sense, there is none: nothing to read, no object to ask about, an outline too fine to
+    be told. ``vocabulary`` are the categories among which absent ones are found. A task's
+    questions are the same whether or not others are asked for, and only what is asked for is
+    worked out. Raises ``ValueError`` for a task that is not in the table.
+    """
+    unknown = sorted(set(tasks or ()) - _MAKERS.keys())
+    if unknown:
+        raise ValueError(f"tasks are tokens such as <OD> and <OCR>, got {', '.join(unknown)}")
+    seed = int(generator.integers(2**62))
+    return tuple(
+        annotation
+        for number, task in enumerate(TASKS)
+        if tasks is None or task.token in tasks
+        for annotation in _MAKERS[task.token](
+            task.token, _Asker(scene, vocabulary, np.random.default_rng((seed, number)))
+        )
+    )
+
+
+def to_record(
+    scene: Scene,
+    annotations: Iterable[Annotation],
+    *,
+    encode: Literal["jpeg", "png"] = "jpeg",
+    quality: int = 95,
+) -> Record:
+    """A record with the picture's bytes, called by split and number: ``scene-test-000123``.
+
+    ``quality`` is JPEG's, from 1 to 100. Raises ``ValueError`` for another format.
+    """
+    suffixes = {"jpeg": ".jpg", "png": ".png"}
+    if encode not in suffixes:
+        raise ValueError(f'a scene is encoded as "jpeg" or "png", got {encode!r}')
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality] if encode == "jpeg" else []
+    _, encoded = cv2.imencode(suffixes[encode], scene.image[..., ::-1], settings)
+    content = encoded.tobytes()
+    width, height = scene.size
+    return Record(
+        id=f"scene-{seed_split(scene.seed)}-{scene.seed // 2:06d}",
+        width=width,
+        height=height,
+        sha256=content_hash(content),
+        image=content,
+        annotations=tuple(annotations),
+    )
+
+
+_Maker = Callable[[str, _Asker], list[Annotation]]
+
+
+def _captions(length: Length) -> _Maker:
+    def make(task: str, asker: _Asker) -> list[Annotation]:
+        return [_annotation(task, Text(caption(asker.scene, length, asker.rng).text))]
+
+    return make
+
+
+def _detections(task: str, asker: _Asker) -> list[Annotation]:
+    things = asker.scene.objects
+    named = [(index, things[index].category) for index in reading_order(asker.scene)]
+    return [_annotation(task, asker.boxes(named))]
+
+
+def _descriptions(task: str, asker: _Asker) -> list[Annotation]:
+    scene = asker.scene
+    named = [(index, described(scene.objects[index], scene.size)) for index in reading_order(scene)]
+    return [_annotation(task, asker.boxes(named))]
+
+
+def _proposals(task: str, asker: _Asker) -> list[Annotation]:
+    return [_annotation(task, asker.boxes((index, "") for index in reading_order(asker.scene)))]
+
+
+def _grounding(task: str, asker: _Asker) -> list[Annotation]:
+    """A caption of any length, or one expression, with its phrases' boxes."""
+    if asker.rng.random() < _EXPRESSION_SHARE:
+        found = next(_expressions(asker), None)
+        asked = None if found is None else Caption(found[1], (Mention(found[1], (found[0],)),))
+    else:
+        length = _LENGTHS[int(asker.rng.integers(len(_LENGTHS)))]
+        asked = caption(asker.scene, length, asker.rng)
+    if asked is None or not asked.mentions:
+        return []
+    named = [(index, mention.phrase) for mention in asked.mentions for index in mention.objects]
+    return [_annotation(task, asker.boxes(named), text=asked.text)]
+
+
+def _referring(task: str, asker: _Asker) -> list[Annotation]:
+    for index, expression in _expressions(asker):
+        polygons = asker.polygons(index)
+        if polygons is not None:
+            return [_annotation(task, polygons, text=expression)]
+    return []
+
+
+def _expressions(asker: _Asker) -> Iterator[tuple[int, str]]:
+    """Objects that can be named unmistakably, in random order, and one of the ways to each."""
+    for index in asker.rng.permutation(len(asker.scene.objects)).tolist():
+        known = expressions(asker.scene, index)
+        if known:
+            yield index, known[int(asker.rng.integers(len(known)))]
+
+
+def _open_vocabulary(task: str, asker: _Asker) -> list[Annotation]:
+    question = open_vocabulary_question(asker.scene, asker.vocabulary, asker.rng)
+    if question is None:
+        return []
+    text, found = question
+    return [_annotation(task, asker.boxes(found), text=text)]
+
+
+def _region_segmentations(task: str, asker: _Asker) -> list[Annotation]:
+    for index in asker.some(range(len(asker.scene.objects))):
+        polygons = asker.polygons(index)
+        if polygons is not None:
+            return [_annotation(task, polygons, region=asker.scene.objects[index].box)]
+    return []
+
+
+def _region_categories(task: str, asker: _Asker) -> list[Annotation]:
+    things = asker.scene.objects
+    return [
+        _annotation(task, Text(things[index].category), region=things[index].box)
+        for index in asker.some(range(len(things)))
+    ]
+
+
+def _region_descriptions(task: str, asker: _Asker) -> list[Annotation]:
+    scene = asker.scene
+    return [
+        _annotation(
+            task, Text(description(scene, index, asker.rng)), region=scene.objects[index].box
+        )
+        for index in asker.some(range(len(scene.objects)))
+    ]
+
+
+def _reading(task: str, asker: _Asker) -> list[Annotation]:
+    lines = asker.scene.lines
+    return [_annotation(task, Text("\n".join(line.text for line in lines)))] if lines else []
+
+
+def _quads(task: str, asker: _Asker) -> list[Annotation]:
+    lines, size = asker.scene.lines, asker.scene.size
+    if not lines:
+        return []
+    corners = clip_points(np.stack([line.quad for line in lines]), size)
+    return [_annotation(task, Quads(corners, [line.text for line in lines], size))]
+
+
+def _region_reading(task: str, asker: _Asker) -> list[Annotation]:
+    """The text in the bounds of a line, where hardly any other line reaches into them."""
+    lines, size = asker.scene.lines, asker.scene.size
+    if not lines:
+        return []
+    bounds = quad_bounds(clip_points(np.stack([line.quad for line in lines]), size))
+    alone = [index for index in range(len(lines)) if _is_alone(bounds, index)]
+    annotations = []
+    for index in asker.some(alone):
+        x0, y0, x1, y1 = bounds[index].tolist()
+        annotations.append(_annotation(task, Text(lines[index].text), region=(x0, y0, x1, y1)))
+    return annotations
+
+
+def _is_alone(bounds: np.ndarray, index: int) -> bool:
+    """Whether no other box has more than a small share of itself inside the one at ``index``."""
+    x0, y0 = np.maximum(bounds[:, :2], bounds[index, :2]).T
+    x1, y1 = np.minimum(bounds[:, 2:], bounds[index, 2:]).T
+    common = np.clip(x1 - x0, 0, None) * np.clip(y1 - y0, 0, None)
+    common[index] = 0
+    return bool((common <= _ALONE * np.prod(bounds[:, 2:] - bounds[:, :2], axis=1)).all())
+
+
+def _annotation(
+    task: str, answer: Text | Boxes | Quads | Polygons, text: str = "", region: Region | None = None
+) -> Annotation:
+    return Annotation(task, answer, text=text, region=region, annotator=ANNOTATOR)
+
+
+_MAKERS: dict[str, _Maker] = {
+    "<OCR>": _reading,
+    "<OCR_WITH_REGION>": _quads,
+    "<CAPTION>": _captions("brief"),
+    "<DETAILED_CAPTION>": _captions("detailed"),
+    "<MORE_DETAILED_CAPTION>": _captions("more detailed"),
+    "<OD>": _detections,
+    "<DENSE_REGION_CAPTION>": _descriptions,
+    "<REGION_PROPOSAL>": _proposals,
+    "<CAPTION_TO_PHRASE_GROUNDING>": _grounding,
+    "<REFERRING_EXPRESSION_SEGMENTATION>": _referring,
+    "<REGION_TO_SEGMENTATION>": _region_segmentations,
+    "<OPEN_VOCABULARY_DETECTION>": _open_vocabulary,
+    "<REGION_TO_CATEGORY>": _region_categories,
+    "<REGION_TO_DESCRIPTION>": _region_descriptions,
+    "<REGION_TO_OCR>": _region_reading,
+}

@@ -1,0 +1,1 @@
+"""Auxiliary losses and target shaping for training from scratch."""

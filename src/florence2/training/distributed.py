@@ -1,0 +1,121 @@
+"""One process or many: the process group, and the two ways to spread a model over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import (
+    FSDPModule,
+    fully_shard,
+    register_fsdp_forward_method,
+)
+from torch.nn.parallel import DistributedDataParallel
+
+from ..inference.predictor import default_device, usable_device
+from ..model import Florence2Model
+from ..model.davit import Stage
+
+T = TypeVar("T")
+Strategy = Literal["ddp", "fsdp"]
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all: ``rank`` of ``size``, working on ``device``."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.rank == 0
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of ``values`` over all processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def from_main(self, call: Callable[[], T]) -> T:
+        """What ``call`` returns on the main process, on every process; only there it is called."""
+        result: list[Any] = [call() if self.is_main else None]
+        if self.size > 1:
+            dist.broadcast_object_list(result, src=0, device=self.device)
+        return cast(T, result[0])
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined_world(device: str | None = None) -> Iterator[World]:
+    """This process's place, as ``torchrun`` describes it; alone where it does not.
+
+    CUDA processes talk through NCCL, others through gloo. The group is left at the end. Raises
+    ``ValueError`` for a device that cannot be used.
+    """
+    size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    name = device or default_device()
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    chosen = usable_device(name)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    started = size > 1 and not dist.is_initialized()
+    if started:
+        backend = "nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    try:
+        yield World(rank, size, chosen)
+    finally:
+        if started:
+            dist.destroy_process_group()
+
+
+def spread(model: nn.Module, world: World, strategy: Strategy) -> nn.Module:
+    """The model as the training loop calls it: as it is, or replicated (ddp), or sharded (fsdp).
+
+    Both average gradients over processes. Sharding keeps fp32 weights and gathers them layer by
+    layer.
+    """
+    if strategy not in ("ddp", "fsdp"):
+        raise ValueError(f"strategy must be 'ddp' or 'fsdp', got {strategy!r}")
+    if world.size == 1:
+        return model
+    if strategy == "ddp":
+        devices = [world.device] if world.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+    model = cast(Florence2Model, model)
+    stages = cast(list[Stage], model.tower.stages)
+    blocks = [block for stage in stages for block in stage.blocks]
+    for block in [*blocks, *model.encoder.layers]:
+        fully_shard(block)
+    # The decoder hands out its layers' cross-attention from a method of its own, so it is one unit.
+    fully_shard(model.decoder)
+    register_fsdp_forward_method(model.decoder, "cross_attention")
+    fully_shard(model)
+    return model
+
+
+@contextmanager
+def gradients_kept_local(model: nn.Module, local: bool) -> Iterator[None]:
+    """While ``local``, backward passes accumulate without talking to other processes."""
+    if isinstance(model, DistributedDataParallel) and local:
+        with model.no_sync():
+            yield
+        return
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(not local)
+    yield

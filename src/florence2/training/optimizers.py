@@ -1,0 +1,85 @@
+"""The optimisers of a run, which step as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from .muon import Muon
+from .param_groups import parameter_groups
+from .recipe import Optimizer, Precision
+
+# What a group's learning rate is to that of the run; groups without it have the run's.
+RATE_FACTOR = "rate_factor"
+
+
+class Optimizers:
+    """One or two optimisers over parameters that do not overlap, stepped together."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = tuple(parts)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all of them."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    def set_rate(self, rate: float) -> None:
+        """Give every group its learning rate in a run whose rate is now ``rate``."""
+        for group in self.param_groups:
+            group["lr"] = rate * group.get(RATE_FACTOR, 1.0)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        """Move all parameters."""
+        for part in self.parts:
+            part.step()
+
+
+def make_optimizers(
+    model: nn.Module, settings: Optimizer, precision: Precision = "fp32"
+) -> Optimizers:
+    """What moves the parameters that are trained, in a run of that precision.
+
+    With Muon, matrices inside the model are moved by it; what is looked up (embeddings, and with
+    them a tied head), convolutions, biases and norms by AdamW, which suits them better.
+    """
+    groups = parameter_groups(model, settings)
+    if settings.kind == "adamw":
+        return Optimizers([_adamw(groups, settings)])
+    looked_up = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
+    matrices: list[nn.Parameter] = []
+    others: list[dict[str, Any]] = []
+    for group in groups:
+        rest: list[nn.Parameter] = []
+        for parameter in group["params"]:
+            is_matrix = parameter.ndim == 2 and id(parameter) not in looked_up
+            (matrices if is_matrix else rest).append(parameter)
+        others.append({**group, "params": rest})
+    parts: list[torch.optim.Optimizer] = []
+    if matrices:
+        parts.append(
+            Muon(
+                [{"params": matrices, RATE_FACTOR: settings.muon_factor}],
+                lr=settings.learning_rate * settings.muon_factor,
+                weight_decay=settings.weight_decay,
+                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+            )
+        )
+    others = [group for group in others if group["params"]]
+    if others:
+        parts.append(_adamw(others, settings))
+    return Optimizers(parts)
+
+
+def _adamw(groups: list[dict[str, Any]], settings: Optimizer) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True
+    )

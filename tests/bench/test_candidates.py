@@ -1,0 +1,82 @@
+"""Both programs on the same small weights: the same answers of exactly the lengths asked for."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import florence2
+from florence2.bench import baseline as peer
+from florence2.bench.batching import eight_prompts, mixed_batch
+from florence2.bench.candidates import add_peer, checkpoint, load_models
+from florence2.bench.florence2_stages import stages_of
+
+LENGTHS = (6, 12)
+
+
+@pytest.fixture(scope="module")
+def picture() -> bytes:
+    return (files("florence2") / "nano" / "demo.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def model() -> florence2.Florence2:
+    return florence2.load("nano", device="cpu", runtime="torch")
+
+
+def test_answers_have_exactly_the_length_and_are_the_same(
+    model: florence2.Florence2, picture: bytes, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    ours: Any = stages_of(model, picture, "caption", LENGTHS)
+    theirs: Any = peer.peer_stages(model, tmp_path, picture, "caption", LENGTHS, torch.float32)
+    for length in LENGTHS:
+        (found,) = ours[f"{length} tokens, 3 beams"]()
+        expected = theirs[f"{length} tokens, 3 beams"]()
+        assert len(found.token_ids) == length
+        # Theirs begin with the start token.
+        assert list(found.token_ids) == expected[1:]
+    assert set(theirs) < set(ours)
+    for name in ("picture", "tower", "encoder", "token, 1 beam", "token, 3 beams"):
+        ours[name]()
+    for name in ("tower", "encoder"):
+        theirs[name]()
+
+
+def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    models, missing = load_models("nano", ["torch:fp32", "magic:fp32", "torch:int3"])
+    assert list(models) == ["torch fp32"]
+    assert "magic" in missing["magic fp32"]
+    assert "int3" in missing["torch int3"]
+
+    def absent(*_: object) -> None:
+        raise peer.PeerUnavailableError("transformers is not installed")
+
+    monkeypatch.setattr("florence2.bench.candidates.peer_stages", absent)
+    found: dict[str, Any] = {}
+    told = add_peer(found, models["torch fp32"], tmp_path, b"", "caption", LENGTHS)
+    assert not found
+    assert set(told) == {"transformers fp32", "transformers bf16"}
+
+
+def test_random_checkpoints_of_a_shape(tmp_path: Path) -> None:
+    assert checkpoint("nano", tmp_path) == "nano"
+    made = florence2.load(checkpoint("random:nano", tmp_path), device="cpu", runtime="torch")
+    assert made.config.vision.widths[-1] == 256
+    with pytest.raises(ValueError, match="random shapes are base, large, nano, got 'random:tiny'"):
+        checkpoint("random:tiny", tmp_path)
+
+
+def test_batches_answer_what_single_calls_answer(
+    model: florence2.Florence2, picture: bytes
+) -> None:
+    found = mixed_batch(model, picture, 5, tokens=6)
+    assert found.same
+    assert found.requests == 5
+    assert found.gain > 0
+    eight, one = eight_prompts(model, picture, tokens=4)
+    assert min(eight, one) > 0

@@ -1,0 +1,160 @@
+"""Verdicts on a picture: regions part by reason, nothing is lost, several become one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from florence2.data_engine.apply_filters import Judging, judged, split, texts_of
+from florence2.data_engine.caption_parsing import read_texts
+from florence2.data_engine.filters import Thresholds
+from florence2.data_engine.merge import FUSION, agreement, fuse
+from florence2.data_engine.part_files import failure
+from florence2.results.records import KEPT, Annotation, Annotator, Verdict
+from florence2.results.types import Boxes, Quads, Text
+
+SIZE = (100, 100)
+A, B, C = Annotator("a"), Annotator("b"), Annotator("c")
+
+
+def od(annotator: Annotator, *boxes: tuple[list[float], str, float], round: int = 0) -> Annotation:
+    answer = Boxes([box for box, _, _ in boxes], [name for _, name, _ in boxes], SIZE,
+                   scores=[score for _, _, score in boxes])  # fmt: skip
+    return Annotation("<OD>", answer, annotator=annotator, round=round)
+
+
+def judging(*annotations: Annotation, **options) -> Judging:
+    texts = texts_of(annotations)
+    return Judging(facts=dict(zip(texts, read_texts(texts), strict=True)), **options)
+
+
+def told(annotations) -> list[tuple]:
+    return [
+        (each.annotator.name, list(getattr(each.answer, "labels", [])), each.verdict.reason)
+        for each in annotations
+    ]
+
+
+def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
+    one = od(
+        A, ([10, 10, 50, 50], "dog", 0.9), ([10, 10, 51, 50], "dog", 0.5),
+        ([20, 20, 22, 22], "cat", 0.9), ([60, 60, 90, 90], "cat", 0.05),
+    )  # fmt: skip
+    found = judged([one], Judging(Thresholds(least_confidence=0.1)))
+    assert told(found) == [
+        ("a", ["dog"], ""),
+        ("a", ["dog"], "overlaps a better one"),
+        ("a", ["cat"], "low confidence"),
+        ("a", ["cat"], "tiny region"),
+    ]
+    boxes = np.concatenate([each.answer.xyxy for each in found])
+    assert sorted(boxes.tolist()) == sorted(one.answer.xyxy.tolist())
+
+
+def test_an_empty_answer_stays_and_a_failure_too() -> None:
+    empty, broken = od(A), failure(B, "it broke")
+    assert judged([empty, broken], Judging()) == (empty, broken)
+    assert split(empty, []) == [empty]
+
+
+def test_several_detectors_become_one_that_stands_for_them() -> None:
+    first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.4))
+    second = od(B, ([12, 10, 52, 50], "dog", 0.7))
+    found = judged([first, second], Judging(Thresholds(agreeing=2)))
+    assert told(found) == [
+        ("a", ["dog", "cat"], "merged with others"),
+        ("b", ["dog"], "merged with others"),
+        ("fusion", ["dog"], ""),
+        ("fusion", ["cat"], "found by too few"),
+    ]
+    dog = found[2]
+    assert dog.annotator == FUSION
+    # The mean weighted by score: (10 * .9 + 12 * .7) / 1.6.
+    assert dog.answer.xyxy[0, 0] == pytest.approx(10.875, abs=1e-3)
+    assert dog.answer.scores[0] == pytest.approx(0.8, abs=1e-5)
+
+
+def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
+    first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.2))
+    second = od(B, ([12, 10, 52, 50], "dog", 0.1), ([60, 60, 90, 88], "cat", 0.25))
+    found = judged([first, second], Judging(Thresholds(least_confidence=0.3)))
+    assert told(found) == [
+        ("a", ["dog"], "merged with others"),
+        ("a", ["cat"], "low confidence"),
+        ("b", ["dog", "cat"], "low confidence"),
+        ("fusion", ["dog"], ""),
+        ("fusion", ["cat"], "low confidence"),
+    ]
+    assert found[3].answer.xyxy[0, 0] == pytest.approx(10.2, abs=1e-3)
+    # With two needed, one that is sure is not enough.
+    strict = judged([first, second], Judging(Thresholds(least_confidence=0.3, agreeing=2)))
+    assert told(strict)[3] == ("fusion", ["dog"], "found by too few")
+
+
+def test_doubts_of_earlier_rounds_are_not_fused() -> None:
+    old = od(A, ([60, 60, 90, 90], "cat", 0.1))
+    new = od(A, ([10, 10, 50, 50], "dog", 0.9), round=1)
+    other = od(B, ([12, 10, 52, 50], "dog", 0.7))
+    limits = Thresholds(least_confidence=0.3)
+    (doubtful,) = judged([old], Judging(limits))
+    found = judged([doubtful, new, other], Judging(limits, superseded={"a": 1}))
+    assert [labels for name, labels, _ in told(found) if name == "fusion"] == [["dog"]]
+
+
+def test_what_an_annotator_said_in_earlier_rounds_gives_way() -> None:
+    old, new = od(A, ([0, 0, 50, 50], "dog", 0.9)), od(A, ([0, 0, 50, 50], "cat", 0.9), round=1)
+    found = judged([old, new], Judging(superseded={"a": 1}))
+    assert told(found) == [("a", ["dog"], "superseded by a later round"), ("a", ["cat"], "")]
+
+
+def test_captions_are_held_against_fused_detections_and_each_other() -> None:
+    boxes = od(A, ([10, 10, 50, 50], "dog", 0.9))
+    captions = [
+        Annotation("<CAPTION>", Text(text), annotator=B)
+        for text in ("A dog on a red rug.", "A dog on the red rug.", "A cat in a box.", "", "Go!")
+    ]
+    found = judged([boxes, *captions], judging(*captions, known={"dog", "cat"}))
+    limits = Thresholds(same_text=0.6)
+    loose = judged([boxes, *captions], Judging(limits, judging(*captions).facts, {"dog", "cat"}))
+    assert [each.verdict.reason for each in found[1:]] == [
+        "", "", "names what is not detected: cat", "empty text", "objects too plain",
+    ]  # fmt: skip
+    assert loose[2].verdict.reason == "near-duplicate text"
+
+
+def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -> None:
+    boxes = Boxes([[0, 0, 50, 50]] * 2, ["it", "a dog"], SIZE)
+    grounded = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", boxes, text="it is a dog", annotator=A)
+    quads = Quads([[[0, 0], [50, 0], [50, 20], [0, 20]]] * 2, ["it", "it"], SIZE)
+    lines = Annotation("<OCR_WITH_REGION>", quads, annotator=B)
+    assert told(judged([grounded, lines], Judging())) == [
+        ("a", ["a dog"], ""), ("a", ["it"], "blacklisted phrase"), ("b", ["it", "it"], ""),
+    ]  # fmt: skip
+
+
+def test_a_near_duplicate_has_everything_dropped_with_the_reason() -> None:
+    found = judged([od(A, ([0, 0, 50, 50], "dog", 0.9)), failure(B, "x")], Judging(), "first.png")
+    assert [each.verdict.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
+
+
+def test_fusion_of_nothing_of_boxes_without_area_and_of_other_sizes() -> None:
+    empty = Boxes([], [], SIZE)
+    assert len(fuse([empty, empty]).boxes) == 0
+    flat = Boxes([[5, 5, 5, 9], [1, 1, 9, 9]], ["dog", "dog"], SIZE, scores=[0.9, 0.4])
+    fused = fuse([flat, empty])
+    assert fused.boxes.labels == ("dog",) and fused.support == (1,)
+    with pytest.raises(ValueError, match="sizes"):
+        fuse([empty, Boxes([], [], (7, 7))])
+
+
+def test_agreement_pairs_each_box_once() -> None:
+    one = Boxes([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60]], ["dog", "dog", "cat"], SIZE)
+    other = Boxes([[0, 0, 10, 11], [50, 50, 60, 60]], ["dog", "dog"], SIZE)
+    assert agreement(one, other) == (1, 3, 2)
+    assert agreement(one, Boxes([], [], SIZE)) == (0, 3, 0)
+
+
+def test_split_orders_kept_before_dropped() -> None:
+    one = od(A, *[([0, 0, 9, 9], name, 0.5) for name in "xyz"])
+    parts = split(one, [Verdict(False, "b"), KEPT, Verdict(False, "a")])
+    assert told(parts) == [("a", ["y"], ""), ("a", ["z"], "a"), ("a", ["x"], "b")]

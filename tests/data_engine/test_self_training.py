@@ -1,0 +1,330 @@
+"""The loop from pictures to a table, a report and a page; kills change nothing of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from florence2.data_engine import self_training as refine
+from florence2.data_engine.annotation_page import view_page
+from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.annotators.noisy import Degraded, Noise
+from florence2.data_engine.executor import Here, OnRay
+from florence2.data_engine.filters import Thresholds
+from florence2.data_engine.part_files import RunFolder
+from florence2.data_engine.self_training import StudentError, StudentPlan, open_round, run_engine
+from florence2.data_engine.statistics import draw_statistics, statistics_of
+from florence2.datasets.shards import ShardDataset
+from florence2.results.records import Annotation
+from florence2.results.types import Boxes, Text
+
+from .conftest import Plain, spec_of, table_of
+
+
+def run(pictures: Path, out: Path, *specs: SpecialistSpec, **options):
+    return run_engine(str(pictures), out, specs, Here(), part_size=4, **options)
+
+
+def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(pictures: Path, truth: Path) -> None:
+    out = pictures.parent / "out"
+    degraded = SpecialistSpec("degraded", lambda: Degraded(truth))
+    found = run(pictures, out, degraded, spec_of(Plain()))
+    (report,) = found.reports
+    assert report.pictures == 10 and found.index.pictures == 10
+    assert report.annotators["degraded"]["kept"] > 0
+    assert report.reasons["merged with others"] == 20
+    (pair,) = report.agreements
+    assert (pair.first, pair.second, pair.second_boxes) == ("degraded", "plain", 10)
+    written = json.loads((out / "round-00" / "report.json").read_text())
+    assert written == json.loads(json.dumps(report.to_dict()))
+    page = (out / "round-00" / "report.md").read_text()
+    assert "| merged with others | 20 |" in page
+
+    import datasets
+
+    opened = datasets.load_dataset(
+        "parquet", data_files=str(out / "round-00" / "shards" / "*.parquet"), split="train",
+        cache_dir=str(pictures.parent / "cache"),
+    )  # fmt: skip
+    assert len(opened) == 10 and opened[0]["image"].size == (96, 64)
+    assert {each["annotator"]["name"] for each in opened[0]["annotations"]} >= {"plain", "fusion"}
+
+
+def test_texts_that_came_with_pictures_are_annotations_of_theirs(pictures: Path) -> None:
+    (pictures / "03.txt").write_text("A red square on a table.")
+    out = pictures.parent / "out"
+    run(pictures, out)
+    by_id = {record.id: record for record in open_round(out)}
+    (one,) = by_id["03.png"].annotations
+    assert one.annotator.name == "found-text" and one.answer == Text("A red square on a table.")
+
+
+def test_stopped_anywhere_it_goes_on_to_the_same_table(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pictures.parent / "whole"
+    run(pictures, whole, spec_of(Plain()), spec_of(Plain("other")))
+    broken = pictures.parent / "broken"
+    calls = [0]
+    annotate = Plain.annotate
+
+    def now_and_then(self, records):
+        calls[0] += 1
+        if calls[0] % 3 == 0:
+            raise KeyboardInterrupt
+        return annotate(self, records)
+
+    class Interrupted(Plain):
+        annotate = now_and_then
+
+    monkeypatch.setattr("florence2.data_engine.part_workers.PartWorker._ask",
+                        lambda self, records: self._made().annotate(records))  # fmt: skip
+    for _ in range(30):
+        try:
+            run(pictures, broken, spec_of(Interrupted()), spec_of(Interrupted("other")))
+            break
+        except KeyboardInterrupt:
+            continue
+    assert table_of(RunFolder(broken)) == table_of(RunFolder(whole))
+
+
+def test_other_thresholds_need_another_folder(pictures: Path) -> None:
+    out = pictures.parent / "out"
+    run(pictures, out, spec_of(Plain()))
+    with pytest.raises(ValueError, match="choose another folder"):
+        run(pictures, out, spec_of(Plain()), limits=Thresholds(least_confidence=0.5))
+
+
+def test_filters_raise_precision(pictures: Path, truth: Path) -> None:
+    specs = [
+        SpecialistSpec(name, lambda name=name, seed=seed: Degraded(truth, Noise(), name=name,
+                                                                   seed=seed))
+        for seed, name in enumerate(("one", "two", "three"))
+    ]  # fmt: skip
+    out = pictures.parent / "out"
+    run(pictures, out, *specs, limits=Thresholds(agreeing=2))
+    right = {record.id: record for record in ShardDataset(truth)}
+
+    def precision(record_annotations) -> float:
+        from florence2.data_engine.merge import agreement
+
+        pairs = boxes = 0
+        for id, answer in record_annotations:
+            (said,) = [each for each in right[id].annotations if each.task == "<OD>"]
+            found, mine, _ = agreement(answer, said.answer)
+            pairs, boxes = pairs + found, boxes + mine
+        return pairs / boxes
+
+    rows = list(open_round(out))
+    raw = [(row.id, each.answer) for row in rows for each in row.annotations
+           if each.task == "<OD>" and each.annotator.name == "one"]  # fmt: skip
+    kept = [(row.id, each.answer) for row in rows for each in row.kept() if each.task == "<OD>"]
+    assert precision(kept) > precision(raw) + 0.1
+
+
+def test_rounds_train_annotate_and_take_the_last_word(
+    pictures: Path, truth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = pictures.parent / "out"
+    commands = []
+
+    def trained(command, stdout, stderr):
+        commands.append(command)
+        folder = Path(command[command.index("--out") + 1])
+        (folder / "last").mkdir()
+        lines = [{"kind": "step", "step": 1}, {"kind": "evaluation", "step": 1, "od/map50": 0.25}]
+        (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", trained)
+    monkeypatch.setattr(
+        refine, "student_spec", lambda checkpoint, round, plan: spec_of(Plain("student"))
+    )
+    degraded = SpecialistSpec("degraded", lambda: Degraded(truth))
+    plan = StudentPlan("fine-tune", ("seed=3",), truth)
+    found = run(pictures, out, degraded, rounds=2, student=plan)
+    assert [report.round for report in found.reports] == [0, 1, 2]
+    assert found.reports[1].student == {"od/map50": 0.25}
+    assert commands[1][3:6] == ["train", "fine-tune", "--data"]
+    assert commands[1][6] == str(out / "round-01" / "shards")
+    assert ["--set", "seed=3", "--validation", str(truth)] == commands[0][-4:]
+    last = open_round(out)
+    students = [each for record in last for each in record.annotations
+                if each.annotator.name == "student" and each.task == "<CAPTION>"]  # fmt: skip
+    assert {each.round for each in students if each.verdict.keep} <= {2}
+    old = {each.verdict.reason for each in students if each.round == 1}
+    assert old == {"superseded by a later round"}
+    run(pictures, out, degraded, rounds=2, student=plan)
+    assert len(commands) == 2
+
+
+def test_a_training_that_fails_says_where_its_words_are(pictures: Path, truth: Path) -> None:
+    degraded = SpecialistSpec("degraded", lambda: Degraded(truth))
+    plan = StudentPlan("no-such-recipe")
+    with pytest.raises(StudentError, match=r"ended with 2; its words are in .*training.txt"):
+        run(pictures, pictures.parent / "out", degraded, rounds=1, student=plan)
+
+
+def test_statistics_count_what_was_kept(pictures: Path, truth: Path, tmp_path: Path) -> None:
+    found = statistics_of(record.annotations for record in ShardDataset(truth))
+    assert found.pictures == 10
+    assert found.texts["<CAPTION>"].texts == 10
+    objects = [len(each.answer) for record in ShardDataset(truth) for each in record.annotations
+               if isinstance(each.answer, Boxes)]  # fmt: skip
+    assert found.regions["<OD>"].regions == sum(objects)
+    assert found.regions["<OD>"].regions_a_picture == pytest.approx(sum(objects) / 10)
+    header, *rows = found.rows()[0]
+    assert header == ("of a text", "<CAPTION>", "paper") and rows[1][2] == "7.95"
+    draw_statistics(found, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_shows_words_verdicts_and_escapes_them(pictures: Path) -> None:
+    out = pictures.parent / "out"
+    run(pictures, out, spec_of(Plain()))
+    record = open_round(out)[0]
+    bad = Annotation("<CAPTION>", Text("<script>alert(1)</script>"))
+    from dataclasses import replace
+
+    page = view_page("A & B", [replace(record, annotations=(*record.annotations, bad))])
+    assert "A &amp; B" in page and "<script" not in page
+    assert page.count("<polygon") == 1 and "A red box of 96 by 64" in page
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from conftest import Plain, spec_of
+from florence2.data_engine.executor import Here, OnRay
+from florence2.data_engine.self_training import run_engine
+
+pictures, out, executor = sys.argv[1:]
+specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
+run_engine(pictures, Path(out), specs, Here() if executor == "here" else OnRay(), part_size=2)
+print("finished", flush=True)
+"""
+
+
+def start(pictures: Path, out: Path, executor: str) -> subprocess.Popen[str]:
+    here = str(Path(__file__).parent)
+    paths = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(pictures), str(out), executor],
+        env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
+    generator = random.Random(7)
+    whole, killed = pictures.parent / "whole", pictures.parent / "killed"
+    specs = [spec_of(Plain(name), workers=2) for name in ("plain", "other")]
+    run_engine(str(pictures), whole, specs, Here(), part_size=2)
+    kills = 0
+    while kills < 3:
+        process = start(pictures, killed, "here")
+        deadline = time.monotonic() + 60
+        parts = len(list(killed.rglob("part-*.parquet")))
+        wanted = parts + generator.randint(1, 3)
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list(killed.rglob("part-*.parquet"))) >= wanted:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        if process.wait() == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+        kills += 1
+    run_engine(str(pictures), killed, specs, Here(), part_size=2)
+    assert kills and table_of(RunFolder(killed)) == table_of(RunFolder(whole))
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes in which Ray runs specialists, without its agents, whose end is the run's."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+        return [each for each in family if "ray::MapWorker" in " ".join(each.cmdline()[:1])]
+    return []
+
+
+def kill_a_worker(process: subprocess.Popen[str], generator: random.Random) -> bool:
+    """Kill one at a random moment, once there are any; whether there were."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not workers_of(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(generator.uniform(0, 2))
+    workers = workers_of(process)
+    for each in generator.sample(workers, min(1, len(workers))):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    return bool(workers)
+
+
+def kill_everything(process: subprocess.Popen[str], generator: random.Random) -> None:
+    time.sleep(generator.uniform(4, 8))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        for each in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
+    generator = random.Random(3)
+    whole, killed = pictures.parent / "whole", pictures.parent / "killed"
+    specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
+    run_engine(str(pictures), whole, specs, Here(), part_size=2)
+    hit = 0
+    for kill in range(10):
+        # Work is left for every kill: some parts and the table of the round are not there.
+        parts = sorted(killed.rglob("round-00/annotators/*/*"))
+        for path in generator.sample(parts, min(4, len(parts))):
+            path.unlink()
+        for path in (killed / "round-00" / "shards").glob("*"):
+            path.unlink()
+        process = start(pictures, killed, "ray")
+        if kill % 2 == 0:
+            hit += kill_a_worker(process, generator)
+            assert process.wait(timeout=180) == 0
+        else:
+            kill_everything(process, generator)
+    assert hit >= 3
+    run_engine(str(pictures), killed, specs, Here(), part_size=2)
+    assert table_of(RunFolder(killed)) == table_of(RunFolder(whole))
+
+
+@pytest.fixture(scope="module")
+def ray_session():
+    """Ray for this module's tests, which ends with them."""
+    import ray
+    from ray import cloudpickle
+
+    from . import conftest
+
+    cloudpickle.register_pickle_by_value(conftest)
+    yield
+    ray.shutdown()
+
+
+def test_ray_does_what_one_process_does(pictures: Path, ray_session: None) -> None:
+    """A worker that hangs dies with its part done, one that is killed is replaced."""
+    whole, spread = pictures.parent / "whole", pictures.parent / "spread"
+    make = [
+        spec_of(Plain("plain", raises=("01.png",)), workers=2),
+        spec_of(Plain("hanging", hangs=("04.png",)), workers=1, time_limit=0.3),
+    ]
+    run_engine(str(pictures), whole, make, Here(), part_size=4)
+    found = run_engine(str(pictures), spread, make, OnRay(), part_size=4, workers=2)
+    assert table_of(RunFolder(spread)) == table_of(RunFolder(whole))
+    assert found.reports[0].reasons["failed"] == 2

@@ -1,0 +1,49 @@
+"""A picture folder, and an intake that remembers what was listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from florence2.datasets import Intake, LabelError, Problem
+from florence2.results.tasks import Task
+from florence2.results.types import Answer, Boxes, ImageSize, Text
+
+Draw = Callable[..., Path]
+
+
+def read_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
+    """Stands in for the grammar: texts are texts, a name is a thing that fills the picture."""
+    if "bad" in suffix:
+        raise LabelError("unreadable-suffix", f"cannot read {suffix!r}")
+    if task.answer == "text":
+        return Text(suffix)
+    return Boxes([[0, 0, *image_size]], [suffix], image_size)
+
+
+@pytest.fixture
+def problems() -> list[Problem]:
+    """What the intake has listed."""
+    return []
+
+
+@pytest.fixture
+def intake(problems: list[Problem]) -> Intake:
+    """An intake that lets every annotation pass and lists problems in ``problems``."""
+    return Intake(problems.append, read_suffix=read_suffix)
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    """``draw(name, size)``: the path of a new picture in the test's folder."""
+
+    def make(name: str, size: ImageSize = (100, 80), **options: object) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, "navy").save(path, **options)  # type: ignore[arg-type]
+        return path
+
+    return make

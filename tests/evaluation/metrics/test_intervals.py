@@ -1,0 +1,84 @@
+"""Bootstrap intervals: repeatable, of the width theory gives, sharper when paired."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from florence2.evaluation.metrics.intervals import (
+    bootstrap,
+    mean_interval,
+    paired_bootstrap,
+    paired_difference,
+    sums_interval,
+)
+
+
+def test_width_of_a_mean() -> None:
+    values = np.random.default_rng(1).normal(5, 2, 400)
+    interval = mean_interval(values, resamples=4000)
+    assert interval.estimate == pytest.approx(values.mean())
+    # 1.96 standard errors to each side.
+    half = 1.96 * values.std() / 20
+    assert interval.high - interval.estimate == pytest.approx(half, rel=0.08)
+    assert interval.estimate - interval.low == pytest.approx(half, rel=0.08)
+
+
+def test_a_seed_repeats_the_interval() -> None:
+    values = np.arange(50.0)
+    assert mean_interval(values, seed=3) == mean_interval(values, seed=3)
+    assert mean_interval(values, seed=3) != mean_interval(values, seed=4)
+
+
+def test_the_three_ways_agree_on_a_mean() -> None:
+    values = np.random.default_rng(2).uniform(size=60)
+    counts = np.column_stack([values, np.ones(60)])
+    plain = mean_interval(values)
+    summed = sums_interval(counts, lambda sums: float(sums[0] / sums[1]))
+    general = bootstrap(60, lambda indices: float(values[indices].mean()))
+    for other in (summed, general):
+        assert other.low == pytest.approx(plain.low)
+        assert other.high == pytest.approx(plain.high)
+        assert other.estimate == pytest.approx(plain.estimate)
+
+
+def test_pairing_sharpens_a_difference() -> None:
+    generator = np.random.default_rng(0)
+    first = generator.normal(0, 10, 200)
+    second = first + generator.normal(0.5, 0.5, 200)
+    difference = paired_difference(first, second)
+    assert difference.low > 0.3
+    assert difference.high < 0.7
+    assert difference.reversals == 0
+    chance = paired_difference(first, first + generator.normal(0, 1, 200) * 0.01)
+    assert chance.low < 0 < chance.high or chance.reversals > 0.001
+
+
+def test_paired_figures_share_their_draws() -> None:
+    values = np.random.default_rng(0).uniform(size=40)
+    difference = paired_bootstrap(
+        40,
+        lambda indices: float(values[indices].sum()),
+        lambda indices: float(values[indices].sum() + 1),
+    )
+    assert difference.estimate == pytest.approx(1)
+    assert difference.low == pytest.approx(1)
+    assert difference.high == pytest.approx(1)
+    assert difference.reversals == 0
+
+
+def test_text() -> None:
+    assert str(mean_interval([1.0, 1.0])) == "1.0000 [1.0000, 1.0000]"
+
+
+def test_faults_are_named() -> None:
+    with pytest.raises(ValueError, match="no items"):
+        mean_interval([])
+    with pytest.raises(ValueError, match=r"at \(1,\) there is nan"):
+        mean_interval([1.0, float("nan")])
+    with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
+        mean_interval([1.0], resamples=0)
+    with pytest.raises(ValueError, match="confidence must lie between 0 and 1, got 95"):
+        mean_interval([1.0], confidence=95)
+    with pytest.raises(ValueError, match="must be as many: 1 and 2"):
+        paired_difference([1.0], [1.0, 2.0])

@@ -1,0 +1,114 @@
+"""A benchmark of coloured pictures, and a model that answers without looking.
+
+Two questions about each picture; the truth of each is known from its id. Run as a script it
+evaluates (``DATA OUT I/N``), so that a test can kill it; ``STAND_IN_DELAY`` is the time in seconds
+that an answer takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from florence2.evaluation.benchmark import Answered, Benchmark, Case, Reported, Scored, Table
+from florence2.evaluation.metric import mean_figure
+from florence2.evaluation.runner import evaluate
+from florence2.results.tasks import Task, find_task, free_prompt
+from florence2.results.types import Answer, Failure, Result, Text
+
+QUESTIONS = ("colour?", "shape?")
+
+
+def read(data: Path, split: str) -> list[Case]:
+    """Questions of the one kind come before those of the other: neighbours are other pictures."""
+    pictures = json.loads((data / f"{split}.json").read_text())
+    return [
+        Case(
+            f"{name}-{number}",
+            data / f"{name}.png",
+            name,
+            free_prompt("<VQA>"),
+            question,
+            None if split == "hidden" else f"{name} {question}",
+        )
+        for number, question in enumerate(QUESTIONS)
+        for name in pictures
+    ]
+
+
+def score(answered: Sequence[Answered]) -> Scored:
+    right = [
+        isinstance(each.answer, Text) and each.answer.text == each.case.truth for each in answered
+    ]
+    pictures = [each.case.image_id for each in answered]
+    wrong = Table("Wrong by question", ("question", "wrong"), tuple(
+        (question, sum(not good for good, each in zip(right, answered, strict=True)
+                       if each.case.question == question))
+        for question in QUESTIONS
+    ))  # fmt: skip
+    return Scored((mean_figure("accuracy", right, pictures),), tuple(map(float, right)), (wrong,))
+
+
+def official(answered: Sequence[Answered], folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.json"
+    path.write_text(json.dumps([[each.case.id, each.answer is not None] for each in answered]))
+    return [path]
+
+
+BENCHMARK = Benchmark(
+    name="colours",
+    title="Colours",
+    splits=("val", "hidden", "other"),
+    protocol="Two questions a picture.",
+    source="val.json and pictures",
+    read=read,
+    score=score,
+    official=official,
+    reported={"val": {"accuracy": Reported(50.0, 60.0, None, 80.5)}},
+    options={"max_new_tokens": 8},
+)
+
+
+@dataclass
+class StandInModel:
+    """Answers by ``answer(case id's picture, question)``; remembers what it was asked."""
+
+    answer: Callable[[Path, str], Answer | None]
+    name: str = "stand-in"
+    trained: bool = True
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def stream(
+        self, requests: Iterable[tuple[Path, Task, str]], /, **options: Any
+    ) -> Iterator[Result | Failure]:
+        self.options = options
+        for image, task, question in requests:
+            time.sleep(float(os.environ.get("STAND_IN_DELAY", "0")))
+            self.asked.append((image.stem, question))
+            self.tasks.append(task)
+            answer = self.answer(image, question)
+            if answer is None:
+                yield Failure(str(image), "cannot be read as a picture")
+            else:
+                yield Result(task, task.prompt, answer, (8, 6), truncated="5" in image.stem)
+
+
+def mostly_right(image: Path, question: str) -> Text:
+    """Right but for the shapes of every third picture."""
+    wrong = question == "shape?" and int(image.stem) % 3 == 0
+    return Text("square" if wrong else f"{image.stem} {question}", 0.1)
+
+
+if __name__ == "__main__":
+    part, parts = map(int, sys.argv[3].split("/"))
+    assert find_task("<VQA>")
+    evaluate(BENCHMARK, StandInModel(mostly_right), sys.argv[1], sys.argv[2], shard=(part, parts))

@@ -1,0 +1,115 @@
+"""The engine's thread: questions from many threads, holding, cancelling, closing."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, wait
+from typing import Any
+
+import pytest
+
+import florence2
+from florence2.inference.prepared import Settings
+from florence2.results.types import Failure, Result
+from florence2.serving import Limits, Worker
+from florence2.serving.request_limits import RefusedError
+
+from .conftest import DEMO, FAST
+
+SETTINGS = Settings.of(FAST)
+
+
+def test_many_threads_get_the_answers_of_one(model: florence2.Florence2, worker: Worker) -> None:
+    tasks = ("caption", "od", "ocr", "region-proposal")
+    alone = {task: model(DEMO, task, None, **FAST).token_ids for task in tasks}  # type: ignore[arg-type]
+    found: list[tuple[str, Future[Result]]] = []
+
+    def ask(task: str) -> None:
+        picture = worker.read(DEMO).result(20)
+        found.append((task, worker.ask(picture, [(task, None)], SETTINGS)[0]))
+
+    threads = [threading.Thread(target=ask, args=(task,)) for task in tasks * 4]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(found) == 16
+    for task, future in found:
+        assert future.result(30).token_ids == alone[task]
+    assert worker.load == 0
+
+
+def test_a_held_picture_is_encoded_once(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, model: florence2.Florence2
+) -> None:
+    encoded: list[int] = []
+    encode = model.runtime.encode_images
+
+    def counting(pixels: Any) -> Any:
+        encoded.append(len(pixels))
+        return encode(pixels)
+
+    monkeypatch.setattr(model.runtime, "encode_images", counting)
+    picture = worker.read(DEMO).result(20)
+    for holding, count in ((True, 1), (False, 3)):
+        encoded.clear()
+        if holding:
+            worker.hold(picture)
+        for _ in range(3):
+            worker.ask(picture, [("caption", None)], SETTINGS)[0].result(30)
+        assert sum(encoded) == count
+        worker.release(picture)
+
+
+def test_closing_finishes_what_was_taken(model: florence2.Florence2) -> None:
+    worker = Worker(model, Limits())
+    picture = worker.read(DEMO).result(20)
+    futures = worker.ask(picture, [("caption", None)] * 20, SETTINGS)
+    worker.close(seconds=60)
+    assert all(each.done() and each.result().token_ids for each in futures)
+    with pytest.raises(RefusedError, match="stopping"):
+        worker.ask(picture, [("caption", None)], SETTINGS)
+
+
+def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> None:
+    worker = Worker(model, Limits())
+    picture = worker.read(DEMO).result(20)
+    futures = worker.ask(picture, [("more-detailed-caption", None)] * 20, Settings.of({}))
+    worker.close(finish=False, seconds=60)
+    wait(futures, 10)
+    assert all(each.done() for each in futures)
+    assert any(isinstance(each.exception(), RuntimeError) for each in futures)
+
+
+def test_cancelled_questions_leave_room(model: florence2.Florence2) -> None:
+    worker = Worker(model, Limits(queue=8), most=1)
+    picture = worker.read(DEMO).result(20)
+    futures = worker.ask(picture, [("more-detailed-caption", None)] * 8, Settings.of({}))
+    with pytest.raises(RefusedError, match="as many as may"):
+        worker.ask(picture, [("caption", None)], SETTINGS)
+    for each in futures:
+        each.cancel()
+    assert worker.ask(picture, [("caption", None)], SETTINGS)[0].result(30)
+    worker.close(seconds=20)
+
+
+def test_a_failing_engine_fails_its_questions_and_stops(
+    model: florence2.Florence2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda *_: None)
+    worker = Worker(model, Limits())
+
+    def broken() -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(worker._engine, "step", broken)
+    picture = worker.read(DEMO).result(20)
+    (future,) = worker.ask(picture, [("caption", None)], SETTINGS)
+    assert "no room" in str(future.exception(20))
+    assert not worker.alive
+
+
+def test_questions_of_a_cascade_fail_one_by_one(worker: Worker) -> None:
+    picture = worker.read(DEMO).result(20)
+    first, second = worker.answers(picture, [("caption", None), ("nonsense", None)], SETTINGS, 30)
+    assert isinstance(first, Result) and isinstance(second, Failure)

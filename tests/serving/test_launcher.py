@@ -1,0 +1,83 @@
+"""The server as a process: its options, and its end under load."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from florence2.serving.launcher import ServerOptions, bind
+
+from .conftest import DEMO, start_server
+
+
+def test_only_loopback_counts_as_local() -> None:
+    local = ("127.0.0.1", "::1", "localhost")
+    for host in (*local, "0.0.0.0", "192.168.1.2", "a.example"):
+        assert ServerOptions(host=host).is_local is (host in local)
+
+
+async def clients(address: str, count: int, server: subprocess.Popen[bytes]) -> list[str]:
+    """What each request came to while the server was told to stop in the midst of them."""
+    outcomes: list[str] = []
+
+    async def one() -> None:
+        async with httpx.AsyncClient(timeout=60) as web:
+            while True:
+                try:
+                    answer = await web.post(
+                        f"{address}/v1/run",
+                        files={"image": DEMO},
+                        data={"task": "caption", "options": '{"beams": 1}'},
+                    )
+                except httpx.ConnectError:
+                    return
+                except httpx.HTTPError as error:
+                    outcomes.append(type(error).__name__)
+                    return
+                outcomes.append(str(answer.status_code))
+
+    tasks = [asyncio.create_task(one()) for _ in range(count)]
+    await asyncio.sleep(3)
+    server.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(asyncio.gather(*tasks), 60)
+    return outcomes
+
+
+def test_sigterm_under_load_answers_all_that_was_taken(tmp_path: Path) -> None:
+    address, server = start_server(tmp_path / "log")
+    outcomes = asyncio.run(clients(address, 12, server))
+    assert set(outcomes) == {"200"} and len(outcomes) >= 12
+    server.wait(60)
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
+
+
+def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "florence2", "serve", "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert f"port {port} of 127.0.0.1 is in use" in line and "--port" in line
+
+
+def test_what_cannot_be_listened_at_is_told() -> None:
+    with pytest.raises(ValueError, match="cannot listen at"):
+        bind("no.such.host.invalid", 8000)
+    (bound,) = bind("127.0.0.1", 0)
+    bound.close()
+
+
+def test_urls_of_servers() -> None:
+    assert ServerOptions(host="::1", port=1, prefix="/a").url == "http://[::1]:1/a/"

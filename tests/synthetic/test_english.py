@@ -1,0 +1,44 @@
+"""Plurals, articles, numbers and adjectives."""
+
+from __future__ import annotations
+
+import pytest
+
+from florence2.synthetic.english import a, bare, counted, definite, joined, plural
+
+
+@pytest.mark.parametrize(
+    ("one", "several"),
+    [
+        ("dog", "dogs"), ("bus", "buses"), ("box", "boxes"), ("couch", "couches"),
+        ("strawberry", "strawberries"), ("toy", "toys"), ("sheep", "sheep"), ("knife", "knives"),
+        ("computer mouse", "computer mice"), ("person", "people"), ("woman", "women"),
+        ("police officer", "police officers"), ("maple leaf", "maple leaves"),
+        ("tomato", "tomatoes"), ("radio", "radios"), ("toothbrush", "toothbrushes"),
+    ],
+)  # fmt: skip
+def test_plurals(one: str, several: str) -> None:
+    assert plural(one) == several
+
+
+def test_articles_follow_the_sound() -> None:
+    assert [a(word) for word in ("car", "apple", "unicorn", "umbrella", "hourglass")] == [
+        "a car", "an apple", "a unicorn", "an umbrella", "an hourglass",
+    ]  # fmt: skip
+
+
+def test_counting_with_adjectives() -> None:
+    assert counted("car", 1, ["red"]) == "a red car"
+    assert counted("mouse", 3, ["small", "gray"]) == "three small gray mice"
+    assert counted("scissors") == "a pair of scissors"
+    assert counted("skis", 2, ["small", "blue"]) == "two small pairs of blue skis"
+    assert counted("grape", 1, ["purple"]) == "a bunch of purple grapes"
+    assert counted("orange", 1, ["orange"]) == "an orange"
+    assert counted("car", 14) == "14 cars"
+    assert definite("dog", 2) == "the two dogs"
+    assert bare("dog", 1, ["", "brown"]) == "brown dog"
+
+
+def test_lists() -> None:
+    assert [joined(["a", "b", "c"][:count]) for count in range(4)] == ["", "a", "a and b",
+                                                                     "a, b and c"]  # fmt: skip

@@ -1,0 +1,122 @@
+"""Changed drawings: other pictures of the same thing, cropped, coloured as they look."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from florence2.synthetic import sprite_augment as changes
+from florence2.synthetic.colors import PALETTE, plain_colour
+from florence2.synthetic.compose import make_scene
+from florence2.synthetic.compositing import premultiplied
+from florence2.synthetic.scene_settings import SceneSettings
+from florence2.synthetic.sprite_augment import changed
+from florence2.synthetic.sprites import Sprite, SpriteLibrary
+
+SETTINGS = SceneSettings(size=(96, 96), texts=0.0, pages=0.0, effects=0.0)
+
+
+def _disc(side: int = 120) -> Sprite:
+    """A red disc with a hole, soft at its rim, on nothing."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    distance = np.hypot(x, y)
+    image = np.zeros((side, side, 4), np.uint8)
+    image[..., :3] = PALETTE["red"]
+    image[..., 3] = np.clip((side / 2 - distance) * 128, 0, 255) * (distance > side / 8)
+    return Sprite("ring", "test/disc", image, "red")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_changed_drawing_keeps_its_names_and_has_no_clear_rim(seed: int) -> None:
+    before = _disc()
+    after = changed(before, np.random.default_rng(seed))
+    assert (after.category, after.art) == (before.category, before.art)
+    assert after.image.dtype == np.uint8 and after.image.shape[2] == 4
+    alpha = after.image[..., 3] >= 24
+    assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
+    assert after.colour == plain_colour(after.image)
+    # Still a ring: solid for the most part, and with its hole.
+    height, width = alpha.shape
+    assert 0.4 < alpha.mean() < 0.95
+    assert not alpha[height // 2 - 2 : height // 2 + 2, width // 2 - 2 : width // 2 + 2].all()
+
+
+def test_the_same_draw_gives_the_same_drawing_and_others_differ() -> None:
+    drawn = [changed(_disc(), np.random.default_rng(seed)).image for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert drawn[0].shape != drawn[2].shape or (drawn[0] != drawn[2]).any()
+
+
+def test_the_drawing_itself_is_left_alone() -> None:
+    before = _disc()
+    kept = before.image.copy()
+    for seed in range(8):
+        changed(before, np.random.default_rng(seed))
+    np.testing.assert_array_equal(before.image, kept)
+
+
+def test_nobody_is_called_by_the_colour_of_their_skin() -> None:
+    person = replace(_disc(), category="man")
+    assert all(changed(person, np.random.default_rng(seed)).colour is None for seed in range(6))
+
+
+def test_bending_moves_the_rim_and_toning_does_not() -> None:
+    image = _disc(96).image
+    rng = np.random.default_rng(5)
+    toned = changes._toned(image, rng)
+    np.testing.assert_array_equal(toned[..., 3], image[..., 3])
+    assert (toned[..., :3] != image[..., :3]).any()
+    bent = changes._cropped(changes._bent(image, rng))
+    assert bent.shape != image.shape
+
+
+@pytest.mark.parametrize("ink", [0, 1, 2, 3])
+def test_an_outline_surrounds_the_drawing(ink: int) -> None:
+    image = _disc(60).image
+    outlined = changes._outlined(image, np.random.default_rng(ink))
+    thick = (outlined.shape[0] - 60) // 2
+    assert 1 <= thick <= 3
+    inner = outlined[thick:-thick, thick:-thick]
+    solid = image[..., 3] == 255
+    np.testing.assert_array_equal(inner[solid], image[solid])
+    assert (outlined[..., 3] >= 128).sum() > (image[..., 3] >= 128).sum()
+
+
+def test_colours_come_back_from_under_alpha() -> None:
+    image = _disc(60).image
+    again = changes._straight(premultiplied(image))
+    seen = image[..., 3] >= 128
+    assert np.abs(again[seen].astype(int) - image[seen]).max() <= 2
+    assert not again[image[..., 3] == 0].any()
+
+
+def test_scenes_without_changes_are_as_they_were_and_with_them_still_exact(
+    shapes: SpriteLibrary,
+) -> None:
+    plain = make_scene(7, shapes, SETTINGS)
+    np.testing.assert_array_equal(
+        plain.image, make_scene(7, shapes, replace(SETTINGS, changed=0.0)).image
+    )
+    altered = [make_scene(seed, shapes, replace(SETTINGS, changed=1.0)) for seed in range(12)]
+    things = [thing for scene in altered for thing in scene.objects]
+    assert len(things) > 30
+    assert {thing.art for thing in things} <= shapes.arts
+    for thing in things:
+        rows, columns = np.nonzero(thing.mask)
+        assert thing.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+
+
+def test_levels_of_changed_drawings() -> None:
+    altered, crowd = map(SceneSettings.level, ("altered", "altered-crowd"))
+    assert altered == replace(SceneSettings.full(), changed=altered.changed)
+    assert crowd == replace(SceneSettings.crowd(), changed=crowd.changed)
+    assert 0 < altered.changed <= 1 and 0 < crowd.changed <= 1
+    with pytest.raises(ValueError, match="changed is between 0 and 1, got 2"):
+        SceneSettings(changed=2)
+
+
+def test_what_cannot_be_seen_is_left_as_it_was() -> None:
+    faint = Sprite("ring", "test/faint", np.full((9, 9, 4), 3, np.uint8), None)
+    assert all(changed(faint, np.random.default_rng(seed)) is faint for seed in range(6))

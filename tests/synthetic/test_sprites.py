@@ -1,0 +1,126 @@
+"""Sprites, their colours, and the split by art."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from florence2.synthetic.colors import PALETTE, plain_colour, recolour
+from florence2.synthetic.shapes import shape_sprites
+from florence2.synthetic.sprites import Sprite, SpriteLibrary, held_out, library
+
+
+def _sprite(category: str, art: str) -> Sprite:
+    return Sprite(category, art, np.full((8, 8, 4), 255, np.uint8), "white")
+
+
+def test_shapes_are_cropped_and_many() -> None:
+    sprites = shape_sprites()
+    assert len({sprite.category for sprite in sprites}) >= 14
+    assert len({sprite.art for sprite in sprites}) == len(sprites)
+    for sprite in sprites:
+        alpha = sprite.image[..., 3]
+        assert sprite.image.dtype == np.uint8
+        assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
+
+
+def test_plain_shapes_have_the_colour_they_were_drawn_in() -> None:
+    circles = [sprite for sprite in shape_sprites() if sprite.category == "circle"]
+    assert {sprite.colour for sprite in circles} == set(PALETTE)
+    assert all(sprite.art == f"shapes/circle-{sprite.colour}" for sprite in circles)
+
+
+def test_many_colours_are_no_colour() -> None:
+    image = np.full((12, 12, 4), 255, np.uint8)
+    image[:, :4, :3], image[:, 4:8, :3], image[:, 8:, :3] = (
+        PALETTE[name] for name in ("red", "green", "blue")
+    )
+    assert plain_colour(image) is None
+
+
+def test_recolouring_gives_the_colour_and_leaves_the_rest() -> None:
+    car = next(sprite for sprite in shape_sprites() if sprite.art == "shapes/car-red")
+    turned = recolour(car.image, "blue")
+    assert turned is not None
+    assert plain_colour(turned) == "blue"
+    np.testing.assert_array_equal(turned[..., 3], car.image[..., 3])
+    dark = (car.image[..., :3].max(axis=2) < 60) & (car.image[..., 3] == 255)
+    assert dark.any()
+    assert np.abs(turned[dark].astype(int) - car.image[dark]).max() <= 2
+
+
+def test_what_has_no_hue_cannot_be_recoloured() -> None:
+    assert recolour(np.full((8, 8, 4), 255, np.uint8), "red") is None
+
+
+def test_art_of_training_and_testing_never_meets() -> None:
+    sprites = [_sprite("cat", f"cat-{n}") for n in range(10)] + [_sprite("dog", "dog-0")]
+    training, testing = (SpriteLibrary(sprites, split) for split in ("train", "test"))
+    assert training.categories == testing.categories == ("cat", "dog")
+    seen, kept = ({s.art for s in one.of("cat")} for one in (training, testing))
+    assert not seen & kept
+    assert len(seen) == 7 and len(kept) == 3
+    assert training.of("dog")[0].art == testing.of("dog")[0].art
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 30])
+def test_some_is_held_out_and_most_is_not(count: int) -> None:
+    kept = held_out(f"art-{number}" for number in range(count))
+    assert 1 <= len(kept) <= max(1, count // 3)
+
+
+def test_the_split_hangs_on_names_only() -> None:
+    arts = [f"art-{number}" for number in range(9)]
+    assert held_out(arts) == held_out(reversed(arts))
+
+
+def test_the_shapes_are_split() -> None:
+    training, testing = library(None, "train"), library(None, "test")
+    assert training.categories == testing.categories
+    assert not training.arts & testing.arts
+
+
+def _drawn(art: str, dots: int) -> Sprite:
+    """A drawing that no other number of dots looks like."""
+    image = np.zeros((48, 48, 4), np.uint8)
+    image[..., 3] = 255
+    generator = np.random.default_rng(dots)
+    image[..., :3] = np.kron(generator.integers(0, 256, (6, 6, 3)), np.ones((8, 8, 1)))
+    return Sprite("cat", art, image, None)
+
+
+def test_sources_for_training_only_change_nothing_that_is_held_out() -> None:
+    before = [_drawn(f"noto/cat-{number}", number) for number in range(4)]
+    more = [_drawn("twemoji/cat", 10), _drawn("noto-v1/cat", 11)]
+    held = SpriteLibrary(before, "test").arts
+    assert SpriteLibrary(before + more, "test").arts == held
+    training = SpriteLibrary(before + more, "train").arts
+    assert training == {sprite.art for sprite in before + more} - held
+    assert SpriteLibrary(before + more, "all").arts == training | held
+
+
+def test_what_looks_like_a_held_out_drawing_is_not_trained_on() -> None:
+    before = [_drawn(f"noto/cat-{number}", number) for number in range(2)]
+    (held,) = (s.art for s in before if s.art in SpriteLibrary(before, "test").arts)
+    number = int(held[-1])
+    more = [_drawn("twemoji/copy-of-held", number), _drawn("twemoji/copy-of-seen", 1 - number)]
+    training = SpriteLibrary(before + more, "train").arts
+    assert "twemoji/copy-of-seen" in training and "twemoji/copy-of-held" not in training
+
+
+def test_the_only_drawing_of_old_serves_both_beside_new_ones() -> None:
+    sprites = [_drawn("noto/cat", 0), _drawn("twemoji/cat", 1)]
+    assert SpriteLibrary(sprites, "test").arts == {"noto/cat"}
+    assert SpriteLibrary(sprites, "train").arts == {"noto/cat", "twemoji/cat"}
+
+
+def test_a_category_of_training_sources_only_serves_both() -> None:
+    sprites = [_drawn("twemoji/cat", 1)]
+    assert SpriteLibrary(sprites, "test").arts == SpriteLibrary(sprites, "train").arts
+
+
+def test_an_unknown_category_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"'sofa'; the library has cat"):
+        SpriteLibrary([_sprite("cat", "cat-0")]).of("sofa")
+    with pytest.raises(ValueError, match="at least one sprite"):
+        SpriteLibrary([])

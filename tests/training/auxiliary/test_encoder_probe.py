@@ -1,0 +1,147 @@
+"""The dense task asked of the encoder: its targets, whose states are asked, a run that learns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from florence2.model.checkpoint.weights import load_checkpoint
+from florence2.results.locations import BINS
+from florence2.results.records import Record
+from florence2.results.types import Boxes
+from florence2.training.auxiliary.dense import ENCODER_HEAD_FILE, WithDenseTask
+from florence2.training.auxiliary.encoder_probe import (
+    EncoderHead,
+    edges_loss,
+    overheard,
+    states_of_pictures,
+)
+
+from ..test_streaming import run_with_aids
+
+LOCATION = 10
+
+
+def test_edges_that_are_right_cost_nothing_and_cells_count_by_their_weight() -> None:
+    boxes = torch.tensor([[0.0, 0.25, 0.5, 1.0], [0.1, 0.1, 0.2, 0.2]])
+    logits = torch.zeros(2, 4, BINS)
+    for edge, bin_ in enumerate((0, 250, 500, 999)):
+        logits[0, edge, bin_] = 100
+    unknown = math.log(BINS)
+    assert edges_loss(logits, boxes, torch.ones(2), 0).item() == pytest.approx(unknown / 2)
+    assert edges_loss(logits, boxes, torch.tensor([2.0, 0.0]), 0).item() == pytest.approx(0)
+    # A near miss costs little where targets are soft, and as much as any where they are not.
+    near = torch.full((1, 4, BINS), -20.0)
+    near[..., 250] = 0
+    off = torch.full((1, 4), 252.5 / BINS)
+    assert edges_loss(near, off, torch.ones(1), 0).item() == pytest.approx(20, rel=0.01)
+    assert edges_loss(near, off, torch.ones(1), 2).item() < 18
+
+
+def test_a_picture_with_nothing_on_it_costs_nothing_and_has_gradients() -> None:
+    head = EncoderHead(8, 6)
+    told = head(
+        torch.randn(1, 2, 2, 8), torch.zeros(1, 2, 2, dtype=torch.bool), torch.randn(BINS, 8)
+    )
+    loss = edges_loss(told.edges_M4K, torch.zeros(0, 4), torch.zeros(0), 3.0)
+    assert loss.item() == 0
+    loss.backward()
+    assert head.edges.weight.grad is not None and not head.edges.weight.grad.any()
+
+
+def test_every_picture_is_asked_through_one_of_its_own_pairs() -> None:
+    # Pair b has the state b everywhere but at the mean's place and in the prompt.
+    pairs = torch.arange(5.0)[:, None, None].expand(5, 9, 3).clone()
+    pairs[:, 0], pairs[:, 7:] = -1, -2
+    pictures = torch.tensor([1, 0, 1, 1, 0])
+    seen = set()
+    for _ in range(40):
+        states = states_of_pictures([pairs[:2], pairs[2:, :8]], pictures, (2, 3))
+        assert states.shape == (2, 2, 3, 3)
+        chosen = states[:, 0, 0, 0].int().tolist()
+        assert torch.equal(states, pairs[chosen, 1:7].view(2, 2, 3, 3))
+        assert pictures[chosen].tolist() == [0, 1]
+        seen.update(chosen)
+    assert seen == {0, 1, 2, 3, 4}
+    alone = states_of_pictures([pairs], None, (2, 3))
+    assert torch.equal(alone[:, 1, 2, 0], torch.arange(5.0))
+
+
+def test_the_encoder_is_overheard_only_within(start: Path) -> None:
+    model = load_checkpoint(start)
+    with overheard(model.encoder) as states:
+        model.encode(torch.randn(2, 5, model.config.text.width), torch.tensor([[0, 2], [0, 2]]))
+    assert [tuple(each.shape[:2]) for each in states] == [(2, 7)]
+    model.encode(torch.randn(2, 5, model.config.text.width), torch.tensor([[0, 2], [0, 2]]))
+    assert len(states) == 1
+
+
+def _with_a_large_thing(record: Record) -> Record:
+    """The record, the first of its cells on a thing: the others are left out by chance."""
+    box = Boxes(
+        [[0, 0, record.width * 0.6, record.height * 0.6]], ["OPEN"], (record.width, record.height)
+    )
+    changed = [
+        replace(each, answer=box) if each.task == "<OD>" else each for each in record.annotations
+    ]
+    return replace(record, annotations=tuple(changed))
+
+
+def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
+    many_questions, start: Path, tmp_path: Path
+) -> None:
+    pictures = [_with_a_large_thing(each) for each in many_questions]
+    outcome, steps = run_with_aids(
+        pictures, start, tmp_path / "a", "schedule.samples=80", "aids.dense_weight=0.1",
+        "aids.encoder_weight=1.0", "aids.location_spread=8.0", "aids.reading_weight=0.5",
+    )  # fmt: skip
+    told = [step["encoder_loss"] for step in steps]
+    assert told[0] == pytest.approx(math.log(BINS), rel=0.05), "nothing is known at first"
+    assert sum(told[-4:]) < 0.93 * sum(told[:4])
+    assert 0 <= steps[-1]["encoder_cells_right"] <= 1
+    assert 0 <= steps[-1]["encoder_letters_right"] <= 1
+    names_saved = load_file(outcome.last / "model.safetensors").keys()
+    assert names_saved == load_file(start / "model.safetensors").keys()
+    # A run that goes on from there begins with the head, and not at nothing.
+    _, later = run_with_aids(
+        pictures, outcome.last, tmp_path / "b", "schedule.samples=4",
+        "aids.dense_weight=0.1", "aids.encoder_weight=1.0", "aids.location_spread=8.0",
+        "aids.reading_weight=0.5",
+    )  # fmt: skip
+    assert later[0]["encoder_loss"] < 0.95 * told[0]
+
+
+def test_a_run_that_asks_no_encoder_hands_its_head_on(start: Path, tmp_path: Path) -> None:
+    model = load_checkpoint(start)
+    old = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    assert old.encoder_head is not None
+    torch.nn.init.ones_(old.encoder_head.cells.weight)
+    old.save_head(tmp_path / "text")
+    tower = WithDenseTask(model, 2, only=True)
+    tower.load_head(tmp_path / "text")
+    tower.save_head(tmp_path / "tower")
+    after = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    after.load_head(tmp_path / "tower")
+    assert after.encoder_head is not None and after.encoder_head.cells.weight.min() == 1
+    WithDenseTask(model, 2, only=True).save_head(tmp_path / "none")
+    assert not (tmp_path / "none" / ENCODER_HEAD_FILE).exists()
+
+
+def test_a_head_for_other_classes_is_left_alone(start: Path, tmp_path: Path) -> None:
+    model = load_checkpoint(start)
+    old = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    assert old.encoder_head is not None
+    torch.nn.init.ones_(old.encoder_head.cells.weight)
+    old.save_head(tmp_path)
+    assert (tmp_path / ENCODER_HEAD_FILE).is_file()
+    same = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    same.load_head(tmp_path)
+    assert same.encoder_head is not None and same.encoder_head.cells.weight.min() == 1
+    other = WithDenseTask(model, 3, only=False, first_location=LOCATION)
+    other.load_head(tmp_path)
+    assert other.encoder_head is not None and not other.encoder_head.cells.weight.any()

@@ -1,0 +1,227 @@
+"""Pictures made as they are asked for: order, sharing of pictures, weights, resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from florence2.results.records import Record
+from florence2.results.tasks import TASKS
+from florence2.training import Recipe, TrainingOutcome, override, train
+from florence2.training.batches import BatchStream, collate
+from florence2.training.distributed import World
+from florence2.training.loss import IGNORED
+from florence2.training.streaming import EndlessPairs
+
+CPU = World(0, 1, torch.device("cpu"))
+
+
+class Repeated:
+    """The same few records for ever: an endless source."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+
+    def __getitem__(self, number: int) -> Record:
+        return self._records[number % len(self._records)]
+
+
+def test_pairs_of_a_picture_share_its_pixels_in_the_batch(
+    records, processor, tmp_path: Path
+) -> None:
+    recipe = override(Recipe(), ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2"])
+    source = EndlessPairs(Repeated(records), processor, recipe)
+    batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
+    assert len(batch) == 4
+    assert len(batch.pixels_BCHW) == 2
+    assert batch.pictures_B is not None
+    assert batch.pictures_B.tolist() == [0, 0, 1, 1]
+
+
+def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
+    many_questions, processor
+) -> None:
+    weights = {task.token: 0.0 for task in TASKS if task.token not in ("<OD>", "<OCR>")}
+    recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
+    source = EndlessPairs(Repeated(many_questions), processor, recipe)
+    first, second = source.read(5), source.read(5)
+    assert [each.target for each in first] == [each.target for each in second]
+    prompts = {processor.tokenizer.decode(pair.prompt) for pair in first}
+    assert {prompt.split("?")[0].removeprefix("<s>") for prompt in prompts} == {
+        "Locate the objects with category name in the image.</s>",
+        "What is the text in the image",
+    }
+
+
+def test_spelt_tasks_are_answered_letter_by_letter(many_questions, processor) -> None:
+    weights = {task.token: float(task.token in ("<OD>", "<OCR>")) for task in TASKS}
+    recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
+    plain = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    recipe = override(recipe, ["aids.spelt_tasks=('<OCR>',)"])
+    spelt = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    tokenizer = processor.tokenizer
+    for before, after in zip(plain, spelt, strict=True):
+        read = "text in the image" in tokenizer.decode(before.prompt)
+        assert after.target == (tokenizer.spell(before.target) if read else before.target)
+        assert (after.target == before.target) == (not read)
+
+
+def test_outlines_are_told_with_so_many_corners(many_questions, processor) -> None:
+    weights = {task.token: float("SEGMENTATION" in task.token) for task in TASKS}
+    recipe = override(Recipe(task_weights=weights), ["aids.outline_corners=7"])
+    tokenizer = processor.tokenizer
+    told = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    plain = EndlessPairs(Repeated(many_questions), processor, Recipe(task_weights=weights)).read(5)
+    counts = [sum(map(tokenizer.is_location, pair.target)) for pair in told]
+    assert counts and set(counts) == {14}
+    assert counts != [sum(map(tokenizer.is_location, pair.target)) for pair in plain]
+
+
+def test_unknown_weights_and_missing_lengths_are_told(
+    records, processor, start: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="<CAPTIONS>"):
+        EndlessPairs(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
+    with pytest.raises(ValueError, match=r"spelt_tasks names \['<WRITING>'\]"):
+        recipe = override(Recipe(), ["aids.spelt_tasks=('<WRITING>',)"])
+        EndlessPairs(Repeated(records), processor, recipe)
+    with pytest.raises(ValueError, match=r"schedule\.samples"):
+        train(Recipe(start=str(start)), Repeated(records), tmp_path, device="cpu", quiet=True)
+    recipe = override(Recipe(start=str(start)), ["aids.questions_per_picture=2"])
+    with pytest.raises(ValueError, match="endless"):
+        train(recipe, records, tmp_path / "two", device="cpu", quiet=True)
+
+
+def run_with_aids(
+    records: Sequence[Record], start: Path, out: Path, *settings: str
+) -> tuple[TrainingOutcome, list[dict[str, Any]]]:
+    """A short run with the dense task and two questions a picture; its outcome, and its steps."""
+    names = ("OPEN", "a tree", "red car", "two dogs")
+    recipe = override(
+        Recipe(start=str(start)),
+        ["batch.size=4", "batch.micro=4", "schedule.warmup_steps=1",
+         "optimizer.learning_rate=0.003", "reporting.log_every=1", "reporting.sample_every=0",
+         "aids.questions_per_picture=2", f"aids.dense_categories={names}", *settings],
+    )  # fmt: skip
+    outcome = train(recipe, Repeated(records), out, device="cpu", quiet=True)
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return outcome, [line for line in lines if line["kind"] == "step"]
+
+
+def test_a_run_with_all_aids_learns_and_leaves_a_plain_checkpoint(
+    many_questions, start: Path, tmp_path: Path
+) -> None:
+    outcome, steps = run_with_aids(
+        many_questions, start, tmp_path, "schedule.samples=24", "aids.dense_weight=1.0",
+        "aids.location_spread=8.0", "aids.final_location_spread=1.0",
+    )  # fmt: skip
+    assert steps[-1]["dense_loss"] < steps[0]["dense_loss"]
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    assert 0 <= steps[-1]["cells_right"] <= 1
+    names_saved = load_file(outcome.last / "model.safetensors").keys()
+    assert names_saved == load_file(start / "model.safetensors").keys()
+
+
+def test_the_tower_alone_leaves_the_text_half_as_it_was(
+    many_questions, start: Path, tmp_path: Path
+) -> None:
+    recipe = override(
+        Recipe(start=str(start), trainable="tower"),
+        ["batch.size=2", "batch.micro=2", "schedule.samples=4", "optimizer.learning_rate=0.003",
+         "schedule.warmup_steps=1", "reporting.sample_every=0", "aids.dense_weight=1.0",
+         "aids.dense_only=True", "aids.dense_categories=('two dogs',)"],
+    )  # fmt: skip
+    outcome = train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
+    before = load_file(start / "model.safetensors")
+    after = load_file(outcome.last / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("vision_tower" in name for name in changed)
+
+
+_LOOKING = (
+    "aids.dense_weight=1.0", "aids.dense_categories=('a',)", "aids.looking_weight=1.0",
+    "aids.questions_per_picture=2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["aids.dense_weight=1.0"], "dense_categories"),
+        (["aids.dense_only=True"], "dense_weight"),
+        (["aids.reading_weight=1.0"], "reading_weight needs"),
+        (["aids.looking_weight=1.0"], "looking_weight needs"),
+        (["aids.encoder_weight=1.0"], "encoder_weight needs"),
+        (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "aids.encoder_weight=1.0",
+          "aids.dense_only=True"], "encoder_weight needs answers"),
+        ([*_LOOKING, "aids.questions_per_picture=1"], "questions_per_picture above 1"),
+        ([*_LOOKING, "aids.dense_only=True"], "dense_only off"),
+        ([*_LOOKING, "gradient_checkpointing=True"], "gradient_checkpointing off"),
+        (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "augmentation.flip=0.5"],
+         "augmentation"),
+        (["aids.questions_per_picture=3", "batch.size=8"], "batch.micro"),
+    ],
+)  # fmt: skip
+def test_aids_that_do_not_go_together_are_told(
+    many_questions, start: Path, tmp_path: Path, settings: list[str], told: str
+) -> None:
+    recipe = override(Recipe(start=str(start)), ["schedule.samples=4", *settings])
+    with pytest.raises(ValueError, match=told):
+        train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
+
+
+def test_processes_make_what_threads_make(many_questions, start: Path, tmp_path: Path) -> None:
+    recipe = override(
+        Recipe(start=str(start)),
+        ["batch.size=4", "batch.micro=4", "schedule.samples=8", "reporting.log_every=1",
+         "reporting.sample_every=0", "aids.questions_per_picture=2"],
+    )  # fmt: skip
+    losses = []
+    for processes in (False, True):
+        folder = tmp_path / str(processes)
+        train(recipe, Repeated(many_questions), folder, device="cpu", workers=1,
+              worker_processes=processes, quiet=True)  # fmt: skip
+        lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+        losses.append([line["loss"] for line in lines if line["kind"] == "step"])
+    assert losses[0] == losses[1]
+
+
+def test_processes_are_for_endless_records(records, start: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="endless"):
+        train(Recipe(start=str(start)), records, tmp_path, worker_processes=True, device="cpu")
+
+
+def test_the_shortest_targets_of_shared_pictures_come_first(
+    many_questions, processor, tmp_path: Path
+) -> None:
+    recipe = override(Recipe(), ["batch.size=6", "batch.micro=6", "aids.questions_per_picture=3"])
+    source = EndlessPairs(Repeated(many_questions), processor, recipe)
+    batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
+    lengths = (batch.labels_BT != IGNORED).sum(dim=1).tolist()
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+
+
+def test_pairs_that_share_no_picture_are_told_where_to_look_too(
+    many_questions, processor, tmp_path: Path
+) -> None:
+    recipe = override(
+        Recipe(),
+        ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2", "aids.dense_weight=1.0",
+         "aids.dense_categories=('two dogs',)", "aids.looking_weight=1.0"],
+    )  # fmt: skip
+    pairs = EndlessPairs(Repeated(many_questions), processor, recipe)
+    # As if the other question of each picture had been too long.
+    one_each = [pairs.read(number)[0] for number in range(3)]
+    batch = collate(one_each, start=2, pad=1)
+    assert batch.pictures_B is not None and sorted(batch.pictures_B.tolist()) == [0, 1, 2]
+    assert batch.places_BTC is not None and len(batch.places_BTC) == 3
+    lengths = (batch.labels_BT != IGNORED).sum(dim=1).tolist()
+    assert lengths == sorted(lengths)
