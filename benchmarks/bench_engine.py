@@ -20,7 +20,7 @@ from PIL import Image
 
 from florence2.data_engine.annotate import annotate, index_pictures
 from florence2.data_engine.annotators import SpecialistSpec
-from florence2.data_engine.executor import Executor, Here, OnRay
+from florence2.data_engine.executor import Executor, LocalExecutor, RayExecutor
 from florence2.data_engine.part_files import RunFolder
 from florence2.io.atomic import replace_json
 from florence2.results.records import Annotation, Annotator, Record
@@ -51,10 +51,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
         _make(pictures, chosen.pictures)
-        ray = OnRay()
+        ray = RayExecutor()
         for _ in ray.run(_Nothing, [0], _one()):
             pass  # the start of Ray is told apart from its work
-        for name, executor, workers in (("here", Here(), 1), ("ray, 1 worker", ray, 1),
+        for name, executor, workers in (("here", LocalExecutor(), 1), ("ray, 1 worker", ray, 1),
                                         ("ray, 2 workers", ray, 2)):  # fmt: skip
             found |= _measure(name, executor, workers, pictures, Path(folder))
     found["two workers over one"] = found["ray, 1 worker: s"] / found["ray, 2 workers: s"]
@@ -92,9 +92,9 @@ class _Nothing:
 
 
 def _one():
-    from florence2.data_engine.executor import Needs
+    from florence2.data_engine.executor import Resources
 
-    return Needs()
+    return Resources()
 
 
 def _make(folder: Path, count: int) -> None:

@@ -21,7 +21,7 @@ import torch
 import florence2
 from florence2.datasets.shards import ShardDataset
 from florence2.training.batches import BatchStream
-from florence2.training.distributed import World
+from florence2.training.distributed import DistributedContext
 from florence2.training.examples import ExampleReader, OrderedPairs, list_examples
 from florence2.training.recipe import Recipe, override
 
@@ -39,7 +39,7 @@ def main() -> None:
     nano = florence2.load("nano", device="cpu").processor
     # The size of the pictures is what costs; the positions only have to leave room for a prompt.
     processor = nano.resized((options.image_size, options.image_size), 4096, 32)
-    world = World(0, 1, torch.device("cpu"))
+    world = DistributedContext(0, 1, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         stream = BatchStream(
             OrderedPairs(ExampleReader(records, processor, recipe), list_examples(records), recipe),

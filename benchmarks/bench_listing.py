@@ -21,7 +21,7 @@ from pathlib import Path
 from PIL import Image
 
 from florence2.cli.writing import write_set, writing_options
-from florence2.io.environment import processor_name
+from florence2.io.environment import cpu_name
 from florence2.workflows.labeling.label_requests import ask
 from florence2.workflows.labeling.output_directory import OutputFolder
 from florence2.workflows.labeling.sources import expand
@@ -40,7 +40,7 @@ def main() -> None:
     for name, seconds in whole.items():
         print(f"{name:8} {seconds:8.1f} s for {count:,} images, {seconds / half[name]:.2f} x half")
     measured = {"images": count, "half": half, "whole": whole}
-    machine = {"date": date.today().isoformat(), "processor": processor_name()}
+    machine = {"date": date.today().isoformat(), "processor": cpu_name()}
     print(json.dumps({**machine, **measured}))
 
 

@@ -22,8 +22,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from florence2.io.environment import processor_name
-
 TARGET_TOKENS = 60
 PROMPT_TOKENS = 13
 SIDES = ("florence2", "transformers")
@@ -75,7 +73,7 @@ def measure(**options: Any) -> dict[str, Any]:
         "benchmark": "training",
         "date": date.today().isoformat(),
         "commit": _commit(),
-        "machine": f"{platform.machine()}, {processor_name()}, {multiprocessing.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {cpu_name()}, {multiprocessing.cpu_count()} cores",
         **options,
         "target_tokens": TARGET_TOKENS,
         "seconds_per_step": medians,
@@ -144,9 +142,9 @@ class _Ours:
         import torch
 
         from florence2.training.batches import collate
-        from florence2.training.checkpoints import Progress
-        from florence2.training.distributed import World
-        from florence2.training.examples import Sequences
+        from florence2.training.checkpoints import TrainState
+        from florence2.training.distributed import DistributedContext
+        from florence2.training.examples import EncodedExample
         from florence2.training.memory import keep_freed_memory
         from florence2.training.param_groups import parameter_groups
         from florence2.training.recipe import Recipe, override
@@ -160,11 +158,11 @@ class _Ours:
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, self.recipe.optimizer), lr=1e-5, fused=True
         )
-        self.world = World(0, 1, torch.device("cpu"))
-        self.progress = Progress()
+        self.world = DistributedContext(0, 1, torch.device("cpu"))
+        self.progress = TrainState()
         size = options["image_size"]
         pairs = [
-            Sequences(
+            EncodedExample(
                 np.random.default_rng(0).standard_normal((3, size, size)).astype(np.float32),
                 [0, *range(10, 8 + PROMPT_TOKENS), 2],
                 [0, *range(100, 98 + TARGET_TOKENS), 2],
@@ -174,9 +172,9 @@ class _Ours:
         self.batch = collate(pairs, start=2, pad=1)
 
     def step(self) -> None:
-        from florence2.training.step import take_step
+        from florence2.training.step import train_step
 
-        take_step(self.model, self.optimizer, [self.batch], self.recipe, self.world, self.progress)
+        train_step(self.model, self.optimizer, [self.batch], self.recipe, self.world, self.progress)
 
     def parts(self) -> dict[str, float]:
         """Seconds of one more step in each part of the forward pass, the backward, the update."""
@@ -225,9 +223,9 @@ class _Theirs:
         from transformers import Florence2Config, Florence2ForConditionalGeneration
 
         _, config = _config(options)
-        rows = -(-(config.text.vocabulary_size + 1) // 64) * 64
+        rows = -(-(config.text.vocab_size + 1) // 64) * 64
         values = config.with_vocabulary(rows).to_transformers()
-        image_token = config.text.vocabulary_size
+        image_token = config.text.vocab_size
         reference = Florence2Config(
             vision_config=values["vision_config"], text_config=values["text_config"],
             image_token_id=image_token,

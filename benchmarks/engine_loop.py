@@ -23,11 +23,11 @@ from pathlib import Path
 import florence2
 from florence2 import Failure
 from florence2.data_engine.annotators import SpecialistSpec
-from florence2.data_engine.annotators.noisy import Degraded, Noise
-from florence2.data_engine.executor import Here, OnRay
+from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
+from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.merge import agreement
-from florence2.data_engine.self_training import StudentPlan, open_round, run_engine
+from florence2.data_engine.self_training import StudentConfig, open_round, run_engine
 from florence2.datasets.shards import ShardDataset
 from florence2.evaluation.metrics.coco_ap import average_precision
 from florence2.evaluation.metrics.detection import DetectedObjects, TrueObjects
@@ -56,12 +56,12 @@ def main() -> None:
     pictures = chosen.out / "pictures"
     _write_pictures(chosen.truth, pictures)
     specs = [
-        SpecialistSpec(name, partial(Degraded, chosen.truth, Noise(), name=name, seed=seed),
+        SpecialistSpec(name, partial(NoisyAnnotator, chosen.truth, Noise(), name=name, seed=seed),
                        batch_size=64, workers=max(1, chosen.workers))
         for seed, name in enumerate(NAMES)
     ]  # fmt: skip
-    executor = OnRay() if chosen.workers else Here()
-    plan = StudentPlan(chosen.recipe, tuple(chosen.set), tasks=("<OD>",))
+    executor = RayExecutor() if chosen.workers else LocalExecutor()
+    plan = StudentConfig(chosen.recipe, tuple(chosen.set), tasks=("<OD>",))
     run_engine(str(pictures), chosen.out / "run", specs, executor, rounds=chosen.rounds,
                student=plan, limits=Thresholds(agreeing=2), tell=print)  # fmt: skip
     rows = {f"{name}, raw": _figures(truth, _said(chosen.out / "run", 0, {name})) for name in NAMES}
@@ -90,10 +90,12 @@ def main() -> None:
         replace_json(chosen.json, rows)
 
 
-Said = tuple[str, list[Annotation]]
+PartOutput = tuple[str, list[Annotation]]
 
 
-def _said(run: Path, round: int, names: set[str] | None, of: int | None = None) -> Iterable[Said]:
+def _said(
+    run: Path, round: int, names: set[str] | None, of: int | None = None
+) -> Iterable[PartOutput]:
     """What was kept, or what some annotators said before any verdict, by picture."""
     for record in open_round(run, round):
         if names is None:
@@ -109,7 +111,7 @@ def _said(run: Path, round: int, names: set[str] | None, of: int | None = None) 
             )
 
 
-def _answered(model: str, shards: Path) -> Iterable[Said]:
+def _answered(model: str, shards: Path) -> Iterable[PartOutput]:
     """What a model says is in the pictures of shards."""
     records = ShardDataset(shards)
     answers = florence2.load(model).batch((record.image_bytes(), "od", None) for record in records)
@@ -120,7 +122,9 @@ def _answered(model: str, shards: Path) -> Iterable[Said]:
         yield record.sha256, [Annotation("<OD>", boxes)]
 
 
-def _figures(truth: Mapping[str, tuple[Annotation, ...]], said: Iterable[Said]) -> dict[str, float]:
+def _figures(
+    truth: Mapping[str, tuple[Annotation, ...]], said: Iterable[PartOutput]
+) -> dict[str, float]:
     pairs = found = there = right = captions = 0
     true, detected = [], []
     for sha256, given in said:

@@ -24,7 +24,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from florence2.data_engine.annotators.annotator_registry import offline_ensemble, specialists
-from florence2.data_engine.executor import Here, OnRay
+from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.merge import joined
 from florence2.data_engine.self_training import open_round, run_engine
 from florence2.io.atomic import replace_json
@@ -46,7 +46,7 @@ def main() -> None:
     chosen = parser.parse_args()
     names = chosen.specialist or offline_ensemble()
     began = time.perf_counter()
-    executor = OnRay() if chosen.workers else Here()
+    executor = RayExecutor() if chosen.workers else LocalExecutor()
     run = run_engine(str(chosen.images), chosen.out, specialists(names), executor, tell=print)
     seconds = time.perf_counter() - began
     truth = _truth(chosen.instances)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from florence2.io.atomic import replace_file
+from florence2.io.atomic import atomic_replace
 from florence2.processing.image import load_image
 from florence2.results.records import Annotation
 from florence2.synthetic.record_stream import SceneRecords
@@ -44,7 +44,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     picture.save(FOLDER / "demo.png", optimize=True)
     asked = {"scene": record.id, "questions": questions(record.annotations)}
-    replace_file(FOLDER / "demo.json", json.dumps(asked, indent=2) + "\n")
+    atomic_replace(FOLDER / "demo.json", json.dumps(asked, indent=2) + "\n")
     print(f"{record.id} in {FOLDER}")
 
 

@@ -44,7 +44,7 @@ from dataclasses import replace
 from typing import Any
 
 from florence2.training.recipe import (
-    Aids,
+    AuxiliaryConfig,
     Batch,
     Optimizer,
     Recipe,
@@ -126,7 +126,7 @@ def _tower(
         optimizer=_muon(learning_rate, 6.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=Aids(dense_weight=1.0, dense_only=True, **aids),
+        aids=AuxiliaryConfig(dense_weight=1.0, dense_only=True, **aids),
         reporting=_REPORTING,
     )
 
@@ -146,7 +146,7 @@ def _text_half(
         optimizer=_muon(learning_rate, 4.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=Aids(dense_weight=1.0, **{"questions_per_picture": 6, **aids}),
+        aids=AuxiliaryConfig(dense_weight=1.0, **{"questions_per_picture": 6, **aids}),
         reporting=_REPORTING,
     )
 
@@ -165,7 +165,9 @@ def _everything(
         optimizer=_muon(learning_rate, 4.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=Aids(dense_weight=1.0, questions_per_picture=5, final_location_spread=2.0, **aids),
+        aids=AuxiliaryConfig(
+            dense_weight=1.0, questions_per_picture=5, final_location_spread=2.0, **aids
+        ),
         reporting=_REPORTING,
     )
 

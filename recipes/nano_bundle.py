@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from florence2.inference.predictor import BUNDLED, load, resolve
-from florence2.io.atomic import replace_file
+from florence2.io.atomic import atomic_replace
 
 WEIGHTS = "model.safetensors"
 MOST_BYTES = 25 * 10**6
@@ -37,7 +37,7 @@ def bundle(checkpoint: Path, folder: Path) -> int:
             shutil.copy(Path(temporary) / name, folder / name)
     if len(content) > MOST_BYTES:
         raise ValueError(f"{len(content):,} bytes are more than the {MOST_BYTES:,} that fit")
-    replace_file(folder / WEIGHTS, content)
+    atomic_replace(folder / WEIGHTS, content)
     return len(content)
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True, help="file for the joined logs")
     given = parser.parse_args()
     size = bundle(given.run / "last", resolve(BUNDLED))
-    replace_file(given.log, joined_logs([*given.after, given.run]))
+    atomic_replace(given.log, joined_logs([*given.after, given.run]))
     print(f"{size:,} bytes of weights in {resolve(BUNDLED)}")
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from florence2.inference.predictor import Florence2, load
-from florence2.io.atomic import replacing
+from florence2.io.atomic import atomic_write
 from florence2.model import Florence2Model
 from florence2.model.bart import POSITION_OFFSET
 from florence2.model.davit import ChannelAttention
@@ -94,7 +94,7 @@ def move_head(source: Path, target: Path, factor: float) -> None:
     state = load_file(source / HEAD_FILE)
     for each in state.values():
         each[edge_outputs(reading=True)] *= factor
-    with replacing(target / HEAD_FILE) as temporary:
+    with atomic_write(target / HEAD_FILE) as temporary:
         save_file(state, temporary)
 
 

@@ -20,7 +20,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from tokenizers.trainers import BpeTrainer
 
-from florence2.io.atomic import replace_file
+from florence2.io.atomic import atomic_replace
 from florence2.results.records import Annotation
 from florence2.results.tasks import TASKS
 from florence2.results.types import Boxes, Quads, Text
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     given = parser.parse_args()
     tokenizer = train(texts(library(given.art, "train"), given.scenes))
-    replace_file(given.out, compact(tokenizer))
+    atomic_replace(given.out, compact(tokenizer))
     print(f"{tokenizer.get_vocab_size()} entries in {given.out}")
 
 

@@ -50,6 +50,7 @@ data_engine.report data_engine.round_report
 data_engine.rounds data_engine.round_end
 data_engine.sources data_engine.image_sources
 data_engine.specialists data_engine.annotators
+data_engine.specialists.coco_names results.coco_names
 data_engine.specialists.choosing data_engine.annotators.annotator_registry
 data_engine.specialists.degraded data_engine.annotators.noisy
 data_engine.specialists.detection data_engine.annotators.ssd_mobilenet
@@ -66,6 +67,7 @@ evaluate evaluation
 evaluate.answer_parts evaluation.answer_values
 evaluate.answers evaluation.result_json
 evaluate.benchmarks evaluation.benchmarks
+evaluate.benchmarks.coco_categories results.coco_names
 evaluate.benchmarks.detection_failures evaluation.benchmarks.detection_errors
 evaluate.benchmarks.files evaluation.benchmarks.benchmark_files
 evaluate.benchmarks.grouped_means evaluation.benchmarks.group_table

@@ -19,10 +19,10 @@ from florence2.cli.errors import Terminated, interruption_note
 from florence2.cli.parameters import find_choices, find_number_type, find_range
 from florence2.cli.progress import progress_bar
 
-Case = tuple[tuple[str, ...], Any]
+BenchmarkExample = tuple[tuple[str, ...], Any]
 
 
-def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[Case]:
+def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[BenchmarkExample]:
     """Every parameter of every command, with the words that name the command."""
     if hasattr(command, "commands"):
         for name, below in command.commands.items():
@@ -101,21 +101,21 @@ def test_the_walk_finds_the_commands() -> None:
 
 @pytest.mark.parametrize("case", NUMBERS, ids=name_case)
 @pytest.mark.parametrize("value", ["nan", "inf", "1e999", "-1", "x", "9" * 400, "9" * 5000])
-def test_a_number_out_of_range_is_refused(case: Case, value: str) -> None:
+def test_a_number_out_of_range_is_refused(case: BenchmarkExample, value: str) -> None:
     result = call(*case, value)
     check_refused(result, f"got '{value[:9]}", "must be a")
     assert len(result.stderr) < 1000
 
 
 @pytest.mark.parametrize("case", NUMBERS, ids=name_case)
-def test_every_number_has_a_range(case: Case) -> None:
+def test_every_number_has_a_range(case: BenchmarkExample) -> None:
     low, high = find_range(case[1])
     assert low is not None and low >= 0
     assert high is not None
 
 
 @pytest.mark.parametrize("case", CHOICES, ids=name_case)
-def test_a_near_miss_of_a_choice_is_suggested(case: Case) -> None:
+def test_a_near_miss_of_a_choice_is_suggested(case: BenchmarkExample) -> None:
     path, parameter = case
     for choice in find_choices(parameter):
         near = f"{choice}x"
@@ -123,7 +123,7 @@ def test_a_near_miss_of_a_choice_is_suggested(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", VALUES, ids=name_case)
-def test_an_empty_value_is_refused(case: Case) -> None:
+def test_an_empty_value_is_refused(case: BenchmarkExample) -> None:
     path, parameter = case
     if parameter.name in MAY_BE_EMPTY:
         return
@@ -132,7 +132,7 @@ def test_an_empty_value_is_refused(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_case)
-def test_an_option_of_one_value_that_is_given_twice_is_refused(case: Case) -> None:
+def test_an_option_of_one_value_that_is_given_twice_is_refused(case: BenchmarkExample) -> None:
     path, parameter = case
     if not is_option(parameter) or parameter.multiple:
         return
@@ -145,7 +145,7 @@ def test_an_option_of_one_value_that_is_given_twice_is_refused(case: Case) -> No
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_case)
-def test_a_near_miss_of_an_option_is_suggested(case: Case) -> None:
+def test_a_near_miss_of_an_option_is_suggested(case: BenchmarkExample) -> None:
     path, parameter = case
     if not is_option(parameter):
         return
@@ -154,7 +154,7 @@ def test_a_near_miss_of_an_option_is_suggested(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", VALUES, ids=name_case)
-def test_the_name_of_an_option_is_no_value(case: Case) -> None:
+def test_the_name_of_an_option_is_no_value(case: BenchmarkExample) -> None:
     path, parameter = case
     if not is_option(parameter) or parameter.nargs != 1:
         return

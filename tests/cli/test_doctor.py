@@ -20,7 +20,7 @@ class StandInReport:
     layout: str = "microsoft"
     tensor_count: int = 7
     parameter_count: int = 231_414_016
-    vocabulary_size: int = 51289
+    vocab_size: int = 51289
     positions: int = 1024
     tied_head: bool = True
     size_name: str = "base"

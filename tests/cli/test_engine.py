@@ -94,13 +94,13 @@ def test_a_run_with_other_words_is_refused_by_the_name_that_differs(
 
 def test_students_start_from_the_model_that_annotates(tmp_path: Path) -> None:
     from florence2.cli.engine import _with_start
-    from florence2.data_engine.self_training import StudentPlan
+    from florence2.data_engine.self_training import StudentConfig
 
-    plain = StudentPlan()
+    plain = StudentConfig()
     assert _with_start(plain, ["student:a/b"], tmp_path).settings == ("start=a/b",)
     assert _with_start(plain, ["rapidocr", "student"], tmp_path).settings == ("start=nano",)
     assert _with_start(plain, ["rapidocr"], tmp_path) == plain
-    chosen = StudentPlan(settings=("start=x",))
+    chosen = StudentConfig(settings=("start=x",))
     assert _with_start(chosen, ["student"], tmp_path) == chosen
 
 

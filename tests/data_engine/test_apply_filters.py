@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from florence2.data_engine.apply_filters import Judging, judged, split, texts_of
-from florence2.data_engine.caption_parsing import read_texts
+from florence2.data_engine.apply_filters import FilterContext, judged, split, texts_of
+from florence2.data_engine.caption_parsing import parse_captions
 from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.merge import FUSION, agreement, fuse
 from florence2.data_engine.part_files import failure
@@ -23,9 +23,9 @@ def od(annotator: Annotator, *boxes: tuple[list[float], str, float], round: int 
     return Annotation("<OD>", answer, annotator=annotator, round=round)
 
 
-def judging(*annotations: Annotation, **options) -> Judging:
+def judging(*annotations: Annotation, **options) -> FilterContext:
     texts = texts_of(annotations)
-    return Judging(facts=dict(zip(texts, read_texts(texts), strict=True)), **options)
+    return FilterContext(facts=dict(zip(texts, parse_captions(texts), strict=True)), **options)
 
 
 def told(annotations) -> list[tuple]:
@@ -40,7 +40,7 @@ def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
         A, ([10, 10, 50, 50], "dog", 0.9), ([10, 10, 51, 50], "dog", 0.5),
         ([20, 20, 22, 22], "cat", 0.9), ([60, 60, 90, 90], "cat", 0.05),
     )  # fmt: skip
-    found = judged([one], Judging(Thresholds(least_confidence=0.1)))
+    found = judged([one], FilterContext(Thresholds(least_confidence=0.1)))
     assert told(found) == [
         ("a", ["dog"], ""),
         ("a", ["dog"], "overlaps a better one"),
@@ -53,14 +53,14 @@ def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
 
 def test_an_empty_answer_stays_and_a_failure_too() -> None:
     empty, broken = od(A), failure(B, "it broke")
-    assert judged([empty, broken], Judging()) == (empty, broken)
+    assert judged([empty, broken], FilterContext()) == (empty, broken)
     assert split(empty, []) == [empty]
 
 
 def test_several_detectors_become_one_that_stands_for_them() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.4))
     second = od(B, ([12, 10, 52, 50], "dog", 0.7))
-    found = judged([first, second], Judging(Thresholds(agreeing=2)))
+    found = judged([first, second], FilterContext(Thresholds(agreeing=2)))
     assert told(found) == [
         ("a", ["dog", "cat"], "merged with others"),
         ("b", ["dog"], "merged with others"),
@@ -77,7 +77,7 @@ def test_several_detectors_become_one_that_stands_for_them() -> None:
 def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.2))
     second = od(B, ([12, 10, 52, 50], "dog", 0.1), ([60, 60, 90, 88], "cat", 0.25))
-    found = judged([first, second], Judging(Thresholds(least_confidence=0.3)))
+    found = judged([first, second], FilterContext(Thresholds(least_confidence=0.3)))
     assert told(found) == [
         ("a", ["dog"], "merged with others"),
         ("a", ["cat"], "low confidence"),
@@ -87,7 +87,7 @@ def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
     ]
     assert found[3].answer.xyxy[0, 0] == pytest.approx(10.2, abs=1e-3)
     # With two needed, one that is sure is not enough.
-    strict = judged([first, second], Judging(Thresholds(least_confidence=0.3, agreeing=2)))
+    strict = judged([first, second], FilterContext(Thresholds(least_confidence=0.3, agreeing=2)))
     assert told(strict)[3] == ("fusion", ["dog"], "found by too few")
 
 
@@ -96,14 +96,14 @@ def test_doubts_of_earlier_rounds_are_not_fused() -> None:
     new = od(A, ([10, 10, 50, 50], "dog", 0.9), round=1)
     other = od(B, ([12, 10, 52, 50], "dog", 0.7))
     limits = Thresholds(least_confidence=0.3)
-    (doubtful,) = judged([old], Judging(limits))
-    found = judged([doubtful, new, other], Judging(limits, superseded={"a": 1}))
+    (doubtful,) = judged([old], FilterContext(limits))
+    found = judged([doubtful, new, other], FilterContext(limits, superseded={"a": 1}))
     assert [labels for name, labels, _ in told(found) if name == "fusion"] == [["dog"]]
 
 
 def test_what_an_annotator_said_in_earlier_rounds_gives_way() -> None:
     old, new = od(A, ([0, 0, 50, 50], "dog", 0.9)), od(A, ([0, 0, 50, 50], "cat", 0.9), round=1)
-    found = judged([old, new], Judging(superseded={"a": 1}))
+    found = judged([old, new], FilterContext(superseded={"a": 1}))
     assert told(found) == [("a", ["dog"], "superseded by a later round"), ("a", ["cat"], "")]
 
 
@@ -115,7 +115,9 @@ def test_captions_are_held_against_fused_detections_and_each_other() -> None:
     ]
     found = judged([boxes, *captions], judging(*captions, known={"dog", "cat"}))
     limits = Thresholds(same_text=0.6)
-    loose = judged([boxes, *captions], Judging(limits, judging(*captions).facts, {"dog", "cat"}))
+    loose = judged(
+        [boxes, *captions], FilterContext(limits, judging(*captions).facts, {"dog", "cat"})
+    )
     assert [each.verdict.reason for each in found[1:]] == [
         "", "", "names what is not detected: cat", "empty text", "objects too plain",
     ]  # fmt: skip
@@ -127,13 +129,15 @@ def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -
     grounded = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", boxes, text="it is a dog", annotator=A)
     quads = Quads([[[0, 0], [50, 0], [50, 20], [0, 20]]] * 2, ["it", "it"], SIZE)
     lines = Annotation("<OCR_WITH_REGION>", quads, annotator=B)
-    assert told(judged([grounded, lines], Judging())) == [
+    assert told(judged([grounded, lines], FilterContext())) == [
         ("a", ["a dog"], ""), ("a", ["it"], "blacklisted phrase"), ("b", ["it", "it"], ""),
     ]  # fmt: skip
 
 
 def test_a_near_duplicate_has_everything_dropped_with_the_reason() -> None:
-    found = judged([od(A, ([0, 0, 50, 50], "dog", 0.9)), failure(B, "x")], Judging(), "first.png")
+    found = judged(
+        [od(A, ([0, 0, 50, 50], "dog", 0.9)), failure(B, "x")], FilterContext(), "first.png"
+    )
     assert [each.verdict.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from florence2.data_engine.annotate import entries_of, index_pictures
-from florence2.data_engine.executor import Here
+from florence2.data_engine.executor import LocalExecutor
 from florence2.data_engine.image_sources import Place
 from florence2.data_engine.index import Entry, read_entries, with_copies, write_entries
 from florence2.data_engine.part_files import RunFolder
@@ -49,7 +49,7 @@ def test_a_picture_saved_again_is_a_near_duplicate(pictures: Path) -> None:
     (pictures / "98.png").write_bytes((pictures / "00.png").read_bytes())
     (pictures / "97.png").write_bytes(b"no picture")
     folder = RunFolder(pictures.parent / "run")
-    summary = index_pictures(str(pictures), folder, Here(), part_size=4)
+    summary = index_pictures(str(pictures), folder, LocalExecutor(), part_size=4)
     assert (summary.pictures, summary.parts, summary.broken) == (13, 4, 1)
     assert (summary.duplicates, summary.near_duplicates) == (1, 1)
     by_id = {each.place.id: each for each in entries_of(folder)}
@@ -60,18 +60,18 @@ def test_a_picture_saved_again_is_a_near_duplicate(pictures: Path) -> None:
 
 def test_what_is_added_later_is_no_part_of_the_run(pictures: Path) -> None:
     folder = RunFolder(pictures.parent / "run")
-    first = index_pictures(str(pictures), folder, Here(), part_size=4)
+    first = index_pictures(str(pictures), folder, LocalExecutor(), part_size=4)
     (pictures / "00a.png").write_bytes(picture(50)[0])
     (folder.path / "index.json").unlink()
-    folder.looked_at(1).unlink()
-    assert index_pictures(str(pictures), folder, Here(), part_size=4) == first
+    folder.index_path(1).unlink()
+    assert index_pictures(str(pictures), folder, LocalExecutor(), part_size=4) == first
 
 
 def test_a_folder_of_another_run_is_refused(pictures: Path) -> None:
     folder = RunFolder(pictures.parent / "run")
-    index_pictures(str(pictures), folder, Here(), part_size=4)
+    index_pictures(str(pictures), folder, LocalExecutor(), part_size=4)
     with pytest.raises(ValueError, match="choose another folder"):
-        index_pictures(str(pictures), folder, Here(), part_size=8)
+        index_pictures(str(pictures), folder, LocalExecutor(), part_size=8)
 
 
 def test_entries_come_back_as_they_were(tmp_path: Path) -> None:

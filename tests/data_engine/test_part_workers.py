@@ -9,7 +9,7 @@ import pytest
 
 from florence2.data_engine.annotate import annotate, in_order, index_pictures
 from florence2.data_engine.annotators import SpecialistSpec
-from florence2.data_engine.executor import Here
+from florence2.data_engine.executor import LocalExecutor
 from florence2.data_engine.part_files import RunFolder, is_failure, read_said
 from florence2.data_engine.part_workers import PartWorker
 from florence2.results.records import Annotation
@@ -21,7 +21,7 @@ from .conftest import Plain, spec_of
 @pytest.fixture
 def folder(pictures: Path) -> RunFolder:
     made = RunFolder(pictures.parent / "run")
-    index_pictures(str(pictures), made, Here(), part_size=6)
+    index_pictures(str(pictures), made, LocalExecutor(), part_size=6)
     return made
 
 
@@ -34,7 +34,7 @@ def said(folder: RunFolder, name: str) -> dict[str, tuple[Annotation, ...]]:
 
 
 def test_every_picture_is_there_once_with_annotator_and_round(folder: RunFolder) -> None:
-    annotate(folder, [spec_of(Plain())], 0, Here())
+    annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
     found = said(folder, "plain")
     assert sorted(found) == [f"{number:02d}.png" for number in range(10)]
     assert all(each.annotator.name == "plain" for one in found.values() for each in one)
@@ -45,7 +45,7 @@ def test_every_picture_is_there_once_with_annotator_and_round(folder: RunFolder)
 
 
 def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(folder: RunFolder) -> None:
-    annotate(folder, [spec_of(Plain(raises=("01.png", "07.png")))], 0, Here())
+    annotate(folder, [spec_of(Plain(raises=("01.png", "07.png")))], 0, LocalExecutor())
     found = said(folder, "plain")
     for id, given in found.items():
         if id in ("01.png", "07.png"):
@@ -70,7 +70,7 @@ def test_a_specialist_that_hangs_is_left_behind_at_its_limit(folder: RunFolder) 
 
 def test_a_picture_that_went_away_carries_the_error(folder: RunFolder, pictures: Path) -> None:
     (pictures / "02.png").unlink()
-    annotate(folder, [spec_of(Plain())], 0, Here())
+    annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
     found = said(folder, "plain")
     assert "cannot be read" in found["02.png"][0].verdict.reason
     assert len(found["03.png"]) == 2
@@ -86,14 +86,14 @@ def test_answers_that_do_not_fit_their_pictures_are_failures(folder: RunFolder) 
             box = Boxes([[0, 0, 1, 1]], ["box"], (7, 7))
             return [(Annotation("<OD>", box, annotator=self.annotator),) for _ in records]
 
-    annotate(folder, [spec_of(Miscounting("few")), spec_of(Missized("small"))], 0, Here())
+    annotate(folder, [spec_of(Miscounting("few")), spec_of(Missized("small"))], 0, LocalExecutor())
     assert all("0 answers to 1" in each[0].verdict.reason for each in said(folder, "few").values())
     assert all("(7, 7)" in each[0].verdict.reason for each in said(folder, "small").values())
 
 
 def test_those_that_come_after_are_given_what_was_said(folder: RunFolder) -> None:
     second = spec_of(Plain("second"), after=("first",))
-    annotate(folder, [second, spec_of(Plain("first"))], 0, Here())
+    annotate(folder, [second, spec_of(Plain("first"))], 0, LocalExecutor())
     texts = [one.answer.plain for given in said(folder, "second").values() for one in given
              if isinstance(one.answer, Text)]  # fmt: skip
     assert all("first+first" in text for text in texts) and len(texts) == 10
@@ -114,9 +114,9 @@ def test_orders_that_cannot_be_are_refused() -> None:
 def test_what_is_done_is_not_done_again(folder: RunFolder, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     spec = spec_of(Plain(asked=asked))
-    annotate(folder, [spec], 0, Here())
+    annotate(folder, [spec], 0, LocalExecutor())
     folder.said(0, "plain", 1).unlink()
-    annotate(folder, [spec], 0, Here())
+    annotate(folder, [spec], 0, LocalExecutor())
     lines = asked.read_text().split()
     assert len(lines) == 10 + 4
     assert sorted(lines[10:]) == ["06.png", "07.png", "08.png", "09.png"]
@@ -136,9 +136,9 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
 
     monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
-        annotate(folder, [spec_of(Plain())], 0, Here())
+        annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
     left = sorted(path.name for path in folder.said(0, "plain", 0).parent.iterdir())
     assert left == ["part-000000.parquet"]
     monkeypatch.undo()
-    annotate(folder, [spec_of(Plain())], 0, Here())
+    annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
     assert len(said(folder, "plain")) == 10

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from florence2.data_engine.annotators.annotator_registry import check_specialists, specialists
-from florence2.data_engine.executor import Here
+from florence2.data_engine.executor import LocalExecutor
 from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.part_files import RunFolder, is_failure, read_said
 from florence2.data_engine.run_settings import check_settings, write_settings
@@ -23,7 +23,9 @@ from .conftest import Plain, picture, spec_of
 
 def run(pictures: Path, out: Path, *specs: Any, **options: Any) -> list[str]:
     lines: list[str] = []
-    run_engine(str(pictures), out, specs, Here(), part_size=4, tell=lines.append, **options)
+    run_engine(
+        str(pictures), out, specs, LocalExecutor(), part_size=4, tell=lines.append, **options
+    )
     return lines
 
 

@@ -18,11 +18,11 @@ import pytest
 from florence2.data_engine import self_training as refine
 from florence2.data_engine.annotation_page import view_page
 from florence2.data_engine.annotators import SpecialistSpec
-from florence2.data_engine.annotators.noisy import Degraded, Noise
-from florence2.data_engine.executor import Here, OnRay
+from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
+from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.part_files import RunFolder
-from florence2.data_engine.self_training import StudentError, StudentPlan, open_round, run_engine
+from florence2.data_engine.self_training import StudentConfig, StudentError, open_round, run_engine
 from florence2.data_engine.statistics import draw_statistics, statistics_of
 from florence2.datasets.shards import ShardDataset
 from florence2.results.records import Annotation
@@ -32,12 +32,12 @@ from .conftest import Plain, spec_of, table_of
 
 
 def run(pictures: Path, out: Path, *specs: SpecialistSpec, **options):
-    return run_engine(str(pictures), out, specs, Here(), part_size=4, **options)
+    return run_engine(str(pictures), out, specs, LocalExecutor(), part_size=4, **options)
 
 
 def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(pictures: Path, truth: Path) -> None:
     out = pictures.parent / "out"
-    degraded = SpecialistSpec("degraded", lambda: Degraded(truth))
+    degraded = SpecialistSpec("degraded", lambda: NoisyAnnotator(truth))
     found = run(pictures, out, degraded, spec_of(Plain()))
     (report,) = found.reports
     assert report.pictures == 10 and found.index.pictures == 10
@@ -107,7 +107,7 @@ def test_other_thresholds_need_another_folder(pictures: Path) -> None:
 
 def test_filters_raise_precision(pictures: Path, truth: Path) -> None:
     specs = [
-        SpecialistSpec(name, lambda name=name, seed=seed: Degraded(truth, Noise(), name=name,
+        SpecialistSpec(name, lambda name=name, seed=seed: NoisyAnnotator(truth, Noise(), name=name,
                                                                    seed=seed))
         for seed, name in enumerate(("one", "two", "three"))
     ]  # fmt: skip
@@ -150,8 +150,8 @@ def test_rounds_train_annotate_and_take_the_last_word(
     monkeypatch.setattr(
         refine, "student_spec", lambda checkpoint, round, plan: spec_of(Plain("student"))
     )
-    degraded = SpecialistSpec("degraded", lambda: Degraded(truth))
-    plan = StudentPlan("fine-tune", ("seed=3",), truth)
+    degraded = SpecialistSpec("degraded", lambda: NoisyAnnotator(truth))
+    plan = StudentConfig("fine-tune", ("seed=3",), truth)
     found = run(pictures, out, degraded, rounds=2, student=plan)
     assert [report.round for report in found.reports] == [0, 1, 2]
     assert found.reports[1].student == {"od/map50": 0.25}
@@ -169,8 +169,8 @@ def test_rounds_train_annotate_and_take_the_last_word(
 
 
 def test_a_training_that_fails_says_where_its_words_are(pictures: Path, truth: Path) -> None:
-    degraded = SpecialistSpec("degraded", lambda: Degraded(truth))
-    plan = StudentPlan("no-such-recipe")
+    degraded = SpecialistSpec("degraded", lambda: NoisyAnnotator(truth))
+    plan = StudentConfig("no-such-recipe")
     with pytest.raises(StudentError, match=r"ended with 2; its words are in .*training.txt"):
         run(pictures, pictures.parent / "out", degraded, rounds=1, student=plan)
 
@@ -229,7 +229,7 @@ def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
     generator = random.Random(7)
     whole, killed = pictures.parent / "whole", pictures.parent / "killed"
     specs = [spec_of(Plain(name), workers=2) for name in ("plain", "other")]
-    run_engine(str(pictures), whole, specs, Here(), part_size=2)
+    run_engine(str(pictures), whole, specs, LocalExecutor(), part_size=2)
     kills = 0
     while kills < 3:
         process = start(pictures, killed, "here")
@@ -244,7 +244,7 @@ def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
             break
         assert process.returncode == -signal.SIGKILL
         kills += 1
-    run_engine(str(pictures), killed, specs, Here(), part_size=2)
+    run_engine(str(pictures), killed, specs, LocalExecutor(), part_size=2)
     assert kills and table_of(RunFolder(killed)) == table_of(RunFolder(whole))
 
 
@@ -284,7 +284,7 @@ def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
     generator = random.Random(3)
     whole, killed = pictures.parent / "whole", pictures.parent / "killed"
     specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
-    run_engine(str(pictures), whole, specs, Here(), part_size=2)
+    run_engine(str(pictures), whole, specs, LocalExecutor(), part_size=2)
     hit = 0
     for kill in range(10):
         # Work is left for every kill: some parts and the table of the round are not there.
@@ -300,7 +300,7 @@ def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
         else:
             kill_everything(process, generator)
     assert hit >= 3
-    run_engine(str(pictures), killed, specs, Here(), part_size=2)
+    run_engine(str(pictures), killed, specs, LocalExecutor(), part_size=2)
     assert table_of(RunFolder(killed)) == table_of(RunFolder(whole))
 
 
@@ -324,7 +324,7 @@ def test_ray_does_what_one_process_does(pictures: Path, ray_session: None) -> No
         spec_of(Plain("plain", raises=("01.png",)), workers=2),
         spec_of(Plain("hanging", hangs=("04.png",)), workers=1, time_limit=0.3),
     ]
-    run_engine(str(pictures), whole, make, Here(), part_size=4)
-    found = run_engine(str(pictures), spread, make, OnRay(), part_size=4, workers=2)
+    run_engine(str(pictures), whole, make, LocalExecutor(), part_size=4)
+    found = run_engine(str(pictures), spread, make, RayExecutor(), part_size=4, workers=2)
     assert table_of(RunFolder(spread)) == table_of(RunFolder(whole))
     assert found.reports[0].reasons["failed"] == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from florence2.datasets import Intake, LabelError, Problem
+from florence2.datasets import ImportContext, LabelError, Problem
 from florence2.results.tasks import Task
 from florence2.results.types import Answer, Boxes, ImageSize, Text
 
@@ -31,9 +31,9 @@ def problems() -> list[Problem]:
 
 
 @pytest.fixture
-def intake(problems: list[Problem]) -> Intake:
+def intake(problems: list[Problem]) -> ImportContext:
     """An intake that lets every annotation pass and lists problems in ``problems``."""
-    return Intake(problems.append, read_suffix=read_suffix)
+    return ImportContext(problems.append, read_suffix=read_suffix)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.datasets.conversion import FORMATS, PROBLEMS_FILE, Reading, convert
+from florence2.datasets.conversion import FORMATS, PROBLEMS_FILE, ImportOptions, convert
 from florence2.datasets.importers.huggingface import Columns
 from florence2.datasets.shards import ShardDataset
 from florence2.processing.processor import Processor
@@ -77,9 +77,9 @@ def test_the_same_box_comes_out_of_every_format(
 @pytest.mark.parametrize(
     ("format", "file", "reading", "task", "text", "answer"),
     [
-        ("csv", "rows.csv", Reading(), "<VQA>", "Where?", "at sea"),
-        ("csv", "rows.csv", Reading(prompt="<DocVQA>"), "<DocVQA>", "Where?", "at sea"),
-        ("sidecars", "images", Reading(), "<CAPTION>", "", "A boat."),
+        ("csv", "rows.csv", ImportOptions(), "<VQA>", "Where?", "at sea"),
+        ("csv", "rows.csv", ImportOptions(prompt="<DocVQA>"), "<DocVQA>", "Where?", "at sea"),
+        ("sidecars", "images", ImportOptions(), "<CAPTION>", "", "A boat."),
     ],
 )
 def test_written_answers(
@@ -88,7 +88,7 @@ def test_written_answers(
     processor: Processor,
     format: str,
     file: str,
-    reading: Reading,
+    reading: ImportOptions,
     task: str,
     text: str,
     answer: str,
@@ -108,7 +108,7 @@ def test_a_hugging_face_set(source: Path, tmp_path: Path, processor: Processor) 
     arguments = (tmp_path / "saved", tmp_path / "shards", "huggingface")
     with pytest.raises(ValueError, match="say what the columns hold"):
         convert(*arguments, processor=processor)
-    reading = Reading(columns=Columns(answers={"text": "<CAPTION>"}))
+    reading = ImportOptions(columns=Columns(answers={"text": "<CAPTION>"}))
     report = convert(*arguments, processor=processor, reading=reading)
     assert report.manifest.counts.task == {"<CAPTION>": 1}
 
@@ -162,7 +162,12 @@ def test_the_photos_convert_and_agree_with_their_files(
 ) -> None:
     photos, shards = shared / "eval" / "photos", tmp_path / "shards"
     report = convert(
-        photos, shards, "coco", processor=processor, reading=Reading(tasks=TASKS), max_records=100
+        photos,
+        shards,
+        "coco",
+        processor=processor,
+        reading=ImportOptions(tasks=TASKS),
+        max_records=100,
     )
     labels, captions = [], []
     for split in ("train2017", "val2017"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.datasets import Intake, Problem
+from florence2.datasets import ImportContext, Problem
 from florence2.datasets.importers.coco import find_coco, read_coco
 from florence2.datasets.importers.csv import read_csv_questions
 from florence2.datasets.importers.image_files import find_pictures, read_picture
@@ -44,7 +44,7 @@ def test_an_eps_under_another_name_starts_no_program(
 
 
 def test_a_damaged_avif_is_one_problem(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     content = draw("whole.avif").read_bytes()
     for number, cut in enumerate((40, len(content) // 2, len(content) - 4)):
@@ -60,7 +60,7 @@ def test_a_damaged_avif_is_one_problem(
 
 @pytest.mark.parametrize("kind", ["fifo", "zero", "folder"])
 def test_only_regular_files_are_read(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], kind: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], kind: str
 ) -> None:
     def place(name: str) -> Path:
         path = tmp_path / name
@@ -95,7 +95,7 @@ def test_a_vast_text_is_refused_before_it_is_tokenized(
     def tokenize(text: str, task: Task, size: ImageSize) -> Answer:
         raise AssertionError(f"{len(text)} characters reached the tokenizer")
 
-    intake = Intake(problems.append, read_suffix=tokenize)
+    intake = ImportContext(problems.append, read_suffix=tokenize)
     draw("a.png")
     draw("b.png")
     (tmp_path / "a.txt").write_text("x" * (MAX_TEXT_LENGTH + 1))
@@ -112,7 +112,7 @@ def test_labels_that_check_too_long_are_not_tokenized(
     tmp_path: Path, draw: Draw, problems: list[Problem]
 ) -> None:
     checked = []
-    intake = Intake(problems.append, lambda annotation, size: checked.append(annotation))
+    intake = ImportContext(problems.append, lambda annotation, size: checked.append(annotation))
     draw("a.png")
     name = "x" * (MAX_TEXT_LENGTH // 2 + 1)
     labels = [
@@ -156,7 +156,7 @@ def test_xml_that_is_deep_or_declares_entities(tmp_path: Path, content: str) -> 
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/secret.png", "..\\..\\secret.png"])
 def test_names_in_labels_do_not_leave_the_set(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], name: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], name: str
 ) -> None:
     secret = draw("secret.png")
     folder = tmp_path / "one" / "set"
@@ -180,7 +180,7 @@ def test_names_in_labels_do_not_leave_the_set(
 
 
 def test_a_problem_can_always_be_written(
-    tmp_path: Path, intake: Intake, problems: list[Problem]
+    tmp_path: Path, intake: ImportContext, problems: list[Problem]
 ) -> None:
     with intake.listing(Path(os.fsdecode(b"caf\xe9.txt"))):
         raise LabelError("malformed", "\ud800" + "x" * 100_000)

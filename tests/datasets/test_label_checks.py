@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from florence2.datasets import LabelError
-from florence2.datasets.label_checks import Validator
+from florence2.datasets.label_checks import LabelChecker
 from florence2.processing import grammar
 from florence2.processing.processor import Processor
 from florence2.processing.tokenizer import Tokenizer
@@ -23,7 +23,7 @@ def processor(shared: Path) -> Processor:
     return Processor(Tokenizer.from_file(shared / "goldens/tiny/tokenizer.json"))
 
 
-def kind_of(validator: Validator, task: str, suffix: str) -> str:
+def kind_of(validator: LabelChecker, task: str, suffix: str) -> str:
     with pytest.raises(LabelError) as caught:
         validator.read_suffix(suffix, find_task(task), SIZE)
     return caught.value.kind
@@ -57,7 +57,7 @@ CORNERS = [1.5, 2.5, 3.5, 4.5]
 def test_a_suffix_becomes_the_answer_it_writes(
     processor: Processor, task: str, suffix: str, answer: Answer
 ) -> None:
-    assert Validator(processor).read_suffix(suffix, find_task(task), SIZE) == answer
+    assert LabelChecker(processor).read_suffix(suffix, find_task(task), SIZE) == answer
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_a_suffix_becomes_the_answer_it_writes(
 def test_a_suffix_of_which_something_would_be_lost_is_refused(
     processor: Processor, task: str, suffix: str, kind: str
 ) -> None:
-    assert kind_of(Validator(processor), task, suffix) == kind
+    assert kind_of(LabelChecker(processor), task, suffix) == kind
 
 
 def test_what_the_grammar_writes_is_read_back(processor: Processor) -> None:
     boxes = Boxes(np.asarray([[5, 5, 60, 90], [8, 8, 9, 9]]) + 0.5, ["a car", "¿qué?"], SIZE)
     written = processor.tokenizer.decode(grammar.write(boxes, "boxes", processor.tokenizer)[1:-1])
-    assert Validator(processor).read_suffix(written, find_task("<OD>"), SIZE) == boxes
+    assert LabelChecker(processor).read_suffix(written, find_task("<OD>"), SIZE) == boxes
 
 
 def many_boxes(count: int) -> Annotation:
@@ -95,7 +95,7 @@ def many_boxes(count: int) -> Annotation:
 
 
 def test_a_text_longer_than_the_model_is_refused(processor: Processor) -> None:
-    validator = Validator(processor)
+    validator = LabelChecker(processor)
     validator.check(many_boxes(255), SIZE)
     for annotation, message in (
         (many_boxes(256), "answer to <OD> has 1027 tokens; the model has positions for 1024"),
@@ -105,7 +105,7 @@ def test_a_text_longer_than_the_model_is_refused(processor: Processor) -> None:
         with pytest.raises(LabelError, match=message) as caught:
             validator.check(annotation, SIZE)
         assert caught.value.kind == "too-long"
-    Validator(processor, 4096).check(many_boxes(256), SIZE)
+    LabelChecker(processor, 4096).check(many_boxes(256), SIZE)
 
 
 def test_an_answer_that_would_not_read_back_is_refused(processor: Processor) -> None:
@@ -115,10 +115,12 @@ def test_an_answer_that_would_not_read_back_is_refused(processor: Processor) -> 
     )
     for annotation in bad:
         with pytest.raises(LabelError) as caught:
-            Validator(processor).check(annotation, SIZE)
+            LabelChecker(processor).check(annotation, SIZE)
         assert caught.value.kind == "unwritable-answer"
 
 
 def test_a_region_is_part_of_the_prompt(processor: Processor) -> None:
     region = (10.0, 20.0, 300.0, 400.0)
-    Validator(processor).check(Annotation("<REGION_TO_CATEGORY>", Text("car"), region=region), SIZE)
+    LabelChecker(processor).check(
+        Annotation("<REGION_TO_CATEGORY>", Text("car"), region=region), SIZE
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.datasets import Intake, Problem
+from florence2.datasets import ImportContext, Problem
 from florence2.datasets.importers.class_list import ClassList
 from florence2.datasets.importers.cvat import find_cvat, read_cvat
 from florence2.datasets.importers.label_studio import find_label_studio, read_label_studio
@@ -31,11 +31,13 @@ SHAPES = """<annotations><version>1.1</version><meta><job><labels><label><name>n
 <box label="car" xtl="x" ytl="20" xbr="30" ybr="40"/></image></annotations>"""
 
 
-def test_cvat_shapes(tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]) -> None:
+def test_cvat_shapes(
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+) -> None:
     draw("images/sub/a.png")
     (tmp_path / "annotations.xml").write_text(SHAPES)
     classes = ClassList()
-    with_classes = Intake(problems.append, declare=classes.declare)
+    with_classes = ImportContext(problems.append, declare=classes.declare)
     (record,) = read_cvat(find_cvat(tmp_path), with_classes, split="val")
     assert classes.names == ("no", "car")
     assert (record.split, record.source_id, record.file_name) == ("valid", 4, "sub/a.png")
@@ -60,7 +62,7 @@ def rectangle(**more: object) -> dict[str, object]:
 
 
 def test_results_of_other_types_are_counted(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("images/a.png")
     mark = {"x": 1, "y": 2, "width": 0.5, "keypointlabels": ["nose"]}
@@ -80,7 +82,7 @@ def test_results_of_other_types_are_counted(
 
 
 def test_label_studio_exports(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("images/a b.png")
     corners = [[0, 0], [10, 0], [10, 10], [0, 10]]

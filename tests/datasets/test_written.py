@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.datasets import Intake, LabelError, Problem
+from florence2.datasets import ImportContext, LabelError, Problem
 from florence2.datasets.importers.csv import CsvColumns, read_csv_questions
 from florence2.datasets.importers.jsonl import find_jsonl, read_jsonl
 from florence2.datasets.importers.prompts import split_prefix
@@ -67,7 +67,7 @@ def line(image: str, prefix: str, suffix: str) -> str:
 
 
 def test_lines_about_one_picture_are_one_record(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png")
     draw("b.png")
@@ -109,7 +109,7 @@ def test_lines_about_one_picture_are_one_record(
 def test_a_bad_line_is_listed_with_its_number(
     tmp_path: Path,
     draw: Draw,
-    intake: Intake,
+    intake: ImportContext,
     problems: list[Problem],
     bad: bytes,
     kind: str,
@@ -134,7 +134,7 @@ def test_line_files_are_found_by_split(tmp_path: Path) -> None:
 
 
 def test_csv_questions_follow_the_prompt(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png")
     file = tmp_path / "questions.csv"
@@ -166,7 +166,7 @@ def test_csv_questions_follow_the_prompt(
 def test_a_bad_row_is_listed_with_its_line(
     tmp_path: Path,
     draw: Draw,
-    intake: Intake,
+    intake: ImportContext,
     problems: list[Problem],
     bad: bytes,
     kind: str,
@@ -179,7 +179,7 @@ def test_a_bad_row_is_listed_with_its_line(
     assert [(each.file, each.line, each.kind) for each in problems] == [(str(file), 3, kind)]
 
 
-def test_a_missing_column_is_refused(tmp_path: Path, intake: Intake) -> None:
+def test_a_missing_column_is_refused(tmp_path: Path, intake: ImportContext) -> None:
     file = tmp_path / "questions.csv"
     file.write_text("image,q,answer\n")
     with pytest.raises(ValueError, match="no column 'question'; it has 'image', 'q', 'answer'"):
@@ -187,7 +187,7 @@ def test_a_missing_column_is_refused(tmp_path: Path, intake: Intake) -> None:
 
 
 def test_sidecars_answer_the_prompt(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("deep/a.png")
     (tmp_path / "deep" / "a.txt").write_text("A boat.\n")
@@ -198,7 +198,7 @@ def test_sidecars_answer_the_prompt(
 
 
 def test_pictures_and_texts_that_lack_each_other_are_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png", "e.jpg", "e.png"):
         draw(name)
@@ -224,7 +224,7 @@ def test_pictures_and_texts_that_lack_each_other_are_listed(
 def test_csv_as_spreadsheets_write_it(
     tmp_path: Path,
     draw: Draw,
-    intake: Intake,
+    intake: ImportContext,
     problems: list[Problem],
     mark: str,
     encoding: str,
@@ -238,7 +238,7 @@ def test_csv_as_spreadsheets_write_it(
     assert problems == []
 
 
-def test_a_near_column_is_suggested(tmp_path: Path, intake: Intake) -> None:
+def test_a_near_column_is_suggested(tmp_path: Path, intake: ImportContext) -> None:
     file = tmp_path / "questions.csv"
     file.write_text("image,questions,answer\n")
     with pytest.raises(ValueError, match="did you mean 'questions'"):
@@ -250,7 +250,7 @@ def test_a_near_column_is_suggested(tmp_path: Path, intake: Intake) -> None:
         read_csv_questions(file, tmp_path, intake)
 
 
-def test_a_split_is_a_column_or_refused(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_a_split_is_a_column_or_refused(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
     for name in "abc":
         draw(f"{name}.png")
     file = tmp_path / "questions.csv"
@@ -271,7 +271,7 @@ def test_a_split_is_a_column_or_refused(tmp_path: Path, draw: Draw, intake: Inta
 
 
 def test_lines_as_other_tools_write_them(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("images/a.png")
     file = tmp_path / "lines.jsonl"
@@ -286,7 +286,7 @@ def test_lines_as_other_tools_write_them(
     assert (problems[0].line, "ends in a comma" in problems[0].message) == (1, True)
 
 
-def test_an_array_is_refused_with_its_place(tmp_path: Path, intake: Intake) -> None:
+def test_an_array_is_refused_with_its_place(tmp_path: Path, intake: ImportContext) -> None:
     file = tmp_path / "lines.jsonl"
     file.write_text("\n[\n" + line("a.png", "<OD>", "x") + "\n]")
     with pytest.raises(ValueError, match=r"lines\.jsonl:2: .* JSON array"):
@@ -303,7 +303,7 @@ def test_a_file_of_a_split_is_found_by_its_name(tmp_path: Path) -> None:
 
 
 def test_sidecars_whatever_the_case_and_hidden_files(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("A.PNG")
     draw(".ipynb_checkpoints/A-checkpoint.png")
@@ -317,7 +317,7 @@ def test_sidecars_whatever_the_case_and_hidden_files(
 
 
 def test_texts_are_matched_in_linear_time(
-    tmp_path: Path, draw: Draw, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, draw: Draw, intake: ImportContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listings: list[object] = []
     for name in ("scandir", "listdir"):

@@ -16,8 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from florence2.evaluation.benchmark import Answered, Benchmark, Case, Reported, Scored, Table
-from florence2.evaluation.metric import mean_figure
+from florence2.evaluation.benchmark import (
+    Answered,
+    Benchmark,
+    BenchmarkExample,
+    Reported,
+    Scored,
+    Table,
+)
+from florence2.evaluation.metric import mean_metric
 from florence2.evaluation.runner import evaluate
 from florence2.results.tasks import Task, find_task, free_prompt
 from florence2.results.types import Answer, Failure, Result, Text
@@ -25,11 +32,11 @@ from florence2.results.types import Answer, Failure, Result, Text
 QUESTIONS = ("colour?", "shape?")
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """Questions of the one kind come before those of the other: neighbours are other pictures."""
     pictures = json.loads((data / f"{split}.json").read_text())
     return [
-        Case(
+        BenchmarkExample(
             f"{name}-{number}",
             data / f"{name}.png",
             name,
@@ -52,7 +59,7 @@ def score(answered: Sequence[Answered]) -> Scored:
                        if each.case.question == question))
         for question in QUESTIONS
     ))  # fmt: skip
-    return Scored((mean_figure("accuracy", right, pictures),), tuple(map(float, right)), (wrong,))
+    return Scored((mean_metric("accuracy", right, pictures),), tuple(map(float, right)), (wrong,))
 
 
 def official(answered: Sequence[Answered], folder: Path) -> list[Path]:

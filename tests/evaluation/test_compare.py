@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from florence2.evaluation.compare import Comparison, compare
-from florence2.evaluation.metric import mean_figure
+from florence2.evaluation.metric import mean_metric
 from florence2.evaluation.runner import evaluate
 from florence2.results.types import Text
 
@@ -38,8 +38,8 @@ def test_differences_are_those_of_pairs(runs: tuple[Path, Path], find: Any) -> N
     assert accuracy.difference == pytest.approx(15)
     cases = [(number, kind) for number in range(20) for kind in (0, 1)]
     pictures = [number for number, _ in cases]
-    before = mean_figure("x", [kind == 0 or number % 3 > 0 for number, kind in cases], pictures)
-    after = mean_figure("x", [case != (4, 0) for case in cases], pictures)
+    before = mean_metric("x", [kind == 0 or number % 3 > 0 for number, kind in cases], pictures)
+    after = mean_metric("x", [case != (4, 0) for case in cases], pictures)
     interval = before.difference(after)
     assert (accuracy.low, accuracy.high) == pytest.approx((interval.low, interval.high))
     assert accuracy.reversals == interval.reversals < 0.05

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.evaluation.benchmark import Answered, Case
+from florence2.evaluation.benchmark import Answered, BenchmarkExample
 from florence2.evaluation.gallery import choose_shown, gallery_page
 from florence2.results.tasks import find_task
 from florence2.results.types import Answer, Boxes, Polygons, Text
@@ -58,7 +58,7 @@ def picture() -> bytes:
 def answered(
     name: str, truth: Any, answer: Answer | None, question: Any = None, image: Any = None
 ) -> Answered:
-    case = Case(name, image or picture(), name, find_task("<OD>"), question, truth)
+    case = BenchmarkExample(name, image or picture(), name, find_task("<OD>"), question, truth)
     return Answered(case, answer)
 
 

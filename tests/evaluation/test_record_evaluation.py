@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from florence2.evaluation import record_evaluation as judging
-from florence2.evaluation.record_evaluation import figure_prefix, judge_records, watched_figure
+from florence2.evaluation.record_evaluation import evaluate_records, figure_prefix, selection_metric
 from florence2.results.records import Annotation, Record, Verdict, content_hash
 from florence2.results.tasks import Task
 from florence2.results.types import Answer, Boxes, Failure, Polygons, Quads, Result, Text
@@ -58,7 +58,7 @@ def all_kinds() -> tuple[Annotation, ...]:
 
 def judged(annotations: Iterable[Annotation], answers: Iterable[Answer | None]) -> dict[str, float]:
     model: Any = StandIn(answers)
-    return judge_records([make_record(*annotations)])(model)
+    return evaluate_records([make_record(*annotations)])(model)
 
 
 def test_the_truth_itself_gets_the_best_figures() -> None:
@@ -121,7 +121,7 @@ def test_half_right_answers_are_half_right() -> None:
 def test_an_answer_to_a_prompt_of_ones_own_is_read_as_the_kind_of_the_truth() -> None:
     truth = Annotation("<PARTS>", Boxes([[10, 10, 40, 40]], ["bolt"], SIZE))
     model: Any = StandIn([truth.answer])
-    assert judge_records([make_record(truth)])(model)["parts/f1"] == 1.0
+    assert evaluate_records([make_record(truth)])(model)["parts/f1"] == 1.0
     assert model.requests[0][1].answer == "boxes"
 
 
@@ -132,22 +132,22 @@ def test_records_are_taken_at_even_distances_and_dropped_annotations_left_out() 
         for number in range(10)
     ]
     model: Any = StandIn(Text(str(number)) for number in (0, 3, 6))
-    assert judge_records(records, limit=3, max_new_tokens=7)(model)["caption/exact_match"] == 1.0
+    assert evaluate_records(records, limit=3, max_new_tokens=7)(model)["caption/exact_match"] == 1.0
     assert model.options == {"beams": 1, "batch_size": 8, "max_new_tokens": 7}
 
 
 def test_a_picture_that_is_gone_is_a_failure_of_its_own() -> None:
     record = replace(make_record(Annotation("<CAPTION>", Text("a"))), image=None, path="gone.png")
     model: Any = StandIn([None])
-    assert judge_records([record])(model)["caption/exact_match"] == 0.0
+    assert evaluate_records([record])(model)["caption/exact_match"] == 0.0
     assert model.requests[0][0] == b""
 
 
 def test_nothing_to_judge_by_is_an_error() -> None:
     with pytest.raises(ValueError, match="no kept annotation"):
-        judge_records([make_record()])
+        evaluate_records([make_record()])
     with pytest.raises(ValueError, match="no kept annotation"):
-        watched_figure([()])
+        selection_metric([()])
 
 
 def test_a_missing_library_is_told_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,20 +156,20 @@ def test_a_missing_library_is_told_before_the_run(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(judging, "load_library", refuse)
     with pytest.raises(ImportError, match="faster_coco_eval"):
-        judge_records([make_record(all_kinds()[0])])
-    assert judge_records([make_record(all_kinds()[1])])
+        evaluate_records([make_record(all_kinds()[0])])
+    assert evaluate_records([make_record(all_kinds()[1])])
 
 
 def test_the_watched_figure_prefers_regions_to_words() -> None:
     od, caption, quads, polygons, vqa = all_kinds()
     ground = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", od.answer, text="a dog and a cat")
-    assert watched_figure([(caption, vqa, vqa)]) == ("vqa/edit_distance", False)
-    assert watched_figure([(caption, polygons)]) == (
+    assert selection_metric([(caption, vqa, vqa)]) == ("vqa/edit_distance", False)
+    assert selection_metric([(caption, polygons)]) == (
         "referring_expression_segmentation/miou",
         True,
     )
-    assert watched_figure([(quads, polygons)]) == ("ocr_with_region/hmean", True)
-    assert watched_figure([(ground, ground, od, quads)]) == ("od/map", True)
+    assert selection_metric([(quads, polygons)]) == ("ocr_with_region/hmean", True)
+    assert selection_metric([(ground, ground, od, quads)]) == ("od/map", True)
 
 
 def test_names_of_figures_are_plain_words() -> None:

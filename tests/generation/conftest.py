@@ -17,7 +17,7 @@ def runtime() -> TorchRuntime:
     )  # fmt: skip
     text = TextConfig(
         width=32, encoder_layers=2, decoder_layers=2, encoder_heads=4, decoder_heads=4,
-        encoder_hidden=64, decoder_hidden=64, vocabulary_size=60, positions=64, init_std=0.4,
+        encoder_hidden=64, decoder_hidden=64, vocab_size=60, positions=64, init_std=0.4,
     )  # fmt: skip
     model = Florence2Model(Florence2Config(vision, text))
     model.initialize(seed=3)

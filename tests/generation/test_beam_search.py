@@ -52,7 +52,7 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
 ) -> None:
     # Wide enough that bans leave more than the candidates: among what is impossible there is no
     # order.
-    text = TextConfig(vocabulary_size=40, positions=20)
+    text = TextConfig(vocab_size=40, positions=20)
     options = DecodingOptions(
         beams=beams, early_stopping=early, length_penalty=penalty, no_repeat_ngram=ngram,
         min_new_tokens=least,
@@ -74,7 +74,7 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
         expected = {}
         for place, number in enumerate(running):
             held = tensors[number]
-            assert search.newest_tokens.view(-1, beams, 1)[place].equal(held.newest()[0])
+            assert search.last_tokens.view(-1, beams, 1)[place].equal(held.newest()[0])
             rows = held.advance(logprobs[place].clone(), options, text)
             if held.active_B.item():
                 expected[number] = (rows + place * beams).tolist()
@@ -94,7 +94,7 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
 
 
 def test_scores_that_are_no_numbers_are_told() -> None:
-    search = BeamSearch(TextConfig(vocabulary_size=9), DecodingOptions(), 4, [0], torch.zeros(1))
+    search = BeamSearch(TextConfig(vocab_size=9), DecodingOptions(), 4, [0], torch.zeros(1))
     with pytest.raises(RuntimeError, match="scores are not finite numbers"):
         for _ in range(4):
             search.advance(torch.full((3, 9), float("nan")))

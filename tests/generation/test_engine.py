@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from florence2.generation import DecodingOptions, Engine, Generated, Query, generate
+from florence2.generation import DecodingOptions, Engine, Generated, GenerationRequest, generate
 from florence2.generation.engine import Outcome
 from florence2.runtime import TorchRuntime
 
@@ -33,10 +33,10 @@ def pictures() -> NDArray[np.float32]:
     return pixels.astype(np.float32)
 
 
-def queries(pictures: NDArray[np.float32], count: int = 18) -> list[Query]:
+def queries(pictures: NDArray[np.float32], count: int = 18) -> list[GenerationRequest]:
     """Mixed prompts, pictures and options, neighbours about one picture."""
     return [
-        Query(
+        GenerationRequest(
             number // 3 % 3,
             pictures[number // 3 % 3],
             PROMPTS[number % len(PROMPTS)],
@@ -46,7 +46,7 @@ def queries(pictures: NDArray[np.float32], count: int = 18) -> list[Query]:
     ]
 
 
-def alone(runtime: TorchRuntime, query: Query) -> Generated:
+def alone(runtime: TorchRuntime, query: GenerationRequest) -> Generated:
     image = runtime.encode_images(query.pixels[None])
     return generate(runtime, runtime.encode_prompts(image, [query.prompt]), query.options)[0]
 
@@ -103,7 +103,7 @@ def test_a_picture_is_encoded_once_for_all_queries_in_line(
     monkeypatch.setattr(runtime, "encode_images", counted)
     engine = Engine(runtime, most=2)
     for prompt in PROMPTS:
-        engine.submit(Query("one", pictures[0], prompt, GREEDY))
+        engine.submit(GenerationRequest("one", pictures[0], prompt, GREEDY))
     run(engine)
     assert encoded == [1]
 
@@ -119,7 +119,7 @@ def test_memory_bounds_how_many_run_at_once(
         return step(decoding, ids)
 
     monkeypatch.setattr(runtime, "step", counted)
-    asked = [Query(0, pictures[0], PROMPTS[0], GREEDY) for _ in range(6)]
+    asked = [GenerationRequest(0, pictures[0], PROMPTS[0], GREEDY) for _ in range(6)]
     # 10 tokens of the picture (or fewer), 3 of the prompt, 12 of the answer; 2 layers of 32.
     one = 2 * 2 * (9 + 1 + 3 + 12) * 32 * 4
     for memory, most in ((1, 1), (one, 1), (3 * one + 1, 3), (None, 6)):
@@ -135,8 +135,8 @@ def test_a_query_that_cannot_run_fails_alone(
     runtime: TorchRuntime, pictures: NDArray[np.float32]
 ) -> None:
     asked = queries(pictures, 6)
-    asked[2] = Query(0, pictures[0], [0, *[5] * 80, 2], BEAMS)
-    asked[3] = Query(9, pictures[0][:, :50, :70], PROMPTS[0], BEAMS)
+    asked[2] = GenerationRequest(0, pictures[0], [0, *[5] * 80, 2], BEAMS)
+    asked[3] = GenerationRequest(9, pictures[0][:, :50, :70], PROMPTS[0], BEAMS)
     engine = Engine(runtime, most=6)
     for query in asked:
         engine.submit(query)
@@ -151,7 +151,7 @@ def test_a_step_that_fails_for_all_is_the_outcome_of_all(
     runtime: TorchRuntime, pictures: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(runtime, most=2)
-    asked = [Query(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
+    asked = [GenerationRequest(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
     for query in asked:
         engine.submit(query)
     engine.step()
@@ -172,7 +172,9 @@ def test_a_step_that_fails_for_all_is_the_outcome_of_all(
 def test_a_step_that_fails_once_costs_nobody_an_answer(
     runtime: TorchRuntime, pictures: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [Query(n % 3, pictures[n % 3], prompt, BEAMS) for n, prompt in enumerate(PROMPTS)]
+    asked = [
+        GenerationRequest(n % 3, pictures[n % 3], prompt, BEAMS) for n, prompt in enumerate(PROMPTS)
+    ]
     engine = Engine(runtime, most=6)
     numbers = [engine.submit(query) for query in asked]
     done = engine.step()
@@ -201,8 +203,8 @@ def test_one_search_that_fails_costs_the_others_nothing(
 ) -> None:
     # Three of the same options and one of others: searches of one lane.
     draws = DecodingOptions(seed=3, temperature=1.5, max_new_tokens=12)
-    asked = [Query(0, pictures[0], PROMPTS[n], draws) for n in range(3)]
-    asked.append(Query(1, pictures[1], PROMPTS[3], GREEDY))
+    asked = [GenerationRequest(0, pictures[0], PROMPTS[n], draws) for n in range(3)]
+    asked.append(GenerationRequest(1, pictures[1], PROMPTS[3], GREEDY))
     draw, poisoned = torch.multinomial, alone(runtime, asked[1]).token_ids[2]
 
     def failing(probability: torch.Tensor, count: int, *, generator: torch.Generator) -> Any:
@@ -238,7 +240,7 @@ def test_one_search_that_fails_costs_the_others_nothing(
 def test_a_rule_that_fails_costs_the_others_nothing(
     runtime: TorchRuntime, pictures: NDArray[np.float32]
 ) -> None:
-    asked = [Query(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
+    asked = [GenerationRequest(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
     asked[1] = dataclasses.replace(asked[1], rule=Refuses())
     engine = Engine(runtime, most=3)
     for query in asked:

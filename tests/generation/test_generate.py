@@ -151,7 +151,7 @@ def test_long_answers_outgrow_the_first_room_of_the_cache(beams: int) -> None:
     )  # fmt: skip
     text = TextConfig(
         width=32, encoder_layers=1, decoder_layers=1, encoder_heads=4, decoder_heads=4,
-        encoder_hidden=32, decoder_hidden=32, vocabulary_size=60, positions=200, init_std=0.4,
+        encoder_hidden=32, decoder_hidden=32, vocab_size=60, positions=200, init_std=0.4,
     )  # fmt: skip
     model = Florence2Model(Florence2Config(vision, text))
     model.initialize(seed=3)

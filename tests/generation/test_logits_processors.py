@@ -94,6 +94,10 @@ def test_the_best_token_is_always_kept(mass: float) -> None:
 
 def test_defaults_are_the_released_ones() -> None:
     options = DecodingOptions()
-    assert (options.width, options.banned_ngram(TextConfig()), options.sampling) == (3, 3, False)
+    assert (options.width, options.no_repeat_ngram_size(TextConfig()), options.sampling) == (
+        3,
+        3,
+        False,
+    )
     assert (options.length_penalty, options.early_stopping) == (1.0, True)
     assert DecodingOptions(temperature=0.7).width == 1

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from florence2.generation import DecodingOptions, Engine, Generated, Query, generate
-from florence2.generation.static_batch import SlotLane
+from florence2.generation import DecodingOptions, Engine, Generated, GenerationRequest, generate
+from florence2.generation.static_batch import CudaGraphBatch
 from florence2.runtime import TorchRuntime
 
 PROMPTS = [[0, 5, 6, 2], [0, 9, 2], [0, 17, 30, 31, 32, 2], [0, 40, 2]]
@@ -58,7 +58,10 @@ def test_answers_are_those_of_the_usual_search(
 ) -> None:
     image = exact.encode_images(pixels)
     prompted = exact.encode_prompts(image, PROMPTS)
-    assert SlotLane.of(slotted, options, 1) is not None and SlotLane.of(exact, options, 1) is None
+    assert (
+        CudaGraphBatch.of(slotted, options, 1) is not None
+        and CudaGraphBatch.of(exact, options, 1) is None
+    )
     for found, expected in zip(
         generate(slotted, prompted, options), generate(exact, prompted, options), strict=True
     ):
@@ -72,7 +75,7 @@ def test_prompts_come_and_go(
     engines = [Engine(each, most=3) for each in (exact, slotted)]
     for again in range(2):
         queries = [
-            Query(n % 4, pixels[n % 4], PROMPTS[(n + again) % 4],
+            GenerationRequest(n % 4, pixels[n % 4], PROMPTS[(n + again) % 4],
                   DecodingOptions(max_new_tokens=4 + 7 * n % 50))
             for n in range(11)
         ]  # fmt: skip
@@ -99,8 +102,10 @@ def test_cancelled_prompts_leave_and_what_has_a_rule_goes_elsewhere(
 
     engine = Engine(slotted, most=4)
     options = DecodingOptions(max_new_tokens=30)
-    numbers = [engine.submit(Query(0, pixels[0], PROMPTS[n], options)) for n in range(3)]
-    ruled = engine.submit(Query(1, pixels[1], PROMPTS[3], options, rule=Anything()))
+    numbers = [
+        engine.submit(GenerationRequest(0, pixels[0], PROMPTS[n], options)) for n in range(3)
+    ]
+    ruled = engine.submit(GenerationRequest(1, pixels[1], PROMPTS[3], options, rule=Anything()))
     engine.step()
     engine.cancel(numbers[1])
     done: dict[int, object] = {}

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 
 from florence2.io.atomic import (
-    LineFile,
-    keep_lines,
-    replace_file,
+    JsonlAppender,
+    atomic_replace,
+    atomic_write,
+    complete_lines,
     replace_json,
-    replacing,
-    whole_lines,
+    truncate_partial_line,
 )
 
 
 def test_what_is_written_takes_the_place_of_what_was(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "file"
-    replace_file(path, b"\x00one")
+    atomic_replace(path, b"\x00one")
     assert path.read_bytes() == b"\x00one"
-    replace_file(path, "zwei é")
+    atomic_replace(path, "zwei é")
     assert path.read_bytes() == "zwei é".encode()
     replace_json(path, {"three": [3]})
     assert json.loads(path.read_text()) == {"three": [3]}
@@ -31,8 +31,8 @@ def test_what_is_written_takes_the_place_of_what_was(tmp_path: Path) -> None:
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    replace_file(path, "old")
-    with pytest.raises(RuntimeError, match="half-way"), replacing(path) as temporary:
+    atomic_replace(path, "old")
+    with pytest.raises(RuntimeError, match="half-way"), atomic_write(path) as temporary:
         temporary.write_text("ne")
         raise RuntimeError("half-way")
     assert path.read_text() == "old"
@@ -41,14 +41,14 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
-    with pytest.raises(OSError, match="No space left") as raised, replacing(path):
+    with pytest.raises(OSError, match="No space left") as raised, atomic_write(path):
         raise OSError(28, "No space left on device")
     assert raised.value.filename == str(path)
 
     def refuse(descriptor: int, content: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    with LineFile(path) as lines:
+    with JsonlAppender(path) as lines:
         monkeypatch.setattr("florence2.io.atomic.os.write", refuse)
         with pytest.raises(OSError, match="No space left") as raised:
             lines.append(b"line\n")
@@ -58,19 +58,19 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_what_a_kill_left_behind_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "file"
     (tmp_path / ".file.part").write_text("a part of some earlier run, and longer")
-    replace_file(path, "whole")
+    atomic_replace(path, "whole")
     assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_lines_grow_and_a_torn_last_one_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "lines"
-    assert whole_lines(path) == []
-    with LineFile(path) as file:
+    assert complete_lines(path) == []
+    with JsonlAppender(path) as file:
         file.append(b"one\ntwo\n")
     path.write_bytes(path.read_bytes() + b"thr")
-    assert whole_lines(path) == [b"one\n", b"two\n"]
-    keep_lines(path, [b"two\n"])
+    assert complete_lines(path) == [b"one\n", b"two\n"]
+    truncate_partial_line(path, [b"two\n"])
     assert path.read_bytes() == b"two\n"
 
 
@@ -85,7 +85,7 @@ def test_a_refused_line_leaves_nothing_behind(
             raise OSError("no space left on device")
         return write(descriptor, content[:4])
 
-    with LineFile(path) as file:
+    with JsonlAppender(path) as file:
         file.append(b"one\n")
         monkeypatch.setattr("florence2.io.atomic.os.write", full)
         with pytest.raises(OSError, match="no space"):
@@ -97,9 +97,9 @@ def test_a_refused_line_leaves_nothing_behind(
 
 def test_a_file_that_is_as_wanted_is_not_written_again(tmp_path: Path) -> None:
     path = tmp_path / "lines"
-    keep_lines(path, [])
+    truncate_partial_line(path, [])
     assert not path.exists()
     path.write_bytes(b"one\n")
     before = path.stat().st_ino
-    keep_lines(path, [b"one\n"])
+    truncate_partial_line(path, [b"one\n"])
     assert path.stat().st_ino == before

@@ -28,7 +28,7 @@ def test_an_empty_or_relative_variable_counts_as_unset(
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     else:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert folders.cache_folder("graphs") == tmp_path / ".cache" / "florence2" / "graphs"
+    assert folders.cache_dir("graphs") == tmp_path / ".cache" / "florence2" / "graphs"
 
 
 @LINUX
@@ -39,8 +39,8 @@ def test_an_account_without_a_home_gets_a_folder_for_this_process(
     monkeypatch.setattr(folders.Path, "home", homeless)
     folders._temporary_base.cache_clear()
     with pytest.warns(UserWarning, match="no home directory"):
-        first = folders.cache_folder("graphs")
-    assert folders.cache_folder("graphs") == first and first.parent.is_dir()
+        first = folders.cache_dir("graphs")
+    assert folders.cache_dir("graphs") == first and first.parent.is_dir()
     monkeypatch.setenv("HOME", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/kept")

@@ -18,7 +18,7 @@ def small_config(**text: int) -> Florence2Config:
     )  # fmt: skip
     sizes = {
         "width": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_heads": 2,
-        "decoder_heads": 2, "encoder_hidden": 16, "decoder_hidden": 16, "vocabulary_size": 40,
+        "decoder_heads": 2, "encoder_hidden": 16, "decoder_hidden": 16, "vocab_size": 40,
         "positions": 24,
     }  # fmt: skip
     return Florence2Config(vision, TextConfig(**{**sizes, **text}))

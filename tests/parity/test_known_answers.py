@@ -87,8 +87,8 @@ def test_answers_of_the_transformers_tests() -> None:
         (100, 100, 200, 100, 200, 200, 100, 200),
         (300, 300, 400, 300, 400, 400, 300, 400),
     )
-    lines = read_thousand("quads", "Hello", *hello, "World", *world)
-    assert lines.labels == ("Hello", "World")
+    lines = read_thousand("quads", "Hello", *hello, "DistributedContext", *world)
+    assert lines.labels == ("Hello", "DistributedContext")
     assert np.floor(lines.corners).reshape(-1, 8).tolist() == [list(hello), list(world)]
 
     phrases = read_thousand(

@@ -92,9 +92,9 @@ def test_locations_alone_are_told_as_a_span(tokenizer: Tokenizer) -> None:
 
 def test_a_label_of_white_space_is_no_label(tokenizer: Tokenizer) -> None:
     constraint = Constraint("boxes", tokenizer)
-    start = [tokenizer.eos, tokenizer.bos, *tokenizer.encode_words(" ")]
+    start = [tokenizer.eos, tokenizer.bos, *tokenizer.encode_plain(" ")]
     assert not constraint.allowed(start).mask[tokenizer.first_location]
-    named = [*start, *tokenizer.encode_words("car")]
+    named = [*start, *tokenizer.encode_plain("car")]
     assert constraint.allowed(named).mask[tokenizer.first_location]
 
 

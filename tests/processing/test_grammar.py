@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import florence2
-from florence2.processing.grammar import EMPTY_PHRASES, read, write
+from florence2.processing.grammar import STOP_PHRASES, read, write
 from florence2.processing.tokenizer import Tokenizer
 from florence2.results.locations import dequantize, quantize
 from florence2.results.tasks import AnswerKind
@@ -31,7 +31,7 @@ LABELS = st.one_of(
     st.sampled_from(["car", "door handle", "a<b", "two\nlines", "café", "日本", "<loc_5>", "</s>"]),
     st.text(min_size=1, max_size=12),
 ).filter(lambda label: bool(label.strip()))
-PHRASES = LABELS.filter(lambda label: label.strip() not in EMPTY_PHRASES)
+PHRASES = LABELS.filter(lambda label: label.strip() not in STOP_PHRASES)
 
 
 @st.composite
@@ -121,8 +121,8 @@ def some_ids() -> st.SearchStrategy[list[int]]:
     likely = st.one_of(
         st.integers(first, first + 999),
         st.sampled_from([*shape, TOKENIZER.bos, TOKENIZER.eos, TOKENIZER.pad]),
-        st.sampled_from(TOKENIZER.encode_words("two dogs<and>the image")),
-        st.integers(0, TOKENIZER.vocabulary_size - 1),
+        st.sampled_from(TOKENIZER.encode_plain("two dogs<and>the image")),
+        st.integers(0, TOKENIZER.vocab_size - 1),
     )
     return st.one_of(st.lists(likely, max_size=80), st.lists(st.integers(-(2**70), 2**70)))
 
@@ -162,7 +162,7 @@ def test_boxes_of_one_label_share_it() -> None:
     answer = Boxes([[0, 0, 500.5, 500.5]] * 3, ("car", "car ", "dog"), THOUSAND)
     first = TOKENIZER.first_location
     box = [first, first, first + 500, first + 500]
-    car, dog = TOKENIZER.encode_words("car"), TOKENIZER.encode_words("dog")
+    car, dog = TOKENIZER.encode_plain("car"), TOKENIZER.encode_plain("dog")
     expected = [TOKENIZER.bos, *car, *box, *box, *dog, *box, TOKENIZER.eos]
     assert write(answer, "boxes", TOKENIZER) == expected
 
@@ -292,7 +292,7 @@ def test_unfinished_polygons_are_kept_out(
 
 def test_scores_are_of_the_tokens_own_positions() -> None:
     """Several ``<s>`` lead, surplus locations follow: no score takes a token of another item."""
-    car, dog = TOKENIZER.encode_words("car"), TOKENIZER.encode_words("dog")
+    car, dog = TOKENIZER.encode_plain("car"), TOKENIZER.encode_plain("dog")
     first = TOKENIZER.first_location
     lead = [TOKENIZER.eos, TOKENIZER.bos, TOKENIZER.bos, TOKENIZER.bos]
     ids = [*lead, *car, *[first] * 4, *[first] * 4, first, *dog, *[first] * 4, TOKENIZER.eos]
@@ -336,6 +336,6 @@ def test_another_number_of_log_probabilities_is_refused() -> None:
 
 
 def test_the_list_of_empty_phrases_is_the_released_one() -> None:
-    assert len(EMPTY_PHRASES) == 72
-    assert {"it", "the image", "a set", "I"} <= EMPTY_PHRASES
-    assert not {"It", "i", "The image"} & EMPTY_PHRASES
+    assert len(STOP_PHRASES) == 72
+    assert {"it", "the image", "a set", "I"} <= STOP_PHRASES
+    assert not {"It", "i", "The image"} & STOP_PHRASES

@@ -92,7 +92,7 @@ def test_released_ids_of_added_tokens(released: Tokenizer) -> None:
     assert (released.bos, released.pad, released.eos) == (0, 1, 2)
     assert (released.first_location, released.separator) == (50269, 51279)
     assert (released.polygon_open, released.polygon_close) == (51286, 51287)
-    assert (released.class_separator, released.vocabulary_size) == (51288, 51289)
+    assert (released.class_separator, released.vocab_size) == (51288, 51289)
     assert released.encode("</region_to_desciption>") == [51283]
     assert not any(released.is_added(each) for each in released.encode("<loc_1000>"))
 
@@ -134,7 +134,7 @@ def test_nano_has_barts_form(nano: Tokenizer) -> None:
     assert [vocabulary[each] for each in ("<s>", "<pad>", "</s>", "<unk>")] == [0, 1, 2, 3]
     assert nano.encode("<mask>") == [nano.first_added - 1]
     assert nano.first_added == 2048
-    assert nano.vocabulary_size == 2048 + 1024
+    assert nano.vocab_size == 2048 + 1024
     assert nano.first_location == nano.first_added + 4
     assert Backend.from_file(str(NANO)).encode("red").ids[:1] == [nano.bos]
 
@@ -147,14 +147,14 @@ def test_nano_knows_the_prompts(nano: Tokenizer) -> None:
 @given(st.text())
 def test_words_are_lossless(text: str) -> None:
     tokenizer = _NANO_OF_PROPERTIES
-    ids = tokenizer.encode_words(text)
+    ids = tokenizer.encode_plain(text)
     assert tokenizer.decode(ids) == text
 
 
 @given(st.lists(st.sampled_from([*ADDED_TOKENS[:6], "<s>", "</s>", "<mask>", "<pad>", " a", "b "])))
 def test_words_are_never_added_tokens(pieces: list[str]) -> None:
     tokenizer, text = _NANO_OF_PROPERTIES, "".join(pieces)
-    ids = tokenizer.encode_words(text)
+    ids = tokenizer.encode_plain(text)
     assert all(tokenizer.pad < each < tokenizer.first_added - 1 for each in ids)
     assert tokenizer.decode(ids) == text
 
@@ -166,13 +166,13 @@ def test_spelt_ids_are_the_same_text_byte_by_byte(pieces: list[str]) -> None:
     spelt = tokenizer.spell(ids)
     assert tokenizer.decode(spelt) == f"<s>{text}</s>"
     words = [each for each in spelt[1:-1] if not tokenizer.is_added(each)]
-    assert all(tokenizer.byte_count(each) == 1 for each in words)
+    assert all(tokenizer.num_bytes(each) == 1 for each in words)
     assert tokenizer.spell(spelt) == spelt
 
 
 def test_added_tokens_in_text_become_their_ids(nano: Tokenizer) -> None:
     ids = nano.encode("</s><s>car<loc_0><loc_999> <poly><pad>")
-    car, space = nano.encode_words("car"), nano.encode_words(" ")
+    car, space = nano.encode_plain("car"), nano.encode_plain(" ")
     first = nano.first_location
     expected = [nano.eos, nano.bos, *car, first, first + 999, *space, nano.polygon_open, nano.pad]
     assert ids == expected
@@ -182,7 +182,7 @@ def test_added_tokens_in_text_become_their_ids(nano: Tokenizer) -> None:
 
 
 def test_decode_passes_over_ids_outside(nano: Tokenizer) -> None:
-    assert nano.decode([-1, nano.vocabulary_size, 2**63, *nano.encode("two dogs")]) == "two dogs"
+    assert nano.decode([-1, nano.vocab_size, 2**63, *nano.encode("two dogs")]) == "two dogs"
 
 
 def test_saved_file_reads_back(nano: Tokenizer, tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_saved_file_reads_back(nano: Tokenizer, tmp_path: Path) -> None:
     again = Tokenizer.from_file(tmp_path / "tokenizer.json")
     text = "a red circle<loc_5><and></poly>"
     assert again.encode(text) == nano.encode(text)
-    assert again.encode_words(text) == nano.encode_words(text)
-    assert again.vocabulary_size == nano.vocabulary_size
+    assert again.encode_plain(text) == nano.encode_plain(text)
+    assert again.vocab_size == nano.vocab_size
 
 
 def test_the_transformers_layout_may_add_more(nano: Tokenizer, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_the_transformers_layout_may_add_more(nano: Tokenizer, tmp_path: Path) -
     backend.save(str(tmp_path / "tokenizer.json"))
     tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json")
     assert tokenizer.first_location == nano.first_location
-    assert tokenizer.vocabulary_size == nano.vocabulary_size + 1
+    assert tokenizer.vocab_size == nano.vocab_size + 1
     # A file written for training cuts and pads; ids would be lost without a word.
     assert tokenizer.encode(CAPTION) == nano.encode(CAPTION)
 

@@ -51,7 +51,7 @@ def test_components_and_sizes_are_limited(
 
 
 def test_a_tokenizer_with_more_ids_than_the_embedding_is_refused() -> None:
-    size = Tokenizer.from_file(NANO).vocabulary_size
-    Processor.from_directory(NANO.parent, 1024, 16, vocabulary_size=size)
+    size = Tokenizer.from_file(NANO).vocab_size
+    Processor.from_directory(NANO.parent, 1024, 16, vocab_size=size)
     with pytest.raises(ValueError, match=rf"ids up to {size - 1}, .* has {size - 1} rows"):
-        Processor.from_directory(NANO.parent, 1024, 16, vocabulary_size=size - 1)
+        Processor.from_directory(NANO.parent, 1024, 16, vocab_size=size - 1)

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from florence2.results.geometry import (
+    allocate_vertices,
     box_area,
     box_iou,
     clip_boxes,
     clip_points,
-    evenly_spaced,
     non_maximum_suppression,
     order_corners,
     point_bounds,
     polygon_area,
     quad_bounds,
-    shared_out,
+    resample_polyline,
 )
 
 BOX_LISTS = st.lists(
@@ -107,16 +107,16 @@ def test_suppression_of_nothing() -> None:
 
 def test_points_at_even_distances() -> None:
     triangle = np.array([[0, 0], [3, 0], [3, 4]], np.float32)
-    spaced = evenly_spaced(triangle, 12)
+    spaced = resample_polyline(triangle, 12)
     assert spaced.dtype == np.float32
     assert spaced[[0, 3, 7]].tolist() == triangle.tolist()
-    assert evenly_spaced(np.float32([[2, 1]]), 3).tolist() == [[2, 1]] * 3
+    assert resample_polyline(np.float32([[2, 1]]), 3).tolist() == [[2, 1]] * 3
     with pytest.raises(ValueError, match="without points"):
-        evenly_spaced(np.zeros((0, 2), np.float32), 4)
+        resample_polyline(np.zeros((0, 2), np.float32), 4)
 
 
 def test_vertices_are_shared_out_by_length() -> None:
-    assert shared_out(16, [30.0, 10.0], 4) == [12, 4]
-    assert shared_out(16, [100.0, 1.0], 4) == [16, 4]
-    assert shared_out(16, [0.0, 0.0], 4) == [8, 8]
-    assert shared_out(16, [], 4) == []
+    assert allocate_vertices(16, [30.0, 10.0], 4) == [12, 4]
+    assert allocate_vertices(16, [100.0, 1.0], 4) == [16, 4]
+    assert allocate_vertices(16, [0.0, 0.0], 4) == [8, 8]
+    assert allocate_vertices(16, [], 4) == []

@@ -46,8 +46,8 @@ def test_the_kind_is_the_tasks_or_for_a_free_prompt_the_answers(
 
 def test_the_task_of_a_free_prompt_puts_the_text_behind_it() -> None:
     annotation = Annotation("<VQA>", Text("red"), text="What colour?")
-    assert annotation.table_task.fill(annotation.text) == "<VQA>What colour?"
-    assert Annotation("<OD>", BOXES).table_task.name == "object-detection"
+    assert annotation.known_task.fill(annotation.text) == "<VQA>What colour?"
+    assert Annotation("<OD>", BOXES).known_task.name == "object-detection"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def model() -> Florence2Model:
     )  # fmt: skip
     text = TextConfig(
         width=64, encoder_layers=2, decoder_layers=2, encoder_heads=4, decoder_heads=4,
-        encoder_hidden=128, decoder_hidden=128, vocabulary_size=80, positions=64, init_std=0.3,
+        encoder_hidden=128, decoder_hidden=128, vocab_size=80, positions=64, init_std=0.3,
     )  # fmt: skip
     made = Florence2Model(Florence2Config(vision, text))
     made.initialize(seed=3)

@@ -18,7 +18,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import florence2
-from florence2.serving import Limits, Worker, create_app
+from florence2.serving import RequestLimits, Worker, create_app
 
 DEMO = (files("florence2") / "nano" / "demo.png").read_bytes()
 ENCODED = base64.b64encode(DEMO).decode()
@@ -59,7 +59,7 @@ def model() -> florence2.Florence2:
 
 @pytest.fixture
 def worker(model: florence2.Florence2) -> Iterator[Worker]:
-    worker = Worker(model, Limits(queue=40, seconds=60))
+    worker = Worker(model, RequestLimits(queue=40, seconds=60))
     yield worker
     worker.close(finish=False, seconds=20)
 

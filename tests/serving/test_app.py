@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 import florence2
 from florence2.io.fetch import UrlFetcher
-from florence2.serving import Limits, Worker, create_app
+from florence2.serving import RequestLimits, Worker, create_app
 
 from .conftest import DEMO, ENCODED, FAST, LOCAL
 
@@ -152,7 +152,7 @@ def bomb(width: int, height: int) -> bytes:
 
 
 def test_large_bodies_and_pictures_are_refused(model: florence2.Florence2) -> None:
-    worker = Worker(model, Limits(body=200_000, pixels=100_000))
+    worker = Worker(model, RequestLimits(body=200_000, pixels=100_000))
     with TestClient(create_app(worker), LOCAL) as client:
         long = client.post("/v1/run", content=b"x" * 200_001)
         assert long.status_code == 413 and "200000 bytes" in long.json()["error"]
@@ -166,7 +166,7 @@ def test_large_bodies_and_pictures_are_refused(model: florence2.Florence2) -> No
 
 
 def test_bodies_held_at_a_time_are_bounded(model: florence2.Florence2) -> None:
-    worker = Worker(model, Limits(bodies=100_000))
+    worker = Worker(model, RequestLimits(bodies=100_000))
     with TestClient(create_app(worker), LOCAL) as client:
         found = client.post("/v1/run", content=b"x" * 150_000)
         assert found.status_code == 503 and found.headers["retry-after"] == "1"
@@ -175,7 +175,7 @@ def test_bodies_held_at_a_time_are_bounded(model: florence2.Florence2) -> None:
 
 
 def test_a_full_queue_sends_away_and_says_when(model: florence2.Florence2) -> None:
-    worker = Worker(model, Limits(queue=2), most=1)
+    worker = Worker(model, RequestLimits(queue=2), most=1)
     with TestClient(create_app(worker), LOCAL) as client, ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(
             lambda _: client.post("/v1/run", json=asked("more-detailed-caption")), range(12)
@@ -188,7 +188,7 @@ def test_a_full_queue_sends_away_and_says_when(model: florence2.Florence2) -> No
 
 
 def test_requests_that_take_too_long_are_given_up(model: florence2.Florence2) -> None:
-    worker = Worker(model, Limits(seconds=0.05))
+    worker = Worker(model, RequestLimits(seconds=0.05))
     with TestClient(create_app(worker), LOCAL) as client:
         body = {"image": ENCODED, "tasks": [{"task": "more-detailed-caption"}] * 8}
         found = client.post("/v1/run", json=body)

@@ -11,8 +11,8 @@ import pytest
 import florence2
 from florence2.inference.prepared import Settings
 from florence2.results.types import Failure, Result
-from florence2.serving import Limits, Worker
-from florence2.serving.request_limits import RefusedError
+from florence2.serving import RequestLimits, Worker
+from florence2.serving.request_limits import RequestError
 
 from .conftest import DEMO, FAST
 
@@ -62,17 +62,17 @@ def test_a_held_picture_is_encoded_once(
 
 
 def test_closing_finishes_what_was_taken(model: florence2.Florence2) -> None:
-    worker = Worker(model, Limits())
+    worker = Worker(model, RequestLimits())
     picture = worker.read(DEMO).result(20)
     futures = worker.ask(picture, [("caption", None)] * 20, SETTINGS)
     worker.close(seconds=60)
     assert all(each.done() and each.result().token_ids for each in futures)
-    with pytest.raises(RefusedError, match="stopping"):
+    with pytest.raises(RequestError, match="stopping"):
         worker.ask(picture, [("caption", None)], SETTINGS)
 
 
 def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> None:
-    worker = Worker(model, Limits())
+    worker = Worker(model, RequestLimits())
     picture = worker.read(DEMO).result(20)
     futures = worker.ask(picture, [("more-detailed-caption", None)] * 20, Settings.of({}))
     worker.close(finish=False, seconds=60)
@@ -82,10 +82,10 @@ def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> Non
 
 
 def test_cancelled_questions_leave_room(model: florence2.Florence2) -> None:
-    worker = Worker(model, Limits(queue=8), most=1)
+    worker = Worker(model, RequestLimits(queue=8), most=1)
     picture = worker.read(DEMO).result(20)
     futures = worker.ask(picture, [("more-detailed-caption", None)] * 8, Settings.of({}))
-    with pytest.raises(RefusedError, match="as many as may"):
+    with pytest.raises(RequestError, match="as many as may"):
         worker.ask(picture, [("caption", None)], SETTINGS)
     for each in futures:
         each.cancel()
@@ -97,7 +97,7 @@ def test_a_failing_engine_fails_its_questions_and_stops(
     model: florence2.Florence2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda *_: None)
-    worker = Worker(model, Limits())
+    worker = Worker(model, RequestLimits())
 
     def broken() -> None:
         raise MemoryError("no room")

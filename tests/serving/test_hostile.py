@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 import florence2
 from florence2.processing.processor import Processor
-from florence2.serving import Limits, Worker, create_app
+from florence2.serving import RequestLimits, Worker, create_app
 from florence2.serving.connections import protocol_of
 from florence2.serving.fair_pool import FairPool, Turn
 from florence2.serving.uploaded_file import WHOLE_FILE, is_large_file
@@ -165,7 +165,7 @@ def test_large_pictures_are_read_apart() -> None:
 @pytest.fixture
 def timed(model: florence2.Florence2) -> Iterator[tuple[str, int, Worker]]:
     """The address and port of a server that gives up soon, and its worker."""
-    limits = Limits(head_seconds=0.5, upload_seconds=2, connections=20, seconds=60)
+    limits = RequestLimits(head_seconds=0.5, upload_seconds=2, connections=20, seconds=60)
     worker, port = Worker(model, limits, most=1), free_port()
     settings = uvicorn.Config(
         create_app(worker), port=port, log_level="error", http=protocol_of(limits)

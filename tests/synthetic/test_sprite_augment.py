@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from florence2.synthetic import sprite_augment as changes
-from florence2.synthetic.colors import PALETTE, plain_colour
+from florence2.synthetic.colors import PALETTE, dominant_color
 from florence2.synthetic.compose import make_scene
 from florence2.synthetic.compositing import premultiplied
 from florence2.synthetic.scene_settings import SceneSettings
@@ -36,7 +36,7 @@ def test_a_changed_drawing_keeps_its_names_and_has_no_clear_rim(seed: int) -> No
     assert after.image.dtype == np.uint8 and after.image.shape[2] == 4
     alpha = after.image[..., 3] >= 24
     assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
-    assert after.colour == plain_colour(after.image)
+    assert after.colour == dominant_color(after.image)
     # Still a ring: solid for the most part, and with its hole.
     height, width = alpha.shape
     assert 0.4 < alpha.mean() < 0.95

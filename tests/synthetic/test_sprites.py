@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from florence2.synthetic.colors import PALETTE, plain_colour, recolour
+from florence2.synthetic.colors import PALETTE, dominant_color, recolour
 from florence2.synthetic.shapes import shape_sprites
 from florence2.synthetic.sprites import Sprite, SpriteLibrary, held_out, library
 
@@ -35,14 +35,14 @@ def test_many_colours_are_no_colour() -> None:
     image[:, :4, :3], image[:, 4:8, :3], image[:, 8:, :3] = (
         PALETTE[name] for name in ("red", "green", "blue")
     )
-    assert plain_colour(image) is None
+    assert dominant_color(image) is None
 
 
 def test_recolouring_gives_the_colour_and_leaves_the_rest() -> None:
     car = next(sprite for sprite in shape_sprites() if sprite.art == "shapes/car-red")
     turned = recolour(car.image, "blue")
     assert turned is not None
-    assert plain_colour(turned) == "blue"
+    assert dominant_color(turned) == "blue"
     np.testing.assert_array_equal(turned[..., 3], car.image[..., 3])
     dark = (car.image[..., :3].max(axis=2) < 60) & (car.image[..., 3] == 255)
     assert dark.any()

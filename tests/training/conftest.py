@@ -101,7 +101,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     text = TextConfig(
         width=32, encoder_layers=1, decoder_layers=1, encoder_heads=2, decoder_heads=2,
-        encoder_hidden=64, decoder_hidden=64, vocabulary_size=3072, positions=128,
+        encoder_hidden=64, decoder_hidden=64, vocab_size=3072, positions=128,
     )  # fmt: skip
     model = Florence2Model(Florence2Config(vision, text))
     model.initialize(seed=0)

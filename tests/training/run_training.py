@@ -22,7 +22,7 @@ shards, start, out, steps, die_at = sys.argv[1:6]
 strategy = sys.argv[6] if len(sys.argv) > 6 else "ddp"
 more = sys.argv[7:]
 torch.set_num_threads(1)
-original = loop.take_step
+original = loop.train_step
 
 
 def recorded(*arguments):  # type: ignore[no-untyped-def]
@@ -38,7 +38,7 @@ def dying(path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-loop.take_step = recorded
+loop.train_step = recorded
 if int(die_at) >= 0:
     checkpoints.synchronise = dying
 recipe = override(

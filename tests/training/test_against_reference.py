@@ -13,7 +13,7 @@ from florence2.model.checkpoint.weights import load_checkpoint, save_checkpoint
 from florence2.processing.processor import Processor
 from florence2.training.batches import MicroBatch, collate
 from florence2.training.examples import ExampleReader, list_examples
-from florence2.training.loss import IGNORED, token_loss_sum
+from florence2.training.loss import IGNORE_INDEX, token_loss_sum
 from florence2.training.recipe import Recipe
 
 
@@ -27,13 +27,13 @@ def batch(records, start: Path) -> MicroBatch:  # type: ignore[no-untyped-def]
 
 def test_the_batch_has_padding_and_all_kinds(batch: MicroBatch) -> None:
     assert len(batch) == 15
-    assert batch.padding_BP.any() and (batch.labels_BT == IGNORED).any()
-    assert batch.tokens == int((batch.labels_BT != IGNORED).sum())
+    assert batch.padding_BP.any() and (batch.labels_BT == IGNORE_INDEX).any()
+    assert batch.tokens == int((batch.labels_BT != IGNORE_INDEX).sum())
 
 
 def test_there_is_one_shift(batch: MicroBatch) -> None:
     for labels, inputs in zip(batch.labels_BT.tolist(), batch.decoder_BT.tolist(), strict=True):
-        kept = [token for token in labels if token != IGNORED]
+        kept = [token for token in labels if token != IGNORE_INDEX]
         assert (kept[0], kept[-1]) == (0, 2), "a target is <s> ... </s>"
         assert inputs[: len(kept)] == [2, *kept[:-1]], (
             "the start token, then the target but its end"
@@ -51,8 +51,8 @@ def test_loss_and_gradients_equal_the_reference(
     ).eval()
     pixels = batch.pixels_BCHW.double()
 
-    wanted = batch.labels_BT != IGNORED
-    logits = ours(pixels, batch.prompt_BP, batch.decoder_BT, batch.padding_BP, wanted_BT=wanted)
+    wanted = batch.labels_BT != IGNORE_INDEX
+    logits = ours(pixels, batch.prompt_BP, batch.decoder_BT, batch.padding_BP, loss_mask_BT=wanted)
     loss = token_loss_sum(logits, batch.labels_BT[wanted]) / batch.tokens
     loss.backward()
 

@@ -27,7 +27,7 @@ from florence2.training.checkpoint_reader import (
     load_metadata,
 )
 from florence2.training.checksums import CHECKSUMS_FILE, write_checksums
-from florence2.training.distributed import World
+from florence2.training.distributed import DistributedContext
 from florence2.training.optimizers import make_optimizers
 
 SHORT = [
@@ -238,7 +238,7 @@ def test_states_damaged_at_random_are_reported_or_passed_over(
     generator = random.Random(checksums)
     model = load_checkpoint(start).train()
     optimizer = make_optimizers(model, Recipe().optimizer)
-    world = World(0, 1, torch.device("cpu"))
+    world = DistributedContext(0, 1, torch.device("cpu"))
     kinds = ("cut", "flipped", "missing", "swapped", "directory", "empty")
     passed_over = 0
     for number in range(12):

@@ -32,14 +32,14 @@ def test_a_signal_ends_a_step_and_saves(
     records: Any, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     run(records, start, tmp_path / "whole")
-    original, before = loop.take_step, signal.getsignal(number)
+    original, before = loop.train_step, signal.getsignal(number)
 
     def stopping(model: Any, optimizer: Any, batches: Any, *more: Any) -> Any:
         if more[2].step == 1:
             os.kill(os.getpid(), number)
         return original(model, optimizer, batches, *more)
 
-    monkeypatch.setattr(loop, "take_step", stopping)
+    monkeypatch.setattr(loop, "train_step", stopping)
     with pytest.raises(TrainingInterrupted) as interrupt:
         run(records, start, tmp_path / "run")
     assert signal.getsignal(number) is before

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from florence2.results.locations import BINS
-from florence2.training.loss import blurred_loss_sum, token_loss_sum
-from florence2.training.recipe import Aids
+from florence2.training.loss import soft_location_loss, token_loss_sum
+from florence2.training.recipe import AuxiliaryConfig
 from florence2.training.schedule import location_spread
 
 FIRST = 7
@@ -19,7 +19,7 @@ def test_a_narrow_blur_is_cross_entropy_and_words_are_left_alone() -> None:
     torch.manual_seed(0)
     logits = torch.randn(5, FIRST + BINS + 3)
     labels = torch.tensor([0, FIRST, FIRST + 400, FIRST + BINS - 1, FIRST + BINS + 2])
-    blurred = blurred_loss_sum(logits, labels, FIRST, 1e-3)
+    blurred = soft_location_loss(logits, labels, FIRST, 1e-3)
     assert blurred.item() == pytest.approx(token_loss_sum(logits, labels).item(), rel=1e-5)
 
 
@@ -31,7 +31,7 @@ def test_a_blurred_target_is_a_gaussian_over_bins() -> None:
     expected = -sum(
         weight / sum(weights) * logs[FIRST + bin_].item() for bin_, weight in enumerate(weights)
     )
-    found = blurred_loss_sum(logits, torch.tensor([FIRST + label]), FIRST, spread)
+    found = soft_location_loss(logits, torch.tensor([FIRST + label]), FIRST, spread)
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -39,13 +39,13 @@ def test_a_neighbour_costs_less_than_a_stranger() -> None:
     def cost(guess: int) -> float:
         logits = torch.zeros(1, FIRST + BINS)
         logits[0, FIRST + guess] = 5
-        return blurred_loss_sum(logits, torch.tensor([FIRST + 500]), FIRST, 4.0).item()
+        return soft_location_loss(logits, torch.tensor([FIRST + 500]), FIRST, 4.0).item()
 
     assert cost(500) < cost(503) < cost(540)
 
 
 def test_the_blur_moves_evenly_to_its_end() -> None:
-    aids = Aids(location_spread=8.0, final_location_spread=2.0)
+    aids = AuxiliaryConfig(location_spread=8.0, final_location_spread=2.0)
     assert [location_spread(step, 4, aids) for step in range(4)] == [8.0, 6.0, 4.0, 2.0]
-    assert location_spread(3, 4, Aids(location_spread=8.0)) == 8.0
-    assert location_spread(3, 4, Aids()) == 0.0
+    assert location_spread(3, 4, AuxiliaryConfig(location_spread=8.0)) == 8.0
+    assert location_spread(3, 4, AuxiliaryConfig()) == 0.0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from florence2.training.recipe import Batch, Recipe, Schedule, override, to_dict
-from florence2.training.sampler import DataOrder
+from florence2.training.sampler import DistributedSampler
 from florence2.training.schedule import learning_rate_factor, total_steps
 
 TASKS = ["<OD>"] * 7 + ["<OCR>"] * 3 + ["<CAPTION>"] * 5
@@ -18,27 +18,27 @@ TASKS = ["<OD>"] * 7 + ["<OCR>"] * 3 + ["<CAPTION>"] * 5
 
 @given(size=st.integers(1, 40), seed=st.integers(0, 5))
 def test_every_epoch_sees_each_example_once(size: int, seed: int) -> None:
-    order = DataOrder(TASKS, {}, seed)
+    order = DistributedSampler(TASKS, {}, seed)
     assert order.epoch_length == len(TASKS)
     steps = 3 * len(TASKS)
     seen = [index for step in range(steps) for index in order.indices(step * size, size)]
     for epoch in range(3):
         assert sorted(seen[epoch * 15 : (epoch + 1) * 15]) == list(range(15))
-    again = DataOrder(TASKS, {}, seed)
+    again = DistributedSampler(TASKS, {}, seed)
     assert [again.indices(step * size, size) for step in (7, 2, 0)] == [
         seen[step * size : (step + 1) * size] for step in (7, 2, 0)
     ]
 
 
 def test_batches_do_not_depend_on_their_size() -> None:
-    order = DataOrder(TASKS, {"<OCR>": 2.5}, seed=3)
+    order = DistributedSampler(TASKS, {"<OCR>": 2.5}, seed=3)
     by_one = [order.indices(step, 1)[0] for step in range(60)]
     by_six = [index for step in range(10) for index in order.indices(6 * step, 6)]
     assert by_one == by_six
 
 
 def test_weights_mix_tasks_and_stay_fair_within_a_task() -> None:
-    order = DataOrder(TASKS, {"<OCR>": 2.5, "<OD>": 0.5, "<CAPTION>": 0}, seed=1)
+    order = DistributedSampler(TASKS, {"<OCR>": 2.5, "<OD>": 0.5, "<CAPTION>": 0}, seed=1)
     assert order.epoch_length == round(2.5 * 3) + round(0.5 * 7)
     epochs = 21
     seen = Counter(order.indices(0, epochs * order.epoch_length))
@@ -51,11 +51,11 @@ def test_weights_mix_tasks_and_stay_fair_within_a_task() -> None:
 
 def test_unusable_weights_are_refused() -> None:
     with pytest.raises(ValueError, match=r"names \['<XY>'\]; the data has"):
-        DataOrder(TASKS, {"<XY>": 1}, seed=0)
+        DistributedSampler(TASKS, {"<XY>": 1}, seed=0)
     with pytest.raises(ValueError, match="must not be negative"):
-        DataOrder(TASKS, {"<OD>": -1}, seed=0)
+        DistributedSampler(TASKS, {"<OD>": -1}, seed=0)
     with pytest.raises(ValueError, match="no example"):
-        DataOrder(["<OD>"], {"<OD>": 0}, seed=0)
+        DistributedSampler(["<OD>"], {"<OD>": 0}, seed=0)
 
 
 def test_the_rate_warms_up_then_follows_a_cosine() -> None:

@@ -15,11 +15,11 @@ from florence2.results.records import Record
 from florence2.results.tasks import TASKS
 from florence2.training import Recipe, TrainingOutcome, override, train
 from florence2.training.batches import BatchStream, collate
-from florence2.training.distributed import World
-from florence2.training.loss import IGNORED
-from florence2.training.streaming import EndlessPairs
+from florence2.training.distributed import DistributedContext
+from florence2.training.loss import IGNORE_INDEX
+from florence2.training.streaming import IterablePairs
 
-CPU = World(0, 1, torch.device("cpu"))
+CPU = DistributedContext(0, 1, torch.device("cpu"))
 
 
 class Repeated:
@@ -36,12 +36,12 @@ def test_pairs_of_a_picture_share_its_pixels_in_the_batch(
     records, processor, tmp_path: Path
 ) -> None:
     recipe = override(Recipe(), ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2"])
-    source = EndlessPairs(Repeated(records), processor, recipe)
+    source = IterablePairs(Repeated(records), processor, recipe)
     batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
     assert len(batch) == 4
     assert len(batch.pixels_BCHW) == 2
-    assert batch.pictures_B is not None
-    assert batch.pictures_B.tolist() == [0, 0, 1, 1]
+    assert batch.image_index_B is not None
+    assert batch.image_index_B.tolist() == [0, 0, 1, 1]
 
 
 def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
@@ -49,7 +49,7 @@ def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
 ) -> None:
     weights = {task.token: 0.0 for task in TASKS if task.token not in ("<OD>", "<OCR>")}
     recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
-    source = EndlessPairs(Repeated(many_questions), processor, recipe)
+    source = IterablePairs(Repeated(many_questions), processor, recipe)
     first, second = source.read(5), source.read(5)
     assert [each.target for each in first] == [each.target for each in second]
     prompts = {processor.tokenizer.decode(pair.prompt) for pair in first}
@@ -62,9 +62,9 @@ def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
 def test_spelt_tasks_are_answered_letter_by_letter(many_questions, processor) -> None:
     weights = {task.token: float(task.token in ("<OD>", "<OCR>")) for task in TASKS}
     recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
-    plain = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    plain = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
     recipe = override(recipe, ["aids.spelt_tasks=('<OCR>',)"])
-    spelt = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
+    spelt = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
     tokenizer = processor.tokenizer
     for before, after in zip(plain, spelt, strict=True):
         read = "text in the image" in tokenizer.decode(before.prompt)
@@ -76,8 +76,8 @@ def test_outlines_are_told_with_so_many_corners(many_questions, processor) -> No
     weights = {task.token: float("SEGMENTATION" in task.token) for task in TASKS}
     recipe = override(Recipe(task_weights=weights), ["aids.outline_corners=7"])
     tokenizer = processor.tokenizer
-    told = EndlessPairs(Repeated(many_questions), processor, recipe).read(5)
-    plain = EndlessPairs(Repeated(many_questions), processor, Recipe(task_weights=weights)).read(5)
+    told = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
+    plain = IterablePairs(Repeated(many_questions), processor, Recipe(task_weights=weights)).read(5)
     counts = [sum(map(tokenizer.is_location, pair.target)) for pair in told]
     assert counts and set(counts) == {14}
     assert counts != [sum(map(tokenizer.is_location, pair.target)) for pair in plain]
@@ -87,10 +87,10 @@ def test_unknown_weights_and_missing_lengths_are_told(
     records, processor, start: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="<CAPTIONS>"):
-        EndlessPairs(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
+        IterablePairs(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
     with pytest.raises(ValueError, match=r"spelt_tasks names \['<WRITING>'\]"):
         recipe = override(Recipe(), ["aids.spelt_tasks=('<WRITING>',)"])
-        EndlessPairs(Repeated(records), processor, recipe)
+        IterablePairs(Repeated(records), processor, recipe)
     with pytest.raises(ValueError, match=r"schedule\.samples"):
         train(Recipe(start=str(start)), Repeated(records), tmp_path, device="cpu", quiet=True)
     recipe = override(Recipe(start=str(start)), ["aids.questions_per_picture=2"])
@@ -202,9 +202,9 @@ def test_the_shortest_targets_of_shared_pictures_come_first(
     many_questions, processor, tmp_path: Path
 ) -> None:
     recipe = override(Recipe(), ["batch.size=6", "batch.micro=6", "aids.questions_per_picture=3"])
-    source = EndlessPairs(Repeated(many_questions), processor, recipe)
+    source = IterablePairs(Repeated(many_questions), processor, recipe)
     batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
-    lengths = (batch.labels_BT != IGNORED).sum(dim=1).tolist()
+    lengths = (batch.labels_BT != IGNORE_INDEX).sum(dim=1).tolist()
     assert lengths == sorted(lengths)
     assert lengths[0] < lengths[-1]
 
@@ -217,11 +217,11 @@ def test_pairs_that_share_no_picture_are_told_where_to_look_too(
         ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2", "aids.dense_weight=1.0",
          "aids.dense_categories=('two dogs',)", "aids.looking_weight=1.0"],
     )  # fmt: skip
-    pairs = EndlessPairs(Repeated(many_questions), processor, recipe)
+    pairs = IterablePairs(Repeated(many_questions), processor, recipe)
     # As if the other question of each picture had been too long.
     one_each = [pairs.read(number)[0] for number in range(3)]
     batch = collate(one_each, start=2, pad=1)
-    assert batch.pictures_B is not None and sorted(batch.pictures_B.tolist()) == [0, 1, 2]
+    assert batch.image_index_B is not None and sorted(batch.image_index_B.tolist()) == [0, 1, 2]
     assert batch.places_BTC is not None and len(batch.places_BTC) == 3
-    lengths = (batch.labels_BT != IGNORED).sum(dim=1).tolist()
+    lengths = (batch.labels_BT != IGNORE_INDEX).sum(dim=1).tolist()
     assert lengths == sorted(lengths)

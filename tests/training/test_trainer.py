@@ -19,7 +19,7 @@ from florence2.results.types import Text
 from florence2.training import Recipe, TrainingError, TrainingOutcome, override, train
 from florence2.training.batches import micro_size
 from florence2.training.examples import ExampleReader, list_examples
-from florence2.training.step import take_step
+from florence2.training.step import train_step
 
 BASE = [
     "batch.size=4", "schedule.samples=12", "schedule.warmup_steps=1", "reporting.sample_every=0",
@@ -112,9 +112,9 @@ def test_steps_that_are_not_finite_are_skipped_counted_and_limited(
         if progress.step in poison:
             batches = [replace(each, pixels_BCHW=each.pixels_BCHW * float("nan"))
                        for each in batches]  # fmt: skip
-        return take_step(model, optimizer, batches, recipe, world, progress, blur)
+        return train_step(model, optimizer, batches, recipe, world, progress, blur)
 
-    monkeypatch.setattr(loop, "take_step", poisoned)
+    monkeypatch.setattr(loop, "train_step", poisoned)
     poison = {1}
     outcome = run(records, start, tmp_path / "one")
     assert outcome.skipped_steps == 1
@@ -134,7 +134,7 @@ def test_pairs_that_cannot_be_read_are_listed(records, start: Path, tmp_path: Pa
     dropped = replace(records[7].annotations[0], verdict=Verdict(False, "for this test"))
     damaged[7] = replace(records[7], annotations=(dropped,))
     outcome = run(damaged, start, tmp_path, "schedule.epochs=1", "schedule.samples=none")
-    assert outcome.unreadable_pairs == 2
+    assert outcome.skipped_examples == 2
     listed = [json.loads(line) for line in (tmp_path / "problems.jsonl").read_text().splitlines()]
     assert {each["record"] for each in listed} == {3, 5}
     assert any("tokens" in each["problem"] for each in listed)

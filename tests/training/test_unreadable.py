@@ -18,7 +18,7 @@ from florence2.results.records import Annotation
 from florence2.results.types import Text
 from florence2.training import Recipe, override, train
 from florence2.training.batches import BatchStream
-from florence2.training.distributed import World
+from florence2.training.distributed import DistributedContext
 from florence2.training.examples import ExampleReader, OrderedPairs, check_text, list_examples
 from florence2.training.step import micro_batch_loss
 
@@ -50,7 +50,7 @@ def test_one_example_at_a_time_and_one_that_is_broken(
     rates = ("dropout", "attention_dropout", "activation_dropout", "drop_path")
     none = [f"regularization.{name}=0" for name in rates]
     outcome = run(damaged, start, tmp_path / "one", "batch.micro=1", *none)
-    assert outcome.unreadable_pairs == 1
+    assert outcome.skipped_examples == 1
     problems = (tmp_path / "one" / "problems.jsonl").read_text().splitlines()
     assert [json.loads(each)["record"] for each in problems] == [0]
     assert any("left out: record 0" in each["text"] for each in lines(tmp_path / "one", "note"))
@@ -65,7 +65,7 @@ def test_a_step_without_a_readable_example_changes_nothing(
     bad = [broken(each) for each in records[:3]]
     damaged = type(records)([*bad, records[3]])
     outcome = run(damaged, start, tmp_path, "batch.size=1", "schedule.epochs=2")
-    assert (outcome.steps, outcome.skipped_steps, outcome.unreadable_pairs) == (8, 6, 3)
+    assert (outcome.steps, outcome.skipped_steps, outcome.skipped_examples) == (8, 6, 3)
     steps = lines(tmp_path, "step")
     assert [each["examples"] for each in steps].count(0) == 6
     assert all(each["loss"] is None for each in steps if not each["examples"])
@@ -95,7 +95,7 @@ def test_an_error_of_any_type_is_that_of_its_example(
         return original(self, example, draw)
 
     monkeypatch.setattr(ExampleReader, "read", failing)
-    assert run(records[:4] and type(records)(records[:4]), start, tmp_path).unreadable_pairs == 1
+    assert run(records[:4] and type(records)(records[:4]), start, tmp_path).skipped_examples == 1
 
 
 def test_texts_that_cannot_fit_are_refused_before_they_are_tokenized() -> None:
@@ -130,7 +130,7 @@ def test_among_several_processes_a_blank_batch_takes_the_place(
     source = OrderedPairs(
         ExampleReader(damaged, processor, recipe, 128), list_examples(damaged), recipe
     )
-    world = World(1, 2, torch.device("cpu"))
+    world = DistributedContext(1, 2, torch.device("cpu"))
     stream = BatchStream(source, recipe, world, tmp_path / "problems.jsonl")
     (batch,) = next(stream.steps(0))
     assert batch.tokens == 0

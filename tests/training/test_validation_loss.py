@@ -11,8 +11,8 @@ from florence2.results.records import Annotation, Record, Verdict
 from florence2.results.types import Text
 from florence2.training.batches import collate
 from florence2.training.examples import ExampleReader, list_examples
-from florence2.training.model_init import starting_model
-from florence2.training.recipe import Aids, Batch, Recipe
+from florence2.training.model_init import build_model
+from florence2.training.recipe import AuxiliaryConfig, Batch, Recipe
 from florence2.training.step import micro_batch_loss
 from florence2.training.validation_loss import validation_loss
 
@@ -21,7 +21,7 @@ def test_the_loss_is_the_mean_over_tokens_whatever_the_batch_and_the_dropout(
     records: Any, start: Path
 ) -> None:
     recipe = Recipe(start=str(start), batch=Batch(size=4, micro=4))
-    model, processor = starting_model(recipe)
+    model, processor = build_model(recipe)
     model.train()
     reader = ExampleReader(records, processor, recipe)
     total, tokens = 0.0, 0
@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_passed_over_unless_it_is_everything(
     records: Any, start: Path
 ) -> None:
     recipe = Recipe(start=str(start))
-    model, processor = starting_model(recipe)
+    model, processor = build_model(recipe)
     broken = Record("x", 4, 4, "", b"no picture", None, (Annotation("<CAPTION>", Text("a")),))
     some = type(records)([*records[:3], broken])
     assert validation_loss(model, some, processor, recipe) == pytest.approx(
@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_passed_over_unless_it_is_everything(
 
 def test_dropped_annotations_do_not_count(records: Any, start: Path) -> None:
     recipe = Recipe(start=str(start))
-    model, processor = starting_model(recipe)
+    model, processor = build_model(recipe)
     dropped = Annotation("<CAPTION>", Text("a" * 20), verdict=Verdict(False, "too long"))
     first = records[0]
     both = Record(**{**vars(first), "annotations": (*first.annotations, dropped)})
@@ -64,10 +64,10 @@ def test_dropped_annotations_do_not_count(records: Any, start: Path) -> None:
 
 def test_aids_of_training_do_not_reach_the_held_out_records(records: Any, start: Path) -> None:
     plain = Recipe(start=str(start))
-    model, processor = starting_model(plain)
+    model, processor = build_model(plain)
     captions = type(records)(each for each in records if each.annotations[0].task == "<CAPTION>")
     # Such records have no boxes for the dense task, and none are needed.
-    aided = replace(plain, aids=Aids(dense_weight=1.0, dense_categories=("car",)))
+    aided = replace(plain, aids=AuxiliaryConfig(dense_weight=1.0, dense_categories=("car",)))
     assert validation_loss(model, captions, processor, aided) == validation_loss(
         model, captions, processor, plain
     )

@@ -11,7 +11,7 @@ import pytest
 
 import florence2
 from florence2.runtime.onnx.graphs import GRAPHS
-from florence2.workflows.graph_export import export_onnx, export_openvino, measure_loss
+from florence2.workflows.graph_export import compare_outputs, export_onnx, export_openvino
 
 DEMO = str(files("florence2") / "nano" / "demo.png")
 EXAMPLE = str(files("florence2.serving") / "page" / "examples" / "scene-3.jpg")
@@ -88,24 +88,24 @@ def test_the_graphs_run_as_other_programs_run_them(
     past = {name: np.ones((1, shape[1], 1, shape[3]), np.float32)
             for name, shape in shapes.items() if name.startswith("past_key_values")}  # fmt: skip
     names = [each.name for each in decoder.get_outputs()]
-    ids, goes_on = [2], False
+    ids, has_past = [2], False
     while ids[-1] != 2 or len(ids) == 1:
         found = decoder.run(names, {
             "encoder_attention_mask": mask, "encoder_hidden_states": hidden,
-            "inputs_embeds": embed(ids[-1:]), "use_cache_branch": np.array([goes_on]), **past,
+            "inputs_embeds": embed(ids[-1:]), "use_cache_branch": np.array([has_past]), **past,
         })  # fmt: skip
         given = dict(zip(names, found, strict=True))
         past = {name: given[name.replace("past_key_values", "present")] for name in past}
         ids.append(0 if len(ids) == 1 else int(given["logits"][0, -1].argmax()))
-        goes_on = True
+        has_past = True
     expected = reference(DEMO, "caption", beams=1, no_repeat_ngram=0)
     assert tuple(ids[1:]) == expected.token_ids
 
 
 def test_what_smaller_copies_lose_is_measured(exported: Path) -> None:
-    exact = measure_loss("nano", exported, "fp32")
+    exact = compare_outputs("nano", exported, "fp32")
     assert exact.same == exact.answers == 4 and exact.relative_error < 1e-4
-    half, small = (measure_loss("nano", exported, each) for each in ("fp16", "int8"))
+    half, small = (compare_outputs("nano", exported, each) for each in ("fp16", "int8"))
     assert exact.relative_error < half.relative_error < 5e-3 < small.relative_error < 0.5
     sizes = [sum(path.stat().st_size for path in (exported / "onnx").glob(f"*model*{suffix}.onnx"))
              for suffix in ("_fp16", "_int8")]  # fmt: skip

@@ -61,9 +61,14 @@ def peer_stages(
     @torch.inference_mode()
     def answer(length: int) -> list[int]:
         found = peer.generate(
-            **inputs, max_new_tokens=length, min_new_tokens=length, num_beams=3,
-            no_repeat_ngram_size=ngram, early_stopping=True, do_sample=False,
-        )  # fmt: skip
+            **inputs,
+            max_new_tokens=length,
+            min_new_tokens=length,
+            num_beams=3,
+            no_repeat_ngram_size=ngram,
+            early_stopping=True,
+            do_sample=False,
+        )
         return found[0].tolist()
 
     @torch.inference_mode()

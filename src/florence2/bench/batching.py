@@ -17,8 +17,16 @@ from .timing import seconds_of
 
 # Answers of very different lengths.
 MIXED = ("caption", "od", "more-detailed-caption", "ocr", "region-proposal", "detailed-caption")
-PROMPTS = ("caption", "detailed-caption", "more-detailed-caption", "od", "dense-region-caption",
-           "region-proposal", "ocr", "ocr-with-region")  # fmt: skip
+PROMPTS = (
+    "caption",
+    "detailed-caption",
+    "more-detailed-caption",
+    "od",
+    "dense-region-caption",
+    "region-proposal",
+    "ocr",
+    "ocr-with-region",
+)
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,16 @@ def rows_of(rounds: Rounds, limits: Limits, work: Work) -> list[dict[str, Any]]:
             if seconds is None:
                 continue
             times = stages.get(stage, [])
-            rows.append({
-                "contender": contender,
-                "stage": stage,
-                "seconds": seconds,
-                "fastest": min(times, default=None),
-                "slowest": max(times, default=None),
-                "share_of_limit": _share(contender, stage, seconds, limits, work),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "contender": contender,
+                    "stage": stage,
+                    "seconds": seconds,
+                    "fastest": min(times, default=None),
+                    "slowest": max(times, default=None),
+                    "share_of_limit": _share(contender, stage, seconds, limits, work),
+                }
+            )
     return rows
 
 
@@ -57,11 +59,15 @@ def ratios(rows: Sequence[Mapping[str, Any]], peer: str) -> list[dict[str, Any]]
     """How many times as fast each of ours is as the ``peer``, stage by stage."""
     theirs = {row["stage"]: row["seconds"] for row in rows if row["contender"] == peer}
     return [
-        {"contender": row["contender"], "stage": row["stage"], "peer": peer,
-         "times": theirs[row["stage"]] / row["seconds"]}
+        {
+            "contender": row["contender"],
+            "stage": row["stage"],
+            "peer": peer,
+            "times": theirs[row["stage"]] / row["seconds"],
+        }
         for row in rows
         if row["stage"] in theirs and not row["contender"].startswith("transformers")
-    ]  # fmt: skip
+    ]
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

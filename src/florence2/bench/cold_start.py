@@ -29,8 +29,18 @@ def first_answer(
 
     Raises ``RuntimeError`` with what the process said when it fails.
     """
-    command = [sys.executable, "-m", "florence2.bench.cold_start", whose, model, str(picture),
-               str(tokens), runtime, precision, device]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "florence2.bench.cold_start",
+        whose,
+        model,
+        str(picture),
+        str(tokens),
+        runtime,
+        precision,
+        device,
+    ]
     began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began

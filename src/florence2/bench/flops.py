@@ -74,4 +74,4 @@ def cross_products(text: TextConfig, seen: int) -> float:
 def token_products(text: TextConfig, seen: int) -> float:
     """Multiplications for one token of one row, its own past left out."""
     layer = 6 * text.width**2 + 2 * text.width * text.decoder_hidden + 2 * seen * text.width
-    return text.decoder_layers * layer + text.width * text.vocabulary_size
+    return text.decoder_layers * layer + text.width * text.vocab_size

@@ -28,7 +28,7 @@ def plugin_products(repeats: int, side: int) -> dict[str, float]:
             continue
         numbers = "bf16" if precision == "bf16" else "f32"
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": numbers}
-        graph = _product(side, in_8_bits=precision == "int8")
+        graph = _product(side, quantize_int8=precision == "int8")
         request = core.compile_model(graph, "CPU", settings).create_infer_request()
         ones = np.ones((side, side), np.float32)
         infer = partial(request.infer, {0: ones}, share_inputs=True, share_outputs=True)
@@ -37,7 +37,7 @@ def plugin_products(repeats: int, side: int) -> dict[str, float]:
     return found
 
 
-def _product(side: int, in_8_bits: bool) -> openvino.Model:
+def _product(side: int, quantize_int8: bool) -> openvino.Model:
     """``x`` times a matrix; both in 8 bits where asked for, as after a calibration."""
     import openvino
     import openvino.opset13 as ops
@@ -45,7 +45,7 @@ def _product(side: int, in_8_bits: bool) -> openvino.Model:
 
     factor = ops.parameter([side, side], Type.f32)
     random = np.random.default_rng(0).integers(-127, 128, (side, side))
-    if not in_8_bits:
+    if not quantize_int8:
         weights = ops.constant(random.astype(np.float32))
         return openvino.Model([ops.matmul(factor, weights, False, True)], [factor])
     low, high = (ops.constant(np.float32(edge)) for edge in (-1.28, 1.27))

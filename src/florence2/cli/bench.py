@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import mendable_errors
+from .errors import user_errors
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def bench(
     ] = Path("benchmarks/results"),
 ) -> None:
     """Measure stages and whole answers, interleaved; one JSON line at the end."""
-    with mendable_errors():
+    with user_errors():
         usual = {"cpu": ["openvino:fp32", "openvino:bf16", "openvino:int8", "torch:fp32"]}
         asked = runtimes or usual.get(device, ["torch:fp16", "torch:bf16"])
         with tempfile.TemporaryDirectory() as temporary:
@@ -122,11 +122,18 @@ def _measure(
     together = _together(models, picture, batch)
     fresh = _fresh(source, models, theirs, peer, folder, picture, device)
     return {
-        **_setting(model, rounds), "device": device, **as_json(limits, work),
-        "rows": rows, "ratios": compared,
-        "seconds": timed.seconds, "probes": timed.probes, "disturbed": timed.disturbed,
-        "together": together, "fresh": fresh, "missing": missing,
-    }  # fmt: skip
+        **_setting(model, rounds),
+        "device": device,
+        **as_json(limits, work),
+        "rows": rows,
+        "ratios": compared,
+        "seconds": timed.seconds,
+        "probes": timed.probes,
+        "disturbed": timed.disturbed,
+        "together": together,
+        "fresh": fresh,
+        "missing": missing,
+    }
 
 
 def _check_tokens(tokens: Sequence[int], positions: int, model: str) -> None:
@@ -214,15 +221,21 @@ def _setting(model: str, rounds: int) -> dict[str, Any]:
     import torch
 
     from .. import __version__
-    from ..io.environment import processor_name
+    from ..io.environment import cpu_name
 
     return {
-        "model": model, "rounds": rounds, "command": " ".join(sys.argv), "version": __version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(),
-        "processor": processor_name(), "threads": torch.get_num_threads(),
-        "system": platform.platform(), "torch": torch.__version__,
+        "model": model,
+        "rounds": rounds,
+        "command": " ".join(sys.argv),
+        "version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "processor": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "torch": torch.__version__,
         "openvino": openvino.get_version(),
-    }  # fmt: skip
+    }
 
 
 def _commit() -> str | None:

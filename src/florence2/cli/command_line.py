@@ -25,8 +25,8 @@ from .errors import (
     COMMAND_OPTIONS,
     UNUSABLE_ARGUMENTS,
     end_interrupted,
-    mendable_errors,
     print_message,
+    user_errors,
 )
 from .help_format import name_argument, usage_pieces, write_examples, write_parameters
 from .parameters import find_choices, find_number_type, find_range
@@ -36,14 +36,24 @@ MAY_BE_EMPTY = frozenset({"prefix", "suffix"})
 HELP_OPTIONS = ("--help", "-h")
 # What options are called by other programs, with the ones that mean the same here.
 SYNONYMS = {
-    "--output": "--out", "--output-dir": "--out", "--outdir": "--out", "--dest": "--out",
-    "--input": "SOURCE", "--num-beams": "--beams", "--max-length": "--max-new-tokens",
-    "--dtype": "--precision", "--backend": "--runtime", "--conf": "--min-score",
-    "--iou": "--nms-iou", "--force": "--overwrite", "--lr": "--set optimizer.learning_rate=VALUE",
+    "--output": "--out",
+    "--output-dir": "--out",
+    "--outdir": "--out",
+    "--dest": "--out",
+    "--input": "SOURCE",
+    "--num-beams": "--beams",
+    "--max-length": "--max-new-tokens",
+    "--dtype": "--precision",
+    "--backend": "--runtime",
+    "--conf": "--min-score",
+    "--iou": "--nms-iou",
+    "--force": "--overwrite",
+    "--lr": "--set optimizer.learning_rate=VALUE",
     "--learning-rate": "--set optimizer.learning_rate=VALUE",
-    "--epochs": "--set schedule.epochs=VALUE", "--batch-size": "--set batch.size=VALUE",
+    "--epochs": "--set schedule.epochs=VALUE",
+    "--batch-size": "--set batch.size=VALUE",
     "--batch": "--batch-size",
-}  # fmt: skip
+}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Click's UsageError, in whichever copy of Click this Typer uses.
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
@@ -107,7 +117,7 @@ class StrictCommand(TyperCommand):
         """Run the command; errors that the user can fix end it with one message."""
         token = COMMAND_OPTIONS.set(_long_options(self))
         try:
-            with mendable_errors():
+            with user_errors():
                 return super().invoke(ctx)
         finally:
             COMMAND_OPTIONS.reset(token)
@@ -160,8 +170,12 @@ class StrictGroup(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run the command line and end the process, as ``click.Command.main`` does."""
-        settings = {**extra, "complete_var": complete_var, "standalone_mode": False,
-                    "windows_expand_args": windows_expand_args}  # fmt: skip
+        settings = {
+            **extra,
+            "complete_var": complete_var,
+            "standalone_mode": False,
+            "windows_expand_args": windows_expand_args,
+        }
         try:
             status = super().main(args, prog_name, **settings)
         except _USAGE_ERROR as error:
@@ -179,11 +193,14 @@ class CommandLine(typer.Typer):
 
     def __init__(self, **settings: Any) -> None:
         usual = {
-            "cls": StrictGroup, "no_args_is_help": True, "rich_markup_mode": None,
+            "cls": StrictGroup,
+            "no_args_is_help": True,
+            "rich_markup_mode": None,
             "context_settings": {
-                "help_option_names": [*HELP_OPTIONS], "max_content_width": 100,
+                "help_option_names": [*HELP_OPTIONS],
+                "max_content_width": 100,
             },
-        }  # fmt: skip
+        }
         super().__init__(**{**usual, **settings})
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:

@@ -13,13 +13,21 @@ from ..io.messages import format_count
 from .command_line import choose
 
 if TYPE_CHECKING:
-    from ..datasets.conversion import ConversionReport, Reading
+    from ..datasets.conversion import ConversionReport, ImportOptions
     from ..processing.processor import Processor
 
 FORMATS = (
-    "coco", "yolo", "voc", "jsonl", "csv", "sidecars", "huggingface", "answers", "cvat",
+    "coco",
+    "yolo",
+    "voc",
+    "jsonl",
+    "csv",
+    "sidecars",
+    "huggingface",
+    "answers",
+    "cvat",
     "label-studio",
-)  # fmt: skip
+)
 SHARDS = "shards"
 # Those whose answers are written as text, which the vocabulary of a model reads.
 WRITTEN_FORMATS = ("jsonl", "csv", "sidecars", "huggingface")
@@ -38,17 +46,17 @@ def make_reading(
     images: Path | None = None,
     columns: Sequence[str] = (),
     answers: Sequence[str] = (),
-) -> Reading:
+) -> ImportOptions:
     """What of a data set is read; ``columns`` are ``NAME=COLUMN``, ``answers`` ``COLUMN=PROMPT``.
 
     Raises ``ValueError`` for columns where the format has none, for names there are not, and for
     an option that the format does not take.
     """
-    from ..datasets.conversion import Reading, unused_options
+    from ..datasets.conversion import ImportOptions, unused_options
     from ..datasets.importers.csv import CsvColumns
     from ..datasets.importers.huggingface import Columns
 
-    reading = Reading(tuple(tasks) or None, split, images, prompt)
+    reading = ImportOptions(tuple(tasks) or None, split, images, prompt)
     unused = unused_options(format, reading)
     if unused:
         option = {"tasks": "--task"}.get(unused[0], f"--{unused[0]}")
@@ -74,7 +82,7 @@ def convert_to(
     folder: Path,
     source: Path,
     format: str,
-    reading: Reading,
+    reading: ImportOptions,
     processor: Processor,
     positions: int,
     *,
@@ -100,7 +108,7 @@ def ensure_converted(
     source: Path,
     folder: Path,
     format: str,
-    reading: Reading,
+    reading: ImportOptions,
     processor: Processor,
     positions: int,
     *,

@@ -19,7 +19,7 @@ from .conversion import (
     load_processor,
     make_reading,
 )
-from .errors import SOME_FAILED, interruption_note, mendable_errors
+from .errors import EXIT_PARTIAL, interruption_note, user_errors
 from .loading import is_default
 from .writing import guess_format, write_set, writing_options
 
@@ -94,7 +94,7 @@ def convert(
     on when called again in the same words. Other tools get the source's classes, ids, splits and
     outlines as they are. Ends with status 1 when nothing was written.
     """
-    with interruption_note(_describe_interruption), mendable_errors():
+    with interruption_note(_describe_interruption), user_errors():
         found = format or guess_format(source)
         if found == SHARDS and to == SHARDS:
             raise ValueError(f"{source} holds shards already; name another format with --to")
@@ -108,9 +108,15 @@ def convert(
             answers=answer or (),
         )
         how = writing_options(
-            classes, target=to, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
-            caption=caption, link_images=link_images,
-        )  # fmt: skip
+            classes,
+            target=to,
+            pictures=pictures,
+            prefix=prefix,
+            suffix=suffix,
+            trigger=trigger,
+            caption=caption,
+            link_images=link_images,
+        )
         reads_words = to == SHARDS or found in WRITTEN_FORMATS
         for name in ("model", "revision"):
             if not reads_words and not is_default(context, name):
@@ -130,7 +136,7 @@ def convert(
             outcome = write_set(source, found, to, out, how, reading, words, overwrite=overwrite)
             problems, empty = outcome.problems, outcome.empty
     if empty or (strict and problems):
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(EXIT_PARTIAL)
 
 
 def _describe_interruption() -> str:

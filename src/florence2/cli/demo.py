@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from ..io.atomic import replace_file
+from ..io.atomic import atomic_replace
 from ..io.messages import format_count
 from ..results.tasks import TASKS
 from ..results.types import Answer, Failure, Text
 from ..workflows.labeling.label_requests import Question, QuestionInput
-from .errors import mendable_errors
+from .errors import user_errors
 from .loading import load_model
 from .sheet import Tile, make_sheet
 
@@ -34,11 +34,11 @@ def demo(
 
     The model is the bundled one, nano; no network is needed.
     """
-    with mendable_errors():
+    with user_errors():
         tiles = list(_answer_all())
         content = BytesIO()
         make_sheet(tiles).save(content, "PNG")
-        replace_file(out / SHEET, content.getvalue())
+        atomic_replace(out / SHEET, content.getvalue())
         typer.echo(f"\nannotated pictures: {out / SHEET}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as option
-from .errors import SOME_FAILED, mendable_errors
+from .errors import EXIT_PARTIAL, user_errors
 from .machine import Fact, machine_facts
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def doctor(
     Every tensor of the checkpoint is compared with what its configuration asks for; the status
     is 1 when the checkpoint cannot be used.
     """
-    with mendable_errors():
+    with user_errors():
         _print_table("this machine", machine_facts())
         if model is None:
             return
@@ -49,7 +49,7 @@ def doctor(
         problems = [*report.problems, *_processor_problems(directory, report)]
         _print_table(f"checkpoint {model}", _checkpoint_facts(report, problems))
         if problems:
-            raise typer.Exit(SOME_FAILED)
+            raise typer.Exit(EXIT_PARTIAL)
 
 
 def _processor_problems(directory: Path, report: CheckpointReport) -> list[str]:
@@ -62,7 +62,7 @@ def _processor_problems(directory: Path, report: CheckpointReport) -> list[str]:
     try:
         config = read_config(directory)
         Processor.from_directory(
-            directory, config.text.positions, config.vision.stride, config.text.vocabulary_size
+            directory, config.text.positions, config.vision.stride, config.text.vocab_size
         )
     except (ValueError, OSError) as error:
         return [str(error)]
@@ -78,7 +78,7 @@ def _check_export(name: str, directory: Path, graphs: str) -> None:
         load(directory)
     except (ValueError, OSError, ImportError) as error:
         _print_table(f"export {name}", [*facts, ("PROBLEM", str(error)), _UNUSABLE])
-        raise typer.Exit(SOME_FAILED) from None
+        raise typer.Exit(EXIT_PARTIAL) from None
     _print_table(f"export {name}", [*facts, ("verdict", "sound: every graph can be run")])
 
 
@@ -93,7 +93,7 @@ def _checkpoint_facts(report: CheckpointReport, problems: Sequence[str]) -> Iter
     yield "size", report.size_name
     yield "parameters", f"{report.parameter_count:,} in {report.tensor_count} tensors"
     yield "positions", f"{report.positions:,}"
-    yield "vocabulary", f"{report.vocabulary_size:,}"
+    yield "vocabulary", f"{report.vocab_size:,}"
     yield "head", "tied to the embedding" if report.tied_head else "its own tensor"
     kinds = (f"{name} ({count} tensors)" for name, count in sorted(report.dtypes.items()))
     yield "precision in the file", ", ".join(kinds)

@@ -13,14 +13,14 @@ import typer
 
 from ..io.messages import format_count, suggest
 from .command_line import CommandLine
-from .errors import VERBOSE, end_interrupted, interruption_note, mendable_errors, print_message
+from .errors import VERBOSE, end_interrupted, interruption_note, print_message, user_errors
 from .tables import print_table
 
 if TYPE_CHECKING:
     from ..data_engine.executor import Executor
     from ..data_engine.filters import Thresholds
     from ..data_engine.part_workers import PartDone
-    from ..data_engine.self_training import StudentPlan
+    from ..data_engine.self_training import StudentConfig
     from ..datasets.shards import ShardDataset
 
 _RESUME = "run the same command again to resume"
@@ -61,8 +61,11 @@ def run(
     ] = 64,
     threshold: Annotated[
         list[str] | None,
-        typer.Option("--threshold", metavar="NAME=VALUE",
-                     help="A filter's line; confidence.NAME for one annotator. Repeatable."),
+        typer.Option(
+            "--threshold",
+            metavar="NAME=VALUE",
+            help="A filter's line; confidence.NAME for one annotator. Repeatable.",
+        ),
     ] = None,
     recipe: Annotated[str, typer.Option(help="How students are trained.")] = "fine-tune",
     set_: Annotated[
@@ -75,19 +78,19 @@ def run(
     student_task: Annotated[
         list[str] | None, typer.Option(help="What students answer. Repeatable.")
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Annotate pictures, judge the annotations, and refine them by training students.
 
     Called again in the same words it goes on where it was stopped or killed.
     """
-    with mendable_errors():
+    with user_errors():
         from ..data_engine.annotators.annotator_registry import (
             check_specialists,
             offline_ensemble,
             specialists,
         )
-        from ..data_engine.executor import Here, OnRay
-        from ..data_engine.self_training import StudentError, StudentPlan, run_engine
+        from ..data_engine.executor import LocalExecutor, RayExecutor
+        from ..data_engine.self_training import StudentConfig, StudentError, run_engine
 
         if workers == 0 and address is not None:
             raise ValueError("--address names a cluster, and --workers 0 uses none: leave one out")
@@ -95,8 +98,9 @@ def run(
         specs = specialists(names, workers=max(workers, 1), gpus=gpus)
         limits = _thresholds(threshold or ())
         check_specialists(specs, limits)
-        plan = StudentPlan(recipe, tuple(set_ or ()), validation, workers=max(workers, 1),
-                           gpus=gpus)  # fmt: skip
+        plan = StudentConfig(
+            recipe, tuple(set_ or ()), validation, workers=max(workers, 1), gpus=gpus
+        )
         if student_task:
             plan = _with_tasks(plan, student_task)
         if rounds:
@@ -105,14 +109,25 @@ def run(
             from ..inference.predictor import NANO_NOTICE
 
             print_message(NANO_NOTICE.replace("--model ", "--specialist student:"))
-        executor: Executor = Here() if workers == 0 else OnRay(address, verbose=VERBOSE.get())
+        executor: Executor = (
+            LocalExecutor() if workers == 0 else RayExecutor(address, verbose=VERBOSE.get())
+        )
         done = _Progress(out)
         try:
             with interruption_note(done.describe):
                 found = run_engine(
-                    images, out, specs, executor, rounds=rounds, student=plan, limits=limits,
-                    part_size=part_size, workers=max(workers, 1), tell=_say, advance=done.advance,
-                )  # fmt: skip
+                    images,
+                    out,
+                    specs,
+                    executor,
+                    rounds=rounds,
+                    student=plan,
+                    limits=limits,
+                    part_size=part_size,
+                    workers=max(workers, 1),
+                    tell=_say,
+                    advance=done.advance,
+                )
         except StudentError as error:
             raise ValueError(str(error)) from error
         except KeyboardInterrupt as interrupt:
@@ -134,7 +149,7 @@ def stats(
     json_: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
 ) -> None:
     """Print the paper's Tables 2 and 3 for a run's table or any shards."""
-    with mendable_errors():
+    with user_errors():
         from ..data_engine.statistics import draw_statistics, statistics_of
         from ..io.atomic import replace_json
 
@@ -159,14 +174,14 @@ def view(
     round: Round = None,
 ) -> None:
     """Write a page of pictures with their annotations, verdicts and reasons."""
-    with mendable_errors():
+    with user_errors():
         from ..data_engine.annotation_page import view_page
-        from ..io.atomic import replace_file
+        from ..io.atomic import atomic_replace
 
         records = _shards(folder, round)
         chosen = range(0, len(records), max(1, len(records) // count))
         shown = [records[number] for number in list(chosen)[:count]]
-        replace_file(out, view_page(f"{folder}: {format_count(len(records), 'image')}", shown))
+        atomic_replace(out, view_page(f"{folder}: {format_count(len(records), 'image')}", shown))
         typer.echo(f"written: {out}")
 
 
@@ -180,7 +195,7 @@ def _shards(folder: Path, round: int | None) -> ShardDataset:
     return open_round(folder, round)
 
 
-def _with_tasks(plan: StudentPlan, names: list[str]) -> StudentPlan:
+def _with_tasks(plan: StudentConfig, names: list[str]) -> StudentConfig:
     from dataclasses import replace
 
     from ..results.tasks import find_task
@@ -216,7 +231,7 @@ def _thresholds(settings: list[str] | tuple[str, ...]) -> Thresholds:
     return limits
 
 
-def _with_start(plan: StudentPlan, names: Sequence[str], out: Path) -> StudentPlan:
+def _with_start(plan: StudentConfig, names: Sequence[str], out: Path) -> StudentConfig:
     """The plan with the model that annotates as the one that students start from.
 
     A start that was set, or that an earlier version trained from in this run, stays. Either is

@@ -16,7 +16,7 @@ import typer
 from ..io.extras import add_checkout_hint, find_extra, install_command
 from ..io.messages import shorten
 
-SOME_FAILED = 1
+EXIT_PARTIAL = 1
 UNUSABLE_ARGUMENTS = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 TERMINATED = 143  # 128 + SIGTERM
@@ -36,7 +36,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def mendable_errors() -> Iterator[None]:
+def user_errors() -> Iterator[None]:
     """A block whose errors that the user can fix end the command with status 2.
 
     ``ValueError``, ``OSError``, ``ImportError`` and ``RecursionError`` (from nested user data) are
@@ -56,7 +56,7 @@ def mendable_errors() -> Iterator[None]:
         if not _is_out_of_memory(error):
             raise
         print_error(error)
-        raise typer.Exit(SOME_FAILED) from None
+        raise typer.Exit(EXIT_PARTIAL) from None
 
 
 @contextmanager
@@ -131,8 +131,9 @@ def name_options(message: str) -> str:
 
     message = re.sub(
         r"(?<![\w./-])(?P<name>[a-z][a-z_]*)=(?P<value>True|\"[^\"]*\"|'[^']*'|\d[\d.]*)",
-        assignment, message,
-    )  # fmt: skip
+        assignment,
+        message,
+    )
     # A single word may be any word: only names with an underscore are surely arguments.
     return re.sub(r"(?<![\w./'\"-])[a-z]+(?:_[a-z]+)+(?![\w./'\"=-])", name, message)
 
@@ -146,8 +147,11 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _describe_os_error(error: OSError) -> str:
-    names = [os.fsdecode(name) for name in (error.filename, error.filename2)
-             if isinstance(name, (str, bytes, os.PathLike))]  # fmt: skip
+    names = [
+        os.fsdecode(name)
+        for name in (error.filename, error.filename2)
+        if isinstance(name, (str, bytes, os.PathLike))
+    ]
     place = " -> ".join(names)
     reason = error.strerror
     if error.errno in _DISK_FULL:

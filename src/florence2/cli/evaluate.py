@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as option
-from .errors import SOME_FAILED, mendable_errors
+from .errors import EXIT_PARTIAL, user_errors
 from .evaluation import Evaluation, parse_shard
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ Limit = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o",
+        "--out",
+        "-o",
         help="Folder of the run. [default: runs/evaluate/BENCHMARK-SPLIT-MODEL]",
     ),
-]  # fmt: skip
+]
 Shard = Annotated[
     str | None,
     typer.Option(
@@ -76,7 +77,7 @@ def evaluate(
 
     A run that was stopped or killed goes on when it is called again in the same words.
     """
-    with mendable_errors():
+    with user_errors():
         if listing:
             _list(benchmark)
             return
@@ -87,15 +88,27 @@ def evaluate(
         if data is None:
             raise ValueError("--data is missing: the folder of the official files")
         evaluation = Evaluation(
-            model, data, limit, prompt, beams, max_new_tokens, batch_size,
-            revision, adapter, device, precision, runtime, parse_shard(shard), processes,
-        )  # fmt: skip
+            model,
+            data,
+            limit,
+            prompt,
+            beams,
+            max_new_tokens,
+            batch_size,
+            revision,
+            adapter,
+            device,
+            precision,
+            runtime,
+            parse_shard(shard),
+            processes,
+        )
         if everything:
             reports = _everything(evaluation, out)
         else:
             reports = _one(evaluation, benchmark, split, out)
     if any(report is not None and report.failures for report in reports):
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(EXIT_PARTIAL)
 
 
 def _check_names(name: str | None, split: str | None, everything: bool) -> None:
@@ -143,20 +156,20 @@ def _everything(evaluation: Evaluation, out: Path | None) -> Sequence[Report | N
     rows = evaluate_everything(evaluation.data, folder, evaluation.run)
     print_rows(rows, folder)
     if any(row.report is None for row in rows):
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(EXIT_PARTIAL)
     return [row.report for row in rows]
 
 
 def _compare(folders: tuple[Path, Path], data: Path | None, out: Path | None) -> None:
     from ..evaluation.compare import compare
-    from ..io.atomic import replace_file, replace_json
+    from ..io.atomic import atomic_replace, replace_json
     from .tables import print_comparison
 
     comparison = compare(*folders, data=data)
     print_comparison(comparison)
     if out is not None:
         replace_json(out / "comparison.json", comparison.to_json())
-        replace_file(out / "comparison.md", comparison.to_markdown())
+        atomic_replace(out / "comparison.md", comparison.to_markdown())
 
 
 def _list(name: str | None) -> None:

@@ -66,40 +66,63 @@ class Evaluation:
     def _run_here(self, benchmark: Benchmark, split: str, data: Path, out: Path) -> Report | None:
         from ..evaluation.runner import evaluate
 
-        loading = {"revision": self.revision, "precision": self.precision,
-                   "runtime": self.runtime, "adapter": self.adapter}  # fmt: skip
+        loading = {
+            "revision": self.revision,
+            "precision": self.precision,
+            "runtime": self.runtime,
+            "adapter": self.adapter,
+        }
         answering = {"beams": self.beams, "max_new_tokens": self.max_new_tokens}
         options = given(**answering, batch_size=self.batch_size)
         return evaluate(
-            benchmark, self._model, data, out,
-            split=split, limit=self.limit, shard=self.shard or (0, 1), prompt=self.prompt,
-            weights=self._model.folders, settings=loading,
-            progress=partial(progress_bar, shown=True, noun="case"), **options,
-        )  # fmt: skip
+            benchmark,
+            self._model,
+            data,
+            out,
+            split=split,
+            limit=self.limit,
+            shard=self.shard or (0, 1),
+            prompt=self.prompt,
+            weights=self._model.folders,
+            settings=loading,
+            progress=partial(progress_bar, shown=True, noun="case"),
+            **options,
+        )
 
     @cached_property
-    def _model(self) -> LateModel:
+    def _model(self) -> LazyModel:
         loading = given(
-            revision=self.revision, adapter=self.adapter, precision=self.precision,
+            revision=self.revision,
+            adapter=self.adapter,
+            precision=self.precision,
             runtime=self.runtime,
-        )  # fmt: skip
-        return LateModel(self.model, device=self.device, **loading)
+        )
+        return LazyModel(self.model, device=self.device, **loading)
 
     def _words(self, benchmark: Benchmark, split: str, data: Path, out: Path) -> list[str]:
         """The command that each of several processes is called with, but for its part."""
         options = given(
-            model=self.model, data=data, split=split, out=out, limit=self.limit,
-            prompt=self.prompt, beams=self.beams, max_new_tokens=self.max_new_tokens,
-            batch_size=self.batch_size, revision=self.revision, adapter=self.adapter,
-            precision=self.precision, runtime=self.runtime,
-        )  # fmt: skip
+            model=self.model,
+            data=data,
+            split=split,
+            out=out,
+            limit=self.limit,
+            prompt=self.prompt,
+            beams=self.beams,
+            max_new_tokens=self.max_new_tokens,
+            batch_size=self.batch_size,
+            revision=self.revision,
+            adapter=self.adapter,
+            precision=self.precision,
+            runtime=self.runtime,
+        )
         words = ["evaluate", benchmark.name]
         for name, value in options.items():
             words.append(f"--{name.replace('_', '-')}={value}")
         return words
 
 
-class LateModel:
+class LazyModel:
     """A checkpoint that is loaded when it is first asked: wrong data is told at once."""
 
     def __init__(self, name: str, *, device: str | None, **loading: Any) -> None:

@@ -9,10 +9,10 @@ import typer
 
 from . import options as option
 from .command_line import choose, complete
-from .errors import mendable_errors
+from .errors import user_errors
 
 if TYPE_CHECKING:
-    from ..workflows.graph_export import Loss
+    from ..workflows.graph_export import ExportError
 
 TARGETS = ("onnx", "openvino")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -53,8 +53,8 @@ def export(
     The graphs are run with --model OUT and florence2.load(OUT); those for ONNX with ONNX Runtime
     and transformers.js too.
     """
-    with mendable_errors():
-        from ..workflows.graph_export import export_onnx, export_openvino, measure_loss
+    with user_errors():
+        from ..workflows.graph_export import compare_outputs, export_onnx, export_openvino
 
         loading = option.given(revision=revision, adapter=adapter)
         asked = precision or ["fp32"]
@@ -68,10 +68,10 @@ def export(
             typer.echo(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
         if to == "onnx" and check:
             for each in dict.fromkeys(["fp32", *asked]):
-                _print_loss(measure_loss(model, out, each, images or (), **loading))
+                _print_loss(compare_outputs(model, out, each, images or (), **loading))
 
 
-def _print_loss(loss: Loss) -> None:
+def _print_loss(loss: ExportError) -> None:
     typer.echo(
         f"{loss.precision}: {loss.same} of {loss.answers} answers are those of PyTorch in fp32, "
         f"image tokens within {loss.relative_error:.1e}"

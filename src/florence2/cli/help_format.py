@@ -14,10 +14,15 @@ _MAX_SHOWN = 100
 _TYPE_NAMES = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
 # The names of train.presets.PRESETS, which is not imported for a help text.
 PRESETS = (
-    "fine-tune", "fine-tune-lora", "fine-tune-stages-1-2-frozen", "fine-tune-vision-frozen",
-    "pretrain-base-stage1", "pretrain-base-stage2", "pretrain-large-stage1",
+    "fine-tune",
+    "fine-tune-lora",
+    "fine-tune-stages-1-2-frozen",
+    "fine-tune-vision-frozen",
+    "pretrain-base-stage1",
+    "pretrain-base-stage2",
+    "pretrain-large-stage1",
     "pretrain-large-stage2",
-)  # fmt: skip
+)
 
 EXAMPLES = {
     "run": (

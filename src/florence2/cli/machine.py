@@ -8,14 +8,21 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from ..io.environment import processor_field, processor_name
+from ..io.environment import cpu_name, processor_field
 
 Fact = tuple[str, str]
 # The bounds of torch in pyproject.toml; a test holds the two together.
 TORCH_FROM, TORCH_BELOW = (2, 6), (2, 14)
 REQUIRED_PACKAGES = (
-    "openvino", "numpy", "pillow", "tokenizers", "safetensors", "huggingface_hub", "typer", "rich",
-)  # fmt: skip
+    "openvino",
+    "numpy",
+    "pillow",
+    "tokenizers",
+    "safetensors",
+    "huggingface_hub",
+    "typer",
+    "rich",
+)
 # What each extra brings; a package decides whether the verbs and formats beside it work.
 OPTIONAL_PACKAGES = {
     "transformers": "specialists of the data engine",
@@ -71,7 +78,7 @@ def machine_facts() -> Iterator[Fact]:
     yield "florence2", _version_of("florence2")
     yield "Python", f"{platform.python_version()} ({sys.platform}, {platform.machine()})"
     yield "torch", f"{torch.__version__} ({judge_torch(torch.__version__)})"
-    yield "processor", processor_name()
+    yield "processor", cpu_name()
     yield "processor features", ", ".join(_processor_features()) or "unknown"
     yield "processor capability", torch.backends.cpu.get_cpu_capability()
     yield "threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"
@@ -110,8 +117,12 @@ def _image_features() -> list[str]:
     """The formats whose library is in this build of Pillow; PNG, BMP and GIF need none."""
     from PIL import features
 
-    return ["PNG", "BMP", "GIF", *(name for key, name in IMAGE_FEATURES.items()
-                                   if features.check(key))]  # fmt: skip
+    return [
+        "PNG",
+        "BMP",
+        "GIF",
+        *(name for key, name in IMAGE_FEATURES.items() if features.check(key)),
+    ]
 
 
 def _version_of(package: str) -> str:

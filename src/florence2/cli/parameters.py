@@ -8,8 +8,12 @@ from typing import Any, get_args
 
 # Click's names of types, which older versions of Typer keep in place of annotations.
 _CLICK_TYPES = {
-    "integer": int, "integer range": int, "float": float, "float range": float, "path": Path,
-}  # fmt: skip
+    "integer": int,
+    "integer range": int,
+    "float": float,
+    "float range": float,
+    "path": Path,
+}
 
 
 def find_choices(parameter: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from .errors import SOME_FAILED
+from .errors import EXIT_PARTIAL
 from .progress import progress_bar
 
 COMMAND = (sys.executable, "-m", "florence2")
@@ -29,7 +29,7 @@ def run_parts(words: Sequence[str], count: int, out: Path, device: str | None) -
     with _started(words, count, device) as parts:
         _follow([process for process, _ in parts], out, count)
         for number, (process, messages) in enumerate(parts):
-            if process.returncode not in (0, SOME_FAILED):
+            if process.returncode not in (0, EXIT_PARTIAL):
                 messages.seek(0)
                 last = (messages.read().strip().splitlines() or ["it said nothing"])[-1]
                 raise ValueError(

@@ -20,7 +20,7 @@ from ..workflows.labeling.source_files import PassedOver
 from ..workflows.labeling.sources import Source, expand, read_listing
 from ..workflows.labeling.stdout import StandardOutput
 from . import options as option
-from .errors import SOME_FAILED, interruption_note, mendable_errors, name_options
+from .errors import EXIT_PARTIAL, interruption_note, name_options, user_errors
 from .loading import hash_checkpoint, is_default, load_model
 from .progress import progress_bar
 from .run_options import (
@@ -96,29 +96,46 @@ def run(
     The prompts of --classes are asked for where a task takes classes and no --text is given.
     """
     answering = option.given(
-        min_score=min_score, nms_iou=nms_iou, order_corners=order_corners, clip=clip,
-        ascii_labels=ascii_labels, beams=beams, max_new_tokens=max_new_tokens,
-        temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
+        min_score=min_score,
+        nms_iou=nms_iou,
+        order_corners=order_corners,
+        clip=clip,
+        ascii_labels=ascii_labels,
+        beams=beams,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
         constrained=True if constrained else None,
-    )  # fmt: skip
+    )
     loading = option.given(revision=revision, adapter=adapter, precision=precision, runtime=runtime)
     handling = option.given(
-        allow_urls=allow_urls, batch_size=batch_size,
-        memory=option.in_bytes(memory),
-    )  # fmt: skip
-    with mendable_errors():
+        allow_urls=allow_urls, batch_size=batch_size, memory=option.in_bytes(memory)
+    )
+    with user_errors():
         formats = split_formats(format)
         how = writing_options(
-            classes, pictures=pictures, prefix=prefix, suffix=suffix, trigger=trigger,
-            caption=caption, link_images=link_images,
-        )  # fmt: skip
+            classes,
+            pictures=pictures,
+            prefix=prefix,
+            suffix=suffix,
+            trigger=trigger,
+            caption=caption,
+            link_images=link_images,
+        )
         prompts = () if text else prompts_of(how.classes, task)
         check_formats(
-            formats, has_out=out is not None, sidecars=sidecars, caption=caption,
+            formats,
+            has_out=out is not None,
+            sidecars=sidecars,
+            caption=caption,
             texts={"prefix": prefix, "suffix": suffix, "trigger": trigger},
-            pictures=pictures, link_images=link_images, classes=classes,
+            pictures=pictures,
+            link_images=link_images,
+            classes=classes,
             asks_classes=bool(prompts),
-        )  # fmt: skip
+        )
         _check_out(out, draw=draw, sidecars=sidecars, resume=resume)
         questions = ask(task, text or prompts, region or ())
         tiling = None if tiles is None else read_tiling(tiles)
@@ -137,13 +154,17 @@ def run(
                 lambda: load_model(
                     model, by_default=is_default(context, "model"), device=device, **loading
                 ),
-                work, output, {**answering, **handling}, every, tiling,
+                work,
+                output,
+                {**answering, **handling},
+                every,
+                tiling,
                 before=len(images) - len(work),
-            )  # fmt: skip
+            )
             if out is not None:
                 failures += _write_formats(out, [each for each in formats if each != "jsonl"], how)
     if failures:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(EXIT_PARTIAL)
 
 
 def _list_images(
@@ -158,9 +179,13 @@ def _list_images(
     written = () if out is None else tuple(out / name for name in (PICTURES, SIDECARS, *formats))
     passed_over = PassedOver()
     images = expand(
-        sources, listing=read_listing(), allow_urls=allow_urls, leave_out=written, every=every,
+        sources,
+        listing=read_listing(),
+        allow_urls=allow_urls,
+        leave_out=written,
+        every=every,
         passed_over=passed_over,
-    )  # fmt: skip
+    )
     for sentence in passed_over.sentences():
         typer.echo(f"florence2: {sentence}", err=True)
     return images

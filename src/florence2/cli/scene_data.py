@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
     from ..synthetic.record_stream import SceneRecords
     from ..training import Recipe
-    from ..training.distributed import World
+    from ..training.distributed import DistributedContext
 
 SCENES = Path("scenes")
 
@@ -26,7 +26,7 @@ class SceneData:
     art: Path | None
 
     def open(
-        self, out: Path, recipe: Recipe, world: World
+        self, out: Path, recipe: Recipe, world: DistributedContext
     ) -> tuple[SceneRecords, ShardDataset | None]:
         """The scenes to learn from, at the levels of the recipe, and the records held out.
 

@@ -10,7 +10,7 @@ import typer
 
 from ..io.messages import format_count
 from .command_line import CommandLine
-from .errors import interruption_note, mendable_errors
+from .errors import interruption_note, user_errors
 from .options import MAX_SEED
 from .progress import progress_bar
 
@@ -71,14 +71,20 @@ def make(
     shapes: Shapes = False,
 ) -> None:
     """Write N labelled scenes as shards; the same call goes on where a stopped one was."""
-    with mendable_errors():
+    with user_errors():
         from ..datasets.shards import ShardWriter
         from ..io.run_lock import lock_run_dir
 
         records = _records(seed, split, level, size, task, art, shapes)
-        origin = {"maker": "scenes", "seed": seed, "split": split.value, "level": level.value,
-                  "size": size, "tasks": sorted(records.tasks or ()),
-                  "art": sorted(records.library.arts)}  # fmt: skip
+        origin = {
+            "maker": "scenes",
+            "seed": seed,
+            "split": split.value,
+            "level": level.value,
+            "size": size,
+            "tasks": sorted(records.tasks or ()),
+            "art": sorted(records.library.arts),
+        }
         with lock_run_dir(out), ShardWriter(out, origin=origin) as writer:
             done = writer.manifest.rows
             if done > count:
@@ -120,12 +126,12 @@ def show(
     shapes: Shapes = False,
 ) -> None:
     """Draw a sheet of scenes with their labels."""
-    with mendable_errors():
-        from ..io.atomic import replacing
+    with user_errors():
+        from ..io.atomic import atomic_write
 
         records = _records(seed, split, level, size, list(SHOWN), art, shapes)
         sheet = _sheet(records, count)
-        with replacing(out) as temporary:
+        with atomic_write(out) as temporary:
             sheet.save(temporary, format="PNG")
         typer.echo(f"{format_count(count, 'scene')} drawn in {out}")
 
@@ -138,7 +144,7 @@ def fetch(
     ] = False,
 ) -> None:
     """Take free art and fonts out of their packages, with npm; some 30 seconds."""
-    with mendable_errors():
+    with user_errors():
         from ..synthetic.asset_packs import notice as licences
 
         if notice:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as option
-from .errors import mendable_errors
+from .errors import user_errors
 from .loading import is_default, load_model
 
 if TYPE_CHECKING:
@@ -79,24 +79,33 @@ def serve(
 
     POST /v1/run, /v1/batch, /v1/chat/completions; GET /health, /ready, /metrics, /docs.
     """
-    with mendable_errors():
+    with user_errors():
         from ..serving.launcher import ServerOptions, bind, serve_replicas
         from ..serving.launcher import serve as serve_here
-        from ..serving.request_limits import Limits
+        from ..serving.request_limits import RequestLimits
 
         loading = option.given(
             revision=revision, adapter=adapter, device=device, precision=precision, runtime=runtime
         )
         options = ServerOptions(
-            model=model, loading=loading, host=host, port=port,
-            key=api_key or os.environ.get(KEY) or None, allow_urls=allow_urls, most=batch_size,
+            model=model,
+            loading=loading,
+            host=host,
+            port=port,
+            key=api_key or os.environ.get(KEY) or None,
+            allow_urls=allow_urls,
+            most=batch_size,
             memory=option.in_bytes(memory),
-            limits=Limits(
-                body=int(max_body * 2**20), pixels=int(max_pixels * 1e6), queue=queue,
+            limits=RequestLimits(
+                body=int(max_body * 2**20),
+                pixels=int(max_pixels * 1e6),
+                queue=queue,
                 seconds=timeout,
             ),
-            hosts=tuple(allow_host or ()), prefix=root_path.rstrip("/"), access_log=access_log,
-        )  # fmt: skip
+            hosts=tuple(allow_host or ()),
+            prefix=root_path.rstrip("/"),
+            access_log=access_log,
+        )
         if not options.is_local and options.key is None:
             typer.echo(
                 f"florence2: {host} can be reached from elsewhere and there is no key: whoever "
@@ -130,7 +139,7 @@ def mcp(
     ] = None,
 ) -> None:
     """Serve a model to agents over standard input and output (Model Context Protocol)."""
-    with mendable_errors():
+    with user_errors():
         from ..serving.mcp_server import create_mcp
 
         loading = option.given(

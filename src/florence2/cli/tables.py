@@ -49,12 +49,12 @@ def print_rows(rows: Sequence[Row], folder: Path) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """The figures of two runs and their differences."""
-    from ..evaluation.compare import FIGURE_COLUMNS, figure_cells
+    from ..evaluation.compare import METRIC_COLUMNS, figure_cells
 
     typer.echo(f"{comparison.title}, {comparison.split}: {comparison.cases:,} cases")
     for name, model, folder in zip("AB", comparison.models, comparison.folders, strict=True):
         typer.echo(f"{name}: {model} ({folder})")
-    print_table(FIGURE_COLUMNS, map(figure_cells, comparison.figures))
+    print_table(METRIC_COLUMNS, map(figure_cells, comparison.figures))
 
 
 def print_benchmarks() -> None:

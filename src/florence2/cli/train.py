@@ -18,7 +18,7 @@ from ..io.messages import format_count, suggest
 from . import options as option
 from .command_line import complete
 from .conversion import FORMATS, check_format
-from .errors import SOME_FAILED, mendable_errors, print_error, print_message
+from .errors import EXIT_PARTIAL, print_error, print_message, user_errors
 from .scene_data import SCENES, SceneData
 from .training_data import TrainingData
 
@@ -41,10 +41,15 @@ class Strategy(StrEnum):
 
 # The names of train.presets, which is not imported for a help text.
 PRESETS = (
-    "fine-tune", "fine-tune-stages-1-2-frozen", "fine-tune-vision-frozen", "fine-tune-lora",
-    "pretrain-base-stage1", "pretrain-base-stage2", "pretrain-large-stage1",
+    "fine-tune",
+    "fine-tune-stages-1-2-frozen",
+    "fine-tune-vision-frozen",
+    "fine-tune-lora",
+    "pretrain-base-stage1",
+    "pretrain-base-stage2",
+    "pretrain-large-stage1",
     "pretrain-large-stage2",
-)  # fmt: skip
+)
 
 RecipeName = Annotated[
     str | None,
@@ -143,7 +148,7 @@ def train(
     again in the same words. Under torchrun every process calls this.
     """
     settings = [*(set_ or ())]
-    with mendable_errors():
+    with user_errors():
         if seed is not None:
             if any(each.partition("=")[0].strip() == "seed" for each in settings):
                 raise ValueError("--seed and --set seed are the same: give one of them")
@@ -180,7 +185,7 @@ def train(
                 _run(chosen, settings, source, out, validation_limit, device, options)
         except (TrainingError, DiskFullError) as error:
             print_error(error)
-            raise typer.Exit(SOME_FAILED) from None
+            raise typer.Exit(EXIT_PARTIAL) from None
         except TrainingInterrupted as interrupt:
             print_message(str(interrupt))
             raise typer.Exit(SIGNAL_STATUS + interrupt.signal_number) from None
@@ -254,8 +259,13 @@ def _refuse_beside_scenes(
     tasks: Sequence[str],
     prompt: str | None,
 ) -> None:
-    given = {"--format": format, "--split": split, "--validation-split": validation_split,
-             "--task": tasks, "--prompt": prompt}  # fmt: skip
+    given = {
+        "--format": format,
+        "--split": split,
+        "--validation-split": validation_split,
+        "--task": tasks,
+        "--prompt": prompt,
+    }
     useless = [name for name, value in given.items() if value]
     if useless:
         raise ValueError(
@@ -274,14 +284,14 @@ def _run(
     options: RunOptions,
 ) -> None:
     """This process's part of the run, with words about it from the main one."""
-    from ..evaluation.record_evaluation import judge_records
+    from ..evaluation.record_evaluation import evaluate_records
     from ..training.batches import micro_size
-    from ..training.distributed import joined_world
+    from ..training.distributed import init_distributed
     from ..training.run_checks import check_aids
     from ..training.run_directory import locked_run_dir
     from ..training.trainer import run_training
 
-    with joined_world(device) as world, locked_run_dir(out, world):
+    with init_distributed(device) as world, locked_run_dir(out, world):
         micro_size(recipe, world.size)
         recipe = source.complete(recipe)
         check_aids(recipe, options.strategy, world.size)
@@ -290,7 +300,7 @@ def _run(
         judge = None
         if held_out is not None:
             longest = recipe.max_target_tokens
-            judge = judge_records(held_out, limit=validation_limit, max_new_tokens=longest)
+            judge = evaluate_records(held_out, limit=validation_limit, max_new_tokens=longest)
         if world.is_main:
             _print_start(recipe, records, held_out, out)
         outcome = run_training(recipe, records, out, world, options, held_out, judge)
@@ -304,7 +314,7 @@ def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequen
     Without a choice it is a figure of the task; the figure tells whether more of it is better,
     unless a setting does. Raises ``ValueError`` for a figure that no evaluation has.
     """
-    from ..evaluation.record_evaluation import list_figures, watched_figure
+    from ..evaluation.record_evaluation import list_figures, selection_metric
 
     reporting = recipe.reporting
     given = {setting.partition("=")[0].strip() for setting in settings}
@@ -319,7 +329,7 @@ def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequen
             f"{METRIC} must be one of {', '.join(figures)}, got {reporting.metric!r}{near}"
         )
     if METRIC not in given and reporting.metric == "loss":
-        figure, higher = watched_figure(held_out.annotations())
+        figure, higher = selection_metric(held_out.annotations())
         reporting = replace(reporting, metric=figure, higher_is_better=higher)
     elif METRIC in given and HIGHER not in given:
         reporting = replace(reporting, higher_is_better=figures[reporting.metric])
@@ -350,10 +360,14 @@ def _print_outcome(
     from ..training.run_directory import ADAPTER
 
     typer.echo(f"done: {outcome.steps:,} steps, {outcome.skipped_steps:,} of them skipped")
-    if outcome.unreadable_pairs:
-        typer.echo(f"{outcome.unreadable_pairs:,} pairs were left out: {out / PROBLEMS_FILE}")
-    places = {"last": outcome.last, "best": outcome.best, "adapter": out / ADAPTER,
-              "log": out / LOG_FILE}  # fmt: skip
+    if outcome.skipped_examples:
+        typer.echo(f"{outcome.skipped_examples:,} pairs were left out: {out / PROBLEMS_FILE}")
+    places = {
+        "last": outcome.last,
+        "best": outcome.best,
+        "adapter": out / ADAPTER,
+        "log": out / LOG_FILE,
+    }
     for name, path in places.items():
         if path is not None and path.exists():
             typer.echo(f"  {name:<8} {path}")

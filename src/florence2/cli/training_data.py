@@ -11,7 +11,7 @@ from .conversion import ensure_converted, make_reading
 if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
     from ..training import Recipe
-    from ..training.distributed import World
+    from ..training.distributed import DistributedContext
 
 DATA, VALIDATION = "data", "validation"
 
@@ -32,8 +32,12 @@ class TrainingData:
     prompt: str | None
 
     def __post_init__(self) -> None:
-        given = {"--split": self.split, "--validation-split": self.validation_split,
-                 "--task": self.tasks, "--prompt": self.prompt}  # fmt: skip
+        given = {
+            "--split": self.split,
+            "--validation-split": self.validation_split,
+            "--task": self.tasks,
+            "--prompt": self.prompt,
+        }
         useless = [name for name, value in given.items() if value]
         if self.format is None and useless:
             raise ValueError(f"{useless[0]} is for data sets that are converted; add --format")
@@ -53,7 +57,7 @@ class TrainingData:
         return recipe
 
     def open(
-        self, out: Path, recipe: Recipe, world: World
+        self, out: Path, recipe: Recipe, world: DistributedContext
     ) -> tuple[ShardDataset, ShardDataset | None]:
         """The records to learn from and those held out; every process must call this.
 

@@ -16,7 +16,7 @@ from .conversion import SHOWN_PROBLEMS
 
 if TYPE_CHECKING:
     from ..datasets import Problem
-    from ..datasets.conversion import Reading
+    from ..datasets.conversion import ImportOptions
     from ..datasets.exporters import Options, Written
     from ..processing.processor import Processor
     from ..results.records import Record
@@ -64,9 +64,14 @@ def writing_options(
     from ..results.tasks import CAPTIONS, find_task
 
     given = {
-        "--classes": classes, "--no-pictures": not pictures, "--link-images": link_images,
-        "--prefix": prefix, "--suffix": suffix, "--trigger": trigger, "--caption": caption,
-    }  # fmt: skip
+        "--classes": classes,
+        "--no-pictures": not pictures,
+        "--link-images": link_images,
+        "--prefix": prefix,
+        "--suffix": suffix,
+        "--trigger": trigger,
+        "--caption": caption,
+    }
     for name, value in given.items():
         if target is not None and value and target not in _APPLIES_TO[name]:
             raise ValueError(f"{name} does not apply to {target}: leave it out")
@@ -76,19 +81,24 @@ def writing_options(
         raise ValueError(f"--caption {caption!r} is no task of captions")
     return Options(
         None if classes is None else read_classes(classes),
-        pictures, prefix or "", suffix or "", trigger or "", caption, link_images,
-    )  # fmt: skip
+        pictures,
+        prefix or "",
+        suffix or "",
+        trigger or "",
+        caption,
+        link_images,
+    )
 
 
 def read_classes(classes: str) -> Any:
     """The classes of a file (one a line, YAML ``names`` or COCO's ``categories``), or inline."""
-    from ..datasets.exporters import Ontology
+    from ..datasets.exporters import ClassMap
     from ..datasets.exporters.class_map import CLASS_FILES
 
     path = Path(classes)
     if path.suffix.lower() in CLASS_FILES:
-        return Ontology.read(path)
-    return Ontology.parse(classes)
+        return ClassMap.read(path)
+    return ClassMap.parse(classes)
 
 
 def guess_format(source: Path) -> str:
@@ -111,7 +121,7 @@ def write_set(
     target: str,
     out: Path,
     options: Options,
-    reading: Reading | None = None,
+    reading: ImportOptions | None = None,
     processor: tuple[Processor, int] | None = None,
     *,
     overwrite: bool = False,
@@ -123,12 +133,12 @@ def write_set(
     ``overwrite`` replaces the set that an earlier conversion wrote there; ``owned`` says that
     ``out`` is a folder of the run itself. Raises ``ValueError`` when ``out`` holds something else.
     """
-    from ..datasets.conversion import Reading, origin_of
+    from ..datasets.conversion import ImportOptions, origin_of
     from ..datasets.exporters import write_records
     from ..datasets.exporters.destination import claim_folder
     from ..datasets.importers.class_list import ClassList
 
-    reading = reading or Reading()
+    reading = reading or ImportOptions()
     problems: list[Problem] = []
     classes = ClassList()
     records = _records(source, format, problems, reading, processor, classes)
@@ -137,9 +147,13 @@ def write_set(
         # What is wrong with the whole source shows before anything is written.
         first = next(records, None)
         written = write_records(
-            chain([] if first is None else [first], records), target, out, options,
-            categories=lambda: classes.categories, note=note,
-        )  # fmt: skip
+            chain([] if first is None else [first], records),
+            target,
+            out,
+            options,
+            categories=lambda: classes.categories,
+            note=note,
+        )
     _print_written(written, target)
     # A crowd is no problem of a format that has them.
     told = [str(each) for each in problems if each.kind != "crowd"]
@@ -202,21 +216,21 @@ def _records(
     source: Path,
     format: str,
     problems: list[Problem],
-    reading: Reading,
+    reading: ImportOptions,
     processor: tuple[Processor, int] | None,
     classes: Any,
 ) -> Iterator[Record]:
     """The records of the source. What a model could not learn is no reason to leave it out."""
-    from ..datasets import Intake
+    from ..datasets import ImportContext
     from ..datasets.conversion import read_records
     from ..datasets.importers.problems import refuse_suffix
 
     read_suffix = refuse_suffix
     if processor is not None:
-        from ..datasets.label_checks import Validator
+        from ..datasets.label_checks import LabelChecker
 
-        read_suffix = Validator(*processor).read_suffix
-    intake = Intake(problems.append, read_suffix=read_suffix, declare=classes.declare)
+        read_suffix = LabelChecker(*processor).read_suffix
+    intake = ImportContext(problems.append, read_suffix=read_suffix, declare=classes.declare)
     if format == "answers":
         # Pictures stay where they lie: they are copied from there.
         from ..datasets.importers.prediction_lines import find_answers, read_answers

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..io.atomic import replace_json
 from .annotators import SpecialistSpec
-from .executor import Executor, Needs
+from .executor import Executor, Resources
 from .image_sources import list_pictures
 from .index import Entry, read_entries, with_copies, write_entries
 from .part_files import RunFolder
@@ -62,11 +62,13 @@ def index_pictures(
     write_settings(folder.path, settings)
     count = len(read_entries(folder.listing))
     parts = range(-(-count // part_size))
-    missing = [part for part in parts if not folder.looked_at(part).exists()]
+    missing = [part for part in parts if not folder.index_path(part).exists()]
     make = partial(IndexWorker, folder, part_size)
-    for _ in executor.run(make, missing, Needs(workers)):
+    for _ in executor.run(make, missing, Resources(workers)):
         pass
-    entries = with_copies(entry for part in parts for entry in read_entries(folder.looked_at(part)))
+    entries = with_copies(
+        entry for part in parts for entry in read_entries(folder.index_path(part))
+    )
     for part in parts:
         here = entries[part * part_size : (part + 1) * part_size]
         write_entries(folder.index_part(part), here)
@@ -98,7 +100,7 @@ def annotate(
     for spec in in_order(specs):
         missing = [part for part in parts if not folder.said(round, spec.name, part).exists()]
         make = partial(PartWorker, folder, spec, round)
-        for done in executor.run(make, missing, Needs(spec.workers, spec.cpus, spec.gpus)):
+        for done in executor.run(make, missing, Resources(spec.workers, spec.cpus, spec.gpus)):
             advance(spec.name, done)
 
 

@@ -18,7 +18,7 @@ from .caption_parsing import TextFacts
 from .filters import (
     LOW_CONFIDENCE,
     Thresholds,
-    first_against,
+    first_failure,
     judge_named,
     judge_overlaps,
     judge_phrase,
@@ -40,7 +40,7 @@ TOO_LONG = Verdict(False, "text too long")
 
 
 @dataclass(frozen=True)
-class Judging:
+class FilterContext:
     """What verdicts hang on: the thresholds, the facts of texts, the names that detectors know.
 
     ``superseded`` tells by annotator the round of its last word: what it said before is dropped.
@@ -53,7 +53,7 @@ class Judging:
 
 
 def judged(
-    annotations: Sequence[Annotation], judging: Judging, near_duplicate_of: str = ""
+    annotations: Sequence[Annotation], judging: FilterContext, near_duplicate_of: str = ""
 ) -> tuple[Annotation, ...]:
     """The annotations of a picture with their verdicts, and the fused boxes of several annotators.
 
@@ -70,7 +70,7 @@ def judged(
 
 
 def texts_of(annotations: Sequence[Annotation]) -> list[str]:
-    """The captions among annotations, whose facts ``Judging`` needs."""
+    """The captions among annotations, whose facts ``FilterContext`` needs."""
     return [
         each.answer.plain
         for each in annotations
@@ -97,7 +97,7 @@ def split(annotation: Annotation, verdicts: Sequence[Verdict]) -> list[Annotatio
     ]
 
 
-def _judge_alone(annotation: Annotation, judging: Judging) -> list[Annotation]:
+def _judge_alone(annotation: Annotation, judging: FilterContext) -> list[Annotation]:
     """Verdicts that need nothing but the annotation itself."""
     name, limits = annotation.annotator.name, judging.limits
     if not annotation.verdict.keep:
@@ -125,7 +125,7 @@ def _judge_regions(
     scores = [None] * len(answer) if answer.scores is None else answer.scores.tolist()
     trusts = [judge_score(score, name, limits) for score in scores]
     words = [judge_phrase(label) if task in _WITH_PHRASES else KEPT for label in answer.labels]
-    return [first_against(each) for each in zip(shapes, trusts, words, strict=True)]
+    return [first_failure(each) for each in zip(shapes, trusts, words, strict=True)]
 
 
 def _without_copies(annotation: Annotation, limits: Thresholds) -> list[Annotation]:
@@ -135,7 +135,7 @@ def _without_copies(annotation: Annotation, limits: Thresholds) -> list[Annotati
     return split(annotation, judge_overlaps(answer.xyxy, answer.labels, answer.scores, limits))
 
 
-def _with_fusion(annotations: Sequence[Annotation], judging: Judging) -> list[Annotation]:
+def _with_fusion(annotations: Sequence[Annotation], judging: FilterContext) -> list[Annotation]:
     """With the detections of several annotators fused to one, which stands in their place.
 
     Boxes of low confidence are fused too, for several of them may be one that ranks high; but only
@@ -168,7 +168,7 @@ def _with_fusion(annotations: Sequence[Annotation], judging: Judging) -> list[An
     return [*replaced, *split(whole, verdicts)]
 
 
-def _judge_texts(annotations: Sequence[Annotation], judging: Judging) -> list[Annotation]:
+def _judge_texts(annotations: Sequence[Annotation], judging: FilterContext) -> list[Annotation]:
     """Captions by what they say, against those before them and against what was detected."""
     detected = {
         label.lower().split()[-1]
@@ -187,7 +187,7 @@ def _judge_texts(annotations: Sequence[Annotation], judging: Judging) -> list[An
             verdict = (
                 TOO_LONG
                 if facts is None
-                else first_against(
+                else first_failure(
                     [
                         judge_text(facts, judging.limits),
                         judge_named(facts, detected, last_words, judging.limits),

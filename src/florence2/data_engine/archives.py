@@ -40,8 +40,16 @@ _COMPRESSED = {
     b"(\xb5/\xfd": "unzstd",
 }
 # What damaged containers make their readers raise, besides OSError and ValueError.
-DAMAGE = (tarfile.TarError, pa.ArrowException, MemoryError, OverflowError, EOFError, IndexError,
-          KeyError, TypeError)  # fmt: skip
+DAMAGE = (
+    tarfile.TarError,
+    pa.ArrowException,
+    MemoryError,
+    OverflowError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def parser() -> Any:
     return english.load(exclude=["ner"])
 
 
-def read_texts(texts: Iterable[str], batch_size: int = 64) -> Iterator[TextFacts]:
+def parse_captions(texts: Iterable[str], batch_size: int = 64) -> Iterator[TextFacts]:
     """The facts of each text, in order. Raises ``ValueError`` for one that is too long."""
     texts = list(texts)
     longest = max(map(len, texts), default=0)
@@ -61,7 +61,7 @@ def read_texts(texts: Iterable[str], batch_size: int = 64) -> Iterator[TextFacts
 
 def read_text(text: str) -> TextFacts:
     """The facts of one text."""
-    return next(read_texts([text]))
+    return next(parse_captions([text]))
 
 
 def _facts(parsed: Any) -> TextFacts:

@@ -21,7 +21,7 @@ from .part_workers import PartDone
 _MOST_BLOCKS = 2000
 
 
-class Worker(Protocol):
+class PartRunner(Protocol):
     """Does a part that has no file yet; ``stuck`` says that it is not fit for another."""
 
     stuck: bool
@@ -30,7 +30,7 @@ class Worker(Protocol):
 
 
 @dataclass(frozen=True)
-class Needs:
+class Resources:
     """What a kind of work takes: how many workers, and what each of them occupies."""
 
     workers: int = 1
@@ -42,22 +42,22 @@ class Executor(Protocol):
     """Runs workers over parts; yields what is done, in any order."""
 
     def run(
-        self, make: Callable[[], Worker], parts: Sequence[int], needs: Needs
+        self, make: Callable[[], PartRunner], parts: Sequence[int], needs: Resources
     ) -> Iterator[PartDone]: ...
 
 
-class Here:
+class LocalExecutor:
     """One part after another in this process: for small sets, and to step through."""
 
     def run(
-        self, make: Callable[[], Worker], parts: Sequence[int], needs: Needs
+        self, make: Callable[[], PartRunner], parts: Sequence[int], needs: Resources
     ) -> Iterator[PartDone]:
         worker = make()
         for part in parts:
             yield worker(part)
 
 
-class OnRay:
+class RayExecutor:
     """The workers of Ray Data's actor pools: on this machine, or on the cluster at ``address``.
 
     A worker that dies is replaced and its part done again; an error of the work itself, such as a
@@ -69,7 +69,7 @@ class OnRay:
         self.address, self.verbose = address, verbose
 
     def run(
-        self, make: Callable[[], Worker], parts: Sequence[int], needs: Needs
+        self, make: Callable[[], PartRunner], parts: Sequence[int], needs: Resources
     ) -> Iterator[PartDone]:
         if not parts:
             return
@@ -91,7 +91,7 @@ class OnRay:
 class _Actor:
     """A worker in a process of Ray's."""
 
-    def __init__(self, make: Callable[[], Worker]) -> None:
+    def __init__(self, make: Callable[[], PartRunner]) -> None:
         self._worker = make()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -210,6 +210,6 @@ def judge_support(count: int, annotators: int, limits: Thresholds) -> Verdict:
     return KEPT
 
 
-def first_against(verdicts: Sequence[Verdict]) -> Verdict:
+def first_failure(verdicts: Sequence[Verdict]) -> Verdict:
     """The first verdict that drops, or else that it is kept."""
     return next((each for each in verdicts if not each.keep), KEPT)

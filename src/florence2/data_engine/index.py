@@ -16,14 +16,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..io.atomic import replacing
+from ..io.atomic import atomic_write
 from ..processing.image import ImageError, open_image, probe_image
 from ..results.records import content_hash
 from .image_sources import Place, read_pictures
 from .near_hashes import NEAR, NearHashes
 
-__all__ = ["NEAR", "Entry", "look_at", "perceptual_hash", "read_entries", "with_copies",
-           "write_entries"]  # fmt: skip
+__all__ = [
+    "NEAR",
+    "Entry",
+    "look_at",
+    "perceptual_hash",
+    "read_entries",
+    "with_copies",
+    "write_entries",
+]
 
 SCHEMA = pa.schema(
     [
@@ -141,7 +148,7 @@ def with_copies(entries: Iterable[Entry]) -> list[Entry]:
 def write_entries(path: Path, entries: Iterable[Entry]) -> None:
     """Put a table of entries at ``path``."""
     rows = [_row(entry) for entry in entries]
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary, compression="zstd")
 
 
@@ -156,8 +163,13 @@ def _row(entry: Entry) -> dict[str, Any]:
     place.pop("error")
     error = values.pop("error")
     # Reasons quote what is in the files, which need not be text.
-    return {**place, **values, "file": _to_utf8(place["file"]), "error": _escaped(error),
-            "note": _escaped(place["note"])}  # fmt: skip
+    return {
+        **place,
+        **values,
+        "file": _to_utf8(place["file"]),
+        "error": _escaped(error),
+        "note": _escaped(place["note"]),
+    }
 
 
 def _from_row(row: Mapping[str, Any]) -> Entry:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..datasets.shards.columns import ANNOTATIONS, annotation_rows, annotations_from_row
-from ..io.atomic import replacing
+from ..io.atomic import atomic_write
 from ..results.records import Annotation, Annotator, Verdict
 from ..results.types import Text
 
@@ -30,7 +30,7 @@ FAILED = "failed"
 
 
 @dataclass(frozen=True)
-class Said:
+class PartOutput:
     """What one specialist said about one picture."""
 
     id: str
@@ -53,7 +53,7 @@ class RunFolder:
         """The entries of the pictures of a part."""
         return self.path / "index" / f"part-{part:06d}.parquet"
 
-    def looked_at(self, part: int) -> Path:
+    def index_path(self, part: int) -> Path:
         """The same before copies are marked."""
         return self.path / "looking" / f"part-{part:06d}.parquet"
 
@@ -85,7 +85,7 @@ def is_failure(annotation: Annotation) -> bool:
     return not annotation.verdict.keep and annotation.verdict.reason.startswith(f"{FAILED}: ")
 
 
-def write_said(path: Path, said: Sequence[Said]) -> None:
+def write_part(path: Path, said: Sequence[PartOutput]) -> None:
     """Put a part's file at ``path``."""
     rows = [
         {
@@ -96,13 +96,13 @@ def write_said(path: Path, said: Sequence[Said]) -> None:
         }
         for each in said
     ]
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
 
 
-def read_said(path: Path) -> list[Said]:
-    """What ``write_said`` put there."""
+def read_said(path: Path) -> list[PartOutput]:
+    """What ``write_part`` put there."""
     return [
-        Said(row["id"], (row["width"], row["height"]), annotations_from_row(row))
+        PartOutput(row["id"], (row["width"], row["height"]), annotations_from_row(row))
         for row in pq.read_table(path).to_pylist()
     ]

@@ -17,7 +17,7 @@ from ..results.types import Text
 from .annotators import Specialist, SpecialistSpec
 from .image_sources import Place, read_pictures
 from .index import Entry, look_at, read_entries, write_entries
-from .part_files import RunFolder, Said, failure, is_failure, read_said, write_said
+from .part_files import PartOutput, RunFolder, failure, is_failure, read_said, write_part
 
 _CALLS: WeakSet[threading.Thread] = WeakSet()
 
@@ -43,7 +43,7 @@ class IndexWorker:
         self._places: Sequence[Place] | None = None
 
     def __call__(self, part: int) -> PartDone:
-        path = self.folder.looked_at(part)
+        path = self.folder.index_path(part)
         if path.exists():
             return PartDone(part)
         if self._places is None:
@@ -89,11 +89,11 @@ class PartWorker:
         entries = [each for each in read_entries(self.folder.index_part(part)) if each.wanted]
         earlier = self._earlier(part)
         began = time.perf_counter()
-        said: list[Said] = []
+        said: list[PartOutput] = []
         for begin in range(0, len(entries), self.spec.batch_size):
             said += self._annotate(entries[begin : begin + self.spec.batch_size], earlier)
         seconds = time.perf_counter() - began
-        write_said(path, said)
+        write_part(path, said)
         failures = sum(any(map(is_failure, each.annotations)) for each in said)
         return PartDone(part, len(said), failures, seconds)
 
@@ -108,7 +108,7 @@ class PartWorker:
 
     def _annotate(
         self, entries: Sequence[Entry], earlier: dict[str, tuple[Annotation, ...]]
-    ) -> list[Said]:
+    ) -> list[PartOutput]:
         records: list[Record] = []
         answers: dict[str, tuple[Annotation, ...]] = {}
         contents = read_pictures([each.place for each in entries])
@@ -117,15 +117,22 @@ class PartWorker:
             problem = entry.problem_with(content)
             if not problem and isinstance(content, bytes):
                 records.append(
-                    Record(id, entry.width, entry.height, entry.sha256, content, id,
-                           earlier.get(id, ()))
-                )  # fmt: skip
+                    Record(
+                        id,
+                        entry.width,
+                        entry.height,
+                        entry.sha256,
+                        content,
+                        id,
+                        earlier.get(id, ()),
+                    )
+                )
             else:
                 answers[id] = (failure(self._annotator(), problem),)
         for record, given in zip(records, self._ask_all(records), strict=True):
             answers[record.id] = given
         return [
-            Said(
+            PartOutput(
                 each.place.id,
                 (each.width, each.height),
                 tuple(replace(one, round=self.round) for one in answers[each.place.id]),

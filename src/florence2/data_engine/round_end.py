@@ -16,8 +16,8 @@ from ..datasets.shards import ShardDataset, ShardWriter
 from ..io.messages import shorten
 from ..results.records import Annotation, Annotator, Record
 from ..results.types import Boxes, Text
-from .apply_filters import Judging, judged, texts_of
-from .caption_parsing import MAX_PARSED_CHARS, TextFacts, read_texts
+from .apply_filters import FilterContext, judged, texts_of
+from .caption_parsing import MAX_PARSED_CHARS, TextFacts, parse_captions
 from .filters import Thresholds
 from .image_sources import read_pictures
 from .index import Entry, read_entries, write_entries
@@ -45,10 +45,15 @@ def finish_round(
     names = annotators_until(folder, round)
     superseded = _superseded(names)
     known = known_names(folder, names)
-    origin = {"maker": "data engine", "round": round, "annotators": _plain(names),
-              "thresholds": asdict(limits)}  # fmt: skip
-    with ShardWriter(folder.shards(round), max_records=records_per_shard,
-                     origin=json.loads(json.dumps(origin))) as writer:  # fmt: skip
+    origin = {
+        "maker": "data engine",
+        "round": round,
+        "annotators": _plain(names),
+        "thresholds": asdict(limits),
+    }
+    with ShardWriter(
+        folder.shards(round), max_records=records_per_shard, origin=json.loads(json.dumps(origin))
+    ) as writer:
         done = writer.manifest.rows
         for part in range(folder.parts()):
             entries = [each for each in read_entries(folder.index_part(part)) if each.wanted]
@@ -106,8 +111,7 @@ def _records(
             gone[id] = f"{problem}, and was whole when the run began"
             continue
         own = _own_texts(entry)
-        record = Record(id, entry.width, entry.height, entry.sha256, content, id,
-                        (*own, *said[id]))  # fmt: skip
+        record = Record(id, entry.width, entry.height, entry.sha256, content, id, (*own, *said[id]))
         found.append((entry, record))
     if gone:
         _mark_broken(folder.index_part(part), gone)
@@ -144,12 +148,21 @@ def _judged(
         for text in texts_of(record.annotations)
         if len(text) <= MAX_PARSED_CHARS
     )
-    facts: dict[str, TextFacts] = dict(zip(texts, read_texts(texts), strict=True)) if texts else {}
-    judging = Judging(limits, facts, known, superseded)
+    facts: dict[str, TextFacts] = (
+        dict(zip(texts, parse_captions(texts), strict=True)) if texts else {}
+    )
+    judging = FilterContext(limits, facts, known, superseded)
     for entry, record in found:
         annotations = judged(record.annotations, judging, entry.near_duplicate_of)
-        yield Record(record.id, record.width, record.height, record.sha256, record.image,
-                     record.path, annotations)  # fmt: skip
+        yield Record(
+            record.id,
+            record.width,
+            record.height,
+            record.sha256,
+            record.image,
+            record.path,
+            annotations,
+        )
 
 
 def _superseded(names: Sequence[tuple[int, str]]) -> dict[str, int]:

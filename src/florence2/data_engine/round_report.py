@@ -14,7 +14,7 @@ from .merge import MERGED, agreement
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AnnotatorAgreement:
     """Two annotators' detections: boxes each has, and pairs with one name and IoU of 0.5."""
 
     first: str
@@ -40,7 +40,7 @@ class RoundReport:
     kinds: Mapping[str, Mapping[str, int]]
     reasons: Mapping[str, int]
     annotators: Mapping[str, Mapping[str, int]]
-    agreements: Sequence[Agreement]
+    agreements: Sequence[AnnotatorAgreement]
     student: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,11 +56,16 @@ class RoundReport:
         lines += _table(
             ("task", "kept", "dropped", "regions kept", "regions dropped"),
             [
-                (name, *(counts[key] for key in ("kept", "dropped", "regions_kept",
-                                                 "regions_dropped")))
+                (
+                    name,
+                    *(
+                        counts[key]
+                        for key in ("kept", "dropped", "regions_kept", "regions_dropped")
+                    ),
+                )
                 for name, counts in self.kinds.items()
             ],
-        )  # fmt: skip
+        )
         lines += _table(("dropped because", "annotations"), list(self.reasons.items()))
         lines += _table(
             ("annotator", "kept", "dropped"),
@@ -69,11 +74,17 @@ class RoundReport:
         lines += _table(
             ("detections of", "and of", "boxes", "boxes", "pairs", "agreement (F1)"),
             [
-                (each.first, each.second, each.first_boxes, each.second_boxes, each.pairs,
-                 f"{each.f1:.3f}")
+                (
+                    each.first,
+                    each.second,
+                    each.first_boxes,
+                    each.second_boxes,
+                    each.pairs,
+                    f"{each.f1:.3f}",
+                )
                 for each in self.agreements
             ],
-        )  # fmt: skip
+        )
         lines += _table(
             ("student on held-out records", "value"),
             [(name, f"{value:.4f}") for name, value in self.student.items()],
@@ -106,7 +117,7 @@ def report_round(
         {name: _filled(kinds[name]) for name in sorted(kinds)},
         dict(reasons.most_common()),
         {name: _filled(annotators[name]) for name in sorted(annotators)},
-        [Agreement(*names, *counts) for names, counts in sorted(pairs.items())],
+        [AnnotatorAgreement(*names, *counts) for names, counts in sorted(pairs.items())],
         dict(student),
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.shards import ShardDataset
-from ..io.atomic import replace_file, replace_json
+from ..io.atomic import atomic_replace, replace_json
 from ..io.messages import shorten
 from ..io.run_lock import lock_run_dir
 from ..results.tasks import CAPTIONS
@@ -40,7 +40,7 @@ class StudentError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class StudentPlan:
+class StudentConfig:
     """How students are made and what they answer. ``recipe`` and ``settings`` are those of
     ``florence2 train``; ``validation`` are shards with the truth, for the report alone."""
 
@@ -78,7 +78,7 @@ def run_engine(
     executor: Executor,
     *,
     rounds: int = 0,
-    student: StudentPlan = StudentPlan(),
+    student: StudentConfig = StudentConfig(),
     limits: Thresholds | None = None,
     part_size: int = PART_SIZE,
     workers: int = 1,
@@ -115,7 +115,7 @@ def _run_rounds(
     specs: Sequence[SpecialistSpec],
     executor: Executor,
     rounds: int,
-    student: StudentPlan,
+    student: StudentConfig,
     limits: Thresholds,
     tell: Callable[[str], None],
     advance: Callable[[str, PartDone], None],
@@ -135,7 +135,7 @@ def _run_rounds(
         records = finish_round(folder, round, limits, tell=tell)
         report = report_round(round, records.annotations(), figures)
         replace_json(folder.round(round) / "report.json", report.to_dict())
-        replace_file(folder.round(round) / "report.md", report.to_markdown())
+        atomic_replace(folder.round(round) / "report.md", report.to_markdown())
         reports.append(report)
     return reports
 
@@ -164,7 +164,7 @@ def _tell_index(index: IndexSummary, folder: RunFolder, tell: Callable[[str], No
 
 
 def train_student(
-    folder: RunFolder, round: int, plan: StudentPlan
+    folder: RunFolder, round: int, plan: StudentConfig
 ) -> tuple[Path, dict[str, float]]:
     """Train on what was kept in the round before: the checkpoint, and its figures if any.
 
@@ -194,7 +194,7 @@ def train_student(
     return (best if best.is_dir() else run / "last"), json.loads(done.read_text("utf-8"))
 
 
-def student_spec(checkpoint: Path, round: int, plan: StudentPlan) -> SpecialistSpec:
+def student_spec(checkpoint: Path, round: int, plan: StudentConfig) -> SpecialistSpec:
     """The student of a round as a specialist."""
     return SpecialistSpec(
         STUDENT,

@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..io.atomic import replacing
+from ..io.atomic import atomic_write
 from ..results.records import Annotation
 from ..results.tasks import CAPTIONS
 from ..results.types import Text
-from .caption_parsing import TextFacts, read_texts
+from .caption_parsing import TextFacts, parse_captions
 
 # Table 2 and 3 of arXiv 2311.06242, by kind of text: brief, detailed, more detailed.
 PAPER_TEXTS: Mapping[str, Sequence[float]] = {
@@ -92,18 +92,24 @@ class Statistics:
             cell
             for task in tasks
             for cell in (
-                f"{self.texts[task].phrases:.2f}", f"{PAPER_PHRASES[CAPTIONS.index(task)]:.2f}"
+                f"{self.texts[task].phrases:.2f}",
+                f"{PAPER_PHRASES[CAPTIONS.index(task)]:.2f}",
             )
-        ]  # fmt: skip
+        ]
         texts.append(("phrases with boxes", *phrases))
         regions: list[tuple[str, ...]] = [
             ("of regions", "pictures", "regions", "a picture", "tokens a region")
         ]
         regions += [
-            (task, str(each.annotations), str(each.regions), f"{each.regions_a_picture:.2f}",
-             f"{each.tokens_a_region:.2f}")
+            (
+                task,
+                str(each.annotations),
+                str(each.regions),
+                f"{each.regions_a_picture:.2f}",
+                f"{each.tokens_a_region:.2f}",
+            )
             for task, each in self.regions.items()
-        ]  # fmt: skip
+        ]
         return texts, regions
 
 
@@ -124,7 +130,7 @@ def statistics_of(pictures: Iterable[Sequence[Annotation]]) -> Statistics:
             for each in given
             if each.task in CAPTIONS and isinstance(each.answer, Text)
         ]
-        for (task, _), found in zip(told, read_texts(text for _, text in told), strict=True):
+        for (task, _), found in zip(told, parse_captions(text for _, text in told), strict=True):
             facts[task].append(found)
         for given in kept:
             _count_regions(given, words, counts)
@@ -134,7 +140,9 @@ def statistics_of(pictures: Iterable[Sequence[Annotation]]) -> Statistics:
         {task: _text_statistics(facts[task], phrases[task]) for task in CAPTIONS if facts[task]},
         {
             task: RegionStatistics(
-                len(counts[task]), sum(counts[task]), sum(counts[task]) / max(total, 1),
+                len(counts[task]),
+                sum(counts[task]),
+                sum(counts[task]) / max(total, 1),
                 _mean(words[task]),
             )
             for task in _REGION_TEXT
@@ -142,22 +150,22 @@ def statistics_of(pictures: Iterable[Sequence[Annotation]]) -> Statistics:
         },
         {task: [each.tokens for each in facts[task]] for task in CAPTIONS if facts[task]},
         {task: counts[task] for task in _REGION_TEXT if counts[task]},
-    )  # fmt: skip
+    )
 
 
 def draw_statistics(found: Statistics, path: Path) -> None:
     """Write histograms of the lengths of texts and of regions a picture as a picture file."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Metric
 
     panels = [(f"tokens, {task}", values) for task, values in found.lengths.items()]
     panels += [(f"regions, {task}", values) for task, values in found.counts.items()]
-    figure = Figure(figsize=(4 * max(len(panels), 1), 3), layout="constrained")
+    figure = Metric(figsize=(4 * max(len(panels), 1), 3), layout="constrained")
     for number, (title, values) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
         axes.hist(values, bins=min(30, max(values) + 1), color="#3b6ea5")
         axes.set_title(title, fontsize=9)
         axes.set_ylabel("how many", fontsize=8)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=110)
 
 

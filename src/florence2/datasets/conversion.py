@@ -10,11 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..io.atomic import replacing
+from ..io.atomic import atomic_write
 from ..io.run_lock import lock_run_dir
 from ..processing.processor import Processor
 from ..results.records import HUMAN, Annotator, Record, content_hash
-from . import Intake, LabelError, Problem
+from . import ImportContext, LabelError, Problem
 from .exporters.export_names import decode_name
 from .importers.class_list import ClassList
 from .importers.coco import find_coco, read_coco
@@ -22,7 +22,7 @@ from .importers.csv import CsvColumns, read_csv_questions
 from .importers.cvat import find_cvat, read_cvat
 from .importers.fingerprint import fingerprint_source
 from .importers.huggingface import Columns, open_huggingface_splits, read_huggingface
-from .importers.image_files import SeenNames
+from .importers.image_files import UniqueNames
 from .importers.jsonl import find_jsonl, read_jsonl
 from .importers.label_studio import find_label_studio, read_label_studio
 from .importers.prediction_lines import find_answers, is_answers, read_answers
@@ -31,7 +31,7 @@ from .importers.record_selection import select_records
 from .importers.sidecars import read_sidecars
 from .importers.voc import find_voc, read_voc
 from .importers.yolo import find_yolo, read_yolo
-from .label_checks import Validator
+from .label_checks import LabelChecker
 from .shards import ShardDataset, ShardWriter
 from .shards.columns import with_bytes
 from .shards.manifest import Manifest, read_manifest
@@ -41,7 +41,7 @@ PROBLEMS_FILE = "problems.jsonl"
 
 
 @dataclass(frozen=True)
-class Reading:
+class ImportOptions:
     """What of a data set is read, and how. A format refuses what it has no use for.
 
     ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio, boxes
@@ -95,7 +95,7 @@ def convert(
     *,
     processor: Processor,
     max_answer_tokens: int = 1024,
-    reading: Reading | None = None,
+    reading: ImportOptions | None = None,
     annotator: Annotator = HUMAN,
     max_records: int = 2048,
     max_bytes: int = 128 * 1024**2,
@@ -109,11 +109,11 @@ def convert(
     is finished (unless ``overwrite``) or holds something else, ``FileNotFoundError`` for a source
     that is not there.
     """
-    source, destination, reading = Path(source), Path(destination), reading or Reading()
+    source, destination, reading = Path(source), Path(destination), reading or ImportOptions()
     problems: list[Problem] = []
     classes = ClassList()
-    validator = Validator(processor, max_answer_tokens)
-    intake = Intake(
+    validator = LabelChecker(processor, max_answer_tokens)
+    intake = ImportContext(
         problems.append, validator.check, validator.read_suffix, annotator, classes.declare
     )
     records = read_records(source, format, reading, intake)
@@ -133,7 +133,7 @@ def convert(
             destination, max_records=max_records, max_bytes=max_bytes, origin=origin
         ) as writer:
             known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
-            bare, seen = 0, SeenNames()
+            bare, seen = 0, UniqueNames()
             for record in map(_with_utf8_names, chain([first], records)):
                 with intake.listing(source):
                     seen.add(record.id, "a record called")
@@ -158,7 +158,9 @@ def _with_utf8_names(record: Record) -> Record:
     return replace(with_bytes(record), **changed)  # type: ignore[arg-type]
 
 
-def read_records(source: Path, format: str, reading: Reading, intake: Intake) -> Iterator[Record]:
+def read_records(
+    source: Path, format: str, reading: ImportOptions, intake: ImportContext
+) -> Iterator[Record]:
     """The records of a data set in one of ``FORMATS``, or of ``"shards"``.
 
     Its problems go to ``intake``. Raises ``ValueError`` for an unknown format, and for what of
@@ -176,13 +178,13 @@ def read_records(source: Path, format: str, reading: Reading, intake: Intake) ->
     return _READERS[format](source, reading, intake)
 
 
-def unused_options(format: str, reading: Reading) -> tuple[str, ...]:
+def unused_options(format: str, reading: ImportOptions) -> tuple[str, ...]:
     """What of ``reading`` was set although ``format`` does not take it."""
     given = [name for name in _TAKEN_BY if getattr(reading, name)]
     return tuple(name for name in given if format not in _TAKEN_BY[name])
 
 
-def origin_of(source: Path, format: str, reading: Reading) -> dict[str, Any]:
+def origin_of(source: Path, format: str, reading: ImportOptions) -> dict[str, Any]:
     """What the manifest of a conversion says that it was made from, and how."""
     others = [reading.images] if reading.images is not None else []
     return {
@@ -232,7 +234,7 @@ def _refuse_finished(destination: Path) -> None:
         )
 
 
-def _plain(reading: Reading) -> dict[str, Any]:
+def _plain(reading: ImportOptions) -> dict[str, Any]:
     """The values that were set, as JSON keeps them."""
     set_values = {name: value for name, value in asdict(reading).items() if value is not None}
     plain: dict[str, Any] = json.loads(json.dumps(set_values, default=str))
@@ -241,51 +243,51 @@ def _plain(reading: Reading) -> dict[str, Any]:
 
 def _write_problems(problems: list[Problem], destination: Path) -> None:
     with (
-        replacing(destination / PROBLEMS_FILE) as temporary,
+        atomic_write(destination / PROBLEMS_FILE) as temporary,
         temporary.open("w", encoding="utf-8") as stream,
     ):
         for problem in problems:
             stream.write(json.dumps(asdict(problem), ensure_ascii=False) + "\n")
 
 
-def _tasks(reading: Reading) -> dict[str, Any]:
+def _tasks(reading: ImportOptions) -> dict[str, Any]:
     """The argument ``tasks``, where it was chosen: each reader has a default of its own."""
     return {} if reading.tasks is None else {"tasks": reading.tasks}
 
 
-def _prompt(reading: Reading) -> dict[str, Any]:
+def _prompt(reading: ImportOptions) -> dict[str, Any]:
     return {} if reading.prompt is None else {"prompt": reading.prompt}
 
 
-def _coco(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _coco(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     root = source.parent if source.is_file() else source
     parts = find_coco(source, reading.split)
     return read_coco(parts, root, intake, images=reading.images, **_tasks(reading))
 
 
-def _yolo(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _yolo(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     return read_yolo(
         find_yolo(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
     )
 
 
-def _voc(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _voc(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     files = find_voc(source, reading.split)
     return read_voc(files, source, intake, images=reading.images, **_tasks(reading))
 
 
-def _jsonl(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _jsonl(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     root = source.parent if source.is_file() else source
     read: list[Iterator[Record]] = []
     for file in find_jsonl(source, reading.split):
         if is_answers(file):
-            read.append(_answers(file, Reading(), intake))
+            read.append(_answers(file, ImportOptions(), intake))
         else:
             read.append(read_jsonl(file, root, intake, reading.images))
     return chain.from_iterable(read)
 
 
-def _csv(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _csv(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     rows = source / CSV_FILE if source.is_dir() else source
     if is_answer_rows(rows):
         return read_answer_rows(rows, intake)
@@ -302,11 +304,11 @@ def _csv(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
     )
 
 
-def _sidecars(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _sidecars(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     return read_sidecars(source, intake, **_prompt(reading))
 
 
-def _huggingface(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _huggingface(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     if reading.columns is None:
         raise ValueError("say what the columns hold: reading=Reading(columns=Columns(...))")
     if reading.tasks is not None and reading.columns.boxes is None:
@@ -331,13 +333,13 @@ def _huggingface(source: Path, reading: Reading, intake: Intake) -> Iterator[Rec
     return chain.from_iterable(read)
 
 
-def _cvat(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _cvat(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     return read_cvat(
         find_cvat(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
     )
 
 
-def _label_studio(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _label_studio(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     return read_label_studio(
         find_label_studio(source),
         intake,
@@ -347,13 +349,13 @@ def _label_studio(source: Path, reading: Reading, intake: Intake) -> Iterator[Re
     )
 
 
-def _shards(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _shards(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     dataset = ShardDataset(source)
     intake.declare(dataset.manifest.categories)
     return select_records(dataset, source, reading.tasks, reading.split)
 
 
-def _answers(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]:
+def _answers(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     found = read_answers(find_answers(source), intake)
     for record in select_records(found, source, reading.tasks, reading.split):
         with intake.listing(source, item=record.id):
@@ -366,7 +368,7 @@ def _answers(source: Path, reading: Reading, intake: Intake) -> Iterator[Record]
             yield replace(record, image=content, path=record.id, sha256=content_hash(content))
 
 
-_READERS: dict[str, Callable[[Path, Reading, Intake], Iterator[Record]]] = {
+_READERS: dict[str, Callable[[Path, ImportOptions, ImportContext], Iterator[Record]]] = {
     "coco": _coco,
     "yolo": _yolo,
     "voc": _voc,

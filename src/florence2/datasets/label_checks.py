@@ -10,7 +10,7 @@ from ..results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
 from . import LabelError
 
 
-class Validator:
+class LabelChecker:
     """Checks annotations against one vocabulary and the positions of one model.
 
     ``max_answer_tokens`` counts an answer with its ``<s>`` and ``</s>``.
@@ -24,7 +24,7 @@ class Validator:
     def check(self, annotation: Annotation, image_size: ImageSize) -> None:
         """Raise ``LabelError`` when the prompt or the answer does not fit the model."""
         try:
-            self._processor.prompt(annotation.table_task, annotation.question, image_size)
+            self._processor.prompt(annotation.known_task, annotation.question, image_size)
         except ValueError as error:
             raise LabelError("too-long", str(error)) from error
         try:

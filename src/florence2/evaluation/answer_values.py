@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results.types import Answer, Polygons, Quads, Text
-from .metrics.grounding import Mask, rasterise
+from .metrics.grounding import Mask, polygons_to_mask
 from .metrics.ocr import TextRegions
 
 FloatArray = NDArray[np.float64]
 
 
-def boxes_of(answer: Answer | None) -> FloatArray:
+def to_boxes(answer: Answer | None) -> FloatArray:
     """Boxes `float[N, 4]`, none for text or no answer; one that ends before it begins is empty."""
     if answer is None or isinstance(answer, Text):
         return np.zeros((0, 4))
@@ -40,12 +40,12 @@ def scores_of(answer: Answer | None) -> FloatArray:
     return scores
 
 
-def surest_first(answer: Answer | None) -> NDArray[np.int64]:
+def sort_by_score(answer: Answer | None) -> NDArray[np.int64]:
     """The order of the boxes by score, equal scores in the order in which they were said."""
     return np.argsort(-scores_of(answer), kind="stable")
 
 
-def words_of(answer: Answer | None) -> str:
+def to_text(answer: Answer | None) -> str:
     """The words without location tokens."""
     return answer.plain if isinstance(answer, Text) else ""
 
@@ -60,7 +60,7 @@ def outlines_of(answer: Answer | None) -> list[NDArray[np.float32]]:
 def mask_pair(answer: Answer | None, truth: Polygons) -> tuple[Mask, Mask]:
     """The pixels ``bool[height, width]`` of an answer and of the truth, at the truth's size."""
     size = truth.image_size
-    return rasterise(outlines_of(answer), size), rasterise(outlines_of(truth), size)
+    return polygons_to_mask(outlines_of(answer), size), polygons_to_mask(outlines_of(truth), size)
 
 
 def text_regions_of(answer: Answer | None) -> TextRegions:

@@ -13,11 +13,11 @@ from typing import Any
 from ..results.records import Region
 from ..results.tasks import Task
 from ..results.types import Answer
-from .metric import Figure
+from .metric import Metric
 
 
 @dataclass(frozen=True)
-class Case:
+class BenchmarkExample:
     """One question about one picture.
 
     ``id`` is unique in the benchmark and the same on every run. ``image`` is a path or the bytes
@@ -40,7 +40,7 @@ class Case:
 class Answered:
     """A case and what the model said; ``None`` where it could not be asked."""
 
-    case: Case
+    case: BenchmarkExample
     answer: Answer | None
 
 
@@ -66,7 +66,7 @@ class Scored:
     ``notes`` say what the figures of these cases can't tell.
     """
 
-    figures: tuple[Figure, ...]
+    figures: tuple[Metric, ...]
     qualities: tuple[float, ...]
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class Benchmark:
     splits: tuple[str, ...]
     protocol: str
     source: str
-    read: Callable[[Path, str], Sequence[Case]]
+    read: Callable[[Path, str], Sequence[BenchmarkExample]]
     score: Callable[[Sequence[Answered]], Scored]
     official: Callable[[Sequence[Answered], Path], Sequence[Path]] | None = None
     reported: Mapping[str, Mapping[str, Reported]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from .runner import answered_cases, read_all
 from .subset import choose_cases
 
 _SAME = ("benchmark", "split", "limit", "cases")
-FIGURE_COLUMNS = ("figure", "A", "B", "B - A", "95% interval", "reversals", "verdict")
+METRIC_COLUMNS = ("figure", "A", "B", "B - A", "95% interval", "reversals", "verdict")
 _CASES_SHOWN = 10
 
 
@@ -73,7 +73,7 @@ class Comparison:
     def to_markdown(self) -> str:
         """The comparison as a page."""
         runs = zip("AB", self.models, self.folders, strict=True)
-        figures = markdown_table(FIGURE_COLUMNS, map(figure_cells, self.figures))
+        figures = markdown_table(METRIC_COLUMNS, map(figure_cells, self.figures))
         changed = [(each.id, each.first, each.second) for each in self.changed]
         parts = (
             f"# {self.title}, {self.split}: two runs compared",
@@ -178,10 +178,16 @@ def _figures(first: Scored, second: Scored) -> tuple[ComparedFigure, ...]:
         found = before.difference(after)
         compared.append(
             ComparedFigure(
-                before.name, before.value, after.value, found.estimate, found.low, found.high,
-                found.reversals, before.higher_is_better,
+                before.name,
+                before.value,
+                after.value,
+                found.estimate,
+                found.low,
+                found.high,
+                found.reversals,
+                before.higher_is_better,
             )
-        )  # fmt: skip
+        )
     return tuple(compared)
 
 

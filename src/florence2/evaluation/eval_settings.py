@@ -10,7 +10,7 @@ from typing import Any
 
 from ..io.atomic import replace_json
 from ..io.messages import shorten
-from .benchmark import Case
+from .benchmark import BenchmarkExample
 from .locking import exclusive
 
 SETTINGS = "run.json"
@@ -19,7 +19,7 @@ _WEIGHTS = ("*.safetensors", "*.bin")
 _FREE = frozenset({"data"})
 
 
-def hold_settings(folder: Path, settings: Mapping[str, Any]) -> bool:
+def write_or_check_settings(folder: Path, settings: Mapping[str, Any]) -> bool:
     """Write ``settings`` into ``folder``, or compare them with those that are there.
 
     Gives whether they were written now. Raises ``ValueError`` that names the first difference.
@@ -50,7 +50,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def cases_digest(cases: Iterable[Case]) -> str:
+def cases_digest(cases: Iterable[BenchmarkExample]) -> str:
     """A digest of what is asked: the ids, the prompts and the questions."""
     digest = sha256()
     for case in cases:

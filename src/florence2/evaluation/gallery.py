@@ -17,7 +17,7 @@ from ..processing.image import load_image
 from ..results.draw import draw_answer
 from ..results.types import Answer, ImageSize, Regions, Text
 from .benchmark import Answered
-from .ground_truth import Shown, show_truth
+from .ground_truth import DrawnTruth, draw_ground_truth
 
 CASES_EACH = 9
 _SIDE = 480
@@ -127,21 +127,21 @@ def _question(question: str | tuple[float, ...]) -> str:
     return "region " + ", ".join(f"{value:.0f}" for value in question)
 
 
-def _truth(each: Answered, size: ImageSize) -> Shown:
+def _truth(each: Answered, size: ImageSize) -> DrawnTruth:
     if each.case.truth is None:
-        return Shown(None, ("hidden",))
-    return show_truth(each.case.truth, size, outlines=each.case.task.answer == "polygons")
+        return DrawnTruth(None, ("hidden",))
+    return draw_ground_truth(each.case.truth, size, outlines=each.case.task.answer == "polygons")
 
 
-def _answered(answer: Answer | None) -> Shown:
+def _answered(answer: Answer | None) -> DrawnTruth:
     if answer is None:
-        return Shown(None, ("could not be asked",))
+        return DrawnTruth(None, ("could not be asked",))
     if isinstance(answer, Text):
-        return Shown(None, (answer.plain,) if answer.plain else ())
-    return Shown(answer if len(answer) else None, ())
+        return DrawnTruth(None, (answer.plain,) if answer.plain else ())
+    return DrawnTruth(answer if len(answer) else None, ())
 
 
-def _words(side: str, shown: Shown) -> str:
+def _words(side: str, shown: DrawnTruth) -> str:
     words = shown.words or (() if shown.regions is not None else ("nothing",))
     items = "".join(f"<li>{escape(word)}</li>" for word in words[:_MOST_WORDS])
     return f'<span class="side">{side}</span>' + (f"<ul>{items}</ul>" if items else "")

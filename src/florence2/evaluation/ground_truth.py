@@ -18,14 +18,14 @@ _BOXES = frozenset({"box", "boxes", "bbox", "bboxes", "xyxy"})
 
 
 @dataclass(frozen=True)
-class Shown:
+class DrawnTruth:
     """What a truth holds: regions to draw, and words to write."""
 
     regions: Regions | None
     words: tuple[str, ...]
 
 
-def show_truth(truth: Any, image_size: ImageSize, *, outlines: bool = False) -> Shown:
+def draw_ground_truth(truth: Any, image_size: ImageSize, *, outlines: bool = False) -> DrawnTruth:
     """The drawable and readable parts of ``truth``: an answer, words, what a metric takes, or a
     record with fields of these kinds. With ``outlines``, polygons are preferred to boxes."""
     regions: list[Regions] = []
@@ -36,7 +36,7 @@ def show_truth(truth: Any, image_size: ImageSize, *, outlines: bool = False) -> 
         elif len(found):
             regions.append(found)
     regions.sort(key=lambda each: isinstance(each, Polygons) != outlines)
-    return Shown(regions[0] if regions else None, tuple(dict.fromkeys(filter(None, words))))
+    return DrawnTruth(regions[0] if regions else None, tuple(dict.fromkeys(filter(None, words))))
 
 
 def _parts(truth: Any, size: ImageSize) -> Iterator[Regions | str]:

@@ -141,8 +141,19 @@ def _figures(report: Report) -> Iterator[str]:
 def _run(report: Report) -> Iterator[str]:
     settings, extent = report.settings, report.extent
     weights = settings.get("weights")
-    shown = ("benchmark", "split", "limit", "prompt", "model", "weights", "options", "shards",
-             "cases", "digest", "data")  # fmt: skip
+    shown = (
+        "benchmark",
+        "split",
+        "limit",
+        "prompt",
+        "model",
+        "weights",
+        "options",
+        "shards",
+        "cases",
+        "digest",
+        "data",
+    )
     others = {name: value for name, value in settings.items() if name not in shown}
     rows = {
         "model": settings["model"],

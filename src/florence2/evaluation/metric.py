@@ -27,7 +27,7 @@ PRECISION_RESAMPLES = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
+class Metric:
     """A named number over pictures; ``at`` gives it for any draw of picture numbers ``int[N]``.
 
     ``resamples`` is how many draws an interval takes: fewer where one costs much. ``reflected``
@@ -58,7 +58,7 @@ class Figure:
         twice = 2 * found.estimate
         return replace(found, low=twice - found.high, high=twice - found.low)
 
-    def difference(self, other: Figure) -> Difference:
+    def difference(self, other: Metric) -> Difference:
         """``other`` minus this one, on the same draws of the same pictures."""
         if (self.name, self.pictures) != (other.name, other.pictures):
             raise ValueError(
@@ -68,18 +68,18 @@ class Figure:
         return paired_bootstrap(self.pictures, self.at, other.at, resamples=self.resamples)
 
 
-def mean_figure(
+def mean_metric(
     name: str,
     values: ArrayLike,
     pictures: Sequence[Hashable],
     *,
     scale: float = 100.0,
     higher_is_better: bool = True,
-) -> Figure:
+) -> Metric:
     """The mean of one value per case, times ``scale``; ``pictures`` names each case's picture."""
     array = np.asarray(values, np.float64)
     counts = np.stack([array, np.ones(len(array))], axis=1)
-    return sums_figure(
+    return ratio_metric(
         name,
         counts,
         pictures,
@@ -89,7 +89,7 @@ def mean_figure(
     )
 
 
-def sums_figure(
+def ratio_metric(
     name: str,
     counts: ArrayLike,
     pictures: Sequence[Hashable],
@@ -97,14 +97,14 @@ def sums_figure(
     *,
     scale: float = 100.0,
     higher_is_better: bool = True,
-) -> Figure:
+) -> Metric:
     """What ``figure`` makes of the sums of ``counts`` float[cases, K], times ``scale``."""
     array = np.asarray(counts, np.float64)
     check_not_empty(array, "cases")
     check_same_length(array, pictures, f"cases of {name} and their pictures")
     check_finite(array, f"counts of {name}")
     sums = _by_picture(array, pictures)
-    return Figure(
+    return Metric(
         name,
         len(sums),
         lambda indices: scale * figure(sums[indices].sum(axis=0)),
@@ -112,18 +112,18 @@ def sums_figure(
     )
 
 
-def precision_figure(name: str, pictures: int, precision: Callable[[FloatArray], float]) -> Figure:
+def ap_metric(name: str, pictures: int, precision: Callable[[FloatArray], float]) -> Metric:
     """An average precision in percent; ``precision`` takes how often each picture was drawn."""
 
     def at(indices: IndexArray) -> float:
         counts = np.bincount(indices, minlength=pictures).astype(np.float64)
         return 100 * precision(counts)
 
-    return Figure(name, pictures, at, resamples=PRECISION_RESAMPLES, reflected=True)
+    return Metric(name, pictures, at, resamples=PRECISION_RESAMPLES, reflected=True)
 
 
 def share(sums: FloatArray) -> float:
-    """The first of the sums over the second, 0 where that is 0: what ``sums_figure`` takes."""
+    """The first of the sums over the second, 0 where that is 0: what ``ratio_metric`` takes."""
     return float(sums[0] / sums[1]) if sums[1] else 0.0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..io.atomic import replace_file, replace_json
+from ..io.atomic import atomic_replace, replace_json
 from .benchmark import Benchmark
 from .benchmarks import BENCHMARKS, find_benchmark
 from .markdown import PAPER_COLUMNS, figure_cells, markdown_table, notes, paper_cells, shorten
@@ -115,7 +115,7 @@ def _row(
 
 
 def _write(out: Path, rows: list[Row]) -> None:
-    replace_file(out / REPORT_PAGE, everything_markdown(rows))
+    atomic_replace(out / REPORT_PAGE, everything_markdown(rows))
     replace_json(out / REPORT, {"rows": [_row_json(row) for row in rows]})
 
 

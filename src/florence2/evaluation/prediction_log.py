@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..io.atomic import LineFile, keep_lines, whole_lines
+from ..io.atomic import JsonlAppender, complete_lines, truncate_partial_line
 from ..results.types import Answer
 from .locking import exclusive
 from .result_json import answer_from_json, answer_to_json
@@ -44,7 +44,7 @@ def read_outcomes(path: Path, ids: Collection[str]) -> dict[str, Outcome]:
     """
     known = frozenset(ids)
     outcomes: dict[str, Outcome] = {}
-    for number, line in enumerate(whole_lines(path), 1):
+    for number, line in enumerate(complete_lines(path), 1):
         place = f"{path}:{number}"
         outcome = _read(line, place)
         if outcome.id not in known:
@@ -74,9 +74,11 @@ class OutcomeFile:
         try:
             outcomes = read_outcomes(path, ids)
             self.done = frozenset(each.id for each in outcomes.values() if each.failure is None)
-            pairs = zip(whole_lines(path), outcomes.values(), strict=True)
-            keep_lines(path, [line for line, outcome in pairs if outcome.failure is None])
-            self._file = LineFile(path)
+            pairs = zip(complete_lines(path), outcomes.values(), strict=True)
+            truncate_partial_line(
+                path, [line for line, outcome in pairs if outcome.failure is None]
+            )
+            self._file = JsonlAppender(path)
         except BaseException:
             self._locks.close()
             raise

@@ -23,7 +23,7 @@ import numpy as np
 from ..inference.prepared import Request
 from ..results.records import Annotation, Record
 from ..results.types import Answer, Boxes, Failure, Polygons, Quads
-from .answer_values import boxes_of, mask_pair, text_regions_of, words_of
+from .answer_values import mask_pair, text_regions_of, to_boxes, to_text
 from .metrics.coco_ap import average_precision
 from .metrics.detection import DetectedObjects, TrueObjects, agreement
 from .metrics.edit_distance import edit_distance
@@ -74,7 +74,7 @@ class Answered:
     answer: Answer | None
 
 
-def judge_records(
+def evaluate_records(
     records: Records,
     *,
     limit: int | None = 200,
@@ -117,7 +117,7 @@ def judge_records(
     return judge
 
 
-def watched_figure(annotations: Iterable[Sequence[Annotation]]) -> tuple[str, bool]:
+def selection_metric(annotations: Iterable[Sequence[Annotation]]) -> tuple[str, bool]:
     """The name of the figure to choose a checkpoint by, and whether higher is better.
 
     Boxes go before quads, these before polygons, these before text. Of several tasks it is
@@ -173,7 +173,7 @@ def _requests(records: Iterator[Record], waiting: list[Annotation]) -> Iterator[
         for annotation in record.kept():
             waiting.append(annotation)
             # An answer to a prompt outside the table is read as the kind that the truth is.
-            task = replace(annotation.table_task, answer=annotation.kind)
+            task = replace(annotation.known_task, answer=annotation.kind)
             yield content, task, annotation.region or annotation.text or None
 
 
@@ -194,7 +194,7 @@ def _boxes_figures(answered: Sequence[Answered]) -> dict[str, float]:
         truths.append(TrueObjects(number, true.xyxy, true.labels))
         answer = each.answer
         if isinstance(answer, Boxes | Polygons):
-            found.append(DetectedObjects(number, boxes_of(answer), answer.labels, answer.scores))
+            found.append(DetectedObjects(number, to_boxes(answer), answer.labels, answer.scores))
     figures = average_precision(truths, found, by_class=by_class)
     return {
         "map": figures.ap,
@@ -226,7 +226,7 @@ def _polygons_figures(answered: Sequence[Answered]) -> dict[str, float]:
 def _text_figures(answered: Sequence[Answered]) -> dict[str, float]:
     equal, distances = [], []
     for each in answered:
-        truth, said = words_of(each.annotation.answer), words_of(each.answer)
+        truth, said = to_text(each.annotation.answer), to_text(each.answer)
         equal.append(truth == said)
         distances.append(edit_distance(said, truth) / max(len(said), len(truth), 1))
     return {"exact_match": float(np.mean(equal)), "edit_distance": float(np.mean(distances))}

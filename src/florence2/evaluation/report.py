@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .benchmark import Benchmark, Reported, Scored, Table
-from .metric import Figure
+from .metric import Metric
 from .prediction_log import Outcome
-from .subset import Chosen
+from .subset import Subset
 from .versions import versions
 
 REPORT = "report.json"
@@ -35,7 +35,7 @@ class ReportedFigure:
 
 
 @dataclass(frozen=True)
-class Extent:
+class Coverage:
     """How much was asked: cases and pictures of the run, and of its whole split."""
 
     cases: int
@@ -65,7 +65,7 @@ class Report:
     split: str
     settings: Mapping[str, Any]
     trained: bool
-    extent: Extent
+    extent: Coverage
     figures: tuple[ReportedFigure, ...]
     tables: tuple[Table, ...]
     failures: tuple[tuple[str, str], ...]
@@ -88,7 +88,7 @@ class Report:
     def from_json(cls, values: Mapping[str, Any]) -> Report:
         """The report that ``to_json`` gave."""
         known = dict(values)
-        known["extent"] = Extent(**known["extent"])
+        known["extent"] = Coverage(**known["extent"])
         known["figures"] = tuple(
             ReportedFigure(**{**each, "paper": Reported(**each["paper"])})
             for each in known["figures"]
@@ -105,7 +105,7 @@ class Report:
 
 def make_report(
     benchmark: Benchmark,
-    chosen: Chosen,
+    chosen: Subset,
     outcomes: Mapping[str, Outcome],
     settings: Mapping[str, Any],
     scored: Scored | None,
@@ -127,7 +127,7 @@ def make_report(
         # As they are read back from the file, where tuples are lists.
         settings=json.loads(json.dumps(dict(settings))),
         trained=trained,
-        extent=Extent(
+        extent=Coverage(
             len(chosen.cases), chosen.pictures, chosen.split_cases, chosen.split_pictures
         ),
         figures=tuple(_with_paper(each, paper) for each in (scored.figures if scored else ())),
@@ -152,7 +152,7 @@ def read_report(folder: Path) -> Report:
     return Report.from_json(json.loads(path.read_bytes()))
 
 
-def _with_paper(figure: Figure, paper: Mapping[str, Reported]) -> ReportedFigure:
+def _with_paper(figure: Metric, paper: Mapping[str, Reported]) -> ReportedFigure:
     interval = figure.interval()
     return ReportedFigure(
         figure.name,

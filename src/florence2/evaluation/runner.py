@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..io.atomic import replace_file, replace_json
+from ..io.atomic import atomic_replace, replace_json
 from ..io.run_lock import lock_run_dir
 from ..results.types import Failure, Result
-from .benchmark import Answered, Benchmark, Case
-from .eval_settings import SETTINGS, cases_digest, hold_settings, weights_digest
+from .benchmark import Answered, Benchmark, BenchmarkExample
+from .eval_settings import SETTINGS, cases_digest, weights_digest, write_or_check_settings
 from .gallery import gallery_page
 from .locking import exclusive
 from .markdown import report_markdown
 from .prediction_log import Outcome, OutcomeFile, file_name, read_outcomes
 from .report import REPORT, Report, make_report
-from .subset import Chosen, check_shard, check_split, choose_cases, part_of
-from .versions import machine_of
+from .subset import Subset, check_shard, check_split, choose_cases, part_of
+from .versions import environment_info
 
 OFFICIAL = "official"
 PICTURES = "pictures.html"
 REPORT_PAGE = "report.md"
 # Opened with the number of cases to ask; what it gives is called after each of them.
-Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
+TrainState = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
 
 class Model(Protocol):
@@ -54,7 +54,7 @@ def evaluate(
     prompt: str | None = None,
     weights: Sequence[Path] = (),
     settings: Mapping[str, Any] | None = None,
-    progress: Progress = _silent,
+    progress: TrainState = _silent,
     batch_size: int | None = None,
     **options: Any,
 ) -> Report | None:
@@ -90,7 +90,7 @@ def evaluate(
     run = _Run(benchmark, model, chosen, held, Path(out))
     # Processes that share a run have a lock for each part; a run that is not shared has one.
     with lock_run_dir(run.out) if shard[1] == 1 else nullcontext():
-        started = hold_settings(run.out, held)
+        started = write_or_check_settings(run.out, held)
         try:
             asking = run.ask(shard, progress, batching)
         except BaseException:
@@ -112,7 +112,7 @@ def _remove_unanswered(out: Path) -> None:
             (out / name).unlink(missing_ok=True)
 
 
-def read_all(out: Path, chosen: Chosen, shards: int) -> dict[str, Outcome]:
+def read_all(out: Path, chosen: Subset, shards: int) -> dict[str, Outcome]:
     """The outcomes that all processes of a run have written so far, by case."""
     found: dict[str, Outcome] = {}
     for number in range(shards):
@@ -121,7 +121,7 @@ def read_all(out: Path, chosen: Chosen, shards: int) -> dict[str, Outcome]:
     return found
 
 
-def answered_cases(chosen: Chosen, outcomes: Mapping[str, Outcome]) -> list[Answered]:
+def answered_cases(chosen: Subset, outcomes: Mapping[str, Outcome]) -> list[Answered]:
     """The cases with what was answered, in the benchmark's order."""
     return [Answered(case, outcomes[case.id].answer) for case in chosen.cases]
 
@@ -140,12 +140,12 @@ class _Run:
 
     benchmark: Benchmark
     model: Model
-    chosen: Chosen
+    chosen: Subset
     settings: Mapping[str, Any]
     out: Path
 
     def ask(
-        self, shard: tuple[int, int], progress: Progress, batching: Mapping[str, int]
+        self, shard: tuple[int, int], progress: TrainState, batching: Mapping[str, int]
     ) -> _Asking:
         """Ask those cases of a shard that have no answer yet."""
         start = time.perf_counter()
@@ -162,20 +162,26 @@ class _Run:
         hidden = any(each.case.truth is None for each in answered)
         scored = None if hidden else self.benchmark.score(answered)
         report = make_report(
-            self.benchmark, self.chosen, outcomes, self.settings, scored,
+            self.benchmark,
+            self.chosen,
+            outcomes,
+            self.settings,
+            scored,
             self._write_official(answered),
             trained=getattr(self.model, "trained", True),
-            asked=asking.cases, seconds=asking.seconds, machine=machine_of(self.model),
-        )  # fmt: skip
+            asked=asking.cases,
+            seconds=asking.seconds,
+            machine=environment_info(self.model),
+        )
         title = f"{report.title}, {report.split}: {self.model.name}"
         page = gallery_page(title, answered, None if scored is None else scored.qualities)
-        replace_file(self.out / PICTURES, page)
-        replace_file(self.out / REPORT_PAGE, report_markdown(report))
+        atomic_replace(self.out / PICTURES, page)
+        atomic_replace(self.out / REPORT_PAGE, report_markdown(report))
         replace_json(self.out / REPORT, report.to_json())
         return report
 
     def _results(
-        self, cases: Sequence[Case], batching: Mapping[str, int], progress: Progress
+        self, cases: Sequence[BenchmarkExample], batching: Mapping[str, int], progress: TrainState
     ) -> Iterator[Result | Failure]:
         if not cases:
             return
@@ -194,7 +200,7 @@ class _Run:
         return [path.relative_to(self.out).as_posix() for path in paths]
 
 
-def _outcome(case: Case, result: Result | Failure) -> Outcome:
+def _outcome(case: BenchmarkExample, result: Result | Failure) -> Outcome:
     if isinstance(result, Failure):
         return Outcome(case.id, None, result.error)
     return Outcome(case.id, result.answer, None, result.truncated)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..results.tasks import Task, find_task
-from .benchmark import Benchmark, Case
+from .benchmark import Benchmark, BenchmarkExample
 from .metrics.input_checks import check_unique
 
 _MISSING_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Subset:
     """The cases of a run in the benchmark's order, and how much the whole split has."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[BenchmarkExample, ...]
     split_cases: int
     split_pictures: int
 
@@ -44,7 +44,7 @@ def choose_cases(
     *,
     limit: int | None = None,
     prompt: str | None = None,
-) -> Chosen:
+) -> Subset:
     """The cases of ``limit`` pictures at even distances, asked by ``prompt`` if it is given.
 
     Raises what ``benchmark.read`` raises, ``ValueError`` for ids that occur twice, for no case at
@@ -62,12 +62,12 @@ def choose_cases(
     _check_pictures(chosen, benchmark)
     if prompt is not None:
         chosen = _with_prompt(chosen, prompt)
-    return Chosen(chosen, len(cases), len(pictures))
+    return Subset(chosen, len(cases), len(pictures))
 
 
-def part_of(cases: Sequence[Case], shard: int, shards: int) -> list[Case]:
+def part_of(cases: Sequence[BenchmarkExample], shard: int, shards: int) -> list[BenchmarkExample]:
     """The cases of every ``shards``-th picture from ``shard`` on, each picture's together."""
-    by_picture: dict[str, list[Case]] = {}
+    by_picture: dict[str, list[BenchmarkExample]] = {}
     for case in cases:
         by_picture.setdefault(case.image_id, []).append(case)
     return [case for group in list(by_picture.values())[shard::shards] for case in group]
@@ -87,7 +87,7 @@ def evenly(count: int, limit: int | None) -> list[int]:
     return [count * place // limit for place in range(limit)]
 
 
-def _check_pictures(cases: Sequence[Case], benchmark: Benchmark) -> None:
+def _check_pictures(cases: Sequence[BenchmarkExample], benchmark: Benchmark) -> None:
     paths = dict.fromkeys(case.image for case in cases if isinstance(case.image, Path))
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
@@ -99,14 +99,14 @@ def _check_pictures(cases: Sequence[Case], benchmark: Benchmark) -> None:
         )
 
 
-def _with_prompt(cases: Sequence[Case], prompt: str) -> tuple[Case, ...]:
+def _with_prompt(cases: Sequence[BenchmarkExample], prompt: str) -> tuple[BenchmarkExample, ...]:
     task = find_task(prompt)
     for case in cases:
         _check_prompt(task, case)
     return tuple(replace(case, task=_answered_as(task, case.task)) for case in cases)
 
 
-def _check_prompt(task: Task, case: Case) -> None:
+def _check_prompt(task: Task, case: BenchmarkExample) -> None:
     if task.input != "optional" and (task.input == "none") != (case.question is None):
         wanted = "nothing" if task.input == "none" else f"a {task.input}"
         raise ValueError(

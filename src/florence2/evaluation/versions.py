@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ..io.environment import processor_name
+from ..io.environment import cpu_name
 
 _PACKAGES = ("florence2", "torch", "numpy", "pillow", "tokenizers", "faster-coco-eval", "shapely")
 
@@ -23,11 +23,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine_of(model: object) -> str:
+def environment_info(model: object) -> str:
     """Where and at which precision ``model`` runs, as far as it tells, and the processor."""
     runtime: Any = getattr(model, "runtime", None)
     device, dtype = getattr(runtime, "device", None), getattr(runtime, "dtype", None)
-    parts = [processor_name(), f"{os.cpu_count()} processors"]
+    parts = [cpu_name(), f"{os.cpu_count()} processors"]
     if device is not None:
         parts.insert(0, _accelerator(device) if device.type == "cuda" else str(device))
     if dtype is not None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..runtime import Runtime
-from .decode_batch import Lane
-from .engine import Engine, Query
+from .decode_batch import DecodeBatch
+from .engine import Engine, GenerationRequest
 from .generate_options import DecodingOptions, Generated
 from .logits_processors import Rule
-from .static_batch import SlotLane
+from .static_batch import CudaGraphBatch
 
-__all__ = ["DecodingOptions", "Engine", "Generated", "Query", "Rule", "generate"]
+__all__ = ["DecodingOptions", "Engine", "Generated", "GenerationRequest", "Rule", "generate"]
 
 
 def generate(
@@ -24,8 +24,8 @@ def generate(
     ``rules`` say for every prompt what its answer must follow.
     """
     count = len(prompted)
-    slots = None if any(rules) else SlotLane.of(runtime, options, count)
-    lane = slots or Lane(runtime)
+    slots = None if any(rules) else CudaGraphBatch.of(runtime, options, count)
+    lane = slots or DecodeBatch(runtime)
     answers = lane.begin(prompted, options, range(count), dict(enumerate(rules)))
     while lane.prompts:
         for prompt, outcome in lane.step().items():

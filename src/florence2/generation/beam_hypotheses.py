@@ -20,7 +20,7 @@ from torch import Tensor
 from ..model import TextConfig
 from .beam_search import IMPOSSIBLE, best_of
 from .generate_options import DecodingOptions, Generated
-from .logits_processors import NEVER, Rules
+from .logits_processors import NEVER, LogitsProcessor
 from .search import Move
 
 
@@ -144,12 +144,12 @@ class BeamSearch:
         limit: int,
         prompts: Sequence[int],
         like: Tensor,
-        rules: Rules | None = None,
+        rules: LogitsProcessor | None = None,
     ) -> None:
         self._text, self._rules = text, rules
         # Lengths may differ in a search, so they are each prompt's own.
-        self._options = options.of_any_length
-        self._ngram = options.banned_ngram(text)
+        self._options = options.without_max_tokens
+        self._ngram = options.no_repeat_ngram_size(text)
         self._stops_early = options.early_stopping or options.width == 1
         self._dtype, self._device = like.dtype, like.device
         begun = _Sequence([], [], 0.0).extended(text.decoder_start, 0.0, 0.0, self._ngram)
@@ -171,7 +171,7 @@ class BeamSearch:
         return self._rules.span if self._rules else None
 
     @property
-    def newest_tokens(self) -> Tensor:
+    def last_tokens(self) -> Tensor:
         """The last token of every beam, ``int[R, 1]``."""
         newest = [[beam.ids[-1]] for prompt in self._running for beam in prompt.beams]
         return torch.tensor(newest, device=self._device)

@@ -64,9 +64,18 @@ class Beams:
         no_B = torch.zeros(count, dtype=torch.bool, device=device)
         ones_B = torch.ones(count, dtype=torch.long, device=device)
         return cls(
-            ids, logprobs, scores, ids.clone(), logprobs.clone(), scores.clone(),
-            scores.bool(), no_B, ones_B, ones_B.clone(), no_B.clone(),
-        )  # fmt: skip
+            ids,
+            logprobs,
+            scores,
+            ids.clone(),
+            logprobs.clone(),
+            scores.clone(),
+            scores.bool(),
+            no_B,
+            ones_B,
+            ones_B.clone(),
+            no_B.clone(),
+        )
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -81,10 +90,12 @@ class Beams:
     def with_room(self, longest: int) -> Beams:
         """The same with room for sequences of ``longest`` tokens."""
         more = (0, longest - self.longest)
-        return Beams(*(
-            functional.pad(each, more) if field.name.endswith("BKT") else each
-            for field, each in zip(fields(self), self.tensors, strict=True)
-        ))  # fmt: skip
+        return Beams(
+            *(
+                functional.pad(each, more) if field.name.endswith("BKT") else each
+                for field, each in zip(fields(self), self.tensors, strict=True)
+            )
+        )
 
     def begin(self, places: list[int], limit: int, first: Sequence[int]) -> None:
         """Let answers of at most ``limit`` tokens begin with ``first`` at some places."""
@@ -171,7 +182,9 @@ class Beams:
         count, width = self.scores_BK.shape
         length_R1 = self.length_B.repeat_interleave(width)[:, None]
         limit_R1 = self.limit_B.repeat_interleave(width)[:, None]
-        _ban_repeats(logprobs_RV, self.ids_BKT.flatten(0, 1), length_R1, options.banned_ngram(text))
+        _ban_repeats(
+            logprobs_RV, self.ids_BKT.flatten(0, 1), length_R1, options.no_repeat_ngram_size(text)
+        )
         if options.min_new_tokens:
             is_early_R = length_R1[:, 0] < options.min_new_tokens
             logprobs_RV[:, text.eos].masked_fill_(is_early_R, NEVER)

@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..runtime import Decoding, Runtime
+from ..runtime import DecoderState, Runtime
 from .beam_hypotheses import BeamSearch
 from .generate_options import DecodingOptions, Generated
-from .logits_processors import Rule, Rules
-from .sampling import SingleSearch
+from .logits_processors import LogitsProcessor, Rule
+from .sampling import SamplingSearch
 from .search import Move, Search
 
 
-class Lane:
+class DecodeBatch:
     """Prompts with the same number of beams, decoded together, however far each of them is."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._decoding: Decoding | None = None
+        self._decoding: DecoderState | None = None
         self._searches: list[Search] = []
         # Those whose rows stand last and have not read their start token yet.
         self._entered: list[Search] = []
@@ -49,11 +49,11 @@ class Lane:
         """Take in prompts that begin together, under the caller's numbers ``prompts``.
 
         They read their first tokens at once, and from then on share the steps of the others;
-        answers that end there are returned. Where a decoding ``joins_unread``, they share steps
-        from the first token on, and none of them ends here. ``rules`` are those of the prompts that
+        answers that end there are returned. Where a decoding ``supports_unprefilled_join``, they
+        share steps from the first token on, and none of them ends here. ``rules`` are those of the prompts that
         have one.
         """
-        with self._runtime.searching():
+        with self._runtime.inference_context():
             return self._begin(prompted, options, prompts, rules)
 
     def step(self) -> dict[int, Generated | Exception]:
@@ -64,7 +64,7 @@ class Lane:
         """
         if self._decoding is None:
             return {}
-        with self._runtime.searching():
+        with self._runtime.inference_context():
             return self._step(self._decoding)
 
     def cancel(self, prompt: int) -> None:
@@ -88,10 +88,10 @@ class Lane:
     ) -> dict[int, Generated]:
         runtime, text = self._runtime, self._runtime.config.text
         limit = min(options.max_new_tokens, text.positions)
-        kind = SingleSearch if options.sampling else BeamSearch
-        ruled = Rules(rules) if rules and any(rules.values()) else None
+        kind = SamplingSearch if options.sampling else BeamSearch
+        ruled = LogitsProcessor(rules) if rules and any(rules.values()) else None
         decoding = runtime.start(prompted, limit)
-        if decoding.joins_unread:
+        if decoding.supports_unprefilled_join:
             decoding.reorder(torch.arange(len(prompts)).repeat_interleave(options.width))
             like = torch.empty(0, device=runtime.device)
             search = kind(text, options, limit, prompts, like, ruled)
@@ -115,11 +115,11 @@ class Lane:
             self._append(search)
         return dict(move.answers)
 
-    def _step(self, decoding: Decoding) -> dict[int, Generated | Exception]:
+    def _step(self, decoding: DecoderState) -> dict[int, Generated | Exception]:
         counts = [len(search.prompts) for search in self._all]
-        newest = [search.newest_tokens for search in self._searches]
+        newest = [search.last_tokens for search in self._searches]
         start = self._runtime.config.text.decoder_start
-        newest += [torch.full_like(search.newest_tokens, start) for search in self._entered]
+        newest += [torch.full_like(search.last_tokens, start) for search in self._entered]
         rows = [*map(len, newest)]
         spans = {search.span for search in self._searches}
         span = spans.pop() if len(spans) == 1 else None
@@ -155,7 +155,7 @@ class Lane:
             self._decoding = None
         return outcomes
 
-    def _join(self, decoding: Decoding) -> None:
+    def _join(self, decoding: DecoderState) -> None:
         if self._decoding is None:
             self._decoding = decoding
         else:
@@ -178,7 +178,7 @@ def _stay(rows: int, prompts: int) -> Move:
     return Move(torch.arange(rows), torch.arange(prompts))
 
 
-def _follow(decoding: Decoding, move: Move, prompts: int) -> None:
+def _follow(decoding: DecoderState, move: Move, prompts: int) -> None:
     if len(move.prompts_B) == 0:
         return
     decoding.reorder(move.rows_R)

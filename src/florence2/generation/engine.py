@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..runtime import Runtime
-from .decode_batch import Lane
+from .decode_batch import DecodeBatch
 from .generate_options import DecodingOptions, Generated
 from .logits_processors import Rule
-from .static_batch import SlotLane
+from .static_batch import CudaGraphBatch
 
 
 @dataclass(frozen=True, eq=False)
-class Query:
+class GenerationRequest:
     """A prompt about a picture. Queries with the same ``picture`` key share its encoding.
 
     ``pixels`` is ``float32[3, H, W]``, normalised. Where the options say ``constrained``, ``rule``
@@ -55,13 +55,13 @@ class Engine:
             raise ValueError(f"memory is a number of bytes above 0, got {memory}")
         self._runtime, self._most, self._memory = runtime, most, memory
         self._waiting: deque[int] = deque()
-        self._queries: dict[int, Query] = {}
-        self._lanes: dict[int, Lane] = {}
+        self._queries: dict[int, GenerationRequest] = {}
+        self._lanes: dict[int, DecodeBatch] = {}
         # Kept when nothing runs: their steps are recorded.
-        self._slot_lanes: dict[DecodingOptions, SlotLane | None] = {}
-        self._running: dict[int, Lane | SlotLane] = {}
+        self._slot_lanes: dict[DecodingOptions, CudaGraphBatch | None] = {}
+        self._running: dict[int, DecodeBatch | CudaGraphBatch] = {}
         # Queries that failed in company are asked again, each in a lane of its own.
-        self._isolated: dict[int, Lane] = {}
+        self._isolated: dict[int, DecodeBatch] = {}
         self._tokens: dict[tuple[Hashable, tuple[int, ...]], Tensor] = {}
         self._held: set[Hashable] = set()
         self._submitted = 0
@@ -75,7 +75,7 @@ class Engine:
         """How many more queries could run at once than wait or run."""
         return max(0, self._most - len(self))
 
-    def submit(self, query: Query) -> int:
+    def submit(self, query: GenerationRequest) -> int:
         """Put a query in line; the number under which ``step`` returns its answer."""
         number = self._submitted
         self._submitted += 1
@@ -115,7 +115,7 @@ class Engine:
         done: dict[int, Outcome] = {}
         for numbers in _alike(self._admitted(), self._queries, self._isolated):
             done |= self._begin(numbers)
-        lanes: list[Lane | SlotLane] = [*self._lanes.values()]
+        lanes: list[DecodeBatch | CudaGraphBatch] = [*self._lanes.values()]
         lanes += [lane for lane in self._slot_lanes.values() if lane is not None]
         lanes += self._isolated.values()
         for lane in lanes:
@@ -147,7 +147,7 @@ class Engine:
             admitted.append(self._waiting.popleft())
         return admitted
 
-    def _bytes(self, query: Query) -> int:
+    def _bytes(self, query: GenerationRequest) -> int:
         """What the decoder keeps for a query whose answer is as long as it may be."""
         config = self._runtime.config
         text, stride = config.text, config.vision.stride
@@ -178,7 +178,7 @@ class Engine:
         self._running.update(dict.fromkeys(numbers, lane))
         return dict(answers)
 
-    def _stepped(self, lane: Lane | SlotLane) -> dict[int, Outcome]:
+    def _stepped(self, lane: DecodeBatch | CudaGraphBatch) -> dict[int, Outcome]:
         """What a step of the lane finishes; those that failed in company are put in line again."""
         company = len(lane.prompts)
         try:
@@ -192,23 +192,23 @@ class Engine:
             for number in reversed(failed):
                 del outcomes[number]
                 self._running.pop(number, None)
-                self._isolated[number] = Lane(self._runtime)
+                self._isolated[number] = DecodeBatch(self._runtime)
                 self._waiting.appendleft(number)
         return outcomes
 
-    def _lane_for(self, options: DecodingOptions, ruled: bool) -> Lane | SlotLane:
+    def _lane_for(self, options: DecodingOptions, ruled: bool) -> DecodeBatch | CudaGraphBatch:
         """Where queries of these options run: in slots where the runtime has them and no grammar
         is asked at every token."""
         if not ruled:
-            same = options.of_any_length
+            same = options.without_max_tokens
             if same not in self._slot_lanes:
-                self._slot_lanes[same] = SlotLane.of(self._runtime, same, self._most)
+                self._slot_lanes[same] = CudaGraphBatch.of(self._runtime, same, self._most)
             lane = self._slot_lanes[same]
             if lane is not None:
                 return lane
-        return self._lanes.setdefault(options.width, Lane(self._runtime))
+        return self._lanes.setdefault(options.width, DecodeBatch(self._runtime))
 
-    def _encoded(self, queries: Sequence[Query]) -> Tensor:
+    def _encoded(self, queries: Sequence[GenerationRequest]) -> Tensor:
         """The image tokens ``float[B, N, D]`` of the queries' pictures."""
         new = {_key(query): query for query in queries if _key(query) not in self._tokens}
         if new:
@@ -223,12 +223,12 @@ class Engine:
             del self._tokens[key]
 
 
-def _key(query: Query) -> tuple[Hashable, tuple[int, ...]]:
+def _key(query: GenerationRequest) -> tuple[Hashable, tuple[int, ...]]:
     return query.picture, query.pixels.shape
 
 
 def _alike(
-    numbers: Iterable[int], queries: Mapping[int, Query], isolated: Collection[int]
+    numbers: Iterable[int], queries: Mapping[int, GenerationRequest], isolated: Collection[int]
 ) -> list[list[int]]:
     """The numbers in groups that can begin together: the same options, pictures of one size.
 

@@ -90,12 +90,12 @@ class DecodingOptions:
         return self.beams or (1 if self.sampling else 3)
 
     @property
-    def of_any_length(self) -> DecodingOptions:
+    def without_max_tokens(self) -> DecodingOptions:
         """The same without its limit: what differs in nothing else is decoded together."""
         limit = max(DecodingOptions.max_new_tokens, self.min_new_tokens)
         return replace(self, max_new_tokens=limit)
 
-    def banned_ngram(self, text: TextConfig) -> int:
+    def no_repeat_ngram_size(self, text: TextConfig) -> int:
         """How many tokens in a row may not come twice, 0 for no such rule."""
         return text.no_repeat_ngram if self.no_repeat_ngram is None else self.no_repeat_ngram
 

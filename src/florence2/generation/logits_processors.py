@@ -34,7 +34,7 @@ class Rule(Protocol):
     def allowed(self, ids: Sequence[int], /) -> Allowed: ...
 
 
-class Rules:
+class LogitsProcessor:
     """The rules of the prompts of a search, by their numbers, looked up once a step."""
 
     def __init__(self, rules: Mapping[int, Rule | None]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..model import TextConfig
 from .generate_options import DecodingOptions, Generated
 from .logits_processors import (
-    Rules,
+    LogitsProcessor,
     ban_repeated_ngrams,
     ban_token,
     force_token,
@@ -23,7 +23,7 @@ from .logits_processors import (
 from .search import Move
 
 
-class SingleSearch:
+class SamplingSearch:
     """One row a prompt, continued by a drawn token. ``like`` are logits, for their device."""
 
     def __init__(
@@ -33,11 +33,11 @@ class SingleSearch:
         limit: int,
         prompts: Sequence[int],
         like: Tensor,
-        rules: Rules | None = None,
+        rules: LogitsProcessor | None = None,
     ) -> None:
         count, device = len(prompts), like.device
         self.options, self.limit, self.eos = options, limit, text.eos
-        self._banned_ngram = options.banned_ngram(text)
+        self._banned_ngram = options.no_repeat_ngram_size(text)
         self.prompts = list(prompts)
         self._cancelled: set[int] = set()
         start = torch.tensor([[text.decoder_start, text.bos]], device=device)
@@ -53,7 +53,7 @@ class SingleSearch:
         return self._rules.span if self._rules else None
 
     @property
-    def newest_tokens(self) -> Tensor:
+    def last_tokens(self) -> Tensor:
         """The last token of every prompt, ``int[R, 1]``."""
         return self._ids_BT[:, -1:]
 

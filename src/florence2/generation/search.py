@@ -37,7 +37,7 @@ class Search(Protocol):
         ...
 
     @property
-    def newest_tokens(self) -> Tensor:
+    def last_tokens(self) -> Tensor:
         """The last token of every row, which the decoder reads next, ``int[R, 1]``."""
         ...
 

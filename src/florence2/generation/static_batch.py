@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from ..model import CrossAttentionCache
-from ..runtime import Slots, recorded
+from ..runtime import StaticBuffers, recorded
 from ..runtime.protocol import Runtime
 from .beam_search import Beams
 from .generate_options import DecodingOptions, Generated
@@ -24,10 +24,10 @@ _SEEN_STEP = 64
 _FIRST_CAPACITY = 128
 
 
-class SlotLane:
+class CudaGraphBatch:
     """Prompts with the same options, but for the lengths of their answers, one in every slot."""
 
-    def __init__(self, runtime: Runtime, slots: Slots, options: DecodingOptions) -> None:
+    def __init__(self, runtime: Runtime, slots: StaticBuffers, options: DecodingOptions) -> None:
         self._runtime, self._slots = runtime, slots
         self._options = options
         self._beams = Beams.empty(
@@ -38,12 +38,12 @@ class SlotLane:
         self._take: Callable[[], None] | None = None
 
     @classmethod
-    def of(cls, runtime: Runtime, options: DecodingOptions, count: int) -> SlotLane | None:
+    def of(cls, runtime: Runtime, options: DecodingOptions, count: int) -> CudaGraphBatch | None:
         """A lane for ``count`` prompts, or nothing where a runtime has no slots or sampling is
         asked for."""
         if options.sampling:
             return None
-        slots = runtime.make_slots(count, options.width, _SEEN_STEP, _FIRST_CAPACITY)
+        slots = runtime.make_static_buffers(count, options.width, _SEEN_STEP, _FIRST_CAPACITY)
         return None if slots is None else cls(runtime, slots, options)
 
     @property

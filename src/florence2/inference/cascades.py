@@ -52,33 +52,51 @@ class Cascade:
             joined = _each_region(first, ask, self.second)
         answer, truncated = joined
         return Result(
-            self.task, first.prompt, answer, first.image_size,
+            self.task,
+            first.prompt,
+            answer,
+            first.image_size,
             truncated=first.truncated or truncated,
-        )  # fmt: skip
+        )
 
 
 CASCADES = (
     Cascade(
-        "caption-then-ground", "a caption, and boxes of its phrases",
-        "caption", "phrase-grounding", "phrases",
+        "caption-then-ground",
+        "a caption, and boxes of its phrases",
+        "caption",
+        "phrase-grounding",
+        "phrases",
     ),
     Cascade(
-        "detailed-caption-then-ground", "a detailed caption, and boxes of its phrases",
-        "detailed-caption", "phrase-grounding", "phrases",
+        "detailed-caption-then-ground",
+        "a detailed caption, and boxes of its phrases",
+        "detailed-caption",
+        "phrase-grounding",
+        "phrases",
     ),
     Cascade(
-        "more-detailed-caption-then-ground", "a paragraph, and boxes of its phrases",
-        "more-detailed-caption", "phrase-grounding", "phrases",
+        "more-detailed-caption-then-ground",
+        "a paragraph, and boxes of its phrases",
+        "more-detailed-caption",
+        "phrase-grounding",
+        "phrases",
     ),
     Cascade(
-        "detect-then-describe", "objects, each with a description of its region",
-        "object-detection", "region-to-description", "boxes",
+        "detect-then-describe",
+        "objects, each with a description of its region",
+        "object-detection",
+        "region-to-description",
+        "boxes",
     ),
     Cascade(
-        "detect-then-segment", "objects, each with its outlines",
-        "object-detection", "region-to-segmentation", "boxes_or_polygons",
+        "detect-then-segment",
+        "objects, each with its outlines",
+        "object-detection",
+        "region-to-segmentation",
+        "boxes_or_polygons",
     ),
-)  # fmt: skip
+)
 _BY_NAME = {name: each for each in CASCADES for name in (each.name, each.task.token)}
 
 

@@ -43,11 +43,11 @@ from .model_source import is_trained as is_trained
 from .model_source import read_model as read_model
 from .model_source import resolve as resolve
 from .model_source import shapes as shapes
-from .prefetch import answer_in_order, prepare, rule_of
+from .prefetch import predict_stream, prepare, rule_of
 from .prepared import (
     Options,
     Picture,
-    Prepared,
+    PreparedRequest,
     Request,
     Settings,
     describe,
@@ -115,7 +115,7 @@ def load(
     directory = resolve(source, revision)
     graphs = find_exported_graphs(directory)
     runtime = choose_exported_runtime(directory, graphs, runtime)
-    chosen_device = usable_device(device or ("cpu" if graphs else default_device()))
+    chosen_device = resolve_device(device or ("cpu" if graphs else default_device()))
     runtime = runtime or default_runtime(chosen_device, precision)
     check_runtime(runtime, chosen_device, precision)
     if calibration is not None and (runtime, precision, graphs) != ("openvino", "int8", None):
@@ -127,7 +127,7 @@ def load(
         raise ValueError("exported graphs take no adapter: merge it, then export")
     config = read_config(directory)
     processor = Processor.from_directory(
-        directory, config.text.positions, config.vision.stride, config.text.vocabulary_size
+        directory, config.text.positions, config.vision.stride, config.text.vocab_size
     )
     width, height = processor.preprocessing.size
 
@@ -179,7 +179,7 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def usable_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """The device called ``name``; ``ValueError`` when there is none that works."""
     try:
         device = torch.device(name)
@@ -276,7 +276,7 @@ class Florence2:
                 for image, task, *text in group:
                     yield self._answer_cascade(image, task, text[0] if text else None, options)
                 continue
-            for answered in answer_in_order(self.runtime, self.processor, group, settings):
+            for answered in predict_stream(self.runtime, self.processor, group, settings):
                 if isinstance(answered, Failure):
                     yield answered
                 else:
@@ -290,14 +290,16 @@ class Florence2:
         except (ValueError, TypeError, OSError) as error:
             return Failure(describe(image), str(error))
 
-    def look(self, image: ImageSource, **options: Unpack[Options]) -> Look:
+    def look(self, image: ImageSource, **options: Unpack[Options]) -> EncodedImage:
         """A picture that is encoded once, for one question after the other.
 
         ``options`` are those of a call and hold for all questions. Raises what a call raises.
         """
         settings = Settings.of(options)
         picture = load_picture(image, self.processor, settings)
-        return Look(self, picture, settings, self.runtime.encode_images(picture.pixels[None]))
+        return EncodedImage(
+            self, picture, settings, self.runtime.encode_images(picture.pixels[None])
+        )
 
     def features(self, image: ImageSource, *, size: ImageSize | None = None) -> Features:
         """The image tokens and the tower's maps, for use as a backbone.
@@ -321,7 +323,9 @@ class Florence2:
         )
         self.processor.save(Path(directory), layout=layout)
 
-    def _predict(self, request: Prepared, answer: Generated, settings: Settings) -> Prediction:
+    def _predict(
+        self, request: PreparedRequest, answer: Generated, settings: Settings
+    ) -> Prediction:
         picture = request.picture
         result = self.processor.read(
             answer.token_ids,
@@ -339,7 +343,7 @@ class Florence2:
         )
 
 
-class Look:
+class EncodedImage:
     """One picture, encoded: what is asked about it costs no tower. Made by ``Florence2.look``."""
 
     def __init__(
@@ -383,7 +387,7 @@ class Look:
     ) -> list[Prediction | Failure]:
         """One answer a question, in order; one that cannot be asked gives a ``Failure``."""
         placed: dict[int, Prediction | Failure] = {}
-        prepared: dict[int, Prepared] = {}
+        prepared: dict[int, PreparedRequest] = {}
         processor, settings = self._model.processor, self._settings
         for index, (task, text) in enumerate(questions):
             try:

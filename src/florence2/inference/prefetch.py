@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from ..generation import Engine, Generated, Query
+from ..generation import Engine, Generated, GenerationRequest
 from ..processing.constraint import Constraint
 from ..processing.processor import Processor, TextInput, check_region
 from ..processing.tokenizer import Tokenizer
 from ..results.tasks import AnswerKind, Task
 from ..results.types import Failure
 from ..runtime import Runtime
-from .prepared import Picture, Prepared, Request, Settings, describe, identity, load_picture
+from .prepared import Picture, PreparedRequest, Request, Settings, describe, identity, load_picture
 
 READERS = 2
 # Requests that are read, run or wait for an earlier one's answer, to each that can run at once.
 AHEAD = 3
 
-Answered = tuple[Prepared, Generated]
+Answered = tuple[PreparedRequest, Generated]
 
 _UNFIT = "a request is a tuple of (image, task) or (image, task, text), got {}"
 
 
-def answer_in_order(
+def predict_stream(
     runtime: Runtime, processor: Processor, requests: Iterable[Request], settings: Settings
 ) -> Iterator[Answered | Failure]:
     """One answer a request, in the order of the requests, each as soon as those before it are.
@@ -65,7 +65,7 @@ class _Schedule:
         self._settings, self._pool = settings, pool
         self._engine = Engine(runtime, most=settings.batch_size, memory=settings.memory)
         self._reading: deque[_Reading] = deque()
-        self._running: dict[int, tuple[int, Prepared]] = {}
+        self._running: dict[int, tuple[int, PreparedRequest]] = {}
         self._done: dict[int, Answered | Failure] = {}
         self._taken = self._given = 0
         self._all_taken = False
@@ -132,10 +132,12 @@ class _Schedule:
                 continue
             picture, prompt = prepared.picture, prepared.prompt.token_ids
             rule = rule_of(self._processor, prepared, self._settings)
-            query = Query(id(picture), picture.pixels, prompt, self._settings.decoding, rule)
+            query = GenerationRequest(
+                id(picture), picture.pixels, prompt, self._settings.decoding, rule
+            )
             self._running[self._engine.submit(query)] = (reading.place, prepared)
 
-    def _prepare(self, reading: _Reading) -> Prepared | Failure:
+    def _prepare(self, reading: _Reading) -> PreparedRequest | Failure:
         image, task, *words = reading.request
         try:
             picture = reading.picture.result()
@@ -147,15 +149,17 @@ class _Schedule:
 
 def prepare(
     processor: Processor, picture: Picture, task: str | Task, text: TextInput | None
-) -> Prepared:
+) -> PreparedRequest:
     """The request of ``task`` about a picture. Raises ``ValueError`` when they do not fit."""
     prompt = processor.prompt(task, text, picture.size)
     if prompt.task.input == "region":
         check_region(prompt.text if text is None else text, picture.size)
-    return Prepared(picture, prompt)
+    return PreparedRequest(picture, prompt)
 
 
-def rule_of(processor: Processor, request: Prepared, settings: Settings) -> Constraint | None:
+def rule_of(
+    processor: Processor, request: PreparedRequest, settings: Settings
+) -> Constraint | None:
     """The grammar that the answer to a request must follow, if the settings ask for that."""
     if not settings.decoding.constrained:
         return None

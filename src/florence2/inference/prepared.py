@@ -90,7 +90,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRequest:
     """A request that is ready for the model."""
 
     picture: Picture

@@ -86,7 +86,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` when the block ends without an error.
 
     Whoever looks finds the old file or the new one, never a part. The temporary name is always
@@ -106,15 +106,15 @@ def replacing(path: Path) -> Iterator[Path]:
     synchronise(path.parent)
 
 
-def replace_file(path: Path, content: bytes | str) -> None:
+def atomic_replace(path: Path, content: bytes | str) -> None:
     """Put ``content`` at ``path``, text as UTF-8."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def replace_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:
     """Put ``values`` at ``path`` as indented JSON."""
-    replace_file(path, json.dumps(values, indent=2) + "\n")
+    atomic_replace(path, json.dumps(values, indent=2) + "\n")
 
 
 def file_hash(path: Path) -> str:
@@ -134,7 +134,7 @@ def synchronise(path: Path) -> None:
         os.close(descriptor)
 
 
-class LineFile:
+class JsonlAppender:
     """A file that grows by whole lines: a kill costs at most the line in the making.
 
     Leaving the block puts what was written on the disk.
@@ -144,7 +144,7 @@ class LineFile:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
 
-    def __enter__(self) -> LineFile:
+    def __enter__(self) -> JsonlAppender:
         return self
 
     def __exit__(
@@ -169,7 +169,7 @@ class LineFile:
             raise
 
 
-def whole_lines(path: Path) -> list[bytes]:
+def complete_lines(path: Path) -> list[bytes]:
     """The lines of a file with their ends, without a last one that was cut in the writing.
 
     None where there is no file.
@@ -180,8 +180,8 @@ def whole_lines(path: Path) -> list[bytes]:
     return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
 
 
-def keep_lines(path: Path, lines: Iterable[bytes]) -> None:
+def truncate_partial_line(path: Path, lines: Iterable[bytes]) -> None:
     """Replace a file by ``lines`` if it holds anything else; a file that is not there stays so."""
     kept = b"".join(lines)
     if path.exists() and path.read_bytes() != kept:
-        replace_file(path, kept)
+        atomic_replace(path, kept)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 
-def cache_folder(name: str) -> Path:
+def cache_dir(name: str) -> Path:
     """The folder ``name`` in the platform's cache for this package. Nothing is created.
 
     A variable that is empty or holds a relative path counts as unset. Where neither a variable nor

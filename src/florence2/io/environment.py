@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 
-def processor_name() -> str:
+def cpu_name() -> str:
     """The processor as its maker calls it, or the architecture where the system does not say."""
     return processor_field("model name") or platform.processor() or platform.machine()
 

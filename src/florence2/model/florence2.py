@@ -32,14 +32,12 @@ class Florence2Model(nn.Module):
         self.projector = Projector(
             vision.widths[-1], text.width, vision.max_grid, vision.temporal_positions
         )
-        self.embedding = nn.Embedding(text.vocabulary_size, text.width)
+        self.embedding = nn.Embedding(text.vocab_size, text.width)
         self.encoder = Encoder(text)
         self.decoder = Decoder(text)
         # Some fine-tunes trained the head apart from the embedding it was tied to.
-        self.head = (
-            None if config.tied_head else nn.Linear(text.width, text.vocabulary_size, bias=False)
-        )
-        self.register_buffer("logits_bias_V", torch.zeros(text.vocabulary_size))
+        self.head = None if config.tied_head else nn.Linear(text.width, text.vocab_size, bias=False)
+        self.register_buffer("logits_bias_V", torch.zeros(text.vocab_size))
 
     def features(self, pixels_BCHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Image tokens ``float[B, N, D]`` and the four maps ``float[B, H_i, W_i, C_i]``.
@@ -115,27 +113,27 @@ class Florence2Model(nn.Module):
         prompt_BP: Tensor,
         decoder_ids_BT: Tensor,
         padding_BP: Tensor | None = None,
-        wanted_BT: Tensor | None = None,
-        pictures_B: Tensor | None = None,
+        loss_mask_BT: Tensor | None = None,
+        image_index_B: Tensor | None = None,
     ) -> Tensor:
         """Logits ``float32[B, T, V]`` of whole sequences: the pass that training takes.
 
-        With ``wanted_BT`` only the positions where it is true, ``float32[M, V]``: the head is
-        the widest product, and padding needs none of it. With ``pictures_B`` the pixels are of
-        fewer pictures, and row ``b`` is about picture ``pictures_B[b]``.
+        With ``loss_mask_BT`` only the positions where it is true, ``float32[M, V]``: the head is
+        the widest product, and padding needs none of it. With ``image_index_B`` the pixels are of
+        fewer pictures, and row ``b`` is about picture ``image_index_B[b]``.
         """
         image_BND = self.encode_image(pixels_BCHW)
-        if pictures_B is not None:
-            image_BND = image_BND[pictures_B]
-        return self.logits_of(image_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT)
+        if image_index_B is not None:
+            image_BND = image_BND[image_index_B]
+        return self.decode_logits(image_BND, prompt_BP, decoder_ids_BT, padding_BP, loss_mask_BT)
 
-    def logits_of(
+    def decode_logits(
         self,
         image_BND: Tensor,
         prompt_BP: Tensor,
         decoder_ids_BT: Tensor,
         padding_BP: Tensor | None = None,
-        wanted_BT: Tensor | None = None,
+        loss_mask_BT: Tensor | None = None,
     ) -> Tensor:
         """What ``forward`` gives, from image tokens."""
         # One look-up for both sequences: its gradient is as large as the embedding.
@@ -144,7 +142,7 @@ class Florence2Model(nn.Module):
         states, mask = self._encode(image_BND, prompt_BPD, padding_BP)
         cross = self.cross_attention(states, mask)
         states_BTD = self.decoder(decoder_BTD, cross)
-        return self._logits(states_BTD if wanted_BT is None else states_BTD[wanted_BT])
+        return self._logits(states_BTD if loss_mask_BT is None else states_BTD[loss_mask_BT])
 
     def new_cache(self, rows: int, limit: int | None = None) -> SelfAttentionCache:
         """An empty cache for ``rows`` sequences of at most ``limit`` tokens."""
@@ -197,10 +195,10 @@ class Florence2Model(nn.Module):
         return functional.linear(states, weight_VD[ids]).float() + self.logits_bias_V[ids]
 
     @staticmethod
-    def fixed_buffers(config: Florence2Config) -> dict[str, Tensor]:
+    def non_persistent_buffers(config: Florence2Config) -> dict[str, Tensor]:
         """The tensors that follow from the config, for files that leave them out."""
         vision, text = config.vision, config.text
         return {
             "projector.temporal_TC": sinusoids(vision.temporal_positions, vision.widths[-1]),
-            "logits_bias_V": torch.zeros(text.vocabulary_size),
+            "logits_bias_V": torch.zeros(text.vocab_size),
         }

@@ -53,7 +53,7 @@ class SelfAttentionCache:
         self.length += steps
 
     @property
-    def is_ragged(self) -> bool:
+    def has_padding(self) -> bool:
         """Whether rows differ in length."""
         return any(self.unused)
 

@@ -109,7 +109,7 @@ class Constraint:
 
     def _of(self, tokens: frozenset[Token]) -> Allowed:
         tokenizer = self._tokenizer
-        mask = np.zeros(tokenizer.vocabulary_size, np.bool_)
+        mask = np.zeros(tokenizer.vocab_size, np.bool_)
         if "word" in tokens:
             mask[:] = True
             mask[tokenizer.first_added : tokenizer.first_added + len(ADDED_TOKENS)] = False

@@ -37,7 +37,7 @@ from ..results.types import Answer, Boxes, ImageSize, Polygons, Quads, Regions, 
 from .tokenizer import Tokenizer
 
 # The phrases that the released processor takes out of grounding answers; case matters.
-EMPTY_PHRASES = frozenset({
+STOP_PHRASES = frozenset({
     "it", "I", "me", "mine", "you", "your", "yours", "he", "him", "his", "she", "her", "hers",
     "they", "them", "their", "theirs", "one", "oneself", "we", "us", "our", "ours", "its",
     "myself", "yourself", "himself", "herself", "itself", "ourselves", "yourselves", "themselves",
@@ -134,9 +134,9 @@ def _read_regions(
     if labelled:
         phrases = [phrase for phrase in phrases if phrase.words]
     if kind == "phrases":
-        phrases = [phrase for phrase in phrases if reader.label(phrase) not in EMPTY_PHRASES]
+        phrases = [phrase for phrase in phrases if reader.label(phrase) not in STOP_PHRASES]
 
-    as_polygons = kind == "polygons" or (kind == "boxes_or_polygons" and reader.holds_polygons())
+    as_polygons = kind == "polygons" or (kind == "boxes_or_polygons" and reader.has_polygons())
     parts_of = reader.boxes
     if as_polygons:
         parts_of = reader.polygons
@@ -252,7 +252,7 @@ class _Reader:
             if any(even):
                 yield [part for part in even if part]
 
-    def holds_polygons(self) -> bool:
+    def has_polygons(self) -> bool:
         """Whether a ``<poly>`` stands anywhere: the released rule for reading all as polygons."""
         return any(self.ids[at] == self.tokenizer.polygon_open for at in self.body)
 
@@ -294,7 +294,7 @@ def _write_text(text: str, tokenizer: Tokenizer) -> list[int]:
     body: list[int] = []
     for index, piece in enumerate(_LOCATION_TEXT.split(text)):
         is_bin = index % 2 == 1
-        body += [tokenizer.first_location + int(piece)] if is_bin else tokenizer.encode_words(piece)
+        body += [tokenizer.first_location + int(piece)] if is_bin else tokenizer.encode_plain(piece)
     return body
 
 
@@ -305,7 +305,7 @@ def _write_labelled(
     body: list[int] = []
     stripped = [label.strip() for label in labels]
     for label, group in groupby(zip(stripped, shapes, strict=True), key=lambda pair: pair[0]):
-        if kind == "phrases" and label in EMPTY_PHRASES:
+        if kind == "phrases" and label in STOP_PHRASES:
             raise ValueError(f"the phrase {label!r} names nothing and would not read back")
         body += _write_label(label, tokenizer)
         for _, shape in group:
@@ -318,7 +318,7 @@ def _write_label(label: str, tokenizer: Tokenizer) -> list[int]:
         raise ValueError(
             f"a region needs a label that is not blank, got {label!r}; drop the region"
         )
-    return tokenizer.encode_words(label.strip())
+    return tokenizer.encode_plain(label.strip())
 
 
 def _write_polygons(

@@ -36,10 +36,29 @@ DOWNLOAD_SECONDS = 20.0
 # does not tell (ICO, ICNS), or have no signature, so that noise passes for them (TGA).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 # The file names that are taken for images in a directory: those of the formats above.
-IMAGE_SUFFIXES = frozenset({
-    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
-    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-})  # fmt: skip
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".j2k",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".mpo",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
 # More frames than this in one file are a fault of the file.
 MAX_FRAMES = 100_000
 
@@ -114,7 +133,7 @@ def load_image(
             f"got {type(source).__name__}"
         )
     name = source_name(source)
-    if isinstance(source, str) and is_address(source):
+    if isinstance(source, str) and is_url(source):
         if not allow_urls:
             raise ValueError(f"{source} is an address; pass allow_urls=True to fetch pictures")
         source = _download(source)
@@ -219,7 +238,7 @@ def to_pixels(
     return pixels
 
 
-def is_address(source: str) -> bool:
+def is_url(source: str) -> bool:
     """Whether a picture is named by an http(s) address, not by a path or by its content."""
     return source[:8].lower().startswith(("http://", "https://"))
 

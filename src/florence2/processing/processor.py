@@ -55,8 +55,9 @@ class ImagePreprocessing:
         for name, supported in _SUPPORTED.items():
             value = nested.get(name)
             if value is not None and (isinstance(value, bool), value) != (
-                isinstance(supported, bool), supported,
-            ):  # fmt: skip
+                isinstance(supported, bool),
+                supported,
+            ):
                 raise ValueError(f"{name} is {shorten_value(value)}; only {supported} is supported")
         rescale = nested.get("rescale_factor")
         if rescale is not None and not (
@@ -164,12 +165,12 @@ class Processor:
 
     @classmethod
     def from_directory(
-        cls, directory: Path, positions: int, stride: int, vocabulary_size: int | None = None
+        cls, directory: Path, positions: int, stride: int, vocab_size: int | None = None
     ) -> Processor:
         """The processor of a checkpoint directory of either layout.
 
         ``positions`` are the encoder's, ``stride`` the pixels per image token in each direction,
-        ``vocabulary_size`` the rows of the model's embedding. Raises ``FileNotFoundError`` when the
+        ``vocab_size`` the rows of the model's embedding. Raises ``FileNotFoundError`` when the
         tokenizer is missing, ``ValueError`` for a damaged file and for a tokenizer with more ids
         than the embedding has rows.
         """
@@ -179,10 +180,10 @@ class Processor:
                 f"{tokenizer_file} is missing: copy it from the checkpoint this one was made from"
             )
         tokenizer = Tokenizer.from_file(tokenizer_file)
-        if vocabulary_size is not None and tokenizer.max_id >= vocabulary_size:
+        if vocab_size is not None and tokenizer.max_id >= vocab_size:
             raise ValueError(
                 f"{tokenizer_file} has ids up to {tokenizer.max_id}, the embedding has "
-                f"{vocabulary_size} rows: the two are of different checkpoints"
+                f"{vocab_size} rows: the two are of different checkpoints"
             )
         preprocessing, source = ImagePreprocessing(), directory / PREPROCESSOR_FILE
         for name in (PREPROCESSOR_FILE, "processor_config.json"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
-from ..io.atomic import replace_file
+from ..io.atomic import atomic_replace
 from ..results.locations import BINS
 from .vocabulary_file import read_vocabulary_file
 
@@ -22,12 +22,32 @@ from .vocabulary_file import read_vocabulary_file
 IMAGE_TOKEN = "<image>"
 
 ADDED_TOKENS = (
-    "<od>", "</od>", "<ocr>", "</ocr>",
+    "<od>",
+    "</od>",
+    "<ocr>",
+    "</ocr>",
     *(f"<loc_{index}>" for index in range(BINS)),
-    "<cap>", "</cap>", "<ncap>", "</ncap>", "<dcap>", "</dcap>", "<grounding>", "</grounding>",
-    "<seg>", "</seg>", "<sep>", "<region_cap>", "</region_cap>", "<region_to_desciption>",
-    "</region_to_desciption>", "<proposal>", "</proposal>", "<poly>", "</poly>", "<and>",
-)  # fmt: skip
+    "<cap>",
+    "</cap>",
+    "<ncap>",
+    "</ncap>",
+    "<dcap>",
+    "</dcap>",
+    "<grounding>",
+    "</grounding>",
+    "<seg>",
+    "</seg>",
+    "<sep>",
+    "<region_cap>",
+    "</region_cap>",
+    "<region_to_desciption>",
+    "</region_to_desciption>",
+    "<proposal>",
+    "</proposal>",
+    "<poly>",
+    "</poly>",
+    "<and>",
+)
 
 
 class Tokenizer:
@@ -35,7 +55,7 @@ class Tokenizer:
 
     ``bos``, ``pad`` and ``eos`` are the ids of ``<s>``, ``<pad>`` and ``</s>``; ``<loc_i>`` is
     ``first_location + i``; ``separator``, ``polygon_open``, ``polygon_close`` and
-    ``class_separator`` are ``<sep>``, ``<poly>``, ``</poly>`` and ``<and>``. ``vocabulary_size``
+    ``class_separator`` are ``<sep>``, ``<poly>``, ``</poly>`` and ``<and>``. ``vocab_size``
     counts the added tokens too; ``max_id`` is the largest id.
     """
 
@@ -54,7 +74,7 @@ class Tokenizer:
             )
         self._backend = backend
         self._words = _without_added_tokens(backend)
-        self.vocabulary_size: int = backend.get_vocab_size()
+        self.vocab_size: int = backend.get_vocab_size()
         vocabulary = backend.get_vocab()
         self.max_id: int = max(vocabulary.values())
         self._max_token_bytes = max(len(token.encode()) for token in vocabulary)
@@ -105,7 +125,7 @@ class Tokenizer:
         shortening = 1 if self._backend.normalizer is None else 4
         return tokens * self._max_token_bytes * shortening
 
-    def encode_words(self, text: str) -> list[int]:
+    def encode_plain(self, text: str) -> list[int]:
         """The ids of ``text`` as words: ``"<loc_5>"`` or ``"</s>"`` in it is spelled out."""
         return list(self._words.encode(text, add_special_tokens=False).ids)
 
@@ -137,7 +157,7 @@ class Tokenizer:
 
     def knows(self, token_id: int) -> bool:
         """Whether the id lies in the vocabulary: a model may have more rows than that."""
-        return 0 <= token_id < self.vocabulary_size
+        return 0 <= token_id < self.vocab_size
 
     def is_location(self, token_id: int) -> bool:
         """Whether the id is one of ``<loc_0>`` to ``<loc_999>``."""
@@ -147,7 +167,7 @@ class Tokenizer:
         """Whether the id is one of the 1,024: a location or a marker, not a word."""
         return self.first_added <= token_id < self.first_added + len(ADDED_TOKENS)
 
-    def byte_count(self, token_id: int) -> int:
+    def num_bytes(self, token_id: int) -> int:
         """How many bytes of text a word's token stands for."""
         # A byte-level vocabulary has one character for every byte.
         return len(self._backend.id_to_token(token_id) or "")
@@ -156,7 +176,7 @@ class Tokenizer:
     def image_token(self) -> int:
         """The id of ``<image>``, which it gets behind the vocabulary where it has none yet."""
         found = self._backend.token_to_id(IMAGE_TOKEN)
-        return self.vocabulary_size if found is None else int(found)
+        return self.vocab_size if found is None else int(found)
 
     def with_image_token(self) -> Tokenizer:
         """The same tokenizer with ``<image>`` behind its vocabulary, as transformers wants it."""
@@ -166,7 +186,7 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write ``tokenizer.json`` with the added tokens in it, whole or not at all."""
-        replace_file(Path(path), self._backend.to_str())
+        atomic_replace(Path(path), self._backend.to_str())
 
     def _id(self, token: str) -> int:
         found = self._backend.token_to_id(token)

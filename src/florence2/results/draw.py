@@ -21,14 +21,28 @@ Outline = NDArray[np.float32]
 
 # Bright enough for dark pictures; the halo around lines serves the light ones.
 COLOURS = (
-    (235, 64, 72), (64, 140, 255), (255, 205, 20), (38, 178, 92), (226, 72, 222), (250, 138, 20),
-    (60, 208, 236), (168, 96, 250), (164, 222, 52), (255, 138, 184), (0, 166, 150), (190, 122, 70),
-    (108, 98, 255), (150, 242, 200), (255, 186, 138), (176, 172, 44), (204, 184, 255),
+    (235, 64, 72),
+    (64, 140, 255),
+    (255, 205, 20),
+    (38, 178, 92),
+    (226, 72, 222),
+    (250, 138, 20),
+    (60, 208, 236),
+    (168, 96, 250),
+    (164, 222, 52),
+    (255, 138, 184),
+    (0, 166, 150),
+    (190, 122, 70),
+    (108, 98, 255),
+    (150, 242, 200),
+    (255, 186, 138),
+    (176, 172, 44),
+    (204, 184, 255),
     (214, 30, 116),
-)  # fmt: skip
+)
 FILL_OPACITY = 80
 HALO = (0, 0, 0, 110)
-CAPTION_PAPER = (250, 249, 246)
+CAPTION_BACKGROUND = (250, 249, 246)
 CAPTION_INK = (32, 33, 36)
 MIN_CAPTION_WIDTH = 240
 _INVISIBLE = ("Cc", "Cf", "Mn")
@@ -182,7 +196,7 @@ def _with_caption(picture: Image.Image, text: str, pen: _Pen) -> Image.Image:
         return picture
     line_height = round(1.3 * pen.text_height)
     strip = line_height * len(lines) + 2 * margin
-    page = Image.new("RGB", (width, picture.height + strip), CAPTION_PAPER)
+    page = Image.new("RGB", (width, picture.height + strip), CAPTION_BACKGROUND)
     page.paste(picture)
     canvas = ImageDraw.Draw(page)
     for row, line in enumerate(lines):

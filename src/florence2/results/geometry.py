@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
 
-FEWEST_CORNERS = 4
+MIN_VERTICES = 4
 """What a part of an outline has at least, where corners are shared out."""
 
 
@@ -78,7 +78,7 @@ def polygon_area(points: FloatArray) -> float:
     return float(abs(cross.sum()) / 2)
 
 
-def evenly_spaced(points: FloatArray, count: int) -> FloatArray:
+def resample_polyline(points: FloatArray, count: int) -> FloatArray:
     """``count`` points ``float[count, 2]`` at even distances round the polygon ``float[K, 2]``.
 
     The first is the polygon's first, the others follow the way it runs. A polygon without length
@@ -93,21 +93,21 @@ def evenly_spaced(points: FloatArray, count: int) -> FloatArray:
     return np.stack(spaced, axis=1).astype(points.dtype)
 
 
-def shared_out(count: int, lengths: Sequence[float], fewest: int) -> list[int]:
+def allocate_vertices(count: int, lengths: Sequence[float], fewest: int) -> list[int]:
     """``count`` vertices over polygons by their lengths, at least ``fewest`` for each; evenly over
     polygons that are all points."""
     weights = lengths if sum(lengths) else [1.0] * len(lengths)
     return [max(fewest, round(count * each / sum(weights))) for each in weights]
 
 
-def evenly_cornered(polygons: Sequence[FloatArray], count: int) -> list[FloatArray]:
+def resample_polygons(polygons: Sequence[FloatArray], count: int) -> list[FloatArray]:
     """The polygons with ``count`` corners in all, each at even distances from its first point on.
 
-    They share them out by their lengths and get at least four. Errors as in ``evenly_spaced``.
+    They share them out by their lengths and get at least four. Errors as in ``resample_polyline``.
     """
     lengths = [float(np.hypot(*(np.roll(each, -1, axis=0) - each).T).sum()) for each in polygons]
-    shares = shared_out(count, lengths, FEWEST_CORNERS)
-    return [evenly_spaced(each, share) for each, share in zip(polygons, shares, strict=True)]
+    shares = allocate_vertices(count, lengths, MIN_VERTICES)
+    return [resample_polyline(each, share) for each, share in zip(polygons, shares, strict=True)]
 
 
 def non_maximum_suppression(

@@ -57,27 +57,35 @@ def to_fiftyone(result: Result) -> Any:
     if isinstance(answer, Boxes):
         clipped = clip_boxes(order_corners(answer.xyxy), answer.image_size)
         boxes = clipped.reshape(-1, 2, 2) / size
-        return fiftyone.Detections(detections=[
-            fiftyone.Detection(
-                label=label, confidence=confidence,
-                bounding_box=[*low.tolist(), *(high - low).tolist()],
-            )
-            for label, confidence, (low, high) in zip(
-                answer.labels, confidences, boxes, strict=True
-            )
-        ])  # fmt: skip
+        return fiftyone.Detections(
+            detections=[
+                fiftyone.Detection(
+                    label=label,
+                    confidence=confidence,
+                    bounding_box=[*low.tolist(), *(high - low).tolist()],
+                )
+                for label, confidence, (low, high) in zip(
+                    answer.labels, confidences, boxes, strict=True
+                )
+            ]
+        )
     outlines = (
         answer.polygons
         if isinstance(answer, Polygons)
         else [(corners,) for corners in answer.corners]
     )
-    return fiftyone.Polylines(polylines=[
-        fiftyone.Polyline(
-            label=label, confidence=confidence, closed=True, filled=True,
-            points=[(part / size).tolist() for part in parts],
-        )
-        for label, confidence, parts in zip(answer.labels, confidences, outlines, strict=True)
-    ])  # fmt: skip
+    return fiftyone.Polylines(
+        polylines=[
+            fiftyone.Polyline(
+                label=label,
+                confidence=confidence,
+                closed=True,
+                filled=True,
+                points=[(part / size).tolist() for part in parts],
+            )
+            for label, confidence, parts in zip(answer.labels, confidences, outlines, strict=True)
+        ]
+    )
 
 
 def to_pandas(result: Result) -> Any:

@@ -131,7 +131,7 @@ class Annotation:
         _check_input(task, self.text, self.region)
 
     @property
-    def table_task(self) -> Task:
+    def known_task(self) -> Task:
         """The row of the task table, or the free prompt that this annotation was made for."""
         return _BY_TOKEN.get(self.task) or free_prompt(self.task)
 

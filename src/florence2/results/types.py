@@ -239,9 +239,22 @@ class Failure:
 
 
 _RESULT_NAMES = frozenset(
-    {"answer", "task", "prompt", "image_size", "token_ids", "token_logprobs", "truncated",
-     "to_dict", "draw", "save", "to_supervision", "to_fiftyone", "to_pandas"}
-)  # fmt: skip
+    {
+        "answer",
+        "task",
+        "prompt",
+        "image_size",
+        "token_ids",
+        "token_logprobs",
+        "truncated",
+        "to_dict",
+        "draw",
+        "save",
+        "to_supervision",
+        "to_fiftyone",
+        "to_pandas",
+    }
+)
 
 
 def _answer_dict(answer: Answer, task: Task) -> Any:

@@ -26,7 +26,7 @@ TORCH_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.
 VARIABLE = "FLORENCE2_RUNTIME"
 
 
-class Measured(Protocol):
+class CalibrationData(Protocol):
     """Pictures on which ranges are measured."""
 
     def pixels(self) -> NDArray[np.float32]:
@@ -76,8 +76,10 @@ def check_runtime(runtime: str, device: torch.device, precision: str | None) -> 
             f"the {runtime} runtime works on the cpu, not on {device}: leave out device or runtime"
         )
     precisions = {
-        "torch": tuple(TORCH_PRECISIONS), "openvino": PRECISIONS, "onnx": ONNX_PRECISIONS,
-    }[runtime]  # fmt: skip
+        "torch": tuple(TORCH_PRECISIONS),
+        "openvino": PRECISIONS,
+        "onnx": ONNX_PRECISIONS,
+    }[runtime]
     if precision is not None and precision not in precisions:
         raise ValueError(
             f"precision of the {runtime} runtime is one of {', '.join(precisions)}, got "
@@ -97,7 +99,7 @@ def openvino_runtime(
     files: list[Path],
     pixels: tuple[int, int],
     precision: str | None,
-    measured: Measured,
+    measured: CalibrationData,
     **more: Any,
 ) -> Runtime:
     """OpenVINO on this machine's processor, in fp32 unless said otherwise.
@@ -106,11 +108,11 @@ def openvino_runtime(
     from the cache, and then the model is not loaded. ``pixels`` are the height and width of
     pictures; int8 takes its ranges from those in ``measured``.
     """
-    from .openvino.graph_cache import graphs_of, key_of
+    from .openvino.graph_cache import cache_key, load_graphs
     from .openvino.graphs import FORM, TOWER, convert
     from .openvino.precisions import shrink
     from .openvino.runtime import OpenVinoRuntime
-    from .openvino.static_quantization import quantize, smoothed
+    from .openvino.static_quantization import quantize, smoothquant
 
     precision = precision or "fp32"
     what: tuple[object, ...] = (FORM, precision, pixels)
@@ -122,13 +124,13 @@ def openvino_runtime(
         if precision != "int8":
             graphs = convert(model, pixels)
         else:
-            model, bounds = smoothed(model, measured.pixels())
+            model, bounds = smoothquant(model, measured.pixels())
             graphs = convert(model, pixels)
             quantize(graphs[TOWER], bounds)
         shrink(graphs, precision)
         return graphs
 
-    graphs = graphs_of(key_of(files, *what), make)
+    graphs = load_graphs(cache_key(files, *what), make)
     return OpenVinoRuntime(config, graphs, precision, load_model, **more)
 
 

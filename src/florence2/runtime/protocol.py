@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import Florence2Config, Florence2Model
-from .torch.static_buffers import Slots
+from .torch.static_buffers import StaticBuffers
 
 
-class Decoding(Protocol):
+class DecoderState(Protocol):
     """A set of prompts in the middle of their answers.
 
     Rows are grouped by prompt, as many for each; how far the answers are may differ. Where
-    ``joins_unread``, a decoding that has taken no step yet may ``join`` another for nothing, and
-    reads its first tokens one by one in the steps of the others.
+    ``supports_unprefilled_join``, a decoding that has taken no step yet may ``join`` another for
+    nothing, and reads its first tokens one by one in the steps of the others.
     """
 
-    joins_unread: bool
+    supports_unprefilled_join: bool
 
     def reorder(self, rows_R: Tensor) -> None:
         """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""
@@ -60,11 +60,13 @@ class Runtime(Protocol):
         """Where tensors live."""
         ...
 
-    def searching(self) -> AbstractContextManager[None]:
+    def inference_context(self) -> AbstractContextManager[None]:
         """What a search and the steps it asks for run in."""
         ...
 
-    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> Slots | None:
+    def make_static_buffers(
+        self, count: int, width: int, seen: int, capacity: int
+    ) -> StaticBuffers | None:
         """Room of a fixed size for steps that never change their shapes, where that is faster."""
         ...
 
@@ -81,7 +83,7 @@ class Runtime(Protocol):
         ...
 
     def start(self, prompted: Any, limit: int) -> Any:
-        """The ``Decoding`` of empty answers of at most ``limit`` tokens, a row for every prompt."""
+        """The state of empty answers of at most ``limit`` tokens, a row for every prompt."""
         ...
 
     def step(self, decoding: Any, ids_RT: Tensor, span: range | None = None) -> Tensor:

@@ -41,7 +41,7 @@ class TracedPast:
     behind them. Subclasses tell positions and mask.
     """
 
-    is_ragged = True
+    has_padding = True
     length = 0
 
     def __init__(self, past: tuple[Tensor, ...]) -> None:
@@ -85,7 +85,7 @@ def padded_prompts(
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def suppress_warnings() -> Iterator[None]:
     """Without the tracer's remarks on shapes that are the same for all inputs here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,6 +2,6 @@
 
 from .app import create_app
 from .engine_worker import Worker
-from .request_limits import Limits
+from .request_limits import RequestLimits
 
-__all__ = ["Limits", "Worker", "create_app"]
+__all__ = ["RequestLimits", "Worker", "create_app"]

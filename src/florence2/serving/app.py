@@ -23,11 +23,11 @@ from ..results.tasks import TASKS
 from ..workflows.cascades import CASCADES
 from . import openai_chat as chat
 from .engine_worker import Worker
-from .handlers import Answering
-from .middleware import Admission, Guard, error_body
+from .handlers import RequestHandler
+from .middleware import Admission, AuthLimitMiddleware, error_body
 from .prometheus import Metrics
-from .request_limits import RefusedError
-from .service import Asking
+from .request_limits import RequestError
+from .service import PredictionService
 from .upload import UPLOAD_SCHEMA
 from .wire_schema import BatchAnswer, BatchRequest, ChatRequest, Problem, RunAnswer, RunRequest
 
@@ -66,8 +66,8 @@ def create_app(
     and does not take away. When the server stops, what was taken is finished and the worker closed.
     """
     limits, metrics = worker.limits, Metrics(worker)
-    asking = Asking(worker, fetch)
-    answering = Answering(asking, metrics, limits)
+    asking = PredictionService(worker, fetch)
+    answering = RequestHandler(asking, metrics, limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,9 +77,13 @@ def create_app(
 
     # The pages are ours: those of FastAPI load their scripts from the internet.
     app = FastAPI(
-        title="florence2", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        title="florence2",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         description="Captions, detection, grounding, segmentation and text reading.",
-    )  # fmt: skip
+    )
     _add_errors(app)
     _add_answers(app, answering)
     _add_chat(app, answering, worker)
@@ -88,7 +92,7 @@ def create_app(
     _add_request_schemas(app)
     served = {*LOCAL_HOSTS, *(each.lower() for each in hosts)} if local else None
     admission = Admission(key, served, prefix.rstrip("/"))
-    app.add_middleware(Guard, limits=limits, metrics=metrics, admission=admission)
+    app.add_middleware(AuthLimitMiddleware, limits=limits, metrics=metrics, admission=admission)
     return app
 
 
@@ -99,8 +103,8 @@ def _add_errors(app: FastAPI) -> None:
         headers = None if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
         return JSONResponse(error_body(request.url.path, status, message), status, headers)
 
-    @app.exception_handler(RefusedError)
-    async def refused(request: Request, error: RefusedError) -> JSONResponse:
+    @app.exception_handler(RequestError)
+    async def refused(request: Request, error: RequestError) -> JSONResponse:
         return problem(request, error.status, str(error), error.retry_after)
 
     @app.exception_handler(HTTPException)
@@ -141,14 +145,24 @@ def _add_request_schemas(app: FastAPI) -> None:
     app.openapi = described  # type: ignore[method-assign]
 
 
-def _add_answers(app: FastAPI, answering: Answering) -> None:
+def _add_answers(app: FastAPI, answering: RequestHandler) -> None:
     @app.post(
-        "/v1/run", response_model=RunAnswer, response_model_exclude_none=True,
-        responses=_STATUSES, tags=["answers"], summary="Ask about one picture",
-        openapi_extra={"requestBody": {"required": True, "content": {
-            **_json_body("RunRequest")["content"], "multipart/form-data": {"schema": UPLOAD_SCHEMA},
-        }}},
-    )  # fmt: skip
+        "/v1/run",
+        response_model=RunAnswer,
+        response_model_exclude_none=True,
+        responses=_STATUSES,
+        tags=["answers"],
+        summary="Ask about one picture",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    **_json_body("RunRequest")["content"],
+                    "multipart/form-data": {"schema": UPLOAD_SCHEMA},
+                },
+            }
+        },
+    )
     async def run(request: Request) -> RunAnswer:
         """Ask one or more tasks about one picture, which is encoded once.
 
@@ -157,10 +171,14 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
         return await answering.run(request)
 
     @app.post(
-        "/v1/batch", response_model=BatchAnswer, response_model_exclude_none=True,
-        responses=_STATUSES, tags=["answers"], summary="Ask about several pictures",
+        "/v1/batch",
+        response_model=BatchAnswer,
+        response_model_exclude_none=True,
+        responses=_STATUSES,
+        tags=["answers"],
+        summary="Ask about several pictures",
         openapi_extra={"requestBody": _json_body("BatchRequest")},
-    )  # fmt: skip
+    )
     async def batch(request: Request) -> BatchAnswer:
         """Ask about several pictures; each is answered or fails by itself.
 
@@ -169,16 +187,24 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
         return await answering.batch(request)
 
 
-def _add_chat(app: FastAPI, answering: Answering, worker: Worker) -> None:
+def _add_chat(app: FastAPI, answering: RequestHandler, worker: Worker) -> None:
     name = str(worker.model.name)
-    listed = {"id": name, "object": "model", "owned_by": "florence2", "created": 0,
-              "max_model_len": worker.model.config.text.positions}  # fmt: skip
+    listed = {
+        "id": name,
+        "object": "model",
+        "owned_by": "florence2",
+        "created": 0,
+        "max_model_len": worker.model.config.text.positions,
+    }
 
     @app.post(
-        chat.PATH, responses=_STATUSES, tags=["openai"],
-        summary="OpenAI's chat completions", response_model=None,
+        chat.PATH,
+        responses=_STATUSES,
+        tags=["openai"],
+        summary="OpenAI's chat completions",
+        response_model=None,
         openapi_extra={"requestBody": _json_body("ChatRequest")},
-    )  # fmt: skip
+    )
     async def complete(request: Request) -> Any:
         """The last words of the chat name a task; the last picture is what it is about.
 
@@ -196,13 +222,14 @@ def _add_chat(app: FastAPI, answering: Answering, worker: Worker) -> None:
         return {"object": "list", "data": [listed]}
 
     @app.get(
-        "/v1/models/{model:path}", tags=["openai"],
+        "/v1/models/{model:path}",
+        tags=["openai"],
         responses={401: _STATUSES[401], 404: {"description": "There is no such model."}},
-    )  # fmt: skip
+    )
     async def model_of(model: str) -> dict[str, Any]:
         """The model by its name."""
         if model != name:
-            raise RefusedError(404, f"there is no model {model[:100]!r} here; there is {name!r}")
+            raise RequestError(404, f"there is no model {model[:100]!r} here; there is {name!r}")
         return listed
 
 
@@ -216,7 +243,7 @@ def _add_state(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
     async def ready() -> dict[str, Any]:
         """Questions are taken; ``load`` is how many answers wait or run."""
         if not worker.alive:
-            raise RefusedError(503, "no questions are taken", 1)
+            raise RequestError(503, "no questions are taken", 1)
         return {"status": "ready", "load": worker.load}
 
     @app.get("/model", tags=["state"])
@@ -234,11 +261,27 @@ def _add_state(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
     @app.get("/tasks", tags=["state"])
     async def tasks() -> list[dict[str, Any]]:
         """What can be asked: tasks and cascades."""
-        simple = [{"token": each.token, "name": each.name, "input": each.input,
-                   "answer": each.answer, "summary": each.summary} for each in TASKS]  # fmt: skip
-        joined = [{"token": each.task.token, "name": each.name, "input": "none",
-                   "answer": each.answer, "summary": each.summary, "cascade": True}
-                  for each in CASCADES]  # fmt: skip
+        simple = [
+            {
+                "token": each.token,
+                "name": each.name,
+                "input": each.input,
+                "answer": each.answer,
+                "summary": each.summary,
+            }
+            for each in TASKS
+        ]
+        joined = [
+            {
+                "token": each.task.token,
+                "name": each.name,
+                "input": "none",
+                "answer": each.answer,
+                "summary": each.summary,
+                "cascade": True,
+            }
+            for each in CASCADES
+        ]
         return [*simple, *joined]
 
 

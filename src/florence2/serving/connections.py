@@ -10,7 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .request_limits import Limits
+from .request_limits import RequestLimits
 
 
 class TimedProtocol(H11Protocol):
@@ -20,7 +20,7 @@ class TimedProtocol(H11Protocol):
     closed, so that those who do speak are always served. Set ``limits`` in a subclass.
     """
 
-    limits = Limits()
+    limits = RequestLimits()
     _arrival: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
     _since = 0.0
@@ -84,10 +84,13 @@ class TimedProtocol(H11Protocol):
 
     def _close_oldest(self) -> None:
         waiting = [
-            each for each in self.connections
-            if isinstance(each, TimedProtocol) and each is not self and each._is_arriving
+            each
+            for each in self.connections
+            if isinstance(each, TimedProtocol)
+            and each is not self
+            and each._is_arriving
             and not each.transport.is_closing()
-        ]  # fmt: skip
+        ]
         if waiting:
             # Those that never asked for anything go first.
             oldest = min(waiting, key=lambda each: (each.cycle is not None, each._since))
@@ -107,6 +110,6 @@ class TimedProtocol(H11Protocol):
             self.transport.abort()
 
 
-def protocol_of(limits: Limits) -> type[TimedProtocol]:
+def protocol_of(limits: RequestLimits) -> type[TimedProtocol]:
     """The protocol of a server with these limits."""
     return type("LimitedProtocol", (TimedProtocol,), {"limits": limits})

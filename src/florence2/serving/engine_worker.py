@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from ..generation import Engine, Generated, Query
+from ..generation import Engine, Generated, GenerationRequest
 from ..inference.predictor import Florence2
 from ..inference.prefetch import prepare, rule_of
-from ..inference.prepared import Picture, Prepared, Settings
+from ..inference.prepared import Picture, PreparedRequest, Settings
 from ..processing.image import ImageSource, load_image
 from ..processing.processor import TextInput
 from ..results.tasks import Task
 from ..results.types import Failure, Result
 from .fair_pool import ANYONE, FairPool, Turn
-from .request_limits import Limits, RefusedError
+from .request_limits import RequestError, RequestLimits
 from .uploaded_file import WHOLE_FILE, Place, load_uploaded
 
 # Seconds to come back in, where nothing better is known.
@@ -29,7 +29,7 @@ _RETRY_SECONDS = 1.0
 class _Asked:
     """A question on its way through the engine; ``number`` is the engine's."""
 
-    prepared: Prepared
+    prepared: PreparedRequest
     settings: Settings
     future: Future[Result]
     number: int | None = None
@@ -53,7 +53,7 @@ class Worker:
     def __init__(
         self,
         model: Florence2,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: RequestLimits = RequestLimits(),  # noqa: B008 - frozen
         *,
         most: int = 16,
         memory: int | None = None,
@@ -92,13 +92,13 @@ class Worker:
         """A picture made ready by a thread; its errors are those of ``load_image``.
 
         ``place`` chooses a page or frame; what ``is_large_file`` is read apart. Clients and
-        requests take turns. Raises ``RefusedError`` (503) after ``close``.
+        requests take turns. Raises ``RequestError`` (503) after ``close``.
         """
         try:
             readers = self._large_readers if is_large else self._readers
             return readers.submit(turn, lambda: self._read(image, place))
         except RuntimeError as error:
-            raise RefusedError(503, "the server is stopping", _RETRY_SECONDS) from error
+            raise RequestError(503, "the server is stopping", _RETRY_SECONDS) from error
 
     def ask(
         self,
@@ -108,7 +108,7 @@ class Worker:
     ) -> list[Future[Result]]:
         """A future for every question about one picture; all are taken, or none.
 
-        Raises ``ValueError`` for a question that cannot be asked and ``RefusedError`` (429) when
+        Raises ``ValueError`` for a question that cannot be asked and ``RequestError`` (429) when
         there is no room in the queue, or (503) after ``close``.
         """
         processor = self.model.processor
@@ -118,9 +118,9 @@ class Worker:
         ]
         with self._changed:
             if self._closed:
-                raise RefusedError(503, "the server is stopping", _RETRY_SECONDS)
+                raise RequestError(503, "the server is stopping", _RETRY_SECONDS)
             if self._load and self._load + len(asked) > self.limits.queue:
-                raise RefusedError(
+                raise RequestError(
                     429, f"{self._load} answers wait or run, as many as may", _RETRY_SECONDS
                 )
             self._load += len(asked)
@@ -141,7 +141,7 @@ class Worker:
         """The answers to questions about one picture, waited for: the ``Ask`` of a cascade.
 
         ``started`` is given the futures, to cancel them. A question that cannot be asked or
-        answered gives a ``Failure``. Raises ``TimeoutError``, and ``RefusedError`` as ``ask`` does.
+        answered gives a ``Failure``. Raises ``TimeoutError``, and ``RequestError`` as ``ask`` does.
         """
         until = None if seconds is None else time.monotonic() + seconds
         placed: list[Result | Failure | Future[Result]] = []
@@ -244,7 +244,7 @@ class Worker:
         picture, prompt = asked.prepared.picture, asked.prepared.prompt
         rule = rule_of(self.model.processor, asked.prepared, asked.settings)
         options = asked.settings.decoding
-        query = Query(id(picture), picture.pixels, prompt.token_ids, options, rule)
+        query = GenerationRequest(id(picture), picture.pixels, prompt.token_ids, options, rule)
         self._running[self._engine.submit(query)] = asked
 
     def _finish(self, asked: _Asked, outcome: Generated | Exception) -> None:

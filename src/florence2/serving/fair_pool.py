@@ -84,9 +84,11 @@ class FairPool:
         with self._changed:
             self._closed = True
             waiting = [
-                job for requests in self._waiting.values() for jobs in requests.values()
+                job
+                for requests in self._waiting.values()
+                for jobs in requests.values()
                 for job in jobs
-            ]  # fmt: skip
+            ]
             self._waiting.clear()
             self._changed.notify_all()
         for job in waiting:

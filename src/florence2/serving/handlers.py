@@ -17,8 +17,8 @@ from ..workflows.cascades import CASCADES
 from . import openai_chat as chat
 from .fair_pool import Turn
 from .prometheus import Metrics
-from .request_limits import Limits, RefusedError
-from .service import Asking
+from .request_limits import RequestError, RequestLimits
+from .service import PredictionService
 from .upload import MULTIPART, URLENCODED, Upload, read_upload
 from .uploaded_file import Place
 from .validation_errors import describe_errors
@@ -39,10 +39,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _KNOWN = {task.token for task in TASKS} | {each.task.token for each in CASCADES}
 
 
-class Answering:
-    """The work of the routes over one ``Asking``; errors are ``RefusedError``."""
+class RequestHandler:
+    """The work of the routes over one ``PredictionService``; errors are ``RequestError``."""
 
-    def __init__(self, asking: Asking, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, asking: PredictionService, metrics: Metrics, limits: RequestLimits) -> None:
         self._asking, self._metrics, self._limits = asking, metrics, limits
         self._numbers = itertools.count()
 
@@ -61,7 +61,7 @@ class Answering:
             asked = await self._parsed(turn, body, RunRequest)
         size, answers = await self._answers(asked, begin, turn)
         if len(answers) == 1 and answers[0].error is not None:
-            raise RefusedError(422, answers[0].error)
+            raise RequestError(422, answers[0].error)
         return RunAnswer(image_size=size, answers=answers, seconds=time.monotonic() - begin)
 
     async def batch(self, request: Request) -> BatchAnswer:
@@ -69,22 +69,22 @@ class Answering:
         begin, most, turn = time.monotonic(), self._limits.pictures, self._turn(request)
         asked = await self._parsed(turn, await request.body(), BatchRequest)
         if len(asked.requests) > most:
-            raise RefusedError(422, f"at most {most} pictures, got {len(asked.requests)}")
+            raise RequestError(422, f"at most {most} pictures, got {len(asked.requests)}")
 
-        async def one(each: RunRequest) -> BatchItem | RefusedError:
+        async def one(each: RunRequest) -> BatchItem | RequestError:
             try:
                 size, answers = await self._answers(each, begin, turn)
-            except RefusedError as error:
+            except RequestError as error:
                 return error
             return BatchItem(image_size=size, answers=answers)
 
         found = await asyncio.gather(*map(one, asked.requests))
-        refused = [each for each in found if isinstance(each, RefusedError)]
+        refused = [each for each in found if isinstance(each, RequestError)]
         busy = [each for each in refused if each.status in (429, 503)]
         if len(busy) == len(found):
             raise busy[0]
         items = [
-            BatchItem(error=str(each)) if isinstance(each, RefusedError) else each for each in found
+            BatchItem(error=str(each)) if isinstance(each, RequestError) else each for each in found
         ]
         return BatchAnswer(results=items, seconds=time.monotonic() - begin)
 
@@ -98,7 +98,7 @@ class Answering:
         picture = await self._asking.picture(image, deadline, turn, place)
         (result,) = await self._asking.answers(picture, [question], settings, deadline, turn, usage)
         if not isinstance(result, Result):
-            raise RefusedError(422, result)
+            raise RequestError(422, result)
         self._count(result)
         return asked, result, usage
 
@@ -106,7 +106,7 @@ class Answering:
         return Turn(request.client.host if request.client else "", next(self._numbers))
 
     async def _parsed(self, turn: Turn, body: bytes, kind: type[Model]) -> Model:
-        """The JSON body. Raises ``RefusedError`` (422) for what is none, or not of that form."""
+        """The JSON body. Raises ``RequestError`` (422) for what is none, or not of that form."""
         return await self._asking.parse(turn, lambda: parse_json(body, kind, self._limits.values))
 
     async def _answers(
@@ -132,14 +132,14 @@ class Answering:
 
 
 def parse_json(body: bytes, kind: type[Model], most: int) -> Model:
-    """The JSON in ``body``, of at most ``most`` values. Raises ``RefusedError`` (413, 422)."""
+    """The JSON in ``body``, of at most ``most`` values. Raises ``RequestError`` (413, 422)."""
     # Before anything is made of them: no request needs so many, and files in base64 have none.
     if sum(body.count(each) for each in (b",", b"[", b"{")) > most:
-        raise RefusedError(413, f"the JSON of a request has at most {most:,} values")
+        raise RequestError(413, f"the JSON of a request has at most {most:,} values")
     try:
         found: Model = _adapter(kind).validate_json(body.removeprefix(_BYTE_ORDER_MARK))
     except ValidationError as error:
-        raise RefusedError(422, describe_errors(error, FIELD_NAMES)) from error
+        raise RequestError(422, describe_errors(error, FIELD_NAMES)) from error
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ..inference.predictor import Florence2, load
 from ..io.fetch import UrlFetcher
-from .request_limits import Limits
+from .request_limits import RequestLimits
 
 # Requests at a time beside those whose answers wait: reading, writing.
 _SPARE_REQUESTS = 256
@@ -34,7 +34,7 @@ class ServerOptions:
     allow_urls: bool = False
     most: int = 16
     memory: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     hosts: tuple[str, ...] = ()
     prefix: str = ""
     access_log: bool = False
@@ -77,9 +77,13 @@ def app_of(options: ServerOptions, model: Florence2 | None = None) -> Any:
     worker = Worker(model, options.limits, most=options.most, memory=options.memory)
     fetch = UrlFetcher(options.limits.body) if options.allow_urls else None
     return create_app(
-        worker, key=options.key, fetch=fetch, local=options.is_local, hosts=options.hosts,
+        worker,
+        key=options.key,
+        fetch=fetch,
+        local=options.is_local,
+        hosts=options.hosts,
         prefix=options.prefix,
-    )  # fmt: skip
+    )
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -90,10 +94,11 @@ def bind(host: str, port: int) -> list[socket.socket]:
     found: list[socket.socket] = []
     try:
         addresses = dict.fromkeys(
-            (family, address) for family, _, _, _, address
-            in socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM,
-                                  flags=socket.AI_PASSIVE)
-        )  # fmt: skip
+            (family, address)
+            for family, _, _, _, address in socket.getaddrinfo(
+                host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        )
         for family, address in addresses:
             bound = socket.socket(family, socket.SOCK_STREAM)
             found.append(bound)
@@ -145,13 +150,19 @@ def serve(
     limits = _with_room(options.limits)
     options = replace(options, limits=limits)
     draining_server(
-        app_of(options, model), log_level="error", access_log=False, ws="none",
-        timeout_keep_alive=10, timeout_graceful_shutdown=int(limits.seconds) + 1,
-        server_header=False, http=protocol_of(limits), h11_max_incomplete_event_size=LONGEST_HEAD,
-    ).run(sockets)  # fmt: skip
+        app_of(options, model),
+        log_level="error",
+        access_log=False,
+        ws="none",
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=int(limits.seconds) + 1,
+        server_header=False,
+        http=protocol_of(limits),
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+    ).run(sockets)
 
 
-def _with_room(limits: Limits) -> Limits:
+def _with_room(limits: RequestLimits) -> RequestLimits:
     """The limits with as many connections as the queue needs and the system has files for."""
     requests = limits.queue + _SPARE_REQUESTS
     connections = 2 * requests

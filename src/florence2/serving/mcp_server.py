@@ -21,7 +21,7 @@ from ..inference.predictor import Florence2
 from ..io.fetch import UrlFetcher
 from ..io.files import read_regular
 from ..processing.containers import Unit, find_container_kind, load_unit, parse_unit_name
-from ..processing.image import MAX_PIXELS, ImageSource, is_address, load_image
+from ..processing.image import MAX_PIXELS, ImageSource, is_url, load_image
 from ..results.reading_order import joined_text
 from ..results.types import Quads
 from ..workflows.documents import load_page
@@ -70,7 +70,7 @@ class Pictures:
         """The picture. Raises ``ValueError`` or ``OSError`` that says what to change."""
         if page < 1:
             raise ValueError(f"pages count from 1, got {page}")
-        if is_address(source):
+        if is_url(source):
             if self._fetch is None:
                 raise ValueError(
                     f"{_cut(source)} is a URL; start with --allow-urls, or give a path"

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import openai_chat as chat
 from .prometheus import Metrics
-from .request_limits import Limits
+from .request_limits import RequestLimits
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,7 +54,7 @@ class _TooMuchError(Exception):
         self.headers = {**_CLOSE, **({"retry-after": "1"} if status == 503 else {})}
 
 
-class Guard:
+class AuthLimitMiddleware:
     """An ASGI application around another.
 
     Below ``/v1/`` a request needs the key, if there is one, as ``Authorization: Bearer`` or
@@ -63,8 +63,8 @@ class Guard:
     """
 
     def __init__(
-        self, app: App, limits: Limits, metrics: Metrics, admission: Admission = Admission()
-    ) -> None:  # fmt: skip
+        self, app: App, limits: RequestLimits, metrics: Metrics, admission: Admission = Admission()
+    ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
         self._admission = admission
         self._held = self._active = 0

@@ -12,7 +12,7 @@ from typing import Any
 from ..generation.generate_options import MIN_TEMPERATURE
 from ..results.tasks import TASKS
 from ..results.types import Result, Text
-from .request_limits import RefusedError
+from .request_limits import RequestError
 from .validation_errors import shown
 from .wire_schema import MAX_TEXT, AnswerOptions, ChatRequest, Message, Question
 
@@ -73,7 +73,7 @@ class _Part:
 
 
 def question_of(request: ChatRequest) -> tuple[str, Question]:
-    """The image and the question of a chat. Raises ``RefusedError`` (422) where one is missing.
+    """The image and the question of a chat. Raises ``RequestError`` (422) where one is missing.
 
     Words are a task's token (with its text behind it), name, alias, prompt, a cascade, or a prompt
     of a fine-tuned model, which goes to the model as it is. The image may stand in an earlier
@@ -81,12 +81,13 @@ def question_of(request: ChatRequest) -> tuple[str, Question]:
     """
     parts = [_parts(message, index) for index, message in enumerate(request.messages)]
     asked = [
-        found for message, found in zip(request.messages, parts, strict=True)
+        found
+        for message, found in zip(request.messages, parts, strict=True)
         if message.role == "user"
-    ]  # fmt: skip
+    ]
     for part in asked[-1] if asked else ():
         if part.other is not None:
-            raise RefusedError(
+            raise RequestError(
                 422, f"a part of type {part.other!r} is not supported: use text and image_url"
             )
     words, image = "", ""
@@ -98,16 +99,16 @@ def question_of(request: ChatRequest) -> tuple[str, Question]:
         if images:
             image = images[-1]
             if found is asked[-1] and len(images) > 1:
-                raise RefusedError(
-                    422, f"a question is about one image, got {len(images)}: send one for each",
-                )  # fmt: skip
+                raise RequestError(
+                    422, f"a question is about one image, got {len(images)}: send one for each"
+                )
     if not image:
-        raise RefusedError(422, "the chat has no picture: add a part of type image_url")
+        raise RequestError(422, "the chat has no picture: add a part of type image_url")
     if not words:
         names = ", ".join(task.token for task in TASKS)
-        raise RefusedError(422, f"the chat has no words: name a task, such as {names}")
+        raise RequestError(422, f"the chat has no words: name a task, such as {names}")
     if len(words) > MAX_TEXT:
-        raise RefusedError(
+        raise RequestError(
             422, f"a question has at most {MAX_TEXT:,} characters, got {len(words):,}"
         )
     return image, Question.model_construct(task=_task(words), text=None, region=None)
@@ -117,7 +118,7 @@ def options_of(request: ChatRequest) -> AnswerOptions:
     """What the chat says about decoding; temperature 0, the default, is the released search.
 
     Limits are clamped: ``max_tokens`` to the positions of the model, a temperature near 0 to the
-    least that is sampled with. Raises ``RefusedError`` (422) for what cannot be served.
+    least that is sampled with. Raises ``RequestError`` (422) for what cannot be served.
     """
     _check_supported(request)
     options: dict[str, Any] = {}
@@ -147,9 +148,7 @@ def content_of(result: Result, stop: Sequence[str] | None = None) -> str:
 def completion(request: ChatRequest, model: str, result: Result, usage: Usage) -> dict[str, Any]:
     """The whole completion."""
     message = {"role": "assistant", "content": content_of(result, request.stop)}
-    choice = {
-        "index": 0, "message": message, "logprobs": None, "finish_reason": _reason(result)
-    }  # fmt: skip
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(result)}
     return {**_head(model, "chat.completion"), "choices": [choice], "usage": usage.to_dict()}
 
 
@@ -175,20 +174,20 @@ def _check_supported(request: ChatRequest) -> None:
     for name, neutral in _NEUTRAL.items():
         value = given.get(name)
         if value not in neutral:
-            raise RefusedError(422, f"{name} is not supported: leave it out{shown(value)}")
+            raise RequestError(422, f"{name} is not supported: leave it out{shown(value)}")
     if request.stream_options is not None and not request.stream:
-        raise RefusedError(422, "stream_options is for streams: set stream, or leave it out")
+        raise RequestError(422, "stream_options is for streams: set stream, or leave it out")
 
 
 def _parts(message: Message, index: int) -> list[_Part]:
-    """The parts of a message. Raises ``RefusedError`` (422) that names the part that is none."""
+    """The parts of a message. Raises ``RequestError`` (422) that names the part that is none."""
     content, place = message.content, f"messages.{index}.content"
     if content is None:
         return []
     if isinstance(content, str):
         return [_Part(text=content)]
     if not isinstance(content, list):
-        raise RefusedError(422, f"{place} must be a string or a list of parts{shown(content)}")
+        raise RequestError(422, f"{place} must be a string or a list of parts{shown(content)}")
     return [_part(each, f"{place}.{number}") for number, each in enumerate(content)]
 
 
@@ -197,15 +196,15 @@ def _part(part: Any, place: str) -> _Part:
         return _Part(text=part)
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(kind, str):
-        raise RefusedError(422, f"{place} must be an object with a type, such as 'text'")
+        raise RequestError(422, f"{place} must be an object with a type, such as 'text'")
     if kind in _TEXT_PARTS:
         if not isinstance(part.get("text"), str):
-            raise RefusedError(422, f"{place}.text must be a string{shown(part.get('text'))}")
+            raise RequestError(422, f"{place}.text must be a string{shown(part.get('text'))}")
         return _Part(text=part["text"])
     if kind in _IMAGE_PARTS:
         image = _image_of(part)
         if image is None:
-            raise RefusedError(
+            raise RequestError(
                 422, f"{place} has no picture: set image_url to a URL, or to an object with 'url'"
             )
         return _Part(image=image)
@@ -234,6 +233,8 @@ def _event(values: dict[str, Any]) -> str:
 
 def _head(model: str, kind: str) -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()),
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": kind,
+        "created": int(time.time()),
         "model": model,
-    }  # fmt: skip
+    }

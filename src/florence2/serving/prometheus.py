@@ -18,13 +18,18 @@ class Metrics:
     def __init__(self, worker: Worker) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "florence2_requests", "Requests by route and status.", ("route", "status"),
+            "florence2_requests",
+            "Requests by route and status.",
+            ("route", "status"),
             registry=registry,
-        )  # fmt: skip
+        )
         self._seconds = Histogram(
-            "florence2_request_seconds", "From the request's head to the answer's.", ("route",),
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
+            "florence2_request_seconds",
+            "From the request's head to the answer's.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self._answers = Counter(
             "florence2_answers", "Answers by task.", ("task",), registry=registry
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Bounds of a server.
 
     ``body`` bytes of a request, ``bodies`` of all that are held at a time, ``pixels`` of a picture,
@@ -34,7 +34,7 @@ class Limits:
                 raise ValueError(f"the limit {name} is above 0, got {value}")
 
 
-class RefusedError(Exception):
+class RequestError(Exception):
     """A request that is not served: a status, why, and after how many seconds to come back."""
 
     def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:

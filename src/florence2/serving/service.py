@@ -13,14 +13,14 @@ from urllib.parse import unquote_to_bytes
 
 from ..inference.prepared import Picture, Settings
 from ..io.fetch import UrlFetcher
-from ..processing.image import is_address
+from ..processing.image import is_url
 from ..processing.processor import TextInput
 from ..results.types import Failure, Result
 from ..workflows.cascades import Cascade, find_cascade
 from .engine_worker import Worker
 from .fair_pool import ANYONE, FairPool, Turn
 from .openai_chat import Usage
-from .request_limits import RefusedError
+from .request_limits import RequestError
 from .uploaded_file import WHOLE_FILE, Place, is_large_file
 from .wire_schema import AnswerOptions, Question
 
@@ -52,7 +52,7 @@ class _Futures:
             future.cancel()
 
 
-class Asking:
+class PredictionService:
     """Answers about pictures for request handlers, over one worker.
 
     ``fetch`` gets pictures from URLs; without it URLs are refused. What takes time runs in
@@ -76,11 +76,11 @@ class Asking:
         return await asyncio.wrap_future(self._parsers.submit(turn, call))
 
     def settings(self, options: AnswerOptions) -> Settings:
-        """The settings of a request. Raises ``RefusedError`` (422)."""
+        """The settings of a request. Raises ``RequestError`` (422)."""
         try:
             return Settings.of(options.given())
         except _UNFIT as error:
-            raise RefusedError(422, str(error)) from error
+            raise RequestError(422, str(error)) from error
 
     async def picture(
         self,
@@ -89,7 +89,7 @@ class Asking:
         turn: Turn = ANYONE,
         place: Place = WHOLE_FILE,
     ) -> Picture:
-        """The picture at a place of the file. Raises ``RefusedError``: 422 for what is no picture,
+        """The picture at a place of the file. Raises ``RequestError``: 422 for what is no picture,
         503 without time."""
         body = content if isinstance(content, bytes) else await self._bytes(content, deadline, turn)
         is_large = await self.parse(turn, lambda: is_large_file(body, place))
@@ -108,12 +108,12 @@ class Asking:
         """An answer, or why there is none, for every question about a picture.
 
         A question that cannot be asked is an error in its place; ``usage`` counts the tokens.
-        Raises ``RefusedError``: 429 when the queue is full, 503 when the time is up. When the
+        Raises ``RequestError``: 429 when the queue is full, 503 when the time is up. When the
         caller is cancelled, so is what it asked.
         """
         limit = self._worker.limits.tasks
         if len(questions) > limit:
-            raise RefusedError(422, f"at most {limit} tasks a picture, got {len(questions)}")
+            raise RequestError(422, f"at most {limit} tasks a picture, got {len(questions)}")
         placed: list[Any] = [None] * len(questions)
         simple: dict[int, tuple[str, TextInput | None]] = {}
         cascades: dict[int, Cascade] = {}
@@ -211,13 +211,14 @@ class Asking:
             usage.add(result, len(processor.tokenizer.encode_prompt(result.prompt)))
 
     async def _bytes(self, text: str, deadline: float, turn: Turn) -> bytes:
-        if is_address(text):
+        if is_url(text):
             fetch = self._fetch
             if fetch is None or self._fetchers is None:
-                raise RefusedError(
-                    422, "pictures are not fetched from URLs here: send the file, or start the "
+                raise RequestError(
+                    422,
+                    "pictures are not fetched from URLs here: send the file, or start the "
                     "server with --allow-urls",
-                )  # fmt: skip
+                )
             fetching = asyncio.wrap_future(self._fetchers.submit(turn, lambda: fetch(text)))
             content: bytes = await _in_time(fetching, deadline, "fetching the picture")
             return content
@@ -228,16 +229,16 @@ def decode_base64(text: str) -> bytes:
     """The file in base64 or in a data: URL, in the forms that clients write.
 
     Padding may be missing, the alphabet may be the one for URLs, white space is passed over.
-    Raises ``RefusedError`` (422).
+    Raises ``RequestError`` (422).
     """
     if text[:5].lower() == "data:":
         head, comma, text = text.partition(",")
         if not comma or not head.rstrip().lower().endswith(";base64"):
-            raise RefusedError(
+            raise RequestError(
                 422, "a data: URL holds the file in base64: data:image/png;base64,AAAA"
             )
     elif (scheme := _scheme(text)) is not None:
-        raise RefusedError(
+        raise RequestError(
             422, f"a picture cannot be read from {scheme}: URLs here: send the content of the file"
         )
     content = unquote_to_bytes(text) if "%" in text[:200] or "%" in text[-20:] else text.encode()
@@ -245,7 +246,7 @@ def decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RefusedError(422, f"the picture is no base64 ({error})") from error
+        raise RequestError(422, f"the picture is no base64 ({error})") from error
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -262,11 +263,11 @@ async def _answer(waiting: Any, deadline: float) -> Result | str:
     try:
         result: Result = await asyncio.wait_for(waiting, max(0.0, deadline - time.monotonic()))
     except TimeoutError as error:
-        raise RefusedError(503, "the answer took too long", _RETRY_SECONDS) from error
+        raise RequestError(503, "the answer took too long", _RETRY_SECONDS) from error
     except ValueError as error:
         return str(error)
     except RuntimeError as error:
-        raise RefusedError(503, str(error), _RETRY_SECONDS) from error
+        raise RequestError(503, str(error), _RETRY_SECONDS) from error
     return result
 
 
@@ -274,6 +275,6 @@ async def _in_time(waiting: Any, deadline: float, what: str) -> Any:
     try:
         return await asyncio.wait_for(waiting, max(0.0, deadline - time.monotonic()))
     except TimeoutError as error:
-        raise RefusedError(503, f"{what} took too long", _RETRY_SECONDS) from error
+        raise RequestError(503, f"{what} took too long", _RETRY_SECONDS) from error
     except _UNFIT as error:
-        raise RefusedError(422, str(error)) from error
+        raise RequestError(422, str(error)) from error

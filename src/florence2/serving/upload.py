@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 from ..results.tasks import find_task
-from .request_limits import RefusedError
+from .request_limits import RequestError
 from .validation_errors import describe_errors, near_miss
 from .wire_schema import AnswerOptions, Page, Question, Seconds
 
@@ -73,46 +73,51 @@ class Upload(BaseModel):
 
 
 def read_upload(body: bytes, content_type: str) -> Upload:
-    """The file and what the form asks about it. Raises ``RefusedError`` (422)."""
+    """The file and what the form asks about it. Raises ``RequestError`` (422)."""
     fields = _fields(body, content_type)
     unknown = sorted(set(fields) - _FIELDS)
     if unknown:
         name = unknown[0][:60]
-        raise RefusedError(
-            422, f"the form has no field {name!r}{near_miss(name, _FIELDS)}; there are "
+        raise RequestError(
+            422,
+            f"the form has no field {name!r}{near_miss(name, _FIELDS)}; there are "
             f"{', '.join(sorted(_FIELDS))}",
-        )  # fmt: skip
+        )
     for name, values in fields.items():
         if len(values) > 1 and name not in _REPEATED:
-            raise RefusedError(422, f"the field {name!r} is given {len(values)} times: give one")
+            raise RequestError(422, f"the field {name!r} is given {len(values)} times: give one")
         if name != "image" and any(isinstance(each, bytes) for each in values):
-            raise RefusedError(422, f"the field {name!r} is a file: give its words")
-    words = {name: [str(each) for each in values] for name, values in fields.items()
-             if name != "image"}  # fmt: skip
+            raise RequestError(422, f"the field {name!r} is a file: give its words")
+    words = {
+        name: [str(each) for each in values] for name, values in fields.items() if name != "image"
+    }
     try:
         options = _options(words)
         tasks = _questions(words)
         place = {name: words[name][0] for name in ("page", "seconds") if any(words.get(name, ()))}
         asked = Upload.model_validate({"image": b"", "tasks": tasks, "options": options, **place})
     except ValidationError as error:
-        raise RefusedError(422, f"the form: {describe_errors(error, _FIELDS)}") from error
+        raise RequestError(422, f"the form: {describe_errors(error, _FIELDS)}") from error
     if not tasks:
-        raise RefusedError(422, "the form asks nothing: add 'task' or 'tasks'")
+        raise RequestError(422, "the form asks nothing: add 'task' or 'tasks'")
     asked.image = _image(fields)
     return asked
 
 
 def _fields(body: bytes, content_type: str) -> dict[str, list[str | bytes]]:
-    """The values of every field; those of files are bytes. Raises ``RefusedError`` (422)."""
+    """The values of every field; those of files are bytes. Raises ``RequestError`` (422)."""
     try:
         if content_type.partition(";")[0].strip().lower() == URLENCODED:
             if body.count(b"%") > _MOST_ESCAPES:
                 raise ValueError("too much of it is escaped: send multipart/form-data")
             text = body.decode("utf-8")
             pairs: list[Any] = parse_qsl(
-                text, keep_blank_values=True, strict_parsing=bool(text),
-                errors="strict", max_num_fields=_MOST_FIELDS,
-            )  # fmt: skip
+                text,
+                keep_blank_values=True,
+                strict_parsing=bool(text),
+                errors="strict",
+                max_num_fields=_MOST_FIELDS,
+            )
         else:
             pairs = asyncio.run(_parse(body, content_type))
         fields: dict[str, list[str | bytes]] = defaultdict(list)
@@ -125,7 +130,7 @@ def _fields(body: bytes, content_type: str) -> dict[str, list[str | bytes]]:
     # Parsers of damaged forms raise nearly anything.
     except Exception as error:
         reason = str(getattr(error, "detail", None) or error or type(error).__name__)
-        raise RefusedError(422, f"the form is not readable ({_plain(reason)})") from error
+        raise RequestError(422, f"the form is not readable ({_plain(reason)})") from error
 
 
 async def _parse(body: bytes, content_type: str) -> list[tuple[str, str | bytes]]:
@@ -149,9 +154,9 @@ async def _parse(body: bytes, content_type: str) -> list[tuple[str, str | bytes]
 def _image(fields: dict[str, list[str | bytes]]) -> bytes | str:
     found = fields.get("image")
     if not found:
-        raise RefusedError(422, "the form has no file called 'image'")
+        raise RequestError(422, "the form has no file called 'image'")
     if not found[0]:
-        raise RefusedError(422, "the file 'image' is empty")
+        raise RequestError(422, "the file 'image' is empty")
     return found[0]
 
 
@@ -162,7 +167,7 @@ def _options(words: dict[str, list[str]]) -> AnswerOptions:
     single = {name: words[name][0].strip() for name in words if name in _OPTIONS}
     twice = sorted(set(single) & set(options.given()))
     if twice:
-        raise RefusedError(422, f"{twice[0]} is given twice: as a field and in 'options'")
+        raise RequestError(422, f"{twice[0]} is given twice: as a field and in 'options'")
     given = {name: value for name, value in single.items() if value}
     return AnswerOptions.model_validate({**options.given(), **given})
 
@@ -172,7 +177,7 @@ def _questions(words: dict[str, list[str]]) -> list[Question]:
     if "tasks" in words:
         both = sorted({"task", "text", "region"} & {name for name in words if any(words[name])})
         if both:
-            raise RefusedError(422, f"the form has both 'tasks' and {both[0]!r}: give one")
+            raise RequestError(422, f"the form has both 'tasks' and {both[0]!r}: give one")
         return _QUESTIONS.validate_json(words["tasks"][0])
     tasks = words.get("task") or []
     texts = [each for each in words.get("text") or [] if each.strip()]
@@ -184,9 +189,9 @@ def _questions(words: dict[str, list[str]]) -> list[Question]:
     # Of several tasks, those that ask for it get the text or the region.
     kinds = [_input_of(task) for task in tasks]
     if texts and "text" not in kinds:
-        raise RefusedError(422, "none of the tasks takes a text: leave 'text' out")
+        raise RequestError(422, "none of the tasks takes a text: leave 'text' out")
     if region and "region" not in kinds:
-        raise RefusedError(422, "none of the tasks takes a region: leave 'region' out")
+        raise RequestError(422, "none of the tasks takes a region: leave 'region' out")
     return [
         _question(task, texts if kind == "text" else [], region if kind == "region" else "")
         for task, kind in zip(tasks, kinds, strict=True)

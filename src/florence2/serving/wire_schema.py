@@ -67,10 +67,11 @@ class Question(_Strict):
     """A task, with the words, class names or region that it asks about."""
 
     task: str = Field(
-        min_length=1, max_length=MAX_TEXT,
+        min_length=1,
+        max_length=MAX_TEXT,
         description="A task by token, name or alias, or a cascade.",
         examples=["<OD>", "caption", "caption-then-ground"],
-    )  # fmt: skip
+    )
     text: Annotated[str | list[str] | None, BeforeValidator(_check_text)] = Field(
         None, description="A caption, an expression, or class names for open-vocabulary detection."
     )
@@ -105,9 +106,12 @@ class AnswerOptions(_Strict):
 class RunRequest(_Strict):
     """One picture and what is asked about it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={
-        "examples": [{"image": _PNG, "tasks": [{"task": "<OD>"}, {"task": "caption"}]}]
-    })  # fmt: skip
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"image": _PNG, "tasks": [{"task": "<OD>"}, {"task": "caption"}]}]
+        },
+    )
 
     image: str = Field(
         min_length=1,
@@ -122,9 +126,12 @@ class RunRequest(_Strict):
 class BatchRequest(_Strict):
     """Several pictures; each is answered or fails by itself."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={
-        "examples": [{"requests": [{"image": _PNG, "tasks": [{"task": "ocr"}]}]}]
-    })  # fmt: skip
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"requests": [{"image": _PNG, "tasks": [{"task": "ocr"}]}]}]
+        },
+    )
 
     requests: list[RunRequest] = Field(min_length=1, max_length=1000)
 
@@ -207,15 +214,28 @@ class ChatRequest(BaseModel):
     Fields that change nothing here (``user``, ``metadata``, ``tools`` ...) are accepted.
     """
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={
-        "examples": [{
-            "model": "florence2",
-            "messages": [{"role": "user", "content": [
-                {"type": "text", "text": "<CAPTION>"},
-                {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PNG}"}},
-            ]}],
-        }]
-    })  # fmt: skip
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "florence2",
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [
+                                {"type": "text", "text": "<CAPTION>"},
+                                {
+                                    "type": "image_url",
+                                    "image_url": {"url": f"data:image/png;base64,{_PNG}"},
+                                },
+                            ],
+                        }
+                    ],
+                }
+            ]
+        },
+    )
 
     model: str | None = Field(None, max_length=1000)
     messages: list[Message] = Field(min_length=1, max_length=1000)
@@ -227,11 +247,17 @@ class ChatRequest(BaseModel):
     seed: int | None = None
     stop: Annotated[
         Any,
-        WithJsonSchema({"anyOf": [
-            {"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"},
-        ]}),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": "string"}},
+                    {"type": "null"},
+                ]
+            }
+        ),
         BeforeValidator(_check_stop),
-    ] = None  # fmt: skip
+    ] = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     page: Page = None
@@ -240,14 +266,17 @@ class ChatRequest(BaseModel):
 
 # Every name of a field, for a wrong one that was nearly right.
 FIELD_NAMES = {
-    name for each in (RunRequest, BatchRequest, Question, AnswerOptions, ChatRequest)
+    name
+    for each in (RunRequest, BatchRequest, Question, AnswerOptions, ChatRequest)
     for name in each.model_fields
-}  # fmt: skip
+}
 
 
 def answer_of(result: Result) -> Answer:
     """A result as it goes over the wire."""
     return Answer(
-        task=result.task.token, answer=result.value, truncated=result.truncated,
+        task=result.task.token,
+        answer=result.value,
+        truncated=result.truncated,
         tokens=len(result.token_ids),
-    )  # fmt: skip
+    )

@@ -20,13 +20,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.atomic import replace_file, replacing
-from ..io.cache_dirs import cache_folder
+from ..io.atomic import atomic_replace, atomic_write
+from ..io.cache_dirs import cache_dir
 from .asset_packs import Package
 from .categories import categories
 from .sprites import Sprite
 
-FOLDER_VARIABLE = "FLORENCE2_ART"
+CACHE_DIR_VARIABLE = "FLORENCE2_ART"
 """The environment variable that names another folder for the art."""
 
 _FILE = "art.npz"
@@ -45,10 +45,10 @@ class Drawing:
 
 def art_folder() -> Path:
     """Where art is kept unless told otherwise: the platform's cache, or ``FLORENCE2_ART``."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
+    chosen = os.environ.get(CACHE_DIR_VARIABLE)
     if chosen:
         return Path(chosen)
-    return cache_folder("scenes")
+    return cache_dir("scenes")
 
 
 def plain_emoji(characters: str) -> str:
@@ -64,7 +64,7 @@ def write_art(
 ) -> None:
     """Put drawings and font files (by file name) into a folder, whole or not at all."""
     for name, content in fonts.items():
-        replace_file(folder / _FONTS / name, content)
+        atomic_replace(folder / _FONTS / name, content)
     pictures = b"".join(drawing.png for drawing in drawings)
     ends = np.cumsum([len(drawing.png) for drawing in drawings]).tolist()
     index = {
@@ -77,7 +77,7 @@ def write_art(
         "fonts": {name: _digest(content) for name, content in fonts.items()},
         "packages": [asdict(package) for package in packages],
     }
-    with replacing(folder / _FILE) as temporary, temporary.open("wb") as file:
+    with atomic_write(folder / _FILE) as temporary, temporary.open("wb") as file:
         np.savez(file, index=_bytes(json.dumps(index).encode()), pictures=_bytes(pictures))
 
 

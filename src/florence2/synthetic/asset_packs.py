@@ -41,13 +41,29 @@ STREAMLINE = Package(
 FONTS = tuple(
     Package(f"@fontsource/{family}", "5.3.0", f"{family} type", "OFL-1.1", "the font's authors")
     for family in (
-        "roboto", "open-sans", "lora", "oswald", "merriweather", "montserrat",
-        "playfair-display", "bebas-neue", "pacifico", "courier-prime",
+        "roboto",
+        "open-sans",
+        "lora",
+        "oswald",
+        "merriweather",
+        "montserrat",
+        "playfair-display",
+        "bebas-neue",
+        "pacifico",
+        "courier-prime",
     )
-)  # fmt: skip
+)
 ALL_PACKAGES = (
-    NOTO, FLUENT_FLAT, FLUENT_3D, NOTO_V1, TWEMOJI, EMOJITWO, FXEMOJI, STREAMLINE, *FONTS,
-)  # fmt: skip
+    NOTO,
+    FLUENT_FLAT,
+    FLUENT_3D,
+    NOTO_V1,
+    TWEMOJI,
+    EMOJITWO,
+    FXEMOJI,
+    STREAMLINE,
+    *FONTS,
+)
 
 
 def notice() -> str:

@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 _GRAIN_SIDE = 1024
 
 
-def photographed(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
+def camera_degradation(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
     """The picture as mild random effects leave it; at ``strength`` 0 it is returned as it is.
 
     Every effect is left out in part of the pictures. None moves a pixel.

@@ -38,7 +38,7 @@ def luminance(colour: Rgb) -> float:
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def plain_colour(image: Pixels) -> str | None:
+def dominant_color(image: Pixels) -> str | None:
     """The word for the colour that most of a sprite ``uint8[h, w, 4]`` plainly has, or ``None``."""
     step = max(1, max(image.shape[:2]) // 48)
     small = image[::step, ::step]
@@ -76,7 +76,7 @@ def recolour(image: Pixels, name: str) -> Pixels | None:
     hsv[..., 0] %= 180
     hsv_bytes = np.clip(hsv, 0, 255).astype(np.uint8)
     turned = np.dstack([cv2.cvtColor(hsv_bytes, cv2.COLOR_HSV2RGB), image[..., 3]])
-    return turned if plain_colour(turned) == name else None
+    return turned if dominant_color(turned) == name else None
 
 
 def _name_pixels(rgb: Pixels) -> NDArray[np.intp]:

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backgrounds import background
-from .camera import photographed
+from .camera import camera_degradation
 from .compositing import paint, paint_shadow, tight_box
 from .layout import Arranged, arrange, choose_sprites
 from .scene import Mask, Scene, SceneObject, TextLine
 from .scene_settings import SceneSettings
 from .sprites import SpriteLibrary
 from .text_placement import object_writing, page_writing, paint_writing, scene_writing
-from .text_render import LaidSheet, area, solid_area
+from .text_render import RenderedText, area, solid_area
 
 Pixels = NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ def make_scene(seed: int, library: SpriteLibrary, settings: SceneSettings | None
     return Scene(
         seed=seed,
         kind="page" if is_page else "scene",
-        image=photographed(image, rng, settings.effects),
+        image=camera_degradation(image, rng, settings.effects),
         background=phrase,
         objects=objects,
         lines=_in_reading_order(sheets),
@@ -58,7 +58,7 @@ def _sheets(
     library: SpriteLibrary,
     settings: SceneSettings,
     is_page: bool,
-) -> list[LaidSheet]:
+) -> list[RenderedText]:
     if is_page:
         return [page_writing(rng, library.faces, settings)]
     if rng.random() >= settings.texts:
@@ -70,7 +70,7 @@ def _objects(
     rng: np.random.Generator,
     library: SpriteLibrary,
     settings: SceneSettings,
-    sheets: list[LaidSheet],
+    sheets: list[RenderedText],
     is_page: bool,
 ) -> list[Arranged]:
     """The scene's objects, nearest first, behind every sign and away from loose lines."""
@@ -118,7 +118,7 @@ def _on_objects(
     objects: tuple[SceneObject, ...],
     library: SpriteLibrary,
     settings: SceneSettings,
-) -> list[LaidSheet]:
+) -> list[RenderedText]:
     """Lines on some of the larger objects, painted."""
     laid = []
     smallest = 0.03 * settings.size[0] * settings.size[1]
@@ -132,7 +132,7 @@ def _on_objects(
     return laid
 
 
-def _in_reading_order(sheets: list[LaidSheet]) -> tuple[TextLine, ...]:
+def _in_reading_order(sheets: list[RenderedText]) -> tuple[TextLine, ...]:
     """Sheets from top to bottom, then from left to right; lines as their sheet has them."""
     groups = sorted(
         (sheet.lines for sheet in sheets),

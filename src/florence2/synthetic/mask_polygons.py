@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.geometry import evenly_cornered
+from ..results.geometry import resample_polygons
 from .compositing import tight_box
 from .scene import Mask
 
@@ -77,7 +77,7 @@ def even_outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
     rims = [_from_the_top(rim) for rim in _approximated(_without_specks(_parts(window)), _STAIRS)]
     judge = _Judge(window)
     for count in _COUNTS if rims else ():
-        found = evenly_cornered(rims, count)
+        found = resample_polygons(rims, count)
         if judge(found) >= iou and _iou(found, window) >= iou:
             return _from_top_down([polygon + shift for polygon in found])
     return outline(mask, iou=iou)
@@ -151,11 +151,14 @@ def _without_specks(parts: list[_Part]) -> list[_Part]:
     smallest_hole = _largest_that_hardly_matters(holes, least)
     smallest_part = _largest_that_hardly_matters([part.area for part in parts], least)
     return [
-        _Part(part.rim, tuple(hole for hole in part.holes if cv2.contourArea(hole) > smallest_hole),
-              part.area)
+        _Part(
+            part.rim,
+            tuple(hole for hole in part.holes if cv2.contourArea(hole) > smallest_hole),
+            part.area,
+        )
         for part in parts
         if part.area > smallest_part
-    ]  # fmt: skip
+    ]
 
 
 def _largest_that_hardly_matters(areas: list[float], least: float) -> float:

@@ -48,8 +48,15 @@ class SceneSettings:
         if self.stretch < 1:
             raise ValueError(f"stretch is 1 or more, got {self.stretch}")
         for name in (
-            "visible", "repeats", "recoloured", "changed", "shadows", "cut_off", "texts", "pages",
-        ):  # fmt: skip
+            "visible",
+            "repeats",
+            "recoloured",
+            "changed",
+            "shadows",
+            "cut_off",
+            "texts",
+            "pages",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is between 0 and 1, got {getattr(self, name)}")
         if min(self.size) < 64:
@@ -59,9 +66,13 @@ class SceneSettings:
     def level(cls, name: str) -> SceneSettings:
         """The settings of a level, by the name of one of those below; or ``ValueError``."""
         levels = {
-            "easy": cls.easy, "text": cls.text, "full": cls.full, "crowd": cls.crowd,
-            "altered": cls.altered, "altered-crowd": cls.altered_crowd,
-        }  # fmt: skip
+            "easy": cls.easy,
+            "text": cls.text,
+            "full": cls.full,
+            "crowd": cls.crowd,
+            "altered": cls.altered,
+            "altered-crowd": cls.altered_crowd,
+        }
         if name not in levels:
             raise ValueError(f"levels of scenes are {', '.join(levels)}, got {name!r}")
         return levels[name]()
@@ -70,17 +81,35 @@ class SceneSettings:
     def easy(cls) -> SceneSettings:
         """One to three large objects that hardly hide each other, large letters."""
         return cls(
-            objects=(1, 3), sides=(0.35, 0.7), visible=0.85, turn=10.0, cut_off=0.0, texts=0.35,
-            groups=(1, 1), letters=(0.06, 0.14), tilt=10.0, pages=0.05, effects=0.4,
-        )  # fmt: skip
+            objects=(1, 3),
+            sides=(0.35, 0.7),
+            visible=0.85,
+            turn=10.0,
+            cut_off=0.0,
+            texts=0.35,
+            groups=(1, 1),
+            letters=(0.06, 0.14),
+            tilt=10.0,
+            pages=0.05,
+            effects=0.4,
+        )
 
     @classmethod
     def text(cls) -> SceneSettings:
         """One thing and a line or two in very large letters: for learning to read."""
         return cls(
-            objects=(1, 1), sides=(0.15, 0.3), visible=0.85, turn=10.0, cut_off=0.0, texts=1.0,
-            groups=(1, 2), letters=(0.09, 0.22), tilt=10.0, pages=0.1, effects=0.4,
-        )  # fmt: skip
+            objects=(1, 1),
+            sides=(0.15, 0.3),
+            visible=0.85,
+            turn=10.0,
+            cut_off=0.0,
+            texts=1.0,
+            groups=(1, 2),
+            letters=(0.09, 0.22),
+            tilt=10.0,
+            pages=0.1,
+            effects=0.4,
+        )
 
     @classmethod
     def full(cls) -> SceneSettings:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .categories import categories
-from .colors import plain_colour
+from .colors import dominant_color
 from .fonts import Face
 
 Split = Literal["train", "test", "all"]
@@ -43,7 +43,7 @@ class Sprite:
         known = categories().get(category)
         # Nobody calls a man yellow, though emoji are.
         is_person = known is not None and known.group == "person"
-        return cls(category, art, image, None if is_person else plain_colour(image))
+        return cls(category, art, image, None if is_person else dominant_color(image))
 
 
 class SpriteLibrary:

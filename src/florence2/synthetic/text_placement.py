@@ -11,7 +11,7 @@ from .compositing import blended
 from .fonts import Face
 from .scene import Mask
 from .scene_settings import SceneSettings
-from .text_render import LaidSheet, Sheet, area, placed_pixels, tilted
+from .text_render import RenderedText, Sheet, area, placed_pixels, tilted
 from .text_surfaces import loose_line, page, screen, sign
 
 Pixels = NDArray[np.uint8]
@@ -23,9 +23,9 @@ _BUSY = 34.0
 
 def scene_writing(
     rng: np.random.Generator, image: Pixels, faces: tuple[Face, ...], settings: SceneSettings
-) -> list[LaidSheet]:
+) -> list[RenderedText]:
     """Signs and loose lines for a picture of which so far only the background is painted."""
-    laid: list[LaidSheet] = []
+    laid: list[RenderedText] = []
     taken = np.zeros((settings.size[1], settings.size[0]), bool)
     for _ in range(int(rng.integers(settings.groups[0], settings.groups[1] + 1))):
         found = _find_place(rng, image, faces, settings, taken)
@@ -37,7 +37,7 @@ def scene_writing(
 
 def page_writing(
     rng: np.random.Generator, faces: tuple[Face, ...], settings: SceneSettings
-) -> LaidSheet:
+) -> RenderedText:
     """A document or a screen that fills most of the picture."""
     width, height = settings.size
     share = rng.uniform(0.72, 0.93)
@@ -61,7 +61,7 @@ def object_writing(
     faces: tuple[Face, ...],
     settings: SceneSettings,
     seen: Mask,
-) -> LaidSheet | None:
+) -> RenderedText | None:
     """A line on the thing whose visible pixels are given, or ``None`` when none fits."""
     rows, columns = np.nonzero(seen)
     middle = float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
@@ -83,7 +83,7 @@ def object_writing(
     return laid if plain and seen[under].mean() > 0.98 else None
 
 
-def paint_writing(image: Pixels, laid: LaidSheet) -> None:
+def paint_writing(image: Pixels, laid: RenderedText) -> None:
     """Put a sheet into the picture."""
     pixels, window = placed_pixels(laid, (image.shape[1], image.shape[0]))
     image[window] = blended(image[window], pixels)
@@ -95,7 +95,7 @@ def _find_place(
     faces: tuple[Face, ...],
     settings: SceneSettings,
     taken: Mask,
-) -> LaidSheet | None:
+) -> RenderedText | None:
     width, height = settings.size
     low, high = np.log(settings.letters)
     as_sign = rng.random() < 0.45
@@ -164,6 +164,6 @@ def _bend(rng: np.random.Generator, strength: float) -> NDArray[np.float32]:
     return rng.uniform(-strength, strength, (4, 2)).astype(np.float32)
 
 
-def _inside(laid: LaidSheet, size: tuple[int, int]) -> bool:
+def _inside(laid: RenderedText, size: tuple[int, int]) -> bool:
     outline = laid.outline
     return bool((outline >= _EDGE).all() and (outline <= np.subtract(size, _EDGE)).all())

@@ -26,7 +26,7 @@ OVERSAMPLING = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Ink:
+class TextStyle:
     """One line on a sheet: coverage ``uint8[h, w]`` cut to the ink, and where its top left goes."""
 
     text: str
@@ -41,12 +41,12 @@ class Sheet:
     """A flat thing with lines on it: ``pixels`` is ``uint8[h, w, 4]``, colours times alpha."""
 
     pixels: Pixels
-    inks: tuple[Ink, ...]
+    inks: tuple[TextStyle, ...]
     surface: Surface
 
 
 @dataclass(frozen=True, eq=False)
-class LaidSheet:
+class RenderedText:
     """A sheet in a picture: ``homography`` takes its points (pixel corners) to the picture's."""
 
     sheet: Sheet
@@ -66,13 +66,13 @@ class LaidSheet:
             for ink in self.sheet.inks
         )
 
-    def _quad(self, ink: Ink) -> Points:
+    def _quad(self, ink: TextStyle) -> Points:
         height, width = ink.coverage.shape
         corners = _rectangle(ink.left, ink.top, ink.left + width, ink.top + height)
         return _mapped(self.homography, corners)
 
 
-def ink(text: str, face: Face, size: int, colour: str) -> Ink:
+def ink(text: str, face: Face, size: int, colour: str) -> TextStyle:
     """A line set in a face at ``size`` sheet pixels to the em, its baseline starting at 0, 0."""
     face_at_size = font(face, size)
     left, top, right, bottom = (int(v) for v in face_at_size.getbbox(text, anchor="ls"))
@@ -81,15 +81,15 @@ def ink(text: str, face: Face, size: int, colour: str) -> Ink:
     # Faint rims of letters do not count: a quad that holds them looks too wide.
     bounds = stencil.point(_BEYOND_FAINT).getbbox() or (0, 0, 1, 1)
     coverage = np.asarray(stencil.crop(bounds))
-    return Ink(text, coverage, left - 2 + bounds[0], top - 2 + bounds[1], colour)
+    return TextStyle(text, coverage, left - 2 + bounds[0], top - 2 + bounds[1], colour)
 
 
-def moved(line: Ink, x: int, y: int) -> Ink:
+def moved(line: TextStyle, x: int, y: int) -> TextStyle:
     """The line with its baseline starting at ``x, y`` instead of 0, 0."""
-    return Ink(line.text, line.coverage, line.left + x, line.top + y, line.colour)
+    return TextStyle(line.text, line.coverage, line.left + x, line.top + y, line.colour)
 
 
-def sheet_of(inks: list[Ink], ground: Pixels, surface: Surface) -> Sheet:
+def sheet_of(inks: list[TextStyle], ground: Pixels, surface: Surface) -> Sheet:
     """A sheet ``uint8[h, w, 4]`` with lines put on it; the ground has colours times alpha."""
     pixels = ground.copy()
     for line in inks:
@@ -101,7 +101,7 @@ def sheet_of(inks: list[Ink], ground: Pixels, surface: Surface) -> Sheet:
     return Sheet(pixels, tuple(inks), surface)
 
 
-def bare_sheet(inks: list[Ink], surface: Surface) -> Sheet:
+def bare_sheet(inks: list[TextStyle], surface: Surface) -> Sheet:
     """Lines on nothing: a clear sheet that just holds them, its corner moved to fit."""
     margin = 2
     left = min(line.left for line in inks) - margin
@@ -117,7 +117,7 @@ def plain_ground(width: int, height: int, colour: Rgb) -> Pixels:
     return np.full((height, width, 4), (*colour, 255), np.uint8)
 
 
-def tilted(sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Points) -> LaidSheet:
+def tilted(sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Points) -> RenderedText:
     """The sheet around ``middle``, turned clockwise, its corners then moved by ``bend``.
 
     ``bend`` is ``float32[4, 2]`` in shares of the sheet's shorter side.
@@ -130,10 +130,10 @@ def tilted(sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Poin
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     corners = centred @ rotation.T + middle
     homography = cv2.getPerspectiveTransform(flat, corners.astype(np.float32))
-    return LaidSheet(sheet, cast("NDArray[np.float64]", homography))
+    return RenderedText(sheet, cast("NDArray[np.float64]", homography))
 
 
-def area(laid: LaidSheet, size: tuple[int, int], margin: int = 0) -> Mask:
+def area(laid: RenderedText, size: tuple[int, int], margin: int = 0) -> Mask:
     """The pixels ``bool[height, width]`` of a picture under a sheet and ``margin`` around it."""
     filled = np.zeros((size[1], size[0]), np.uint8)
     # Four more bits place the corners to a sixteenth of a pixel; halves as in `placed_pixels`.
@@ -144,7 +144,7 @@ def area(laid: LaidSheet, size: tuple[int, int], margin: int = 0) -> Mask:
     return filled.astype(bool)
 
 
-def solid_area(laid: LaidSheet, size: tuple[int, int]) -> Mask:
+def solid_area(laid: RenderedText, size: tuple[int, int]) -> Mask:
     """The pixels ``bool[height, width]`` of a picture that a sheet hides."""
     pixels, window = placed_pixels(laid, size)
     hidden = np.zeros((size[1], size[0]), bool)
@@ -152,7 +152,7 @@ def solid_area(laid: LaidSheet, size: tuple[int, int]) -> Mask:
     return hidden
 
 
-def placed_pixels(laid: LaidSheet, size: tuple[int, int]) -> tuple[Pixels, tuple[slice, slice]]:
+def placed_pixels(laid: RenderedText, size: tuple[int, int]) -> tuple[Pixels, tuple[slice, slice]]:
     """The sheet's pixels ``uint8[h, w, 4]`` as they lie in the picture, and in which part."""
     outline = laid.outline
     left, top = (int(max(0, value)) for value in np.floor(outline.min(axis=0)))

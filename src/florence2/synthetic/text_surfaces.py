@@ -11,9 +11,9 @@ from .fonts import Face, font, size_for_capitals
 from .scene import Surface
 from .text_render import (
     OVERSAMPLING,
-    Ink,
     Pixels,
     Sheet,
+    TextStyle,
     bare_sheet,
     ink,
     moved,
@@ -113,7 +113,7 @@ def _written(
     count = int(rng.integers(max(2, count - 3), count + 1))
     colour = _body_colour(rng, ground)
     texts = _page_texts(rng, count, max(6, int(room / (em * 0.56))))
-    inks: list[Ink] = []
+    inks: list[TextStyle] = []
     baseline = margin + em
     for text in texts:
         line = _shortened(text, face, em, room, colour)
@@ -144,7 +144,7 @@ def _body_colour(rng: np.random.Generator, ground: Rgb) -> str:
 
 def _fitting_line(
     rng: np.random.Generator, face: Face, capitals: float, widest: float, colour: str
-) -> Ink | None:
+) -> TextStyle | None:
     em = size_for_capitals(face, capitals * OVERSAMPLING)
     for longest in (22, 12, 6):
         text = short_text(rng, longest)
@@ -153,7 +153,7 @@ def _fitting_line(
     return None
 
 
-def _shortened(text: str, face: Face, em: int, room: float, colour: str) -> Ink | None:
+def _shortened(text: str, face: Face, em: int, room: float, colour: str) -> TextStyle | None:
     """The line with as many of its words as there is room for."""
     words = text.split()
     while words and font(face, em).getlength(" ".join(words)) > room:

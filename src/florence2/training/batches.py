@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io.atomic import whole_lines
+from ..io.atomic import complete_lines
 from ..processing.processor import Processor
-from .distributed import World
-from .examples import Job, Sequences
-from .loss import IGNORED, pad_targets, shift_right
+from .distributed import DistributedContext
+from .examples import EncodedExample, ExampleSpec
+from .loss import IGNORE_INDEX, pad_targets, shift_right
 from .recipe import Recipe
-from .worker_pool import Readers, thread_readers
+from .worker_pool import WorkerPool, thread_readers
 
 PROBLEMS_FILE = "problems.jsonl"
 _LONGEST_REASON = 500
@@ -39,11 +39,11 @@ class PairSource(Protocol):
         """The pairs of an epoch; ``None`` where there is no end."""
         ...
 
-    def jobs(self, begin: int, count: int) -> list[Job]:
+    def jobs(self, begin: int, count: int) -> list[ExampleSpec]:
         """Jobs that read the pairs at places ``begin`` to ``begin + count``, in that order."""
         ...
 
-    def blank(self) -> Sequences:
+    def blank(self) -> EncodedExample:
         """A pair of the right shapes that means nothing."""
         ...
 
@@ -51,9 +51,9 @@ class PairSource(Protocol):
 @dataclass(frozen=True)
 class MicroBatch:
     """What goes through the model at once. ``padding_BP`` is true at padding of prompts;
-    ``labels_BT`` is ``IGNORED`` at padding of targets; ``seed`` is for its dropout.
+    ``labels_BT`` is ``IGNORE_INDEX`` at padding of targets; ``seed`` is for its dropout.
 
-    ``pictures_B`` says whose picture a pair is about where several pairs share one, else it is
+    ``image_index_B`` says whose picture a pair is about where several pairs share one, else it is
     ``None``. ``classes_PHW``, ``boxes_PHW4`` and ``letters_PHWS`` are targets of the dense task,
     if it is on; ``places_BTC`` the cells that each target token is about, if that is told.
     """
@@ -64,7 +64,7 @@ class MicroBatch:
     decoder_BT: Tensor
     labels_BT: Tensor
     seed: int
-    pictures_B: Tensor | None = None
+    image_index_B: Tensor | None = None
     classes_PHW: Tensor | None = None
     boxes_PHW4: Tensor | None = None
     letters_PHWS: Tensor | None = None
@@ -76,7 +76,7 @@ class MicroBatch:
     @property
     def tokens(self) -> int:
         """The number of target tokens that count."""
-        return int((self.labels_BT != IGNORED).sum())
+        return int((self.labels_BT != IGNORE_INDEX).sum())
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on ``device``."""
@@ -88,7 +88,7 @@ class MicroBatch:
         return replace(self, **moved)
 
 
-def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> MicroBatch:
+def collate(pairs: Sequence[EncodedExample], start: int, pad: int, seed: int = 0) -> MicroBatch:
     """Pairs padded to a batch; ``start`` and ``pad`` are the decoder's start and padding ids.
 
     Where pairs share pictures, or are told where to look, the shorter targets come first, so that
@@ -113,7 +113,7 @@ def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> 
         decoder_BT=shift_right(labels_BT, start, pad),
         labels_BT=labels_BT,
         seed=seed,
-        pictures_B=torch.tensor([rows[id(pair.pixels)] for pair in pairs]) if shared else None,
+        image_index_B=torch.tensor([rows[id(pair.pixels)] for pair in pairs]) if shared else None,
         classes_PHW=torch.from_numpy(np.stack([each.classes for each in cells])) if cells else None,
         boxes_PHW4=torch.from_numpy(np.stack([each.boxes for each in cells])) if cells else None,
         letters_PHWS=torch.from_numpy(np.stack(letters)) if letters else None,
@@ -121,7 +121,7 @@ def collate(pairs: Sequence[Sequences], start: int, pad: int, seed: int = 0) -> 
     )
 
 
-def _padded_places(pairs: Sequence[Sequences], longest: int) -> Tensor | None:
+def _padded_places(pairs: Sequence[EncodedExample], longest: int) -> Tensor | None:
     told = [pair.places for pair in pairs if pair.places is not None]
     if len(told) < len(pairs):
         return None
@@ -142,9 +142,9 @@ class BatchStream:
         self,
         source: PairSource,
         recipe: Recipe,
-        world: World,
+        world: DistributedContext,
         problems: Path,
-        readers: Callable[[], AbstractContextManager[Readers]] = thread_readers,
+        readers: Callable[[], AbstractContextManager[WorkerPool]] = thread_readers,
         notify: Callable[[int, str], None] = lambda step, text: None,
     ) -> None:
         self.source, self.recipe, self.world = source, recipe, world
@@ -171,8 +171,8 @@ class BatchStream:
                 step += 1
 
     def _submit(
-        self, readers: Readers, step: int
-    ) -> list[tuple[int, list[tuple[Job, Future[list[Sequences]]]]]]:
+        self, readers: WorkerPool, step: int
+    ) -> list[tuple[int, list[tuple[ExampleSpec, Future[list[EncodedExample]]]]]]:
         """Reading jobs for this process's chunks of a step's batch."""
         size = self.recipe.batch.size
         chunks = []
@@ -183,9 +183,12 @@ class BatchStream:
         return chunks
 
     def _assemble(
-        self, step: int, number: int, jobs: Sequence[tuple[Job, Future[list[Sequences]]]]
+        self,
+        step: int,
+        number: int,
+        jobs: Sequence[tuple[ExampleSpec, Future[list[EncodedExample]]]],
     ) -> MicroBatch | None:
-        pairs: list[Sequences] = []
+        pairs: list[EncodedExample] = []
         for job, reading in jobs:
             try:
                 pairs += reading.result()
@@ -202,10 +205,10 @@ class BatchStream:
             pairs or [self.source.blank()], start=tokenizer.eos, pad=tokenizer.pad, seed=seed
         )
         if blank:
-            batch = replace(batch, labels_BT=torch.full_like(batch.labels_BT, IGNORED))
+            batch = replace(batch, labels_BT=torch.full_like(batch.labels_BT, IGNORE_INDEX))
         return batch.to(self.world.device)
 
-    def _note(self, step: int, job: Job, error: Exception) -> None:
+    def _note(self, step: int, job: ExampleSpec, error: Exception) -> None:
         name = json.dumps(job.name)
         if name in self._left_out:
             return
@@ -223,7 +226,7 @@ class BatchStream:
 def _listed_before(problems: Path) -> set[str]:
     """The pairs that an earlier part of the run listed."""
     names: set[str] = set()
-    for line in whole_lines(problems):
+    for line in complete_lines(problems):
         try:
             values = json.loads(line)
             del values["step"], values["problem"]

@@ -32,7 +32,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from ..io.atomic import naming_full_disk, synchronise
 from .checkpoint_reader import DamagedCheckpointError, SafeCheckpointReader, SafeLoadPlanner
 from .checksums import find_damage, write_checksums
-from .distributed import World
+from .distributed import DistributedContext
 from .optimizers import Optimizers
 
 _NAME = re.compile(r"step-(\d{8})")
@@ -40,7 +40,7 @@ _PROGRESS = "progress.json"
 
 
 @dataclass
-class Progress:
+class TrainState:
     """How far a run is: optimiser ``step``s done, steps skipped (all, and in a row), the loss
     scale of fp16, and the best value of the watched metric. ``unreadable`` steps had no pair that
     could be read, all and in a row. An evaluation of this step that was interrupted is pending."""
@@ -60,8 +60,8 @@ def save_state(
     directory: Path,
     model: nn.Module,
     optimizer: Optimizers,
-    progress: Progress,
-    world: World,
+    progress: TrainState,
+    world: DistributedContext,
     keep: int,
 ) -> Path:
     """The folder of the new checkpoint; of the older ones the last ``keep - 1`` stay.
@@ -87,8 +87,8 @@ def save_state(
 
 
 def load_newest_state(
-    directory: Path, model: nn.Module, optimizer: Optimizers, world: World
-) -> tuple[Path, Progress] | None:
+    directory: Path, model: nn.Module, optimizer: Optimizers, world: DistributedContext
+) -> tuple[Path, TrainState] | None:
     """Load the newest checkpoint that is whole: where it is, and how far the run was.
 
     ``None`` when there is no checkpoint. A damaged one is passed over with a warning, and renamed
@@ -117,7 +117,9 @@ def load_newest_state(
     )
 
 
-def load_state(checkpoint: Path, model: nn.Module, optimizer: Optimizers, world: World) -> Progress:
+def load_state(
+    checkpoint: Path, model: nn.Module, optimizer: Optimizers, world: DistributedContext
+) -> TrainState:
     """Put a checkpoint into the model and the optimiser; how far the run was.
 
     Nothing in the checkpoint is run. Raises ``DamagedCheckpointError``.
@@ -151,12 +153,12 @@ def load_state(checkpoint: Path, model: nn.Module, optimizer: Optimizers, world:
     return progress
 
 
-def read_progress(checkpoint: Path) -> Progress:
+def read_progress(checkpoint: Path) -> TrainState:
     """How far the run of a checkpoint was. Raises ``DamagedCheckpointError``."""
     path = checkpoint / _PROGRESS
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        usual = asdict(Progress())
+        usual = asdict(TrainState())
         if unknown := values.keys() - usual.keys():
             raise ValueError(f"it has unknown fields {sorted(unknown)}")
         for name, value in values.items():
@@ -164,7 +166,7 @@ def read_progress(checkpoint: Path) -> Progress:
                 raise ValueError(f"{name} is {value!r}")
         if f"step-{values['step']:08d}" != checkpoint.name:
             raise ValueError(f"it is of step {values['step']}")
-        return Progress(**values)
+        return TrainState(**values)
     except OSError:
         raise DamagedCheckpointError(f"{path} is missing") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -192,7 +194,11 @@ def _is_like(value: Any, usual: Any) -> bool:
 
 
 def _write_state(
-    temporary: Path, model: nn.Module, optimizer: Optimizers, progress: Progress, world: World
+    temporary: Path,
+    model: nn.Module,
+    optimizer: Optimizers,
+    progress: TrainState,
+    world: DistributedContext,
 ) -> None:
     if world.is_main:
         temporary.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from torch.distributed.fsdp import (
 )
 from torch.nn.parallel import DistributedDataParallel
 
-from ..inference.predictor import default_device, usable_device
+from ..inference.predictor import default_device, resolve_device
 from ..model import Florence2Model
 from ..model.davit import Stage
 
@@ -28,7 +28,7 @@ Strategy = Literal["ddp", "fsdp"]
 
 
 @dataclass(frozen=True)
-class World:
+class DistributedContext:
     """This process among all: ``rank`` of ``size``, working on ``device``."""
 
     rank: int
@@ -60,7 +60,7 @@ class World:
 
 
 @contextmanager
-def joined_world(device: str | None = None) -> Iterator[World]:
+def init_distributed(device: str | None = None) -> Iterator[DistributedContext]:
     """This process's place, as ``torchrun`` describes it; alone where it does not.
 
     CUDA processes talk through NCCL, others through gloo. The group is left at the end. Raises
@@ -70,7 +70,7 @@ def joined_world(device: str | None = None) -> Iterator[World]:
     name = device or default_device()
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    chosen = usable_device(name)
+    chosen = resolve_device(name)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     started = size > 1 and not dist.is_initialized()
@@ -78,13 +78,13 @@ def joined_world(device: str | None = None) -> Iterator[World]:
         backend = "nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=timedelta(minutes=30))
     try:
-        yield World(rank, size, chosen)
+        yield DistributedContext(rank, size, chosen)
     finally:
         if started:
             dist.destroy_process_group()
 
 
-def spread(model: nn.Module, world: World, strategy: Strategy) -> nn.Module:
+def spread(model: nn.Module, world: DistributedContext, strategy: Strategy) -> nn.Module:
     """The model as the training loop calls it: as it is, or replicated (ddp), or sharded (fsdp).
 
     Both average gradients over processes. Sharding keeps fp32 weights and gathers them layer by

@@ -17,11 +17,11 @@ from ..results.records import Annotation, Record
 from ..results.types import ImageSize, Polygons, Text
 from .augment import augment
 from .auxiliary.char_head import SLOTS, letters_of
-from .auxiliary.dense import NOTHING, Cells, cells_of
-from .auxiliary.polygon_resampling import with_even_corners
+from .auxiliary.dense import NOTHING, CellTargets, cells_of
+from .auxiliary.polygon_resampling import resample_record_polygons
 from .auxiliary.token_regions import Mask
-from .recipe import Aids, Recipe
-from .sampler import DataOrder
+from .recipe import AuxiliaryConfig, Recipe
+from .sampler import DistributedSampler
 
 # The longest word of a Florence-2 vocabulary has fewer characters.
 _MOST_CHARACTERS = 128
@@ -45,7 +45,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Sequences:
+class EncodedExample:
     """A pair as the model reads it: pixels ``float32[3, H, W]`` and ids ``<s> ... </s>``.
 
     Pairs about one picture hold the very same array. ``cells`` are for the dense task, ``places``
@@ -55,7 +55,7 @@ class Sequences:
     pixels: NDArray[np.float32]
     prompt: Sequence[int]
     target: Sequence[int]
-    cells: Cells | None = None
+    cells: CellTargets | None = None
     places: Mask | None = None
 
 
@@ -85,10 +85,10 @@ class ExampleReader:
     ) -> None:
         self.records, self.processor, self.recipe = records, processor, recipe
         self.max_target_tokens = min(recipe.max_target_tokens, positions)
-        self.cells = CellMaker(recipe, processor, stride)
+        self.cells = CellTargetBuilder(recipe, processor, stride)
         self._reading = Lock()  # shards are read by one thread at a time
 
-    def read(self, example: Example, draw: int) -> Sequences:
+    def read(self, example: Example, draw: int) -> EncodedExample:
         """The pair. ``ValueError`` or ``OSError`` tells why it cannot be learned from."""
         with self._reading:
             record = self.records[example.record]
@@ -105,10 +105,10 @@ class ExampleReader:
             cells = self.cells.make(record)
         except (ValueError, OSError) as error:
             raise ValueError(f"{record.id}: {error}") from error
-        return Sequences(self.processor.pixels(image), prompt, target, cells)
+        return EncodedExample(self.processor.pixels(image), prompt, target, cells)
 
 
-class CellMaker:
+class CellTargetBuilder:
     """The dense task's targets, where the recipe has that task.
 
     ``stride`` is the tower's: the pixels of a cell of its last map.
@@ -121,7 +121,7 @@ class CellMaker:
         self._numbers = {name: number for number, name in enumerate(names, start=1)}
         self._reading = recipe.aids.reading_weight > 0
 
-    def blank(self) -> Cells | None:
+    def blank(self) -> CellTargets | None:
         """Targets where nothing is; ``None`` without the task."""
         if not self._numbers:
             return None
@@ -129,9 +129,9 @@ class CellMaker:
         classes = np.full((height, width), NOTHING, np.int64)
         owners = np.full((height, width), -1, np.int64)
         letters = np.zeros((height, width, SLOTS), np.int64) if self._reading else None
-        return Cells(classes, np.zeros((height, width, 4), np.float32), owners, letters)
+        return CellTargets(classes, np.zeros((height, width, 4), np.float32), owners, letters)
 
-    def make(self, record: Record) -> Cells | None:
+    def make(self, record: Record) -> CellTargets | None:
         """The record's targets; ``None`` without the task. ``ValueError`` as ``cells_of`` has."""
         if not self._numbers:
             return None
@@ -139,11 +139,11 @@ class CellMaker:
         return replace(cells, letters=letters_of(record, self._grid)) if self._reading else cells
 
 
-def blank_sequences(processor: Processor, cells: CellMaker) -> Sequences:
+def blank_sequences(processor: Processor, cells: CellTargetBuilder) -> EncodedExample:
     """A pair of the right shapes that means nothing: black, with an empty prompt and answer."""
     width, height = processor.preprocessing.size
     tokens = [processor.tokenizer.eos]
-    return Sequences(np.zeros((3, height, width), np.float32), tokens, tokens, cells.blank())
+    return EncodedExample(np.zeros((3, height, width), np.float32), tokens, tokens, cells.blank())
 
 
 def check_text(annotation: Annotation, most: int) -> None:
@@ -174,17 +174,17 @@ def encode_annotation(
     processor: Processor,
     annotation: Annotation,
     image_size: ImageSize,
-    aids: Aids,
+    aids: AuxiliaryConfig,
 ) -> tuple[Sequence[int], Sequence[int]]:
     """The ids of the prompt and of the target that an annotation means.
 
     In ``aids.spelt_tasks`` the words of the target have a token for every byte; outlines have
     ``aids.outline_corners`` if it is set.
     """
-    prompt = processor.prompt(annotation.table_task, annotation.question, image_size)
+    prompt = processor.prompt(annotation.known_task, annotation.question, image_size)
     answer = annotation.answer
     if aids.outline_corners and isinstance(answer, Polygons):
-        answer = with_even_corners(answer, aids.outline_corners)
+        answer = resample_record_polygons(answer, aids.outline_corners)
     target = processor.target(answer, annotation.kind)
     if annotation.task in aids.spelt_tasks:
         target = processor.tokenizer.spell(target)
@@ -192,14 +192,14 @@ def encode_annotation(
 
 
 @dataclass(frozen=True)
-class Job:
+class ExampleSpec:
     """Reads the pairs at some places of the order; ``name`` tells which, for lists of problems.
 
     ``number`` is the record's.
     """
 
     name: dict[str, object]
-    read: Callable[[], list[Sequences]]
+    read: Callable[[], list[EncodedExample]]
     number: int
 
 
@@ -217,17 +217,19 @@ class OrderedPairs:
             )
         self.processor = reader.processor
         self._reader, self._examples = reader, examples
-        self._order = DataOrder([each.task for each in examples], recipe.task_weights, recipe.seed)
+        self._order = DistributedSampler(
+            [each.task for each in examples], recipe.task_weights, recipe.seed
+        )
 
     @property
     def epoch_length(self) -> int | None:
         """The pairs of an epoch."""
         return self._order.epoch_length
 
-    def jobs(self, begin: int, count: int) -> list[Job]:
+    def jobs(self, begin: int, count: int) -> list[ExampleSpec]:
         """Jobs that read the pairs at places ``begin`` to ``begin + count``, in that order."""
         return [
-            Job(
+            ExampleSpec(
                 {"record": each.record, "annotation": each.annotation, "task": each.task},
                 partial(self._read, each, begin + offset),
                 each.record,
@@ -237,9 +239,9 @@ class OrderedPairs:
             )
         ]
 
-    def blank(self) -> Sequences:
+    def blank(self) -> EncodedExample:
         """A pair of the right shapes that means nothing."""
         return blank_sequences(self.processor, self._reader.cells)
 
-    def _read(self, example: Example, draw: int) -> list[Sequences]:
+    def _read(self, example: Example, draw: int) -> list[EncodedExample]:
         return [self._reader.read(example, draw)]

@@ -12,13 +12,15 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from ..model import Florence2Model
-from .auxiliary.dense import WithDenseTask
-from .distributed import World
+from .auxiliary.dense import DenseHeadModel
+from .distributed import DistributedContext
 from .param_groups import prepare_trainable
 from .recipe import Recipe
 
 
-def gathered_model(model: nn.Module, world: World, recipe: Recipe) -> Florence2Model | None:
+def gather_full_state(
+    model: nn.Module, world: DistributedContext, recipe: Recipe
+) -> Florence2Model | None:
     """The model on the main process, ``None`` on the others; every process must call this.
 
     Adapters stay apart from the weights. Without sharding it is the very model that trains;
@@ -36,7 +38,7 @@ def gathered_model(model: nn.Module, world: World, recipe: Recipe) -> Florence2M
     if not world.is_main:
         return None
     plain = model.module if isinstance(model, DistributedDataParallel) else model
-    return plain.model if isinstance(plain, WithDenseTask) else cast(Florence2Model, plain)
+    return plain.model if isinstance(plain, DenseHeadModel) else cast(Florence2Model, plain)
 
 
 def merged_model(model: Florence2Model) -> Florence2Model:

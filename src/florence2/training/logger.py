@@ -16,20 +16,20 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TrainState,
 )
 
-from ..io.atomic import replace_file
+from ..io.atomic import atomic_replace
 
 LOG_FILE = "log.jsonl"
 # More notes than this are only in the log.
 _PRINTED_NOTES = 10
 
 
-class RunReport:
+class TrainingLogger:
     """Writes to ``directory/log.jsonl`` and ``directory/tensorboard``, and shows a progress line.
 
     A run that resumes at ``step`` first drops the lines of later steps: they will be written
@@ -43,7 +43,7 @@ class RunReport:
         self._board = _tensorboard(directory / "tensorboard", step)
         self._rate = _Rate()
         self._noted, self._quiet = 0, quiet
-        self._progress = Progress(
+        self._progress = TrainState(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
@@ -149,7 +149,7 @@ def _drop_lines_after(path: Path, step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError):
             continue  # a line cut by a kill; its step is done again
-    replace_file(path, "".join(line + "\n" for line in kept))
+    atomic_replace(path, "".join(line + "\n" for line in kept))
 
 
 def _tensorboard(directory: Path, step: int) -> Any:

@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from .batches import PROBLEMS_FILE, MicroBatch
-from .checkpoints import Progress, save_state
-from .distributed import World
+from .checkpoints import TrainState, save_state
+from .distributed import DistributedContext
 from .interruption import PhaseInterrupted, StopRequest, TrainingInterrupted
-from .logger import RunReport
+from .logger import TrainingLogger
 from .optimizers import Optimizers
 from .recipe import Recipe, Reporting
 from .schedule import learning_rate_factor, location_spread
-from .step import Blur, StepOutcome, take_step
+from .step import LocationSmoothing, StepMetrics, train_step
 
 # Called on every process with the number of steps done; the main process returns figures.
 Evaluate = Callable[[int], Mapping[str, float]]
@@ -38,20 +38,20 @@ class RunHooks:
     """
 
     checkpoints: Path
-    report: RunReport | None
+    report: TrainingLogger | None
     evaluate: Evaluate
     draw_samples: Sample
     epoch_steps: int | None = None
 
 
-def run_steps(
+def train_loop(
     model: nn.Module,
     optimizer: Optimizers,
     batches: Iterator[Sequence[MicroBatch]],
-    progress: Progress,
+    progress: TrainState,
     steps: int,
     recipe: Recipe,
-    world: World,
+    world: DistributedContext,
     hooks: RunHooks,
     first_location: int,
 ) -> None:
@@ -80,8 +80,10 @@ def run_steps(
             optimizer.set_rate(rate)
 
             model.train()
-            blur = Blur(first_location, location_spread(progress.step, steps, recipe.aids))
-            outcome = take_step(model, optimizer, next(batches), recipe, world, progress, blur)
+            blur = LocationSmoothing(
+                first_location, location_spread(progress.step, steps, recipe.aids)
+            )
+            outcome = train_step(model, optimizer, next(batches), recipe, world, progress, blur)
             step, last = progress.step, progress.step == steps
             _check_readable(progress, steps, hooks)
 
@@ -104,7 +106,7 @@ def run_steps(
 
 
 def _figures(
-    outcome: StepOutcome, rate: float, progress: Progress, recipe: Recipe
+    outcome: StepMetrics, rate: float, progress: TrainState, recipe: Recipe
 ) -> dict[str, float]:
     return {
         "loss": outcome.loss,
@@ -119,7 +121,7 @@ def _figures(
     }
 
 
-def _evaluate(hooks: RunHooks, progress: Progress, stop: StopRequest) -> None:
+def _evaluate(hooks: RunHooks, progress: TrainState, stop: StopRequest) -> None:
     """Evaluate; one that is interrupted is left pending, for when the run resumes."""
     report = hooks.report
     progress.evaluation_pending = True
@@ -142,7 +144,7 @@ def _draw(hooks: RunHooks, step: int, stop: StopRequest) -> None:
         return
 
 
-def _check_readable(progress: Progress, steps: int, hooks: RunHooks) -> None:
+def _check_readable(progress: TrainState, steps: int, hooks: RunHooks) -> None:
     """End a run that reads nothing: two epochs of steps without an example, or all of a short run.
 
     Two, because examples are shuffled again in every epoch.
@@ -171,7 +173,9 @@ class _CheckpointClock:
         return time.monotonic() - self._begin >= self._seconds
 
 
-def _agreed(world: World, stop: StopRequest, clock: _CheckpointClock) -> tuple[bool, bool]:
+def _agreed(
+    world: DistributedContext, stop: StopRequest, clock: _CheckpointClock
+) -> tuple[bool, bool]:
     """Whether to stop, and whether a checkpoint is due: the same on all processes."""
     stopped, due = stop.signal_number is not None, clock.due
     if world.size == 1:

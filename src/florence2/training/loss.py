@@ -14,13 +14,13 @@ from torch.nn import functional
 
 from ..results.locations import BINS
 
-IGNORED = -100
+IGNORE_INDEX = -100
 
 
 def pad_targets(targets: Sequence[Sequence[int]]) -> Tensor:
-    """Labels ``int[B, T]`` of targets ``<s> ... </s>``, padded with ``IGNORED``."""
+    """Labels ``int[B, T]`` of targets ``<s> ... </s>``, padded with ``IGNORE_INDEX``."""
     longest = max(map(len, targets))
-    rows = [[*target, *[IGNORED] * (longest - len(target))] for target in targets]
+    rows = [[*target, *[IGNORE_INDEX] * (longest - len(target))] for target in targets]
     return torch.tensor(rows)
 
 
@@ -28,7 +28,7 @@ def shift_right(labels_BT: Tensor, start: int, pad: int) -> Tensor:
     """Decoder inputs ``int[B, T]``: the start token, then every label but the last."""
     shifted_BT = labels_BT.roll(1, dims=1)
     shifted_BT[:, 0] = start
-    return shifted_BT.masked_fill(shifted_BT == IGNORED, pad)
+    return shifted_BT.masked_fill(shifted_BT == IGNORE_INDEX, pad)
 
 
 def token_loss_sum(logits_MV: Tensor, labels_M: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def token_loss_sum(logits_MV: Tensor, labels_M: Tensor) -> Tensor:
     return functional.cross_entropy(logits_MV.float(), labels_M, reduction="sum")
 
 
-def blurred_loss_sum(
+def soft_location_loss(
     logits_MV: Tensor, labels_M: Tensor, first_location: int, spread: float
 ) -> Tensor:
     """``token_loss_sum`` where a location is a Gaussian over its neighbours, ``spread`` bins wide.
@@ -49,14 +49,14 @@ def blurred_loss_sum(
     places_M = labels_M - first_location
     located_M = (places_M >= 0) & (places_M < BINS)
     words = token_loss_sum(logits_MV[~located_M], labels_M[~located_M])
-    targets_LK = near_locations(places_M[located_M], spread)
+    targets_LK = neighbor_bins(places_M[located_M], spread)
     logs_LK = torch.log_softmax(logits_MV[located_M].float(), dim=1)[
         :, first_location : first_location + BINS
     ]
     return words - (targets_LK * logs_LK).sum()
 
 
-def near_locations(bins: Tensor, spread: float) -> Tensor:
+def neighbor_bins(bins: Tensor, spread: float) -> Tensor:
     """Targets ``float32[..., K]`` for location bins: a Gaussian over neighbours, adding up to 1."""
     distances = (torch.arange(BINS, device=bins.device) - bins[..., None]) / spread
     return torch.softmax(-0.5 * distances**2, dim=-1)

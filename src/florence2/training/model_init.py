@@ -17,7 +17,7 @@ from .recipe import Recipe, Regularization
 SCRATCH = "scratch:"
 
 
-def starting_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
+def build_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
     """The model with fp32 weights, and its processor, as ``recipe.start`` says.
 
     ``scratch:base``, ``scratch:large`` and ``scratch:nano`` draw fresh weights from
@@ -32,15 +32,15 @@ def starting_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
         model, _ = read_model(recipe.start, resolve(recipe.start))
     if recipe.text_from is not None:
         load_bart_text(model, resolve(recipe.text_from))
-    set_rates(model, recipe.regularization)
+    set_dropout(model, recipe.regularization)
     return model.float(), processor
 
 
 def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
-    """The processor of ``starting_model``, and the shape of its model, without any weights."""
+    """The processor of ``build_model``, and the shape of its model, without any weights."""
     if recipe.start.startswith(SCRATCH):
         directory = resolve(recipe.text_from or BUNDLED)
-        vocabulary = Tokenizer.from_file(directory / TOKENIZER_FILE).vocabulary_size
+        vocabulary = Tokenizer.from_file(directory / TOKENIZER_FILE).vocab_size
         config = _fresh_config(recipe.start).with_vocabulary(vocabulary)
     else:
         directory = resolve(recipe.start)
@@ -60,7 +60,7 @@ def _fresh_config(start: str) -> Florence2Config:
     return sizes[size]
 
 
-def set_rates(model: Florence2Model, rates: Regularization) -> None:
+def set_dropout(model: Florence2Model, rates: Regularization) -> None:
     """Give dropout and drop path the rates of a recipe; ``None`` keeps the checkpoint's.
 
     Drop path rises evenly from 0 at the first block of the tower to its rate at the last.

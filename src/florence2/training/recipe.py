@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from ..results.geometry import FEWEST_CORNERS
+from ..results.geometry import MIN_VERTICES
 
 Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -93,7 +93,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Aids:
+class AuxiliaryConfig:
     """Helps for a small model that starts from nothing; all are off, for the released recipe has
     none of them.
 
@@ -134,9 +134,9 @@ class Aids:
             raise ValueError(f"spreads and weights must not be negative, got {self}")
         if not 0 <= self.dense_evenness <= 1:
             raise ValueError(f"dense_evenness is between 0 and 1, got {self.dense_evenness}")
-        if self.outline_corners and self.outline_corners < FEWEST_CORNERS:
+        if self.outline_corners and self.outline_corners < MIN_VERTICES:
             raise ValueError(
-                f"outline_corners is 0 for those of the labels or {FEWEST_CORNERS} and more, got "
+                f"outline_corners is 0 for those of the labels or {MIN_VERTICES} and more, got "
                 f"{self.outline_corners}"
             )
         if self.questions_per_picture < 1:
@@ -204,7 +204,7 @@ class Recipe:
     lora: Lora = Lora()
     augmentation: Augmentation = Augmentation()
     regularization: Regularization = Regularization()
-    aids: Aids = Aids()
+    aids: AuxiliaryConfig = AuxiliaryConfig()
     reporting: Reporting = Reporting()
 
     def __post_init__(self) -> None:

@@ -17,8 +17,16 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from .field_rules import ALIASES, RULES, FieldRule
 from .recipe import Recipe
 
-_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True,
-             "false": False, "no": False, "off": False, "0": False}  # fmt: skip
+_BOOLEANS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
 _EXAMPLES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 

@@ -10,7 +10,7 @@ from .distributed import Strategy
 from .examples import Records
 from .recipe import Augmentation, Layout, Recipe
 from .run_inputs import count_shared_images
-from .streaming import EndlessRecords
+from .streaming import IterableRecords
 
 
 def check_aids(recipe: Recipe, strategy: Strategy, processes: int) -> None:
@@ -24,8 +24,10 @@ def check_aids(recipe: Recipe, strategy: Strategy, processes: int) -> None:
     if aids.encoder_weight and aids.dense_only:
         raise ValueError("aids.encoder_weight needs answers: aids.dense_only off")
     if aids.looking_weight and (aids.questions_per_picture < 2 or aids.dense_only):
-        raise ValueError("aids.looking_weight needs answers: aids.questions_per_picture above 1, "
-                         "aids.dense_only off")  # fmt: skip
+        raise ValueError(
+            "aids.looking_weight needs answers: aids.questions_per_picture above 1, "
+            "aids.dense_only off"
+        )
     if aids.looking_weight and recipe.gradient_checkpointing:
         raise ValueError("aids.looking_weight needs gradient_checkpointing off")
     if not aids.dense_categories:
@@ -49,7 +51,7 @@ def check_layout(model: Florence2Model, layout: Layout) -> None:
             layout_name(name, layout)
 
 
-def warn_of_shared_images(records: Records | EndlessRecords, held_out: Records) -> None:
+def warn_of_shared_images(records: Records | IterableRecords, held_out: Records) -> None:
     """Warn when validation images are training images, by the checksums of their files."""
     shared = count_shared_images(records, held_out)
     if shared:

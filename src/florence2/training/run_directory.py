@@ -13,7 +13,7 @@ from ..io.atomic import replace_json
 from ..io.files import read_json
 from ..io.run_lock import lock_run_dir
 from .checkpoints import find_checkpoints
-from .distributed import World
+from .distributed import DistributedContext
 from .recipe import Recipe, completed, to_dict
 from .run_inputs import Description, compare_inputs
 
@@ -24,7 +24,7 @@ _MAX_BYTES = 2**24
 
 
 @contextmanager
-def locked_run_dir(out: Path, world: World) -> Iterator[None]:
+def locked_run_dir(out: Path, world: DistributedContext) -> Iterator[None]:
     """Hold the directory of a run, on its main process, while the block runs.
 
     Raises ``RunLockedError`` when another run holds it.

@@ -19,7 +19,7 @@ from ..io.atomic import file_hash
 from .examples import Records
 from .model_init import SCRATCH
 from .recipe import Recipe
-from .streaming import EndlessRecords
+from .streaming import IterableRecords
 
 Description = dict[str, Any]
 
@@ -34,7 +34,7 @@ _NAMES = {
 
 
 def describe_inputs(
-    recipe: Recipe, records: Records | EndlessRecords, held_out: Records | None
+    recipe: Recipe, records: Records | IterableRecords, held_out: Records | None
 ) -> Description:
     """The identity of the data, the validation data and the models that a run starts from."""
     return {
@@ -46,7 +46,7 @@ def describe_inputs(
     }
 
 
-def describe_records(records: Records | EndlessRecords) -> Description:
+def describe_records(records: Records | IterableRecords) -> Description:
     """The number of records, their tasks, and a digest of their content."""
     if isinstance(records, ShardDataset):
         manifest = records.manifest
@@ -80,7 +80,7 @@ def compare_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     return differences
 
 
-def count_shared_images(records: Records | EndlessRecords, held_out: Records) -> int:
+def count_shared_images(records: Records | IterableRecords, held_out: Records) -> int:
     """How many validation images are training images too; 0 where images have no checksums."""
     if not isinstance(records, ShardDataset) or not isinstance(held_out, ShardDataset):
         return 0

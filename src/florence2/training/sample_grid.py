@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..inference.predictor import Florence2
-from ..io.atomic import replacing
+from ..io.atomic import atomic_write
 from ..processing.image import load_image
 from ..results.draw import draw_answer
 from ..results.records import Record
@@ -42,7 +42,7 @@ def save_samples(
         for row, picture in enumerate(column):
             sheet.paste(picture, (left, row * tallest[0]))
         left += max(picture.width for picture in column)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         sheet.save(temporary, format="PNG")
     return problems
 
@@ -54,7 +54,7 @@ def _column(
     annotation = record.annotations[example.annotation]
     check_text(annotation, _MOST_TOKENS)
     image = load_image(record.image_bytes())
-    task, text = annotation.table_task, annotation.question
+    task, text = annotation.known_task, annotation.question
     found = model(image, task, text, beams=1, max_new_tokens=max_new_tokens)
     return [_shrunk(draw_answer(image, each)) for each in (annotation.answer, found.answer)]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
-class DataOrder:
+class DistributedSampler:
     """An endless order over examples of several tasks, mixed by weight.
 
     Every task deals its examples like a deck: all of them in a shuffled order, then all again in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .recipe import Aids, Recipe, Schedule
+from .recipe import AuxiliaryConfig, Recipe, Schedule
 
 
 def total_steps(recipe: Recipe, examples: int | None) -> int:
@@ -34,7 +34,7 @@ def learning_rate_factor(step: int, steps: int, schedule: Schedule) -> float:
     return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def location_spread(step: int, steps: int, aids: Aids) -> float:
+def location_spread(step: int, steps: int, aids: AuxiliaryConfig) -> float:
     """The deviation in bins of soft location targets at ``step`` of ``steps``; 0 for hard ones."""
     if aids.final_location_spread is None:
         return aids.location_spread

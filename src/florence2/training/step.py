@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .auxiliary.dense import NOTHING, DenseLoss, Seen, counts_of_cells, dense_loss
+from .auxiliary.dense import NOTHING, DenseLoss, ForwardOutputs, cell_weights, dense_loss
 from .auxiliary.encoder_probe import edges_loss
 from .batches import MicroBatch
-from .checkpoints import Progress
-from .distributed import World, gradients_kept_local
-from .loss import IGNORED, blurred_loss_sum, token_loss_sum
+from .checkpoints import TrainState
+from .distributed import DistributedContext, gradients_kept_local
+from .loss import IGNORE_INDEX, soft_location_loss, token_loss_sum
 from .optimizers import Optimizers
-from .recipe import Aids, Precision, Recipe
+from .recipe import AuxiliaryConfig, Precision, Recipe
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # The loss scale of fp16: where it starts, and how many good steps double it.
@@ -35,7 +35,7 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class StepOutcome:
+class StepMetrics:
     """What a step saw: mean loss per target token, counts over all processes, gradient norm.
 
     ``aids`` holds the figures of what was learned besides, by name; the loss does not.
@@ -50,22 +50,22 @@ class StepOutcome:
 
 
 @dataclass(frozen=True)
-class Blur:
+class LocationSmoothing:
     """Soft targets for location tokens: the first one's id, and the deviation in bins (0: none)."""
 
     first_location: int = 0
     spread: float = 0.0
 
 
-def take_step(
+def train_step(
     model: nn.Module,
     optimizer: Optimizers,
     micro_batches: Sequence[MicroBatch],
     recipe: Recipe,
-    world: World,
-    progress: Progress,
-    blur: Blur = Blur(),
-) -> StepOutcome:
+    world: DistributedContext,
+    progress: TrainState,
+    blur: LocationSmoothing = LocationSmoothing(),
+) -> StepMetrics:
     """Learn from this process's micro-batches of one step, and count it in ``progress``.
 
     Gradients that are not finite skip the update; more than ``recipe.max_skipped_steps`` such
@@ -99,7 +99,7 @@ def take_step(
         progress.step += 1
         progress.unreadable += 1
         progress.unreadable_in_a_row += 1
-        return StepOutcome(math.nan, 0, 0, 0.0, skipped=True)
+        return StepMetrics(math.nan, 0, 0, 0.0, skipped=True)
     progress.unreadable_in_a_row = 0
 
     # Backward passes summed over tokens and averaged over processes.
@@ -116,10 +116,10 @@ def take_step(
         optimizer.step()
     _count(progress, finite, recipe)
     aids = {name: value / examples for name, value in totals.items()}
-    return StepOutcome(loss_sum / tokens, int(tokens), int(examples), norm, not finite, aids)
+    return StepMetrics(loss_sum / tokens, int(tokens), int(examples), norm, not finite, aids)
 
 
-def figures_of(aids: Aids) -> tuple[str, ...]:
+def figures_of(aids: AuxiliaryConfig) -> tuple[str, ...]:
     """The names of the figures that a step tells of what is learned besides answering."""
     weights = {
         "dense_loss": aids.dense_weight,
@@ -175,7 +175,7 @@ class Losses:
     asked: int = 0
     told: EncoderLoss | None = None
 
-    def total(self, tokens: int, aids: Aids) -> Tensor:
+    def total(self, tokens: int, aids: AuxiliaryConfig) -> Tensor:
         """What to go backward from: the dense loss counts as much as that of every token."""
         if self.dense is None:
             return self.token_sum
@@ -221,14 +221,14 @@ def micro_batch_losses(
     model: nn.Module,
     batch: MicroBatch,
     precision: Precision,
-    blur: Blur = Blur(),
+    blur: LocationSmoothing = LocationSmoothing(),
     evenness: float = 0.0,
 ) -> Losses:
     """All losses of a micro-batch; ``evenness`` is the dense task's."""
     # Dropout is drawn per micro-batch, whoever computes it.
     torch.manual_seed(batch.seed)
     device_type = batch.pixels_BCHW.device.type
-    wanted_BT = batch.labels_BT != IGNORED
+    loss_mask_BT = batch.labels_BT != IGNORE_INDEX
     asked = {} if batch.places_BTC is None else {"places_BTC": batch.places_BTC}
     if batch.classes_PHW is not None:
         asked["on_things_PHW"] = batch.classes_PHW != NOTHING
@@ -238,21 +238,21 @@ def micro_batch_losses(
             batch.prompt_BP,
             batch.decoder_BT,
             batch.padding_BP,
-            wanted_BT=wanted_BT,
-            pictures_B=batch.pictures_B,
+            loss_mask_BT=loss_mask_BT,
+            image_index_B=batch.image_index_B,
             **asked,
         )
-    if not isinstance(seen, Seen):
-        return Losses(_token_sum(seen, batch.labels_BT[wanted_BT], blur), None)
+    if not isinstance(seen, ForwardOutputs):
+        return Losses(_token_sum(seen, batch.labels_BT[loss_mask_BT], blur), None)
     assert batch.classes_PHW is not None and batch.boxes_PHW4 is not None
     targets = batch.classes_PHW, batch.boxes_PHW4, batch.letters_PHWS, evenness
     dense = dense_loss(seen.cells_PHWK, *targets)
     if seen.logits_MV is None:
         return Losses(torch.zeros(()), dense)
-    losses = Losses(_token_sum(seen.logits_MV, batch.labels_BT[wanted_BT], blur), dense)
+    losses = Losses(_token_sum(seen.logits_MV, batch.labels_BT[loss_mask_BT], blur), dense)
     if seen.told is not None:
         on_things_PHW = asked["on_things_PHW"]
-        counts_PHW = counts_of_cells(batch.boxes_PHW4, on_things_PHW, evenness)
+        counts_PHW = cell_weights(batch.boxes_PHW4, on_things_PHW, evenness)
         edges = edges_loss(
             seen.told.edges_M4K,
             batch.boxes_PHW4[on_things_PHW],
@@ -266,9 +266,9 @@ def micro_batch_losses(
     return replace(losses, looking_sum=-seen.looks, asked=int(batch.places_BTC.any(dim=-1).sum()))
 
 
-def _token_sum(logits_MV: Tensor, labels_M: Tensor, blur: Blur) -> Tensor:
+def _token_sum(logits_MV: Tensor, labels_M: Tensor, blur: LocationSmoothing) -> Tensor:
     if blur.spread:
-        return blurred_loss_sum(logits_MV, labels_M, blur.first_location, blur.spread)
+        return soft_location_loss(logits_MV, labels_M, blur.first_location, blur.spread)
     return token_loss_sum(logits_MV, labels_M)
 
 
@@ -279,7 +279,7 @@ def _norm(gradients: Sequence[Tensor]) -> float:
     return float(full() if full is not None else total)
 
 
-def _count(progress: Progress, finite: bool, recipe: Recipe) -> None:
+def _count(progress: TrainState, finite: bool, recipe: Recipe) -> None:
     """Note how the step went, and move the loss scale of fp16."""
     progress.step += 1
     if finite:

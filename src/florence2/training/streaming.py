@@ -11,20 +11,27 @@ from ..processing.image import load_image
 from ..processing.processor import Processor
 from ..results.records import Record
 from ..results.tasks import TASKS
-from .auxiliary.token_regions import Sights, places_of
-from .examples import CellMaker, Job, Sequences, blank_sequences, check_length, encode_annotation
+from .auxiliary.token_regions import RegionTargets, build_attention_targets
+from .examples import (
+    CellTargetBuilder,
+    EncodedExample,
+    ExampleSpec,
+    blank_sequences,
+    check_length,
+    encode_annotation,
+)
 from .recipe import Recipe
 
 _TOKENS = frozenset(task.token for task in TASKS)
 
 
-class EndlessRecords(Protocol):
+class IterableRecords(Protocol):
     """A record for every number from 0 on, the same whenever it is asked for."""
 
     def __getitem__(self, number: int, /) -> Record: ...
 
 
-class EndlessPairs:
+class IterablePairs:
     """``questions_per_picture`` pairs of each record in turn, chosen by the weights of their tasks.
 
     Raises ``ValueError`` when a weight is for no task. ``positions`` are those of the decoder,
@@ -35,7 +42,7 @@ class EndlessPairs:
 
     def __init__(
         self,
-        records: EndlessRecords,
+        records: IterableRecords,
         processor: Processor,
         recipe: Recipe,
         positions: int = 1024,
@@ -50,18 +57,21 @@ class EndlessPairs:
         self.records, self.processor, self.recipe = records, processor, recipe
         self._questions = recipe.aids.questions_per_picture
         self._longest = min(recipe.max_target_tokens, positions)
-        self._cells = CellMaker(recipe, processor, stride)
+        self._cells = CellTargetBuilder(recipe, processor, stride)
 
-    def jobs(self, begin: int, count: int) -> list[Job]:
+    def jobs(self, begin: int, count: int) -> list[ExampleSpec]:
         """Jobs that read the pairs at places ``begin`` to ``begin + count``, a picture each."""
         numbers = range(begin // self._questions, (begin + count) // self._questions)
-        return [Job({"record": number}, partial(self.read, number), number) for number in numbers]
+        return [
+            ExampleSpec({"record": number}, partial(self.read, number), number)
+            for number in numbers
+        ]
 
-    def blank(self) -> Sequences:
+    def blank(self) -> EncodedExample:
         """A pair of the right shapes that means nothing."""
         return blank_sequences(self.processor, self._cells)
 
-    def read(self, number: int) -> list[Sequences]:
+    def read(self, number: int) -> list[EncodedExample]:
         """The pairs of one picture; those too long for the model are left out.
 
         ``ValueError`` tells why there is none.
@@ -72,15 +82,17 @@ class EndlessPairs:
         chosen = [record.annotations[each] for each in self._choose(record, number)]
         aids = self.recipe.aids
         encoded = [encode_annotation(self.processor, each, image.size, aids) for each in chosen]
-        sights = Sights(record, cells) if aids.looking_weight and cells else None
+        sights = RegionTargets(record, cells) if aids.looking_weight and cells else None
         tokenizer = self.processor.tokenizer
         pairs = [
-            Sequences(
+            EncodedExample(
                 pixels,
                 prompt,
                 target,
                 cells,
-                None if sights is None else places_of(target, each, sights, tokenizer),
+                None
+                if sights is None
+                else build_attention_targets(target, each, sights, tokenizer),
             )
             for each, (prompt, target) in zip(chosen, encoded, strict=True)
             if len(target) <= self._longest
@@ -91,10 +103,13 @@ class EndlessPairs:
 
     def _choose(self, record: Record, number: int) -> list[int]:
         """Annotations by weight, each once unless there are too few."""
-        weights = np.asarray([
-            self.recipe.task_weights.get(each.task, 1.0) * each.verdict.keep
-            for each in record.annotations
-        ], np.float64)  # fmt: skip
+        weights = np.asarray(
+            [
+                self.recipe.task_weights.get(each.task, 1.0) * each.verdict.keep
+                for each in record.annotations
+            ],
+            np.float64,
+        )
         if not weights.sum():
             raise ValueError(f"record {record.id!r} has no answer of a task with a weight above 0")
         enough = np.count_nonzero(weights) >= self._questions

@@ -19,17 +19,17 @@ from ..model import Florence2Config, Florence2Model
 from ..processing.processor import Processor
 from ..results.records import Record
 from ..runtime import TorchRuntime
-from .auxiliary.dense import WithDenseTask
+from .auxiliary.dense import DenseHeadModel
 from .batches import PROBLEMS_FILE, BatchStream, PairSource, micro_size
-from .checkpoints import Progress, load_newest_state
-from .distributed import Strategy, World, joined_world, spread
+from .checkpoints import TrainState, load_newest_state
+from .distributed import DistributedContext, Strategy, init_distributed, spread
 from .examples import Example, ExampleReader, OrderedPairs, Records, list_examples
-from .gather import gathered_model, has_adapters, merged_model
-from .logger import RunReport
-from .loop import RunHooks, run_steps
+from .gather import gather_full_state, has_adapters, merged_model
+from .logger import TrainingLogger
+from .loop import RunHooks, train_loop
 from .lora import save_adapter
 from .memory import keep_freed_memory
-from .model_init import starting_model
+from .model_init import build_model
 from .optimizers import make_optimizers
 from .param_groups import prepare_trainable
 from .recipe import Recipe
@@ -49,9 +49,9 @@ from .run_inputs import describe_inputs
 from .sample_grid import save_samples
 from .schedule import total_steps
 from .step import FIRST_LOSS_SCALE
-from .streaming import EndlessPairs, EndlessRecords
+from .streaming import IterablePairs, IterableRecords
 from .validation_loss import UnreadableValidationError, check_validation, validation_loss
-from .worker_pool import Readers, process_readers, thread_readers
+from .worker_pool import WorkerPool, process_readers, thread_readers
 
 # The pairs of a sample sheet, and the longest answer drawn on it.
 SAMPLES = 6
@@ -69,7 +69,7 @@ class TrainingOutcome:
     best: Path | None
     steps: int
     skipped_steps: int
-    unreadable_pairs: int
+    skipped_examples: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class RunOptions:
 
 def train(
     recipe: Recipe,
-    records: Records | EndlessRecords,
+    records: Records | IterableRecords,
     out: str | Path,
     *,
     held_out: Records | None = None,
@@ -116,15 +116,15 @@ def train(
     out = Path(out)
     options = RunOptions(strategy, workers, worker_processes, quiet, allow_data_change)
     check_recipe(recipe)
-    with joined_world(device) as world, locked_run_dir(out, world):
+    with init_distributed(device) as world, locked_run_dir(out, world):
         return run_training(recipe, records, out, world, options, held_out, judge)
 
 
 def run_training(
     recipe: Recipe,
-    records: Records | EndlessRecords,
+    records: Records | IterableRecords,
     out: Path,
-    world: World,
+    world: DistributedContext,
     options: RunOptions = RunOptions(),
     held_out: Records | None = None,
     judge: Judge | None = None,
@@ -136,7 +136,7 @@ def run_training(
     micro_size(recipe, world.size)
     check_aids(recipe, options.strategy, world.size)
     check_same_recipe(out, recipe)
-    model, processor = starting_model(recipe)
+    model, processor = build_model(recipe)
     check_layout(model, recipe.layout)
     # Fresh adapters and heads must be the same on every process and in every run.
     torch.manual_seed(recipe.seed)
@@ -162,14 +162,14 @@ def run_training(
 
 
 def _pair_source(
-    records: Records | EndlessRecords,
+    records: Records | IterableRecords,
     processor: Processor,
     recipe: Recipe,
     config: Florence2Config,
 ) -> PairSource:
     shape = config.text.positions, config.vision.stride
     if not hasattr(records, "__len__"):
-        return EndlessPairs(records, processor, recipe, *shape)
+        return IterablePairs(records, processor, recipe, *shape)
     if recipe.aids.questions_per_picture > 1:
         raise ValueError("questions_per_picture is for endless sources; these records have an end")
     finite = cast(Records, records)
@@ -179,16 +179,16 @@ def _pair_source(
 
 def _readers(
     source: PairSource, workers: int, in_processes: bool
-) -> Callable[[], AbstractContextManager[Readers]]:
+) -> Callable[[], AbstractContextManager[WorkerPool]]:
     if not in_processes:
         return partial(thread_readers, workers)
-    if not isinstance(source, EndlessPairs):
+    if not isinstance(source, IterablePairs):
         raise ValueError("worker_processes are for endless records; these have an end")
     return partial(process_readers, source, workers)
 
 
 def _with_aids(
-    model: Florence2Model, recipe: Recipe, world: World, first_location: int
+    model: Florence2Model, recipe: Recipe, world: DistributedContext, first_location: int
 ) -> nn.Module:
     """The model, with the heads of the dense task where the recipe has that."""
     aids = recipe.aids
@@ -196,12 +196,12 @@ def _with_aids(
         return model
     reading = aids.reading_weight > 0
     asked = first_location if aids.encoder_weight else None
-    dense = WithDenseTask(model, len(aids.dense_categories), aids.dense_only, reading, asked)
+    dense = DenseHeadModel(model, len(aids.dense_categories), aids.dense_only, reading, asked)
     dense.load_head(Path(recipe.start))
     return dense.to(world.device)
 
 
-def _shown(records: Records | EndlessRecords) -> list[tuple[Record, Example]]:
+def _shown(records: Records | IterableRecords) -> list[tuple[Record, Example]]:
     """Examples at even distances, or of an endless source the first of the first pictures.
 
     Records that cannot be read are passed over.
@@ -226,7 +226,7 @@ class _Run:
         self,
         recipe: Recipe,
         processor: Processor,
-        world: World,
+        world: DistributedContext,
         out: Path,
         held_out: Records | None,
         judge: Judge | None,
@@ -234,14 +234,14 @@ class _Run:
         self.recipe, self.processor, self.world, self.out = recipe, processor, world, out
         self.held_out, self.judge = held_out, judge
         scale = FIRST_LOSS_SCALE if recipe.precision == "fp16" else 1.0
-        self.progress = Progress(loss_scale=scale)
-        self.report: RunReport | None = None
+        self.progress = TrainState(loss_scale=scale)
+        self.report: TrainingLogger | None = None
 
     def train(
         self,
         model: nn.Module,
         source: PairSource,
-        records: Records | EndlessRecords,
+        records: Records | IterableRecords,
         options: RunOptions,
     ) -> TrainingOutcome:
         recipe, world = self.recipe, self.world
@@ -253,7 +253,9 @@ class _Run:
         steps = total_steps(recipe, source.epoch_length)
         report = None
         if world.is_main:
-            report = self.report = RunReport(self.out, steps, self.progress.step, options.quiet)
+            report = self.report = TrainingLogger(
+                self.out, steps, self.progress.step, options.quiet
+            )
             if found is not None:
                 report.write("note", self.progress.step, {"text": f"resumed from {found[0].name}"})
         stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, readers, self._notify)
@@ -266,7 +268,7 @@ class _Run:
             epoch_steps=None if epoch is None else math.ceil(epoch / recipe.batch.size),
         )
         try:
-            run_steps(
+            train_loop(
                 model,
                 optimizer,
                 stream.steps(self.progress.step),
@@ -299,7 +301,7 @@ class _Run:
         figures: dict[str, float] = {}
         if self.held_out is None and self.judge is None:
             return figures
-        gathered = gathered_model(model, self.world, self.recipe)
+        gathered = gather_full_state(model, self.world, self.recipe)
         if gathered is not None:
             whole = merged_model(gathered)
             if self.held_out is not None:
@@ -316,8 +318,8 @@ class _Run:
         self.world.barrier()
         return figures
 
-    def _draw(self, model: nn.Module, step: int, records: Records | EndlessRecords) -> None:
-        gathered = gathered_model(model, self.world, self.recipe)
+    def _draw(self, model: nn.Module, step: int, records: Records | IterableRecords) -> None:
+        gathered = gather_full_state(model, self.world, self.recipe)
         if gathered is not None:
             path = self.out / "samples" / f"step-{step:08d}.png"
             answering = self._answering(merged_model(gathered))
@@ -326,11 +328,11 @@ class _Run:
         self.world.barrier()
 
     def _save(self, model: nn.Module, name: str) -> None:
-        gathered = gathered_model(model, self.world, self.recipe)
+        gathered = gather_full_state(model, self.world, self.recipe)
         if gathered is not None:
             self._write(merged_model(gathered), name)
             dense = getattr(model, "module", model)
-            if isinstance(dense, WithDenseTask):
+            if isinstance(dense, DenseHeadModel):
                 dense.save_head(self.out / name)
             if has_adapters(gathered):
                 save_adapter(gathered, self.recipe.lora, self.out / ADAPTER)

@@ -11,8 +11,8 @@ import torch
 from ..model import Florence2Model
 from ..processing.processor import Processor
 from .batches import collate
-from .examples import Example, ExampleReader, Records, Sequences, list_examples
-from .recipe import Aids, Augmentation, Recipe
+from .examples import EncodedExample, Example, ExampleReader, Records, list_examples
+from .recipe import Augmentation, AuxiliaryConfig, Recipe
 from .step import micro_batch_loss
 
 
@@ -21,7 +21,7 @@ class UnreadableValidationError(ValueError):
 
 
 # Enough pairs for a steady mean; more would only cost time.
-MOST_PAIRS = 1024
+MAX_EXAMPLES = 1024
 
 
 def validation_loss(
@@ -29,7 +29,7 @@ def validation_loss(
     held_out: Records,
     processor: Processor,
     recipe: Recipe,
-    most_pairs: int = MOST_PAIRS,
+    most_pairs: int = MAX_EXAMPLES,
 ) -> float:
     """The mean loss per target token over held-out pairs, without dropout or augmentation.
 
@@ -59,7 +59,7 @@ def check_validation(
     processor: Processor,
     recipe: Recipe,
     positions: int,
-    most_pairs: int = MOST_PAIRS,
+    most_pairs: int = MAX_EXAMPLES,
 ) -> None:
     """Raise ``UnreadableValidationError`` when no held-out pair can be read.
 
@@ -77,7 +77,7 @@ def _chosen(
     """What reads the pairs, unaugmented, and those that are read."""
     examples = list_examples(held_out)
     step = max(1, -(-len(examples) // most_pairs))
-    unchanged = replace(recipe, augmentation=Augmentation(), aids=Aids())
+    unchanged = replace(recipe, augmentation=Augmentation(), aids=AuxiliaryConfig())
     return ExampleReader(held_out, processor, unchanged, positions), examples[::step]
 
 
@@ -88,7 +88,7 @@ def _nothing_readable(reasons: list[str]) -> str:
 
 def _readable(
     reader: ExampleReader, examples: list[Example], reasons: list[str]
-) -> Iterator[Sequences]:
+) -> Iterator[EncodedExample]:
     for example in examples:
         try:
             yield reader.read(example, draw=0)

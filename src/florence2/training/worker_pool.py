@@ -16,27 +16,27 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Protocol
 
-from .examples import Job, Sequences
+from .examples import EncodedExample, ExampleSpec
 
 if TYPE_CHECKING:
-    from .streaming import EndlessPairs
+    from .streaming import IterablePairs
 
 
-class Readers(Protocol):
+class WorkerPool(Protocol):
     """Takes jobs, gives what they will have read."""
 
-    def submit(self, job: Job) -> Future[list[Sequences]]: ...
+    def submit(self, job: ExampleSpec) -> Future[list[EncodedExample]]: ...
 
 
 @contextmanager
-def thread_readers(workers: int = 2) -> Iterator[Readers]:
+def thread_readers(workers: int = 2) -> Iterator[WorkerPool]:
     """Readers that are threads of this process."""
     with ThreadPoolExecutor(workers) as pool:
         yield _Threads(pool)
 
 
 @contextmanager
-def process_readers(source: EndlessPairs, workers: int) -> Iterator[Readers]:
+def process_readers(source: IterablePairs, workers: int) -> Iterator[WorkerPool]:
     """Readers that are processes; each gets the source once. They end with this process."""
     pool = ProcessPoolExecutor(
         workers,
@@ -54,7 +54,7 @@ class _Threads:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
 
-    def submit(self, job: Job) -> Future[list[Sequences]]:
+    def submit(self, job: ExampleSpec) -> Future[list[EncodedExample]]:
         return self._pool.submit(job.read)
 
 
@@ -62,15 +62,15 @@ class _Processes:
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
 
-    def submit(self, job: Job) -> Future[list[Sequences]]:
+    def submit(self, job: ExampleSpec) -> Future[list[EncodedExample]]:
         return self._pool.submit(_read, job.number)
 
 
 # The source of a process that reads for another one.
-_adopted: EndlessPairs | None = None
+_adopted: IterablePairs | None = None
 
 
-def _adopt(source: EndlessPairs) -> None:
+def _adopt(source: IterablePairs) -> None:
     """Take over the source in a new process, with one thread, and end when the parent does."""
     import cv2
     import torch
@@ -91,6 +91,6 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _read(number: int) -> list[Sequences]:
+def _read(number: int) -> list[EncodedExample]:
     assert _adopted is not None
     return _adopted.read(number)

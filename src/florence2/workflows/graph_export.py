@@ -22,7 +22,7 @@ from ..processing.processor import PREPROCESSOR_FILE
 from ..results.tasks import TASKS as TASK_TABLE
 from ..results.tasks import AnswerKind
 from ..runtime.onnx.graphs import GRAPHS, export_graphs
-from ..runtime.onnx.precisions import PRECISIONS, file_of, shrink
+from ..runtime.onnx.precisions import PRECISIONS, onnx_path, shrink
 from ..runtime.openvino.exported import DESCRIPTION_FILE, write_description
 from ..runtime.openvino.graphs import GRAPHS as OPENVINO_GRAPHS
 
@@ -63,7 +63,7 @@ _TOKENIZER_CONFIG = {
 
 
 @dataclass(frozen=True)
-class Loss:
+class ExportError:
     """How far exported graphs are from PyTorch in fp32.
 
     ``same`` of ``answers`` have the same ids; ``relative_error`` is that of the image tokens.
@@ -89,13 +89,13 @@ def export_onnx(
     _check_target(source, folder)
     model = load(source, runtime="torch", device="cpu", **loading)
     _prepare_folder(folder, model)
-    graph_folder = folder / ONNX_FOLDER
+    graph_cache_dir = folder / ONNX_FOLDER
     width, height = model.processor.preprocessing.size
-    written = export_graphs(model.runtime.model, (height, width), graph_folder)
+    written = export_graphs(model.runtime.model, (height, width), graph_cache_dir)
     _write_processor(model, folder)
     for precision in dict.fromkeys(precisions):
         if precision != "fp32":
-            written += [shrink(graph_folder, graph, precision) for graph in GRAPHS]
+            written += [shrink(graph_cache_dir, graph, precision) for graph in GRAPHS]
     return written
 
 
@@ -113,33 +113,33 @@ def export_openvino(
     _check_target(source, folder)
     model = load(source, runtime="torch", device="cpu", **loading)
     _prepare_folder(folder, model)
-    graph_folder = folder / OPENVINO_FOLDER
+    graph_cache_dir = folder / OPENVINO_FOLDER
     # Without it graphs that are half written are not loaded as those of another precision.
-    (graph_folder / DESCRIPTION_FILE).unlink(missing_ok=True)
+    (graph_cache_dir / DESCRIPTION_FILE).unlink(missing_ok=True)
     _write_processor(model, folder)
     width, height = model.processor.preprocessing.size
     written = []
     for name, graph in convert(model.runtime.model, (height, width)).items():
         if precision == "int8":
             compress_weights(graph)
-        path = graph_folder / f"{name}.xml"
+        path = graph_cache_dir / f"{name}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{name}.part.xml")
         openvino.save_model(graph, temporary, compress_to_fp16=False)
         temporary.with_suffix(".bin").replace(path.with_suffix(".bin"))
         temporary.replace(path)
         written += [path, path.with_suffix(".bin")]
-    write_description(graph_folder, precision)
+    write_description(graph_cache_dir, precision)
     return written
 
 
-def measure_loss(
+def compare_outputs(
     source: str | Path,
     folder: Path,
     precision: str,
     pictures: Sequence[ImageSource] = (),
     **loading: str,
-) -> Loss:
+) -> ExportError:
     """How far the ONNX graphs in ``folder`` are from ``source`` in PyTorch, on ``pictures``.
 
     The bundled picture by default. Answers are those of one beam, of at most 40 tokens.
@@ -160,7 +160,7 @@ def measure_loss(
                 for model in (reference, exported)
             )
             same, count = same + (first == second), count + 1
-    return Loss(precision, same, count, float(np.max(errors)))
+    return ExportError(precision, same, count, float(np.max(errors)))
 
 
 def _check_target(source: str | Path, folder: Path) -> None:
@@ -190,11 +190,14 @@ def _prepare_folder(folder: Path, model: Florence2) -> None:
     if known == weights:
         return
     stale = [
-        *(file_of(folder / ONNX_FOLDER, graph, each) for graph in GRAPHS for each in PRECISIONS),
-        *(folder / OPENVINO_FOLDER / f"{name}{end}"
-          for name in OPENVINO_GRAPHS for end in (".xml", ".bin")),
+        *(onnx_path(folder / ONNX_FOLDER, graph, each) for graph in GRAPHS for each in PRECISIONS),
+        *(
+            folder / OPENVINO_FOLDER / f"{name}{end}"
+            for name in OPENVINO_GRAPHS
+            for end in (".xml", ".bin")
+        ),
         folder / OPENVINO_FOLDER / DESCRIPTION_FILE,
-    ]  # fmt: skip
+    ]
     found = [each for each in stale if each.is_file()]
     for each in found:
         each.unlink()

@@ -106,8 +106,12 @@ def tiled(
         raise ValueError(next(each.error for each in answers if isinstance(each, Failure)))
     first = good[0][1]
     moved = [_moved(each.answer, place, picture.size, each.task) for place, each in good]
-    cut = np.concatenate([_cut(each.bounds, place, picture.size)
-                          for (place, _), each in zip(good, moved, strict=True)])  # fmt: skip
+    cut = np.concatenate(
+        [
+            _cut(each.bounds, place, picture.size)
+            for (place, _), each in zip(good, moved, strict=True)
+        ]
+    )
     joined = joined_regions(moved)
     answer = joined.select(_best(joined, cut, tiling))
     if isinstance(answer, Quads):
@@ -154,8 +158,9 @@ def _moved(
         boxes = order_corners(answer.xyxy) + np.array([x, y, x, y], np.float32)
         return replace(answer, xyxy=boxes, image_size=size)
     if isinstance(answer, Quads):
-        return replace(answer, corners=answer.corners + np.array([x, y], np.float32),
-                       image_size=size)  # fmt: skip
+        return replace(
+            answer, corners=answer.corners + np.array([x, y], np.float32), image_size=size
+        )
     parts = tuple(
         tuple(part + np.array([x, y], np.float32) for part in each) for each in answer.polygons
     )

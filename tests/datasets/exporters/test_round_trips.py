@@ -10,8 +10,8 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 import pytest
 
-from florence2.datasets import Intake, Problem
-from florence2.datasets.exporters import WRITERS, Ontology, Options, write_records
+from florence2.datasets import ImportContext, Problem
+from florence2.datasets.exporters import WRITERS, ClassMap, Options, write_records
 from florence2.datasets.importers.coco import CocoPart, read_coco
 from florence2.datasets.importers.prediction_lines import find_answers, read_answers
 from florence2.datasets.importers.voc import find_voc, read_voc
@@ -19,7 +19,7 @@ from florence2.datasets.importers.yolo import find_yolo, read_yolo
 from florence2.results.records import Record
 from florence2.results.types import Boxes, Quads
 
-ONTOLOGY = Options(classes=Ontology.parse("delivery truck=truck, person, dog, text"))
+ONTOLOGY = Options(classes=ClassMap.parse("delivery truck=truck, person, dog, text"))
 
 
 def boxes_of(record: Record) -> Boxes:
@@ -73,7 +73,7 @@ def test_coco_is_read_back_by_our_own_reader(records: list[Record], tmp_path: Pa
     write_records(records, "coco", out, ONTOLOGY)
     part = CocoPart((out / "annotations/instances.json",), out / "images")
     found: list[Problem] = []
-    (first, _, empty) = read_coco([part], out / "images", Intake(found.append), ["od"])
+    (first, _, empty) = read_coco([part], out / "images", ImportContext(found.append), ["od"])
     assert not found
     assert boxes_of(first).labels == ("truck", "person", "person")
     assert len(boxes_of(empty)) == 0
@@ -94,7 +94,7 @@ def test_yolo_loads_in_supervision_and_in_our_reader(records: list[Record], tmp_
     assert detections.class_id.tolist() == [0, 1, 1]
     expected = [(10, 20, 60, 80), (100, 10, 190.5, 95.25), (120, 50, 150, 90)]
     np.testing.assert_allclose(detections.xyxy, expected, atol=1e-3)
-    read = {each.id: each for each in read_yolo(find_yolo(out), Intake(print))}
+    read = {each.id: each for each in read_yolo(find_yolo(out), ImportContext(print))}
     np.testing.assert_allclose(boxes_of(read["images/train/a.png"]).xyxy, expected, atol=1e-3)
     assert len(boxes_of(read["images/train/a-jpg.jpg"])) == 0
 
@@ -134,7 +134,7 @@ def test_voc_loads_in_supervision_and_in_our_reader(records: list[Record], tmp_p
     names = [loaded.classes[number] for number in detections.class_id]
     assert sorted(names) == ["person", "person", "truck"]
     out = tmp_path / "out"
-    read = {each.id: each for each in read_voc(find_voc(out), out, Intake(print))}
+    read = {each.id: each for each in read_voc(find_voc(out), out, ImportContext(print))}
     np.testing.assert_allclose(
         boxes_of(read["JPEGImages/a.png"]).xyxy[1], (100, 10, 190.5, 95.25), atol=0.01
     )
@@ -177,7 +177,7 @@ def test_answer_lines_come_back_as_the_same_annotations(
 ) -> None:
     write_records(records, "jsonl", tmp_path)
     problems: list[Problem] = []
-    read = list(read_answers(find_answers(tmp_path), Intake(problems.append)))
+    read = list(read_answers(find_answers(tmp_path), ImportContext(problems.append)))
     assert not problems
     assert [each.annotations for each in read] == [each.kept() for each in records]
     assert [each.id for each in read] == ["a.png", "below/b.jpg", "a.jpg"]
@@ -249,13 +249,13 @@ def test_quads_are_lines_of_the_class_text(records: list[Record]) -> None:
 
 
 def test_ontologies_are_parsed_and_refused() -> None:
-    ontology = Ontology.parse(" Delivery  Truck=truck, person ,lorry=truck")
+    ontology = ClassMap.parse(" Delivery  Truck=truck, person ,lorry=truck")
     assert ontology.names == ("truck", "person")
     assert ontology.class_of("DELIVERY TRUCK") == "truck" and ontology.class_of("cat") is None
     for bad in ("", "a,,b", "=x", "a="):
         with pytest.raises(ValueError, match="prompt=class"):
-            Ontology.parse(bad)
+            ClassMap.parse(bad)
     with pytest.raises(ValueError, match="stands for"):
-        Ontology.parse("a=x,A=y")
+        ClassMap.parse("a=x,A=y")
     with pytest.raises(ValueError, match="formats are coco"):
         write_records([], "tfrecord", Path("nowhere"))

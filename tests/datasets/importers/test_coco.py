@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.datasets import Intake, Problem
+from florence2.datasets import ImportContext, Problem
 from florence2.datasets.importers.coco import TASKS, CocoPart, find_coco, read_coco
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes, Polygons, Text
@@ -31,11 +31,11 @@ def write(folder: Path, labels: list[dict[str, Any]], **changes: Any) -> Path:
     return path
 
 
-def read(path: Path, intake: Intake, *tasks: str) -> list[Record]:
+def read(path: Path, intake: ImportContext, *tasks: str) -> list[Record]:
     return list(read_coco(find_coco(path), path.parent, intake, tasks or ("od", "caption")))
 
 
-def test_boxes_become_corners(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_boxes_become_corners(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
     draw("a.png")
     (record,) = read(write(tmp_path, [GOOD]), intake)
     assert record.id == "a.png"
@@ -45,7 +45,7 @@ def test_boxes_become_corners(tmp_path: Path, draw: Draw, intake: Intake) -> Non
 
 
 def test_each_task_is_made_on_request(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png")
     triangle = [10, 20, 40, 20, 40, 60]
@@ -89,7 +89,7 @@ def test_each_task_is_made_on_request(
 def test_a_bad_label_is_listed_and_the_others_stay(
     tmp_path: Path,
     draw: Draw,
-    intake: Intake,
+    intake: ImportContext,
     problems: list[Problem],
     label: dict[str, Any],
     kind: str,
@@ -115,7 +115,7 @@ def test_a_bad_label_is_listed_and_the_others_stay(
 def test_a_bad_mask_is_listed_and_its_box_stays(
     tmp_path: Path,
     draw: Draw,
-    intake: Intake,
+    intake: ImportContext,
     problems: list[Problem],
     segmentation: Any,
     kind: str,
@@ -128,7 +128,7 @@ def test_a_bad_mask_is_listed_and_its_box_stays(
     assert problems[0].message.startswith("annotation 1: ")
 
 
-def test_run_lengths_become_polygons(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_run_lengths_become_polygons(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
     draw("a.png", (6, 5))
     mask = {"size": [5, 6], "counts": [11, 2, 3, 2, 12]}
     label = {**GOOD, "bbox": [2, 1, 2, 2], "segmentation": mask}
@@ -139,7 +139,7 @@ def test_run_lengths_become_polygons(tmp_path: Path, draw: Draw, intake: Intake)
 
 
 def test_nothing_there_is_an_answer_but_bad_labels_are_not(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png")
     (empty,) = read(write(tmp_path, []), intake)
@@ -149,7 +149,7 @@ def test_nothing_there_is_an_answer_but_bad_labels_are_not(
 
 
 def test_bad_pictures_are_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png")
     (tmp_path / "broken.png").write_bytes(b"x")
@@ -171,7 +171,7 @@ def test_bad_pictures_are_listed(
 
 
 def test_another_size_than_declared_is_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png", (80, 100))
     assert read(write(tmp_path, [GOOD]), intake) == []
@@ -180,7 +180,7 @@ def test_another_size_than_declared_is_listed(
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"images": 3}'])
 def test_a_file_that_is_no_coco_is_listed(
-    tmp_path: Path, intake: Intake, problems: list[Problem], content: bytes
+    tmp_path: Path, intake: ImportContext, problems: list[Problem], content: bytes
 ) -> None:
     path = tmp_path / "labels.json"
     path.write_bytes(content)
@@ -189,7 +189,7 @@ def test_a_file_that_is_no_coco_is_listed(
 
 
 def test_duplicate_annotations_and_categories_are_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png")
     categories = [{"id": 3, "name": "boat"}, {"id": 3, "name": "ship"}]
@@ -219,14 +219,14 @@ def test_the_layouts_are_found(tmp_path: Path) -> None:
         find_coco(tmp_path / "val")
 
 
-def test_tasks_without_labels_are_refused(tmp_path: Path, intake: Intake) -> None:
+def test_tasks_without_labels_are_refused(tmp_path: Path, intake: ImportContext) -> None:
     with pytest.raises(ValueError, match="no labels for task 'ocr'"):
         read(write(tmp_path, []), intake, "ocr")
 
 
 @pytest.mark.parametrize("id", [7, 7.0, "7"])
 def test_an_id_is_the_same_however_it_is_written(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], id: Any
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], id: Any
 ) -> None:
     draw("a.png")
     (record,) = read(write(tmp_path, [{**GOOD, "image_id": id, "category_id": "3"}]), intake)
@@ -251,7 +251,7 @@ def test_an_id_is_the_same_however_it_is_written(
     ],
 )
 def test_hostile_labels_are_listed_one_by_one(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], label: Any
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], label: Any
 ) -> None:
     draw("a.png")
     (record,) = read(write(tmp_path, [label, {**GOOD, "id": 99}]), intake)
@@ -275,7 +275,7 @@ def test_hostile_labels_are_listed_one_by_one(
     ],
 )
 def test_a_mask_is_checked_before_memory_is_taken(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], mask: Any
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], mask: Any
 ) -> None:
     draw("a.png")
     labels = [{**GOOD, "segmentation": mask}]
@@ -285,7 +285,7 @@ def test_a_mask_is_checked_before_memory_is_taken(
 
 
 def test_boxes_in_fractions_are_refused_and_a_box_of_a_pixel_is_not(
-    tmp_path: Path, draw: Draw, intake: Intake
+    tmp_path: Path, draw: Draw, intake: ImportContext
 ) -> None:
     draw("a.png")
     fractions = [{**GOOD, "id": n, "bbox": [0.25, 0.25, 0.5, 0.5]} for n in range(3)]
@@ -296,7 +296,9 @@ def test_boxes_in_fractions_are_refused_and_a_box_of_a_pixel_is_not(
     assert len(record.annotations[0].answer) == 2
 
 
-def test_a_single_polygon_stands_in_for_its_box(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_a_single_polygon_stands_in_for_its_box(
+    tmp_path: Path, draw: Draw, intake: ImportContext
+) -> None:
     draw("a.png")
     flat = {**GOOD, "bbox": None, "segmentation": [10, 20, 40, 20, 40, 60]}
     (record,) = read(write(tmp_path, [flat]), intake)
@@ -304,7 +306,7 @@ def test_a_single_polygon_stands_in_for_its_box(tmp_path: Path, draw: Draw, inta
 
 
 def test_labels_of_a_photo_that_is_stored_turned(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     exif = Image.Exif()
     exif[274] = 6
@@ -325,7 +327,7 @@ def test_labels_of_a_photo_that_is_stored_turned(
     ],
 )
 def test_files_of_any_name_with_images_beside_them(
-    tmp_path: Path, draw: Draw, intake: Intake, file: str, image: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, file: str, image: str
 ) -> None:
     folder = tmp_path / "set"
     path = folder / file
@@ -338,7 +340,9 @@ def test_files_of_any_name_with_images_beside_them(
         assert (record.id, record.file_name) == (image, "a.png")
 
 
-def test_the_folder_of_the_images_may_be_named(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_the_folder_of_the_images_may_be_named(
+    tmp_path: Path, draw: Draw, intake: ImportContext
+) -> None:
     draw("elsewhere/a.png")
     (tmp_path / "set").mkdir()
     path = write(tmp_path / "set", [GOOD])
@@ -347,7 +351,7 @@ def test_the_folder_of_the_images_may_be_named(tmp_path: Path, draw: Draw, intak
 
 
 def test_an_image_without_file_name_is_found_by_its_url(
-    tmp_path: Path, draw: Draw, intake: Intake
+    tmp_path: Path, draw: Draw, intake: ImportContext
 ) -> None:
     draw("a.png")
     images = [{"id": 7, "coco_url": "http://host/val2017/a.png"}]
@@ -355,7 +359,7 @@ def test_an_image_without_file_name_is_found_by_its_url(
 
 
 def test_an_image_without_file_name_is_found_by_its_id(
-    tmp_path: Path, draw: Draw, intake: Intake
+    tmp_path: Path, draw: Draw, intake: ImportContext
 ) -> None:
     draw("000000000007.png")
     assert len(read(write(tmp_path, [GOOD], images=[{"id": 7}]), intake)) == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from florence2.datasets import Intake, Problem
+from florence2.datasets import ImportContext, Problem
 from florence2.datasets.importers.huggingface import Columns, open_huggingface, read_huggingface
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes, Text
@@ -23,11 +23,11 @@ def dataset(pictures: list[Any], **columns: list[Any]) -> Any:
     return made.cast_column("image", datasets.Image())
 
 
-def read(made: Any, columns: Columns, intake: Intake) -> list[Record]:
+def read(made: Any, columns: Columns, intake: ImportContext) -> list[Record]:
     return list(read_huggingface(made, PLACE, columns, intake))
 
 
-def test_prompts_and_captions(draw: Draw, intake: Intake, problems: list[Problem]) -> None:
+def test_prompts_and_captions(draw: Draw, intake: ImportContext, problems: list[Problem]) -> None:
     path = draw("a.png")
     made = dataset([str(path)], name=["x"], ask=["<VQA>Who?"], say=["me"], texts=[["One.", "Two."]])
     columns = Columns(id="name", prefix="ask", suffix="say", answers={"texts": "<CAPTION>"})
@@ -41,7 +41,7 @@ def test_prompts_and_captions(draw: Draw, intake: Intake, problems: list[Problem
     assert problems == []
 
 
-def test_questions_stand_behind_the_prompt(draw: Draw, intake: Intake) -> None:
+def test_questions_stand_behind_the_prompt(draw: Draw, intake: ImportContext) -> None:
     made = dataset([str(draw("a.png"))], question=["Who?"], answer=["me"])
     columns = Columns(question="question", answers={"answer": "<VQA>"})
     (record,) = read(made, columns, intake)
@@ -49,7 +49,7 @@ def test_questions_stand_behind_the_prompt(draw: Draw, intake: Intake) -> None:
 
 
 @pytest.mark.parametrize("nested", ["list of columns", "column of lists"])
-def test_boxes_with_class_numbers(draw: Draw, intake: Intake, nested: str) -> None:
+def test_boxes_with_class_numbers(draw: Draw, intake: ImportContext, nested: str) -> None:
     classes = datasets.ClassLabel(names=["boat", "bird"])
     box = datasets.List(datasets.Value("float32"))
     if nested == "list of columns":
@@ -68,7 +68,7 @@ def test_boxes_with_class_numbers(draw: Draw, intake: Intake, nested: str) -> No
 
 
 def test_bad_rows_are_listed_by_their_number(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     size = [0.0, 0.0, 9.0, 9.0]
     good = {"bytes": None, "path": str(draw("a.png"))}
@@ -123,20 +123,22 @@ def test_mappings_that_make_no_sense(values: dict[str, Any], message: str) -> No
         Columns(**values)
 
 
-def test_a_missing_column_is_named(draw: Draw, intake: Intake) -> None:
+def test_a_missing_column_is_named(draw: Draw, intake: ImportContext) -> None:
     made = dataset([str(draw("a.png"))], text=["A boat."])
     with pytest.raises(ValueError, match="no column 'words'"):
         read(made, Columns(answers={"words": "<CAPTION>"}), intake)
 
 
-def test_a_missing_nested_column_is_named_with_those_there(draw: Draw, intake: Intake) -> None:
+def test_a_missing_nested_column_is_named_with_those_there(
+    draw: Draw, intake: ImportContext
+) -> None:
     made = dataset([str(draw("a.png"))], objects=[{"bbox": [[1.0, 2.0, 3.0, 4.0]], "name": ["x"]}])
     columns = Columns(boxes="objects.bbx", labels="objects.name")
     with pytest.raises(ValueError, match=r"'bbox', 'name'\] in 'objects'; did you mean 'objects.b"):
         read(made, columns, intake)
 
 
-def test_boxes_in_fractions_are_refused(draw: Draw, intake: Intake) -> None:
+def test_boxes_in_fractions_are_refused(draw: Draw, intake: ImportContext) -> None:
     boxes = [[[0.1, 0.1, 0.5, 0.5]], [], [[0.0, 0.0, 1.0, 1.0]]]
     made = dataset([str(draw("a.png"))] * 3, boxes=boxes, labels=[["x"], [], ["y"]])
     with pytest.raises(ValueError, match="fractions of the images"):
@@ -154,7 +156,7 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path, draw: Draw) -> None:
 
 
 def test_images_outside_the_folder_are_not_read(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     root = tmp_path / "set"
     pictures = [{"bytes": None, "path": str(draw(name))} for name in ("set/a.png", "b.png")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from florence2.datasets import Intake, Problem
+from florence2.datasets import ImportContext, Problem
 from florence2.datasets.exporters import WRITERS, write_records
 from florence2.datasets.importers.prediction_lines import read_answers
 
@@ -37,7 +37,7 @@ def answered(tmp_path: Path) -> Path:
 
 
 def test_records_of_pages_have_their_own_image(answered: Path, problems: list[Problem]) -> None:
-    records = list(read_answers(answered, Intake(problems.append)))
+    records = list(read_answers(answered, ImportContext(problems.append)))
     assert not problems
     assert [each.id for each in records[:2]] == [
         "two.pdf-page-0001.png", "two.pdf-page-0002.png",
@@ -53,7 +53,7 @@ def test_records_of_pages_have_their_own_image(answered: Path, problems: list[Pr
 
 @pytest.mark.parametrize("format", sorted(set(WRITERS) - {"jsonl", "csv"}))
 def test_every_writer_writes_pages(answered: Path, tmp_path: Path, format: str) -> None:
-    records = read_answers(answered, Intake(lambda problem: None))
+    records = read_answers(answered, ImportContext(lambda problem: None))
     written = write_records(records, format, tmp_path / "out")
     # The pages that are not there are named, and the others are written.
     named = " ".join(written.problems)
@@ -72,5 +72,5 @@ def test_names_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.M
     (out / "answers.jsonl").write_text(json.dumps(line) + "\n")
     (out / "run.json").write_text(json.dumps({"directory": str(tmp_path)}))
     monkeypatch.chdir(out)
-    (record,) = read_answers(out / "answers.jsonl", Intake(lambda problem: None))
+    (record,) = read_answers(out / "answers.jsonl", ImportContext(lambda problem: None))
     assert Image.open(io.BytesIO(record.image_bytes())).size == (40, 30)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from florence2.datasets import Intake, Problem
+from florence2.datasets import ImportContext, Problem
 from florence2.datasets.importers.voc import find_voc, read_voc
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes
@@ -29,12 +29,12 @@ def page(folder: Path, objects: str, name: str = "a") -> Path:
     return path
 
 
-def read(folder: Path, intake: Intake, **options: object) -> list[Record]:
+def read(folder: Path, intake: ImportContext, **options: object) -> list[Record]:
     return list(read_voc(find_voc(folder), folder, intake, **options))  # type: ignore[arg-type]
 
 
 def test_boxes_count_from_one_and_hold_their_last_pixel(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, GOOD)
@@ -62,7 +62,7 @@ def test_boxes_count_from_one_and_hold_their_last_pixel(
 def test_a_bad_object_is_listed_with_its_line(
     tmp_path: Path,
     draw: Draw,
-    intake: Intake,
+    intake: ImportContext,
     problems: list[Problem],
     content: str,
     kind: str,
@@ -79,7 +79,7 @@ ENTITIES = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><annotation>&c;</
 
 @pytest.mark.parametrize("content", ["<annotation>", "", "words", ENTITIES, "<annotation/>"])
 def test_a_file_that_cannot_be_read_is_listed_and_the_next_one_is_read(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], content: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], content: str
 ) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, GOOD, "z")
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_listed_and_the_next_one_is_read(
 
 
 def test_missing_doubled_and_misdeclared_pictures_are_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     page(tmp_path, GOOD)
     assert read(tmp_path, intake) == []
@@ -104,7 +104,7 @@ def test_missing_doubled_and_misdeclared_pictures_are_listed(
 
 
 def test_splits_come_from_lists_or_folders(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, GOOD)
@@ -120,7 +120,7 @@ def test_splits_come_from_lists_or_folders(
 
 
 def test_the_split_of_an_image_whose_name_ends_in_a_number(
-    tmp_path: Path, draw: Draw, intake: Intake
+    tmp_path: Path, draw: Draw, intake: ImportContext
 ) -> None:
     lists = tmp_path / "ImageSets" / "Main"
     lists.mkdir(parents=True)
@@ -134,7 +134,9 @@ def test_the_split_of_an_image_whose_name_ends_in_a_number(
     assert splits == {"photo 0.png": "train", "photo -1.png": "train", "scan.png": "val"}
 
 
-def test_an_empty_page_says_nothing_is_there(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_an_empty_page_says_nothing_is_there(
+    tmp_path: Path, draw: Draw, intake: ImportContext
+) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, "")
     (record,) = read(tmp_path, intake)
@@ -153,7 +155,7 @@ def test_an_empty_page_says_nothing_is_there(tmp_path: Path, draw: Draw, intake:
     ],
 )
 def test_images_by_the_names_that_tools_write(
-    tmp_path: Path, draw: Draw, intake: Intake, filename: str, on_disk: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, filename: str, on_disk: str
 ) -> None:
     draw(on_disk)
     path = page(tmp_path, GOOD)
@@ -164,7 +166,7 @@ def test_images_by_the_names_that_tools_write(
 
 @pytest.mark.parametrize("size", ["", "<width>0</width><height>0</height>", "<width>x</width>"])
 def test_a_size_that_says_nothing(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], size: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], size: str
 ) -> None:
     draw("JPEGImages/a.png")
     path = page(tmp_path, GOOD)
@@ -174,7 +176,7 @@ def test_a_size_that_says_nothing(
 
 
 def test_a_polygon_stands_in_for_a_box_and_parts_are_no_objects(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("JPEGImages/a.png")
     corners = [(11, 21), (41, 21), (41, 61)]
@@ -194,7 +196,7 @@ def test_a_polygon_stands_in_for_a_box_and_parts_are_no_objects(
 
 
 def test_labels_of_a_photo_that_is_stored_turned(
-    tmp_path: Path, draw: Draw, intake: Intake
+    tmp_path: Path, draw: Draw, intake: ImportContext
 ) -> None:
     exif = Image.Exif()
     exif[274] = 8
@@ -205,7 +207,7 @@ def test_labels_of_a_photo_that_is_stored_turned(
 
 
 def test_a_set_in_fractions_is_read_and_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("JPEGImages/a.png")
     fractions = "<xmin>0.25</xmin><ymin>0.5</ymin><xmax>0.75</xmax><ymax>1</ymax>"

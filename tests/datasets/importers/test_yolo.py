@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.datasets import Intake, Problem
+from florence2.datasets import ImportContext, Problem
 from florence2.datasets.importers.yolo import find_yolo, label_path, read_yolo
 from florence2.results.records import Annotation
 from florence2.results.types import Boxes, Polygons
@@ -25,7 +25,7 @@ def label(folder: Path, content: str | None, name: str = "a", yaml: str = YAML) 
 
 
 def test_boxes_and_polygons_become_pixels(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("train/images/a.png")
     label(tmp_path, "1 0.5 0.5 0.2 0.5\n\n0 0.1 0.1 0.5 0.1 0.5 0.5\n")
@@ -61,7 +61,7 @@ def test_boxes_and_polygons_become_pixels(
 def test_a_bad_line_is_listed_with_its_number(
     tmp_path: Path,
     draw: Draw,
-    intake: Intake,
+    intake: ImportContext,
     problems: list[Problem],
     line: str,
     kind: str,
@@ -77,7 +77,7 @@ def test_a_bad_line_is_listed_with_its_number(
 
 
 def test_an_empty_and_a_missing_label_file_say_that_nothing_is_there(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("train/images/a.png")
     draw("train/images/b.png")
@@ -89,7 +89,7 @@ def test_an_empty_and_a_missing_label_file_say_that_nothing_is_there(
 
 
 def test_a_set_without_any_label_file_is_listed_once(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     label(tmp_path, "")
     (tmp_path / "train" / "labels" / "a.txt").unlink()
@@ -101,7 +101,7 @@ def test_a_set_without_any_label_file_is_listed_once(
 
 
 def test_broken_and_doubled_pictures_and_missing_folders_are_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("train/images/a.jpg")
     draw("train/images/a.png")
@@ -113,7 +113,9 @@ def test_broken_and_doubled_pictures_and_missing_folders_are_listed(
     assert kinds == ["broken-image", "duplicate", "missing-file"]
 
 
-def test_a_list_of_pictures_and_named_splits(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_a_list_of_pictures_and_named_splits(
+    tmp_path: Path, draw: Draw, intake: ImportContext
+) -> None:
     draw("train/images/a.png")
     (tmp_path / "val.txt").write_text("./train/images/a.png\n")
     label(tmp_path, "", yaml="val: val.txt\nnames: {0: boat}\n")
@@ -160,7 +162,12 @@ BOX = "0 0.5 0.5 0.4 0.4"
     ],
 )
 def test_keypoints_are_neither_boxes_nor_outlines(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], shape: str, line: str
+    tmp_path: Path,
+    draw: Draw,
+    intake: ImportContext,
+    problems: list[Problem],
+    shape: str,
+    line: str,
 ) -> None:
     draw("train/images/a.png")
     label(tmp_path, line, yaml=f"{YAML}kpt_shape: {shape}\n")
@@ -180,7 +187,7 @@ def test_keypoints_are_neither_boxes_nor_outlines(
     ],
 )
 def test_labels_of_two_readings_are_refused_before_any_work(
-    tmp_path: Path, draw: Draw, intake: Intake, yaml: str, lines: str, message: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, yaml: str, lines: str, message: str
 ) -> None:
     draw("train/images/a.png")
     label(tmp_path, lines, yaml=yaml)
@@ -189,7 +196,7 @@ def test_labels_of_two_readings_are_refused_before_any_work(
 
 
 def test_outlines_stay_outlines_where_the_file_says_so(
-    tmp_path: Path, draw: Draw, intake: Intake
+    tmp_path: Path, draw: Draw, intake: ImportContext
 ) -> None:
     draw("train/images/a.png")
     label(tmp_path, f"{BOX} 0.45 0.40 0.55 0.60", yaml=f"{YAML}task: segment\n")
@@ -206,7 +213,7 @@ def test_outlines_stay_outlines_where_the_file_says_so(
     ],
 )
 def test_numbers_and_lines_as_other_tools_write_them(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem], content: bytes
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], content: bytes
 ) -> None:
     draw("train/images/a.png")
     label(tmp_path, "").write_bytes(content)
@@ -216,7 +223,7 @@ def test_numbers_and_lines_as_other_tools_write_them(
     assert problems == []
 
 
-def test_outlines_with_a_confidence(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_outlines_with_a_confidence(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
     draw("train/images/a.png")
     label(tmp_path, "0 0.1 0.1 0.5 0.1 0.5 0.5 0.25\n1 0 0 1 0 1 1 0 1 0.5")
     (record,) = read_yolo(find_yolo(tmp_path), intake)
@@ -250,7 +257,7 @@ def test_class_numbers_may_have_gaps(tmp_path: Path) -> None:
 
 
 def test_files_of_other_types_and_labels_without_image_are_named(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("train/images/a.png")
     draw("train/images/.ipynb_checkpoints/a-checkpoint.png")
@@ -265,7 +272,7 @@ def test_files_of_other_types_and_labels_without_image_are_named(
     assert "b.txt" in problems[1].message
 
 
-def test_images_elsewhere(tmp_path: Path, draw: Draw, intake: Intake) -> None:
+def test_images_elsewhere(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
     draw("photos/A.png")
     label(tmp_path, BOX)
     (record,) = read_yolo(find_yolo(tmp_path), intake, images=tmp_path / "photos")
@@ -273,7 +280,7 @@ def test_images_elsewhere(tmp_path: Path, draw: Draw, intake: Intake) -> None:
 
 
 def test_classes_of_a_labeling_tool(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("images/a.png")
     (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfcat\r\nno\r\n")
@@ -285,7 +292,7 @@ def test_classes_of_a_labeling_tool(
 
 
 def test_a_file_without_images_is_refused_and_doubled_names_are_listed(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("Images/a.png")
     label(tmp_path, None, yaml="names: [cat, dog, cat]\n")
@@ -300,7 +307,7 @@ def test_a_file_without_images_is_refused_and_doubled_names_are_listed(
 
 
 def test_a_list_leads_nowhere_else(
-    tmp_path: Path, draw: Draw, intake: Intake, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
 ) -> None:
     draw("a.png")
     draw("set/one/images/b.png")

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from florence2.datasets import Intake, Problem
-from florence2.datasets.conversion import Reading, read_records
+from florence2.datasets import ImportContext, Problem
+from florence2.datasets.conversion import ImportOptions, read_records
 from florence2.datasets.exporters import write_records
 from florence2.datasets.importers.class_list import ClassList
 from florence2.datasets.shards import ShardWriter
@@ -111,8 +111,8 @@ def write(records: list[Record], categories: tuple[Category, ...], kind: str, fo
 def read(kind: str, folder: Path) -> tuple[ClassList, list[Record]]:
     problems: list[Problem] = []
     classes = ClassList()
-    intake = Intake(problems.append, declare=classes.declare)
-    records = list(read_records(folder, KINDS[kind].read_as, Reading(), intake))
+    intake = ImportContext(problems.append, declare=classes.declare)
+    records = list(read_records(folder, KINDS[kind].read_as, ImportOptions(), intake))
     assert not problems
     return classes, records
 

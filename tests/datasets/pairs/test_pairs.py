@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from florence2.cli.writing import WriteOutcome, write_set, writing_options
-from florence2.datasets.conversion import Reading
+from florence2.datasets.conversion import ImportOptions
 
 from .dataset_makers import MAKERS, Dataset, make_dataset
 from .library_readers import READERS
@@ -82,7 +82,7 @@ def test_the_way_there_and_back_twice(
 def test_a_split_is_found_by_what_it_is_for(
     data: Dataset, sources: dict[str, Path], tmp_path: Path
 ) -> None:
-    reading = Reading(split="val")
+    reading = ImportOptions(split="val")
     options = writing_options(None, target="coco")
     for source in MAKERS:
         out = tmp_path / source

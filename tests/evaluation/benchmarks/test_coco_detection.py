@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered, Case, Table
-from florence2.evaluation.benchmarks.coco_categories import CATEGORY_IDS
+from florence2.evaluation.benchmark import Answered, BenchmarkExample, Table
 from florence2.evaluation.benchmarks.coco_detection import BENCHMARK
 from florence2.evaluation.metrics.coco_ap import coco_figures
+from florence2.results.coco_names import COCO_IDS
 from florence2.results.types import Boxes, Text
 
 SIZE = (640, 480)
@@ -59,7 +59,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def from_truth(case: Case) -> Boxes:
+def from_truth(case: BenchmarkExample) -> Boxes:
     """The objects of a picture as a perfect model would give them."""
     objects = case.truth.objects.ignored
     kept = np.flatnonzero(~objects)
@@ -67,7 +67,9 @@ def from_truth(case: Case) -> Boxes:
     return Boxes(case.truth.objects.boxes[kept], labels, SIZE)
 
 
-def score(cases: Sequence[Case], answer: Callable[[Case], Boxes | Text | None]) -> Any:
+def score(
+    cases: Sequence[BenchmarkExample], answer: Callable[[BenchmarkExample], Boxes | Text | None]
+) -> Any:
     return BENCHMARK.score([Answered(case, answer(case)) for case in cases])
 
 
@@ -156,7 +158,7 @@ def test_spoilt_photographs_score_what_the_coco_tools_say(
     content = json.loads(path.read_text())
     cases = BENCHMARK.read(shared / "eval/photos", "val2017")
 
-    def spoilt(case: Case) -> Boxes:
+    def spoilt(case: BenchmarkExample) -> Boxes:
         truth = from_truth(case)
         if permuted:
             return replace(truth, labels=truth.labels[1:] + truth.labels[:1])
@@ -195,7 +197,7 @@ def test_result_file_of_the_server(tmp_path: Path) -> None:
 def test_the_eighty_classes_are_those_of_the_files(shared: Path) -> None:
     path = shared / "eval/photos/annotations/instances_val2017.json"
     listed = json.loads(path.read_text())["categories"]
-    assert {item["name"]: item["id"] for item in listed} == CATEGORY_IDS
+    assert {item["name"]: item["id"] for item in listed} == COCO_IDS
 
 
 def test_faulty_files_are_named(data: Path) -> None:

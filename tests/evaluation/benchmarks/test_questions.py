@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from florence2.evaluation.benchmark import Answered, Case
+from florence2.evaluation.benchmark import Answered, BenchmarkExample
 from florence2.evaluation.benchmarks import docvqa, textvqa, vizwiz, vqav2
 from florence2.results.types import Text
 
@@ -43,7 +43,7 @@ def vqav2_data(folder: Path, answers: list[list[str]], split: str = "val2014") -
     (folder / "test2015").mkdir(exist_ok=True)
 
 
-def say(cases: list[Case], *answers: str | None) -> list[Answered]:
+def say(cases: list[BenchmarkExample], *answers: str | None) -> list[Answered]:
     return [
         Answered(case, None if text is None else Text(text))
         for case, text in zip(cases, answers, strict=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered, Case, Scored
+from florence2.evaluation.benchmark import Answered, BenchmarkExample, Scored
 from florence2.evaluation.benchmarks.refcoco_segmentation import BENCHMARK, true_mask
 from florence2.evaluation.benchmarks.referring_expressions import Referent
 from florence2.results.tasks import find_task
@@ -23,7 +23,7 @@ def outline(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
     return np.asarray([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
-def from_truth(case: Case) -> Polygons:
+def from_truth(case: BenchmarkExample) -> Polygons:
     parts = [np.reshape(polygon, (-1, 2)) for polygon in case.truth.segmentation]
     return Polygons([parts], [""], case.truth.image_size)
 
@@ -72,7 +72,7 @@ def test_polygons_of_photographs_give_their_own_masks(shared: Path) -> None:
             size = sizes[item["image_id"]]
             truth = Referent((0, 0, 1, 1), item["segmentation"], item["area"], "thing", size)
             name = str(item["image_id"])
-            case = Case(str(item["id"]), path, name, find_task("segment"), "it", truth)
+            case = BenchmarkExample(str(item["id"]), path, name, find_task("segment"), "it", truth)
             answered.append(Answered(case, from_truth(case)))
     scored = BENCHMARK.score(answered)
     # Although answers are single precision: what that shifts is too little to count.

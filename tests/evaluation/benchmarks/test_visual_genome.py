@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered, Case, Scored
+from florence2.evaluation.benchmark import Answered, BenchmarkExample, Scored
 from florence2.evaluation.benchmarks import visual_genome
 from florence2.evaluation.benchmarks.visual_genome import BENCHMARK
-from florence2.evaluation.metrics.java_captions import CaptionFigures, java_is_there
+from florence2.evaluation.metrics.java_captions import CaptionFigures, has_java
 from florence2.results.types import Boxes
 
 SIZE = (800, 600)
@@ -55,10 +55,10 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visual_genome, "java_is_there", lambda: False)
+    monkeypatch.setattr(visual_genome, "has_java", lambda: False)
 
 
-def from_truth(case: Case) -> Boxes:
+def from_truth(case: BenchmarkExample) -> Boxes:
     first_words = [texts[0] for texts in case.truth.references]
     return Boxes(case.truth.boxes, first_words, SIZE)
 
@@ -97,13 +97,13 @@ def test_words_count_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         scores = np.asarray([float(words in others) for words, others in pairs])
         return CaptionFigures(float(scores.mean()), scores)
 
-    monkeypatch.setattr(visual_genome, "java_is_there", lambda: True)
+    monkeypatch.setattr(visual_genome, "has_java", lambda: True)
     monkeypatch.setattr(visual_genome, "meteor", equal)
     assert check_words(data) == pytest.approx(100 * 67 / 101)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not java_is_there(), reason="METEOR is a Java program")
+@pytest.mark.skipif(not has_java(), reason="METEOR is a Java program")
 def test_words_count_by_meteor(data: Path) -> None:
     assert check_words(data) == pytest.approx(100 * 67 / 101)
 

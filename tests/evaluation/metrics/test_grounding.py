@@ -10,7 +10,7 @@ from florence2.evaluation.metrics.grounding import (
     mask_ious,
     mask_overlaps,
     phrase_recall,
-    rasterise,
+    polygons_to_mask,
     referring_hits,
 )
 
@@ -38,11 +38,11 @@ def test_referring_needs_more_than_half() -> None:
 
 
 def test_masks() -> None:
-    square = rasterise([np.array([[0, 0], [8, 0], [8, 8], [0, 8]])], (16, 12))
+    square = polygons_to_mask([np.array([[0, 0], [8, 0], [8, 8], [0, 8]])], (16, 12))
     assert square.shape == (12, 16)
     assert square.sum() == 64
-    half = rasterise([np.array([[0, 0], [8, 0], [8, 4], [0, 4]])], (16, 12))
-    empty = rasterise([np.array([[0, 0], [8, 0]])], (16, 12))
+    half = polygons_to_mask([np.array([[0, 0], [8, 0], [8, 4], [0, 4]])], (16, 12))
+    empty = polygons_to_mask([np.array([[0, 0], [8, 0]])], (16, 12))
     overlaps = mask_overlaps([(half, square), (square, square), (empty, half), (empty, empty)])
     assert overlaps.tolist() == [[32, 64], [64, 64], [0, 32], [0, 0]]
     assert mask_ious(overlaps).tolist() == [0.5, 1, 0, 1]
@@ -51,7 +51,7 @@ def test_masks() -> None:
 
 def test_parts_of_one_instance_are_joined() -> None:
     parts = [np.array([[0, 0], [4, 0], [4, 4], [0, 4]]), np.array([[2, 0], [6, 0], [6, 4], [2, 4]])]
-    assert rasterise(parts, (10, 10)).sum() == 24
+    assert polygons_to_mask(parts, (10, 10)).sum() == 24
 
 
 def test_faults_are_named() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from florence2.evaluation.metrics import java_captions
-from florence2.evaluation.metrics.java_captions import java_is_there, meteor, spice
+from florence2.evaluation.metrics.java_captions import has_java, meteor, spice
 from florence2.evaluation.metrics.ptb import tokenise
 
-needs_java = pytest.mark.skipif(not java_is_there(), reason="no java command")
+needs_java = pytest.mark.skipif(not has_java(), reason="no java command")
 
 
 @needs_java
@@ -40,7 +40,7 @@ def test_without_java(metric: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_spice_without_its_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(java_captions, "java_is_there", lambda: True)
+    monkeypatch.setattr(java_captions, "has_java", lambda: True)
 
     class Module:
         __file__ = str(tmp_path / "spice.py")

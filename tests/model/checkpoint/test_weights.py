@@ -61,7 +61,7 @@ def layout_of(directory: Path) -> str:
 
 def test_saved_models_load_back_the_same(model: Florence2Model, checkpoint: Path) -> None:
     loaded = load_checkpoint(checkpoint)
-    rows = model.config.text.vocabulary_size
+    rows = model.config.text.vocab_size
     assert torch.equal(logits(loaded)[..., :rows], logits(model))
     assert not loaded.training
     assert all(parameter.requires_grad for parameter in loaded.parameters())
@@ -242,7 +242,7 @@ def test_the_image_token_survives_the_way_through_microsofts_layout(
     for name, layout in (("a", "transformers"), ("b", "microsoft"), ("c", "transformers")):
         save_checkpoint(model, tmp_path / name, layout=layout)
         model = load_checkpoint(tmp_path / name)
-        assert (model.config.image_token, model.config.text.vocabulary_size) == (40, 41)
+        assert (model.config.image_token, model.config.text.vocab_size) == (40, 41)
 
 
 @pytest.mark.parametrize(("token", "rows"), [(None, 41), (37, 40), (40, 41), (45, 46)])
@@ -252,7 +252,7 @@ def test_the_image_token_takes_the_row_of_the_tokenizer(
     save_checkpoint(model, tmp_path, layout="transformers", image_token=token)
     saved = load_checkpoint(tmp_path)
     assert saved.config.image_token == (40 if token is None else token)
-    assert saved.config.text.vocabulary_size == rows
+    assert saved.config.text.vocab_size == rows
     assert torch.equal(saved.embedding.weight[:40], model.embedding.weight)
     assert torch.equal(saved.embedding.weight[40:], model.embedding.weight[1].expand(rows - 40, 8))
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from florence2.model import Florence2Model
-from florence2.runtime.openvino.cross_kv_cache import Attended, Prompted, empty_prompted
+from florence2.runtime.openvino.cross_kv_cache import CrossKVCache, Prompted, empty_prompted
 
 HEADS, WIDTH, LAYERS = 2, 3, 1
 
@@ -53,10 +53,10 @@ def test_whoever_comes_and_goes_the_others_stay_what_they_are(
     changes: list[tuple[str, list[int], int]], halved: bool
 ) -> None:
     first = made([1, 2], 4, halved)
-    attended, expected = Attended(first), [(1, 4), (2, 4)]
+    attended, expected = CrossKVCache(first), [(1, 4), (2, 4)]
     for what, numbers, more in changes:
         if what == "join":
-            attended.join(Attended(made(numbers, more, halved)))
+            attended.join(CrossKVCache(made(numbers, more, halved)))
             expected += [(number, more) for number in numbers]
         else:
             # Mostly in order, as searches keep them, but not only.
@@ -72,20 +72,20 @@ def test_whoever_comes_and_goes_the_others_stay_what_they_are(
 
 
 def test_nothing_that_stays_moves_when_there_is_room() -> None:
-    attended = Attended(made([1, 2, 3], 4))
-    attended.join(Attended(made([4], 4)))
+    attended = CrossKVCache(made([1, 2, 3], 4))
+    attended.join(CrossKVCache(made([4], 4)))
     before = attended.prompted.cross[0]
     attended.keep([0, 1, 3])
-    attended.join(Attended(made([5], 2)))
+    attended.join(CrossKVCache(made([5], 2)))
     after = attended.prompted.cross[0]
     assert np.shares_memory(before, after)
     assert seen_of(attended.prompted) == [(1, 4), (2, 4), (4, 4), (5, 2)]
 
 
 def test_longer_prompts_ask_for_no_more_entries() -> None:
-    attended = Attended(made([1], 4))
+    attended = CrossKVCache(made([1], 4))
     for seen in range(5, 9):
-        attended.join(Attended(made([seen], seen)))
+        attended.join(CrossKVCache(made([seen], seen)))
         attended.keep([1])
     assert seen_of(attended.prompted) == [(8, 8)]
     assert len(attended._arrays[0]) == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from florence2.runtime.openvino.graph_cache import graphs_of, key_of
+from florence2.runtime.openvino.graph_cache import cache_key, load_graphs
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ class Maker:
 
 def test_a_second_time_they_are_read(graphs: dict[str, Any], tmp_path: Path) -> None:
     make = Maker(graphs)
-    graphs_of("key", make, tmp_path)
-    again = graphs_of("key", make, tmp_path)
+    load_graphs("key", make, tmp_path)
+    again = load_graphs("key", make, tmp_path)
     assert make.calls == 1
     assert sorted(again) == ["one", "two"]
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
-    graphs_of("other", make, tmp_path)
+    load_graphs("other", make, tmp_path)
     assert make.calls == 2
 
 
@@ -54,7 +54,7 @@ def test_damaged_entries_are_made_again(
     graphs: dict[str, Any], tmp_path: Path, damage: str
 ) -> None:
     make = Maker(graphs)
-    graphs_of("key", make, tmp_path)
+    load_graphs("key", make, tmp_path)
     file, manifest = tmp_path / "key" / "one.bin", tmp_path / "key" / "manifest.json"
     content = file.read_bytes()
     match damage:
@@ -68,9 +68,9 @@ def test_damaged_entries_are_made_again(
             manifest.unlink()
         case "bad manifest":
             manifest.write_text(json.dumps([1, 2]))
-    graphs_of("key", make, tmp_path)
+    load_graphs("key", make, tmp_path)
     assert make.calls == 2
-    graphs_of("key", make, tmp_path)
+    load_graphs("key", make, tmp_path)
     assert make.calls == 2
     assert file.read_bytes() == content
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_written_costs_time_only(
     make = Maker(graphs)
     for calls in (1, 2):
         with pytest.warns(UserWarning, match="are not kept in"):
-            assert graphs_of("key", make, tmp_path) is graphs
+            assert load_graphs("key", make, tmp_path) is graphs
         assert make.calls == calls
     assert list(tmp_path.iterdir()) == []
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_written_costs_time_only(
 def test_a_folder_that_is_a_file_is_in_nobodys_way(graphs: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     with pytest.warns(UserWarning, match="are not kept"):
-        assert graphs_of("key", Maker(graphs), tmp_path / "cache") is graphs
+        assert load_graphs("key", Maker(graphs), tmp_path / "cache") is graphs
 
 
 def test_the_key_is_that_of_the_content(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_the_key_is_that_of_the_content(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").write_bytes(b"weights")
     (one,), (other,) = ([tmp_path / name / "model.safetensors"] for name in "ab")
-    assert key_of([one], "fp32") == key_of([other], "fp32") != key_of([one], "int8")
+    assert cache_key([one], "fp32") == cache_key([other], "fp32") != cache_key([one], "int8")
     other.write_bytes(b"weighty")
-    assert key_of([one], "fp32") != key_of([other], "fp32")
+    assert cache_key([one], "fp32") != cache_key([other], "fp32")
 
 
 def _start(folder: Path, barrier: Any, found: Any) -> None:
@@ -120,7 +120,7 @@ def _start(folder: Path, barrier: Any, found: Any) -> None:
         return {"one": openvino.Model([ops.add(given, weights)], [given], "one")}
 
     barrier.wait(60)
-    found.put((os.getpid(), sorted(graphs_of("key", make, folder))))
+    found.put((os.getpid(), sorted(load_graphs("key", make, folder))))
 
 
 def test_eight_processes_at_once_leave_one_good_entry(
@@ -138,5 +138,5 @@ def test_eight_processes_at_once_leave_one_good_entry(
     assert all(names == ["one"] for _, names in answers)
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
     make = Maker(graphs)
-    graphs_of("key", make, tmp_path)
+    load_graphs("key", make, tmp_path)
     assert make.calls == 0

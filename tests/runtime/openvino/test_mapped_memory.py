@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import florence2
-from florence2.runtime.openvino.mapped_memory import let_go
+from florence2.runtime.openvino.mapped_memory import drop_mapped_pages
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the list of mappings is Linux's"
@@ -36,7 +36,7 @@ def test_what_was_read_is_given_back_and_read_again(tmp_path: Path) -> None:
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as seen:
         assert seen[:] == CONTENT
         assert held(file) == len(CONTENT)
-        assert let_go(tmp_path) == len(CONTENT)
+        assert drop_mapped_pages(tmp_path) == len(CONTENT)
         assert held(file) == 0
         assert seen[:] == CONTENT
 
@@ -54,7 +54,7 @@ def test_what_was_written_is_kept_and_other_folders_are_left_alone(tmp_path: Pat
     ):
         copied[0] = 77
         assert seen[:] == CONTENT
-        assert let_go(tmp_path / "in") == 0
+        assert drop_mapped_pages(tmp_path / "in") == 0
         assert copied[0] == 77
         assert held(other) == len(CONTENT)
 
@@ -63,7 +63,7 @@ def test_without_a_list_of_mappings_nothing_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("florence2.runtime.openvino.mapped_memory._MAPS", tmp_path / "maps")
-    assert let_go(tmp_path) == 0
+    assert drop_mapped_pages(tmp_path) == 0
 
 
 def test_a_loaded_model_holds_no_pages_of_its_graphs_once_it_has_answered(

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from florence2.generation import DecodingOptions, Engine, Generated, Query, generate
+from florence2.generation import DecodingOptions, Engine, Generated, GenerationRequest, generate
 from florence2.model import Florence2Model
 from florence2.runtime import Runtime, TorchRuntime
 from florence2.runtime.openvino.runtime import OpenVinoRuntime
@@ -164,7 +164,9 @@ def test_an_engine_answers_as_the_reference_does(
     runtime: OpenVinoRuntime, reference: TorchRuntime, pixels: NDArray[np.float32]
 ) -> None:
     asked = [
-        Query(n % 4, pixels[n % 4], PROMPTS[n % 3], DecodingOptions(max_new_tokens=6 + 3 * n))
+        GenerationRequest(
+            n % 4, pixels[n % 4], PROMPTS[n % 3], DecodingOptions(max_new_tokens=6 + 3 * n)
+        )
         for n in range(8)
     ]
     found = []
@@ -191,7 +193,9 @@ def test_no_past_moves_for_prompts_that_come_while_others_are_answered(
 
     monkeypatch.setattr("florence2.runtime.openvino.runtime._put", fail)
     asked = [
-        Query(n % 4, pixels[n % 4], PROMPTS[n % 3], DecodingOptions(max_new_tokens=4 + 5 * (n % 3)))
+        GenerationRequest(
+            n % 4, pixels[n % 4], PROMPTS[n % 3], DecodingOptions(max_new_tokens=4 + 5 * (n % 3))
+        )
         for n in range(7)
     ]
     found: list[dict[int, Any]] = []

@@ -13,18 +13,18 @@ from florence2.model import Florence2Model
 from florence2.runtime import TorchRuntime
 from florence2.runtime.openvino.graphs import convert
 from florence2.runtime.openvino.runtime import OpenVinoRuntime
-from florence2.runtime.openvino.static_quantization import Range, quantize, smoothed
+from florence2.runtime.openvino.static_quantization import MinMaxObserver, quantize, smoothquant
 
 
 def test_bounds_are_even_unless_hardly_anything_is_below_zero() -> None:
-    seen = Range(torch.zeros(2), torch.zeros(2))
+    seen = MinMaxObserver(torch.zeros(2), torch.zeros(2))
     seen.add(torch.tensor([[[-1.0, 2.0], [0.5, -3.0]]]))
     low, high = seen.bounds()
     assert high == pytest.approx(3.3) and low == pytest.approx(-3.3 * 128 / 127)
-    after_gelu = Range(torch.zeros(1), torch.zeros(1))
+    after_gelu = MinMaxObserver(torch.zeros(1), torch.zeros(1))
     after_gelu.add(torch.tensor([[-0.17], [4.0]]))
     assert after_gelu.bounds() == pytest.approx((-0.17 * 1.1, 4.4))
-    assert Range(torch.zeros(1), torch.zeros(1)).bounds()[1] > 0
+    assert MinMaxObserver(torch.zeros(1), torch.zeros(1)).bounds()[1] > 0
 
 
 def test_moving_outliers_changes_no_answer(
@@ -32,7 +32,7 @@ def test_moving_outliers_changes_no_answer(
 ) -> None:
     before = model.encode_image(torch.from_numpy(pixels))
     norm = model.tower.stages[0].blocks[0].attention_norm
-    even, bounds = smoothed(model, pixels)
+    even, bounds = smoothquant(model, pixels)
     assert torch.allclose(even.encode_image(torch.from_numpy(pixels)), before, atol=1e-4)
     assert even.tower.stages[0].blocks[0].attention_norm is not norm
     linears = [n for n, m in model.tower.named_modules() if isinstance(m, torch.nn.Linear)]
@@ -42,7 +42,7 @@ def test_moving_outliers_changes_no_answer(
 def test_the_tower_in_8_bits_is_near(
     model: Florence2Model, pixels: NDArray[np.float32], reference: TorchRuntime
 ) -> None:
-    even, bounds = smoothed(model, pixels)
+    even, bounds = smoothquant(model, pixels)
     graphs: dict[str, Any] = convert(even, (96, 64))
     assert quantize(graphs["tower"], bounds) == len(bounds)
     low = OpenVinoRuntime(model.config, graphs, "fp32", lambda: model, threads=1)

@@ -79,7 +79,7 @@ def test_watching_leaves_the_answer_as_it_was_and_the_gradient_finite(start: Pat
 def test_all_layers_but_the_first_are_told_and_a_third_of_their_heads() -> None:
     text = TextConfig(
         width=48, encoder_layers=1, decoder_layers=3, encoder_heads=6, decoder_heads=6,
-        encoder_hidden=64, decoder_hidden=64, vocabulary_size=3072, positions=64,
+        encoder_hidden=64, decoder_hidden=64, vocab_size=3072, positions=64,
     )  # fmt: skip
     decoder = Decoder(text)
     cross = decoder.cross_attention(torch.randn(2, 5, 48), None)

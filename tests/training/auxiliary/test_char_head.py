@@ -11,9 +11,9 @@ from florence2.model.checkpoint.weights import load_checkpoint
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes, Quads
 from florence2.training.auxiliary.char_head import LETTERS, SLOTS, letters_of, reading_loss
-from florence2.training.auxiliary.dense import WithDenseTask, dense_loss
-from florence2.training.examples import CellMaker
-from florence2.training.recipe import Aids, Recipe
+from florence2.training.auxiliary.dense import DenseHeadModel, dense_loss
+from florence2.training.examples import CellTargetBuilder
+from florence2.training.recipe import AuxiliaryConfig, Recipe
 
 SIZE = (80, 40)
 
@@ -83,12 +83,14 @@ def test_reading_right_costs_nothing_and_each_wrong_letter_its_share() -> None:
 
 
 def test_letters_stand_behind_class_and_box(start: Path) -> None:
-    model = WithDenseTask(load_checkpoint(start), 2, only=True, reading=True)
+    model = DenseHeadModel(load_checkpoint(start), 2, only=True, reading=True)
     stride, width = model.model.config.vision.stride, model.model.config.vision.widths[-1]
     assert model.head.weight.shape == (1 + 2 + 4 + SLOTS * LETTERS, width)
     cells = model(torch.zeros(1, 3, stride, 2 * stride), None, None).cells_PHWK
-    made = CellMaker(
-        Recipe(aids=Aids(dense_weight=1.0, reading_weight=1.0, dense_categories=("dog", "cat"))),
+    made = CellTargetBuilder(
+        Recipe(aids=AuxiliaryConfig(
+            dense_weight=1.0, reading_weight=1.0, dense_categories=("dog", "cat")
+        )),
         _Sized(2 * stride, stride), stride,
     ).make(record(((0, 0, 40, 40), "01")))  # fmt: skip
     assert made is not None and made.letters is not None
@@ -111,13 +113,13 @@ class _Sized:
 
 def test_a_head_without_letters_goes_on_in_one_with_them(start: Path, tmp_path: Path) -> None:
     model = load_checkpoint(start)
-    old = WithDenseTask(model, 2, only=True)
+    old = DenseHeadModel(model, 2, only=True)
     old.save_head(tmp_path)
-    grown = WithDenseTask(model, 2, only=True, reading=True)
+    grown = DenseHeadModel(model, 2, only=True, reading=True)
     grown.load_head(tmp_path)
     assert torch.equal(grown.head.weight[:7], old.head.weight)
     assert torch.equal(grown.head.bias[:7], old.head.bias)
-    other = WithDenseTask(model, 3, only=True)
+    other = DenseHeadModel(model, 3, only=True)
     before = other.head.weight.clone()
     other.load_head(tmp_path)
     assert torch.equal(other.head.weight, before)

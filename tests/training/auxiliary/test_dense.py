@@ -12,8 +12,8 @@ from florence2.model.checkpoint.weights import load_checkpoint
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes, Text
 from florence2.training.auxiliary.dense import cells_of, dense_loss, logits_in_parts
-from florence2.training.examples import CellMaker
-from florence2.training.recipe import Aids, Recipe
+from florence2.training.examples import CellTargetBuilder
+from florence2.training.recipe import AuxiliaryConfig, Recipe
 
 
 def record(*annotations: Annotation) -> Record:
@@ -69,16 +69,16 @@ def test_cells_of_small_things_count_more_when_asked(
 
 def test_evenness_is_a_share() -> None:
     with pytest.raises(ValueError, match=r"dense_evenness is between 0 and 1, got 1\.5"):
-        Aids(dense_evenness=1.5)
+        AuxiliaryConfig(dense_evenness=1.5)
 
 
 def test_targets_follow_the_recipe_and_the_grid_of_the_tower(many_questions, processor) -> None:
-    aids = Aids(dense_weight=1.0, dense_categories=("red car", "a tree"))
-    cells = CellMaker(Recipe(aids=aids), processor).make(many_questions[0])
+    aids = AuxiliaryConfig(dense_weight=1.0, dense_categories=("red car", "a tree"))
+    cells = CellTargetBuilder(Recipe(aids=aids), processor).make(many_questions[0])
     width, height = processor.preprocessing.size
     assert cells is not None
     assert cells.classes.shape == (height // 32, width // 32)
-    assert CellMaker(Recipe(), processor).make(many_questions[0]) is None
+    assert CellTargetBuilder(Recipe(), processor).make(many_questions[0]) is None
 
 
 def test_boxes_of_no_width_give_no_cells() -> None:
@@ -98,6 +98,6 @@ def test_a_batch_in_parts_gives_the_logits_of_the_whole(start: Path) -> None:
     ids = torch.randint(4, 40, (rows, longest), generator=generator)
     image = torch.randn(rows, 4, model.config.text.width, generator=generator).double()
     with torch.no_grad():
-        whole = model.logits_of(image, prompts, ids, padding, wanted)
+        whole = model.decode_logits(image, prompts, ids, padding, wanted)
         parts, _ = logits_in_parts(model, image, prompts, ids, padding, wanted)
     assert torch.allclose(whole, parts, atol=1e-9)

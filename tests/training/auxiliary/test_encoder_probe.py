@@ -14,12 +14,12 @@ from florence2.model.checkpoint.weights import load_checkpoint
 from florence2.results.locations import BINS
 from florence2.results.records import Record
 from florence2.results.types import Boxes
-from florence2.training.auxiliary.dense import ENCODER_HEAD_FILE, WithDenseTask
+from florence2.training.auxiliary.dense import ENCODER_HEAD_FILE, DenseHeadModel
 from florence2.training.auxiliary.encoder_probe import (
     EncoderHead,
+    capture_encoder_states,
     edges_loss,
-    overheard,
-    states_of_pictures,
+    image_token_states,
 )
 
 from ..test_streaming import run_with_aids
@@ -61,20 +61,20 @@ def test_every_picture_is_asked_through_one_of_its_own_pairs() -> None:
     pictures = torch.tensor([1, 0, 1, 1, 0])
     seen = set()
     for _ in range(40):
-        states = states_of_pictures([pairs[:2], pairs[2:, :8]], pictures, (2, 3))
+        states = image_token_states([pairs[:2], pairs[2:, :8]], pictures, (2, 3))
         assert states.shape == (2, 2, 3, 3)
         chosen = states[:, 0, 0, 0].int().tolist()
         assert torch.equal(states, pairs[chosen, 1:7].view(2, 2, 3, 3))
         assert pictures[chosen].tolist() == [0, 1]
         seen.update(chosen)
     assert seen == {0, 1, 2, 3, 4}
-    alone = states_of_pictures([pairs], None, (2, 3))
+    alone = image_token_states([pairs], None, (2, 3))
     assert torch.equal(alone[:, 1, 2, 0], torch.arange(5.0))
 
 
 def test_the_encoder_is_overheard_only_within(start: Path) -> None:
     model = load_checkpoint(start)
-    with overheard(model.encoder) as states:
+    with capture_encoder_states(model.encoder) as states:
         model.encode(torch.randn(2, 5, model.config.text.width), torch.tensor([[0, 2], [0, 2]]))
     assert [tuple(each.shape[:2]) for each in states] == [(2, 7)]
     model.encode(torch.randn(2, 5, model.config.text.width), torch.tensor([[0, 2], [0, 2]]))
@@ -118,30 +118,30 @@ def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
 
 def test_a_run_that_asks_no_encoder_hands_its_head_on(start: Path, tmp_path: Path) -> None:
     model = load_checkpoint(start)
-    old = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    old = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
     assert old.encoder_head is not None
     torch.nn.init.ones_(old.encoder_head.cells.weight)
     old.save_head(tmp_path / "text")
-    tower = WithDenseTask(model, 2, only=True)
+    tower = DenseHeadModel(model, 2, only=True)
     tower.load_head(tmp_path / "text")
     tower.save_head(tmp_path / "tower")
-    after = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    after = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
     after.load_head(tmp_path / "tower")
     assert after.encoder_head is not None and after.encoder_head.cells.weight.min() == 1
-    WithDenseTask(model, 2, only=True).save_head(tmp_path / "none")
+    DenseHeadModel(model, 2, only=True).save_head(tmp_path / "none")
     assert not (tmp_path / "none" / ENCODER_HEAD_FILE).exists()
 
 
 def test_a_head_for_other_classes_is_left_alone(start: Path, tmp_path: Path) -> None:
     model = load_checkpoint(start)
-    old = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    old = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
     assert old.encoder_head is not None
     torch.nn.init.ones_(old.encoder_head.cells.weight)
     old.save_head(tmp_path)
     assert (tmp_path / ENCODER_HEAD_FILE).is_file()
-    same = WithDenseTask(model, 2, only=False, first_location=LOCATION)
+    same = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
     same.load_head(tmp_path)
     assert same.encoder_head is not None and same.encoder_head.cells.weight.min() == 1
-    other = WithDenseTask(model, 3, only=False, first_location=LOCATION)
+    other = DenseHeadModel(model, 3, only=False, first_location=LOCATION)
     other.load_head(tmp_path)
     assert other.encoder_head is not None and not other.encoder_head.cells.weight.any()

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from florence2.results.types import Polygons
 from florence2.training import Recipe, override
-from florence2.training.auxiliary.polygon_resampling import with_even_corners
-from florence2.training.recipe import Aids
+from florence2.training.auxiliary.polygon_resampling import resample_record_polygons
+from florence2.training.recipe import AuxiliaryConfig
 
 SQUARE = np.array([[10, 10], [50, 10], [50, 50], [10, 50]], np.float32)
 
 
 def test_corners_stand_at_even_distances_from_the_first_on() -> None:
-    told = with_even_corners(Polygons([[SQUARE]], ["box"], (100, 100)), 8)
+    told = resample_record_polygons(Polygons([[SQUARE]], ["box"], (100, 100)), 8)
     assert told.labels == ("box",) and told.image_size == (100, 100)
     expected = [[10, 10], [30, 10], [50, 10], [50, 30], [50, 50], [30, 50], [10, 50], [10, 30]]
     assert told.polygons[0][0].tolist() == expected
@@ -24,7 +24,9 @@ def test_corners_stand_at_even_distances_from_the_first_on() -> None:
 
 def test_parts_share_corners_by_length_and_none_goes_without() -> None:
     small = 70 + (SQUARE - 10) / 20
-    told = with_even_corners(Polygons([[SQUARE, small], [SQUARE]], ["a", "b"], (100, 100)), 16)
+    told = resample_record_polygons(
+        Polygons([[SQUARE, small], [SQUARE]], ["a", "b"], (100, 100)), 16
+    )
     assert [[len(part) for part in parts] for parts in told.polygons] == [[15, 4], [16]]
     np.testing.assert_allclose(told.polygons[0][1], small)
 
@@ -34,7 +36,7 @@ def test_every_corner_lies_on_the_outline_that_was_told(
     points: list[tuple[int, int]], corners: int
 ) -> None:
     outline = np.asarray(points, np.float32)
-    told = with_even_corners(Polygons([[outline]], [""], (100, 100)), corners).polygons[0][0]
+    told = resample_record_polygons(Polygons([[outline]], [""], (100, 100)), corners).polygons[0][0]
     assert told.shape == (corners, 2)
     np.testing.assert_array_equal(told[0], outline[0])
     ends = np.roll(outline, -1, axis=0)
@@ -48,12 +50,12 @@ def test_every_corner_lies_on_the_outline_that_was_told(
 
 def test_a_part_without_points_is_left_out() -> None:
     nothing = np.zeros((0, 2), np.float32)
-    told = with_even_corners(Polygons([[nothing, SQUARE], []], ["a", "b"], (100, 100)), 8)
+    told = resample_record_polygons(Polygons([[nothing, SQUARE], []], ["a", "b"], (100, 100)), 8)
     assert [len(parts) for parts in told.polygons] == [1, 0]
 
 
 @pytest.mark.parametrize("corners", [1, 3, -4])
 def test_too_few_corners_are_told(corners: int) -> None:
     with pytest.raises(ValueError, match=rf"outline_corners is 0 .* or 4 and more, got {corners}"):
-        Aids(outline_corners=corners)
+        AuxiliaryConfig(outline_corners=corners)
     assert override(Recipe(), ["aids.outline_corners=16"]).aids.outline_corners == 16

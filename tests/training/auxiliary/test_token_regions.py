@@ -11,7 +11,7 @@ from florence2.results.records import Annotation, Record
 from florence2.results.tasks import TASKS
 from florence2.results.types import Boxes, Polygons, Quads, Text
 from florence2.training.auxiliary.dense import cells_of
-from florence2.training.auxiliary.token_regions import Sights, places_of
+from florence2.training.auxiliary.token_regions import RegionTargets, build_attention_targets
 
 # 4 x 2 cells of 20 pixels, numbered 0 to 7.
 SIZE, GRID = (80, 40), (4, 2)
@@ -32,21 +32,21 @@ def record() -> Record:
 
 
 @pytest.fixture
-def sights() -> Sights:
-    return Sights(record(), cells_of(record(), GRID, {"dog": 1, "cat": 2}))
+def sights() -> RegionTargets:
+    return RegionTargets(record(), cells_of(record(), GRID, {"dog": 1, "cat": 2}))
 
 
-def told(annotation: Annotation, sights: Sights, processor) -> list[tuple[str, list[int]]]:
+def told(annotation: Annotation, sights: RegionTargets, processor) -> list[tuple[str, list[int]]]:
     """The answer's tokens between its ends, and the cells of each."""
     target = processor.target(annotation.answer, annotation.kind)
-    places = places_of(target, annotation, sights, processor.tokenizer)
+    places = build_attention_targets(target, annotation, sights, processor.tokenizer)
     assert places.shape == (len(target), GRID[0] * GRID[1])
     assert not places[[0, -1]].any()
     tokens = [processor.tokenizer.decode([each]) for each in target]
     return [(t, np.flatnonzero(p).tolist()) for t, p in zip(tokens, places, strict=True)][1:-1]
 
 
-def test_a_name_and_its_box_are_about_the_thing(sights: Sights, processor) -> None:
+def test_a_name_and_its_box_are_about_the_thing(sights: RegionTargets, processor) -> None:
     found = told(Annotation("<OD>", Boxes([CAT, DOG], ["cat", "dog"], SIZE)), sights, processor)
     locations = [cells for token, cells in found if token.startswith("<loc")]
     words = [cells for token, cells in found if not token.startswith("<loc")]
@@ -54,7 +54,7 @@ def test_a_name_and_its_box_are_about_the_thing(sights: Sights, processor) -> No
     assert words[0] == CAT_CELLS and words[-1] == DOG_CELLS
 
 
-def test_a_phrase_of_several_things_is_about_all_of_them(sights: Sights, processor) -> None:
+def test_a_phrase_of_several_things_is_about_all_of_them(sights: RegionTargets, processor) -> None:
     both = Boxes([DOG, CAT], ["animals", "animals"], SIZE)
     asked = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", both, text="animals")
     found = told(asked, sights, processor)
@@ -62,7 +62,7 @@ def test_a_phrase_of_several_things_is_about_all_of_them(sights: Sights, process
     assert [cells for _, cells in found[-8:]] == [DOG_CELLS] * 4 + [CAT_CELLS] * 4
 
 
-def test_letters_are_read_where_they_stand(sights: Sights, processor) -> None:
+def test_letters_are_read_where_they_stand(sights: RegionTargets, processor) -> None:
     # Five places on four cells: a, b; nothing under the space; c, d.
     by_letter = {"a": [0], "b": [1], "c": [2], "d": [3]}
     for task in ("<OCR>", "<REGION_TO_OCR>"):
@@ -79,14 +79,14 @@ def test_letters_are_read_where_they_stand(sights: Sights, processor) -> None:
     assert corners == [left, left, right, right, right, right, left, left]
 
 
-def test_spelt_letters_are_read_one_by_one(sights: Sights, processor) -> None:
+def test_spelt_letters_are_read_one_by_one(sights: RegionTargets, processor) -> None:
     annotation = Annotation("<OCR>", Text("ab cd"))
     target = processor.tokenizer.spell(processor.target(annotation.answer, annotation.kind))
-    places = places_of(target, annotation, sights, processor.tokenizer)
+    places = build_attention_targets(target, annotation, sights, processor.tokenizer)
     assert [list(np.flatnonzero(row)) for row in places] == [[], [0], [1], [], [2], [3], []]
 
 
-def test_captions_point_at_what_they_name_and_quote(sights: Sights, processor) -> None:
+def test_captions_point_at_what_they_name_and_quote(sights: RegionTargets, processor) -> None:
     text = 'A cat and "ab cd".'
     found = told(Annotation("<CAPTION>", Text(text)), sights, processor)
     cells_at = {}
@@ -103,7 +103,7 @@ def test_captions_point_at_several_things_by_any_plural(processor) -> None:
     knives = record()
     boxes = Boxes([DOG, CAT], ["knife", "grape"], SIZE)
     knives = replace(knives, annotations=(Annotation("<OD>", boxes),))
-    sights = Sights(knives, cells_of(knives, GRID, {"knife": 1, "grape": 2}))
+    sights = RegionTargets(knives, cells_of(knives, GRID, {"knife": 1, "grape": 2}))
     found = told(Annotation("<CAPTION>", Text("knives near grapes")), sights, processor)
     assert found[0][1] == DOG_CELLS and found[-1][1] == CAT_CELLS
 
@@ -113,7 +113,7 @@ def test_a_region_is_about_its_own_thing(processor) -> None:
         "a", *SIZE, "0", image=b"x",
         annotations=(Annotation("<OD>", Boxes([DOG, CAT], ["dog", "dog"], SIZE)),),
     )  # fmt: skip
-    sights = Sights(two, cells_of(two, GRID, {"dog": 1}))
+    sights = RegionTargets(two, cells_of(two, GRID, {"dog": 1}))
     asked = Annotation("<REGION_TO_CATEGORY>", Text("dog"), region=CAT)
     assert told(asked, sights, processor)[0][1] == CAT_CELLS
     assert told(Annotation("<CAPTION>", Text("dog")), sights, processor)[0][1] == sorted(
@@ -121,7 +121,7 @@ def test_a_region_is_about_its_own_thing(processor) -> None:
     )
 
 
-def test_a_box_of_nothing_known_is_about_no_place(sights: Sights, processor) -> None:
+def test_a_box_of_nothing_known_is_about_no_place(sights: RegionTargets, processor) -> None:
     elsewhere = Annotation("<OD>", Boxes([(22, 2, 38, 38)], ["tree"], SIZE))
     assert not any(cells for _, cells in told(elsewhere, sights, processor))
 
@@ -130,7 +130,7 @@ def test_of_several_answers_to_a_task_the_first_counts(processor) -> None:
     one = record()
     later = Annotation("<OD>", Boxes([(22, 2, 38, 38)], ["tree"], SIZE))
     two = Record("a", *SIZE, "0", image=b"x", annotations=(*one.annotations, later))
-    sights = Sights(two, cells_of(two, GRID, {"dog": 1, "cat": 2}))
+    sights = RegionTargets(two, cells_of(two, GRID, {"dog": 1, "cat": 2}))
     assert sights.labels == ["dog", "cat"]
     assert np.flatnonzero(sights.things[0]).tolist() == DOG_CELLS
 
@@ -144,7 +144,7 @@ def test_lines_are_quoted_one_after_another_and_a_region_means_its_own(processor
             Annotation("<OD>", Boxes([], [], SIZE)), Annotation("<OCR_WITH_REGION>", lines),
         ),
     )  # fmt: skip
-    sights = Sights(two, cells_of(two, GRID, {}))
+    sights = RegionTargets(two, cells_of(two, GRID, {}))
     both = told(Annotation("<OCR>", Text("ab\nab")), sights, processor)
     cells = [cell for _, found in both for cell in found]
     assert sorted(cells) == [1, 3, 5, 7]
@@ -152,7 +152,9 @@ def test_lines_are_quoted_one_after_another_and_a_region_means_its_own(processor
     assert {cell for _, found in own for cell in found} == {5, 7}
 
 
-def test_points_of_an_outline_are_about_their_surroundings(sights: Sights, processor) -> None:
+def test_points_of_an_outline_are_about_their_surroundings(
+    sights: RegionTargets, processor
+) -> None:
     outline = Polygons([[np.asarray([[1, 1], [79, 1], [79, 39]])]], [""], SIZE)
     asked = Annotation("<REGION_TO_SEGMENTATION>", outline, region=DOG)
     found = told(asked, sights, processor)
@@ -164,7 +166,7 @@ def test_a_thing_hidden_behind_others_has_the_cell_at_its_middle() -> None:
         "a", *SIZE, "0", image=b"x",
         annotations=(Annotation("<OD>", Boxes([[22, 2, 28, 8]], ["dog"], SIZE)),),
     )  # fmt: skip
-    sights = Sights(hidden, cells_of(hidden, GRID, {"dog": 1}))
+    sights = RegionTargets(hidden, cells_of(hidden, GRID, {"dog": 1}))
     assert np.flatnonzero(sights.things[0]).tolist() == [1]
 
 
@@ -172,7 +174,7 @@ def test_pictures_with_nothing_on_them_ask_for_no_place(processor) -> None:
     empty = Record(
         "a", *SIZE, "0", image=b"x", annotations=(Annotation("<OD>", Boxes([], [], SIZE)),)
     )
-    sights = Sights(empty, cells_of(empty, GRID, {}))
+    sights = RegionTargets(empty, cells_of(empty, GRID, {}))
     line = Quads([[[0, 0], [9, 0], [9, 9], [0, 9]]], ["a"], SIZE)
     answers = {"text": Text("a dog"), "quads": line}
     for task in TASKS:

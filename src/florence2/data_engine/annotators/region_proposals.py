@@ -17,7 +17,7 @@ _SIDE = 256
 _LEVELS = (24, 48, 80)
 
 
-class ClassicalProposals:
+class RegionProposals:
     """At most ``most`` boxes a picture, of connected areas of like colour at several grains."""
 
     annotator = Annotator("colour-regions", "1")

@@ -15,9 +15,9 @@ import numpy as np
 from ...io.atomic import file_hash
 from ...io.extras import needed
 from ...processing.image import load_image
+from ...results.coco_names import COCO_NAMES
 from ...results.records import Annotation, Annotator, Record
 from ...results.types import Boxes
-from .coco_names import COCO_NAMES
 
 # Who annotates: the network on the picture, or on its mirror image.
 NAMES = {False: "ssd-mobilenet", True: "ssd-mobilenet-mirrored"}

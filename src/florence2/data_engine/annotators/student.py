@@ -98,10 +98,13 @@ class Student:
             else:
                 given[at].append(
                     Annotation(
-                        task, outcome.answer, text=text, annotator=self.annotator,
+                        task,
+                        outcome.answer,
+                        text=text,
+                        annotator=self.annotator,
                         score=_score(outcome.answer),
                     )
-                )  # fmt: skip
+                )
         return given
 
 

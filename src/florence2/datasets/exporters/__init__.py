@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from ...io.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
-    from .class_map import Ontology
+    from .class_map import ClassMap
     from .exporter_registry import WRITERS, write_records
     from .output import Options, Written
 
-__all__ = ["WRITERS", "Ontology", "Options", "Written", "write_records"]
+__all__ = ["WRITERS", "ClassMap", "Options", "Written", "write_records"]
 
 # The names of the formats are known without the libraries that write them.
 __getattr__ = import_lazily(
@@ -19,7 +19,7 @@ __getattr__ = import_lazily(
     {
         "WRITERS": "exporter_registry",
         "write_records": "exporter_registry",
-        "Ontology": "class_map",
+        "ClassMap": "class_map",
         "Options": "output",
         "Written": "output",
     },

@@ -17,7 +17,7 @@ _MAX_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True)
-class Ontology:
+class ClassMap:
     """Prompts and the classes they stand for: ``{"delivery truck": "truck", "person": "person"}``.
 
     Class numbers count from 0 in the order in which classes are first named. ``categories`` are
@@ -32,7 +32,7 @@ class Ontology:
             raise ValueError("an ontology names at least one class")
 
     @classmethod
-    def parse(cls, text: str) -> Ontology:
+    def parse(cls, text: str) -> ClassMap:
         """``"delivery truck=truck, person"``: prompts by commas, each with its class or itself.
 
         Raises ``ValueError`` for empty names and a prompt that stands for two classes.
@@ -40,7 +40,7 @@ class Ontology:
         return cls(_pairs(text.split(","), text))
 
     @classmethod
-    def read(cls, path: Path) -> Ontology:
+    def read(cls, path: Path) -> ClassMap:
         """The classes of a file, in its order.
 
         A text file holds one a line, ``class`` or ``prompt=class``; YAML has ``names`` as in
@@ -81,7 +81,7 @@ class Classes:
     Labels that the source does not list become classes as they come by.
     """
 
-    ontology: Ontology | None = None
+    ontology: ClassMap | None = None
     listed: ClassList = field(default_factory=ClassList)
     # The record whose regions were collected last, and these: a writer and its counts ask for them.
     collected: tuple[object, Any] | None = field(default=None, repr=False, compare=False)

@@ -89,9 +89,14 @@ class CvatWriter:
 def _task(parent: Xml.Element, id: int, size: int, subset: str = "") -> Xml.Element:
     task = Xml.SubElement(parent, "task")
     for tag, text in (
-        ("id", str(id)), ("name", subset or "florence2"), ("size", str(size)),
-        ("mode", "annotation"), ("overlap", "0"), ("flipped", "False"), ("subset", subset),
-    ):  # fmt: skip
+        ("id", str(id)),
+        ("name", subset or "florence2"),
+        ("size", str(size)),
+        ("mode", "annotation"),
+        ("overlap", "0"),
+        ("flipped", "False"),
+        ("subset", subset),
+    ):
         Xml.SubElement(task, tag).text = text
     return task
 

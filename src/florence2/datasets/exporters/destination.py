@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...io.atomic import LineFile, whole_lines
+from ...io.atomic import JsonlAppender, complete_lines
 from ...io.paths import confine
 from ...io.run_lock import LOCK_FILE, lock_run_dir
 from ...processing.image import IMAGE_SUFFIXES
@@ -79,7 +79,7 @@ def claim_folder(
 
 def read_files_list(folder: Path) -> dict[str, Any] | None:
     """What an earlier conversion listed: its ``origin`` and ``files``; ``None`` where none did."""
-    lines = whole_lines(folder / FILES_LIST)
+    lines = complete_lines(folder / FILES_LIST)
     if not lines:
         return None
     try:
@@ -101,7 +101,7 @@ class _FilesList:
         self, folder: Path, origin: dict[str, Any], earlier: dict[str, Any] | None
     ) -> None:
         self._folder, self._origin, self._earlier = folder, origin, earlier
-        self._file: LineFile | None = None
+        self._file: JsonlAppender | None = None
         self._known: set[str] = set()
 
     def add(self, place: str) -> None:
@@ -115,14 +115,14 @@ class _FilesList:
         if self._file is not None:
             self._file.__exit__(None, None, None)
 
-    def _begin(self) -> LineFile:
+    def _begin(self) -> JsonlAppender:
         path = self._folder / FILES_LIST
         if self._earlier is not None:
             for place in self._earlier["files"]:
                 _remove(self._folder, place)
             # The list goes last: a kill in between leaves what is left of the set listed.
             path.unlink()
-        file = LineFile(path)
+        file = JsonlAppender(path)
         file.append(json.dumps({"origin": self._origin}).encode() + b"\n")
         return file
 

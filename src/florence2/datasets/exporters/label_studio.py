@@ -48,10 +48,15 @@ class LabelStudioWriter:
         for line in lines_of(record):
             guessed += _line(line, record.image_size, len(labeled) + len(guessed))
         for task, text in texts_of(record).items():
-            guessed.append({
-                "id": f"r{len(labeled) + len(guessed)}", "from_name": _text_name(task),
-                "to_name": "image", "type": "textarea", "value": {"text": [clean_text(text)]},
-            })  # fmt: skip
+            guessed.append(
+                {
+                    "id": f"r{len(labeled) + len(guessed)}",
+                    "from_name": _text_name(task),
+                    "to_name": "image",
+                    "type": "textarea",
+                    "value": {"text": [clean_text(text)]},
+                }
+            )
         self._output.picture(record, f"images/{file_name}")
         values = {"image": f"/data/local-files/?d={quote(f'images/{file_name}')}"}
         if record.split is not None:
@@ -89,10 +94,17 @@ class LabelStudioWriter:
                     Xml.SubElement(parent, "Label", {"value": allowed(label)})
         if "line" in self._kinds:
             Xml.SubElement(view, "Polygon", {"name": "line", "toName": "image"})
-            Xml.SubElement(view, "TextArea", {
-                "name": "transcription", "toName": "image", "perRegion": "true",
-                "editable": "true", "required": "false",
-            })  # fmt: skip
+            Xml.SubElement(
+                view,
+                "TextArea",
+                {
+                    "name": "transcription",
+                    "toName": "image",
+                    "perRegion": "true",
+                    "editable": "true",
+                    "required": "false",
+                },
+            )
         for name in ("caption", "detailed_caption", "more_detailed_caption"):
             if name in self._kinds:
                 Xml.SubElement(view, "TextArea", {"name": name, "toName": "image", "rows": "3"})
@@ -132,20 +144,28 @@ def _regions(found: Found, image_size: tuple[int, int], first: int) -> list[dict
     if outlines:
         return [
             {
-                "id": f"r{first + number}", "from_name": "polygon", "type": "polygonlabels",
+                "id": f"r{first + number}",
+                "from_name": "polygon",
+                "type": "polygonlabels",
                 "value": {
-                    "points": _percent(part, image_size), "closed": True, "polygonlabels": [name],
+                    "points": _percent(part, image_size),
+                    "closed": True,
+                    "polygonlabels": [name],
                 },
                 **({"parentID": f"r{first}"} if number else {}),
                 **shared,
             }
             for number, part in enumerate(outlines)
-        ]  # fmt: skip
+        ]
     x0, y0, x1, y1 = (float(value) for value in found.box)
     value = {
-        "x": 100 * x0 / width, "y": 100 * y0 / height, "width": 100 * (x1 - x0) / width,
-        "height": 100 * (y1 - y0) / height, "rotation": 0, "rectanglelabels": [name],
-    }  # fmt: skip
+        "x": 100 * x0 / width,
+        "y": 100 * y0 / height,
+        "width": 100 * (x1 - x0) / width,
+        "height": 100 * (y1 - y0) / height,
+        "rotation": 0,
+        "rectanglelabels": [name],
+    }
     return [
         {"id": f"r{first}", "from_name": "box", "type": "rectanglelabels", "value": value, **shared}
     ]
@@ -155,18 +175,23 @@ def _line(line: Found, image_size: tuple[int, int], number: int) -> list[dict[st
     """A line of text: its polygon, and its words as a text area of the same region."""
     identity, points = f"r{number}", _percent(line.quad, image_size)
     shared: dict[str, Any] = {
-        "id": identity, "to_name": "image", "image_rotation": 0, **_sizes(image_size),
-    }  # fmt: skip
+        "id": identity,
+        "to_name": "image",
+        "image_rotation": 0,
+        **_sizes(image_size),
+    }
     if line.score is not None:
         shared["score"] = line.score
     value = {"points": points, "closed": True}
     return [
         {**shared, "from_name": "line", "type": "polygon", "value": value},
         {
-            **shared, "from_name": "transcription", "type": "textarea",
+            **shared,
+            "from_name": "transcription",
+            "type": "textarea",
             "value": {**value, "text": [line.words]},
         },
-    ]  # fmt: skip
+    ]
 
 
 def _percent(points: Any, image_size: tuple[int, int]) -> list[list[float]]:

@@ -50,8 +50,9 @@ def _page(record: Record, file_name: str, paragraphs: list[list[Found]]) -> str:
     Xml.SubElement(head, "title").text = allowed(file_name)
     Xml.SubElement(head, "meta", {"charset": "utf-8"})
     for name, content in (
-        ("ocr-system", "florence2"), ("ocr-capabilities", "ocr_page ocr_par ocr_line ocrx_word"),
-    ):  # fmt: skip
+        ("ocr-system", "florence2"),
+        ("ocr-capabilities", "ocr_page ocr_par ocr_line ocrx_word"),
+    ):
         Xml.SubElement(head, "meta", {"name": name, "content": content})
     body = Xml.SubElement(html, "body")
     title = f'image "{allowed(file_name)}"; bbox 0 0 {record.width} {record.height}; ppageno 0'
@@ -86,9 +87,10 @@ def _hocr_line(parent: Xml.Element, line: Found, number: int) -> None:
         box = _part(line.box, begin / letters, (begin + len(word)) / letters)
         begin += len(word) + 1
         Xml.SubElement(
-            node, "span",
+            node,
+            "span",
             {"class": "ocrx_word", "id": f"word_1_{number}_{index}", "title": _bbox(box)},
-        ).text = word  # fmt: skip
+        ).text = word
 
 
 def _part(box: Any, begin: float, end: float) -> Any:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...io.atomic import replace_file
+from ...io.atomic import atomic_replace
 from ...processing.image import IMAGE_SUFFIXES, load_image, open_image
 from ...results.records import Record
-from .class_map import Classes, Ontology
+from .class_map import Classes, ClassMap
 
 _ORIENTATION = 0x0112
 _FICLONE = 0x40049409
@@ -36,7 +36,7 @@ class Options:
     ``caption`` task's.
     """
 
-    classes: Ontology | None = None
+    classes: ClassMap | None = None
     pictures: bool = True
     prefix: str = ""
     suffix: str = ""
@@ -106,7 +106,7 @@ class Output:
         """Write a file at a place in the folder, whole or not at all, and on the disk."""
         self.note(place)
         path = self.folder / place
-        replace_file(path, _encoded(content))
+        atomic_replace(path, _encoded(content))
         return path
 
     def put_each(self, place: str, content: bytes | str) -> Path:

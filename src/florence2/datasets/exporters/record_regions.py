@@ -212,10 +212,15 @@ def _from_source(labeled: LabeledObject, size: ImageSize) -> Found | None:
     if not _has_extent(box) or not all(np.isfinite(part).all() for part in outlines):
         return None
     return Found(
-        labeled.label, box, outlines, score=_finite(labeled.score),
-        category_id=labeled.category_id, id=labeled.id, attributes=labeled.attributes,
+        labeled.label,
+        box,
+        outlines,
+        score=_finite(labeled.score),
+        category_id=labeled.category_id,
+        id=labeled.id,
+        attributes=labeled.attributes,
         is_source=True,
-    )  # fmt: skip
+    )
 
 
 def _found(name: str, answer: Answer, index: int, size: ImageSize) -> Found | None:

@@ -70,10 +70,13 @@ class CsvWriter:
 
     def add(self, record: Record, name: str) -> int:
         shared: dict[str, object] = {
-            "image": put_image(self._output, record, name), "width": record.width,
-            "height": record.height, "split": record.split, "file_name": record.file_name,
+            "image": put_image(self._output, record, name),
+            "width": record.width,
+            "height": record.height,
+            "split": record.split,
+            "file_name": record.file_name,
             "image_id": record.source_id,
-        }  # fmt: skip
+        }
         alone = replace(record, annotations=())
         rows = [
             {**shared, **self._region(each)} for each in regions_of(alone, self._output.classes)
@@ -102,9 +105,12 @@ class CsvWriter:
         asked = annotation.question
         words = " ".join(map(str, asked)) if isinstance(asked, tuple) else asked
         shared: dict[str, object] = {
-            "task": annotation.task, "annotator": annotation.annotator.name,
-            "round": annotation.round, "score": annotation.score, "question": words,
-        }  # fmt: skip
+            "task": annotation.task,
+            "annotator": annotation.annotator.name,
+            "round": annotation.round,
+            "score": annotation.score,
+            "question": words,
+        }
         if isinstance(annotation.answer, Text):
             return [{**shared, "text": annotation.answer.plain}]
         alone = replace(record, annotations=(annotation,), objects=None)

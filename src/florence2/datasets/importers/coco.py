@@ -20,13 +20,13 @@ from ...results.geometry import point_bounds
 from ...results.records import Annotation, Annotator, Category, Record, SourceId
 from ...results.types import Text
 from .coco_files import CocoPart, find_coco, find_coco_images, name_record
-from .image_files import SeenNames, read_image_record
+from .image_files import UniqueNames, read_image_record
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .json_files import is_number, numbers_field, object_items, read_json_object, text_field
 from .label_frame import LabelFrame, find_frame
 from .masks import decode_mask, mask_polygons
-from .problems import Intake, LabelError, check_text
+from .problems import ImportContext, LabelError, check_text
 from .region_checks import are_fractions, checked_box, checked_polygon
 
 TASKS = (*INSTANCE_TASKS, "<CAPTION>")
@@ -54,7 +54,7 @@ class _Contents:
 def read_coco(
     parts: Iterable[CocoPart],
     root: Path,
-    intake: Intake,
+    intake: ImportContext,
     tasks: Sequence[str] = ("object-detection", "caption"),
     images: Path | None = None,
 ) -> Iterator[Record]:
@@ -74,11 +74,11 @@ def read_coco(
 def _read(
     loaded: Sequence[tuple[CocoPart, _Contents]],
     root: Path,
-    intake: Intake,
+    intake: ImportContext,
     tokens: Sequence[str],
     images: Path | None,
 ) -> Iterator[Record]:
-    seen = SeenNames()
+    seen = UniqueNames()
     for part, contents in loaded:
         finder = find_coco_images(part, root, images)
         for key, (file, image) in contents.images.items():
@@ -119,7 +119,7 @@ def _find_image(finder: ImageFinder, image: dict[str, Any]) -> Path:
         ) from error
 
 
-def _load(part: CocoPart, intake: Intake) -> _Contents:
+def _load(part: CocoPart, intake: ImportContext) -> _Contents:
     contents = _Contents()
     for file in part.files:
         with intake.listing(file):
@@ -135,11 +135,11 @@ def _load(part: CocoPart, intake: Intake) -> _Contents:
     return contents
 
 
-def _join(contents: _Contents, file: Path, values: dict[str, Any], intake: Intake) -> None:
+def _join(contents: _Contents, file: Path, values: dict[str, Any], intake: ImportContext) -> None:
     """Add the pictures and labels of one file; pictures may be known from another."""
     contents.has_classes |= "categories" in values
     contents.classes[file] = _classes(values, file, intake)
-    here, labels = SeenNames(), SeenNames()
+    here, labels = UniqueNames(), UniqueNames()
     for image in object_items(values, "images", file, intake):
         with intake.listing(file):
             key = _key(image, "id")
@@ -151,7 +151,7 @@ def _join(contents: _Contents, file: Path, values: dict[str, Any], intake: Intak
             contents.labels[_key(label, "image_id")].append((file, label))
 
 
-def _classes(values: dict[str, Any], file: Path, intake: Intake) -> dict[Key, Category]:
+def _classes(values: dict[str, Any], file: Path, intake: ImportContext) -> dict[Key, Category]:
     classes: dict[Key, Category] = {}
     for category in object_items(values, "categories", file, intake):
         with intake.listing(file):
@@ -210,7 +210,7 @@ def _labeled(
     record: Record,
     frame: LabelFrame,
     tokens: Sequence[str],
-    intake: Intake,
+    intake: ImportContext,
 ) -> Record:
     """The record with its labels, and with the annotations that are made from them."""
     labels = contents.labels.get(key, [])
@@ -242,7 +242,9 @@ def _labeled(
     return replace(record, annotations=(*made, *captions), objects=objects if known else None)
 
 
-def _outlines_intake(label: dict[str, Any], tokens: Sequence[str], intake: Intake) -> Intake:
+def _outlines_intake(
+    label: dict[str, Any], tokens: Sequence[str], intake: ImportContext
+) -> ImportContext:
     """Where it is listed that a mask has no outlines: nowhere if nobody asks for them.
 
     Run lengths are kept as they are, so that nothing is lost.

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...io.files import open_regular
 from ...results.records import Record
 from .grouped_rows import WrittenRow, grouped_records
-from .problems import Intake, LabelError, Problem
+from .problems import ImportContext, LabelError, Problem
 from .splits import choose_splits
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -37,7 +37,7 @@ class CsvColumns:
 def read_csv_questions(
     file: Path,
     root: Path,
-    intake: Intake,
+    intake: ImportContext,
     prompt: str = "<VQA>",
     columns: CsvColumns | None = None,
     images: Path | None = None,
@@ -66,7 +66,7 @@ def read_csv_questions(
 def _read_splits(
     file: Path,
     root: Path,
-    intake: Intake,
+    intake: ImportContext,
     prompt: str,
     columns: CsvColumns,
     delimiter: str,
@@ -166,7 +166,7 @@ def _split_names(file: Path, columns: CsvColumns, delimiter: str) -> list[str]:
 
 def _rows(
     file: Path,
-    intake: Intake,
+    intake: ImportContext,
     prompt: str,
     columns: CsvColumns,
     delimiter: str,

@@ -19,11 +19,11 @@ from ...results.geometry import point_bounds
 from ...results.records import Annotation, Category, Record
 from ...results.tasks import CAPTIONS
 from ...results.types import Text
-from .image_files import SeenNames, read_image_record
+from .image_files import UniqueNames, read_image_record
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .label_frame import LabelFrame, find_frame
-from .problems import Intake, LabelError
+from .problems import ImportContext, LabelError
 from .region_checks import checked_box, checked_polygon
 from .splits import choose_splits
 from .xml_nodes import Node, read_xml
@@ -48,7 +48,7 @@ def find_cvat(source: Path) -> Path:
 
 def read_cvat(
     file: Path,
-    intake: Intake,
+    intake: ImportContext,
     tasks: Sequence[str] = ("object-detection", "caption"),
     split: str | None = None,
     images: Path | None = None,
@@ -83,11 +83,11 @@ def _read(
     nodes: Sequence[Node],
     only: str,
     tokens: Sequence[str],
-    intake: Intake,
+    intake: ImportContext,
     images: Path | None,
 ) -> Iterator[Record]:
     finder = ImageFinder(file.parent, (file.parent / "images",), images)
-    seen = SeenNames()
+    seen = UniqueNames()
     categories = list(_categories(page))
     intake.declare(categories)
     for node in nodes:
@@ -124,7 +124,7 @@ def _labeled(
     file: Path,
     frame: LabelFrame,
     tokens: Sequence[str],
-    intake: Intake,
+    intake: ImportContext,
 ) -> Record:
     instances: list[Instance] = []
     shapes = list(_grouped(image, file, intake))
@@ -145,7 +145,7 @@ def _labeled(
     )
 
 
-def _grouped(image: Node, file: Path, intake: Intake) -> Iterator[list[Node]]:
+def _grouped(image: Node, file: Path, intake: ImportContext) -> Iterator[list[Node]]:
     """The shapes of an image in order; the polygons of one group and label are one."""
     parts: dict[tuple[str, str], list[Node]] = defaultdict(list)
     shapes: list[list[Node]] = []
@@ -234,7 +234,7 @@ def _attributes(node: Node) -> dict[str, Any]:
     return found
 
 
-def _captions(image: Node, intake: Intake) -> Iterator[Annotation]:
+def _captions(image: Node, intake: ImportContext) -> Iterator[Annotation]:
     for node in image.find_all("tag"):
         if node.attributes.get("label") != _CAPTION:
             continue

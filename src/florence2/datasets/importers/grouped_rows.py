@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...results.records import Annotation, Record
-from .image_files import SeenNames, name_in, read_picture
+from .image_files import UniqueNames, name_in, read_picture
 from .image_finder import ImageFinder
-from .problems import Intake
+from .problems import ImportContext
 from .prompts import written_annotation
 
 
@@ -28,7 +28,7 @@ def grouped_records(
     file: Path,
     images: Path | None,
     root: Path,
-    intake: Intake,
+    intake: ImportContext,
     split: str | None = None,
 ) -> Iterator[Record]:
     """A record for each picture that can be read, in the order of its first row.
@@ -38,7 +38,7 @@ def grouped_records(
     that came before is listed.
     """
     named: dict[str, list[WrittenRow]] = {}
-    seen = SeenNames()
+    seen = UniqueNames()
     for row in rows:
         with intake.listing(file, row.line):
             seen.add((row.image, row.prefix, row.suffix), "the row")

@@ -15,10 +15,10 @@ from typing import Any
 from ...results.records import Annotation, Category, LabeledObject, Record
 from ...results.types import ImageSize
 from .huggingface_files import open_huggingface, open_huggingface_splits
-from .image_files import SeenNames, picture_record, read_picture
+from .image_files import UniqueNames, picture_record, read_picture
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .json_files import is_number
-from .problems import Intake, LabelError, check_text
+from .problems import ImportContext, LabelError, check_text
 from .prompts import written_annotation
 from .region_checks import are_fractions, checked_box
 
@@ -67,7 +67,7 @@ def read_huggingface(
     dataset: Any,
     place: Path,
     columns: Columns,
-    intake: Intake,
+    intake: ImportContext,
     tasks: Sequence[str] = ("object-detection",),
     split: str | None = None,
     prefix: str = "",
@@ -104,7 +104,7 @@ class _RowReader:
 
     place: Path
     columns: Columns
-    intake: Intake
+    intake: ImportContext
     tokens: Sequence[str]
     classes: Sequence[str] | None
     root: Path | None
@@ -112,7 +112,7 @@ class _RowReader:
 
 def _read(stored: Any, reader: _RowReader, split: str | None, prefix: str) -> Iterator[Record]:
     columns, intake, place = reader.columns, reader.intake, reader.place
-    seen = SeenNames()
+    seen = UniqueNames()
     for number, row in _rows(stored, place, intake):
         with intake.listing(place, number):
             name = str(number - 1) if columns.id is None else str(_value(row, columns.id))
@@ -133,7 +133,9 @@ def _read(stored: Any, reader: _RowReader, split: str | None, prefix: str) -> It
             yield replace(record, annotations=(*things, *written), objects=objects, split=split)
 
 
-def _rows(stored: Any, place: Path, intake: Intake) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(
+    stored: Any, place: Path, intake: ImportContext
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The rows with their numbers. What is behind a row that cannot be read is listed as one."""
     rows = iter(stored)
     number = 0
@@ -234,7 +236,7 @@ def _written(
     image_size: ImageSize,
     place: Path,
     number: int,
-    intake: Intake,
+    intake: ImportContext,
 ) -> list[Annotation]:
     """The annotations of the columns that hold written answers."""
     pairs = []

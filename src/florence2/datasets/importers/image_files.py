@@ -10,7 +10,7 @@ from pathlib import Path
 from ...io.files import FileRefusedError, read_regular
 from ...processing.image import IMAGE_SUFFIXES, ImageError, ImageInfo, probe_image
 from ...results.records import Record, content_hash
-from .problems import Intake, LabelError
+from .problems import ImportContext, LabelError
 
 SUFFIXES = IMAGE_SUFFIXES
 # Files that hold images too, but that are not read: they are counted and named.
@@ -46,7 +46,7 @@ def find_pictures(folder: Path) -> Iterator[Path]:
     return (path for path in find_files(folder) if _is_image_name(path.name) and path.is_file())
 
 
-def list_passed_over(files: Iterable[Path], folder: Path, intake: Intake) -> None:
+def list_passed_over(files: Iterable[Path], folder: Path, intake: ImportContext) -> None:
     """Report files that hold images which are not read (HEIC, TGA, raw, archives), as one item."""
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for path in files:
@@ -137,7 +137,7 @@ def check_declared_size(record: Record, declared: tuple[object, object]) -> None
         )
 
 
-class SeenNames:
+class UniqueNames:
     """The names that came by, to notice one that comes twice."""
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ class SeenNames:
 
 
 def read_listed(
-    paths: Iterator[Path], folder: Path, intake: Intake
+    paths: Iterator[Path], folder: Path, intake: ImportContext
 ) -> Iterator[tuple[Path, Record]]:
     """Each picture that can be read, with its path; the others are listed."""
     for path in paths:

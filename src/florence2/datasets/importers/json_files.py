@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...io.files import FileRefusedError, read_json
-from .problems import Intake, LabelError, check_text
+from .problems import ImportContext, LabelError, check_text
 
 # The largest label files in use (LVIS, Objects365) have one to a few GB.
 MAX_JSON_BYTES = 8 * 2**30
@@ -71,7 +71,7 @@ def list_field(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def object_items(
-    values: dict[str, Any], name: str, file: Path, intake: Intake
+    values: dict[str, Any], name: str, file: Path, intake: ImportContext
 ) -> Iterator[dict[str, Any]]:
     """The objects in the list called ``name``; what is not an object is reported.
 

@@ -10,7 +10,7 @@ from .grouped_rows import WrittenRow, grouped_records
 from .image_files import is_hidden
 from .json_files import parse_json_object, text_field
 from .label_text import MAX_LINE_BYTES, stream_lines
-from .problems import Intake, LabelError
+from .problems import ImportContext, LabelError
 from .splits import find_role, match_splits
 
 
@@ -48,7 +48,7 @@ def split_of_file(file: Path) -> str | None:
 
 
 def read_jsonl(
-    file: Path, root: Path, intake: Intake, images: Path | None = None
+    file: Path, root: Path, intake: ImportContext, images: Path | None = None
 ) -> Iterator[Record]:
     """A record for each picture that the lines name; its id is its path from ``root``.
 
@@ -84,7 +84,7 @@ def _refuse_array(file: Path) -> None:
             return
 
 
-def _rows(file: Path, intake: Intake) -> Iterator[WrittenRow]:
+def _rows(file: Path, intake: ImportContext) -> Iterator[WrittenRow]:
     for number, content in stream_lines(file):
         if not content.removeprefix(b"\xef\xbb\xbf").strip():
             continue

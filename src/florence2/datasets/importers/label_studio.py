@@ -21,10 +21,10 @@ from ...results.geometry import point_bounds
 from ...results.records import Annotation, Category, Record
 from ...results.tasks import CAPTIONS
 from ...results.types import ImageSize, Quads, Text
-from .image_files import SeenNames, read_picture
+from .image_files import UniqueNames, read_picture
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
-from .problems import Intake, LabelError
+from .problems import ImportContext, LabelError
 from .region_checks import checked_box, checked_polygon
 from .splits import choose_splits
 from .xml_nodes import Node, read_xml
@@ -52,7 +52,7 @@ def find_label_studio(source: Path) -> tuple[Path, ...]:
 
 def read_label_studio(
     files: Sequence[Path],
-    intake: Intake,
+    intake: ImportContext,
     tasks: Sequence[str] = ("object-detection", "caption"),
     split: str | None = None,
     images: Path | None = None,
@@ -83,11 +83,11 @@ def _read(
     loaded: Sequence[tuple[Path, _Task]],
     root: Path,
     tokens: Sequence[str],
-    intake: Intake,
+    intake: ImportContext,
     images: Path | None,
 ) -> Iterator[Record]:
     finder = ImageFinder(root, (root / "images",), images)
-    seen = SeenNames()
+    seen = UniqueNames()
     passed_over: Counter[str] = Counter()
     intake.declare(_categories(root / CONFIG_FILE, intake))
     for place in loaded:
@@ -157,7 +157,7 @@ def _below_images(path: Path, root: Path, images: Path | None) -> str:
 
 
 def _labeled(
-    record: Record, task: _Task, file: Path, tokens: Sequence[str], intake: Intake
+    record: Record, task: _Task, file: Path, tokens: Sequence[str], intake: ImportContext
 ) -> Record:
     item = f"task {task.get('id', '')}"
     size = record.image_size
@@ -317,7 +317,7 @@ def _number(value: dict[str, Any], name: str) -> float:
         raise LabelError("malformed", f"{name!r} is a number without end") from error
 
 
-def _captions(results: Iterable[dict[str, Any]], intake: Intake) -> Iterator[Annotation]:
+def _captions(results: Iterable[dict[str, Any]], intake: ImportContext) -> Iterator[Annotation]:
     names = {task.strip("<>").lower(): task for task in CAPTIONS}
     for result in results:
         task = names.get(str(result.get("from_name")))
@@ -330,7 +330,7 @@ def _captions(results: Iterable[dict[str, Any]], intake: Intake) -> Iterator[Ann
 
 
 def _lines(
-    results: Iterable[dict[str, Any]], size: ImageSize, intake: Intake
+    results: Iterable[dict[str, Any]], size: ImageSize, intake: ImportContext
 ) -> Iterator[Annotation]:
     """The lines of text: polygons of four corners with a transcription."""
     quads, words = [], []
@@ -348,7 +348,7 @@ def _lines(
         yield Annotation("<OCR_WITH_REGION>", answer, annotator=intake.annotator)
 
 
-def _categories(file: Path, intake: Intake) -> list[Category]:
+def _categories(file: Path, intake: ImportContext) -> list[Category]:
     """The labels of ``config.xml``, in its order."""
     if not file.is_file():
         return []

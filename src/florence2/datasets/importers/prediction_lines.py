@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ...io.atomic import whole_lines
+from ...io.atomic import complete_lines
 from ...io.files import open_regular, read_json
 from ...processing.containers import parse_unit_name, read_unit_png
 from ...processing.containers.unit_names import Unit
@@ -34,7 +34,7 @@ from ...results.records import (
 )
 from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Result, Text
 from .json_files import parse_json_object, text_field
-from .problems import Intake, LabelError
+from .problems import ImportContext, LabelError
 
 ANSWERS = "answers.jsonl"
 _MAX_SIDE = 2**31
@@ -48,7 +48,7 @@ def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
         line["region"] = list(annotation.region)
     elif annotation.text:
         line["text"] = annotation.text
-    result = Result(annotation.table_task, "", annotation.answer, record.image_size)
+    result = Result(annotation.known_task, "", annotation.answer, record.image_size)
     line |= {"image_size": list(record.image_size), "answer": result.value}
     if annotation.annotator.name:
         line["annotator"] = annotation.annotator.name
@@ -100,7 +100,9 @@ def is_answers(file: Path) -> bool:
     return "categories" in line or ("image" in line and ("task" in line or "image_size" in line))
 
 
-def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> Iterator[Record]:
+def read_answers(
+    file: Path, intake: ImportContext, annotator: str = "florence2"
+) -> Iterator[Record]:
     """A record for each picture that the lines speak of, in the order they come by.
 
     Pictures stay where they lie; their ids are their paths from the folder that holds them all.
@@ -131,9 +133,9 @@ def read_answers(file: Path, intake: Intake, annotator: str = "florence2") -> It
             yield _record(parse_unit_name(paths[image]), root, size, fitting, about)
 
 
-def _read_lines(file: Path, intake: Intake) -> _Lines:
+def _read_lines(file: Path, intake: ImportContext) -> _Lines:
     lines = _Lines()
-    for number, content in enumerate(whole_lines(file), start=1):
+    for number, content in enumerate(complete_lines(file), start=1):
         with intake.listing(file, number):
             line = parse_json_object(content)
             if "image" not in line and "categories" in line:
@@ -164,9 +166,14 @@ def _record(
         found = _hash(unit.file)
         identity = content_hash(f"{found}{unit.name[len(unit.file) :]}".encode()) if found else ""
         return Record(
-            f"{name}.png", *size, identity, path=unit.name, annotations=annotations,
-            image_loader=partial(read_unit_png, unit.name), **about,
-        )  # fmt: skip
+            f"{name}.png",
+            *size,
+            identity,
+            path=unit.name,
+            annotations=annotations,
+            image_loader=partial(read_unit_png, unit.name),
+            **about,
+        )
     except ValueError as error:
         raise LabelError("malformed", str(error)) from error
 

@@ -17,18 +17,36 @@ import numpy as np
 
 from ...results.records import Annotation, Annotator, Category, LabeledObject, Record, SourceId
 from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
-from .image_files import SeenNames, read_picture
+from .image_files import UniqueNames, read_picture
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations
-from .problems import Intake, LabelError
+from .problems import ImportContext, LabelError
 from .region_checks import checked_box, checked_polygon
 
 CSV_FILE = "answers.csv"
 CLASSES_FILE = "classes.json"
 COLUMNS = (
-    "image", "width", "height", "task", "question", "class", "text", "x0", "y0", "x1", "y1",
-    "score", "outlines", "annotator", "round", "split", "file_name", "image_id", "category_id",
-    "object_id", "attributes",
-)  # fmt: skip
+    "image",
+    "width",
+    "height",
+    "task",
+    "question",
+    "class",
+    "text",
+    "x0",
+    "y0",
+    "x1",
+    "y1",
+    "score",
+    "outlines",
+    "annotator",
+    "round",
+    "split",
+    "file_name",
+    "image_id",
+    "category_id",
+    "object_id",
+    "attributes",
+)
 _MARKS = ("image", "task", "class", "x0", "outlines")
 _Row = tuple[int, dict[str, str]]
 
@@ -43,7 +61,7 @@ def is_answer_rows(file: Path) -> bool:
 
 
 def read_answer_rows(
-    file: Path, intake: Intake, tasks: Sequence[str] = ("object-detection",)
+    file: Path, intake: ImportContext, tasks: Sequence[str] = ("object-detection",)
 ) -> Iterator[Record]:
     """A record for each image, its objects and its answers; images lie beside the file.
 
@@ -51,7 +69,7 @@ def read_answer_rows(
     """
     tokens = check_tasks(tasks, INSTANCE_TASKS)
     intake.declare(_categories(file.with_name(CLASSES_FILE), intake))
-    seen = SeenNames()
+    seen = UniqueNames()
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         reader = csv.DictReader(stream)
         numbered = (
@@ -68,7 +86,7 @@ def read_answer_rows(
 
 
 def _record(
-    record: Record, rows: list[_Row], file: Path, tokens: Sequence[str], intake: Intake
+    record: Record, rows: list[_Row], file: Path, tokens: Sequence[str], intake: ImportContext
 ) -> Record:
     first, size = rows[0][1], record.image_size
     instances: list[Instance] = []
@@ -90,9 +108,13 @@ def _record(
         with intake.listing(file, answers[0][0]):
             made += intake.checked([_annotation(answers, size)], size, file, answers[0][0])
     return replace(
-        record, annotations=tuple(made), objects=objects, split=first["split"] or None,
-        file_name=first["file_name"] or None, source_id=_id(first["image_id"]),
-    )  # fmt: skip
+        record,
+        annotations=tuple(made),
+        objects=objects,
+        split=first["split"] or None,
+        file_name=first["file_name"] or None,
+        source_id=_id(first["image_id"]),
+    )
 
 
 def _object(instance: Instance, annotator: Annotator) -> LabeledObject:
@@ -129,10 +151,14 @@ def _annotation(rows: list[_Row], size: ImageSize) -> Annotation:
     region = _region(first["question"]) if first["task"].startswith("<REGION_TO") else None
     try:
         return Annotation(
-            first["task"], answer, "" if region else question or "", region,
+            first["task"],
+            answer,
+            "" if region else question or "",
+            region,
             Annotator(first["annotator"] or "florence2"),
-            _number(first["score"], "score") if alone else None, int(first["round"] or 0),
-        )  # fmt: skip
+            _number(first["score"], "score") if alone else None,
+            int(first["round"] or 0),
+        )
     except ValueError as error:
         raise LabelError(
             "malformed", f"the answer to {first['task']} is not one: {error}"
@@ -205,7 +231,7 @@ def _name(image: str, row: dict[str, str]) -> str:
     return row["file_name"] or image
 
 
-def _categories(file: Path, intake: Intake) -> list[Category]:
+def _categories(file: Path, intake: ImportContext) -> list[Category]:
     if not file.is_file():
         return []
     with intake.listing(file):

@@ -1,7 +1,7 @@
 """What is wrong with a data set, where, and of which kind.
 
-Readers raise a ``LabelError`` for one bad item inside ``Intake.listing``, which lists it as a
-``Problem`` with its file and line and lets the reader go on.
+Importers raise a ``LabelError`` for one bad item inside ``ImportContext.listing``, which lists it
+as a ``Problem`` with its file and line and lets the importer continue.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def ignore_categories(categories: Sequence[Category]) -> None:
 
 
 @dataclass(frozen=True)
-class Intake:
+class ImportContext:
     """What every reader is given: where problems go, and what its annotations must pass.
 
     ``check`` and ``read_suffix`` raise ``LabelError`` for what cannot be used; ``read_suffix``

@@ -11,7 +11,7 @@ import re
 from ...results.records import Annotation, Region
 from ...results.tasks import TASKS, Task, free_prompt
 from ...results.types import ImageSize
-from .problems import Intake, LabelError, check_text
+from .problems import ImportContext, LabelError, check_text
 from .region_checks import box_of_bins
 
 _TABLE = {task.token: task for task in TASKS}
@@ -20,7 +20,7 @@ _LOCATION = re.compile(r"<loc_([0-9]{1,9})>")
 
 
 def written_annotation(
-    prefix: str, suffix: str, image_size: ImageSize, intake: Intake
+    prefix: str, suffix: str, image_size: ImageSize, intake: ImportContext
 ) -> Annotation:
     """The annotation that answers the prompt ``prefix`` with the text ``suffix``.
 

@@ -9,17 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...results.records import Annotation, Record
-from .image_files import SeenNames, find_files, find_pictures, list_passed_over, read_listed
+from .image_files import UniqueNames, find_files, find_pictures, list_passed_over, read_listed
 from .image_finder import fold_name
 from .label_text import read_label_text
-from .problems import MAX_TEXT_LENGTH, Intake, LabelError
+from .problems import MAX_TEXT_LENGTH, ImportContext, LabelError
 from .prompts import written_annotation
 
 # A character has at most four bytes; a longer file is far too long whatever is in it.
 _MAX_TEXT_BYTES = 4 * MAX_TEXT_LENGTH
 
 
-def read_sidecars(folder: Path, intake: Intake, prompt: str = "<CAPTION>") -> Iterator[Record]:
+def read_sidecars(
+    folder: Path, intake: ImportContext, prompt: str = "<CAPTION>"
+) -> Iterator[Record]:
     """A record for each picture in ``folder`` and below that can be read.
 
     The text answers ``prompt``. A picture without a text is listed and has no annotation; a text
@@ -30,14 +32,14 @@ def read_sidecars(folder: Path, intake: Intake, prompt: str = "<CAPTION>") -> It
     return _read(folder, intake, prompt)
 
 
-def _read(folder: Path, intake: Intake, prompt: str) -> Iterator[Record]:
+def _read(folder: Path, intake: ImportContext, prompt: str) -> Iterator[Record]:
     files = find_files(folder)
     list_passed_over(files, folder, intake)
     texts: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         if file.suffix.lower() == ".txt":
             texts[_stem(file)].append(file)
-    seen, used = SeenNames(), set[Path]()
+    seen, used = UniqueNames(), set[Path]()
     for path, record in read_listed(find_pictures(folder), folder, intake):
         file = _find_text(path, texts)
         used.add(file)

@@ -12,11 +12,19 @@ from ...io.messages import suggest
 Role = Literal["train", "val", "test"]
 _YEAR = re.compile(r"[-_]?\d+$")
 _ROLES: dict[str, Role] = {
-    "train": "train", "training": "train", "trn": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val", "eval": "val",
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "eval": "val",
     "minival": "val",
-    "test": "test", "testing": "test", "tst": "test",
-}  # fmt: skip
+    "test": "test",
+    "testing": "test",
+    "tst": "test",
+}
 
 
 def find_role(split: str) -> Role | None:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from ...io.paths import confine
 from ...results.geometry import point_bounds
 from ...results.records import Annotation, Category, LabeledObject, Record, Region
-from .image_files import SeenNames, find_files, name_in, read_image_record
+from .image_files import UniqueNames, find_files, name_in, read_image_record
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .label_frame import LabelFrame, find_frame
 from .label_text import MAX_LIST_BYTES, read_label_text, split_lines
-from .problems import Intake, LabelError, check_text
+from .problems import ImportContext, LabelError, check_text
 from .region_checks import are_fractions, checked_box, checked_polygon
 from .splits import find_role, match_splits
 from .xml_nodes import Node, read_xml
@@ -75,7 +75,7 @@ def find_voc(source: Path, split: str | None = None) -> list[Path]:
 def read_voc(
     files: Iterable[Path],
     root: Path,
-    intake: Intake,
+    intake: ImportContext,
     tasks: Sequence[str] = ("object-detection",),
     classes: Sequence[str] | None = None,
     first_pixel: int = 1,
@@ -97,7 +97,7 @@ def read_voc(
 def _read(
     files: Sequence[Path],
     root: Path,
-    intake: Intake,
+    intake: ImportContext,
     tokens: Sequence[str],
     classes: Sequence[str] | None,
     units: _Units,
@@ -110,7 +110,7 @@ def _read(
                 "all boxes of the set lie between 0 and 1: they were read as fractions of the "
                 "images, where VOC has pixels",
             )
-    seen = SeenNames()
+    seen = UniqueNames()
     splits = _listed_splits(root)
     intake.declare(_label_map(root, intake))
     finder = ImageFinder(root, [root / "JPEGImages"], images)
@@ -233,7 +233,7 @@ def _listed_splits(root: Path) -> dict[str, str]:
     return found
 
 
-def _label_map(root: Path, intake: Intake) -> list[Category]:
+def _label_map(root: Path, intake: ImportContext) -> list[Category]:
     """The classes of ``labelmap.txt`` (``name:color:parts:actions``) or ``classes.txt``."""
     for name in ("labelmap.txt", "classes.txt"):
         file = root / name

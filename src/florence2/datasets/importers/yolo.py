@@ -15,7 +15,7 @@ from pathlib import Path
 from ...results.records import Category, Record
 from .image_files import (
     PASSED_OVER_SUFFIXES,
-    SeenNames,
+    UniqueNames,
     find_files,
     find_pictures,
     list_passed_over,
@@ -25,7 +25,7 @@ from .image_files import (
 from .image_finder import ImageFinder, fold_name
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .label_text import MAX_LIST_BYTES, read_label_text, split_lines
-from .problems import Intake, LabelError
+from .problems import ImportContext, LabelError
 from .yolo_labels import LabelLayout, LabelSurvey, has_keypoints, is_comment, parse_label
 from .yolo_yaml import SPLITS, YoloSet, find_yolo
 
@@ -47,7 +47,7 @@ class _Item:
 
 def read_yolo(
     data: YoloSet,
-    intake: Intake,
+    intake: ImportContext,
     tasks: Sequence[str] = ("object-detection",),
     split: str | None = None,
     images: Path | None = None,
@@ -75,7 +75,7 @@ def read_yolo(
     return _read(data, items, layout, intake, tokens)
 
 
-def _list_doubled_names(data: YoloSet, intake: Intake) -> None:
+def _list_doubled_names(data: YoloSet, intake: ImportContext) -> None:
     numbers: dict[str, int] = {}
     for number, name in sorted(data.names.items()):
         first = numbers.setdefault(name.strip(), number)
@@ -102,10 +102,10 @@ def _read(
     data: YoloSet,
     items: Sequence[_Item],
     layout: LabelLayout,
-    intake: Intake,
+    intake: ImportContext,
     tokens: Sequence[str],
 ) -> Iterator[Record]:
-    pictures, labels = SeenNames(), SeenNames()
+    pictures, labels = UniqueNames(), UniqueNames()
     labelled = {item.split for item in items if item.label is not None}
     keypoints = 0
     unlabelled: dict[str, _Item] = {}
@@ -141,7 +141,7 @@ def _read(
             )
 
 
-def _label_lines(file: Path, intake: Intake) -> list[tuple[int, str]] | None:
+def _label_lines(file: Path, intake: ImportContext) -> list[tuple[int, str]] | None:
     """The label lines of a file; None when it cannot be read."""
     with intake.listing(file):
         return [(n, line) for n, line in split_lines(read_label_text(file)) if not is_comment(line)]
@@ -155,7 +155,7 @@ def _labeled(
     data: YoloSet,
     layout: LabelLayout,
     tokens: Sequence[str],
-    intake: Intake,
+    intake: ImportContext,
 ) -> Record:
     """The record with its labels, and with the annotations that are made from them."""
     instances: list[Instance] = []
@@ -172,7 +172,7 @@ def _labeled(
 
 
 def _list_items(
-    data: YoloSet, entries: Sequence[tuple[str, Path]], images: Path | None, intake: Intake
+    data: YoloSet, entries: Sequence[tuple[str, Path]], images: Path | None, intake: ImportContext
 ) -> list[_Item]:
     """The images of the folders and lists with their label files."""
     items: list[_Item] = []
@@ -208,7 +208,7 @@ def _folder_items(
     data: YoloSet,
     split: str,
     labels: _LabelFolders,
-    intake: Intake,
+    intake: ImportContext,
 ) -> list[_Item]:
     items = []
     list_passed_over(find_files(folder), folder, intake)
@@ -225,7 +225,7 @@ def _folder_items(
 
 
 def _list_orphans(
-    folders: set[Path], used: set[Path | None], data: YoloSet, intake: Intake
+    folders: set[Path], used: set[Path | None], data: YoloSet, intake: ImportContext
 ) -> None:
     """Report the label files that no image has, as one item for each folder."""
     for folder in sorted(folders):
@@ -251,7 +251,7 @@ def _listed_items(
     split: str,
     images: Path | None,
     labels: _LabelFolders,
-    intake: Intake,
+    intake: ImportContext,
 ) -> list[_Item]:
     """The images that a text file lists, a path a line."""
     items = []

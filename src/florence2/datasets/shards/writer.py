@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...io.atomic import file_hash, replacing
+from ...io.atomic import atomic_write, file_hash
 from ...io.messages import shorten
 from ...results.records import Category, Record
 from .columns import SCHEMA, to_row, with_bytes
@@ -73,7 +73,7 @@ class ShardWriter:
         if not self._waiting:
             return
         path = self._folder / shard_name(len(self._manifest.shards))
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             _write_parquet(self._waiting, temporary)
         shard = Shard(
             path.name,

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...io.atomic import replace_json
 from ...results.tasks import find_task
-from ..answer_values import words_of
-from ..benchmark import Answered, Case, Scored, Table, pictures_of
-from ..metric import Figure, mean_figure, sums_figure
+from ..answer_values import to_text
+from ..benchmark import Answered, BenchmarkExample, Scored, Table, pictures_of
+from ..metric import Metric, mean_metric, ratio_metric
 from ..metrics.caption_scores import bleu_counts, bleu_from_counts, cider_d, has_rare_words, rouge_l
 from ..metrics.intervals import FloatArray
 from ..metrics.ptb import tokenise
@@ -29,7 +29,7 @@ _LENGTHS = {"1 to 7": 1, "8 to 10": 8, "11 to 14": 11, "15 or more": 15}
 
 
 @dataclass(frozen=True)
-class Described:
+class CaptionExample:
     """The truth of a picture: people's captions, and the part of the split that it belongs to
     (a domain, say), ``""`` where there are no parts."""
 
@@ -65,10 +65,10 @@ def read_coco_captions(
     return images, captions
 
 
-def caption_case(image_id: Id, image: Path, truth: Described | None) -> Case:
+def caption_case(image_id: Id, image: Path, truth: CaptionExample | None) -> BenchmarkExample:
     """The case of one picture; ``truth`` is ``None`` where the captions are hidden."""
     name = str(image_id)
-    return Case(name, image, name, CAPTION, truth=truth, file_id=image_id)
+    return BenchmarkExample(name, image, name, CAPTION, truth=truth, file_id=image_id)
 
 
 def score_captions(answered: Sequence[Answered]) -> Scored:
@@ -78,17 +78,17 @@ def score_captions(answered: Sequence[Answered]) -> Scored:
     has them, so a part of a split (``--limit``) has figures that are not those of the whole.
     """
     truths = [_truth(each) for each in answered]
-    captions = [tokenise(words_of(each.answer)) for each in answered]
+    captions = [tokenise(to_text(each.answer)) for each in answered]
     references = [[tokenise(caption) for caption in truth.captions] for truth in truths]
     pictures = pictures_of(answered)
     cider = cider_d(captions, references)
     weighed = has_rare_words(references)
     counts = bleu_counts(captions, references)
     figures = [
-        replace(mean_figure("CIDEr", cider, pictures), defined=weighed),
+        replace(mean_metric("CIDEr", cider, pictures), defined=weighed),
         *_parts(cider, truths, pictures),
-        *(sums_figure(f"BLEU-{n}", counts, pictures, _bleu(n)) for n in range(1, 5)),
-        mean_figure("ROUGE-L", rouge_l(captions, references), pictures),
+        *(ratio_metric(f"BLEU-{n}", counts, pictures, _bleu(n)) for n in range(1, 5)),
+        mean_metric("ROUGE-L", rouge_l(captions, references), pictures),
     ]
     return Scored(
         tuple(figures),
@@ -105,7 +105,7 @@ def write_results(answered: Sequence[Answered], folder: Path, name: str) -> list
     """
     path = folder / name
     results = [
-        {"image_id": each.case.file_id, "caption": words_of(each.answer)} for each in answered
+        {"image_id": each.case.file_id, "caption": to_text(each.answer)} for each in answered
     ]
     replace_json(path, results)
     return [path]
@@ -121,9 +121,9 @@ def _limits(images: int, weighed: bool) -> Iterator[str]:
         yield f"{weights}: {images} images are few for that, and CIDEr of more will differ."
 
 
-def _truth(answered: Answered) -> Described:
+def _truth(answered: Answered) -> CaptionExample:
     truth = answered.case.truth
-    if not isinstance(truth, Described) or not truth.captions:
+    if not isinstance(truth, CaptionExample) or not truth.captions:
         raise ValueError(f"picture {answered.case.image_id} has no captions to score by")
     return truth
 
@@ -132,13 +132,15 @@ def _bleu(order: int) -> Callable[[FloatArray], float]:
     return lambda sums: bleu_from_counts(sums)[order - 1]
 
 
-def _parts(cider: FloatArray, truths: Sequence[Described], pictures: Sequence[str]) -> list[Figure]:
+def _parts(
+    cider: FloatArray, truths: Sequence[CaptionExample], pictures: Sequence[str]
+) -> list[Metric]:
     """CIDEr of each part. Draws are of the part's own pictures."""
     parts = [part for part in dict.fromkeys(truth.part for truth in truths) if part]
     figures = []
     for part in parts:
         rows = [row for row, truth in enumerate(truths) if truth.part == part]
-        figures.append(mean_figure(f"CIDEr {part}", cider[rows], [pictures[row] for row in rows]))
+        figures.append(mean_metric(f"CIDEr {part}", cider[rows], [pictures[row] for row in rows]))
     return figures
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..benchmark import Benchmark, Case, Reported
+from ..benchmark import Benchmark, BenchmarkExample, Reported
 from ..metrics.input_checks import check_unique
 from .benchmark_files import (
     entries_of,
@@ -17,7 +17,13 @@ from .benchmark_files import (
     image_path,
     read_json,
 )
-from .captioning import Described, caption_case, read_coco_captions, score_captions, write_results
+from .captioning import (
+    CaptionExample,
+    caption_case,
+    read_coco_captions,
+    score_captions,
+    write_results,
+)
 
 TEST, VAL, VAL2017 = "karpathy-test", "karpathy-val", "val2017"
 
@@ -40,12 +46,12 @@ are Java programs and left to it (the official file is what it takes). The paper
 Karpathy test split."""
 
 
-def read(data: Path, split: str) -> Sequence[Case]:
+def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The pictures of a split with their captions."""
     return _read_2017(data) if split == VAL2017 else _read_karpathy(data, split)
 
 
-def _read_karpathy(data: Path, split: str) -> list[Case]:
+def _read_karpathy(data: Path, split: str) -> list[BenchmarkExample]:
     path = find_file(data, ["dataset_coco.json", "annotations/dataset_coco.json"], SOURCE)
     folder = find_folder(data, ["val2014", "images/val2014"], SOURCE).parent
     wanted = split.removeprefix("karpathy-")
@@ -61,14 +67,14 @@ def _read_karpathy(data: Path, split: str) -> list[Case]:
         captions = tuple(str(field_of(each, "raw", path)) for each in sentences)
         if not captions:
             raise ValueError(f"{path}: image {number} has no sentence; get the file again")
-        cases.append(caption_case(number, image, Described(captions)))
+        cases.append(caption_case(number, image, CaptionExample(captions)))
     if not cases:
         raise ValueError(f"{path} has no image of split {wanted!r}: is it of another data set?")
     check_unique([case.id for case in cases], f"cocoid of {path}")
     return cases
 
 
-def _read_2017(data: Path) -> list[Case]:
+def _read_2017(data: Path) -> list[BenchmarkExample]:
     names = ["annotations/captions_val2017.json", "captions_val2017.json"]
     path = find_file(data, names, SOURCE)
     folder = find_folder(data, ["val2017", "images/val2017", "images"], SOURCE)
@@ -77,7 +83,7 @@ def _read_2017(data: Path) -> list[Case]:
         caption_case(
             number,
             image_path(folder, field_of(image, "file_name", path), path),
-            Described(tuple(captions[number])),
+            CaptionExample(tuple(captions[number])),
         )
         for number, image in zip(captions, images, strict=True)
     ]

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ...io.atomic import replace_file
+from ...io.atomic import atomic_replace
+from ...results.coco_names import COCO_IDS
 from ...results.tasks import find_task
-from ..answer_values import boxes_of, labels_of, scores_of
-from ..benchmark import Answered, Benchmark, Case, Reported, Scored, Table, pictures_of
-from ..metric import Figure, precision_figure, sums_figure
+from ..answer_values import labels_of, scores_of, to_boxes
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Reported, Scored, Table, pictures_of
+from ..metric import Metric, ap_metric, ratio_metric
 from ..metrics.coco_ap import average_precision
 from ..metrics.detection import (
     DetectedObjects,
@@ -40,7 +41,6 @@ from .benchmark_files import (
     order_of_id,
     read_json,
 )
-from .coco_categories import CATEGORY_IDS
 from .detection_errors import failure_tables
 
 VAL, TEST = "val2017", "test-dev2017"
@@ -83,7 +83,7 @@ class CocoTruth:
     categories: Mapping[str, Id]
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """One case a picture, by ascending id; those of test-dev2017 have no truth."""
     hidden = split == TEST
     name = f"image_info_{split}.json" if hidden else f"instances_{split}.json"
@@ -94,7 +94,7 @@ def read(data: Path, split: str) -> list[Case]:
     folder = find_folder(data, [pictures, f"images/{pictures}", "images"], SOURCE)
     truths = {} if hidden else _truths(content, images, path)
     return [
-        Case(
+        BenchmarkExample(
             id=str(number),
             image=image_path(folder, field_of(images[number], "file_name", path), path),
             image_id=str(number),
@@ -109,20 +109,20 @@ def read(data: Path, split: str) -> list[Case]:
 def score(answered: Sequence[Answered]) -> Scored:
     """COCO's figures and F1, with failures by size and class and the labels that were dropped."""
     truths = [each.case.truth.objects for each in answered]
-    strangers: Counter[str] = Counter()
-    detections = [_detections(each, strangers) for each in answered]
+    unknown_ids: Counter[str] = Counter()
+    detections = [_detections(each, unknown_ids) for each in answered]
     matches = match_pictures(truths, detections)
     counts = agreement_counts(truths, detections)
     figures = (
         _figure("AP", matches),
         _figure("AP50", matches, 0.5),
         _figure("AP75", matches, 0.75),
-        sums_figure("F1@0.5", counts, pictures_of(answered), summed_f1),
+        ratio_metric("F1@0.5", counts, pictures_of(answered), summed_f1),
     )
     tables = (
         _coco_table(truths, detections),
         *failure_tables(truths, detections),
-        _strangers_table(strangers),
+        _strangers_table(unknown_ids),
     )
     return Scored(figures, tuple(single_f1s(counts).tolist()), tables)
 
@@ -132,7 +132,7 @@ def official(answered: Sequence[Answered], folder: Path) -> list[Path]:
     results = [result for each in answered for result in _results(each)]
     split = VAL if all(each.case.truth is not None for each in answered) else TEST
     path = folder / f"detections_{split}_florence2_results.json"
-    replace_file(path, json.dumps(results))
+    atomic_replace(path, json.dumps(results))
     return [path]
 
 
@@ -213,24 +213,24 @@ def _area(item: Mapping[str, Any], path: Path) -> float:
     return float(area)
 
 
-def _detections(each: Answered, strangers: Counter[str]) -> DetectedObjects:
+def _detections(each: Answered, unknown_ids: Counter[str]) -> DetectedObjects:
     """The boxes of known classes under the classes' own names; other labels are counted."""
     names = {_class_key(name): name for name in each.case.truth.categories}
     labels = [_class_key(label) for label in labels_of(each.answer)]
     known = [index for index, label in enumerate(labels) if label in names]
-    strangers.update(label for label in labels if label not in names)
+    unknown_ids.update(label for label in labels if label not in names)
     return DetectedObjects(
         each.case.truth.objects.image_id,
-        boxes_of(each.answer)[known],
+        to_boxes(each.answer)[known],
         [names[labels[index]] for index in known],
         scores_of(each.answer)[known],
     )
 
 
 def _results(each: Answered) -> Iterator[dict[str, Any]]:
-    categories = CATEGORY_IDS if each.case.truth is None else each.case.truth.categories
+    categories = COCO_IDS if each.case.truth is None else each.case.truth.categories
     numbers = {_class_key(name): number for name, number in categories.items()}
-    boxes, scores = boxes_of(each.answer), scores_of(each.answer)
+    boxes, scores = to_boxes(each.answer), scores_of(each.answer)
     for label, box, sureness in zip(labels_of(each.answer), boxes, scores, strict=True):
         number = numbers.get(_class_key(label))
         if number is not None:
@@ -243,10 +243,8 @@ def _results(each: Answered) -> Iterator[dict[str, Any]]:
             }
 
 
-def _figure(name: str, matches: PictureMatches, iou: float | None = None) -> Figure:
-    return precision_figure(
-        name, matches.pictures, lambda counts: matches.average_precision(counts, iou)
-    )
+def _figure(name: str, matches: PictureMatches, iou: float | None = None) -> Metric:
+    return ap_metric(name, matches.pictures, lambda counts: matches.average_precision(counts, iou))
 
 
 def _coco_table(truths: Sequence[TrueObjects], detections: Sequence[DetectedObjects]) -> Table:
@@ -258,9 +256,9 @@ def _coco_table(truths: Sequence[TrueObjects], detections: Sequence[DetectedObje
     return Table("COCO's twelve figures", ("figure", "percent"), rows)
 
 
-def _strangers_table(strangers: Counter[str]) -> Table:
-    rows: list[tuple[str, int]] = [("all", strangers.total())]
-    rows += sorted(strangers.items(), key=lambda item: (-item[1], item[0]))[:_STRANGERS_SHOWN]
+def _strangers_table(unknown_ids: Counter[str]) -> Table:
+    rows: list[tuple[str, int]] = [("all", unknown_ids.total())]
+    rows += sorted(unknown_ids.items(), key=lambda item: (-item[1], item[0]))[:_STRANGERS_SHOWN]
     return Table("Boxes dropped: labels that are no class", ("label", "boxes"), tuple(rows))
 
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from ...results.tasks import free_prompt
-from ..answer_values import words_of
-from ..benchmark import Answered, Benchmark, Case, Scored, pictures_of
-from ..metric import mean_figure
+from ..answer_values import to_text
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Scored, pictures_of
+from ..metric import mean_metric
 from ..metrics.input_checks import check_unique
 from ..metrics.vqa import anls_scores, exact_matches
 from .benchmark_files import (
@@ -21,7 +21,14 @@ from .benchmark_files import (
     image_path,
     read_json,
 )
-from .question_answering import Asked, answers_of, question_case, scored, truth_of, write_answers
+from .question_answering import (
+    VqaExample,
+    answers_of,
+    question_case,
+    scored,
+    truth_of,
+    write_answers,
+)
 
 VAL, TEST = "val", "test"
 DOCVQA = free_prompt("<DocVQA>")
@@ -40,7 +47,7 @@ fine-tuning tutorial; `--prompt` names another. ANLS with a threshold of .5, and
 paper: the released weights answer no questions about documents, this is for fine-tunes."""
 
 
-def read(data: Path, split: str) -> Sequence[Case]:
+def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The questions of a split; with answers where they are known."""
     names = [f"{split}_v1.0_withQT.json", f"{split}_v1.0.json", f"{split}/{split}_v1.0.json"]
     path = find_file(data, names, SOURCE)
@@ -54,7 +61,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
         if split == VAL and not answers:
             raise ValueError(f"{path}: question {number} has no answers: is it the test split's?")
         kinds = {"question type": ", ".join(map(str, entry.get("question_types") or ("?",)))}
-        truth = Asked(answers, kinds) if answers else None
+        truth = VqaExample(answers, kinds) if answers else None
         question = str(field_of(entry, "question", path))
         picture = _picture(path, image)
         cases.append(question_case(number, picture, image, question, truth, DOCVQA))
@@ -71,11 +78,11 @@ def _picture(path: Path, image: str) -> Path:
 
 def score(answered: Sequence[Answered]) -> Scored:
     """ANLS, with tables by type of question, and exact match."""
-    predictions = [words_of(each.answer) for each in answered]
+    predictions = [to_text(each.answer) for each in answered]
     answers = [truth_of(each).answers for each in answered]
     found = scored(answered, "ANLS", anls_scores(predictions, answers))
     pictures = pictures_of(answered)
-    exact = mean_figure("exact match", exact_matches(predictions, answers), pictures)
+    exact = mean_metric("exact match", exact_matches(predictions, answers), pictures)
     return Scored((*found.figures, exact), found.qualities, found.tables)
 
 

@@ -14,8 +14,8 @@ from ...datasets.importers.xml_nodes import Node, read_xml
 from ...results.geometry import box_area
 from ...results.tasks import find_task
 from ..answer_values import FloatArray
-from ..benchmark import Answered, Benchmark, Case, Reported, Scored, Table
-from ..metric import mean_figure
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Reported, Scored, Table
+from ..metric import mean_metric
 from ..metrics.grounding import phrase_hits
 from ..metrics.input_checks import check_unique
 from .benchmark_files import find_file, find_folder
@@ -69,7 +69,7 @@ class _Phrase:
     predicted: FloatArray
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """One case for each caption that has a phrase with a box, in the order of the split's list."""
     listed = find_file(data, [f"{split}.txt"], SOURCE)
     names = listed.read_text(encoding="utf-8").split()
@@ -91,7 +91,9 @@ def read(data: Path, split: str) -> list[Case]:
             )
             if any(map(len, truth.boxes)):
                 image, task = pictures / f"{name}.jpg", find_task("phrase-grounding")
-                cases.append(Case(f"{name}-{number}", image, name, task, sentence.text, truth))
+                cases.append(
+                    BenchmarkExample(f"{name}-{number}", image, name, task, sentence.text, truth)
+                )
     if not cases:
         raise ValueError(f"{listed} lists no picture with a box; get the lists again: {SOURCE}")
     return cases
@@ -106,9 +108,9 @@ def score(answered: Sequence[Answered]) -> Scored:
     merged = phrase_hits(predicted, true, (1,), protocol="merged")
     pictures = [phrase.picture for phrase in flat]
     figures = [
-        mean_figure(f"R@{count}", hits[:, place], pictures) for place, count in enumerate(TOP)
+        mean_metric(f"R@{count}", hits[:, place], pictures) for place, count in enumerate(TOP)
     ]
-    figures.append(mean_figure("R@1 merged", merged[:, 0], pictures))
+    figures.append(mean_metric("R@1 merged", merged[:, 0], pictures))
     first = hits[:, 0].tolist()
     per_case = np.split(hits[:, 0], np.cumsum([len(group) for group in phrases])[:-1])
     tables = (
@@ -142,9 +144,9 @@ def _outcomes(phrases: list[_Phrase], hits: list[bool], answered: Sequence[Answe
         "right" if hit else "first box wrong" if len(phrase.predicted) else "no box"
         for phrase, hit in zip(phrases, hits, strict=True)
     )
-    strangers = sum(strange_labels(each.case.truth.sentence, each.answer) for each in answered)
+    unknown_ids = sum(strange_labels(each.case.truth.sentence, each.answer) for each in answered)
     rows = [(name, counts[name]) for name in ("right", "first box wrong", "no box")]
-    rows.append(("boxes whose label is not in the caption", strangers))
+    rows.append(("boxes whose label is not in the caption", unknown_ids))
     return Table("What became of the phrases", ("outcome", "count"), tuple(rows))
 
 

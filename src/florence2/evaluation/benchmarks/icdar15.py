@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...io.atomic import replacing
+from ...io.atomic import atomic_write
 from ...results.tasks import find_task
 from ...results.types import Answer
 from ..answer_values import text_regions_of
-from ..benchmark import Answered, Benchmark, Case, Scored, Table, pictures_of
-from ..metric import Figure, sums_figure
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Scored, Table, pictures_of
+from ..metric import Metric, ratio_metric
 from ..metrics.cleval import cleval_counts, cleval_figures
 from ..metrics.detection import Agreement, single_f1s, summed_f1
 from ..metrics.intervals import FloatArray
@@ -51,7 +51,7 @@ word too many that is merged; it is scored on the answer as it is. Intervals dra
 paper does not report this benchmark."""
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """One case a picture, by number."""
     folders = ["Challenge4_Test_Task4_GT", "Challenge4_Test_Task1_GT", "gt"]
     truths = find_folder(data, folders, SOURCE)
@@ -67,7 +67,7 @@ def read(data: Path, split: str) -> list[Case]:
             "is it the training set?"
         )
     return [
-        Case(
+        BenchmarkExample(
             id=f"img_{number}",
             image=pictures / f"img_{number}.jpg",
             image_id=f"img_{number}",
@@ -104,18 +104,18 @@ def score(answered: Sequence[Answered]) -> Scored:
     cut = [cut_into_words(regions) for regions in said]
     counts = icdar_counts(truths, said)
     read_as_said = icdar_counts(truths, said, end_to_end=True)
-    figures: list[Figure] = [
-        sums_figure("hmean", counts, pictures, summed_f1),
-        sums_figure("end-to-end hmean", read_as_said, pictures, summed_f1),
-        sums_figure("precision", counts, pictures, lambda sums: Agreement.of(sums).precision),
-        sums_figure("recall", counts, pictures, lambda sums: Agreement.of(sums).recall),
+    figures: list[Metric] = [
+        ratio_metric("hmean", counts, pictures, summed_f1),
+        ratio_metric("end-to-end hmean", read_as_said, pictures, summed_f1),
+        ratio_metric("precision", counts, pictures, lambda sums: Agreement.of(sums).precision),
+        ratio_metric("recall", counts, pictures, lambda sums: Agreement.of(sums).recall),
     ]
     for name, end_to_end in (("hmean, cut", False), ("end-to-end hmean, cut", True)):
         of_words = icdar_counts(truths, cut, end_to_end=end_to_end)
-        figures.append(sums_figure(name, of_words, pictures, summed_f1))
+        figures.append(ratio_metric(name, of_words, pictures, summed_f1))
     for name, end_to_end in (("CLEval hmean", False), ("CLEval end-to-end hmean", True)):
         characters = cleval_counts(truths, said, end_to_end=end_to_end)
-        figures.append(sums_figure(name, characters, pictures, _cleval_hmean))
+        figures.append(ratio_metric(name, characters, pictures, _cleval_hmean))
     qualities = tuple(single_f1s(counts).tolist())
     return Scored(tuple(figures), qualities, (_totals(counts), *_found_tables(truths, said)))
 
@@ -125,7 +125,7 @@ def official(answered: Sequence[Answered], folder: Path) -> list[Path]:
     paths = []
     for task, with_text in (("task1_localisation", False), ("task4_end_to_end", True)):
         paths.append(folder / f"icdar15_{task}.zip")
-        with replacing(paths[-1]) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with atomic_write(paths[-1]) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for each in answered:
                 lines = _result_lines(_regions(each.answer), with_text)
                 archive.writestr(f"res_{each.case.id}.txt", "".join(lines))

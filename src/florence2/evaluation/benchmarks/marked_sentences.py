@@ -14,7 +14,7 @@ from itertools import groupby
 import numpy as np
 
 from ...results.types import Answer
-from ..answer_values import FloatArray, boxes_of, labels_of, scores_of
+from ..answer_values import FloatArray, labels_of, scores_of, to_boxes
 
 _PART = re.compile(r"\[/EN#(?P<entity>\d+)/(?P<kind>\S+) (?P<words>[^\]]+)\]|(?P<word>[^\s\[\]]+)")
 
@@ -66,7 +66,7 @@ def boxes_of_phrases(sentence: Sentence, answer: Answer | None) -> list[FloatArr
     label that occurs several times in both answer and caption is taken in order; the last time it
     is said speaks for all places that remain.
     """
-    boxes, scores = boxes_of(answer), scores_of(answer)
+    boxes, scores = to_boxes(answer), scores_of(answer)
     mentions: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
     for label, places in groupby(enumerate(labels_of(answer)), key=lambda place: place[1]):
         mentions[_words(label)].append([index for index, _ in places])

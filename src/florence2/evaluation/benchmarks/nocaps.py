@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..benchmark import Benchmark, Case, Reported
+from ..benchmark import Benchmark, BenchmarkExample, Reported
 from .benchmark_files import field_of, find_file, find_folder, image_path
-from .captioning import Described, caption_case, read_coco_captions, score_captions, write_results
+from .captioning import (
+    CaptionExample,
+    caption_case,
+    read_coco_captions,
+    score_captions,
+    write_results,
+)
 
 VAL, TEST = "val", "test"
 
@@ -31,7 +37,7 @@ _FILES = {VAL: "nocaps_val_4500_captions.json", TEST: "nocaps_test_image_info.js
 _DOMAINS = {"in-domain", "near-domain", "out-domain"}
 
 
-def read(data: Path, split: str) -> Sequence[Case]:
+def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The pictures of a split; with captions and domain where they are known."""
     path = find_file(data, [_FILES[split], f"annotations/{_FILES[split]}"], SOURCE)
     folder = find_folder(data, [split, f"images/{split}", "images"], SOURCE)
@@ -43,7 +49,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
             domain = field_of(image, "domain", path)
             if domain not in _DOMAINS:
                 raise ValueError(f"{path}: image {number} is of unknown domain {domain!r}")
-            truth = Described(tuple(captions[number]), domain)
+            truth = CaptionExample(tuple(captions[number]), domain)
         name = image_path(folder, field_of(image, "file_name", path), path)
         cases.append(caption_case(number, name, truth))
     return cases

@@ -9,9 +9,9 @@ from typing import Any
 
 from ...io.atomic import replace_json
 from ...results.tasks import Task, free_prompt
-from ..answer_values import words_of
-from ..benchmark import Answered, Case, Scored, pictures_of
-from ..metric import mean_figure
+from ..answer_values import to_text
+from ..benchmark import Answered, BenchmarkExample, Scored, pictures_of
+from ..metric import mean_metric
 from ..metrics.intervals import FloatArray
 from ..metrics.vqa import Protocol, vqa_scores
 from .benchmark_files import Id, field_of
@@ -26,7 +26,7 @@ _COLUMNS = ("", "questions", "score")
 
 
 @dataclass(frozen=True)
-class Asked:
+class VqaExample:
     """The truth of a question: people's answers, and its kinds by the name of the division
     (``{"answer type": "yes/no"}``)."""
 
@@ -39,17 +39,19 @@ def question_case(
     image: Path,
     image_id: str,
     question: str,
-    truth: Asked | None,
+    truth: VqaExample | None,
     task: Task = VQA,
-) -> Case:
+) -> BenchmarkExample:
     """The case of one question; ``truth`` is ``None`` where the answers are hidden."""
-    return Case(str(question_id), image, image_id, task, question, truth, file_id=question_id)
+    return BenchmarkExample(
+        str(question_id), image, image_id, task, question, truth, file_id=question_id
+    )
 
 
-def truth_of(answered: Answered) -> Asked:
+def truth_of(answered: Answered) -> VqaExample:
     """The answers people gave. ``ValueError`` when they are not known."""
     truth = answered.case.truth
-    if not isinstance(truth, Asked) or not truth.answers:
+    if not isinstance(truth, VqaExample) or not truth.answers:
         raise ValueError(f"question {answered.case.id} has no answers to score by")
     return truth
 
@@ -57,7 +59,7 @@ def truth_of(answered: Answered) -> Asked:
 def score_accuracy(answered: Sequence[Answered], protocol: Protocol) -> Scored:
     """VQA accuracy, with tables by kind and by first word of the question."""
     answers = [truth_of(each).answers for each in answered]
-    predictions = [words_of(each.answer) for each in answered]
+    predictions = [to_text(each.answer) for each in answered]
     return scored(answered, "accuracy", vqa_scores(predictions, answers, protocol))
 
 
@@ -83,7 +85,7 @@ def scored(answered: Sequence[Answered], name: str, scores: FloatArray) -> Score
             most=_FIRST_WORDS_SHOWN,
         )
     )
-    return Scored((mean_figure(name, scores, pictures),), tuple(scores.tolist()), tuple(tables))
+    return Scored((mean_metric(name, scores, pictures),), tuple(scores.tolist()), tuple(tables))
 
 
 def answers_of(entry: Mapping[str, Any], path: Path) -> tuple[str, ...]:
@@ -105,7 +107,7 @@ def write_answers(answered: Sequence[Answered], folder: Path, name: str, key: st
     Ids are written as the benchmark's file has them.
     """
     path = folder / name
-    results = [{key: each.case.file_id, "answer": words_of(each.answer)} for each in answered]
+    results = [{key: each.case.file_id, "answer": to_text(each.answer)} for each in answered]
     replace_json(path, results)
     return [path]
 

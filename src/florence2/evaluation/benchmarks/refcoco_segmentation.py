@@ -10,9 +10,9 @@ import numpy as np
 from ...datasets.importers.masks import decode_mask
 from ...results.tasks import find_task
 from ..answer_values import outlines_of
-from ..benchmark import Answered, Benchmark, Case, Reported, Scored
-from ..metric import mean_figure, share, sums_figure
-from ..metrics.grounding import Mask, mask_ious, mask_overlaps, rasterise
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Reported, Scored
+from ..metric import mean_metric, ratio_metric, share
+from ..metrics.grounding import Mask, mask_ious, mask_overlaps, polygons_to_mask
 from .referring_expressions import Referent, group_tables, read_expressions, source_of
 
 FOLDER, PARTITION = "refcoco", "unc"
@@ -31,7 +31,7 @@ the sum of unions, P@0.5 the share of expressions with IoU above .5. The paper r
 val. Intervals draw pictures."""
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """One case a sentence; its object must have an outline."""
     task = find_task("referring-expression-segmentation")
     cases = read_expressions(data, FOLDER, PARTITION, split, task)
@@ -51,9 +51,9 @@ def score(answered: Sequence[Answered]) -> Scored:
     overlaps = mask_overlaps(_masks(answered))
     ious = mask_ious(overlaps)
     figures = (
-        mean_figure("mIoU", ious, pictures),
-        sums_figure("cIoU", overlaps, pictures, share),
-        mean_figure("P@0.5", ious > 0.5, pictures),
+        mean_metric("mIoU", ious, pictures),
+        ratio_metric("cIoU", overlaps, pictures, share),
+        mean_metric("P@0.5", ious > 0.5, pictures),
     )
     return Scored(figures, tuple(ious.tolist()), group_tables(cases, ious.tolist(), "mIoU"))
 
@@ -63,14 +63,14 @@ def true_mask(referent: Referent) -> Mask:
     if isinstance(referent.segmentation, dict):
         return decode_mask(referent.segmentation)
     polygons = [np.reshape(polygon, (-1, 2)) for polygon in referent.segmentation]
-    return rasterise(polygons, referent.image_size)
+    return polygons_to_mask(polygons, referent.image_size)
 
 
 def _masks(answered: Sequence[Answered]) -> Iterator[tuple[Mask, Mask]]:
     """The predicted and the true mask of each case, one pair at a time."""
     for each in answered:
         referent = each.case.truth
-        yield rasterise(outlines_of(each.answer), referent.image_size), true_mask(referent)
+        yield polygons_to_mask(outlines_of(each.answer), referent.image_size), true_mask(referent)
 
 
 BENCHMARK = Benchmark(

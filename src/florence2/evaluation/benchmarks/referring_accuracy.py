@@ -8,9 +8,9 @@ import numpy as np
 
 from ...results.tasks import find_task
 from ...results.types import Answer
-from ..answer_values import FloatArray, boxes_of, labels_of, scores_of
+from ..answer_values import FloatArray, labels_of, scores_of, to_boxes
 from ..benchmark import Answered, Benchmark, Reported, Scored
-from ..metric import mean_figure
+from ..metric import mean_metric
 from ..metrics.grounding import referring_hits
 from .referring_expressions import group_tables, read_expressions, source_of
 
@@ -55,7 +55,7 @@ def score_boxes(answered: Sequence[Answered]) -> Scored:
     cases = [each.case for each in answered]
     predicted = np.stack([chosen_box(each.answer) for each in answered])
     hits = referring_hits(predicted, [case.truth.box for case in cases]).astype(np.float64)
-    figure = mean_figure("accuracy", hits, [case.image_id for case in cases])
+    figure = mean_metric("accuracy", hits, [case.image_id for case in cases])
     return Scored((figure,), tuple(hits.tolist()), group_tables(cases, hits.tolist(), "accuracy"))
 
 
@@ -66,4 +66,4 @@ def chosen_box(answer: Answer | None) -> FloatArray:
         return np.zeros(4)
     of_first = [index for index, label in enumerate(labels) if label == labels[0]]
     best = of_first[int(scores_of(answer)[of_first].argmax())]
-    return boxes_of(answer)[best]
+    return to_boxes(answer)[best]

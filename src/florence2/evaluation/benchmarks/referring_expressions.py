@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...results.tasks import Task
-from ..benchmark import Case, Table
+from ..benchmark import BenchmarkExample, Table
 from ..metrics.input_checks import check_unique
 from .benchmark_files import (
     Id,
@@ -59,7 +59,9 @@ plain values are read from it, and one that names code is refused. The same list
 refs({partition}).json will do as well."""
 
 
-def read_expressions(data: Path, folder: str, partition: str, split: str, task: Task) -> list[Case]:
+def read_expressions(
+    data: Path, folder: str, partition: str, split: str, task: Task
+) -> list[BenchmarkExample]:
     """One case for each sentence of the split, in the order of the file."""
     source = source_of(folder, partition)
     stem = f"{folder}/refs({partition})"
@@ -70,7 +72,7 @@ def read_expressions(data: Path, folder: str, partition: str, split: str, task: 
     places = [f"images/mscoco/images/{PICTURES}", f"images/{PICTURES}", PICTURES]
     pictures = find_folder(data, places, source)
     cases = [
-        Case(
+        BenchmarkExample(
             id=str(id_of(sentence, "sent_id", path)),
             image=image_path(pictures, referents.picture(expression, path), path),
             image_id=str(id_of(expression, "image_id", path)),
@@ -85,7 +87,9 @@ def read_expressions(data: Path, folder: str, partition: str, split: str, task: 
     return cases
 
 
-def group_tables(cases: Sequence[Case], values: Sequence[float], figure: str) -> tuple[Table, ...]:
+def group_tables(
+    cases: Sequence[BenchmarkExample], values: Sequence[float], figure: str
+) -> tuple[Table, ...]:
     """The mean of one value per expression by size and class of the object and by words."""
     titles = (f"{figure} by size", f"{figure} by class", f"{figure} by length of expression")
     groups: tuple[list[str], ...] = (

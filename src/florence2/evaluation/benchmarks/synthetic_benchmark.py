@@ -9,8 +9,8 @@ import numpy as np
 
 from ...results.records import Record
 from ...results.types import Boxes
-from ..benchmark import Answered, Benchmark, Case, Scored
-from ..metric import Figure
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Scored
+from ..metric import Metric
 from . import synthetic_metrics as figures
 from .group_table import grouped_table
 
@@ -59,20 +59,20 @@ _CAPTIONS = {
 _UNSCORED = {"<DENSE_REGION_CAPTION>"}
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """The annotations of a folder of shards, one case each."""
     from ...datasets.shards import ShardDataset
 
     if not data.is_dir():
         raise FileNotFoundError(f"there is no folder {data}; make it: {SOURCE}")
     records = ShardDataset(data)
-    cases: list[Case] = []
+    cases: list[BenchmarkExample] = []
     for number in range(len(records)):
         cases += _cases(records[number], split, data)
     return cases
 
 
-def _cases(record: Record, split: str, data: Path) -> list[Case]:
+def _cases(record: Record, split: str, data: Path) -> list[BenchmarkExample]:
     if not record.id.startswith(f"scene-{split}-"):
         raise ValueError(
             f"{data} holds {record.id!r}, which is no scene of split {split!r}: make some with "
@@ -80,11 +80,11 @@ def _cases(record: Record, split: str, data: Path) -> list[Case]:
         )
     content = record.image_bytes()
     return [
-        Case(
+        BenchmarkExample(
             id=f"{record.id}/{each.task}/{number}",
             image=content,
             image_id=record.id,
-            task=each.table_task,
+            task=each.known_task,
             question=each.question,
             truth=each.answer,
         )
@@ -103,7 +103,7 @@ def score(answered: Sequence[Answered]) -> Scored:
         **_TASKS,
         **{task: figures.captions(categories, kind) for task, kind in _CAPTIONS.items()},
     }
-    found: list[Figure] = []
+    found: list[Metric] = []
     qualities = np.zeros(len(answered))
     for task, scorer in scorers.items():
         if task in rows:

@@ -11,16 +11,16 @@ import numpy as np
 from ...results.types import Boxes, Polygons
 from ...synthetic.category_names import objects_named
 from ..answer_values import (
-    boxes_of,
     labels_of,
     mask_pair,
     scores_of,
-    surest_first,
+    sort_by_score,
     text_regions_of,
-    words_of,
+    to_boxes,
+    to_text,
 )
 from ..benchmark import Answered, pictures_of
-from ..metric import Figure, mean_figure, precision_figure, share, sums_figure
+from ..metric import Metric, ap_metric, mean_metric, ratio_metric, share
 from ..metrics.detection import (
     DetectedObjects,
     TrueObjects,
@@ -39,12 +39,12 @@ from ..metrics.resampling import match_pictures
 
 Kind = TypeVar("Kind")
 # One figure or several, and a number in [0, 1] for each case.
-Task = Callable[[Sequence[Answered]], tuple[list[Figure], FloatArray]]
+Task = Callable[[Sequence[Answered]], tuple[list[Metric], FloatArray]]
 _BINS = 10
 _SHUFFLES = 5
 
 
-def detection(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+def detection(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
     """COCO's AP, F1, what scores add to AP over shuffled ones, and how well they are calibrated."""
     truths, found = _objects(answered), _found(answered)
     matches, counts = match_pictures(truths, found), agreement_counts(truths, found)
@@ -54,25 +54,30 @@ def detection(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
     )
     size, pictures = len(answered), pictures_of(answered)
     figures = [
-        precision_figure("detection AP50", size, lambda n: matches.average_precision(n, 0.5)),
-        precision_figure("detection AP", size, matches.average_precision),
-        sums_figure("detection F1@0.5", counts, pictures, summed_f1),
-        Figure("AP with shuffled scores", size, lambda _: 100 * shuffled, resamples=1),
-        sums_figure("calibration error", _calibration(truths, found), pictures, _expected_error,
-                    higher_is_better=False),
-    ]  # fmt: skip
+        ap_metric("detection AP50", size, lambda n: matches.average_precision(n, 0.5)),
+        ap_metric("detection AP", size, matches.average_precision),
+        ratio_metric("detection F1@0.5", counts, pictures, summed_f1),
+        Metric("AP with shuffled scores", size, lambda _: 100 * shuffled, resamples=1),
+        ratio_metric(
+            "calibration error",
+            _calibration(truths, found),
+            pictures,
+            _expected_error,
+            higher_is_better=False,
+        ),
+    ]
     return figures, single_f1s(counts)
 
 
-def proposals(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+def proposals(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
     """The share of objects that some proposed box has at IoU 0.5."""
     hits = proposal_hits(_objects(answered), _found(answered), ious=(0.5,)).astype(np.float64)
     pictures = pictures_of(answered)
-    figure = sums_figure("proposal recall@0.5", hits, pictures, share)
+    figure = ratio_metric("proposal recall@0.5", hits, pictures, share)
     return [figure], np.where(hits[:, 1] > 0, hits[:, 0] / np.maximum(hits[:, 1], 1), 1.0)
 
 
-def open_vocabulary(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+def open_vocabulary(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
     """F1 of what is there, and how often what is absent is answered by nothing."""
     truths, found = _objects(answered), _found(answered)
     absent = np.asarray([not len(truth.labels) for truth in truths])
@@ -83,29 +88,35 @@ def open_vocabulary(answered: Sequence[Answered]) -> tuple[list[Figure], FloatAr
     figures = []
     if absent.any():
         rows = np.flatnonzero(absent)
-        figures.append(mean_figure("absent answered empty", silent[rows].astype(float),
-                                   [pictures[row] for row in rows]))  # fmt: skip
+        figures.append(
+            mean_metric(
+                "absent answered empty", silent[rows].astype(float), [pictures[row] for row in rows]
+            )
+        )
     if len(there):
-        figures.append(sums_figure("open-vocabulary F1@0.5", counts[there],
-                                   [pictures[row] for row in there], summed_f1))  # fmt: skip
+        figures.append(
+            ratio_metric(
+                "open-vocabulary F1@0.5", counts[there], [pictures[row] for row in there], summed_f1
+            )
+        )
     return figures, np.where(absent, silent, single_f1s(counts))
 
 
-def grounding(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+def grounding(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
     """Recall@1 at IoU 0.5: each phrase's surest box against any of its true ones."""
     guesses, truths, owners = [], [], []
     for row, each in enumerate(answered):
         true = _truth(each, Boxes)
-        order, labels = surest_first(each.answer), np.asarray(labels_of(each.answer), object)
+        order, labels = sort_by_score(each.answer), np.asarray(labels_of(each.answer), object)
         for phrase in dict.fromkeys(true.labels):
             said = [index for index in order if labels[index] == phrase]
-            guesses.append(boxes_of(each.answer)[said])
+            guesses.append(to_boxes(each.answer)[said])
             truths.append(true.xyxy[[label == phrase for label in true.labels]])
             owners.append(row)
     hits = phrase_hits(guesses, truths, top=(1,))[:, 0].astype(np.float64)
     pictures = [answered[row].case.image_id for row in owners]
     sums = np.bincount(owners, hits, minlength=len(answered))
-    return [mean_figure("grounding recall@1", hits, pictures)], sums / np.bincount(
+    return [mean_metric("grounding recall@1", hits, pictures)], sums / np.bincount(
         owners, minlength=len(answered)
     )
 
@@ -113,10 +124,10 @@ def grounding(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
 def segmentation(name: str) -> Task:
     """Mean IoU of masks under ``name``."""
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
         pairs = [mask_pair(each.answer, _truth(each, Polygons)) for each in answered]
         ious = mask_ious(mask_overlaps(pairs))
-        return [mean_figure(name, ious, pictures_of(answered))], ious
+        return [mean_metric(name, ious, pictures_of(answered))], ious
 
     return score
 
@@ -124,12 +135,12 @@ def segmentation(name: str) -> Task:
 def exact_words(name: str) -> Task:
     """The share of answers that are the very words, whatever their case, under ``name``."""
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
         right = [
-            words_of(each.answer).lower() == words_of(each.case.truth).lower() for each in answered
+            to_text(each.answer).lower() == to_text(each.case.truth).lower() for each in answered
         ]
         values = np.asarray(right, np.float64)
-        return [mean_figure(name, values, pictures_of(answered))], values
+        return [mean_metric(name, values, pictures_of(answered))], values
 
     return score
 
@@ -137,30 +148,33 @@ def exact_words(name: str) -> Task:
 def characters(name: str) -> Task:
     """Characters to edit over characters of the truth, under ``name``; lower is better."""
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
-        counts = np.asarray([
-            _edits(words_of(each.answer), words_of(each.case.truth)) for each in answered
-        ], np.float64)  # fmt: skip
+    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
+        counts = np.asarray(
+            [_edits(to_text(each.answer), to_text(each.case.truth)) for each in answered],
+            np.float64,
+        )
         pictures = pictures_of(answered)
-        figure = sums_figure(name, counts, pictures, share, higher_is_better=False)
+        figure = ratio_metric(name, counts, pictures, share, higher_is_better=False)
         return [figure], np.clip(1 - counts[:, 0] / np.maximum(counts[:, 1], 1), 0, 1)
 
     return score
 
 
-def text_regions(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+def text_regions(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
     """ICDAR's hmean of lines at IoU 0.5, and the character error rate of the lines it matches."""
     truths = [text_regions_of(each.case.truth) for each in answered]
     found = [text_regions_of(each.answer) for each in answered]
     counts = icdar_counts(truths, found)
-    edits = np.asarray([
-        _matched_edits(truth, guess) for truth, guess in zip(truths, found, strict=True)
-    ], np.float64)  # fmt: skip
+    edits = np.asarray(
+        [_matched_edits(truth, guess) for truth, guess in zip(truths, found, strict=True)],
+        np.float64,
+    )
     pictures = pictures_of(answered)
-    figures = [sums_figure("OCR hmean@0.5", counts, pictures, summed_f1)]
+    figures = [ratio_metric("OCR hmean@0.5", counts, pictures, summed_f1)]
     if edits[:, 1].any():
-        figures.append(sums_figure("CER of matched lines", edits, pictures, share,
-                                   higher_is_better=False))  # fmt: skip
+        figures.append(
+            ratio_metric("CER of matched lines", edits, pictures, share, higher_is_better=False)
+        )
     return figures, single_f1s(counts)
 
 
@@ -169,17 +183,17 @@ def captions(vocabularies: Mapping[str, tuple[str, ...]], kind: str) -> Task:
     categories in each picture, by picture."""
     everything = sorted({name for names in vocabularies.values() for name in names})
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Figure], FloatArray]:
+    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
         rows = []
         for each in answered:
-            named = objects_named(words_of(each.answer), everything)
+            named = objects_named(to_text(each.answer), everything)
             there = Counter(vocabularies.get(each.case.image_id, ()))
             common = sum((named & there).values())
             rows.append((common, sum(named.values()), sum(there.values())))
         counts, pictures = np.asarray(rows, np.float64), pictures_of(answered)
         figures = [
-            sums_figure(f"{kind}: named objects that are there", counts, pictures, share),
-            sums_figure(
+            ratio_metric(f"{kind}: named objects that are there", counts, pictures, share),
+            ratio_metric(
                 f"{kind}: objects there that are named",
                 counts,
                 pictures,
@@ -201,7 +215,7 @@ def _objects(answered: Sequence[Answered]) -> list[TrueObjects]:
 
 def _found(answered: Sequence[Answered]) -> list[DetectedObjects]:
     return [
-        DetectedObjects(row, boxes_of(each.answer), labels_of(each.answer), scores_of(each.answer))
+        DetectedObjects(row, to_boxes(each.answer), labels_of(each.answer), scores_of(each.answer))
         for row, each in enumerate(answered)
     ]
 

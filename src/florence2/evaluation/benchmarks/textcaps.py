@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..benchmark import Benchmark, Case, Reported
+from ..benchmark import Benchmark, BenchmarkExample, Reported
 from .benchmark_files import (
     Id,
     check_split_name,
@@ -18,7 +18,7 @@ from .benchmark_files import (
     image_path,
     read_json,
 )
-from .captioning import Described, caption_case, score_captions, write_results
+from .captioning import CaptionExample, caption_case, score_captions, write_results
 from .textvqa import FOLDERS
 
 VAL, TEST = "val", "test"
@@ -37,7 +37,7 @@ tokens. test: 3,289 pictures whose captions are hidden; the official file is for
 The paper's figures are CIDEr of val, as the released models' card says."""
 
 
-def read(data: Path, split: str) -> Sequence[Case]:
+def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The pictures of a split; with captions where they are known."""
     path = find_file(data, [f"TextCaps_0.1_{split}.json"], SOURCE)
     folder = find_folder(data, FOLDERS[split], SOURCE)
@@ -53,7 +53,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
         caption_case(
             name,
             image_path(folder, f"{name}.jpg", path),
-            Described(tuple(captions)) if captions else None,
+            CaptionExample(tuple(captions)) if captions else None,
         )
         for name, captions in pictures.items()
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..benchmark import Benchmark, Case, Reported
+from ..benchmark import Benchmark, BenchmarkExample, Reported
 from ..metrics.input_checks import check_unique
 from .benchmark_files import (
     check_split_name,
@@ -20,7 +20,7 @@ from .benchmark_files import (
 )
 from .question_answering import (
     NO_VQA,
-    Asked,
+    VqaExample,
     answers_of,
     question_case,
     score_accuracy,
@@ -49,7 +49,7 @@ FOLDERS = {
 }
 
 
-def read(data: Path, split: str) -> Sequence[Case]:
+def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The questions of a split; with answers where they are known."""
     path = find_file(data, [f"TextVQA_0.5.1_{split}.json"], SOURCE)
     folder = find_folder(data, FOLDERS[split], SOURCE)
@@ -62,7 +62,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
         answers = answers_of(entry, path)
         if split == VAL and not answers:
             raise ValueError(f"{path}: question {number} has no answers: is it the test split's?")
-        truth = Asked(answers, {}) if answers else None
+        truth = VqaExample(answers, {}) if answers else None
         question = str(field_of(entry, "question", path))
         cases.append(
             question_case(number, image_path(folder, f"{image}.jpg", path), image, question, truth)

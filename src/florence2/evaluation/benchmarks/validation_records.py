@@ -10,9 +10,9 @@ import numpy as np
 
 from ...results.records import Record
 from ...results.types import Boxes, Polygons, Quads
-from ..answer_values import boxes_of, labels_of, mask_pair, scores_of, text_regions_of, words_of
-from ..benchmark import Answered, Benchmark, Case, Scored, pictures_of
-from ..metric import Figure, mean_figure, precision_figure, sums_figure
+from ..answer_values import labels_of, mask_pair, scores_of, text_regions_of, to_boxes, to_text
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Scored, pictures_of
+from ..metric import Metric, ap_metric, mean_metric, ratio_metric
 from ..metrics.detection import (
     DetectedObjects,
     TrueObjects,
@@ -30,7 +30,7 @@ from .group_table import grouped_table
 
 # Descriptions are no classes: two that mean the same seldom agree in every letter.
 _WITHOUT_CLASSES = frozenset({"<DENSE_REGION_CAPTION>"})
-_Found = tuple[list[Figure], FloatArray]
+_Found = tuple[list[Metric], FloatArray]
 
 SOURCE = """\
 Shards of records, which `florence2 convert` makes of a data set in any of its formats:
@@ -50,7 +50,7 @@ the ground truth. Figures are named by task, as those of a training are, in perc
   (`edit_distance`, lower is better)"""
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """The kept annotations of a folder of shards, one case each."""
     from ...datasets.shards import ShardDataset
 
@@ -60,15 +60,15 @@ def read(data: Path, split: str) -> list[Case]:
     return [case for number in range(len(records)) for case in _cases(records[number])]
 
 
-def _cases(record: Record) -> list[Case]:
+def _cases(record: Record) -> list[BenchmarkExample]:
     content = record.image_bytes()
     return [
-        Case(
+        BenchmarkExample(
             id=f"{record.id}/{each.task}/{number}",
             image=content,
             image_id=record.id,
             # An answer to a prompt outside the table is read as the kind that the truth is.
-            task=replace(each.table_task, answer=each.kind),
+            task=replace(each.known_task, answer=each.kind),
             question=each.region or each.text or None,
             truth=each.answer,
         )
@@ -82,7 +82,7 @@ def score(answered: Sequence[Answered]) -> Scored:
     rows: dict[str, list[int]] = {}
     for row, each in enumerate(answered):
         rows.setdefault(each.case.task.token, []).append(row)
-    figures: list[Figure] = []
+    figures: list[Metric] = []
     qualities = np.zeros(len(answered))
     for task, places in sorted(rows.items()):
         more, values = _score_task(task, [answered[place] for place in places])
@@ -90,9 +90,11 @@ def score(answered: Sequence[Answered]) -> Scored:
         qualities[places] = values
     tasks = [each.case.task.token for each in answered]
     table = grouped_table(
-        "Mean quality of the answers, by task", ("task", "cases", "percent"), tasks,
+        "Mean quality of the answers, by task",
+        ("task", "cases", "percent"),
+        tasks,
         qualities.tolist(),
-    )  # fmt: skip
+    )
     return Scored(tuple(figures), tuple(np.clip(qualities, 0, 1).tolist()), (table,))
 
 
@@ -114,13 +116,13 @@ def _score_boxes(prefix: str, answered: Sequence[Answered], *, by_class: bool) -
         names = true.labels if by_class else [""] * len(true)
         truths.append(TrueObjects(row, true.xyxy, names))
         said = labels if by_class else [""] * len(labels)
-        found.append(DetectedObjects(row, boxes_of(each.answer), said, scores_of(each.answer)))
+        found.append(DetectedObjects(row, to_boxes(each.answer), said, scores_of(each.answer)))
     matches, counts = match_pictures(truths, found), agreement_counts(truths, found)
     size = len(answered)
     figures = [
-        precision_figure(f"{prefix}/map", size, matches.average_precision),
-        precision_figure(f"{prefix}/map50", size, lambda n: matches.average_precision(n, 0.5)),
-        sums_figure(f"{prefix}/f1", counts, pictures_of(answered), summed_f1),
+        ap_metric(f"{prefix}/map", size, matches.average_precision),
+        ap_metric(f"{prefix}/map50", size, lambda n: matches.average_precision(n, 0.5)),
+        ratio_metric(f"{prefix}/f1", counts, pictures_of(answered), summed_f1),
     ]
     return figures, single_f1s(counts)
 
@@ -128,25 +130,25 @@ def _score_boxes(prefix: str, answered: Sequence[Answered], *, by_class: bool) -
 def _score_quads(prefix: str, answered: Sequence[Answered]) -> _Found:
     truths = [text_regions_of(each.case.truth) for each in answered]
     counts = icdar_counts(truths, [text_regions_of(each.answer) for each in answered])
-    figure = sums_figure(f"{prefix}/hmean", counts, pictures_of(answered), summed_f1)
+    figure = ratio_metric(f"{prefix}/hmean", counts, pictures_of(answered), summed_f1)
     return [figure], single_f1s(counts)
 
 
 def _score_polygons(prefix: str, answered: Sequence[Answered]) -> _Found:
     ious = mask_ious(mask_overlaps([mask_pair(each.answer, each.case.truth) for each in answered]))
-    return [mean_figure(f"{prefix}/miou", ious, pictures_of(answered))], ious
+    return [mean_metric(f"{prefix}/miou", ious, pictures_of(answered))], ious
 
 
 def _score_texts(prefix: str, answered: Sequence[Answered]) -> _Found:
     equal, distances = [], []
     for each in answered:
-        truth, said = words_of(each.case.truth), words_of(each.answer)
+        truth, said = to_text(each.case.truth), to_text(each.answer)
         equal.append(float(truth == said))
         distances.append(edit_distance(said, truth) / max(len(said), len(truth), 1))
     pictures, far = pictures_of(answered), np.asarray(distances)
     figures = [
-        mean_figure(f"{prefix}/exact_match", equal, pictures),
-        mean_figure(f"{prefix}/edit_distance", far, pictures, higher_is_better=False),
+        mean_metric(f"{prefix}/exact_match", equal, pictures),
+        mean_metric(f"{prefix}/edit_distance", far, pictures, higher_is_better=False),
     ]
     return figures, 1 - far
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ...results.geometry import box_area
 from ...results.tasks import find_task
-from ..answer_values import boxes_of, labels_of, scores_of
-from ..benchmark import Answered, Benchmark, Case, Scored, Table, pictures_of
-from ..metric import Figure, precision_figure, share, sums_figure
+from ..answer_values import labels_of, scores_of, to_boxes
+from ..benchmark import Answered, Benchmark, BenchmarkExample, Scored, Table, pictures_of
+from ..metric import Metric, ap_metric, ratio_metric, share
 from ..metrics.caption_scores import cider_d
 from ..metrics.dense_captions import (
     IOUS,
@@ -26,7 +26,7 @@ from ..metrics.dense_captions import (
 )
 from ..metrics.input_checks import check_unique
 from ..metrics.intervals import FloatArray
-from ..metrics.java_captions import java_is_there, meteor
+from ..metrics.java_captions import has_java, meteor
 from ..metrics.ptb import tokenise
 from ..metrics.resampling import BoolArray, ClassMatches
 from .benchmark_files import field_of, find_file, read_json
@@ -64,7 +64,7 @@ location tokens, times that of the description where known, 1 where the model gi
 Intervals draw pictures. The paper does not report this benchmark."""
 
 
-def read(data: Path, split: str) -> list[Case]:
+def read(data: Path, split: str) -> list[BenchmarkExample]:
     """One case a picture of the split that has a region, in the order of the split's list."""
     split_path = find_file(data, ["densecap_splits.json", "info/densecap_splits.json"], SOURCE)
     wanted = read_json(split_path, split)[split]
@@ -78,7 +78,7 @@ def read(data: Path, split: str) -> list[Case]:
             f"{missing[0]}: is it cut off, or of another release?"
         )
     return [
-        Case(
+        BenchmarkExample(
             id=str(image),
             image=_picture(data, image),
             image_id=str(image),
@@ -93,11 +93,11 @@ def read(data: Path, split: str) -> list[Case]:
 def score(answered: Sequence[Answered]) -> Scored:
     """DenseCap's mAP where Java is there, and what needs no Java; regions found by size."""
     truths: list[MergedRegions] = [each.case.truth for each in answered]
-    detections = [(boxes_of(each.answer), scores_of(each.answer)) for each in answered]
+    detections = [(to_boxes(each.answer), scores_of(each.answer)) for each in answered]
     pairs = pair_regions(truths, detections)
     candidates, references = _descriptions(answered, pairs)
     figures = [_figure("detection mAP", rank_pairs(pairs), len(truths))]
-    if java_is_there():
+    if has_java():
         meteors = _meteors(pairs, candidates, references)
         figures.insert(0, _figure("mAP", rank_pairs(pairs, meteors), len(truths)))
     hits = pairs.hits(FOUND_IOU)
@@ -108,9 +108,9 @@ def score(answered: Sequence[Answered]) -> Scored:
         [(len(some), len(truth.boxes)) for some, truth in zip(found, truths, strict=True)]
     )
     pictures = pictures_of(answered)
-    figures.append(sums_figure("recall@0.5", counts, pictures, share))
+    figures.append(ratio_metric("recall@0.5", counts, pictures, share))
     ciders = _cider_counts(pairs, hits, candidates, references, len(truths))
-    figures.append(sums_figure("CIDEr of found", ciders, pictures, share))
+    figures.append(ratio_metric("CIDEr of found", ciders, pictures, share))
     qualities = tuple((counts[:, 0] / counts[:, 1]).tolist())
     return Scored(tuple(figures), qualities, (_by_size(truths, found), _invented(hits)))
 
@@ -202,12 +202,12 @@ def _cider_counts(
     return counts
 
 
-def _figure(name: str, matches: ClassMatches, pictures: int) -> Figure:
+def _figure(name: str, matches: ClassMatches, pictures: int) -> Metric:
     def precision(counts: FloatArray) -> float:
         precisions = matches.average_precisions(counts, slice(None))
         return 0.0 if precisions is None else float(precisions.mean())
 
-    return precision_figure(name, pictures, precision)
+    return ap_metric(name, pictures, precision)
 
 
 def _by_size(truths: Sequence[MergedRegions], found: Sequence[set[int]]) -> Table:

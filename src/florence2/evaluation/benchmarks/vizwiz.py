@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..benchmark import Benchmark, Case, Reported
+from ..benchmark import Benchmark, BenchmarkExample, Reported
 from ..metrics.input_checks import check_unique
 from .benchmark_files import entries_of, field_of, find_file, find_folder, image_path, read_json
 from .question_answering import (
     NO_VQA,
-    Asked,
+    VqaExample,
     answers_of,
     question_case,
     score_accuracy,
@@ -35,7 +35,7 @@ with hidden answers; the official file is for the EvalAI server. The released mo
 test-dev as the split of the paper's figures, so they stand beside test. {NO_VQA}"""
 
 
-def read(data: Path, split: str) -> Sequence[Case]:
+def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The questions of a split; with answers and their kinds where they are known."""
     path = find_file(data, [f"Annotations/{split}.json", f"annotations/{split}.json"], SOURCE)
     folder = find_folder(data, [split, f"images/{split}"], SOURCE)
@@ -51,7 +51,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
         if answers:
             answerable = "answerable" if entry.get("answerable", 1) else "unanswerable"
             kinds = {"answer type": str(entry.get("answer_type", "?")), "answerability": answerable}
-            truth = Asked(answers, kinds)
+            truth = VqaExample(answers, kinds)
         question = str(field_of(entry, "question", path))
         cases.append(question_case(image, image_path(folder, image, path), image, question, truth))
     check_unique([case.id for case in cases], f"pictures of {path}")

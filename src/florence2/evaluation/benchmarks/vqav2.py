@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..benchmark import Benchmark, Case, Reported
+from ..benchmark import Benchmark, BenchmarkExample, Reported
 from ..metrics.input_checks import check_known, check_unique
 from .benchmark_files import (
     Id,
@@ -23,7 +23,7 @@ from .benchmark_files import (
 )
 from .question_answering import (
     NO_VQA,
-    Asked,
+    VqaExample,
     answers_of,
     question_case,
     score_accuracy,
@@ -52,7 +52,7 @@ _PICTURES = {VAL: "val2014", TEST_DEV: "test2015", TEST: "test2015"}
 _QUESTIONS = {VAL: "val2014", TEST_DEV: "test-dev2015", TEST: "test2015"}
 
 
-def read(data: Path, split: str) -> Sequence[Case]:
+def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The questions of a split; with answers where they are known."""
     name = f"v2_OpenEnded_mscoco_{_QUESTIONS[split]}_questions.json"
     path = find_file(data, [name, f"questions/{name}", f"annotations/{name}"], SOURCE)
@@ -79,7 +79,7 @@ def read(data: Path, split: str) -> Sequence[Case]:
     return cases
 
 
-def _answers(data: Path, questions: set[Id]) -> dict[Id, Asked]:
+def _answers(data: Path, questions: set[Id]) -> dict[Id, VqaExample]:
     name = "v2_mscoco_val2014_annotations.json"
     path = find_file(data, [name, f"annotations/{name}"], SOURCE)
     annotations = entries_of(read_json(path, "annotations"), "annotations", path)
@@ -93,7 +93,7 @@ def _answers(data: Path, questions: set[Id]) -> dict[Id, Asked]:
             f"{min(missing, key=order_of_id)}"
         )
     return {
-        number: Asked(
+        number: VqaExample(
             answers_of(each, path),
             {
                 "answer type": str(each.get("answer_type", "?")),

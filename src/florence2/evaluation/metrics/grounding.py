@@ -76,7 +76,7 @@ def referring_hits(predicted: ArrayLike, truths: ArrayLike, iou: float = 0.5) ->
     return np.asarray(overlap) > iou
 
 
-def rasterise(polygons: Iterable[ArrayLike], image_size: tuple[int, int]) -> Mask:
+def polygons_to_mask(polygons: Iterable[ArrayLike], image_size: tuple[int, int]) -> Mask:
     """The pixels `bool[height, width]` that polygons `float[K, 2]` cover together.
 
     Rasterised as COCO does it, so that masks equal the ones the referring benchmarks are scored

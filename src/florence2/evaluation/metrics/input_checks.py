@@ -18,10 +18,10 @@ def check_unique(ids: Iterable[Hashable], what: str) -> None:
 
 def check_known(ids: Iterable[Hashable], known: Collection[Hashable], what: str) -> None:
     """Raise a ValueError that names the ids which are not in `known`."""
-    strangers = list(dict.fromkeys(name for name in ids if name not in known))
-    if strangers:
+    unknown_ids = list(dict.fromkeys(name for name in ids if name not in known))
+    if unknown_ids:
         raise ValueError(
-            f"{what} not in the ground truth: {_some(strangers)}; "
+            f"{what} not in the ground truth: {_some(unknown_ids)}; "
             "is this another split, or are the ids of another type?"
         )
 

@@ -26,7 +26,7 @@ class CaptionFigures:
     per_item: NDArray[np.float64]
 
 
-def java_is_there() -> bool:
+def has_java() -> bool:
     """Whether a `java` command can be found."""
     return shutil.which("java") is not None
 
@@ -77,7 +77,7 @@ def _by_picture(
 
 
 def _need_java(metric: str) -> None:
-    if not java_is_there():
+    if not has_java():
         raise FileNotFoundError(
             f"{metric} is a Java program and no java command was found on the PATH; "
             "install a Java runtime (8 or newer) or leave this figure out"

@@ -99,11 +99,11 @@ class _Collected:
 
     def ranked(self) -> ClassMatches:
         """All pictures together; equal scores rank in the order of the pictures."""
-        surest_first = np.argsort(-np.concatenate(self.scores), kind="stable")
+        sort_by_score = np.argsort(-np.concatenate(self.scores), kind="stable")
         return ClassMatches(
-            np.concatenate(self.pictures)[surest_first],
-            np.concatenate(self.right, axis=1)[:, surest_first],
-            np.concatenate(self.wrong, axis=1)[:, surest_first],
+            np.concatenate(self.pictures)[sort_by_score],
+            np.concatenate(self.right, axis=1)[:, sort_by_score],
+            np.concatenate(self.wrong, axis=1)[:, sort_by_score],
             np.asarray(self.object_pictures, np.int64),
         )
 
@@ -124,8 +124,8 @@ def match_pictures(
         for label in true_of.keys() | found_of.keys():
             objects = np.asarray(true_of[label], np.int64)
             ranked = np.asarray(found_of[label], np.int64)
-            surest_first = np.argsort(-found.scores[ranked], kind="stable")[:MOST_DETECTIONS]
-            ranked, crowd = ranked[surest_first], truth.ignored[objects]
+            sort_by_score = np.argsort(-found.scores[ranked], kind="stable")[:MOST_DETECTIONS]
+            ranked, crowd = ranked[sort_by_score], truth.ignored[objects]
             overlap = _overlap(found.boxes[ranked], truth.boxes[objects], crowd)
             right, wrong = _greedy(overlap, crowd)
             of_class = collected[label]

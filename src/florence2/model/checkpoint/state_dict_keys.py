@@ -16,25 +16,34 @@ LAYOUTS: tuple[Layout, ...] = ("microsoft", "transformers")
 
 # (ours, Microsoft's, transformers') inside one half of a tower block; {a} is the attention's name.
 _BLOCK = (
-    ("attention_position", "conv1.fn.dw", "conv1"),
+    ("cpe1", "conv1.fn.dw", "conv1"),
     ("attention_norm", "{a}.norm", "norm1"),
     ("attention.qkv", "{a}.fn.qkv", "{a}.qkv"),
     ("attention.out", "{a}.fn.proj", "{a}.proj"),
-    ("feed_forward_position", "conv2.fn.dw", "conv2"),
+    ("cpe2", "conv2.fn.dw", "conv2"),
     ("feed_forward_norm", "ffn.norm", "norm2"),
     ("feed_forward.up", "ffn.fn.net.fc1", "ffn.fc1"),
     ("feed_forward.down", "ffn.fn.net.fc2", "ffn.fc2"),
 )
 _PROJECTOR = (
-    ("projector.column_embeddings", "image_pos_embed.column_embeddings",
-     "image_position_embed.column_embeddings"),
-    ("projector.row_embeddings", "image_pos_embed.row_embeddings",
-     "image_position_embed.row_embeddings"),
-    ("projector.temporal_TC", "visual_temporal_embed.pos_idx_to_embed",
-     "visual_temporal_embed.pos_idx_to_embed"),
+    (
+        "projector.column_embeddings",
+        "image_pos_embed.column_embeddings",
+        "image_position_embed.column_embeddings",
+    ),
+    (
+        "projector.row_embeddings",
+        "image_pos_embed.row_embeddings",
+        "image_position_embed.row_embeddings",
+    ),
+    (
+        "projector.temporal_TC",
+        "visual_temporal_embed.pos_idx_to_embed",
+        "visual_temporal_embed.pos_idx_to_embed",
+    ),
     ("projector.projection.weight", "image_projection", "image_projection.weight"),
     ("projector.norm", "image_proj_norm", "image_proj_norm"),
-)  # fmt: skip
+)
 # (ours, BART's) inside a layer of the encoder or decoder.
 _TEXT_LAYER = (
     ("self_attention_norm", "self_attn_layer_norm"),

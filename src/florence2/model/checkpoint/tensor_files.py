@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...io.atomic import replacing
+from ...io.atomic import atomic_write
 from ...io.files import read_json as read_limited_json
 from .tensor_checks import (
     MAX_NAME_LENGTH,
@@ -84,8 +84,17 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         check_safetensors(path)
         with safe_open(str(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError,
-            AttributeError, MemoryError, RecursionError) as error:  # fmt: skip
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+        RecursionError,
+    ) as error:
         raise CheckpointError(
             f"{path} is truncated or damaged ({first_line(error)}): fetch it again"
         ) from error
@@ -141,6 +150,6 @@ def _is_plain(value: Tensor) -> bool:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a ``.safetensors`` file, whole or not at all."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         plain = {name: value.contiguous() for name, value in tensors.items()}
         save_file(plain, temporary, metadata={"format": "pt"})

@@ -56,7 +56,7 @@ class CheckpointReport:
     tensor_count: int = 0
     parameter_count: int = 0
     dtypes: Mapping[str, int] = field(default_factory=dict)
-    vocabulary_size: int = 0
+    vocab_size: int = 0
     positions: int = 0
     tied_head: bool = True
     size_name: str = "unknown"
@@ -95,7 +95,7 @@ def model_from_tensors(
         raise CheckpointError(f"{origin}: " + "; ".join(problems))
     with torch.device("meta"):
         model = Florence2Model(config)
-    whole = Florence2Model.fixed_buffers(config) | named
+    whole = Florence2Model.non_persistent_buffers(config) | named
     moved = {name: value.to(device, dtype).contiguous() for name, value in whole.items()}
     model.load_state_dict(moved, assign=True)
     return model.requires_grad_(True).eval()
@@ -122,7 +122,7 @@ def inspect_checkpoint(path: str | Path) -> CheckpointReport:
         report = replace(
             report,
             files=files,
-            vocabulary_size=config.text.vocabulary_size,
+            vocab_size=config.text.vocab_size,
             positions=config.text.positions,
             size_name=_size_name(config),
         )
@@ -291,8 +291,9 @@ def _match(
             f"{len(remaining)} tensors belong to no Florence-2 of this config "
             f"({_some(list(remaining))}): config.json and weights are of different models"
         )
-    problems += _misshapen(named, {name: tuple(each.shape) for name, each in expected.items()},
-                           config, layout)  # fmt: skip
+    problems += _misshapen(
+        named, {name: tuple(each.shape) for name, each in expected.items()}, config, layout
+    )
     return config, named, problems
 
 
@@ -339,9 +340,7 @@ def _misshapen(
         name = layout_name(ours, layout)
         remedy = "config.json and weights are of different models"
         if ours == EMBEDDING:
-            remedy = (
-                f"vocab_size in config.json is {config.text.vocabulary_size}; set it to the rows"
-            )
+            remedy = f"vocab_size in config.json is {config.text.vocab_size}; set it to the rows"
         elif ours.endswith("coder.positions.weight"):
             remedy = (
                 f"max_position_embeddings in config.json is {config.text.positions}; the tensor "
@@ -367,7 +366,7 @@ def _with_image_row(
 ) -> tuple[Florence2Config, dict[str, Tensor]]:
     if config.image_token is not None:
         return config, state
-    rows = config.text.vocabulary_size
+    rows = config.text.vocab_size
     token = rows if token is None else token
     if token < rows:
         return replace(config, image_token=token), state

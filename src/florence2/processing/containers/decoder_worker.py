@@ -160,10 +160,16 @@ def decode_image(file: OpenFile, values: Values, body: bytes) -> Reply:
 OPERATIONS: dict[str, Callable[[OpenFile, Values, bytes], Reply]] = {
     each.__name__: each
     for each in (
-        count_pages, render_page, measure_pages, add_overlay, list_frames, decode_frame,
-        list_images, decode_image,
+        count_pages,
+        render_page,
+        measure_pages,
+        add_overlay,
+        list_frames,
+        decode_frame,
+        list_images,
+        decode_image,
     )
-}  # fmt: skip
+}
 
 
 def handle(file: OpenFile, values: Values, body: bytes) -> Reply:

@@ -22,8 +22,22 @@ from .unit_names import PDF_SUFFIXES, VIDEO_SUFFIXES, ContainerKind, Unit, parse
 
 DEFAULT_RESOLUTION = 150
 _HEAD_BYTES = 2**13
-_VIDEO_BRANDS = (b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"M4V ",
-                 b"qt  ", b"3gp4", b"3gp5", b"dash", b"MSNV")  # fmt: skip
+_VIDEO_BRANDS = (
+    b"isom",
+    b"iso2",
+    b"iso4",
+    b"iso5",
+    b"iso6",
+    b"mp41",
+    b"mp42",
+    b"avc1",
+    b"M4V ",
+    b"qt  ",
+    b"3gp4",
+    b"3gp5",
+    b"dash",
+    b"MSNV",
+)
 
 _shared_process = DecoderProcess()
 atexit.register(_shared_process.close)
@@ -134,10 +148,14 @@ class UnitReader:
         """Page ``index``, from 0, of a PDF or of the bytes of one."""
         return self._image(
             *self._ask(
-                "render_page", source, index=index, resolution=self._resolution,
-                max_pixels=self._max_pixels, password=password,
+                "render_page",
+                source,
+                index=index,
+                resolution=self._resolution,
+                max_pixels=self._max_pixels,
+                password=password,
             )
-        )  # fmt: skip
+        )
 
     def page_sizes(self, path: str | Path, pages: list[int]) -> list[tuple[float, float]]:
         """Width and height in points of the pages of a PDF, counted from 1."""
@@ -147,9 +165,12 @@ class UnitReader:
     def add_overlay(self, path: str | Path, overlay: bytes, pages: list[int]) -> bytes:
         """A PDF with the pages of ``overlay`` laid over its ``pages``, counted from 1."""
         _, content = self._process.request(
-            str(path), overlay, op="add_overlay", path=os.path.abspath(path),
+            str(path),
+            overlay,
+            op="add_overlay",
+            path=os.path.abspath(path),
             indices=[page - 1 for page in pages],
-        )  # fmt: skip
+        )
         return content
 
     def list_frames(

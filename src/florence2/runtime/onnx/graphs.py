@@ -17,9 +17,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...io.atomic import replacing
+from ...io.atomic import atomic_write
 from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache
-from ..tracing import Part, Tower, TracedPast, interleaved, quietly
+from ..tracing import Part, Tower, TracedPast, interleaved, suppress_warnings
 
 GRAPHS = ("vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged")
 OPSET = 17
@@ -45,18 +45,27 @@ def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) 
     every = {0: "batch_size", 1: "sequence_length"}
     written = [
         _export(
-            Tower(model), (image,), folder / "vision_encoder.onnx",
-            {"pixel_values": {0: "batch_size"}}, {"image_features": {0: "batch_size"}},
+            Tower(model),
+            (image,),
+            folder / "vision_encoder.onnx",
+            {"pixel_values": {0: "batch_size"}},
+            {"image_features": {0: "batch_size"}},
         ),
         _export(
-            _EmbedTokens(model), (torch.zeros(2, 3, dtype=torch.int64),),
-            folder / "embed_tokens.onnx", {"input_ids": every}, {"inputs_embeds": every},
+            _EmbedTokens(model),
+            (torch.zeros(2, 3, dtype=torch.int64),),
+            folder / "embed_tokens.onnx",
+            {"input_ids": every},
+            {"inputs_embeds": every},
         ),
         _export(
-            _EncoderModel(model), (mask, states), folder / "encoder_model.onnx",
-            {"attention_mask": every, "inputs_embeds": every}, {"last_hidden_state": every},
+            _EncoderModel(model),
+            (mask, states),
+            folder / "encoder_model.onnx",
+            {"attention_mask": every, "inputs_embeds": every},
+            {"last_hidden_state": every},
         ),
-    ]  # fmt: skip
+    ]
     path = folder / "decoder_model_merged.onnx"
     step, cross = folder / ".step.onnx", folder / ".cross.onnx"
     try:
@@ -139,23 +148,30 @@ def _export_decoder(
     encoder = past_names(layers, "encoder", "cross")
     over_states = {0: "batch_size", 2: "encoder_sequence_length"}
     _export(
-        _Cross(model), (states,), cross,
+        _Cross(model),
+        (states,),
+        cross,
         {"encoder_hidden_states": {0: "batch_size", 1: "encoder_sequence_length"}},
         dict.fromkeys([f"made.{name}" for name in encoder], over_states),
-    )  # fmt: skip
+    )
     arguments = (
-        mask, torch.zeros(2, 2, text.width), torch.tensor([True]),
+        mask,
+        torch.zeros(2, 2, text.width),
+        torch.tensor([True]),
         *[torch.zeros(2, heads, 9, head)] * (2 * layers),
         *[torch.zeros(2, heads, 4, head)] * (2 * layers),
-    )  # fmt: skip
+    )
     before = {0: "batch_size", 2: "past_decoder_sequence_length"}
     after = {0: "batch_size", 2: "total_length"}
     every = {0: "batch_size", 1: "decoder_sequence_length"}
     _export(
-        _DecoderStep(model), arguments, step,
+        _DecoderStep(model),
+        arguments,
+        step,
         {
             "encoder_attention_mask": {0: "batch_size", 1: "encoder_sequence_length"},
-            "inputs_embeds": every, "use_cache_branch": {},
+            "inputs_embeds": every,
+            "use_cache_branch": {},
             **dict.fromkeys(encoder, over_states),
             **dict.fromkeys(past_names(layers, "decoder"), before),
         },
@@ -163,7 +179,7 @@ def _export_decoder(
             "logits": every,
             **dict.fromkeys(past_names(layers, "decoder", "present"), after),
         },
-    )  # fmt: skip
+    )
 
 
 def _merge(step: Path, cross: Path, path: Path, layers: int) -> None:
@@ -181,12 +197,18 @@ def _merge(step: Path, cross: Path, path: Path, layers: int) -> None:
     inputs, outputs = _signature(decoder.graph, maker.graph.input[0], layers)
     merged = helper.make_graph(
         [_branch(maker.graph, names, layers), *decoder.graph.node, *passed],
-        "decoder_model_merged", inputs, outputs,
+        "decoder_model_merged",
+        inputs,
+        outputs,
         [*decoder.graph.initializer, *maker.graph.initializer],
-    )  # fmt: skip
-    model = helper.make_model(merged, opset_imports=decoder.opset_import,
-                              ir_version=decoder.ir_version, producer_name="florence2")  # fmt: skip
-    with replacing(path) as temporary:
+    )
+    model = helper.make_model(
+        merged,
+        opset_imports=decoder.opset_import,
+        ir_version=decoder.ir_version,
+        producer_name="florence2",
+    )
+    with atomic_write(path) as temporary:
         onnx.save(model, str(temporary))
     onnx.checker.check_model(str(path))
 
@@ -196,19 +218,28 @@ def _branch(maker: Any, names: list[str], layers: int) -> Any:
     from onnx import helper
 
     taken = helper.make_graph(
-        [helper.make_node("Identity", [old], [f"taken.{name}"])
-         for name, old in zip(names, past_names(layers, "encoder"), strict=True)],
-        "taken", [],
+        [
+            helper.make_node("Identity", [old], [f"taken.{name}"])
+            for name, old in zip(names, past_names(layers, "encoder"), strict=True)
+        ],
+        "taken",
+        [],
         [helper.make_empty_tensor_value_info(f"taken.{name}") for name in names],
-    )  # fmt: skip
+    )
     fresh = helper.make_graph(
-        list(maker.node), "made", [],
+        list(maker.node),
+        "made",
+        [],
         [helper.make_empty_tensor_value_info(f"made/made.{name}") for name in names],
-    )  # fmt: skip
+    )
     return helper.make_node(
-        "If", ["use_cache_branch"], names, "cross_keys_and_values",
-        then_branch=taken, else_branch=fresh,
-    )  # fmt: skip
+        "If",
+        ["use_cache_branch"],
+        names,
+        "cross_keys_and_values",
+        then_branch=taken,
+        else_branch=fresh,
+    )
 
 
 def _signature(graph: Any, hidden: Any, layers: int) -> tuple[list[Any], list[Any]]:
@@ -257,10 +288,15 @@ def _export(
     inputs: dict[str, dict[int, str]],
     outputs: dict[str, dict[int, str]],
 ) -> Path:
-    with quietly(), replacing(path) as temporary:
+    with suppress_warnings(), atomic_write(path) as temporary:
         torch.onnx.export(
-            module.eval(), arguments, str(temporary), dynamo=False, opset_version=OPSET,
-            input_names=list(inputs), output_names=list(outputs),
+            module.eval(),
+            arguments,
+            str(temporary),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
             dynamic_axes=cast(Any, {**inputs, **outputs}),
-        )  # fmt: skip
+        )
     return path

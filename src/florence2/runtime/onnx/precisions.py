@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...io.atomic import replacing
+from ...io.atomic import atomic_write
 
 PRECISIONS = ("fp32", "fp16", "int8")
 # As the onnx-community exports call their files.
 SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8"}
 
 
-def file_of(folder: Path, graph: str, precision: str) -> Path:
+def onnx_path(folder: Path, graph: str, precision: str) -> Path:
     """Where a graph lies at a precision. Raises ``ValueError`` for one that there is not."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -24,7 +24,7 @@ def shrink(folder: Path, graph: str, precision: str) -> Path:
     int8 keeps matrices in 8 bits with a scale for each output, and quantises what they are
     multiplied with as it comes.
     """
-    source, path = file_of(folder, graph, "fp32"), file_of(folder, graph, precision)
+    source, path = onnx_path(folder, graph, "fp32"), onnx_path(folder, graph, precision)
     if precision == "fp16":
         _to_fp16(source, path)
     elif precision == "int8":
@@ -39,7 +39,7 @@ def _to_fp16(source: Path, path: Path) -> None:
     model = convert_float_to_float16(
         onnx.load(source), keep_io_types=True, disable_shape_infer=True
     )
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         onnx.save(model, str(temporary))
 
 
@@ -50,9 +50,12 @@ def _to_int8(source: Path, path: Path) -> None:
 
     # Its advice on preprocessing concerns graphs with shapes left open to inference.
     logging.getLogger("root").setLevel(logging.ERROR)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         quantize_dynamic(
-            str(source), str(temporary), weight_type=QuantType.QInt8, per_channel=True,
+            str(source),
+            str(temporary),
+            weight_type=QuantType.QInt8,
+            per_channel=True,
             op_types_to_quantize=["MatMul", "Gemm", "Gather"],
             extra_options={"EnableSubgraph": True, "MatMulConstBOnly": True},
-        )  # fmt: skip
+        )

@@ -19,10 +19,10 @@ from torch import Tensor
 from ...io.extras import needed
 from ...io.files import open_regular
 from ...model import Florence2Config, Florence2Model
-from ..openvino.threads import one_torch_thread
+from ..openvino.threads import single_torch_thread
 from ..tracing import padded_prompts
 from .graphs import GRAPHS, past_names
-from .precisions import file_of
+from .precisions import onnx_path
 
 Array = NDArray[Any]
 
@@ -31,10 +31,13 @@ _NAMES = {
     "embed_tokens": ("input_ids", "inputs_embeds"),
     "encoder_model": ("attention_mask", "inputs_embeds", "last_hidden_state"),
     "decoder_model_merged": (
-        "encoder_attention_mask", "encoder_hidden_states", "inputs_embeds", "use_cache_branch",
+        "encoder_attention_mask",
+        "encoder_hidden_states",
+        "inputs_embeds",
+        "use_cache_branch",
         "logits",
     ),
-}  # fmt: skip
+}
 
 
 def _last_line(error: Exception) -> str:
@@ -63,7 +66,7 @@ class OnnxRuntime:
         self._sessions: dict[str, Any] = {}
         self._paths: dict[str, Path] = {}
         for graph in GRAPHS:
-            path = file_of(folder, graph, precision)
+            path = onnx_path(folder, graph, precision)
             try:
                 open_regular(path).close()
             except FileNotFoundError:
@@ -90,10 +93,12 @@ class OnnxRuntime:
             for name in past_names(text.decoder_layers, side)
         ]
         widths = {
-            "image_features": text.width, "inputs_embeds": text.width,
-            "last_hidden_state": text.width, "encoder_hidden_states": text.width,
-            "logits": text.vocabulary_size,
-        }  # fmt: skip
+            "image_features": text.width,
+            "inputs_embeds": text.width,
+            "last_hidden_state": text.width,
+            "encoder_hidden_states": text.width,
+            "logits": text.vocab_size,
+        }
         for graph, session in self._sessions.items():
             ports = [*session.get_inputs(), *session.get_outputs()]
             needed_names = {*_NAMES[graph], *(past if graph == "decoder_model_merged" else ())}
@@ -137,11 +142,11 @@ class OnnxRuntime:
         """What goes in and comes out."""
         return torch.float32
 
-    def searching(self) -> AbstractContextManager[None]:
+    def inference_context(self) -> AbstractContextManager[None]:
         """With PyTorch on one thread: the others belong to this runtime's steps."""
-        return one_torch_thread()
+        return single_torch_thread()
 
-    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> None:
+    def make_static_buffers(self, count: int, width: int, seen: int, capacity: int) -> None:
         """None: this runtime takes rows as they are."""
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
@@ -171,11 +176,11 @@ class OnnxRuntime:
         )
         return Prompted(mask_BS, states_BSD)
 
-    def start(self, prompted: Prompted, limit: int) -> OnnxDecoding:
+    def start(self, prompted: Prompted, limit: int) -> OnnxDecoderState:
         """Empty answers of at most ``limit`` tokens, one row for every prompt."""
-        return OnnxDecoding([_Part(prompted, np.arange(len(prompted)), limit)])
+        return OnnxDecoderState([_Part(prompted, np.arange(len(prompted)), limit)])
 
-    def step(self, decoding: OnnxDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
+    def step(self, decoding: OnnxDecoderState, ids_RT: Tensor, span: range | None = None) -> Tensor:
         """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
         was."""
         logits, begin = [], 0
@@ -195,23 +200,23 @@ class OnnxRuntime:
             raise ValueError(f"answers of at most {part.limit} tokens have no position left")
         layers, head = text.decoder_layers, text.width // text.decoder_heads
         decoder, encoder = past_names(layers, "decoder"), past_names(layers, "encoder")
-        goes_on = part.past is not None
+        has_past = part.past is not None
         empty = np.zeros((len(ids_RT), text.decoder_heads, 0, head), np.float32)
         cross = part.cross or {name: empty[: len(part.prompted)] for name in encoder}
         feeds: dict[str, Array] = {
             "encoder_attention_mask": part.prompted.mask_BS[part.rows],
             "encoder_hidden_states": part.prompted.states_BSD[part.rows],
             "inputs_embeds": self._embedded(ids_RT),
-            "use_cache_branch": np.array([goes_on]),
+            "use_cache_branch": np.array([has_past]),
             **(part.past or dict.fromkeys(decoder, empty)),
-            **{name: cross[name][part.rows if goes_on else slice(None)] for name in encoder},
+            **{name: cross[name][part.rows if has_past else slice(None)] for name in encoder},
         }
         names = ["logits", *past_names(layers, "decoder", "present")]
-        if not goes_on:
+        if not has_past:
             names += past_names(layers, "encoder", "present")
         logits_RTV, *new = self._run("decoder_model_merged", names, feeds)
         part.past = dict(zip(decoder, new[: len(decoder)], strict=True))
-        if not goes_on:
+        if not has_past:
             part.cross = dict(zip(encoder, new[len(decoder) :], strict=True))
         part.length += steps
         last: Array = logits_RTV[:, -1]
@@ -255,13 +260,13 @@ class _Part:
         self.cross = {name: each[prompts] for name, each in self.cross.items()}
 
 
-class OnnxDecoding:
+class OnnxDecoderState:
     """Prompts in the middle of their answers, in parts that take their steps by themselves.
 
     The graphs know one length for all rows, so that answers of different lengths share no step.
     """
 
-    joins_unread = False
+    supports_unprefilled_join = False
 
     def __init__(self, parts: list[_Part]) -> None:
         self.parts = parts
@@ -286,6 +291,6 @@ class OnnxDecoding:
             begin = end
         self.parts = kept
 
-    def join(self, other: OnnxDecoding) -> None:
+    def join(self, other: OnnxDecoderState) -> None:
         """Go on with the prompts and rows of ``other`` too, after one's own."""
         self.parts = [*self.parts, *other.parts]

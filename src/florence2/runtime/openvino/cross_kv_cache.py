@@ -54,7 +54,7 @@ def empty_prompted(text: TextConfig, count: int, seen: int, halved: bool) -> Pro
     )
 
 
-class Attended:
+class CrossKVCache:
     """The arrays of prompts that are decoded together: the encoder's own until somebody leaves or
     joins, from then on arrays with room, whose first entries are in use."""
 
@@ -85,7 +85,7 @@ class Attended:
             self._is_ours = True
         self._count = len(places)
 
-    def join(self, other: Attended) -> None:
+    def join(self, other: CrossKVCache) -> None:
         """Take in the prompts of ``other`` after one's own; the shorter ones are masked."""
         for number, (mine, theirs) in enumerate(zip(self._arrays, other._arrays, strict=True)):
             # Array by array, so that there is never twice the memory of all of them.

@@ -22,7 +22,7 @@ _MAX_DESCRIPTION_BYTES = 2**20
 _INPUTS = {
     TOWER: {"pixels"},
     ENCODER: {"image", "prompt", "padding"},
-    DECODER: {"ids", "positions", "own_mask", "rows"},
+    DECODER: {"ids", "positions", "self_attention_mask", "rows"},
 }
 
 
@@ -48,8 +48,7 @@ def load_exported_graphs(
             f"{folder / 'tower.xml'} is for images of {width} x {height} pixels, the preprocessing "
             f"makes {pixels[1]} x {pixels[0]}: export the checkpoint again"
         )
-    _check_last(folder / "decoder.xml", graphs[DECODER].output("logprobs"),
-                config.text.vocabulary_size)  # fmt: skip
+    _check_last(folder / "decoder.xml", graphs[DECODER].output("logprobs"), config.text.vocab_size)
     _check_last(folder / "tower.xml", graphs[TOWER].output("tokens"), config.text.width)
     return graphs, _read_precision(folder / DESCRIPTION_FILE)
 

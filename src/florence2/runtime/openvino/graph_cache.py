@@ -19,22 +19,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...io.atomic import file_hash
-from ...io.cache_dirs import cache_folder
-from ...io.environment import processor_name
+from ...io.cache_dirs import cache_dir
+from ...io.environment import cpu_name
 
 if TYPE_CHECKING:
     import openvino
 
 Graphs = Mapping[str, "openvino.Model"]
 
-FOLDER_VARIABLE = "FLORENCE2_GRAPHS"
+CACHE_DIR_VARIABLE = "FLORENCE2_GRAPHS"
 
 _MANIFEST = "manifest.json"
 # At this level a line is printed where no program configured logging.
 _LOGGER = logging.getLogger("florence2")
 
 
-def key_of(files: Iterable[Path], *what: object) -> str:
+def cache_key(files: Iterable[Path], *what: object) -> str:
     """The name of an entry: the content of a checkpoint's files, and what else graphs depend on."""
     import openvino
 
@@ -44,23 +44,23 @@ def key_of(files: Iterable[Path], *what: object) -> str:
     for file in sorted(files):
         digest.update(f"{file.name} {file.stat().st_size}\n".encode())
         digest.update(file_hash(file).encode())
-    digest.update(repr((__version__, openvino.get_version(), processor_name(), what)).encode())
+    digest.update(repr((__version__, openvino.get_version(), cpu_name(), what)).encode())
     return digest.hexdigest()[:32]
 
 
-def graph_folder() -> Path:
+def graph_cache_dir() -> Path:
     """Where converted graphs are kept: ``FLORENCE2_GRAPHS``, or else the platform's cache."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen) if chosen else cache_folder("openvino")
+    chosen = os.environ.get(CACHE_DIR_VARIABLE)
+    return Path(chosen) if chosen else cache_dir("openvino")
 
 
-def graphs_of(key: str, make: Callable[[], Graphs], folder: Path | None = None) -> Graphs:
+def load_graphs(key: str, make: Callable[[], Graphs], folder: Path | None = None) -> Graphs:
     """The graphs under ``key``, from the cache, or else as ``make`` makes them.
 
     ``folder`` is that of the cache: by default ``FLORENCE2_GRAPHS``, or else the platform's.
     """
     try:
-        root = folder or graph_folder()
+        root = folder or graph_cache_dir()
     except OSError as error:
         _warn_unkept("a cache", error)
         return make()
@@ -70,8 +70,9 @@ def graphs_of(key: str, make: Callable[[], Graphs], folder: Path | None = None) 
         return found
     _LOGGER.warning(
         "converting the checkpoint for this processor, which takes seconds to a minute; the result "
-        "is kept in %s", root,
-    )  # fmt: skip
+        "is kept in %s",
+        root,
+    )
     graphs = make()
     try:
         _write(entry, graphs)

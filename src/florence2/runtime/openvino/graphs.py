@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache
-from ..tracing import Part, Tower, TracedPast, interleaved, quietly
+from ..tracing import Part, Tower, TracedPast, interleaved, suppress_warnings
 
 if TYPE_CHECKING:
     import openvino
@@ -39,7 +39,7 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     # A picture at a time: only where all sizes are known does the plugin see which moves of memory
     # change nothing, and a picture fills a processor anyhow.
     layers, image = text.decoder_layers, torch.zeros(1, 3, *pixels)
-    with torch.no_grad(), quietly():
+    with torch.no_grad(), suppress_warnings():
         tokens = model.encode_image(image).expand(2, -1, -1)
         prompt = torch.full((2, 3), text.eos)
         tower = openvino.convert_model(Tower(model), example_input=image)
@@ -52,15 +52,26 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
         decoder = openvino.convert_model(
             _DecoderStep(model),
             example_input=(
-                torch.full((4, 1), text.bos), torch.full((4, 1), 5), torch.zeros(4, 1, 1, 6),
-                torch.zeros(2, 7), *cross, *past,
+                torch.full((4, 1), text.bos),
+                torch.full((4, 1), 5),
+                torch.zeros(4, 1, 1, 6),
+                torch.zeros(2, 7),
+                *cross,
+                *past,
             ),
-        )  # fmt: skip
+        )
     _name(tower, ["pixels"], ["tokens"])
     _name(encoder, ["image", "prompt", "padding"], ["mask", *cross_names(layers)])
     _name(
         decoder,
-        ["ids", "positions", "own_mask", "mask", *cross_names(layers), *past_names(layers)],
+        [
+            "ids",
+            "positions",
+            "self_attention_mask",
+            "mask",
+            *cross_names(layers),
+            *past_names(layers),
+        ],
         ["logprobs", *(f"new_{name}" for name in past_names(layers))],
     )
     _reshape(tower, {"pixels": [1, 3, *pixels]})
@@ -68,7 +79,12 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     free, turned = [-1, text.decoder_heads, -1, head], [-1, text.decoder_heads, head, -1]
     _reshape(
         decoder,
-        {"ids": [-1, -1], "positions": [-1, -1], "own_mask": [-1, 1, -1, -1], "mask": [-1, -1]}
+        {
+            "ids": [-1, -1],
+            "positions": [-1, -1],
+            "self_attention_mask": [-1, 1, -1, -1],
+            "mask": [-1, -1],
+        }
         | dict.fromkeys([*cross_names(layers), *past_names(layers)], free)
         | dict.fromkeys(cross_names(layers)[0::2], turned),
     )

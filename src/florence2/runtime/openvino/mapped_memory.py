@@ -10,7 +10,7 @@ _MAPS = Path("/proc/self/maps")
 _DONT_NEED = 4
 
 
-def let_go(folder: Path) -> int:
+def drop_mapped_pages(folder: Path) -> int:
     """Give back what this process holds of the files under ``folder`` that it has mapped to read.
 
     The pages stay in the system's cache, and whoever reads them again gets them from there.

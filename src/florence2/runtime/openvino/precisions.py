@@ -66,10 +66,10 @@ def shrink(graphs: Mapping[str, openvino.Model], precision: str) -> None:
         else:
             keep_halves(graph, rounded=precision == "bf16" and name == DECODER)
     if precision == "bf16":
-        hand_over_halves(graphs[ENCODER], graphs[DECODER])
+        pass_fp16_kv(graphs[ENCODER], graphs[DECODER])
 
 
-def hand_over_halves(encoder: openvino.Model, decoder: openvino.Model) -> None:
+def pass_fp16_kv(encoder: openvino.Model, decoder: openvino.Model) -> None:
     """Let keys and values go from encoder to decoder in bf16.
 
     A decoder that computes in bf16 would make halves of them at every step.
@@ -107,7 +107,7 @@ def compress_weights(graph: openvino.Model) -> int:
         users = list(node.output(0).get_target_inputs())
         if not any(user.get_node().get_type_name() in ("MatMul", "Gather") for user in users):
             continue
-        restored = in_8_bits(node.data)
+        restored = quantize_int8(node.data)
         for user in users:
             user.replace_source_output(restored.output(0))
         count += 1
@@ -115,7 +115,7 @@ def compress_weights(graph: openvino.Model) -> int:
     return count
 
 
-def in_8_bits(weights_MN: NDArray[np.float32]) -> openvino.Node:
+def quantize_int8(weights_MN: NDArray[np.float32]) -> openvino.Node:
     """A matrix as whole numbers of 8 bits times a scale for every output."""
     import openvino.opset13 as ops
     from openvino import Type
@@ -150,7 +150,7 @@ def keep_halves(graph: openvino.Model, rounded: bool = False) -> int:
     return count
 
 
-def mark_halves(graph: openvino.Model) -> None:
+def mark_fp16_decompression(graph: openvino.Model) -> None:
     """Let the plugin multiply by matrices in half precision as they are, not by a copy in fp32.
 
     The mark is not kept in files, so it is set before every compilation.

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from ...model import Florence2Config, Florence2Model
 from ..tracing import padded_prompts
-from .cross_kv_cache import Array, Attended, Prompted, empty_prompted
-from .graph_cache import graph_folder
+from .cross_kv_cache import Array, CrossKVCache, Prompted, empty_prompted
+from .graph_cache import graph_cache_dir
 from .graphs import cross_names
-from .mapped_memory import let_go
-from .threads import one_torch_thread
+from .mapped_memory import drop_mapped_pages
+from .threads import single_torch_thread
 
 if TYPE_CHECKING:
     import openvino
@@ -37,7 +37,7 @@ _PASSES_THAT_READ = 2
 
 
 class OpenVinoRuntime:
-    """Runs graphs that ``graph_cache.graphs_of`` gives, compiled for this processor.
+    """Runs graphs that ``graph_cache.load_graphs`` gives, compiled for this processor.
 
     ``load_model`` gives the PyTorch model, for what only that can do: saving, and the maps of the
     tower. It is called when that is asked for.
@@ -53,7 +53,7 @@ class OpenVinoRuntime:
     ) -> None:
         import openvino
 
-        from .precisions import mark_halves, plugin_settings
+        from .precisions import mark_fp16_decompression, plugin_settings
 
         self.config, self.precision, self._load_model = config, precision, load_model
         core = openvino.Core()
@@ -61,7 +61,7 @@ class OpenVinoRuntime:
         self._passes: Counter[str] = Counter()
         self._tower_turn = Lock()
         for name, graph in graphs.items():
-            mark_halves(graph)
+            mark_fp16_decompression(graph)
             settings = plugin_settings(core, name, precision, threads)
             self._compiled[name] = core.compile_model(graph, "CPU", settings)
 
@@ -80,11 +80,11 @@ class OpenVinoRuntime:
         """What goes in and comes out."""
         return torch.float32
 
-    def searching(self) -> AbstractContextManager[None]:
+    def inference_context(self) -> AbstractContextManager[None]:
         """With PyTorch on one thread: the others belong to this runtime's steps."""
-        return one_torch_thread()
+        return single_torch_thread()
 
-    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> None:
+    def make_static_buffers(self, count: int, width: int, seen: int, capacity: int) -> None:
         """None: this runtime takes rows as they are."""
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
@@ -129,11 +129,13 @@ class OpenVinoRuntime:
         self._passed("encoder")
         return found
 
-    def start(self, prompted: Prompted, limit: int) -> OpenVinoDecoding:
+    def start(self, prompted: Prompted, limit: int) -> OpenVinoDecoderState:
         """Empty answers of at most ``limit`` tokens, one row for every prompt."""
-        return OpenVinoDecoding(self._compiled["decoder"], prompted, limit)
+        return OpenVinoDecoderState(self._compiled["decoder"], prompted, limit)
 
-    def step(self, decoding: OpenVinoDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
+    def step(
+        self, decoding: OpenVinoDecoderState, ids_RT: Tensor, span: range | None = None
+    ) -> Tensor:
         """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
         was. They lie in the plugin's memory, which the next step takes."""
         logprobs_RV = decoding.step(ids_RT.numpy())
@@ -149,21 +151,21 @@ class OpenVinoRuntime:
         self._passes[name] += 1
         if self._passes[name] <= _PASSES_THAT_READ:
             with suppress(OSError):  # no place for a cache
-                let_go(graph_folder())
+                drop_mapped_pages(graph_cache_dir())
 
 
-class OpenVinoDecoding:
+class OpenVinoDecoderState:
     """Prompts in the middle of their answers; keys and values of the past lie in the plugin.
 
     Rows are put in order by an input of the next step, which moves nothing. As in the cache of
     ``model``, rows that joined later stand at the right, and ``unused`` positions precede them.
     """
 
-    joins_unread = True
+    supports_unprefilled_join = True
 
     def __init__(self, graph: openvino.CompiledModel, prompted: Prompted, limit: int) -> None:
         self._graph, self.limit = graph, limit
-        self._attended = Attended(prompted)
+        self._attended = CrossKVCache(prompted)
         self._is_fed = False
         self._rows = np.arange(len(prompted), dtype=np.int32)
         self._unused = np.zeros(len(prompted), np.int64)
@@ -195,11 +197,15 @@ class OpenVinoDecoding:
         if not self._is_fed:
             self._feed_prompted()
         self._request.infer(
-            {"ids": ids_RT, "positions": positions_RT, "own_mask": own_mask_R1TC,
-             "rows": self._rows},
+            {
+                "ids": ids_RT,
+                "positions": positions_RT,
+                "self_attention_mask": own_mask_R1TC,
+                "rows": self._rows,
+            },
             share_inputs=True,
             share_outputs=True,
-        )  # fmt: skip
+        )
         self._length += steps
         self._rows = np.arange(len(ids_RT), dtype=np.int32)
         return torch.from_numpy(self._request.get_tensor("logprobs").data)
@@ -216,7 +222,7 @@ class OpenVinoDecoding:
         self._attended.keep(prompts_B.tolist())
         self._is_fed = False
 
-    def join(self, other: OpenVinoDecoding) -> None:
+    def join(self, other: OpenVinoDecoderState) -> None:
         """Go on with the prompts and rows of ``other`` too, after one's own.
 
         For rows that have read nothing no past has to move: they go on from any row, and look at
@@ -229,12 +235,13 @@ class OpenVinoDecoding:
             theirs = {state.name: state for state in other._request.query_state()}
             for state in self._request.query_state():
                 parts = [
-                    (state.state.data, self._rows), (theirs[state.name].state.data, other._rows)
-                ]  # fmt: skip
+                    (state.state.data, self._rows),
+                    (theirs[state.name].state.data, other._rows),
+                ]
                 _put(state, _stacked(parts, length))
-        self._unused = np.concatenate([
-            self._unused + length - self._length, other._unused + length - other._length
-        ])  # fmt: skip
+        self._unused = np.concatenate(
+            [self._unused + length - self._length, other._unused + length - other._length]
+        )
         self._rows, self._length, self.limit = rows, length, max(self.limit, other.limit)
         self._attended.join(other._attended)
         self._is_fed = False

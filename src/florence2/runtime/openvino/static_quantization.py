@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ...model import Florence2Model
 from ...model.davit import Block
-from .precisions import in_8_bits
+from .precisions import quantize_int8
 
 if TYPE_CHECKING:
     import openvino
@@ -34,7 +34,7 @@ _LINEAR = re.compile(r"__module\.model\.tower\.(?P<name>[\w.]+)/aten::linear/Mat
 
 
 @dataclass
-class Range:
+class MinMaxObserver:
     """The least and greatest value ``float[C]`` of every channel that a matrix met."""
 
     low_C: Tensor
@@ -61,7 +61,7 @@ class Range:
         return -most * 128 / 127, most
 
 
-def smoothed(
+def smoothquant(
     model: Florence2Model, pixels_BCHW: NDArray[np.float32]
 ) -> tuple[Florence2Model, dict[str, tuple[float, float]]]:
     """The model with its tower made even, and the bounds of what each of its matrices meets, by
@@ -88,7 +88,7 @@ def quantize(tower: openvino.Model, bounds: Mapping[str, tuple[float, float]]) -
             continue
         low, high = (ops.constant(np.float32(each)) for each in bounds[found["name"]])
         inputs = ops.fake_quantize(node.input_value(0), low, high, low, high, 256)
-        matrix = in_8_bits(node.input_value(1).get_node().data)
+        matrix = quantize_int8(node.input_value(1).get_node().data)
         node.input(0).replace_source_output(inputs.output(0))
         node.input(1).replace_source_output(matrix.output(0))
         count += 1
@@ -97,16 +97,16 @@ def quantize(tower: openvino.Model, bounds: Mapping[str, tuple[float, float]]) -
 
 
 @torch.inference_mode()
-def _measured(tower: nn.Module, pixels_BCHW: NDArray[np.float32]) -> dict[str, Range]:
+def _measured(tower: nn.Module, pixels_BCHW: NDArray[np.float32]) -> dict[str, MinMaxObserver]:
     """What the matrices of a tower meet on pictures, one after another."""
-    ranges: dict[str, Range] = {}
+    ranges: dict[str, MinMaxObserver] = {}
 
     def watch(name: str) -> Any:
         def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             seen = inputs[0]
             if name not in ranges:
                 nothing = seen.new_zeros(seen.shape[-1])
-                ranges[name] = Range(nothing, nothing.clone())
+                ranges[name] = MinMaxObserver(nothing, nothing.clone())
             ranges[name].add(seen)
 
         return note
@@ -126,7 +126,7 @@ def _measured(tower: nn.Module, pixels_BCHW: NDArray[np.float32]) -> dict[str, R
 
 
 @torch.no_grad()
-def _move_outliers(norm: nn.LayerNorm, linear: nn.Linear, seen: Range) -> None:
+def _move_outliers(norm: nn.LayerNorm, linear: nn.Linear, seen: MinMaxObserver) -> None:
     """Share what is large among a norm's channels and the columns that they are multiplied by."""
     columns_C = linear.weight.abs().amax(dim=0)
     factor_C = (seen.largest.clamp(min=1e-4) / columns_C.clamp(min=1e-4)).sqrt()

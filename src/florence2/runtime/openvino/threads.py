@@ -9,7 +9,7 @@ import torch
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[None]:
+def single_torch_thread() -> Iterator[None]:
     """PyTorch on one thread, as long as this lasts.
 
     Its idle threads wait by spinning, for a while: between the steps of another library, whose

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...model import CrossAttentionCache, Florence2Config, Florence2Model, SelfAttentionCache
-from .static_buffers import Slots
+from .static_buffers import StaticBuffers
 
 
 @dataclass
-class TorchDecoding:
+class TorchDecoderState:
     """A set of prompts in the middle of their answers; rows are grouped by prompt."""
 
-    joins_unread: ClassVar[bool] = False
+    supports_unprefilled_join: ClassVar[bool] = False
 
     cross: CrossAttentionCache
     cache: SelfAttentionCache
@@ -41,7 +41,7 @@ class TorchDecoding:
         self.cross = self.cross.select(prompts_B)
 
     @torch.inference_mode()
-    def join(self, other: TorchDecoding) -> None:
+    def join(self, other: TorchDecoderState) -> None:
         """Go on with the prompts and rows of ``other`` too, after one's own.
 
         Both have as many rows a prompt; how far their answers are may differ.
@@ -80,13 +80,15 @@ class TorchRuntime:
         """The precision of the weights."""
         return self.model.embedding.weight.dtype
 
-    def searching(self) -> AbstractContextManager[None]:
+    def inference_context(self) -> AbstractContextManager[None]:
         """Nothing special: steps and searches use the same threads."""
         return nullcontext()
 
-    def make_slots(self, count: int, width: int, seen: int, capacity: int) -> Slots | None:
+    def make_static_buffers(
+        self, count: int, width: int, seen: int, capacity: int
+    ) -> StaticBuffers | None:
         """Room for ``count`` prompts of ``width`` beams, or nothing where slots are off."""
-        return Slots(self.model, count, width, seen, capacity) if self._has_slots else None
+        return StaticBuffers(self.model, count, width, seen, capacity) if self._has_slots else None
 
     @torch.inference_mode()
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
@@ -112,12 +114,14 @@ class TorchRuntime:
         states, mask = self.model.encode(image_BND, prompt_BP, padding_BP)
         return self.model.cross_attention(states, mask)
 
-    def start(self, cross: CrossAttentionCache, limit: int) -> TorchDecoding:
+    def start(self, cross: CrossAttentionCache, limit: int) -> TorchDecoderState:
         """Empty answers of at most ``limit`` tokens, one row for every prompt."""
-        return TorchDecoding(cross, self.model.new_cache(cross.keys[0].shape[0], limit))
+        return TorchDecoderState(cross, self.model.new_cache(cross.keys[0].shape[0], limit))
 
     @torch.inference_mode()
-    def step(self, decoding: TorchDecoding, ids_RT: Tensor, span: range | None = None) -> Tensor:
+    def step(
+        self, decoding: TorchDecoderState, ids_RT: Tensor, span: range | None = None
+    ) -> Tensor:
         """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from the
         cache.
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache
 
 
-class Slots:
+class StaticBuffers:
     """What ``count`` prompts of ``width`` beams attend to, and one decoder step for all of them.
 
     There is room for ``seen`` encoder positions and ``capacity`` tokens of an answer; ``grow``
@@ -111,7 +111,7 @@ class SlotCache:
     Answers the decoder's questions as ``SelfAttentionCache`` does, for one token a step.
     """
 
-    is_ragged = True
+    has_padding = True
     length = 0
 
     def __init__(self, past: Tensor) -> None:

@@ -27,7 +27,7 @@ _NEVER = -1e4
 
 
 @contextmanager
-def watching(decoder: Decoder, places_BTC: Tensor) -> Iterator[list[Tensor]]:
+def record_attention(decoder: Decoder, places_BTC: Tensor) -> Iterator[list[Tensor]]:
     """Within, every pass of the decoder adds to the list how much it looks at the right places.
 
     That is ``float32[H]`` of a layer: the logarithm of the share of attention on the right cells,

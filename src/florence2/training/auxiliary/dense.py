@@ -22,14 +22,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...io.atomic import replacing
+from ...io.atomic import atomic_write
 from ...model import Florence2Model
 from ...results.locations import BINS
 from ...results.records import Record
 from ...results.types import Boxes
-from .attention_supervision import watching
+from .attention_supervision import record_attention
 from .char_head import LETTERS, SLOTS, ReadingLoss, no_reading, reading_loss
-from .encoder_probe import EncoderHead, Told, overheard, states_of_pictures
+from .encoder_probe import EncoderHead, ProbeOutputs, capture_encoder_states, image_token_states
 
 HEAD_FILE = "dense_head.safetensors"
 ENCODER_HEAD_FILE = "encoder_head.safetensors"
@@ -44,7 +44,7 @@ _FEWEST_ROWS = 6
 
 
 @dataclass(frozen=True)
-class Cells:
+class CellTargets:
     """Targets of one picture: ``classes`` int64[H, W], 0 for nothing; ``boxes`` float32[H, W, 4]
     as parts of the picture's width and height; ``letters`` int64[H, W, S] where they are told.
 
@@ -56,7 +56,7 @@ class Cells:
     letters: NDArray[np.int64] | None = None
 
 
-def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) -> Cells:
+def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) -> CellTargets:
     """The targets on a ``grid`` (width, height) from the record's detection answer.
 
     ``numbers`` gives each category's class from 1 on; others are left out. A cell belongs to the
@@ -75,7 +75,7 @@ def cells_of(record: Record, grid: tuple[int, int], numbers: Mapping[str, int]) 
         x0, y0, x1, y1 = boxes[index]
         inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
         classes[inside], targets[inside], owners[inside] = number, boxes[index], index
-    return Cells(classes, targets, owners)
+    return CellTargets(classes, targets, owners)
 
 
 def detections_of(record: Record) -> Boxes:
@@ -86,17 +86,17 @@ def detections_of(record: Record) -> Boxes:
     return answers[0]
 
 
-class Seen(NamedTuple):
+class ForwardOutputs(NamedTuple):
     """A pass with the dense task: logits, cells ``[P, H, W, K+4]``, what ``logits_in_parts`` gives
     of looking, and what the encoder tells; ``None`` for what was not asked."""
 
     logits_MV: Tensor | None
     cells_PHWK: Tensor
     looks: Tensor | None = None
-    told: Told | None = None
+    told: ProbeOutputs | None = None
 
 
-class WithDenseTask(nn.Module):
+class DenseHeadModel(nn.Module):
     """A model with the head of the dense task.
 
     With ``reading`` the scores of letters follow in each cell. With ``only`` the text half is not
@@ -127,12 +127,12 @@ class WithDenseTask(nn.Module):
 
         An encoder's head that this run had no use for is handed on as it was.
         """
-        with replacing(checkpoint / HEAD_FILE) as temporary:
+        with atomic_write(checkpoint / HEAD_FILE) as temporary:
             save_file(self.head.state_dict(), temporary)
         asked = self.encoder_head
         state = self._unasked if asked is None else asked.state_dict()
         if state:
-            with replacing(checkpoint / ENCODER_HEAD_FILE) as temporary:
+            with atomic_write(checkpoint / ENCODER_HEAD_FILE) as temporary:
                 save_file(state, temporary)
 
     def load_head(self, checkpoint: Path) -> None:
@@ -166,34 +166,39 @@ class WithDenseTask(nn.Module):
         prompt_BP: Tensor,
         decoder_ids_BT: Tensor,
         padding_BP: Tensor | None = None,
-        wanted_BT: Tensor | None = None,
-        pictures_B: Tensor | None = None,
+        loss_mask_BT: Tensor | None = None,
+        image_index_B: Tensor | None = None,
         places_BTC: Tensor | None = None,
         on_things_PHW: Tensor | None = None,
-    ) -> Seen:
+    ) -> ForwardOutputs:
         if self.only:
-            return Seen(None, self.head(self.model.tower(pixels_PCHW)[-1]))
+            return ForwardOutputs(None, self.head(self.model.tower(pixels_PCHW)[-1]))
         tokens_PND, maps = self.model.features(pixels_PCHW)
-        tokens_BND = tokens_PND if pictures_B is None else tokens_PND[pictures_B]
+        tokens_BND = tokens_PND if image_index_B is None else tokens_PND[image_index_B]
         looks = None
-        with overheard(self.model.encoder) as states:
-            if pictures_B is None or padding_BP is None or wanted_BT is None:
-                logits = self.model.logits_of(
-                    tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT
+        with capture_encoder_states(self.model.encoder) as states:
+            if image_index_B is None or padding_BP is None or loss_mask_BT is None:
+                logits = self.model.decode_logits(
+                    tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, loss_mask_BT
                 )
             else:
                 logits, looks = logits_in_parts(
-                    self.model, tokens_BND, prompt_BP, decoder_ids_BT, padding_BP, wanted_BT,
+                    self.model,
+                    tokens_BND,
+                    prompt_BP,
+                    decoder_ids_BT,
+                    padding_BP,
+                    loss_mask_BT,
                     places_BTC,
-                )  # fmt: skip
+                )
         told = None
         first, grid = self.first_location, (maps[-1].shape[1], maps[-1].shape[2])
         if self.encoder_head is not None and first is not None and on_things_PHW is not None:
-            states_PHWD = states_of_pictures(states, pictures_B, grid)
+            states_PHWD = image_token_states(states, image_index_B, grid)
             # What the decoder's states are compared with to say a location.
             locations_KD = (self.model.head or self.model.embedding).weight[first : first + BINS]
             told = self.encoder_head(states_PHWD, on_things_PHW, locations_KD)
-        return Seen(logits, self.head(maps[-1]), looks, told)
+        return ForwardOutputs(logits, self.head(maps[-1]), looks, told)
 
 
 def logits_in_parts(
@@ -202,16 +207,16 @@ def logits_in_parts(
     prompt_BP: Tensor,
     decoder_ids_BT: Tensor,
     padding_BP: Tensor,
-    wanted_BT: Tensor,
+    loss_mask_BT: Tensor,
     places_BTC: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Logits ``float32[M, V]`` of a batch whose shorter targets come first, part by part.
 
     Answers of one picture differ tenfold in length; a part is padded to its own longest. With
-    ``places_BTC`` comes a scalar: what ``watching`` gives, the mean over layers and heads, summed
-    over tokens.
+    ``places_BTC`` comes a scalar: what ``record_attention`` gives, the mean over layers and heads,
+    summed over tokens.
     """
-    lengths = wanted_BT.sum(dim=1).tolist()
+    lengths = loss_mask_BT.sum(dim=1).tolist()
     logits, looks = [], []
     for begin, end in _parts(lengths):
         rows, longest = slice(begin, end), lengths[end - 1]
@@ -219,16 +224,16 @@ def logits_in_parts(
         watched: AbstractContextManager[list[Tensor]] = (
             nullcontext([])
             if places_BTC is None
-            else watching(model.decoder, places_BTC[rows, :longest])
+            else record_attention(model.decoder, places_BTC[rows, :longest])
         )
         with watched as told:
             logits.append(
-                model.logits_of(
+                model.decode_logits(
                     tokens_BND[rows],
                     prompt_BP[rows, :prompts],
                     decoder_ids_BT[rows, :longest],
                     padding_BP[rows, :prompts],
-                    wanted_BT[rows, :longest],
+                    loss_mask_BT[rows, :longest],
                 )
             )
         if told:
@@ -280,7 +285,7 @@ def dense_loss(
     scores_PHWK = cells_PHWK[..., : edges.start].float()
     found_PHW4 = cells_PHWK[..., edges].float()
     on_object = classes_PHW != NOTHING
-    counts_PHW = counts_of_cells(boxes_PHW4, on_object, evenness)
+    counts_PHW = cell_weights(boxes_PHW4, on_object, evenness)
     naming = functional.cross_entropy(
         scores_PHWK.flatten(0, 2), classes_PHW.flatten(), reduction="none"
     )
@@ -299,7 +304,7 @@ def dense_loss(
     return DenseLoss(naming + _BOX_WEIGHT * placing, right.sum() / count, reading)
 
 
-def counts_of_cells(boxes_PHW4: Tensor, on_object: Tensor, evenness: float) -> Tensor:
+def cell_weights(boxes_PHW4: Tensor, on_object: Tensor, evenness: float) -> Tensor:
     """How much each cell counts: 1 where nothing is, and on things 1 in the mean."""
     height, width = on_object.shape[1:]
     sides = boxes_PHW4[..., 2:] - boxes_PHW4[..., :2]

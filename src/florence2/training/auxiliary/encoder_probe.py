@@ -20,14 +20,14 @@ from torch.nn import functional
 
 from ...model.bart import Encoder
 from ...results.locations import BINS
-from ..loss import near_locations
+from ..loss import neighbor_bins
 
 # The encoder's position behind the picture's mean.
 _FIRST_CELL = 1
 _EDGES = 4
 
 
-class Told(NamedTuple):
+class ProbeOutputs(NamedTuple):
     """What the encoder's states say: ``cells_PHWK`` as the tower's head gives them, and logits of
     the edges' locations ``[M, 4, K]`` at the cells on things."""
 
@@ -48,13 +48,15 @@ class EncoderHead(nn.Module):
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, states_PHWD: Tensor, on_things_PHW: Tensor, locations_KD: Tensor) -> Told:
+    def forward(
+        self, states_PHWD: Tensor, on_things_PHW: Tensor, locations_KD: Tensor
+    ) -> ProbeOutputs:
         edges_M4D = self.edges(states_PHWD[on_things_PHW]).unflatten(-1, (_EDGES, -1))
-        return Told(self.cells(states_PHWD), functional.linear(edges_M4D, locations_KD))
+        return ProbeOutputs(self.cells(states_PHWD), functional.linear(edges_M4D, locations_KD))
 
 
 @contextmanager
-def overheard(encoder: Encoder) -> Iterator[list[Tensor]]:
+def capture_encoder_states(encoder: Encoder) -> Iterator[list[Tensor]]:
     """Within, every pass of the encoder adds its states ``[B, S, D]`` to the list."""
     states: list[Tensor] = []
 
@@ -68,19 +70,19 @@ def overheard(encoder: Encoder) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def states_of_pictures(
-    parts: list[Tensor], pictures_B: Tensor | None, grid: tuple[int, int]
+def image_token_states(
+    parts: list[Tensor], image_index_B: Tensor | None, grid: tuple[int, int]
 ) -> Tensor:
     """The states ``[P, H, W, D]`` at the cells of each picture, from those of one of its pairs,
     drawn by lot; ``parts`` hold the pairs in order, ``grid`` is (height, width)."""
     height, width = grid
     end = _FIRST_CELL + height * width
     cells_BCD = torch.cat([part[:, _FIRST_CELL:end] for part in parts])
-    if pictures_B is not None:
-        order = torch.randperm(len(pictures_B), device=pictures_B.device)
+    if image_index_B is not None:
+        order = torch.randperm(len(image_index_B), device=image_index_B.device)
         chosen = torch.zeros(
-            int(pictures_B.max()) + 1, dtype=torch.long, device=pictures_B.device
-        ).scatter(0, pictures_B[order], order)
+            int(image_index_B.max()) + 1, dtype=torch.long, device=image_index_B.device
+        ).scatter(0, image_index_B[order], order)
         cells_BCD = cells_BCD[chosen]
     return cells_BCD.view(len(cells_BCD), height, width, -1)
 
@@ -94,7 +96,7 @@ def edges_loss(edges_M4K: Tensor, boxes_M4: Tensor, weights_M: Tensor, spread: f
     bins_M4 = (boxes_M4 * BINS).long().clamp(0, BINS - 1)
     logs_M4K = edges_M4K.float().log_softmax(dim=-1)
     if spread:
-        losses_M4 = -(near_locations(bins_M4, spread) * logs_M4K).sum(dim=-1)
+        losses_M4 = -(neighbor_bins(bins_M4, spread) * logs_M4K).sum(dim=-1)
     else:
         losses_M4 = -logs_M4K.gather(-1, bins_M4[..., None]).squeeze(-1)
     return (losses_M4.mean(dim=-1) * weights_M).sum() / max(len(weights_M), 1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...results.geometry import evenly_cornered
+from ...results.geometry import resample_polygons
 from ...results.types import Polygons
 
 
-def with_even_corners(outlines: Polygons, corners: int) -> Polygons:
+def resample_record_polygons(outlines: Polygons, corners: int) -> Polygons:
     """The outlines with ``corners`` vertices each, at even distances from the first on.
 
     The parts of one instance share them out by their lengths and get at least four. Every answer
@@ -14,7 +14,7 @@ def with_even_corners(outlines: Polygons, corners: int) -> Polygons:
     many and various short ones a model that says the likeliest next corner creeps.
     """
     polygons = [
-        evenly_cornered([part for part in parts if len(part)], corners)
+        resample_polygons([part for part in parts if len(part)], corners)
         for parts in outlines.polygons
     ]
     return Polygons(

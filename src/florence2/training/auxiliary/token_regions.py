@@ -20,7 +20,7 @@ from ...results.records import Annotation, Record
 from ...results.types import Boxes, Quads, Text
 from ...synthetic.english import plural
 from .char_head import cells_of_letters
-from .dense import Cells, detections_of
+from .dense import CellTargets, detections_of
 
 Mask = NDArray[np.bool_]
 Bins = NDArray[np.int64]
@@ -31,13 +31,13 @@ _BOX, _QUAD = 4, 8
 _SAME = 0.5
 
 
-class Sights:
+class RegionTargets:
     """What of one picture lies in which cells: its things and its lines, letter by letter.
 
     Taken from the record's answers to ``<OD>`` and ``<OCR_WITH_REGION>``.
     """
 
-    def __init__(self, record: Record, cells: Cells) -> None:
+    def __init__(self, record: Record, cells: CellTargets) -> None:
         height, width = cells.classes.shape
         self.cells = height * width
         self._y, self._x = np.divmod(np.arange(self.cells), width)
@@ -76,8 +76,8 @@ class Sights:
         return near
 
 
-def places_of(
-    target: Sequence[int], annotation: Annotation, sights: Sights, tokenizer: Tokenizer
+def build_attention_targets(
+    target: Sequence[int], annotation: Annotation, sights: RegionTargets, tokenizer: Tokenizer
 ) -> Mask:
     """The cells ``bool[T, C]`` that each token of ``target`` (``<s> ... </s>``) is about.
 
@@ -119,7 +119,9 @@ def _regions(
             yield words, region, bins
 
 
-def _mark_boxes(places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer) -> None:
+def _mark_boxes(
+    places: Mask, target: Sequence[int], sights: RegionTargets, tokenizer: Tokenizer
+) -> None:
     """A box is about its thing, the words before a run of boxes are about the things of all."""
     for words, region, bins in _regions(target, _BOX, tokenizer):
         number = sights.thing_at(bins)
@@ -128,7 +130,9 @@ def _mark_boxes(places: Mask, target: Sequence[int], sights: Sights, tokenizer: 
             places[words] |= sights.things[number]
 
 
-def _mark_lines(places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer) -> None:
+def _mark_lines(
+    places: Mask, target: Sequence[int], sights: RegionTargets, tokenizer: Tokenizer
+) -> None:
     """The words before a quad are about its letters."""
     for words, _, bins in _regions(target, _QUAD, tokenizer):
         number = sights.line_at(bins)
@@ -136,7 +140,9 @@ def _mark_lines(places: Mask, target: Sequence[int], sights: Sights, tokenizer: 
             _mark_words(places, words, target, sights.letters[number], tokenizer)
 
 
-def _mark_points(places: Mask, target: Sequence[int], sights: Sights, tokenizer: Tokenizer) -> None:
+def _mark_points(
+    places: Mask, target: Sequence[int], sights: RegionTargets, tokenizer: Tokenizer
+) -> None:
     """Corners and outlines, where each pair of locations is about a point of its own."""
     positions = [each for each in range(len(target)) if tokenizer.is_location(target[each])]
     for x, y in zip(positions[::2], positions[1::2], strict=True):
@@ -150,12 +156,12 @@ def _mark_words(
     """Give every word's token the cells ``bool[bytes, C]`` of the bytes that it stands for."""
     begin = 0
     for position in words:
-        end = begin + tokenizer.byte_count(target[position])
+        end = begin + tokenizer.num_bytes(target[position])
         places[position] = seen[begin:end].any(axis=0)
         begin = end
 
 
-def _seen_in_text(text: str, annotation: Annotation, sights: Sights) -> Mask:
+def _seen_in_text(text: str, annotation: Annotation, sights: RegionTargets) -> Mask:
     """The cells ``bool[bytes, C]`` of the lines that a text quotes and of the things it names."""
     seen = np.zeros((len(text.encode()), sights.cells), bool)
     thing = line = None
@@ -187,7 +193,7 @@ def _quoted(text: str, lines: Sequence[str], only: int | None) -> Iterator[tuple
             yield len(text[:at].encode()), number
 
 
-def _owned(number: int, box: NDArray[np.float32], cells: Cells) -> Mask:
+def _owned(number: int, box: NDArray[np.float32], cells: CellTargets) -> Mask:
     """The cells that belong to a thing; the one at the middle of its ``box`` (parts of the picture)
     if none does."""
     owned: Mask = cells.owners == number

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.tasks import Task, find_task
 
 if TYPE_CHECKING:
-    from ...datasets.exporters import Ontology
+    from ...datasets.exporters import ClassMap
 
 Region = tuple[float, float, float, float]
 QuestionInput = str | tuple[str, ...] | Region | None
@@ -98,7 +98,7 @@ def ask(tasks: Sequence[str], texts: Sequence[str], regions: Sequence[str]) -> l
     return list(questions.values())
 
 
-def prompts_of(ontology: Ontology | None, tasks: Sequence[str]) -> tuple[str, ...]:
+def prompts_of(ontology: ClassMap | None, tasks: Sequence[str]) -> tuple[str, ...]:
     """What ``--classes`` asks for: its prompts, if open-vocabulary detection is among the tasks."""
     if ontology is None or _SEVERAL_CLASSES not in {_task_of(name).token for name in tasks}:
         return ()

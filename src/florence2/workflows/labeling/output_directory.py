@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ...io.atomic import replace_file, replace_json
+from ...io.atomic import atomic_replace, replace_json
 from ...io.files import read_json
 from ...io.run_lock import lock_run_dir
 from ...results.types import Failure
@@ -19,7 +19,7 @@ from .label_requests import Question
 from .output_names import name_outputs
 from .prediction_line import Line, make_line, sidecar_text
 from .progress_log import Journal
-from .sources import Source, is_address
+from .sources import Source, is_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -171,7 +171,7 @@ class OutputFolder:
             if max(drawn.size) > _MAX_JPEG_SIDE:
                 drawn.thumbnail((_MAX_JPEG_SIDE, _MAX_JPEG_SIDE))
             drawn.save(content, "JPEG", quality=92)
-            replace_file(self._folder / PICTURES / name, content.getvalue())
+            atomic_replace(self._folder / PICTURES / name, content.getvalue())
         except (OSError, ValueError) as error:
             self._note_unwritten(source, f"{PICTURES}/{name}", error)
 
@@ -184,7 +184,7 @@ class OutputFolder:
         name = f"{self._names[source.image]}.txt"
         try:
             content = sidecar_text(lines).encode("utf-8", "backslashreplace")
-            replace_file(self._folder / SIDECARS / name, content)
+            atomic_replace(self._folder / SIDECARS / name, content)
         except (OSError, ValueError) as error:
             self._note_unwritten(source, f"{SIDECARS}/{name}", error)
 
@@ -211,7 +211,7 @@ def _outline(image: Image, region: tuple[float, ...]) -> None:
 
 def _stamp(source: Source) -> dict[str, int] | None:
     """What changes when the file of a source is written again; ``None`` where it is no file."""
-    if is_address(source.image):
+    if is_url(source.image):
         return None
     try:
         status = os.stat(source.file or source.image)

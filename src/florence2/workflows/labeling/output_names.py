@@ -63,8 +63,11 @@ def _fitting(place: PurePosixPath) -> PurePosixPath:
     if len(os.fsencode(str(place))) > _MAX_PATH_BYTES:
         digest = sha256(os.fsencode(str(place))).hexdigest()[:16]
         place = PurePosixPath(f"{digest}-{place.name}")
-    parts = [part if len(os.fsencode(part)) <= _MAX_NAME_BYTES else _cut(part)
-             for part in place.parts if part not in (os.pardir, os.curdir, "/")]  # fmt: skip
+    parts = [
+        part if len(os.fsencode(part)) <= _MAX_NAME_BYTES else _cut(part)
+        for part in place.parts
+        if part not in (os.pardir, os.curdir, "/")
+    ]
     return PurePosixPath(*parts) if parts else PurePosixPath("picture")
 
 

@@ -104,6 +104,8 @@ def _alone(
     except _UNFIT as error:
         return Failure(source.image, str(error))
     return Prediction(
-        **vars(result), source=source.image, image=picture,
+        **vars(result),
+        source=source.image,
+        image=picture,
         allow_urls=options.get("allow_urls", False),
-    )  # fmt: skip
+    )

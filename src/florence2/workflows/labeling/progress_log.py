@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ...io.atomic import LineFile, keep_lines, whole_lines
+from ...io.atomic import JsonlAppender, complete_lines, truncate_partial_line
 from .label_requests import Question, question_key
 from .output_names import check_output_name
 from .prediction_line import Line, encode_lines
@@ -29,8 +29,8 @@ class Journal:
         self.repeated = 0
         self.stale: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True)
-        keep_lines(path, self._kept(whole_lines(path), is_stale))
-        self._file = LineFile(path)
+        truncate_partial_line(path, self._kept(complete_lines(path), is_stale))
+        self._file = JsonlAppender(path)
 
     def __enter__(self) -> Journal:
         return self

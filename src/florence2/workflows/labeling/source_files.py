@@ -14,12 +14,48 @@ from ...processing.containers import PDF_SUFFIXES, VIDEO_SUFFIXES
 
 ARCHIVE_SUFFIXES = frozenset({".7z", ".gz", ".parquet", ".rar", ".tar", ".tgz", ".zip", ".zst"})
 # Images and videos of formats that are not read: they are counted, not silently left out.
-_UNREADABLE_SUFFIXES = frozenset({
-    ".3gp", ".ai", ".apng", ".arw", ".cr2", ".cr3", ".djvu", ".dng", ".emf", ".eps", ".exr", ".flv",
-    ".hdr", ".heic", ".heif", ".hif", ".icns", ".ico", ".jxl", ".jxr", ".m2ts", ".mts", ".nef",
-    ".ogv", ".orf", ".pcx", ".ps", ".psd", ".raf", ".raw", ".rw2", ".svg", ".tga", ".ts", ".wdp",
-    ".wmf", ".wmv", ".xcf",
-})  # fmt: skip
+_UNREADABLE_SUFFIXES = frozenset(
+    {
+        ".3gp",
+        ".ai",
+        ".apng",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".djvu",
+        ".dng",
+        ".emf",
+        ".eps",
+        ".exr",
+        ".flv",
+        ".hdr",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".icns",
+        ".ico",
+        ".jxl",
+        ".jxr",
+        ".m2ts",
+        ".mts",
+        ".nef",
+        ".ogv",
+        ".orf",
+        ".pcx",
+        ".ps",
+        ".psd",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".svg",
+        ".tga",
+        ".ts",
+        ".wdp",
+        ".wmf",
+        ".wmv",
+        ".xcf",
+    }
+)
 # What a run writes into its directory besides the directories of its formats.
 _RUN_OUTPUTS = frozenset({"pictures", "sidecars", *TARGETS})
 _SHOWN_DIRECTORIES = 3

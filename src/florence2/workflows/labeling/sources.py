@@ -26,8 +26,23 @@ if TYPE_CHECKING:
     from ...processing.containers import UnitReader
 
 # Formats that hold one image in one file: nothing is looked for in them.
-_SINGLE_SUFFIXES = frozenset({".bmp", ".dib", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
-                              ".mpo", ".pbm", ".pgm", ".pnm", ".ppm"})  # fmt: skip
+_SINGLE_SUFFIXES = frozenset(
+    {
+        ".bmp",
+        ".dib",
+        ".j2k",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".mpo",
+        ".pbm",
+        ".pgm",
+        ".pnm",
+        ".ppm",
+    }
+)
 _TIMED_SUFFIXES = VIDEO_SUFFIXES | {".gif", ".webp", ".apng", ".avif"}
 MAX_LISTING_BYTES = 2**30
 
@@ -97,7 +112,7 @@ def expand(
     for argument in arguments:
         for whole in _expand_one(argument, listing, allow_urls, left_out, noted):
             # The same file twice is looked into once.
-            key = whole.image if is_address(whole.image) else os.path.abspath(whole.image)
+            key = whole.image if is_url(whole.image) else os.path.abspath(whole.image)
             if key in found:
                 continue
             for source in _places(whole, reader):
@@ -110,13 +125,13 @@ def expand(
 
 
 def _key(source: Source) -> str:
-    return source.image if is_address(source.image) else os.path.abspath(source.image)
+    return source.image if is_url(source.image) else os.path.abspath(source.image)
 
 
 def _places(source: Source, reader: UnitReader) -> Iterator[Source]:
     """The pages or frames of a file with several; anything else as it is."""
     suffix = os.path.splitext(source.image)[1].lower()
-    if is_address(source.image) or suffix in _SINGLE_SUFFIXES or source.error:
+    if is_url(source.image) or suffix in _SINGLE_SUFFIXES or source.error:
         yield source
         return
     file = source.image
@@ -140,9 +155,13 @@ def _places(source: Source, reader: UnitReader) -> Iterator[Source]:
             continue
         behind = unit.file_name[len(unit.file) :]
         yield Source(
-            unit.name, PurePosixPath(f"{source.relative}{behind}"), file,
-            unit.page, unit.seconds, unit.shown,
-        )  # fmt: skip
+            unit.name,
+            PurePosixPath(f"{source.relative}{behind}"),
+            file,
+            unit.page,
+            unit.seconds,
+            unit.shown,
+        )
 
 
 def read_listing() -> Iterator[str]:
@@ -174,7 +193,7 @@ def _expand_one(
                 yield _listed(line, allow_urls)
         return
     argument = _without_file_scheme(argument)
-    if is_address(argument):
+    if is_url(argument):
         yield _from_url(argument, allow_urls)
     elif os.path.isdir(argument):
         yield from _walk(Path(argument), left_out, passed_over)
@@ -214,7 +233,7 @@ def _match(pattern: str, left_out: frozenset[Path], passed_over: PassedOver) -> 
 
 def _listed(line: str, allow_urls: bool) -> Source:
     line = _without_file_scheme(line)
-    if is_address(line):
+    if is_url(line):
         return _from_url(line, allow_urls)
     path = Path(os.path.normpath(line))
     parts = [part for part in path.parts if part not in (path.anchor, os.pardir)]
@@ -241,7 +260,7 @@ def _without_file_scheme(name: str) -> str:
     return unquote(parts.path)
 
 
-def is_address(name: str) -> bool:
+def is_url(name: str) -> bool:
     """Whether a source is an http(s) URL."""
     return name[:8].lower().startswith(("http://", "https://"))
 
