@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from florence2.io.environment import cpu_name
+
 TARGET_TOKENS = 60
 PROMPT_TOKENS = 13
 SIDES = ("florence2", "transformers")

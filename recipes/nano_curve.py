@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Metric
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"
@@ -42,9 +42,9 @@ def training_lines() -> list[dict[str, Any]]:
     ]
 
 
-def draw(lines: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> Metric:
+def draw(lines: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> Figure:
     """The figure: what the tower knows of the training's pictures, and held-out figures."""
-    figure = Metric(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_tower(left, lines)
     pairs = [each["pairs"] / 1000 for each in held_out]

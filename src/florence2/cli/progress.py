@@ -44,9 +44,9 @@ def _bar(total: int, shown: bool, noun: str) -> Iterator[Callable[[], None]]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
+        Progress,
         TextColumn,
         TimeRemainingColumn,
-        TrainState,
     )
 
     columns = (
@@ -56,7 +56,7 @@ def _bar(total: int, shown: bool, noun: str) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn(),
     )
     # Standard output belongs to the answer lines: the bar must not catch what is printed there.
-    with TrainState(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
         images = bar.add_task(noun, total=total, rate="")
 
         def advance() -> None:

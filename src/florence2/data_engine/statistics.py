@@ -155,11 +155,11 @@ def statistics_of(pictures: Iterable[Sequence[Annotation]]) -> Statistics:
 
 def draw_statistics(found: Statistics, path: Path) -> None:
     """Write histograms of the lengths of texts and of regions a picture as a picture file."""
-    from matplotlib.figure import Metric
+    from matplotlib.figure import Figure
 
     panels = [(f"tokens, {task}", values) for task, values in found.lengths.items()]
     panels += [(f"regions, {task}", values) for task, values in found.counts.items()]
-    figure = Metric(figsize=(4 * max(len(panels), 1), 3), layout="constrained")
+    figure = Figure(figsize=(4 * max(len(panels), 1), 3), layout="constrained")
     for number, (title, values) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
         axes.hist(values, bins=min(30, max(values) + 1), color="#3b6ea5")

@@ -50,7 +50,8 @@ class DecodeBatch:
 
         They read their first tokens at once, and from then on share the steps of the others;
         answers that end there are returned. Where a decoding ``supports_unprefilled_join``, they
-        share steps from the first token on, and none of them ends here. ``rules`` are those of the prompts that
+        share steps from the first token on, and none of them ends here. ``rules`` are those of the
+        prompts that
         have one.
         """
         with self._runtime.inference_context():

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
-    TrainState,
 )
 
 from ..io.atomic import atomic_replace
@@ -43,7 +43,7 @@ class TrainingLogger:
         self._board = _tensorboard(directory / "tensorboard", step)
         self._rate = _Rate()
         self._noted, self._quiet = 0, quiet
-        self._progress = TrainState(
+        self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
