@@ -277,6 +277,7 @@ class _MovedModules(MetaPathFinder, Loader):
         # Not the path of the target: modules found on it would be loaded a second time.
         module.__path__ = []
         module.target = import_module(new_name)
+        module.__doc__ = module.target.__doc__
         warnings.warn(
             f"{spec.name} is now {new_name}; the old name goes with the next release",
             DeprecationWarning,

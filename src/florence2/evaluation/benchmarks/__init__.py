@@ -25,7 +25,7 @@ BENCHMARKS = {
     "docvqa": "docvqa",
     "icdar15": "icdar15",
     "visual-genome": "visual_genome",
-    "scenes": "scenes",
+    "scenes": "synthetic_benchmark",
     "records": "validation_records",
 }
 

@@ -16,11 +16,11 @@ LAYOUTS: tuple[Layout, ...] = ("microsoft", "transformers")
 
 # (ours, Microsoft's, transformers') inside one half of a tower block; {a} is the attention's name.
 _BLOCK = (
-    ("cpe1", "conv1.fn.dw", "conv1"),
+    ("attention_position", "conv1.fn.dw", "conv1"),
     ("attention_norm", "{a}.norm", "norm1"),
     ("attention.qkv", "{a}.fn.qkv", "{a}.qkv"),
     ("attention.out", "{a}.fn.proj", "{a}.proj"),
-    ("cpe2", "conv2.fn.dw", "conv2"),
+    ("feed_forward_position", "conv2.fn.dw", "conv2"),
     ("feed_forward_norm", "ffn.norm", "norm2"),
     ("feed_forward.up", "ffn.fn.net.fc1", "ffn.fc1"),
     ("feed_forward.down", "ffn.fn.net.fc2", "ffn.fc2"),

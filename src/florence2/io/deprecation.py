@@ -1,0 +1,75 @@
+"""Old names that keep working for one release: each use warns and names the new one."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
+    """Warn that ``old`` is now called ``new``."""
+    warnings.warn(
+        f"{old} is now {new}; the old name goes with the next release",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def renamed_attributes(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module-level ``__getattr__`` that finds attributes by their old names.
+
+    Args:
+        module: ``__name__`` of the module.
+        names: old name -> new name, both in this module.
+    """
+
+    def get_attribute(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn_renamed(f"{module}.{name}", names[name])
+        return getattr(sys.modules[module], names[name])
+
+    return get_attribute
+
+
+def rename_keys(
+    values: Mapping[str, Any], names: Mapping[str, str], owner: str, stacklevel: int = 3
+) -> dict[str, Any]:
+    """``values`` with old keys replaced by new ones.
+
+    Args:
+        values: keyword arguments or fields of a stored object.
+        names: old key -> new key.
+        owner: what the keys belong to, for the warning.
+        stacklevel: as for ``warnings.warn``; 0 gives no warning, for files that are read.
+
+    Raises:
+        TypeError: ``values`` has a key under both names.
+    """
+    renamed: dict[str, Any] = {}
+    for key, value in values.items():
+        new = names.get(key, key)
+        if new in renamed or (new != key and new in values):
+            raise TypeError(f"{owner} got both {key!r} and {new!r}, which is its new name")
+        if new != key and stacklevel:
+            warn_renamed(f"{owner} {key!r}", repr(new), stacklevel + 1)
+        renamed[new] = value
+    return renamed
+
+
+def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
+    """A decorator for a function whose keyword arguments were renamed: ``old="new"``."""
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            return function(*arguments, **rename_keys(options, names, f"{function.__qualname__}()"))
+
+        return call  # type: ignore[return-value]
+
+    return decorate

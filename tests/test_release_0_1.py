@@ -1,0 +1,124 @@
+"""What release 0.1 wrote still opens: runs resume, shards are read, old module names import."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from florence2.cli import app
+
+FILES = Path(__file__).parent / "fixtures" / "release_0_1.zip"
+# The directory in which the files were written.
+WRITTEN_IN = "/data"
+
+OLD_MODULES = (
+    "calibration", "cascades", "constraint", "containers", "data_engine.specialists.endpoint",
+    "draw", "durable", "evaluate.benchmarks.scenes", "evaluate.metrics.coco", "evaluate.run",
+    "formats", "formats.coco", "formats.writers.yolo", "generate", "generate.engine", "geometry",
+    "grammar", "image", "interop", "locations", "model.weights", "predictor", "processor",
+    "reading_order", "records", "requests", "runtime.pytorch", "runtime.choosing",
+    "scenes.placing", "scenes.stream", "selection", "serve.app", "shards", "tasks", "tokenizer",
+    "train", "train.convert", "train.presets", "train.recipe", "workflows.exporting",
+)  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The files of release 0.1 in a directory of their own, which is the working directory."""
+    shutil.unpack_archive(FILES, tmp_path)
+    for settings in (tmp_path / "run" / "run.json", tmp_path / "eval_run" / "run.json"):
+        settings.write_text(settings.read_text().replace(WRITTEN_IN, str(tmp_path)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    yield tmp_path
+    sys.modules.pop("recipe_old", None)
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_a_run_resumes(files: Path) -> None:
+    result = run("run", "images", "-t", "od", "-t", "caption", "--out", "run",
+                 "--model", "start", "--max-new-tokens", 8, "--resume")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    lines = (files / "run" / "answers.jsonl").read_text().splitlines()
+    assert len(lines) == 6
+    assert {json.loads(line)["image"] for line in lines} == {f"images/{n}.png" for n in range(3)}
+
+
+def test_a_training_run_resumes_with_the_recipe_in_its_directory(files: Path) -> None:
+    fields = (
+        "start=start", "batch.size=2", "batch.micro=2", "schedule.samples=8",
+        "schedule.warmup_steps=0", "aids.location_spread=2.0", "aids.outline_corners=8",
+        "reporting.checkpoint_every=2",
+    )  # fmt: skip
+    settings = [word for field in fields for word in ("--set", field)]
+    result = run("train", "fine-tune", "--data", "shards/train", "--validation", "shards/val",
+                 "--out", "train_run", "--workers", 1, *settings)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "done: 4 steps" in result.output
+    assert "step-00000002" in (files / "train_run" / "log.jsonl").read_text()
+
+
+def test_an_evaluation_is_scored_again_without_new_predictions(files: Path) -> None:
+    before = (files / "eval_run" / "answers-00000-of-00001.jsonl").read_bytes()
+    result = run("evaluate", "scenes", "--model", "start", "--data", "shards/val", "--split",
+                 "test", "--limit", 2, "--out", "eval_run", "--max-new-tokens", 5,
+                 "--beams", 1)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert (files / "eval_run" / "answers-00000-of-00001.jsonl").read_bytes() == before
+
+
+def test_shards_are_read(files: Path) -> None:
+    from florence2.datasets.shards import ShardDataset
+
+    records = list(ShardDataset(files / "shards" / "train"))
+    assert len(records) == 4
+    assert all(record.annotations for record in records)
+    assert len(list(ShardDataset(files / "engine_run" / "round-00" / "shards"))) == 3
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_recipe_file_is_read(files: Path) -> None:
+    from florence2.training import load_recipe
+
+    recipe = load_recipe(str(files / "recipe_old.py"))
+    assert recipe.name == "fine-tune"
+    assert 2.0 in vars(recipe.aids).values() and 8 in vars(recipe.aids).values()
+
+
+def test_a_checkpoint_is_loaded(files: Path) -> None:
+    import florence2
+
+    model = florence2.load(str(files / "start"), runtime="torch")
+    assert model(str(files / "images" / "0.png"), "caption", max_new_tokens=4).answer is not None
+
+
+@pytest.mark.parametrize("name", OLD_MODULES)
+def test_an_old_module_name_imports_with_a_warning(name: str) -> None:
+    old = f"florence2.{name}"
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match="is now florence2"):
+        module = importlib.import_module(old)
+    assert module.target.__name__ in sys.modules  # type: ignore[attr-defined]
+    assert module.__doc__ == module.target.__doc__
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_train_is_a_function_and_its_old_modules_still_import() -> None:
+    import florence2
+
+    assert callable(florence2.train)
+    from florence2.train.presets import load_recipe  # type: ignore[import-not-found]
+
+    assert load_recipe("fine-tune").name == "fine-tune"
+    assert callable(florence2.train)
