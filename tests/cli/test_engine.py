@@ -108,11 +108,11 @@ def test_an_interrupted_run_ends_without_an_abort(pictures: Path, tmp_path: Path
     """A specialist is in the middle of native code when Ctrl-C comes."""
     program = """
 import os, signal, sys, threading
-from florence2.data_engine.annotators.region_proposals import ClassicalProposals
+from florence2.data_engine.annotators.region_proposals import RegionProposals
 def slow(self, records):
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     import time; time.sleep(30)
-ClassicalProposals.annotate = slow
+RegionProposals.annotate = slow
 from florence2.cli import main
 sys.exit(main())
 """

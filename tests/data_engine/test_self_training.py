@@ -205,12 +205,13 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from conftest import Plain, spec_of
-from florence2.data_engine.executor import Here, OnRay
+from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.self_training import run_engine
 
 pictures, out, executor = sys.argv[1:]
 specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
-run_engine(pictures, Path(out), specs, Here() if executor == "here" else OnRay(), part_size=2)
+chosen = LocalExecutor() if executor == "here" else RayExecutor()
+run_engine(pictures, Path(out), specs, chosen, part_size=2)
 print("finished", flush=True)
 """
 

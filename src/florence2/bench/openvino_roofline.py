@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..runtime.openvino.core import get_core
 from .timing import times
 
 if TYPE_CHECKING:
@@ -17,10 +18,9 @@ def plugin_products(repeats: int, side: int) -> dict[str, float]:
     """Operations a second in a product of square matrices, by precision; of those that the
     processor has, and none where OpenVINO is not installed."""
     try:
-        import openvino
+        core = get_core()
     except ImportError:
         return {}
-    core = openvino.Core()
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     found = {}
     for precision, ability in (("fp32", "FP32"), ("bf16", "BF16"), ("int8", "INT8")):

@@ -296,7 +296,7 @@ def test_matrices_of_halves_are_kept_as_halves_and_answer_the_same(
 def test_precisions_that_are_not_to_be_had_are_told(
     model: Florence2Model, graphs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from florence2.runtime.openvino.runtime import precisions
+    from florence2.runtime.openvino import precisions
 
     class Old:
         def get_property(self, device: str, name: str) -> list[str]:

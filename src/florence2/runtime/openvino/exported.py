@@ -69,7 +69,7 @@ def _read_precision(path: Path) -> str:
 
 
 def _read_graph(path: Path, inputs: set[str]) -> openvino.Model:
-    import openvino
+    from .core import get_core
 
     for each in (path, path.with_suffix(".bin")):
         try:
@@ -77,7 +77,7 @@ def _read_graph(path: Path, inputs: set[str]) -> openvino.Model:
         except FileNotFoundError:
             raise FileNotFoundError(f"{each} is missing: make it with florence2 export") from None
     try:
-        graph = openvino.Core().read_model(path)
+        graph = get_core().read_model(path)
         found = {name for port in graph.inputs for name in port.get_names()}
         _ = graph.output("tokens" if path.stem == TOWER else 0)
     except Exception as error:  # the library raises RuntimeError and others

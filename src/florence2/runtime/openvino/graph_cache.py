@@ -90,7 +90,7 @@ def _warn_unkept(where: str, error: Exception) -> None:
 
 def _read(entry: Path) -> Graphs | None:
     """The graphs of a whole entry; what is damaged is removed, and nothing is returned."""
-    import openvino
+    from .core import get_core
 
     try:
         manifest = json.loads((entry / _MANIFEST).read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def _read(entry: Path) -> Graphs | None:
             file = entry / name
             if file.stat().st_size != size or file_hash(file) != hashed:
                 raise ValueError(f"{file} is not what was written")
-        core = openvino.Core()
+        core = get_core()
         return {name: core.read_model(entry / f"{name}.xml") for name in manifest["graphs"]}
     except FileNotFoundError:
         if not entry.exists():

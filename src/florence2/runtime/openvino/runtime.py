@@ -51,12 +51,11 @@ class OpenVinoRuntime:
         load_model: Callable[[], Florence2Model],
         threads: int | None = None,
     ) -> None:
-        import openvino
-
+        from .core import get_core
         from .precisions import mark_fp16_decompression, plugin_settings
 
         self.config, self.precision, self._load_model = config, precision, load_model
-        core = openvino.Core()
+        core = get_core()
         self._compiled = {}
         self._passes: Counter[str] = Counter()
         self._tower_turn = Lock()
