@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from ..io.deprecation import renamed_attributes
 from ..results.geometry import MIN_VERTICES
 
 Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
@@ -244,6 +243,3 @@ def completed(form: dict[str, Any]) -> dict[str, Any]:
         if is_dataclass(getattr(Recipe, name, None))
     }
     return {**usual, **form, **parts}
-
-
-__getattr__ = renamed_attributes(__name__, {"Aids": "AuxiliaryConfig"})
