@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from florence2.model import TextConfig
 from florence2.model.bart import Decoder
 from florence2.model.checkpoint.weights import load_checkpoint
-from florence2.training.auxiliary.attention_supervision import looking, watching
+from florence2.training.auxiliary.attention_supervision import looking, record_attention
 from florence2.training.auxiliary.dense import logits_in_parts
 
 from ..test_streaming import run_with_aids
@@ -70,7 +70,7 @@ def test_watching_leaves_the_answer_as_it_was_and_the_gradient_finite(start: Pat
     looks.backward()
     gradients = [each.grad for each in model.decoder.parameters() if each.grad is not None]
     assert gradients and all(torch.isfinite(each).all() for each in gradients)
-    with watching(model.decoder, places) as told:
+    with record_attention(model.decoder, places) as told:
         pass
     logits_in_parts(*given)
     assert told == []
@@ -84,7 +84,7 @@ def test_all_layers_but_the_first_are_told_and_a_third_of_their_heads() -> None:
     decoder = Decoder(text)
     cross = decoder.cross_attention(torch.randn(2, 5, 48), None)
     places = torch.ones(2, 3, 4, dtype=torch.bool)
-    with watching(decoder, places) as told:
+    with record_attention(decoder, places) as told:
         decoder(torch.randn(2, 3, 48), cross)
     assert [tuple(each.shape) for each in told] == [(2,), (2,)]
 
