@@ -22,7 +22,7 @@ _MAX_DESCRIPTION_BYTES = 2**20
 _INPUTS = {
     TOWER: {"pixels"},
     ENCODER: {"image", "prompt", "padding"},
-    DECODER: {"ids", "positions", "self_attention_mask", "rows"},
+    DECODER: {"ids", "positions", "own_mask", "rows"},
 }
 
 

@@ -67,7 +67,8 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
         [
             "ids",
             "positions",
-            "self_attention_mask",
+            # Graphs on disk have this name: another one needs another FORM.
+            "own_mask",
             "mask",
             *cross_names(layers),
             *past_names(layers),
@@ -82,7 +83,7 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
         {
             "ids": [-1, -1],
             "positions": [-1, -1],
-            "self_attention_mask": [-1, 1, -1, -1],
+            "own_mask": [-1, 1, -1, -1],
             "mask": [-1, -1],
         }
         | dict.fromkeys([*cross_names(layers), *past_names(layers)], free)

@@ -199,7 +199,7 @@ class OpenVinoDecoderState:
             {
                 "ids": ids_RT,
                 "positions": positions_RT,
-                "self_attention_mask": own_mask_R1TC,
+                "own_mask": own_mask_R1TC,
                 "rows": self._rows,
             },
             share_inputs=True,
