@@ -60,7 +60,7 @@ evaluate.benchmarks.plain_pickle evaluation.benchmarks.safe_pickle
 evaluate.benchmarks.scene_figures evaluation.benchmarks.synthetic_metrics
 evaluate.benchmarks.scenes evaluation.benchmarks.synthetic_benchmark
 evaluate.choosing evaluation.subset
-evaluate.environment evaluation.versions
+evaluate.environment io.environment
 evaluate.everything evaluation.paper_table
 evaluate.figures evaluation.metric
 evaluate.metrics evaluation.metrics

@@ -16,8 +16,8 @@ from typer.main import get_command
 
 from florence2.cli import app
 from florence2.cli.help_format import EXAMPLES, PRESETS
-from florence2.cli.machine import TORCH_BELOW, TORCH_FROM, judge_torch
 from florence2.cli.options import RUNTIMES
+from florence2.io.environment import TORCH_BELOW, TORCH_FROM, describe_torch
 from florence2.runtime.factory import RUNTIMES as REAL_RUNTIMES
 from florence2.training.presets import PRESETS as REAL_PRESETS
 
@@ -62,8 +62,8 @@ def test_the_tested_range_of_torch_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     low, high = ".".join(map(str, TORCH_FROM)), ".".join(map(str, TORCH_BELOW))
     assert f"torch>={low},<{high}" in project["dependencies"]
-    assert judge_torch(f"{low}.1+cpu").startswith("inside")
-    assert judge_torch(f"{high}.0").startswith("OUTSIDE")
+    assert describe_torch(f"{low}.1+cpu").startswith("inside")
+    assert describe_torch(f"{high}.0").startswith("OUTSIDE")
 
 
 COMMANDS = {

@@ -14,7 +14,7 @@ def test_the_name_is_what_the_system_tells(tmp_path: Path, monkeypatch: pytest.M
     told.write_text("processor\t: 0\nmodel name\t: Fast: One\nmodel name\t: Other\n")
     monkeypatch.setattr(hardware, "Path", lambda _: told)
     assert hardware.cpu_name() == "Fast: One"
-    assert hardware.processor_field("flags") == ""
+    assert hardware.cpu_field("flags") == ""
 
 
 def test_without_such_a_file_there_is_a_name_still(

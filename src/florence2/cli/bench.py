@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..io.tables import print_table
 from .errors import user_errors
-from .tables import print_table
 
 if TYPE_CHECKING:
     from ..bench.interleaved import Stages
@@ -221,7 +221,7 @@ def _setting(model: str, rounds: int) -> dict[str, Any]:
     import torch
 
     from .. import __version__
-    from ..io.environment import cpu_name
+    from ..io.environment import cpu_name, git_commit
 
     return {
         "model": model,
@@ -229,25 +229,13 @@ def _setting(model: str, rounds: int) -> dict[str, Any]:
         "command": " ".join(sys.argv),
         "version": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": git_commit(),
         "processor": cpu_name(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
         "torch": torch.__version__,
         "openvino": openvino.get_version(),
     }
-
-
-def _commit() -> str | None:
-    import subprocess
-
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _write(found: Mapping[str, Any], out: Path) -> Path:

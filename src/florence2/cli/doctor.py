@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..io.environment import Fact, machine_facts
 from . import options as option
 from .errors import EXIT_PARTIAL, user_errors
-from .machine import Fact, machine_facts
 
 if TYPE_CHECKING:
     from ..model.checkpoint.weights import CheckpointReport

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..io.messages import format_count, suggest
+from ..io.tables import print_table
 from .command_line import CommandLine
 from .errors import VERBOSE, end_interrupted, interruption_note, print_message, user_errors
-from .tables import print_table
 
 if TYPE_CHECKING:
     from ..data_engine.executor import Executor

@@ -133,7 +133,7 @@ def _one(
     from ..evaluation.benchmarks import find_benchmark
     from ..evaluation.paper_table import row_folder
     from ..evaluation.subset import check_split
-    from .tables import print_report
+    from .evaluation_output import print_report
 
     assert name is not None
     benchmark = find_benchmark(name)
@@ -150,7 +150,7 @@ def _one(
 def _everything(evaluation: Evaluation, out: Path | None) -> Sequence[Report | None]:
     """The reports of all rows; status 1 when there are rows that could not be run."""
     from ..evaluation.paper_table import evaluate_everything
-    from .tables import print_rows
+    from .evaluation_output import print_rows
 
     folder = out or evaluation.default_folder("all")
     rows = evaluate_everything(evaluation.data, folder, evaluation.run)
@@ -163,7 +163,7 @@ def _everything(evaluation: Evaluation, out: Path | None) -> Sequence[Report | N
 def _compare(folders: tuple[Path, Path], data: Path | None, out: Path | None) -> None:
     from ..evaluation.compare import compare
     from ..io.atomic import atomic_replace, replace_json
-    from .tables import print_comparison
+    from .evaluation_output import print_comparison
 
     comparison = compare(*folders, data=data)
     print_comparison(comparison)
@@ -174,7 +174,7 @@ def _compare(folders: tuple[Path, Path], data: Path | None, out: Path | None) ->
 
 def _list(name: str | None) -> None:
     from ..evaluation.benchmarks import find_benchmark
-    from .tables import print_benchmark, print_benchmarks
+    from .evaluation_output import print_benchmark, print_benchmarks
 
     if name is None:
         print_benchmarks()

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..io.tables import format_fixed, markdown_table
 from .benchmark import Answered, Benchmark, Scored
 from .benchmarks import find_benchmark
 from .eval_settings import cases_digest, read_settings
-from .markdown import fixed, markdown_table
 from .runner import answered_cases, read_all
 from .subset import choose_cases
 
@@ -91,8 +91,8 @@ def figure_cells(figure: ComparedFigure) -> tuple[str, ...]:
     """A figure as the row of a table."""
     return (
         figure.name,
-        fixed(figure.first, 2),
-        fixed(figure.second, 2),
+        format_fixed(figure.first, 2),
+        format_fixed(figure.second, 2),
         _signed(figure.difference),
         f"{_signed(figure.low)} to {_signed(figure.high)}",
         f"{figure.reversals:.3f}",

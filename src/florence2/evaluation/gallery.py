@@ -6,13 +6,12 @@ One HTML file with everything in it: no script, nothing fetched.
 from __future__ import annotations
 
 import random
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from io import BytesIO
 
 from PIL import Image
 
+from ..io.html_page import html_page, image_data_url
 from ..processing.image import load_image
 from ..results.draw import draw_answer
 from ..results.types import Answer, ImageSize, Regions, Text
@@ -23,9 +22,7 @@ CASES_EACH = 9
 _SIDE = 480
 _MOST_WORDS = 12
 _STYLE = """\
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1060px;
-       padding: 0 1rem; color: #222; background: #fff; }
-h1 { font-size: 1.5rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
 article { margin: 1.5rem 0 2.5rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; align-items: start; }
 figure { margin: 0; } img { max-width: 100%; height: auto; display: block; }
@@ -53,12 +50,7 @@ def gallery_page(
         for name, indices in choose_shown(len(answered), qualities, each).items()
         if indices
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n{sections}</body>\n</html>\n"
-    )
+    return html_page(title, sections, style=_STYLE)
 
 
 def choose_shown(
@@ -153,7 +145,4 @@ def _image(picture: Image.Image, regions: Regions | None) -> str:
     small.thumbnail((_SIDE, _SIDE))
     if regions is not None:
         small = draw_answer(small, regions)
-    content = BytesIO()
-    small.save(content, "JPEG", quality=80)
-    data = b64encode(content.getvalue()).decode("ascii")
-    return f'<img alt="" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="" src="{image_data_url(small)}">'

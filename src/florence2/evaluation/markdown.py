@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
+from ..io.tables import format_fixed, markdown_table
 from .benchmark import Reported, Table
 from .report import Report, ReportedFigure
 
@@ -61,35 +62,6 @@ def notes(report: Report) -> Iterator[str]:
     yield from report.remarks
 
 
-def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table whose cells are made safe; numbers stand to the right."""
-    listed = [list(row) for row in rows]
-    numeric = [
-        bool(listed) and all(isinstance(row[place], int | float) for row in listed)
-        for place in range(len(columns))
-    ]
-    ruler = ["---:" if right else "---" for right in numeric]
-    lines = [list(map(cell, columns)), ruler, *([cell(value) for value in row] for row in listed)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def cell(value: object) -> str:
-    """One value as a cell: numbers with few digits, text on one line, its markup made plain."""
-    if isinstance(value, float):
-        return fixed(value, 2)
-    if isinstance(value, int):
-        return f"{value:,}"
-    text = " ".join(str(value).split())
-    for character in "\\|<`*[":
-        text = text.replace(character, f"\\{character}")
-    return text
-
-
-def fixed(value: float, digits: int) -> str:
-    """A number with so many decimals, and without the sign of a zero."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
 def shorten(text: str) -> str:
     """What an error says before it lists the files that are needed, as far as a table has room."""
     line = (text.partition("; what is needed")[0].strip().splitlines() or [""])[0]
@@ -110,8 +82,8 @@ def figure_cells(figure: ReportedFigure) -> tuple[str, ...]:
     name = figure.name if figure.higher_is_better else f"{figure.name} (lower is better)"
     if not figure.defined:
         return (name, "undefined", "-", *paper_cells(figure.paper))
-    interval = f"{fixed(figure.low, 1)} to {fixed(figure.high, 1)}"
-    return (name, fixed(figure.value, 1), interval, *paper_cells(figure.paper))
+    interval = f"{format_fixed(figure.low, 1)} to {format_fixed(figure.high, 1)}"
+    return (name, format_fixed(figure.value, 1), interval, *paper_cells(figure.paper))
 
 
 def paper_cells(paper: Reported) -> tuple[str, ...]:

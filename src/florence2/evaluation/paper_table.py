@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..io.atomic import atomic_replace, replace_json
+from ..io.tables import markdown_table
 from .benchmark import Benchmark
 from .benchmarks import BENCHMARKS, find_benchmark
-from .markdown import PAPER_COLUMNS, figure_cells, markdown_table, notes, paper_cells, shorten
+from .markdown import PAPER_COLUMNS, figure_cells, notes, paper_cells, shorten
 from .report import REPORT, Report
 
 REPORT_PAGE = "report.md"

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..io.environment import package_versions
 from .benchmark import Benchmark, Reported, Scored, Table
 from .metric import Metric
 from .prediction_log import Outcome
 from .subset import Subset
-from .versions import versions
 
 REPORT = "report.json"
 
@@ -76,7 +76,7 @@ class Report:
     asked: int
     seconds: float
     machine: str
-    versions: Mapping[str, str] = field(default_factory=versions)
+    versions: Mapping[str, str] = field(default_factory=package_versions)
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     remarks: tuple[str, ...] = ()
 

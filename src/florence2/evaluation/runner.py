@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..io.atomic import atomic_replace, replace_json
+from ..io.environment import environment_info
 from ..io.run_lock import lock_run_dir
 from ..results.types import Failure, Result
 from .benchmark import Answered, Benchmark, BenchmarkExample
@@ -20,7 +21,6 @@ from .markdown import report_markdown
 from .prediction_log import Outcome, OutcomeFile, file_name, read_outcomes
 from .report import REPORT, Report, make_report
 from .subset import Subset, check_shard, check_split, choose_cases, part_of
-from .versions import environment_info
 
 OFFICIAL = "official"
 PICTURES = "pictures.html"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from ..io.tables import print_table
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark
@@ -72,25 +74,6 @@ def print_benchmark(benchmark: Benchmark) -> None:
     typer.echo(f"{benchmark.title} ({benchmark.name}); splits: {', '.join(benchmark.splits)}\n")
     typer.echo(f"Files below --data\n\n{benchmark.source.strip()}\n")
     typer.echo(f"How it is scored\n\n{benchmark.protocol.strip()}")
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output, as wide as its words where that is no terminal."""
-    import sys
-
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        # As Text, brackets in names are no markup.
-        table.add_row(*map(Text, row))
-    width = None if sys.stdout.isatty() else 200
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
 
 
 def _print_failures(report: Report) -> None:
