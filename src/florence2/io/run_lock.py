@@ -1,4 +1,4 @@
-"""One process at a time in a run directory."""
+"""Locks: one process at a time in a run directory or at a file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class RunLockedError(ValueError):
 def lock_run_dir(directory: Path) -> Iterator[None]:
     """Hold ``directory`` while the block runs; it is made when it is missing.
 
-    A second process is refused at once. A process that is killed lets go. The lock leaves nothing
-    behind: its file is removed at the end, and so is a directory that was made here and is empty.
-    File systems without locks, and Windows, let everyone in.
+    A second process is refused at once. The lock of a killed process is free. The lock file is
+    removed at the end, and so is a directory that was made here and is still empty. On file
+    systems without locks, and on Windows, no process is refused.
 
     Raises:
         RunLockedError: Another process holds the directory.
@@ -52,6 +52,31 @@ def read_lock_holder(directory: Path) -> int | None:
         return int((directory / LOCK_FILE).read_text())
     except (OSError, ValueError):
         return None
+
+
+@contextmanager
+def lock_file(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Lock the file at ``path`` while the block runs, and give whether this process has the lock.
+
+    With ``wait`` the call blocks until the lock is free. The lock of a killed process is free.
+    Windows has no such locks: there every process gets it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            acquired = True
+        except BlockingIOError:
+            acquired = False
+        yield acquired
+    finally:
+        os.close(descriptor)
 
 
 def _make_directory(directory: Path) -> list[Path]:
@@ -88,7 +113,7 @@ def _acquire(path: Path, directory: Path) -> int | None:
             ) from None
         # The last holder removes the file: what was locked may no longer be what has the name.
         if _is_still_named(descriptor, path):
-            with suppress(OSError):  # on a full disk the lock holds, it only names nobody
+            with suppress(OSError):  # on a full disk the lock holds, only without the process id
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             return descriptor
