@@ -235,6 +235,7 @@ Asked VqaExample
 Asking PredictionService
 Attended CrossKVCache
 Blur LocationSmoothing
+COLOURS COLORS
 CAPTION_PAPER CAPTION_BACKGROUND
 Case BenchmarkExample
 CellMaker CellTargetBuilder

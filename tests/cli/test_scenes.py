@@ -61,7 +61,7 @@ def test_absent_art_is_told_with_the_remedy(command: Command, tmp_path: Path) ->
     assert "florence2 scenes fetch" in result.stderr
 
 
-def test_the_licences_of_all_art_can_be_read(command: Command) -> None:
+def test_the_licenses_of_all_art_can_be_read(command: Command) -> None:
     printed = command("scenes", "fetch", "--notice").stdout
     assert "Apache-2.0" in printed and "MIT" in printed and "OFL" in printed
 

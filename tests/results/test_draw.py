@@ -15,12 +15,12 @@ from florence2.results.draw import draw_answer
 from florence2.results.types import Answer, Boxes, Polygons, Quads, Text
 
 SIZE = (320, 240)
-GREY = (120, 120, 120)
+GRAY = (120, 120, 120)
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def blank(size: tuple[int, int] = SIZE) -> Image.Image:
-    return Image.new("RGB", size, GREY)
+    return Image.new("RGB", size, GRAY)
 
 
 def changed(drawn: Image.Image, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -28,8 +28,8 @@ def changed(drawn: Image.Image, size: tuple[int, int] = SIZE) -> np.ndarray:
     return (np.asarray(drawn) != np.asarray(blank(size))).any(axis=-1)
 
 
-def uses(drawn: Image.Image, colour: tuple[int, int, int]) -> bool:
-    return bool((np.asarray(drawn) == colour).all(axis=-1).any())
+def uses(drawn: Image.Image, color: tuple[int, int, int]) -> bool:
+    return bool((np.asarray(drawn) == color).all(axis=-1).any())
 
 
 class TestRegions:
@@ -69,8 +69,8 @@ class TestRegions:
         image.paste((200, 200, 200), (100, 100, 150, 150))
         drawn = draw_answer(image, Polygons([[square]], [""], SIZE))
         inside, patch, outside = (drawn.getpixel(xy) for xy in ((60, 80), (120, 120), (300, 20)))
-        assert outside == GREY
-        assert len({inside, patch, GREY, (200, 200, 200)}) == 4
+        assert outside == GRAY
+        assert len({inside, patch, GRAY, (200, 200, 200)}) == 4
 
     def test_coordinates_follow_the_size_of_the_picture(self) -> None:
         small = Boxes([[20, 30, 100, 100]], [""], (160, 120))
@@ -87,33 +87,33 @@ class TestRegions:
 
 
 class TestLabels:
-    def test_labels_keep_their_colour_and_differ_from_each_other(self) -> None:
+    def test_labels_keep_their_color_and_differ_from_each_other(self) -> None:
         names = ["cat", "dog", "car", "house", "person", "tree", "cat"]
-        colours = draw._colours(names)
-        assert colours[0] == colours[6]
-        assert len(set(colours)) == 6
-        assert draw._colours(["cat"]) == draw._colours(["cat", "cat"])[:1]
-        many = [f"thing {index}" for index in range(len(draw.COLOURS))]
-        assert len(set(draw._colours(many))) == len(draw.COLOURS)
+        colors = draw._colors(names)
+        assert colors[0] == colors[6]
+        assert len(set(colors)) == 6
+        assert draw._colors(["cat"]) == draw._colors(["cat", "cat"])[:1]
+        many = [f"thing {index}" for index in range(len(draw.COLORS))]
+        assert len(set(draw._colors(many))) == len(draw.COLORS)
 
-    def test_regions_without_label_have_a_colour_each(self) -> None:
-        assert len(set(draw._colours([""] * 5))) == 5
+    def test_regions_without_label_have_a_color_each(self) -> None:
+        assert len(set(draw._colors([""] * 5))) == 5
 
-    def test_the_plate_has_the_colour_of_the_region(self) -> None:
-        colour = draw._colours(["cat"])[0]
+    def test_the_plate_has_the_color_of_the_region(self) -> None:
+        color = draw._colors(["cat"])[0]
         large = (1280, 960)
         drawn = draw_answer(blank(large), Boxes([[40, 400, 800, 800]], ["cat"], large))
         above_the_box = drawn.crop((40, 300, 800, 390))
-        assert uses(above_the_box, colour)
-        assert uses(above_the_box, draw._ink(colour))
+        assert uses(above_the_box, color)
+        assert uses(above_the_box, draw._ink(color))
 
-    @pytest.mark.parametrize("colour", draw.COLOURS)
-    def test_ink_is_legible_on_every_plate(self, colour: tuple[int, int, int]) -> None:
+    @pytest.mark.parametrize("color", draw.COLORS)
+    def test_ink_is_legible_on_every_plate(self, color: tuple[int, int, int]) -> None:
         def luminance(shade: tuple[int, int, int]) -> float:
             linear = [(each / 255) ** 2.2 for each in shade]
             return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-        light, dark = sorted((luminance(colour), luminance(draw._ink(colour))), reverse=True)
+        light, dark = sorted((luminance(color), luminance(draw._ink(color))), reverse=True)
         assert (light + 0.05) / (dark + 0.05) > 3
 
     def test_scores_are_written_and_survive_a_long_label(self) -> None:
@@ -134,9 +134,9 @@ class TestLabels:
     def test_labels_of_one_place_do_not_hide_each_other(self) -> None:
         answer = Boxes([[80, 80, 240, 160]] * 3, ["cat", "dog", "cow"], SIZE)
         drawn = draw_answer(blank(), answer)
-        plates = [(np.asarray(drawn) == c).all(axis=-1).sum() for c in draw._colours(answer.labels)]
+        plates = [(np.asarray(drawn) == c).all(axis=-1).sum() for c in draw._colors(answer.labels)]
         alone = draw_answer(blank(), answer.select([0]))
-        whole = (np.asarray(alone) == draw._colours(["cat"])[0]).all(axis=-1).sum()
+        whole = (np.asarray(alone) == draw._colors(["cat"])[0]).all(axis=-1).sum()
         lines = 2 * (160 + 80) * draw._Pen.of(blank()).line
         assert min(plates) > 0.6 * (whole - lines)
 

@@ -40,7 +40,7 @@ Thing = tuple[str, str | None, tuple[int, int, int, int]]
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., Scene]:
-    """Builds a 200x200 scene of rectangles, ``(category, colour, box)``, the farthest first."""
+    """Builds a 200x200 scene of rectangles, ``(category, color, box)``, the farthest first."""
     return _build
 
 
@@ -52,7 +52,7 @@ def _build(
 ) -> Scene:
     covered: Mask = np.zeros((200, 200), bool)
     objects = []
-    for category, colour, (x0, y0, x1, y1) in reversed(things):
+    for category, color, (x0, y0, x1, y1) in reversed(things):
         whole: Mask = np.zeros((200, 200), bool)
         whole[y0:y1, x0:x1] = True
         mask = whole & ~covered
@@ -61,7 +61,7 @@ def _build(
         box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         visible = mask.sum() / whole.sum()
         objects.append(
-            SceneObject(category, f"test/{category}", colour, mask, tuple(map(float, box)), visible)
+            SceneObject(category, f"test/{category}", color, mask, tuple(map(float, box)), visible)
         )
     image = np.full((200, 200, 3), 200, np.uint8)
     return Scene(3, kind, image, background, tuple(reversed(objects)), tuple(lines))

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.synthetic.asset_cache import art_folder, licences, read_art, read_fonts, write_art
+from florence2.synthetic.asset_cache import art_folder, licenses, read_art, read_fonts, write_art
 from florence2.synthetic.asset_fetch import fetch
 from florence2.synthetic.asset_packs import ALL_PACKAGES, NOTO, notice, unpack
 from florence2.synthetic.sprites import library
 
 
-def test_art_comes_back_with_category_and_colour(art: Path) -> None:
+def test_art_comes_back_with_category_and_color(art: Path) -> None:
     sprites = read_art(art)
     assert [sprite.category for sprite in sprites] == ["car"] * 4 + ["zebra"]
     assert [sprite.image.shape for sprite in sprites[:2]] == [(20, 24, 4), (21, 25, 4)]
     np.testing.assert_array_equal(sprites[0].image[0, 0], (200, 30, 30, 255))
-    assert sprites[0].colour == "red"
-    assert licences(art)[0]["licence"] == "Apache-2.0"
+    assert sprites[0].color == "red"
+    assert licenses(art)[0]["license"] == "Apache-2.0"
 
 
 def test_fetched_art_is_split_and_joins_the_shapes(art: Path) -> None:
@@ -80,6 +80,6 @@ def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert art_folder().parts[-2:] == ("florence2", "scenes")
 
 
-def test_the_notice_names_every_package_and_licence() -> None:
+def test_the_notice_names_every_package_and_license() -> None:
     table = notice()
-    assert all(package.name in table and package.licence in table for package in ALL_PACKAGES)
+    assert all(package.name in table and package.license in table for package in ALL_PACKAGES)

@@ -1,4 +1,4 @@
-"""Captions say what is there: counts, colours and relations are read back and hold."""
+"""Captions say what is there: counts, colors and relations are read back and hold."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_car_and_two_dogs(build: Callable[..., Scene]) -> None:
     )
 
 
-def test_colours_part_things_only_when_all_have_one(build: Callable[..., Scene]) -> None:
+def test_colors_part_things_only_when_all_have_one(build: Callable[..., Scene]) -> None:
     blue = ("car", "blue", (120, 60, 170, 100))
     plain = ("car", None, (120, 120, 170, 160))
     text = caption(build(CAR, blue), "detailed", np.random.default_rng(0)).text
@@ -139,12 +139,12 @@ def _named(scene: Scene, phrase: str) -> list[int]:
         index
         for index, thing in enumerate(scene.objects)
         if thing.category == category
-        and (thing.colour in phrase.split() or not _has_colour(scene, phrase))
+        and (thing.color in phrase.split() or not _has_color(scene, phrase))
     ]
 
 
-def _has_colour(scene: Scene, phrase: str) -> bool:
-    return bool({thing.colour for thing in scene.objects} & set(phrase.split()))
+def _has_color(scene: Scene, phrase: str) -> bool:
+    return bool({thing.color for thing in scene.objects} & set(phrase.split()))
 
 
 def _holds(scene: Scene, first: list[int], word: str, second: list[int]) -> bool:

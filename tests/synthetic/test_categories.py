@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from florence2.synthetic.asset_cache import plain_emoji
-from florence2.synthetic.categories import categories, recolourable
+from florence2.synthetic.categories import categories, recolorable
 from florence2.synthetic.shapes import shape_sprites
 
 COCO = """
@@ -46,7 +46,7 @@ def test_everything_can_be_drawn() -> None:
     assert [c.name for c in categories().values() if not c.emoji and c.name not in drawn] == []
 
 
-def test_bananas_keep_their_colour() -> None:
-    assert recolourable("car")
-    assert not recolourable("banana")
-    assert not recolourable("no such thing")
+def test_bananas_keep_their_color() -> None:
+    assert recolorable("car")
+    assert not recolorable("banana")
+    assert not recolorable("no such thing")

@@ -58,7 +58,7 @@ def test_boxes_are_the_bounds_of_masks_and_masks_are_apart(scenes: list[Scene]) 
         assert covered.max(initial=0) <= 1
 
 
-def test_what_is_labelled_is_visible_enough(scenes: list[Scene]) -> None:
+def test_what_is_labeled_is_visible_enough(scenes: list[Scene]) -> None:
     shares = [thing.visible for scene in scenes for thing in scene.objects]
     assert min(shares) >= SceneSettings().visible
     assert max(shares) <= 1.0

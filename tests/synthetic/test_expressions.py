@@ -22,14 +22,14 @@ def test_what_is_there_once_needs_no_more(build: Callable[..., Scene]) -> None:
     assert expressions(scene, 1) == ["the dog"]
 
 
-def test_rivals_are_told_apart_by_colour_side_and_size(build: Callable[..., Scene]) -> None:
+def test_rivals_are_told_apart_by_color_side_and_size(build: Callable[..., Scene]) -> None:
     scene = build(("car", "red", LEFT), ("car", "blue", (140, 20, 190, 70)))
     assert expressions(scene, 0) == ["the red car", "the car on the left", "the car at the bottom"]
     scene = build(("dog", None, (90, 60, 130, 100)), ("dog", None, (80, 70, 88, 80)))
     assert expressions(scene, 1)[-1] == "the smallest dog"
 
 
-def test_a_colour_of_one_does_not_tell_it_from_one_without(build: Callable[..., Scene]) -> None:
+def test_a_color_of_one_does_not_tell_it_from_one_without(build: Callable[..., Scene]) -> None:
     scene = build(("car", "red", LEFT), ("car", None, RIGHT))
     assert "the red car" not in expressions(scene, 0)
 
@@ -78,13 +78,13 @@ def test_no_expression_is_given_to_two_objects(scenes: list[Scene]) -> None:
     assert named > 0.8 * sum(len(scene.objects) for scene in scenes)
 
 
-def test_descriptions_name_the_object_and_its_colour(scenes: list[Scene]) -> None:
+def test_descriptions_name_the_object_and_its_color(scenes: list[Scene]) -> None:
     related = 0
     for scene in scenes:
         for index, thing in enumerate(scene.objects):
             text = description(scene, index, np.random.default_rng(index))
             assert objects_named(text, [thing.category])
-            assert thing.colour is None or thing.colour in text or thing.colour == thing.category
+            assert thing.color is None or thing.color in text or thing.color == thing.category
             related += any(word in text for word in ("left of", "above", "in front of"))
     assert related > 10
 

@@ -139,7 +139,7 @@ def _check_open_vocabulary(scene: Scene, text: str, found: list[tuple[int, str]]
     for name in names:
         fitting = {
             index
-            for group in groups(scene, by_colour=True)
+            for group in groups(scene, by_color=True)
             for index in group.members
             if name in (group.category, f"{' '.join(group.adjectives)} {group.category}".strip())
         }

@@ -1,4 +1,4 @@
-"""Changed drawings: other pictures of the same thing, cropped, coloured as they look."""
+"""Changed drawings: other pictures of the same thing, cropped, colored as they look."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_changed_drawing_keeps_its_names_and_has_no_clear_rim(seed: int) -> No
     assert after.image.dtype == np.uint8 and after.image.shape[2] == 4
     alpha = after.image[..., 3] >= 24
     assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
-    assert after.colour == dominant_color(after.image)
+    assert after.color == dominant_color(after.image)
     # Still a ring: solid for the most part, and with its hole.
     height, width = alpha.shape
     assert 0.4 < alpha.mean() < 0.95
@@ -57,9 +57,9 @@ def test_the_drawing_itself_is_left_alone() -> None:
     np.testing.assert_array_equal(before.image, kept)
 
 
-def test_nobody_is_called_by_the_colour_of_their_skin() -> None:
+def test_nobody_is_called_by_the_color_of_their_skin() -> None:
     person = replace(_disc(), category="man")
-    assert all(changed(person, np.random.default_rng(seed)).colour is None for seed in range(6))
+    assert all(changed(person, np.random.default_rng(seed)).color is None for seed in range(6))
 
 
 def test_bending_moves_the_rim_and_toning_does_not() -> None:
@@ -84,7 +84,7 @@ def test_an_outline_surrounds_the_drawing(ink: int) -> None:
     assert (outlined[..., 3] >= 128).sum() > (image[..., 3] >= 128).sum()
 
 
-def test_colours_come_back_from_under_alpha() -> None:
+def test_colors_come_back_from_under_alpha() -> None:
     image = _disc(60).image
     again = changes._straight(premultiplied(image))
     seen = image[..., 3] >= 128

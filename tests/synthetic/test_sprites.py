@@ -1,11 +1,11 @@
-"""Sprites, their colours, and the split by art."""
+"""Sprites, their colors, and the split by art."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from florence2.synthetic.colors import PALETTE, dominant_color, recolour
+from florence2.synthetic.colors import PALETTE, dominant_color, recolor
 from florence2.synthetic.shapes import shape_sprites
 from florence2.synthetic.sprites import Sprite, SpriteLibrary, held_out, library
 
@@ -24,13 +24,13 @@ def test_shapes_are_cropped_and_many() -> None:
         assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
 
 
-def test_plain_shapes_have_the_colour_they_were_drawn_in() -> None:
+def test_plain_shapes_have_the_color_they_were_drawn_in() -> None:
     circles = [sprite for sprite in shape_sprites() if sprite.category == "circle"]
-    assert {sprite.colour for sprite in circles} == set(PALETTE)
-    assert all(sprite.art == f"shapes/circle-{sprite.colour}" for sprite in circles)
+    assert {sprite.color for sprite in circles} == set(PALETTE)
+    assert all(sprite.art == f"shapes/circle-{sprite.color}" for sprite in circles)
 
 
-def test_many_colours_are_no_colour() -> None:
+def test_many_colors_are_no_color() -> None:
     image = np.full((12, 12, 4), 255, np.uint8)
     image[:, :4, :3], image[:, 4:8, :3], image[:, 8:, :3] = (
         PALETTE[name] for name in ("red", "green", "blue")
@@ -38,9 +38,9 @@ def test_many_colours_are_no_colour() -> None:
     assert dominant_color(image) is None
 
 
-def test_recolouring_gives_the_colour_and_leaves_the_rest() -> None:
+def test_recoloring_gives_the_color_and_leaves_the_rest() -> None:
     car = next(sprite for sprite in shape_sprites() if sprite.art == "shapes/car-red")
-    turned = recolour(car.image, "blue")
+    turned = recolor(car.image, "blue")
     assert turned is not None
     assert dominant_color(turned) == "blue"
     np.testing.assert_array_equal(turned[..., 3], car.image[..., 3])
@@ -49,8 +49,8 @@ def test_recolouring_gives_the_colour_and_leaves_the_rest() -> None:
     assert np.abs(turned[dark].astype(int) - car.image[dark]).max() <= 2
 
 
-def test_what_has_no_hue_cannot_be_recoloured() -> None:
-    assert recolour(np.full((8, 8, 4), 255, np.uint8), "red") is None
+def test_what_has_no_hue_cannot_be_recolored() -> None:
+    assert recolor(np.full((8, 8, 4), 255, np.uint8), "red") is None
 
 
 def test_art_of_training_and_testing_never_meets() -> None:

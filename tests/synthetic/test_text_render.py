@@ -8,7 +8,7 @@ import pytest
 
 from florence2.synthetic.fonts import capital_share, font, size_for_capitals
 from florence2.synthetic.text_render import bare_sheet, ink, placed_pixels, tilted
-from florence2.synthetic.text_surfaces import readable_colour
+from florence2.synthetic.text_surfaces import readable_color
 from florence2.synthetic.vocabulary import listing, prose, short_text, vocabulary
 
 SIZE = (256, 256)
@@ -52,8 +52,8 @@ def test_capitals_have_the_height_asked_for() -> None:
 
 def test_letters_stand_out() -> None:
     rng = np.random.default_rng(0)
-    assert {readable_colour(rng, (250, 250, 250)) for _ in range(60)} & {"white", "yellow"} == set()
-    assert "black" not in {readable_colour(rng, (20, 20, 20)) for _ in range(60)}
+    assert {readable_color(rng, (250, 250, 250)) for _ in range(60)} & {"white", "yellow"} == set()
+    assert "black" not in {readable_color(rng, (20, 20, 20)) for _ in range(60)}
 
 
 def test_texts_keep_their_lengths_and_vary() -> None:

@@ -1,4 +1,4 @@
-"""``florence2 scenes``: labelled pictures made from nothing but free art."""
+"""``florence2 scenes``: labeled pictures made from nothing but free art."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..datasets.shards import ShardWriter
     from ..synthetic.record_stream import SceneRecords
 
-app = CommandLine(help="Make labelled pictures: objects, text, captions, all exact.")
+app = CommandLine(help="Make labeled pictures: objects, text, captions, all exact.")
 # Answers that a sheet shows beside the picture, in this order.
 SHOWN = ("<OD>", "<REFERRING_EXPRESSION_SEGMENTATION>", "<OCR_WITH_REGION>", "<CAPTION>")
 
@@ -70,7 +70,7 @@ def make(
     art: Art = None,
     shapes: Shapes = False,
 ) -> None:
-    """Write N labelled scenes as shards; the same call goes on where a stopped one was."""
+    """Write N labeled scenes as shards; the same call goes on where a stopped one was."""
     with user_errors():
         from ..datasets.shards import ShardWriter
         from ..io.run_lock import lock_run_dir
@@ -140,15 +140,15 @@ def show(
 def fetch(
     art: Art = None,
     notice: Annotated[
-        bool, typer.Option("--notice", help="Only print the packages and their licences.")
+        bool, typer.Option("--notice", help="Only print the packages and their licenses.")
     ] = False,
 ) -> None:
     """Take free art and fonts out of their packages, with npm; some 30 seconds."""
     with user_errors():
-        from ..synthetic.asset_packs import notice as licences
+        from ..synthetic.asset_packs import notice as licenses
 
         if notice:
-            typer.echo(licences())
+            typer.echo(licenses())
             return
         from ..synthetic.asset_cache import art_folder
         from ..synthetic.asset_fetch import fetch as fetch_art
@@ -160,7 +160,7 @@ def fetch(
             raise ValueError(str(error)) from error
         for source, number in counts.items():
             typer.echo(f"{number:6,} {source}")
-        typer.echo(f"art and fonts are in {folder}; licences: florence2 scenes fetch --notice")
+        typer.echo(f"art and fonts are in {folder}; licenses: florence2 scenes fetch --notice")
 
 
 def _records(

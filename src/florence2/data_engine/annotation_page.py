@@ -17,7 +17,7 @@ from ..results.types import Answer, Boxes, Polygons, Quads, Text
 _SIDE = 420
 _MOST_LABELS = 60
 _LABEL_LENGTH = 32
-_COLOURS = ("#0b62a4", "#b8511a", "#1d7a4c", "#7b3f98", "#a3274f", "#4d5a00")
+_COLORS = ("#0b62a4", "#b8511a", "#1d7a4c", "#7b3f98", "#a3274f", "#4d5a00")
 _STYLE = """\
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1120px;
        padding: 0 1rem; color: #1c1c1c; background: #fff; }
@@ -47,18 +47,18 @@ def view_page(title: str, records: Iterable[Record]) -> str:
 
 
 def _article(record: Record) -> str:
-    colours = {
-        name: _COLOURS[at % len(_COLOURS)]
+    colors = {
+        name: _COLORS[at % len(_COLORS)]
         for at, name in enumerate(sorted({each.annotator.name for each in record.annotations}))
     }
-    items = "".join(_item(each, colours[each.annotator.name]) for each in record.annotations)
+    items = "".join(_item(each, colors[each.annotator.name]) for each in record.annotations)
     return (
-        f"<article>\n<div>{_picture(record, colours)}</div>\n<div><h2>{escape(record.id)}</h2>\n"
+        f"<article>\n<div>{_picture(record, colors)}</div>\n<div><h2>{escape(record.id)}</h2>\n"
         f"<ul>\n{items}</ul></div>\n</article>\n"
     )
 
 
-def _picture(record: Record, colours: dict[str, str]) -> str:
+def _picture(record: Record, colors: dict[str, str]) -> str:
     """The picture with the outlines of all regions, as one SVG."""
     image = load_image(record.image_bytes())
     image.thumbnail((_SIDE, _SIDE))
@@ -68,7 +68,7 @@ def _picture(record: Record, colours: dict[str, str]) -> str:
     width, height = record.image_size
     stroke = max(width, height) / _SIDE * 1.6
     shapes = "".join(
-        _outlines(each, colours[each.annotator.name], stroke) for each in record.annotations
+        _outlines(each, colors[each.annotator.name], stroke) for each in record.annotations
     )
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(record.id)}">'
@@ -77,18 +77,18 @@ def _picture(record: Record, colours: dict[str, str]) -> str:
     )
 
 
-def _outlines(annotation: Annotation, colour: str, stroke: float) -> str:
+def _outlines(annotation: Annotation, color: str, stroke: float) -> str:
     dash = "" if annotation.verdict.keep else f' stroke-dasharray="{3 * stroke:g}"'
-    style = f'fill="none" stroke="{colour}" stroke-width="{stroke:.2f}"{dash}'
+    style = f'fill="none" stroke="{color}" stroke-width="{stroke:.2f}"{dash}'
     who = escape(f"{annotation.annotator.name} {annotation.task}")
     return "".join(
         f'<polygon points="{points}" {style}><title>{escape(label)} ({who})</title></polygon>'
-        f"{_label(label, points, colour, stroke)}"
+        f"{_label(label, points, color, stroke)}"
         for label, points in _shapes(annotation.answer)
     )
 
 
-def _label(label: str, points: str, colour: str, stroke: float) -> str:
+def _label(label: str, points: str, color: str, stroke: float) -> str:
     """The label of an outline at its first corner, on a white edge so that it can be read."""
     if not label:
         return ""
@@ -97,7 +97,7 @@ def _label(label: str, points: str, colour: str, stroke: float) -> str:
     size = 7 * stroke
     top = max(float(y) - stroke, size)
     return (
-        f'<text x="{x}" y="{top:.1f}" font-size="{size:.1f}" fill="{colour}" stroke="#fff" '
+        f'<text x="{x}" y="{top:.1f}" font-size="{size:.1f}" fill="{color}" stroke="#fff" '
         f'stroke-width="{stroke:.2f}" paint-order="stroke">{escape(shown)}</text>'
     )
 
@@ -123,7 +123,7 @@ def _points(corners: Sequence[Sequence[float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
 
 
-def _item(annotation: Annotation, colour: str) -> str:
+def _item(annotation: Annotation, color: str) -> str:
     verdict = annotation.verdict
     who = f"{annotation.annotator.name}, round {annotation.round}"
     if annotation.score is not None:
@@ -132,7 +132,7 @@ def _item(annotation: Annotation, colour: str) -> str:
     asked = f" <q>{escape(annotation.text)}</q>" if annotation.text else ""
     kind = ' class="dropped"' if not verdict.keep else ""
     return (
-        f'<li{kind}><span class="task" style="color:{colour}">{escape(annotation.task)}</span>'
+        f'<li{kind}><span class="task" style="color:{color}">{escape(annotation.task)}</span>'
         f'{asked} <span class="who">{escape(who)}{reason}</span><br>'
         f'<span class="words">{escape(_words(annotation.answer))}</span></li>\n'
     )

@@ -16,11 +16,11 @@ from .geometry import box_iou, point_bounds, polygon_area
 from .types import Answer, Boxes, Polygons, Quads, Regions, Text
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Outline = NDArray[np.float32]
 
 # Bright enough for dark pictures; the halo around lines serves the light ones.
-COLOURS = (
+COLORS = (
     (235, 64, 72),
     (64, 140, 255),
     (255, 205, 20),
@@ -75,9 +75,9 @@ class _Pen:
 def draw_answer(image: Image.Image, answer: Answer) -> Image.Image:
     """A new RGB picture with ``answer`` on it; ``image`` stays as it is.
 
-    Regions are outlined (polygons also tinted) and labelled, with their score where they have
-    one. A label keeps its colour from picture to picture unless another label of the picture
-    has it: there, labels differ as far as ``COLOURS`` go. Text stands on a strip that is added
+    Regions are outlined (polygons also tinted) and labeled, with their score where they have
+    one. A label keeps its color from picture to picture unless another label of the picture
+    has it: there, labels differ as far as ``COLORS`` go. Text stands on a strip that is added
     below. Coordinates follow the picture when its size is not that of the answer. Characters
     that Pillow's bundled font lacks lose their accents or become question marks.
     """
@@ -86,14 +86,14 @@ def draw_answer(image: Image.Image, answer: Answer) -> Image.Image:
     if isinstance(answer, Text):
         return _with_caption(picture, answer.plain, pen)
     outlines = [_fitted(parts, answer, picture, pen) for parts in _outlines(answer)]
-    colours = _colours(answer.labels)
+    colors = _colors(answer.labels)
     # Large regions first: a small one on top of them stays whole.
     order = sorted(range(len(answer)), key=lambda index: -sum(map(polygon_area, outlines[index])))
     for index in order:
         tinted = isinstance(answer, Polygons)
-        _draw_region(picture, outlines[index], colours[index], pen, tinted=tinted)
+        _draw_region(picture, outlines[index], colors[index], pen, tinted=tinted)
     texts = _label_texts(answer, picture.width - 2 * pen.padding, pen.font)
-    _draw_labels(picture, outlines, texts, colours, pen)
+    _draw_labels(picture, outlines, texts, colors, pen)
     return picture
 
 
@@ -119,18 +119,18 @@ def _fitted(
 
 
 def _draw_region(
-    picture: Image.Image, parts: Iterable[Outline], colour: Colour, pen: _Pen, *, tinted: bool
+    picture: Image.Image, parts: Iterable[Outline], color: Color, pen: _Pen, *, tinted: bool
 ) -> None:
     # Drawing in RGBA on an RGB picture mixes instead of replacing.
     canvas = ImageDraw.Draw(picture, "RGBA")
     for part in parts:
         points = [(float(x), float(y)) for x, y in part]
         if tinted and len(points) > 2:
-            canvas.polygon(points, fill=(*colour, FILL_OPACITY))
+            canvas.polygon(points, fill=(*color, FILL_OPACITY))
         # Past the start by one more point, so that the closing corner is joined as well.
         loop = [*points, *points[:2]]
         canvas.line(loop, fill=HALO, width=pen.line + 2, joint="curve")
-        canvas.line(loop, fill=colour, width=pen.line, joint="curve")
+        canvas.line(loop, fill=color, width=pen.line, joint="curve")
 
 
 def _label_texts(answer: Regions, width: float, font: Font) -> list[str]:
@@ -148,12 +148,12 @@ def _draw_labels(
     picture: Image.Image,
     outlines: Sequence[Sequence[Outline]],
     texts: Sequence[str],
-    colours: Sequence[Colour],
+    colors: Sequence[Color],
     pen: _Pen,
 ) -> None:
     canvas = ImageDraw.Draw(picture)
     taken = np.zeros((0, 4), dtype=np.float32)
-    for parts, text, colour in zip(outlines, texts, colours, strict=True):
+    for parts, text, color in zip(outlines, texts, colors, strict=True):
         if not text or not parts:
             continue
         width = pen.font.getlength(text) + 2 * pen.padding
@@ -162,10 +162,10 @@ def _draw_labels(
         # The first of the places that cover other labels the least.
         plate = places[box_iou(places, taken).sum(axis=1).argmin()]
         taken = np.concatenate([taken, plate[None]])
-        canvas.rounded_rectangle(plate.tolist(), radius=pen.padding, fill=colour)
+        canvas.rounded_rectangle(plate.tolist(), radius=pen.padding, fill=color)
         middle = float(plate[1] + plate[3]) / 2
         canvas.text(
-            (float(plate[0]) + pen.padding, middle), text, _ink(colour), pen.font, anchor="lm"
+            (float(plate[0]) + pen.padding, middle), text, _ink(color), pen.font, anchor="lm"
         )
 
 
@@ -267,18 +267,18 @@ def _in_font(character: str) -> bool:
     return bytes(font.getmask(character)) != bytes(font.getmask(_NOT_IN_ANY_FONT))
 
 
-def _colours(labels: Sequence[str]) -> list[Colour]:
-    """A colour for each region: by its label, or each its own where regions have no label."""
+def _colors(labels: Sequence[str]) -> list[Color]:
+    """A color for each region: by its label, or each its own where regions have no label."""
     chosen: dict[str, int] = {}
     for label in sorted(filter(None, set(labels))):
-        wanted = zlib.crc32(label.encode(errors="replace")) % len(COLOURS)
-        candidates = (shade % len(COLOURS) for shade in range(wanted, wanted + len(COLOURS)))
+        wanted = zlib.crc32(label.encode(errors="replace")) % len(COLORS)
+        candidates = (shade % len(COLORS) for shade in range(wanted, wanted + len(COLORS)))
         free = (shade for shade in candidates if shade not in chosen.values())
         chosen[label] = next(free, wanted)
-    return [COLOURS[chosen.get(label, index) % len(COLOURS)] for index, label in enumerate(labels)]
+    return [COLORS[chosen.get(label, index) % len(COLORS)] for index, label in enumerate(labels)]
 
 
-def _ink(plate: Colour) -> Colour:
+def _ink(plate: Color) -> Color:
     """White, or black where white on ``plate`` has less than three times its luminance (WCAG)."""
     linear = [(each / 255) ** 2.2 for each in plate]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

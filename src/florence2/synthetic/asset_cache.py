@@ -1,7 +1,7 @@
 """The folder of fetched art: drawings in one file, type faces beside it.
 
 ``art.npz`` holds all drawings as PNG, one after another, and an index with the emoji, the name,
-the source and the place of each, the licences, and check sums of everything. It is written last:
+the source and the place of each, the licenses, and check sums of everything. It is written last:
 where it is, the rest is.
 """
 
@@ -52,7 +52,7 @@ def art_folder() -> Path:
 
 
 def plain_emoji(characters: str) -> str:
-    """An emoji without the marks that only ask for colour, as sources differ in these."""
+    """An emoji without the marks that only ask for color, as sources differ in these."""
     return characters.replace("\ufe0f", "")
 
 
@@ -113,8 +113,8 @@ def read_fonts(folder: Path) -> tuple[Path, ...]:
     return paths
 
 
-def licences(folder: Path) -> list[dict[str, str]]:
-    """Name, version, contents, licence and author of every package the art came from."""
+def licenses(folder: Path) -> list[dict[str, str]]:
+    """Name, version, contents, license and author of every package the art came from."""
     index, _ = _load(folder)
     packages: list[dict[str, str]] = index["packages"]
     return packages

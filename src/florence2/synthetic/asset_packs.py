@@ -13,12 +13,12 @@ _MINUTES_TO_WAIT = 10
 
 @dataclass(frozen=True)
 class Package:
-    """One npm package: exact version, what it holds, its licence and who made it."""
+    """One npm package: exact version, what it holds, its license and who made it."""
 
     name: str
     version: str
     holds: str
-    licence: str
+    license: str
     author: str
 
 
@@ -67,13 +67,13 @@ ALL_PACKAGES = (
 
 
 def notice() -> str:
-    """A Markdown table of what is fetched, by whom it is and under which licence."""
+    """A Markdown table of what is fetched, by whom it is and under which license."""
     rows = [
         f"| {package.holds} | `{package.name}` {package.version} | {package.author} "
-        f"| {package.licence} |"
+        f"| {package.license} |"
         for package in ALL_PACKAGES
     ]
-    return "\n".join(["| what | package | by | licence |", "|---|---|---|---|", *rows]) + "\n"
+    return "\n".join(["| what | package | by | license |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def unpack(package: Package, folder: Path) -> Path:

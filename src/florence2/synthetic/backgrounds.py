@@ -72,14 +72,14 @@ def _clouded(rng: np.random.Generator, cells: int, octaves: int = 4) -> _Field:
     return field
 
 
-def _tinted(colour: Rgb, brightness: _Field) -> Pixels:
-    """A colour made lighter and darker by a field in grey levels."""
-    picture = np.asarray(colour, np.float32) + brightness[..., None]
+def _tinted(color: Rgb, brightness: _Field) -> Pixels:
+    """A color made lighter and darker by a field in gray levels."""
+    picture = np.asarray(color, np.float32) + brightness[..., None]
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def _between(low: Rgb, high: Rgb, field: _Field) -> Pixels:
-    """A mix of two colours, by a field from 0 (first) to 1 (second)."""
+    """A mix of two colors, by a field from 0 (first) to 1 (second)."""
     share = np.clip(field, 0, 1)[..., None]
     mixed = np.asarray(low, np.float32) * (1 - share) + np.asarray(high, np.float32) * share
     return np.clip(mixed, 0, 255).astype(np.uint8)
@@ -90,8 +90,8 @@ def _grid() -> tuple[_Field, _Field]:
     return rows, columns
 
 
-def _jittered(rng: np.random.Generator, colour: Rgb, spread: int = 12) -> Rgb:
-    shifted = np.asarray(colour) + rng.integers(-spread, spread, 3)
+def _jittered(rng: np.random.Generator, color: Rgb, spread: int = 12) -> Rgb:
+    shifted = np.asarray(color) + rng.integers(-spread, spread, 3)
     red, green, blue = (int(value) for value in shifted)
     return red, green, blue
 
@@ -142,13 +142,13 @@ def _water(rng: np.random.Generator) -> Pixels:
     return _tinted(_jittered(rng, (52, 122, 172)), waves)
 
 
-def _planks(rng: np.random.Generator, colour: Rgb) -> Pixels:
+def _planks(rng: np.random.Generator, color: Rgb) -> Pixels:
     grain = 12 * _noise(rng, (6, 160)) + 7 * _noise(rng, (14, 300))
     high = int(rng.integers(70, 130))
     for top in range(0, _SIDE, high):
         grain[top : top + high] += rng.uniform(-14, 14)
         grain[top : top + 3] -= 42
-    return _tinted(_jittered(rng, colour), grain)
+    return _tinted(_jittered(rng, color), grain)
 
 
 def _table(rng: np.random.Generator) -> Pixels:
@@ -193,23 +193,23 @@ def _tiles(rng: np.random.Generator) -> Pixels:
     return _tinted(_jittered(rng, (205, 214, 216)), relief)
 
 
-def _wall(colour: Rgb) -> _Painter:
+def _wall(color: Rgb) -> _Painter:
     def paint(rng: np.random.Generator) -> Pixels:
         rows, columns = _grid()
         slope = rng.uniform(-20, 20, 2)
         light = slope[0] * (rows / _SIDE - 0.5) + slope[1] * (columns / _SIDE - 0.5)
-        return _tinted(_jittered(rng, colour, 8), light + 3 * _noise(rng, (200, 200)))
+        return _tinted(_jittered(rng, color, 8), light + 3 * _noise(rng, (200, 200)))
 
     return paint
 
 
 def _pale(name: str, share: float = 0.45) -> Rgb:
-    """A palette colour mixed with white, for the lighter half of a pattern."""
+    """A palette color mixed with white, for the lighter half of a pattern."""
     red, green, blue = (round(255 * share + value * (1 - share)) for value in PALETTE[name])
     return red, green, blue
 
 
-def _pattern_colours(rng: np.random.Generator) -> tuple[Rgb, Rgb]:
+def _pattern_colors(rng: np.random.Generator) -> tuple[Rgb, Rgb]:
     names = rng.choice(["red", "orange", "yellow", "green", "blue", "purple", "pink"], 2, False)
     first = _pale(str(names[0]))
     second = (244, 244, 240) if rng.random() < 0.5 else _pale(str(names[1]), 0.7)
@@ -220,13 +220,13 @@ def _stripes(rng: np.random.Generator) -> Pixels:
     rows, columns = _grid()
     turn, wide = rng.uniform(0, np.pi), rng.uniform(28, 60)
     along = rows * np.sin(turn) + columns * np.cos(turn)
-    return _between(*_pattern_colours(rng), ((along // wide) % 2).astype(np.float32))
+    return _between(*_pattern_colors(rng), ((along // wide) % 2).astype(np.float32))
 
 
 def _checks(rng: np.random.Generator) -> Pixels:
     rows, columns = _grid()
     side = int(rng.integers(34, 70))
-    return _between(*_pattern_colours(rng), (rows // side + columns // side) % 2)
+    return _between(*_pattern_colors(rng), (rows // side + columns // side) % 2)
 
 
 def _dots(rng: np.random.Generator) -> Pixels:
@@ -234,23 +234,23 @@ def _dots(rng: np.random.Generator) -> Pixels:
     side = float(rng.integers(44, 80))
     shifted = columns + side / 2 * ((rows // side) % 2)
     away = np.hypot(rows % side - side / 2, shifted % side - side / 2)
-    return _between(*_pattern_colours(rng), np.clip(side * 0.24 - away + 0.5, 0, 1))
+    return _between(*_pattern_colors(rng), np.clip(side * 0.24 - away + 0.5, 0, 1))
 
 
 def _plaid(rng: np.random.Generator) -> Pixels:
     rows, columns = _grid()
     side = float(rng.integers(50, 90))
     bands = ((rows % side) < side * 0.4) * 0.5 + ((columns % side) < side * 0.4) * 0.5
-    return _between(*_pattern_colours(rng), bands.astype(np.float32))
+    return _between(*_pattern_colors(rng), bands.astype(np.float32))
 
 
 def _blurred_lights(rng: np.random.Generator) -> Pixels:
     picture = _tinted(_jittered(rng, (58, 54, 70)), 10 * _noise(rng, (4, 4)))
     for _ in range(70):
         x, y = (int(value) for value in rng.integers(0, _SIDE, 2))
-        colour = _jittered(rng, (190, 150, 110), 60)
+        color = _jittered(rng, (190, 150, 110), 60)
         overlay = picture.copy()
-        cv2.circle(overlay, (x, y), int(rng.integers(10, 42)), colour, -1, cv2.LINE_AA)
+        cv2.circle(overlay, (x, y), int(rng.integers(10, 42)), color, -1, cv2.LINE_AA)
         picture = cv2.addWeighted(overlay, 0.35, picture, 0.65, 0)
     return cv2.GaussianBlur(picture, (0, 0), 4)
 

@@ -45,7 +45,7 @@ def caption(scene: Scene, length: Length, rng: np.random.Generator) -> Caption:
 
 def _brief(scene: Scene, rng: np.random.Generator) -> Caption:
     where = before(scene.background)
-    named = sorted(groups(scene, by_colour=False), key=lambda group: -group.area(scene))
+    named = sorted(groups(scene, by_color=False), key=lambda group: -group.area(scene))
     style, with_text = rng.random(2)
     # "Other things" are several.
     main = named if len(named) <= _MAIN + 1 else named[:_MAIN]
@@ -69,7 +69,7 @@ def _brief(scene: Scene, rng: np.random.Generator) -> Caption:
 
 
 def _detailed(scene: Scene, rng: np.random.Generator) -> Caption:
-    named = groups(scene, by_colour=True)
+    named = groups(scene, by_color=True)
     if not named:
         nothing = [f"the picture shows {scene.background}"]
         return composed([*nothing, *text_sentences(scene, 2)], ())
@@ -96,7 +96,7 @@ def _more_detailed(scene: Scene, rng: np.random.Generator) -> Caption:
         opening = f"the background is {scene.background}"
     sentences, named = _by_place(scene, things_first=bool(style[1] < 0.3))
     sentences = [opening, *sentences]
-    sentences += relation_sentences(scene, groups(scene, by_colour=True), rng, 2)
+    sentences += relation_sentences(scene, groups(scene, by_color=True), rng, 2)
     sentences += [
         says(passage, place(passage.box, scene.size)) for passage in passages(scene)[:_READ_OUT]
     ]
@@ -121,13 +121,13 @@ def _by_place(scene: Scene, *, things_first: bool) -> tuple[list[str], list[Grou
 
 
 def _brief_page(scene: Scene, rng: np.random.Generator) -> Caption:
-    named = groups(scene, by_colour=False)
+    named = groups(scene, by_color=False)
     sentence = f'{page_name(scene)} that says "{first_line(scene)}"'
     return composed([f"{sentence}{_beside(named)}"], named)
 
 
 def _detailed_page(scene: Scene, rng: np.random.Generator) -> Caption:
-    named = groups(scene, by_colour=True)
+    named = groups(scene, by_color=True)
     opening = f"the picture shows {page_name(scene)} {before(scene.background)}"
     sentences = [opening, *_extent(scene.lines)]
     return composed([*sentences, *([there_are(named, also="also ")] if named else [])], named)

@@ -14,14 +14,14 @@ class Category:
 
     ``name`` is a singular noun, ``group`` what it is a kind of ("animal"), ``coco`` its name
     among the 80 COCO categories if it is one. ``emoji`` are the characters whose drawings show
-    it; a shape has none. ``recolourable`` says that the thing comes in any colour.
+    it; a shape has none. ``recolorable`` says that the thing comes in any color.
     """
 
     name: str
     group: str
     coco: str | None
     emoji: tuple[str, ...]
-    recolourable: bool
+    recolorable: bool
 
 
 @lru_cache(maxsize=1)
@@ -34,13 +34,13 @@ def categories() -> dict[str, Category]:
             group=row["group"],
             coco=row["coco"] or None,
             emoji=tuple(row["emoji"].split()),
-            recolourable=row["recolour"] == "yes",
+            recolorable=row["recolor"] == "yes",
         )
         for row in csv.DictReader(table.splitlines())
     }
 
 
-def recolourable(name: str) -> bool:
-    """Whether things of this category come in any colour; unknown ones keep theirs."""
+def recolorable(name: str) -> bool:
+    """Whether things of this category come in any color; unknown ones keep theirs."""
     category = categories().get(name)
-    return category is not None and category.recolourable
+    return category is not None and category.recolorable

@@ -93,7 +93,7 @@ def objects_named(caption: str, vocabulary: Sequence[str]) -> Counter[str]:
     last = position = 0
     while position < len(tokens):
         matched = _match(tokens, position, names)
-        if matched is None or _is_colour(tokens, position, matched[2], names):
+        if matched is None or _is_color(tokens, position, matched[2], names):
             position += 1
             continue
         category, several, length = matched
@@ -131,8 +131,8 @@ def _match(tokens: list[str], position: int, names: _Names) -> tuple[str, bool, 
     return None
 
 
-def _is_colour(tokens: list[str], position: int, length: int, names: _Names) -> bool:
-    """Whether a name is meant as a colour here: something that is named stands behind it."""
+def _is_color(tokens: list[str], position: int, length: int, names: _Names) -> bool:
+    """Whether a name is meant as a color here: something that is named stands behind it."""
     if length != 1 or tokens[position] not in PALETTE:
         return False
     following = position + 1

@@ -1,4 +1,4 @@
-"""Plain colour words: their values, which one a drawing has, and drawings in another one."""
+"""Plain color words: their values, which one a drawing has, and drawings in another one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PALETTE: dict[str, Rgb] = {
     "white": (246, 246, 246),
     "gray": (132, 134, 138),
 }
-"""The colours that scenes know, by their words."""
+"""The colors that scenes know, by their words."""
 
 _NAMES = tuple(PALETTE)
 _NO_WORD = len(_NAMES)
@@ -32,14 +32,14 @@ _HUE_SHARE = 0.45
 _HUED = _NAMES[:7]
 
 
-def luminance(colour: Rgb) -> float:
-    """How bright a colour looks, from 0 to 255 (Rec. 601 weights)."""
-    red, green, blue = colour
+def luminance(color: Rgb) -> float:
+    """How bright a color looks, from 0 to 255 (Rec. 601 weights)."""
+    red, green, blue = color
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def dominant_color(image: Pixels) -> str | None:
-    """The word for the colour that most of a sprite ``uint8[h, w, 4]`` plainly has, or ``None``."""
+    """The word for the color that most of a sprite ``uint8[h, w, 4]`` plainly has, or ``None``."""
     step = max(1, max(image.shape[:2]) // 48)
     small = image[::step, ::step]
     names = _name_pixels(small[..., :3])[small[..., 3] >= _OPAQUE]
@@ -47,14 +47,14 @@ def dominant_color(image: Pixels) -> str | None:
         return None
     counts = np.bincount(names, minlength=_NO_WORD + 1)[:_NO_WORD]
     best = int(counts.argmax())
-    # A red car has black wheels and clear windows: its only vivid colour names it.
+    # A red car has black wheels and clear windows: its only vivid color names it.
     vivid = int(counts[: len(_HUED)].sum())
     only_hue = best < len(_HUED) and counts[best] >= max(_HUE_SHARE * len(names), 0.75 * vivid)
     return _NAMES[best] if only_hue or counts[best] >= _PLAIN_SHARE * len(names) else None
 
 
-def recolour(image: Pixels, name: str) -> Pixels | None:
-    """A sprite turned to another colour, or ``None`` when the outcome would not plainly have it.
+def recolor(image: Pixels, name: str) -> Pixels | None:
+    """A sprite turned to another color, or ``None`` when the outcome would not plainly have it.
 
     Only pixels of the sprite's own main hue change, so the wheels of a car stay black.
     """
@@ -80,7 +80,7 @@ def recolour(image: Pixels, name: str) -> Pixels | None:
 
 
 def _name_pixels(rgb: Pixels) -> NDArray[np.intp]:
-    """The index into ``PALETTE`` of the colour word for every pixel, or that of no word."""
+    """The index into ``PALETTE`` of the color word for every pixel, or that of no word."""
     hsv = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2HSV)
     hue, saturation, value = (hsv[..., channel].astype(np.int16) for channel in range(3))
     bounds = np.array([9, 20, 34, 84, 128, 150, 170])

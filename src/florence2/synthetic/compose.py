@@ -39,7 +39,7 @@ def make_scene(seed: int, library: SpriteLibrary, settings: SceneSettings | None
     _paint_objects(rng, image, arranged, settings)
     for sheet in sheets:
         paint_writing(image, sheet)
-    objects = tuple(_labelled(found, settings.size) for found in reversed(arranged))
+    objects = tuple(_labeled(found, settings.size) for found in reversed(arranged))
     if not is_page and rng.random() < settings.texts:
         sheets = [*sheets, *_on_objects(rng, image, objects, library, settings)]
     return Scene(
@@ -103,12 +103,12 @@ def _paint_objects(
         paint(image, found.placed)
 
 
-def _labelled(found: Arranged, size: tuple[int, int]) -> SceneObject:
+def _labeled(found: Arranged, size: tuple[int, int]) -> SceneObject:
     mask: Mask = np.zeros((size[1], size[0]), bool)
     mask[found.placed.window] = found.seen
     sprite = found.placed.sprite
     return SceneObject(
-        sprite.category, sprite.art, sprite.colour, mask, tight_box(mask), found.visible
+        sprite.category, sprite.art, sprite.color, mask, tight_box(mask), found.visible
     )
 
 

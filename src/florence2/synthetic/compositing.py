@@ -38,7 +38,7 @@ class Pose:
 class Placed:
     """A sprite laid onto a picture, cut to the picture's frame.
 
-    ``pixels`` is ``uint8[h, w, 4]`` with colours already multiplied by alpha, its top left at
+    ``pixels`` is ``uint8[h, w, 4]`` with colors already multiplied by alpha, its top left at
     ``left, top``; ``total`` counts the pixels it would have if nothing cut or hid it.
     """
 
@@ -91,7 +91,7 @@ def paint(image: Pixels, placed: Placed) -> None:
 
 
 def blended(behind: Pixels, front: Pixels) -> Pixels:
-    """``uint8[h, w, 3]`` with ``uint8[h, w, 4]``, whose colours are times alpha, in front of it."""
+    """``uint8[h, w, 3]`` with ``uint8[h, w, 4]``, whose colors are times alpha, in front of it."""
     through = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(front, 3)), cv2.COLOR_GRAY2RGB)
     dimmed = cv2.multiply(behind, through, scale=1 / 255)
     return cv2.add(dimmed, cv2.cvtColor(front, cv2.COLOR_RGBA2RGB))
@@ -118,11 +118,11 @@ def paint_shadow(image: Pixels, placed: Placed, shift: tuple[int, int], darkness
 
 
 def premultiplied(image: Pixels) -> Pixels:
-    """``uint8[h, w, 4]`` with its straight colours multiplied by alpha."""
+    """``uint8[h, w, 4]`` with its straight colors multiplied by alpha."""
     alpha = cv2.extractChannel(image, 3)
     straight = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
-    colours = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return np.dstack([colours, alpha])
+    colors = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    return np.dstack([colors, alpha])
 
 
 def tight_box(mask: Mask) -> Box:
@@ -134,7 +134,7 @@ def tight_box(mask: Mask) -> Box:
 
 @lru_cache(maxsize=1536)
 def _at_level(sprite: Sprite, level: int) -> Pixels:
-    """The sprite with colours multiplied by alpha, halved ``level`` times."""
+    """The sprite with colors multiplied by alpha, halved ``level`` times."""
     if level:
         larger = _at_level(sprite, level - 1)
         half = max(1, larger.shape[1] // 2), max(1, larger.shape[0] // 2)

@@ -1,4 +1,4 @@
-"""English words for things: number words, plurals, articles, colours, lists.
+"""English words for things: number words, plurals, articles, colors, lists.
 
 A small vocabulary on purpose: a small model is to learn it.
 """
@@ -73,13 +73,13 @@ def definite(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
 def bare(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
     """The noun for a count with its adjectives, without article or number: "small red cars".
 
-    A colour that is the noun's own name is left out: nobody says "an orange orange".
+    A color that is the noun's own name is left out: nobody says "an orange orange".
     """
     described = [word for word in adjectives if word and word != noun]
     if noun in _MEASURED:
         measure, stuff = _MEASURED[noun]
         measure = measure if count == 1 else _plural_word(measure)
-        # A colour is of the stuff, a size is of the piece.
+        # A color is of the stuff, a size is of the piece.
         sizes = [word for word in described if word in SIZES]
         others = [word for word in described if word not in SIZES]
         return " ".join([*sizes, measure, "of", *others, stuff])

@@ -34,20 +34,20 @@ def expressions(scene: Scene, index: int) -> list[str]:
     rivals = _rivals(scene, index)
     if not rivals:
         plain = [definite(thing.category)]
-        return [*plain, definite(thing.category, 1, [thing.colour])] if thing.colour else plain
-    found = [*_by_colour(scene, index, rivals), *_by_side(scene, index, rivals)]
-    return [*found, *_by_size(scene, index, rivals), *_by_neighbour(scene, index, rivals)]
+        return [*plain, definite(thing.category, 1, [thing.color])] if thing.color else plain
+    found = [*_by_color(scene, index, rivals), *_by_side(scene, index, rivals)]
+    return [*found, *_by_size(scene, index, rivals), *_by_neighbor(scene, index, rivals)]
 
 
 def description(scene: Scene, index: int, rng: np.random.Generator) -> str:
     """What is in an object's box: "a small red car", some with "left of two dogs"."""
     thing = scene.objects[index]
-    words = (size_word(thing, scene.size), thing.colour or "")
+    words = (size_word(thing, scene.size), thing.color or "")
     text = Group(thing.category, words, (index,)).indefinite
     if rng.random() >= 0.5:
         return text
     alone = Group(thing.category, (), (index,))
-    others = [group for group in groups(scene, by_colour=True) if index not in group.members]
+    others = [group for group in groups(scene, by_color=True) if index not in group.members]
     near = sorted(others, key=lambda group: _distance(thing.box, group.box(scene)))
     for other in near:
         word = relation(scene, alone, other)
@@ -66,12 +66,12 @@ def _rivals(scene: Scene, index: int) -> list[int]:
     ]
 
 
-def _by_colour(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
-    """By colour, when every rival plainly has another."""
+def _by_color(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
+    """By color, when every rival plainly has another."""
     thing = scene.objects[index]
-    others = {scene.objects[rival].colour for rival in rivals}
-    if thing.colour and thing.colour != thing.category and not others & {None, thing.colour}:
-        yield definite(thing.category, 1, [thing.colour])
+    others = {scene.objects[rival].color for rival in rivals}
+    if thing.color and thing.color != thing.category and not others & {None, thing.color}:
+        yield definite(thing.category, 1, [thing.color])
 
 
 def _by_side(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
@@ -97,10 +97,10 @@ def _by_size(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
         yield definite(category, 1, ["smallest"])
 
 
-def _by_neighbour(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
+def _by_neighbor(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
     """By where it is from something that is there once, on whose other side all rivals are."""
     own = scene.objects[index]
-    named = groups(scene, by_colour=False)
+    named = groups(scene, by_color=False)
     single = [group for group in named if group.count == 1 and is_clear(group, named)]
     for other in single:
         if other.members[0] in (index, *rivals):

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .categories import recolourable
-from .colors import PALETTE, recolour
+from .categories import recolorable
+from .colors import PALETTE, recolor
 from .compositing import Placed, Pose, lay
 from .scene import Mask
 from .scene_settings import SceneSettings
@@ -51,7 +51,7 @@ def choose_sprites(
             continue
         drawings = library.of(name)
         sprite = drawings[int(rng.integers(len(drawings)))]
-        sprite = _perhaps_recoloured(sprite, rng, settings.recoloured)
+        sprite = _perhaps_recolored(sprite, rng, settings.recolored)
         # Nothing is drawn from the generator where nothing is changed: those scenes stay as they
         # were before there were changes.
         if settings.changed and rng.random() < settings.changed:
@@ -134,16 +134,16 @@ def _pose(rng: np.random.Generator, sprite: Sprite, settings: SceneSettings, rea
     return Pose(float(x), float(y), side, degrees, mirrored, stretch)
 
 
-def _perhaps_recoloured(sprite: Sprite, rng: np.random.Generator, probability: float) -> Sprite:
+def _perhaps_recolored(sprite: Sprite, rng: np.random.Generator, probability: float) -> Sprite:
     wanted = rng.random() < probability
     names = tuple(PALETTE)
     name = names[int(rng.integers(len(names)))]
-    if not wanted or not recolourable(sprite.category):
+    if not wanted or not recolorable(sprite.category):
         return sprite
-    return _recoloured(sprite, name) or sprite
+    return _recolored(sprite, name) or sprite
 
 
 @lru_cache(maxsize=512)
-def _recoloured(sprite: Sprite, name: str) -> Sprite | None:
-    turned = recolour(sprite.image, name)
+def _recolored(sprite: Sprite, name: str) -> Sprite | None:
+    turned = recolor(sprite.image, name)
     return None if turned is None else Sprite(sprite.category, sprite.art, turned, name)

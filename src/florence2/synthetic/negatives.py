@@ -91,35 +91,35 @@ def _several(
 def _present_phrase(
     scene: Scene, present: list[str], rng: np.random.Generator
 ) -> tuple[str, Found] | None:
-    """A colour with a category, when every object of that category plainly has a colour."""
-    coloured = [
+    """A color with a category, when every object of that category plainly has a color."""
+    colored = [
         thing
         for thing in scene.objects
         if thing.category in present
-        and thing.category != thing.colour
-        and None not in _colours(scene, thing.category)
+        and thing.category != thing.color
+        and None not in _colors(scene, thing.category)
     ]
-    if not coloured:
+    if not colored:
         return None
-    chosen = coloured[int(rng.integers(len(coloured)))]
-    phrase = bare(chosen.category, 1, [chosen.colour or ""])
+    chosen = colored[int(rng.integers(len(colored)))]
+    phrase = bare(chosen.category, 1, [chosen.color or ""])
     found = [
         (index, phrase)
         for index, _ in _of_category(scene, chosen.category)
-        if scene.objects[index].colour == chosen.colour
+        if scene.objects[index].color == chosen.color
     ]
     return phrase, found
 
 
 def _absent_phrase(scene: Scene, rng: np.random.Generator) -> str | None:
-    """A category that is there in a colour that it plainly does not have there."""
-    names = [name for name in _askable(scene) if None not in _colours(scene, name)]
+    """A category that is there in a color that it plainly does not have there."""
+    names = [name for name in _askable(scene) if None not in _colors(scene, name)]
     if not names:
         return None
     name = names[int(rng.integers(len(names)))]
-    others = [word for word in PALETTE if word not in (*_colours(scene, name), name)]
+    others = [word for word in PALETTE if word not in (*_colors(scene, name), name)]
     return bare(name, 1, [others[int(rng.integers(len(others)))]])
 
 
-def _colours(scene: Scene, name: str) -> set[str | None]:
-    return {thing.colour for thing in scene.objects if thing.category == name}
+def _colors(scene: Scene, name: str) -> set[str | None]:
+    return {thing.color for thing in scene.objects if thing.category == name}

@@ -145,4 +145,4 @@ THINGS: dict[str, tuple[Callable[[Pen], None], tuple[str, ...]]] = {
     "boat": (_boat, ("red", "orange", "green", "blue", "brown", "black")),
     "shirt": (_shirt, tuple(PALETTE)),
 }
-"""What draws each thing, and the colours that become it."""
+"""What draws each thing, and the colors that become it."""

@@ -78,39 +78,39 @@ def reading_order(scene: Scene) -> list[int]:
     return sorted(range(len(boxes)), key=lambda index: (boxes[index][1], boxes[index][0]))
 
 
-def groups(scene: Scene, *, by_colour: bool) -> list[Group]:
-    """The objects by category, in reading order of their first; a colour where all share it.
+def groups(scene: Scene, *, by_color: bool) -> list[Group]:
+    """The objects by category, in reading order of their first; a color where all share it.
 
-    With ``by_colour``, things of one category in different colours part, if each has a colour.
+    With ``by_color``, things of one category in different colors part, if each has a color.
     """
     by_category: dict[str, list[int]] = {}
     for index in reading_order(scene):
         by_category.setdefault(scene.objects[index].category, []).append(index)
     found: list[Group] = []
     for category, members in by_category.items():
-        colours = {scene.objects[index].colour for index in members}
-        if len(colours) == 1 or (by_colour and None not in colours):
-            found += _by_colour(scene, category, members)
+        colors = {scene.objects[index].color for index in members}
+        if len(colors) == 1 or (by_color and None not in colors):
+            found += _by_color(scene, category, members)
         else:
             found.append(Group(category, (), tuple(members)))
     return found
 
 
 def sized(scene: Scene) -> list[Group]:
-    """Things alike in category, colour, size and place, in reading order of their first."""
+    """Things alike in category, color, size and place, in reading order of their first."""
     alike: dict[tuple[str, str, str, tuple[int, int]], list[int]] = {}
     for index in reading_order(scene):
         thing = scene.objects[index]
         key = (
             thing.category,
             size_word(thing, scene.size),
-            thing.colour or "",
+            thing.color or "",
             cell(thing.box, scene.size),
         )
         alike.setdefault(key, []).append(index)
     return [
-        Group(category, (size, colour), tuple(members))
-        for (category, size, colour, _), members in alike.items()
+        Group(category, (size, color), tuple(members))
+        for (category, size, color, _), members in alike.items()
     ]
 
 
@@ -122,8 +122,8 @@ def size_word(thing: SceneObject, size: tuple[int, int]) -> str:
 
 
 def described(thing: SceneObject, size: tuple[int, int]) -> str:
-    """A short name with size and colour, without an article: "small red car"."""
-    return bare(thing.category, 1, (size_word(thing, size), thing.colour or ""))
+    """A short name with size and color, without an article: "small red car"."""
+    return bare(thing.category, 1, (size_word(thing, size), thing.color or ""))
 
 
 def place(box: Box, size: tuple[int, int]) -> str:
@@ -165,25 +165,24 @@ def quotable(text: str) -> str:
     return text.replace('"', "'")
 
 
-def _by_colour(scene: Scene, category: str, members: Sequence[int]) -> list[Group]:
-    colours: dict[str, list[int]] = {}
+def _by_color(scene: Scene, category: str, members: Sequence[int]) -> list[Group]:
+    colors: dict[str, list[int]] = {}
     for index in members:
-        colours.setdefault(scene.objects[index].colour or "", []).append(index)
+        colors.setdefault(scene.objects[index].color or "", []).append(index)
     return [
-        Group(category, (colour,) if colour else (), tuple(alike))
-        for colour, alike in colours.items()
+        Group(category, (color,) if color else (), tuple(alike)) for color, alike in colors.items()
     ]
 
 
 def _continues(line: TextLine, following: TextLine) -> bool:
     """Whether a line goes on with what the line before it began."""
-    if line.surface != following.surface or line.colour != following.colour:
+    if line.surface != following.surface or line.color != following.color:
         return False
     if line.surface in ("document", "screen"):
         return True
     if line.surface != "sign":
         return False
-    # Lines of a sign are written at one angle, close below each other and centred.
+    # Lines of a sign are written at one angle, close below each other and centered.
     down = line.quad[3] - line.quad[0]
     height = float(np.hypot(*down))
     step = following.quad.mean(axis=0) - line.quad.mean(axis=0)

@@ -18,7 +18,7 @@ _SERIES_LENGTH = 10**10
 
 
 class SceneRecords:
-    """An endless, fixed sequence of labelled scenes: number in, record out.
+    """An endless, fixed sequence of labeled scenes: number in, record out.
 
     ``stages`` says from which number on which settings hold, for a curriculum, or which several
     take turns; the first stage begins at 0. ``tasks`` are the tokens of the tasks to be answered

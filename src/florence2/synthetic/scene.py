@@ -22,15 +22,15 @@ Kind = Literal["scene", "page"]
 class SceneObject:
     """A thing in a picture.
 
-    ``category`` is a singular noun in small letters ("red apple" is an apple: colours are apart).
+    ``category`` is a singular noun in small letters ("red apple" is an apple: colors are apart).
     ``art`` names the drawing it is, for telling art that was trained on from art that was not.
-    ``colour`` is a word when the whole drawing plainly has that colour, else ``None``. ``visible``
+    ``color`` is a word when the whole drawing plainly has that color, else ``None``. ``visible``
     is the share of its pixels that nothing hides, ``box`` the tight bounds of ``mask``.
     """
 
     category: str
     art: str
-    colour: str | None
+    color: str | None
     mask: Mask
     box: Box
     visible: float
@@ -45,12 +45,12 @@ class SceneObject:
 class TextLine:
     """One line of rendered text; ``quad`` float32[4, 2] runs clockwise from the text's top left.
 
-    ``colour`` is the word for the letters' colour; ``surface`` is what the line is written on.
+    ``color`` is the word for the letters' color; ``surface`` is what the line is written on.
     """
 
     text: str
     quad: NDArray[np.float32]
-    colour: str
+    color: str
     surface: Surface
 
 

@@ -16,7 +16,7 @@ class SceneSettings:
     ``groups`` are the fewest and most places with text in a picture that has any, ``letters``
     the lowest and highest a capital letter may be. Of pictures, ``repeats`` show one category
     several times, ``texts`` have text and ``pages`` are documents or screens. Of drawings,
-    ``recoloured`` are turned to another colour word where their kind may be, and ``changed`` are
+    ``recolored`` are turned to another color word where their kind may be, and ``changed`` are
     bent, toned, shaded, flattened or outlined. ``effects`` is the
     strength of blur, noise and the like. ``categories=None`` draws from all there are.
     """
@@ -28,7 +28,7 @@ class SceneSettings:
     turn: float = 20.0
     stretch: float = 1.0
     repeats: float = 0.35
-    recoloured: float = 0.5
+    recolored: float = 0.5
     changed: float = 0.0
     shadows: float = 0.5
     cut_off: float = 0.12
@@ -50,7 +50,7 @@ class SceneSettings:
         for name in (
             "visible",
             "repeats",
-            "recoloured",
+            "recolored",
             "changed",
             "shadows",
             "cut_off",

@@ -76,7 +76,7 @@ def relation_sentences(
 ) -> list[str]:
     """Up to ``most`` sentences such as "the red car is left of the two dogs".
 
-    Neighbours in the order given are compared, and nothing that might be mistaken for another.
+    Neighbors in the order given are compared, and nothing that might be mistaken for another.
     """
     clear = [group for group in named if is_clear(group, named)]
     sentences = []

@@ -1,4 +1,4 @@
-"""Drawings that need no files: plain shapes and simple things in every colour of the palette."""
+"""Drawings that need no files: plain shapes and simple things in every color of the palette."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .sprites import Sprite
 
 @lru_cache(maxsize=1)
 def shape_sprites() -> list[Sprite]:
-    """One drawing of every kind of shape in every colour that becomes it."""
+    """One drawing of every kind of shape in every color that becomes it."""
     sprites = []
-    for category, (draw, colours) in {**_PLAIN, **THINGS}.items():
-        for number, name in enumerate(colours):
+    for category, (draw, colors) in {**_PLAIN, **THINGS}.items():
+        for number, name in enumerate(colors):
             sprites.append(_drawing(category, draw, name, number))
     return sprites
 

@@ -2,7 +2,7 @@
 
 A category has a handful of drawings, and whoever sees nothing else learns these by heart. A changed
 drawing is another one of the same thing: its outline is exact, as masks come from what is painted,
-and its colour word is found anew.
+and its color word is found anew.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _bent(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _toned(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Other hue (little, or in some cases much), strength of colour, brightness and contrast."""
+    """Other hue (little, or in some cases much), strength of color, brightness and contrast."""
     hsv = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2HSV)
     turn = rng.normal(0, 6) if rng.random() < 0.75 else rng.uniform(-90, 90)
     strength = rng.uniform(0.0, 0.3) if rng.random() < 0.1 else rng.uniform(0.55, 1.35)
@@ -118,8 +118,8 @@ def _outlined(image: Pixels, rng: np.random.Generator) -> Pixels:
     grown = cv2.dilate(alpha, disc)
     ink = rng.integers(0, 70, 3) if rng.random() < 0.7 else np.full(3, 250)
     cover = alpha[..., None].astype(np.float32) / 255
-    colours = image[..., :3] * cover + ink.astype(np.float32) * (1 - cover)
-    return np.dstack([colours.astype(np.uint8), grown])
+    colors = image[..., :3] * cover + ink.astype(np.float32) * (1 - cover)
+    return np.dstack([colors.astype(np.uint8), grown])
 
 
 def _cropped(image: Pixels) -> Pixels:
@@ -129,7 +129,7 @@ def _cropped(image: Pixels) -> Pixels:
 
 
 def _straight(covered: Pixels) -> Pixels:
-    """Colours divided by alpha again; what cannot be seen is black."""
+    """Colors divided by alpha again; what cannot be seen is black."""
     alpha = cv2.cvtColor(cv2.extractChannel(covered, 3), cv2.COLOR_GRAY2RGB)
-    colours = cv2.divide(np.ascontiguousarray(covered[..., :3]), alpha, scale=255)
-    return np.dstack([colours, covered[..., 3]])
+    colors = cv2.divide(np.ascontiguousarray(covered[..., :3]), alpha, scale=255)
+    return np.dstack([colors, covered[..., 3]])

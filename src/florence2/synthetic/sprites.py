@@ -29,17 +29,17 @@ _LOOK = 24
 class Sprite:
     """One drawing ``uint8[h, w, 4]`` (RGB and straight alpha), cropped to what can be seen of it.
 
-    ``art`` names the drawing, ``colour`` is a word when all of it plainly has that colour.
+    ``art`` names the drawing, ``color`` is a word when all of it plainly has that color.
     """
 
     category: str
     art: str
     image: NDArray[np.uint8]
-    colour: str | None
+    color: str | None
 
     @classmethod
     def drawn(cls, category: str, art: str, image: NDArray[np.uint8]) -> Sprite:
-        """A drawing with the colour word that it plainly has; people have none."""
+        """A drawing with the color word that it plainly has; people have none."""
         known = categories().get(category)
         # Nobody calls a man yellow, though emoji are.
         is_person = known is not None and known.group == "person"

@@ -137,7 +137,7 @@ def _on_background(
 
 
 def _ground(image: Pixels, where: Mask) -> tuple[Rgb, float]:
-    """The mean colour of a region and how far its pixels stray from that."""
+    """The mean color of a region and how far its pixels stray from that."""
     mean, deviation = cv2.meanStdDev(image, mask=where.astype(np.uint8))
     return _rgb(mean), float(deviation.max())
 

@@ -33,12 +33,12 @@ class TextStyle:
     coverage: Pixels
     left: int
     top: int
-    colour: str
+    color: str
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """A flat thing with lines on it: ``pixels`` is ``uint8[h, w, 4]``, colours times alpha."""
+    """A flat thing with lines on it: ``pixels`` is ``uint8[h, w, 4]``, colors times alpha."""
 
     pixels: Pixels
     inks: tuple[TextStyle, ...]
@@ -62,7 +62,7 @@ class RenderedText:
     def lines(self) -> tuple[TextLine, ...]:
         """The lines with their quads in the picture."""
         return tuple(
-            TextLine(ink.text, self._quad(ink), ink.colour, self.sheet.surface)
+            TextLine(ink.text, self._quad(ink), ink.color, self.sheet.surface)
             for ink in self.sheet.inks
         )
 
@@ -72,7 +72,7 @@ class RenderedText:
         return _mapped(self.homography, corners)
 
 
-def ink(text: str, face: Face, size: int, colour: str) -> TextStyle:
+def ink(text: str, face: Face, size: int, color: str) -> TextStyle:
     """A line set in a face at ``size`` sheet pixels to the em, its baseline starting at 0, 0."""
     face_at_size = font(face, size)
     left, top, right, bottom = (int(v) for v in face_at_size.getbbox(text, anchor="ls"))
@@ -81,23 +81,23 @@ def ink(text: str, face: Face, size: int, colour: str) -> TextStyle:
     # Faint rims of letters do not count: a quad that holds them looks too wide.
     bounds = stencil.point(_BEYOND_FAINT).getbbox() or (0, 0, 1, 1)
     coverage = np.asarray(stencil.crop(bounds))
-    return TextStyle(text, coverage, left - 2 + bounds[0], top - 2 + bounds[1], colour)
+    return TextStyle(text, coverage, left - 2 + bounds[0], top - 2 + bounds[1], color)
 
 
 def moved(line: TextStyle, x: int, y: int) -> TextStyle:
     """The line with its baseline starting at ``x, y`` instead of 0, 0."""
-    return TextStyle(line.text, line.coverage, line.left + x, line.top + y, line.colour)
+    return TextStyle(line.text, line.coverage, line.left + x, line.top + y, line.color)
 
 
 def sheet_of(inks: list[TextStyle], ground: Pixels, surface: Surface) -> Sheet:
-    """A sheet ``uint8[h, w, 4]`` with lines put on it; the ground has colours times alpha."""
+    """A sheet ``uint8[h, w, 4]`` with lines put on it; the ground has colors times alpha."""
     pixels = ground.copy()
     for line in inks:
         height, width = line.coverage.shape
         window = pixels[line.top : line.top + height, line.left : line.left + width]
         covered = line.coverage[..., None].astype(np.uint16)
-        colour = np.array([*PALETTE[line.colour], 255], np.uint16)
-        window[:] = (window * (255 - covered) + colour * covered + 127) // 255
+        color = np.array([*PALETTE[line.color], 255], np.uint16)
+        window[:] = (window * (255 - covered) + color * covered + 127) // 255
     return Sheet(pixels, tuple(inks), surface)
 
 
@@ -112,9 +112,9 @@ def bare_sheet(inks: list[TextStyle], surface: Surface) -> Sheet:
     return sheet_of([moved(line, -left, -top) for line in inks], clear, surface)
 
 
-def plain_ground(width: int, height: int, colour: Rgb) -> Pixels:
+def plain_ground(width: int, height: int, color: Rgb) -> Pixels:
     """An opaque ground for a sheet."""
-    return np.full((height, width, 4), (*colour, 255), np.uint8)
+    return np.full((height, width, 4), (*color, 255), np.uint8)
 
 
 def tilted(sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Points) -> RenderedText:
@@ -124,11 +124,11 @@ def tilted(sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Poin
     """
     height, width = sheet.pixels.shape[:2]
     flat = _rectangle(0, 0, width, height)
-    centred = (flat - (width / 2, height / 2)) / OVERSAMPLING
-    centred = centred + bend * min(width, height) / OVERSAMPLING
+    centered = (flat - (width / 2, height / 2)) / OVERSAMPLING
+    centered = centered + bend * min(width, height) / OVERSAMPLING
     turn = np.radians(degrees)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    corners = centred @ rotation.T + middle
+    corners = centered @ rotation.T + middle
     homography = cv2.getPerspectiveTransform(flat, corners.astype(np.float32))
     return RenderedText(sheet, cast("NDArray[np.float64]", homography))
 

@@ -23,17 +23,15 @@ from .text_render import (
 from .vocabulary import listing, prose, short_text
 
 _READABLE = 95.0
-_SIGN_COLOURS = ("red", "green", "blue", "yellow", "white", "black", "brown", "orange", "purple")
+_SIGN_COLORS = ("red", "green", "blue", "yellow", "white", "black", "brown", "orange", "purple")
 _PAPERS: tuple[Rgb, ...] = ((252, 252, 250), (246, 240, 224), (232, 238, 246), (238, 238, 236))
 _SCREENS: tuple[Rgb, ...] = ((18, 20, 26), (26, 38, 66), (30, 56, 42), (236, 240, 246))
 
 
-def readable_colour(rng: np.random.Generator, ground: Rgb) -> str | None:
-    """A colour word for letters that stand out from a ground, plain black and white more often."""
+def readable_color(rng: np.random.Generator, ground: Rgb) -> str | None:
+    """A color word for letters that stand out from a ground, plain black and white more often."""
     level = luminance(ground)
-    fitting = [
-        name for name, colour in PALETTE.items() if abs(luminance(colour) - level) > _READABLE
-    ]
+    fitting = [name for name, color in PALETTE.items() if abs(luminance(color) - level) > _READABLE]
     if not fitting:
         return None
     weights = np.array([3.0 if name in ("black", "white") else 1.0 for name in fitting])
@@ -44,23 +42,23 @@ def loose_line(
     rng: np.random.Generator, face: Face, capitals: float, widest: float, ground: Rgb
 ) -> Sheet | None:
     """A line that stands straight on what is there; lengths in pixels of the picture."""
-    colour = readable_colour(rng, ground)
-    if colour is None:
+    color = readable_color(rng, ground)
+    if color is None:
         return None
-    line = _fitting_line(rng, face, capitals, widest, colour)
+    line = _fitting_line(rng, face, capitals, widest, color)
     return None if line is None else bare_sheet([line], "background")
 
 
 def sign(rng: np.random.Generator, face: Face, capitals: float, widest: float) -> Sheet | None:
-    """A plain panel with one to three centred lines, some with a rim."""
-    panel = PALETTE[_SIGN_COLOURS[int(rng.integers(len(_SIGN_COLOURS)))]]
-    colour = readable_colour(rng, panel)
+    """A plain panel with one to three centered lines, some with a rim."""
+    panel = PALETTE[_SIGN_COLORS[int(rng.integers(len(_SIGN_COLORS)))]]
+    color = readable_color(rng, panel)
     count = int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))
     lines = [
-        _fitting_line(rng, face, capitals, widest * 0.9, colour or "white") for _ in range(count)
+        _fitting_line(rng, face, capitals, widest * 0.9, color or "white") for _ in range(count)
     ]
     inks = [line for line in lines if line is not None]
-    if colour is None or not inks:
+    if color is None or not inks:
         return None
     pitch = round(capitals * OVERSAMPLING * rng.uniform(1.7, 2.1))
     margin = round(capitals * OVERSAMPLING * rng.uniform(0.5, 0.9))
@@ -73,7 +71,7 @@ def sign(rng: np.random.Generator, face: Face, capitals: float, widest: float) -
     bottom = max(line.top + line.coverage.shape[0] for line in placed)
     ground = plain_ground(wide, bottom - top + 2 * margin, panel)
     if rng.random() < 0.4:
-        _rim(ground, PALETTE[colour], max(2, margin // 4))
+        _rim(ground, PALETTE[color], max(2, margin // 4))
     return sheet_of([moved(line, 0, margin - top) for line in placed], ground, "sign")
 
 
@@ -111,12 +109,12 @@ def _written(
     room = wide - 2 * margin
     count = max(2, min(8, (high - 2 * margin - em // 2) // pitch))
     count = int(rng.integers(max(2, count - 3), count + 1))
-    colour = _body_colour(rng, ground)
+    color = _body_color(rng, ground)
     texts = _page_texts(rng, count, max(6, int(room / (em * 0.56))))
     inks: list[TextStyle] = []
     baseline = margin + em
     for text in texts:
-        line = _shortened(text, face, em, room, colour)
+        line = _shortened(text, face, em, room, color)
         if line is None or baseline + em // 3 > high - margin // 2:
             break
         inks.append(moved(line, margin - min(0, line.left), baseline))
@@ -135,32 +133,32 @@ def _page_texts(rng: np.random.Generator, count: int, longest: int) -> list[str]
     return prose(rng, count, longest)
 
 
-def _body_colour(rng: np.random.Generator, ground: Rgb) -> str:
-    """Pages are mostly black on white or white on black, now and then in a colour."""
+def _body_color(rng: np.random.Generator, ground: Rgb) -> str:
+    """Pages are mostly black on white or white on black, now and then in a color."""
     plain = "black" if luminance(ground) > 128 else "white"
-    chosen = readable_colour(rng, ground) if rng.random() < 0.25 else None
+    chosen = readable_color(rng, ground) if rng.random() < 0.25 else None
     return chosen or plain
 
 
 def _fitting_line(
-    rng: np.random.Generator, face: Face, capitals: float, widest: float, colour: str
+    rng: np.random.Generator, face: Face, capitals: float, widest: float, color: str
 ) -> TextStyle | None:
     em = size_for_capitals(face, capitals * OVERSAMPLING)
     for longest in (22, 12, 6):
         text = short_text(rng, longest)
         if font(face, em).getlength(text) <= widest * OVERSAMPLING:
-            return ink(text, face, em, colour)
+            return ink(text, face, em, color)
     return None
 
 
-def _shortened(text: str, face: Face, em: int, room: float, colour: str) -> TextStyle | None:
+def _shortened(text: str, face: Face, em: int, room: float, color: str) -> TextStyle | None:
     """The line with as many of its words as there is room for."""
     words = text.split()
     while words and font(face, em).getlength(" ".join(words)) > room:
         words.pop()
-    return ink(" ".join(words), face, em, colour) if words else None
+    return ink(" ".join(words), face, em, color) if words else None
 
 
-def _rim(ground: Pixels, colour: Rgb, width: int) -> None:
+def _rim(ground: Pixels, color: Rgb, width: int) -> None:
     for side in (np.s_[:width], np.s_[-width:], np.s_[:, :width], np.s_[:, -width:]):
-        ground[side] = (*colour, 255)
+        ground[side] = (*color, 255)
