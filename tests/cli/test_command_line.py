@@ -14,9 +14,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from florence2.cli import app
-from florence2.cli.command_line import MAY_BE_EMPTY, CommandLine, choose
+from florence2.cli.command_line import MAY_BE_EMPTY, CommandLine
 from florence2.cli.errors import Terminated, interruption_note
-from florence2.cli.parameters import find_choices, find_number_type, find_range
+from florence2.cli.parameters import choose, find_choices, find_number_type, find_range
 from florence2.cli.progress import progress_bar
 
 BenchmarkExample = tuple[tuple[str, ...], Any]

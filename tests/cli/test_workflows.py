@@ -172,6 +172,6 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_export(tmp_path: Path) -> None:
     done = command("export", "nano", "--out", tmp_path, "--precision", "fp32")
     assert done.exit_code == 0, done.stderr
-    assert "fp32: 4 of 4 answers are those of PyTorch" in done.stdout
+    assert "fp32: 4 of 4 outputs equal those of PyTorch" in done.stdout
     wrong = command("export", "nano", "--out", tmp_path, "--to", "gguf")
     assert wrong.exit_code == 2 and "not one of onnx, openvino" in wrong.stderr

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..io.messages import find_near_miss, shorten, suggest
+from ..io.messages import describe_choice, describe_number, find_near_miss, shorten, suggest
 from .errors import (
     COMMAND_OPTIONS,
     UNUSABLE_ARGUMENTS,
@@ -30,6 +30,7 @@ from .errors import (
 )
 from .help_format import name_argument, usage_pieces, write_examples, write_parameters
 from .parameters import find_choices, find_number_type, find_range
+from .signature import rename_old_flags
 
 # Values that may be empty: nothing is put before or after a text.
 MAY_BE_EMPTY = frozenset({"prefix", "suffix"})
@@ -59,42 +60,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
 
 
-def choose(*choices: str) -> Callable[[Any], Any]:
-    """A callback for ``typer.Option`` that takes only ``choices``, once or several times.
-
-    Raises ``typer.BadParameter`` with the nearest choice for any other value.
-    """
-
-    def check(value: Any) -> Any:
-        for each in value if isinstance(value, (list, tuple)) else [value]:
-            if each is not None and each not in choices:
-                raise typer.BadParameter(describe_choice(each, choices))
-        return value
-
-    check.choices = choices  # type: ignore[attr-defined]
-    return check
-
-
-def complete(*choices: str) -> Callable[[str], list[str]]:
-    """``autocompletion`` of an option with these choices."""
-
-    def find(incomplete: str) -> list[str]:
-        return [choice for choice in choices if choice.startswith(incomplete)]
-
-    return find
-
-
-def describe_choice(value: str, choices: Sequence[str]) -> str:
-    """What is wrong with a value that is not one of ``choices``."""
-    near = suggest(value, choices)
-    return f"{shorten(value)!r} is not one of {', '.join(choices)}{near}"
-
-
 class StrictCommand(TyperCommand):
     """A command whose arguments are checked by the rules of this module."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse ``args`` into ``ctx``. Raises a usage error for arguments that are unusable."""
+        if not ctx.resilient_parsing:
+            args = rename_old_flags(self.callback, args)
         if not ctx.resilient_parsing and not set(args) & set(ctx.help_option_names):
             try:
                 self._check(ctx, args)
@@ -257,14 +229,8 @@ def _check_number(
     finite = isinstance(parsed, int) or math.isfinite(parsed)
     if finite and (low is None or parsed >= low) and (high is None or parsed <= high):
         return
-    kind = "a whole number" if number is int else "a number"
-    if low is not None and high is not None:
-        kind += f" from {low:,} to {high:,}"
-    elif low is not None:
-        kind += f" of at least {low:,}"
-    elif high is not None:
-        kind += f" of at most {high:,}"
-    raise _USAGE_ERROR(f"{name} must be {kind}, got {shorten(value)!r}")
+    wanted = describe_number(number, low, high)
+    raise _USAGE_ERROR(f"{name} must be {wanted}, got {shorten(value)!r}")
 
 
 def _raw_values(value: Any) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..io.messages import format_count
-from .command_line import choose
+from .parameters import choose
 
 if TYPE_CHECKING:
     from ..datasets.conversion import ConversionReport, ImportOptions

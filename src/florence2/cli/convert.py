@@ -9,7 +9,6 @@ import typer
 
 from ..datasets.exporters.capacity import TARGETS
 from . import options as option
-from .command_line import choose, complete
 from .conversion import (
     FORMATS,
     SHARDS,
@@ -21,6 +20,7 @@ from .conversion import (
 )
 from .errors import EXIT_PARTIAL, interruption_note, user_errors
 from .loading import is_default
+from .parameters import choose, complete
 from .writing import guess_format, write_set, writing_options
 
 

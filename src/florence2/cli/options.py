@@ -8,11 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ..datasets.exporters.capacity import TARGETS
-from .command_line import choose, complete
+from ..inference.load_options import PRECISIONS, RUNTIMES
+from .parameters import choose, complete
 
-# The names of runtime.choosing and runtime.precisions, which are not imported for a help text.
-RUNTIMES = ("openvino", "torch", "onnx")
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 # The greatest seed that torch, NumPy and Python all take.
 MAX_SEED = 2**63 - 1
 

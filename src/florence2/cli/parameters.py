@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
+
+import typer
+
+from ..io.messages import describe_choice
 
 # Click's names of types, which older versions of Typer keep in place of annotations.
 _CLICK_TYPES = {
@@ -14,6 +19,31 @@ _CLICK_TYPES = {
     "float range": float,
     "path": Path,
 }
+
+
+def choose(*choices: str) -> Callable[[Any], Any]:
+    """A callback for ``typer.Option`` that takes only ``choices``, once or several times.
+
+    Raises ``typer.BadParameter`` with the nearest choice for any other value.
+    """
+
+    def check(value: Any) -> Any:
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if each is not None and each not in choices:
+                raise typer.BadParameter(describe_choice(each, choices))
+        return value
+
+    check.choices = choices  # type: ignore[attr-defined]
+    return check
+
+
+def complete(*choices: str) -> Callable[[str], list[str]]:
+    """``autocompletion`` of an option with these choices."""
+
+    def find(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return find
 
 
 def find_choices(parameter: Any) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ import typer
 from ..io.atomic import DiskFullError
 from ..io.messages import format_count, suggest
 from . import options as option
-from .command_line import complete
 from .conversion import FORMATS, check_format
 from .errors import EXIT_PARTIAL, print_error, print_message, user_errors
+from .parameters import complete
 from .scene_data import SCENES, SceneData
 from .training_data import TrainingData
 

@@ -12,12 +12,13 @@ def import_lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any
 
     Args:
         package: ``__name__`` of the package.
-        homes: public name -> module below the package that defines it.
+        homes: public name -> module below the package that defines it; one more dot in front
+            names a module beside the package.
     """
 
     def get_attribute(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(f".{homes[name]}", package), name)
 
     return get_attribute

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 # A value that is longer hides the sentence that it stands in.
@@ -51,6 +51,22 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     """``"; did you mean 'yolo'?"`` for a near miss of one of ``choices``, else nothing."""
     near = find_near_miss(name, choices)
     return "" if near is None else f"; did you mean {near!r}?"
+
+
+def describe_choice(value: str, choices: Sequence[str]) -> str:
+    """What is wrong with a value that is not one of ``choices``."""
+    near = suggest(value, choices)
+    return f"{shorten(value)!r} is not one of {', '.join(choices)}{near}"
+
+
+def describe_number(kind: type, low: float | None, high: float | None) -> str:
+    """What a number must be: "a whole number from 1 to 100", "a number of at least 0"."""
+    words = "a whole number" if kind is int else "a number"
+    if low is not None and high is not None:
+        return f"{words} from {low:,} to {high:,}"
+    if low is not None:
+        return f"{words} of at least {low:,}"
+    return words if high is None else f"{words} of at most {high:,}"
 
 
 def _key(name: str) -> str:

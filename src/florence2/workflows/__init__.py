@@ -1,9 +1,16 @@
-"""More than one question, or more than one picture: cascades, tiles, documents, videos."""
+"""Label a directory of images, tile large images, read documents and videos, export graphs."""
 
-from ..inference.cascades import CASCADES, Cascade, find_cascade
-from .documents import PdfPages, load_page
-from .tiling import Tiling, tiled
-from .video import Frame, frames_of
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..io.lazy_imports import import_lazily
+
+if TYPE_CHECKING:
+    from ..inference.cascades import CASCADES, Cascade, find_cascade
+    from .documents import PdfPages, load_page
+    from .tiling import Tiling, tiled
+    from .video import Frame, frames_of
 
 __all__ = [
     "CASCADES",
@@ -16,3 +23,11 @@ __all__ = [
     "load_page",
     "tiled",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("CASCADES", "Cascade", "find_cascade"), ".inference.cascades"),
+    **dict.fromkeys(("PdfPages", "load_page"), "documents"),
+    **dict.fromkeys(("Tiling", "tiled"), "tiling"),
+    **dict.fromkeys(("Frame", "frames_of"), "video"),
+}
+__getattr__ = import_lazily(__name__, _HOMES)
