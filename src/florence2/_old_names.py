@@ -68,7 +68,6 @@ evaluate.metrics.captions evaluation.metrics.caption_scores
 evaluate.metrics.checks evaluation.metrics.input_checks
 evaluate.metrics.coco evaluation.metrics.coco_ap
 evaluate.metrics.polygons evaluation.metrics.polygon_overlap
-evaluate.metrics.voc evaluation.metrics.voc_ap
 evaluate.outcomes evaluation.prediction_log
 evaluate.records evaluation.record_evaluation
 evaluate.run evaluation.runner

@@ -25,11 +25,11 @@ from ..results.records import Annotation, Record
 from ..results.types import Answer, Boxes, Failure, Polygons, Quads
 from .answer_values import mask_pair, text_regions_of, to_boxes, to_text
 from .metrics.coco_ap import average_precision
-from .metrics.detection import DetectedObjects, TrueObjects, agreement
+from .metrics.detection import Agreement, DetectedObjects, TrueObjects, agreement_counts
 from .metrics.edit_distance import edit_distance
 from .metrics.grounding import mask_ious, mask_overlaps
 from .metrics.libraries import load_library
-from .metrics.ocr import character_errors, error_rate, icdar_figures
+from .metrics.ocr import character_errors, error_rate, icdar_counts
 from .subset import evenly
 
 if TYPE_CHECKING:
@@ -199,14 +199,14 @@ def _boxes_figures(answered: Sequence[Answered]) -> dict[str, float]:
     return {
         "map": figures.ap,
         "map50": figures.ap_50,
-        "f1": agreement(truths, found, by_class=by_class).f1,
+        "f1": Agreement.of(agreement_counts(truths, found, by_class=by_class).sum(axis=0)).f1,
     }
 
 
 def _quads_figures(answered: Sequence[Answered]) -> dict[str, float]:
     truths = [text_regions_of(each.annotation.answer) for each in answered]
     found = [text_regions_of(each.answer) for each in answered]
-    figures = {"hmean": icdar_figures(truths, found).f1}
+    figures = {"hmean": Agreement.of(icdar_counts(truths, found).sum(axis=0)).f1}
     texts = ["\n".join(regions.texts) for regions in truths]
     if any(texts):
         guesses = ["\n".join(regions.texts) for regions in found]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.evaluation.metrics.cleval import cleval, cleval_counts, cleval_figures
+from florence2.evaluation.metrics.cleval import cleval_counts, cleval_figures
 from florence2.evaluation.metrics.ocr import TextRegions
 
 
@@ -39,10 +39,10 @@ def test_published_figures(shared: Path, end_to_end: bool, hmean: float) -> None
     found = read(folder / "res_eval_doc_v1_kr.zip", "res_", marks=False)
     assert truths.keys() == found.keys()
     names = sorted(truths)
-    figures = cleval(
+    counts = cleval_counts(
         [truths[name] for name in names], [found[name] for name in names], end_to_end=end_to_end
     )
-    assert figures.hmean == pytest.approx(hmean, abs=1e-15)
+    assert cleval_figures(counts.sum(axis=0)).hmean == pytest.approx(hmean, abs=1e-15)
 
 
 WORD = TextRegions([box(0, 0, 100, 20)], ["hello"])
@@ -86,8 +86,8 @@ def test_outlines_on_ignored_words_do_not_count() -> None:
 
 def test_faults_are_named() -> None:
     with pytest.raises(ValueError, match="must be as many"):
-        cleval([WORD], [])
+        cleval_counts([WORD], [])
     with pytest.raises(ValueError, match="no pictures"):
-        cleval([], [])
+        cleval_counts([], [])
     with pytest.raises(ValueError, match=r"quads float\[N, 4, 2\], got \[1, 5, 2\]"):
-        cleval([TextRegions([np.zeros((5, 2))], ["a"])], [WORD])
+        cleval_counts([TextRegions([np.zeros((5, 2))], ["a"])], [WORD])

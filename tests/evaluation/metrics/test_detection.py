@@ -7,13 +7,12 @@ import pytest
 
 from florence2.evaluation.metrics.coco_ap import average_precision
 from florence2.evaluation.metrics.detection import (
+    Agreement,
     DetectedObjects,
     TrueObjects,
-    agreement,
     agreement_counts,
-    mean_f1,
     pair_images,
-    proposal_recall,
+    proposal_hits,
 )
 
 SQUARE = [0, 0, 10, 10]
@@ -36,6 +35,21 @@ def random_pictures(count: int, seed: int = 0) -> tuple[list[TrueObjects], list[
     return truths, detections
 
 
+def agreement(
+    truths: list[TrueObjects], detections: list[DetectedObjects], *, by_class: bool = True
+) -> Agreement:
+    """Precision, recall and F1 over all pictures."""
+    return Agreement.of(agreement_counts(truths, detections, by_class=by_class).sum(axis=0))
+
+
+def proposal_recall(
+    truths: list[TrueObjects], detections: list[DetectedObjects], top: int = 100
+) -> float:
+    """Class-agnostic average recall over COCO's IoU thresholds."""
+    counts = proposal_hits(truths, detections, top).sum(axis=0)
+    return float(np.mean(counts[:-1] / counts[-1]))
+
+
 def test_f1_counts_one_match_per_object() -> None:
     truth = [TrueObjects("a", [SQUARE, [50, 50, 60, 60]], ["cat", "cat"])]
     found = [DetectedObjects("a", [FAR, NEAR, [90, 90, 99, 99]], ["cat"] * 3)]
@@ -50,12 +64,6 @@ def test_labels_matter_only_by_class() -> None:
     found = [DetectedObjects("a", [SQUARE], ["dog"])]
     assert agreement(truth, found).f1 == 0
     assert agreement(truth, found, by_class=False).f1 == 1
-
-
-def test_mean_f1_over_ious() -> None:
-    truth = [TrueObjects("a", [SQUARE], ["cat"])]
-    # IoU .8 passes .50 to .80: seven of the ten thresholds.
-    assert mean_f1(truth, [DetectedObjects("a", [NEAR], ["cat"])]) == pytest.approx(0.7)
 
 
 def test_ignored_objects_count_neither_way() -> None:

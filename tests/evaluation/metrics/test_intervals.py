@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from florence2.evaluation.metrics.intervals import (
+    Difference,
+    Interval,
     bootstrap,
-    mean_interval,
     paired_bootstrap,
-    paired_difference,
-    sums_interval,
 )
+
+
+def mean_interval(values: Any, **options: Any) -> Interval:
+    """The interval of a mean."""
+    return bootstrap(len(values), lambda indices: float(values[indices].mean()), **options)
+
+
+def paired_difference(first: Any, second: Any) -> Difference:
+    """The interval of the difference of two means."""
+    return paired_bootstrap(
+        len(first),
+        lambda indices: float(first[indices].mean()),
+        lambda indices: float(second[indices].mean()),
+    )
 
 
 def test_width_of_a_mean() -> None:
@@ -28,18 +43,6 @@ def test_a_seed_repeats_the_interval() -> None:
     values = np.arange(50.0)
     assert mean_interval(values, seed=3) == mean_interval(values, seed=3)
     assert mean_interval(values, seed=3) != mean_interval(values, seed=4)
-
-
-def test_the_three_ways_agree_on_a_mean() -> None:
-    values = np.random.default_rng(2).uniform(size=60)
-    counts = np.column_stack([values, np.ones(60)])
-    plain = mean_interval(values)
-    summed = sums_interval(counts, lambda sums: float(sums[0] / sums[1]))
-    general = bootstrap(60, lambda indices: float(values[indices].mean()))
-    for other in (summed, general):
-        assert other.low == pytest.approx(plain.low)
-        assert other.high == pytest.approx(plain.high)
-        assert other.estimate == pytest.approx(plain.estimate)
 
 
 def test_pairing_sharpens_a_difference() -> None:
@@ -67,18 +70,10 @@ def test_paired_figures_share_their_draws() -> None:
     assert difference.reversals == 0
 
 
-def test_text() -> None:
-    assert str(mean_interval([1.0, 1.0])) == "1.0000 [1.0000, 1.0000]"
-
-
 def test_faults_are_named() -> None:
     with pytest.raises(ValueError, match="no items"):
         mean_interval([])
-    with pytest.raises(ValueError, match=r"at \(1,\) there is nan"):
-        mean_interval([1.0, float("nan")])
     with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
-        mean_interval([1.0], resamples=0)
+        mean_interval(np.ones(1), resamples=0)
     with pytest.raises(ValueError, match="confidence must lie between 0 and 1, got 95"):
-        mean_interval([1.0], confidence=95)
-    with pytest.raises(ValueError, match="must be as many: 1 and 2"):
-        paired_difference([1.0], [1.0, 2.0])
+        mean_interval(np.ones(1), confidence=95)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from florence2.evaluation.metrics import java_captions
-from florence2.evaluation.metrics.java_captions import has_java, meteor, spice
+from florence2.evaluation.metrics.java_captions import has_java, meteor
 from florence2.evaluation.metrics.ptb import tokenise
 
 needs_java = pytest.mark.skipif(not has_java(), reason="no java command")
@@ -32,22 +32,10 @@ def test_meteor_of_published_examples(shared: Path) -> None:
     assert nlg_eval.score == pytest.approx(0.295797, abs=5e-7)
 
 
-@pytest.mark.parametrize("metric", [meteor, spice])
-def test_without_java(metric: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java_captions.shutil, "which", lambda _: None)
     with pytest.raises(FileNotFoundError, match="no java command"):
-        metric([["a"]], [[["a"]]])  # type: ignore[operator]
-
-
-def test_spice_without_its_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(java_captions, "has_java", lambda: True)
-
-    class Module:
-        __file__ = str(tmp_path / "spice.py")
-
-    monkeypatch.setattr(java_captions, "load_library", lambda _: Module)
-    with pytest.raises(FileNotFoundError, match=r"SPICE needs stanford-corenlp-3\.6\.0\.jar"):
-        spice([["a"]], [[["a"]]])
+        meteor([["a"]], [[["a"]]])
 
 
 def test_faults_are_named() -> None:

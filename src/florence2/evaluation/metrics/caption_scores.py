@@ -28,20 +28,6 @@ CIDER_SIGMA = 6.0
 _TINY, _SMALL = 1e-15, 1e-9
 
 
-@dataclass(frozen=True)
-class Bleu:
-    """BLEU-1 to BLEU-4 of the whole set, and the counts per picture they are made of."""
-
-    scores: tuple[float, ...]
-    counts: FloatArray
-
-
-def bleu(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> Bleu:
-    """Corpus BLEU with the reference length closest to each caption (Papineni et al. 2002)."""
-    counts = bleu_counts(captions, references)
-    return Bleu(bleu_from_counts(counts.sum(axis=0)), counts)
-
-
 def bleu_counts(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> FloatArray:
     """`float[pictures, 10]`: for each order the n-grams matched, then those there are, then the
     caption's length and the closest reference's. Their sums give any subset's BLEU."""

@@ -84,13 +84,6 @@ def cleval_figures(counts: FloatArray) -> ClevalFigures:
     return ClevalFigures(recall, precision, 2 * recall * precision / total if total else 0.0)
 
 
-def cleval(
-    truths: Sequence[TextRegions], predictions: Sequence[TextRegions], *, end_to_end: bool = False
-) -> ClevalFigures:
-    """CLEval over all pictures; see `cleval_counts` for what counts."""
-    return cleval_figures(cleval_counts(truths, predictions, end_to_end=end_to_end).sum(axis=0))
-
-
 def _study(truth: TextRegions, predicted: TextRegions) -> _Picture:
     """Who covers whom: characters inside outlines, areas in common, and the matches they give."""
     true_corners, found_corners = _corners(truth.outlines), _corners(predicted.outlines)

@@ -1,4 +1,4 @@
-"""The twelve figures of the COCO detection challenge, for boxes and for masks.
+"""The twelve figures of the COCO detection challenge, for boxes.
 
 The counting is faster-coco-eval's, which gives pycocotools' numbers; what is ours is the checking,
 the names and the way in from plain arrays.
@@ -6,9 +6,9 @@ the names and the way in from plain arrays.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from .detection import DetectedObjects, TrueObjects, pair_images
 from .input_checks import check_finite, check_known, check_not_empty, check_unique
 from .libraries import load_library
 
-Kind = Literal["bbox", "segm"]
 _PRECISIONS = ("ap", "ap_50", "ap_75", "ap_small", "ap_medium", "ap_large")
 _RECALLS = ("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large")
 FIGURES = _PRECISIONS + _RECALLS
@@ -52,7 +51,6 @@ class CocoFigures:
 def coco_figures(
     dataset: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
-    kind: Kind = "bbox",
     *,
     by_class: bool = True,
 ) -> CocoFigures:
@@ -67,7 +65,7 @@ def coco_figures(
     truth = library.COCO(_with_defaults(dataset), **quiet)
     # An empty list has no fields from which the library could tell what kind of result it is.
     found = truth.loadRes([dict(result) for result in results]) if results else _nothing(dataset)
-    evaluation = library.COCOeval_faster(truth, found, kind, **quiet)
+    evaluation = library.COCOeval_faster(truth, found, "bbox", **quiet)
     evaluation.params.useCats = int(by_class)
     evaluation.evaluate()
     evaluation.accumulate()
@@ -111,7 +109,7 @@ def to_coco(
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for number, (truth, found) in enumerate(pairs, start=1):
-        images.append(_image(number, truth.image_id, truth.image_size))
+        images.append({"id": number, "file_name": str(truth.image_id)})
         for annotation in _annotations(number, truth, categories):
             annotation["id"] = len(annotations) + 1
             annotations.append(annotation)
@@ -127,7 +125,6 @@ def to_coco(
 def average_precision(
     truths: Sequence[TrueObjects],
     detections: Sequence[DetectedObjects],
-    kind: Kind = "bbox",
     *,
     by_class: bool = True,
 ) -> CocoFigures:
@@ -136,12 +133,7 @@ def average_precision(
     Detections of equal score rank in the order of the pictures: give those by ascending id for
     the very figures of the COCO tools.
     """
-    return coco_figures(*to_coco(truths, detections), kind, by_class=by_class)
-
-
-def _image(number: int, name: Hashable, size: tuple[int, int] | None) -> dict[str, Any]:
-    width, height = size or (0, 0)
-    return {"id": number, "file_name": str(name), "width": width, "height": height}
+    return coco_figures(*to_coco(truths, detections), by_class=by_class)
 
 
 def _annotations(
@@ -149,38 +141,31 @@ def _annotations(
 ) -> list[dict[str, Any]]:
     extents = _extents(truth.boxes)
     areas = extents[:, 2] * extents[:, 3] if truth.areas is None else truth.areas
-    annotations = []
-    for index, label in enumerate(truth.labels):
-        annotation = {
+    return [
+        {
             "image_id": number,
             "category_id": categories[label],
             "bbox": extents[index].tolist(),
             "area": float(areas[index]),
             "iscrowd": int(truth.ignored[index]),
         }
-        if truth.segments is not None:
-            annotation["segmentation"] = truth.segments[index]
-        annotations.append(annotation)
-    return annotations
+        for index, label in enumerate(truth.labels)
+    ]
 
 
 def _results(
     number: int, found: DetectedObjects, categories: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     extents = _extents(found.boxes)
-    results = []
-    for index, label in enumerate(found.labels):
-        result = {
+    return [
+        {
             "image_id": number,
             "category_id": categories[label],
             "score": float(found.scores[index]),
+            "bbox": extents[index].tolist(),
         }
-        if found.segments is None:
-            result["bbox"] = extents[index].tolist()
-        else:
-            result["segmentation"] = found.segments[index]
-        results.append(result)
-    return results
+        for index, label in enumerate(found.labels)
+    ]
 
 
 def _extents(boxes: Any) -> Any:

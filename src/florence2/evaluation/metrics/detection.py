@@ -31,9 +31,8 @@ class TrueObjects:
     """What one picture truly holds.
 
     `ignored` marks objects that count neither way: crowds in COCO, difficult ones in VOC.
-    `segments` are COCO segmentations (lists of flat polygons, or RLE); `areas` the areas by which
-    COCO sorts objects into small, medium and large (the box areas when left out); `image_size` is
-    `(width, height)`, needed where segments are polygons.
+    `areas` are the areas by which COCO sorts objects into small, medium and large (by default
+    those of the boxes).
     """
 
     image_id: Hashable
@@ -41,8 +40,6 @@ class TrueObjects:
     labels: tuple[str, ...]
     ignored: NDArray[np.bool_]
     areas: FloatArray | None
-    segments: tuple[Any, ...] | None
-    image_size: tuple[int, int] | None
 
     def __init__(
         self,
@@ -51,8 +48,6 @@ class TrueObjects:
         labels: Iterable[str],
         ignored: ArrayLike | None = None,
         areas: ArrayLike | None = None,
-        segments: Iterable[Any] | None = None,
-        image_size: tuple[int, int] | None = None,
     ) -> None:
         names = tuple(labels)
         marks = np.zeros(len(names), bool) if ignored is None else np.asarray(ignored, bool)
@@ -63,8 +58,6 @@ class TrueObjects:
             labels=names,
             ignored=marks,
             areas=None if areas is None else np.asarray(areas, np.float64),
-            segments=None if segments is None else tuple(segments),
-            image_size=image_size,
         )
 
 
@@ -76,7 +69,6 @@ class DetectedObjects:
     boxes: FloatArray
     labels: tuple[str, ...]
     scores: FloatArray
-    segments: tuple[Any, ...] | None
 
     def __init__(
         self,
@@ -84,7 +76,6 @@ class DetectedObjects:
         boxes: ArrayLike,
         labels: Iterable[str],
         scores: ArrayLike | None = None,
-        segments: Iterable[Any] | None = None,
     ) -> None:
         names = tuple(labels)
         sureness = np.ones(len(names)) if scores is None else np.asarray(scores, np.float64)
@@ -95,7 +86,6 @@ class DetectedObjects:
             boxes=_boxes(boxes, image_id),
             labels=names,
             scores=sureness,
-            segments=None if segments is None else tuple(segments),
         )
 
 
@@ -209,30 +199,6 @@ def single_f1s(counts: ArrayLike) -> FloatArray:
     return np.asarray([each.f1 if each.detected + each.true else 1.0 for each in rows])
 
 
-def agreement(
-    truths: Sequence[TrueObjects],
-    detections: Sequence[DetectedObjects],
-    iou: float = 0.5,
-    *,
-    by_class: bool = True,
-) -> Agreement:
-    """Precision, recall and F1 over all pictures, for models whose boxes carry no scores."""
-    counts = agreement_counts(truths, detections, iou, by_class=by_class).sum(axis=0)
-    return Agreement(*(int(count) for count in counts))
-
-
-def mean_f1(
-    truths: Sequence[TrueObjects],
-    detections: Sequence[DetectedObjects],
-    ious: Sequence[float] = COCO_IOUS,
-    *,
-    by_class: bool = True,
-) -> float:
-    """The mean of F1 over IoU thresholds, by default COCO's .50 to .95 in steps of .05."""
-    figures = [agreement(truths, detections, iou, by_class=by_class).f1 for iou in ious]
-    return float(np.mean(figures))
-
-
 def proposal_hits(
     truths: Sequence[TrueObjects],
     detections: Sequence[DetectedObjects],
@@ -251,17 +217,6 @@ def proposal_hits(
         overlap = box_iou(found.boxes[best], wanted)
         rows.append([_greedy_hits(overlap, iou) for iou in ious] + [len(wanted)])
     return np.asarray(rows, dtype=np.int64)
-
-
-def proposal_recall(
-    truths: Sequence[TrueObjects],
-    detections: Sequence[DetectedObjects],
-    top: int = 100,
-    ious: Sequence[float] = COCO_IOUS,
-) -> float:
-    """Class-agnostic average recall: the mean over `ious` of the share of objects found."""
-    counts = proposal_hits(truths, detections, top, ious).sum(axis=0)
-    return float(np.mean(counts[:-1] / counts[-1])) if counts[-1] else 0.0
 
 
 def _greedy_hits(overlap: NDArray[np.floating[Any]], iou: float) -> int:
@@ -291,7 +246,7 @@ def _boxes(boxes: ArrayLike, image_id: Hashable) -> FloatArray:
 def _set(objects: TrueObjects | DetectedObjects, **values: Any) -> None:
     """Fill a frozen value; every field that lists objects must be as long as the labels."""
     for name, value in values.items():
-        if name not in ("image_id", "image_size") and value is not None:
+        if name != "image_id" and value is not None:
             what = f"{name} and labels of image {values['image_id']!r}"
             check_same_length(value, values["labels"], what)
         object.__setattr__(objects, name, value)

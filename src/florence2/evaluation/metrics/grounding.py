@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,19 +46,6 @@ def phrase_hits(
         right = np.any(overlap >= iou, axis=1)
         hits[index] = [np.any(right[:count]) for count in top]
     return hits
-
-
-def phrase_recall(
-    predicted: Sequence[ArrayLike],
-    truths: Sequence[ArrayLike],
-    top: Sequence[int] = (1, 5, 10),
-    *,
-    protocol: Protocol = "any",
-    iou: float = 0.5,
-) -> dict[int, float]:
-    """Recall@k for each k of `top`; see `phrase_hits`."""
-    hits = phrase_hits(predicted, truths, top, protocol=protocol, iou=iou)
-    return dict(zip(top, hits.mean(axis=0).tolist(), strict=True))
 
 
 def referring_hits(predicted: ArrayLike, truths: ArrayLike, iou: float = 0.5) -> NDArray[np.bool_]:
@@ -112,13 +99,6 @@ def mask_ious(overlaps: NDArray[np.int64]) -> NDArray[np.float64]:
     check_not_empty(overlaps, "masks")
     intersection, union = overlaps[:, 0].astype(np.float64), overlaps[:, 1]
     return np.divide(intersection, union, out=np.ones(len(union)), where=union > 0)
-
-
-def cumulative_iou(overlaps: NDArray[Any]) -> float:
-    """cIoU: all intersections over all unions (also called overall IoU), 1 when all is empty."""
-    check_not_empty(overlaps, "masks")
-    intersection, union = overlaps.sum(axis=0)
-    return float(intersection / union) if union else 1.0
 
 
 def _boxes(boxes: ArrayLike, what: str) -> FloatArray:

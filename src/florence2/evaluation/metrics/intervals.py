@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .input_checks import check_finite, check_not_empty, check_same_length
+from .input_checks import check_not_empty
 
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.int64]
@@ -29,9 +29,6 @@ class Interval:
     confidence: float
     resamples: int
 
-    def __str__(self) -> str:
-        return f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}]"
-
 
 @dataclass(frozen=True)
 class Difference(Interval):
@@ -41,39 +38,6 @@ class Difference(Interval):
     """
 
     reversals: float
-
-
-def mean_interval(
-    values: ArrayLike, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> Interval:
-    """The interval of the mean of one value per item (accuracy, CIDEr, ROUGE, ANLS, mIoU)."""
-    array = np.asarray(values, np.float64)
-    check_not_empty(array, "items")
-    check_finite(array, "values")
-    blocks = _draws(len(array), resamples, seed)
-    figures = np.concatenate([array[indices].mean(axis=1) for indices in blocks])
-    return _interval(float(array.mean()), figures, confidence)
-
-
-def sums_interval(
-    counts: ArrayLike,
-    figure: Callable[[FloatArray], float],
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """The interval of a figure of summed counts (F1, cIoU, error rates, CLEval, BLEU, VOC mIoU).
-
-    `counts` is `float[items, K]`; `figure` makes one number from the `K` sums.
-    """
-    array = np.asarray(counts, np.float64)
-    check_finite(array, "counts")
-
-    def of_items(indices: IndexArray) -> float:
-        return figure(array[indices].sum(axis=0))
-
-    return bootstrap(len(array), of_items, resamples=resamples, confidence=confidence, seed=seed)
 
 
 def bootstrap(
@@ -93,23 +57,6 @@ def bootstrap(
         [statistic(row) for indices in _draws(items, resamples, seed) for row in indices]
     )
     return _interval(float(statistic(np.arange(items))), figures, confidence)
-
-
-def paired_difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Difference:
-    """The mean of `second - first`, for two models scored on the same items in the same order."""
-    before, after = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    check_same_length(before, after, "items of the two models")
-    interval = mean_interval(after - before, resamples=resamples, confidence=confidence, seed=seed)
-    blocks = _draws(len(before), resamples, seed)
-    figures = np.concatenate([(after - before)[indices].mean(axis=1) for indices in blocks])
-    return _difference(interval, figures)
 
 
 def paired_bootstrap(

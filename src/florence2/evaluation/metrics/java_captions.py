@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 from .caption_scores import Words
 from .input_checks import check_not_empty, check_same_length
 from .libraries import load_library
-
-SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 
 
 @dataclass(frozen=True)
@@ -41,27 +38,6 @@ def meteor(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
     scorer = load_library("pycocoevalcap.meteor.meteor").Meteor()
     score, per_item = scorer.compute_score(truths, answers)
     return CaptionFigures(float(score), np.asarray(per_item, np.float64))
-
-
-def spice(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> CaptionFigures:
-    """SPICE (Anderson et al. 2016), the mean F-score of scene graphs; NaN for an empty graph.
-
-    Raises FileNotFoundError where Java or the CoreNLP 3.6.0 models are missing: they are not part
-    of any package and are never fetched from here.
-    """
-    truths, answers = _by_picture(captions, references)
-    _need_java("SPICE")
-    module = load_library("pycocoevalcap.spice.spice")
-    folder = Path(module.__file__).parent / "lib"
-    missing = [name for name in SPICE_MODELS if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"SPICE needs {', '.join(missing)} in {folder}; fetch them once (about 400 MB) with: "
-            "python -c 'from pycocoevalcap.spice.get_stanford_models import get_stanford_models; "
-            "get_stanford_models()'"
-        )
-    score, details = module.Spice().compute_score(truths, answers)
-    return CaptionFigures(float(score), np.asarray([item["All"]["f"] for item in details]))
 
 
 def _by_picture(

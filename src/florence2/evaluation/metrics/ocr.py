@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .detection import Agreement
 from .edit_distance import edit_distance
 from .input_checks import check_not_empty, check_same_length
 from .polygon_overlap import common_areas, to_shapes
@@ -60,25 +59,12 @@ def icdar_counts(
     return np.asarray(rows, dtype=np.int64)
 
 
-def icdar_figures(
-    truths: Sequence[TextRegions],
-    predictions: Sequence[TextRegions],
-    *,
-    end_to_end: bool = False,
-) -> Agreement:
-    """Precision, recall and their harmonic mean (`f1` is ICDAR's hmean) over all pictures."""
-    counts = icdar_counts(truths, predictions, end_to_end=end_to_end).sum(axis=0)
-    return Agreement(*(int(count) for count in counts))
-
-
 def character_errors(predictions: Sequence[str], truths: Sequence[str]) -> NDArray[np.int64]:
     """`int[N, 2]`: characters to edit and characters of the truth, for each transcript."""
-    return _errors(predictions, truths)
-
-
-def word_errors(predictions: Sequence[str], truths: Sequence[str]) -> NDArray[np.int64]:
-    """`int[N, 2]`: words to edit and words of the truth, split at white space."""
-    return _errors([text.split() for text in predictions], [text.split() for text in truths])
+    check_not_empty(truths, "transcripts")
+    check_same_length(predictions, truths, "predicted and true transcripts")
+    pairs = zip(predictions, truths, strict=True)
+    return np.asarray([(edit_distance(each, truth), len(truth)) for each, truth in pairs], np.int64)
 
 
 def error_rate(counts: NDArray[np.integer]) -> float:
@@ -88,20 +74,6 @@ def error_rate(counts: NDArray[np.integer]) -> float:
     if not length:
         raise ValueError("the true transcripts are all empty: an error rate needs some truth")
     return float(edits / length)
-
-
-def _errors(
-    predictions: Sequence[Sequence[str]], truths: Sequence[Sequence[str]]
-) -> NDArray[np.int64]:
-    check_not_empty(truths, "transcripts")
-    check_same_length(predictions, truths, "predicted and true transcripts")
-    return np.asarray(
-        [
-            (edit_distance(predicted, truth), len(truth))
-            for predicted, truth in zip(predictions, truths, strict=True)
-        ],
-        dtype=np.int64,
-    )
 
 
 def _icdar_picture(
