@@ -28,7 +28,7 @@ def bundle(checkpoint: Path, folder: Path) -> int:
     """Write the weights of a checkpoint in half precision; their size in bytes."""
     model = load(checkpoint, device="cpu", runtime="torch", precision="fp16")
     inner = model.runtime.model
-    text = replace(inner.config.text, no_repeat_ngram=NO_REPEAT_NGRAM)
+    text = replace(inner.config.text, no_repeat_ngram_size=NO_REPEAT_NGRAM)
     inner.config = replace(inner.config, text=text)
     with tempfile.TemporaryDirectory() as temporary:
         model.save(temporary)

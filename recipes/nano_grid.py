@@ -36,7 +36,7 @@ def refined(old: Florence2, side: int, window: int) -> Florence2:
     config = old.config
     vision = replace(config.vision, patch_strides=STRIDES, patch_paddings=PADDINGS, window=window)
     config = replace(config, vision=vision)
-    sides_before = _sides(old.processor.preprocessing.size[0], old.config.vision.patch_strides)
+    sides_before = _sides(old.processor.preprocessing.size[0], old.config.vision.patch_stride)
     sides_after = _sides(side, STRIDES)
     before, after = sides_before[-1], sides_after[-1]
     state = dict(old.runtime.model.state_dict())
@@ -47,7 +47,9 @@ def refined(old: Florence2, side: int, window: int) -> Florence2:
     model = Florence2Model(config)
     model.load_state_dict(state)
     _keep_sums(model, [b / a for b, a in zip(sides_before, sides_after, strict=True)])
-    processor = old.processor.resized((side, side), config.text.positions, vision.stride)
+    processor = old.processor.resized(
+        (side, side), config.text.max_position_embeddings, vision.stride
+    )
     return Florence2(old.name, TorchRuntime(model), processor)
 
 

@@ -66,7 +66,7 @@ def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_random_checkpoints_of_a_shape(tmp_path: Path) -> None:
     assert checkpoint("nano", tmp_path) == "nano"
     made = florence2.load(checkpoint("random:nano", tmp_path), device="cpu", runtime="torch")
-    assert made.config.vision.widths[-1] == 256
+    assert made.config.vision.dim_embed[-1] == 256
     with pytest.raises(ValueError, match="random shapes are base, large, nano, got 'random:tiny'"):
         checkpoint("random:tiny", tmp_path)
 

@@ -52,7 +52,7 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
 ) -> None:
     # Wide enough that bans leave more than the candidates: among what is impossible there is no
     # order.
-    text = TextConfig(vocab_size=40, positions=20)
+    text = TextConfig(vocab_size=40, max_position_embeddings=20)
     options = DecodingOptions(
         beams=beams, early_stopping=early, length_penalty=penalty, no_repeat_ngram=ngram,
         min_new_tokens=least,
@@ -63,7 +63,7 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
     for number, limit in enumerate(limits):
         searches.append(BeamSearch(text, options, limit, [number], like))
         held = Beams.empty(1, beams, 20, torch.device("cpu"), torch.float64)
-        held.begin([0], limit, [text.decoder_start, text.bos])
+        held.begin([0], limit, [text.decoder_start_token_id, text.bos_token_id])
         tensors.append(held)
     search = searches[0]
     assert all(search.absorb(other) for other in searches[1:])
@@ -79,7 +79,7 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
             if held.active_B.item():
                 expected[number] = (rows + place * beams).tolist()
             else:
-                found[number] = held.answer(0, text.eos)
+                found[number] = held.answer(0, text.eos_token_id)
         move = search.advance(logprobs.flatten(0, 1))
         running = search.prompts
         assert running == list(expected)

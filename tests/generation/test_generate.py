@@ -79,9 +79,9 @@ def test_repeats_are_banned_as_the_checkpoint_says_unless_asked_otherwise(
 
     three, two = ids(), ids(no_repeat_ngram=2)
     assert three == ids(no_repeat_ngram=3) and three != two
-    text = replace(runtime.config.text, no_repeat_ngram=2)
+    text = replace(runtime.config.text, no_repeat_ngram_size=2)
     monkeypatch.setattr(runtime.model, "config", replace(runtime.config, text=text))
-    assert runtime.config.text.no_repeat_ngram == 2
+    assert runtime.config.text.no_repeat_ngram_size == 2
     assert ids() == two and ids(no_repeat_ngram=3) == three
 
 
@@ -92,7 +92,7 @@ def test_lengths_are_clamped_to_the_positions_and_told(runtime: TorchRuntime) ->
         for beams in (1, 3):
             options = DecodingOptions(beams=beams, max_new_tokens=5000, no_repeat_ngram=0)
             for each in answers(runtime, PROMPTS[:2], options):
-                assert len(each.token_ids) == runtime.config.text.positions
+                assert len(each.token_ids) == runtime.config.text.max_position_embeddings
                 assert each.truncated
                 assert each.token_logprobs[-1] == 0
     finally:
@@ -145,14 +145,30 @@ def test_cross_attention_is_never_expanded_over_beams(
 @pytest.mark.parametrize("beams", [1, 3])
 def test_long_answers_outgrow_the_first_room_of_the_cache(beams: int) -> None:
     vision = VisionConfig(
-        widths=(8, 16), heads=(2, 2), groups=(2, 2), depths=(1, 1), patch_sizes=(7, 3),
-        patch_strides=(4, 2), patch_paddings=(3, 1), patch_prenorm=(False, True), window=3,
-        max_grid=10, temporal_positions=1,
-    )  # fmt: skip
+        dim_embed=(8, 16),
+        num_heads=(2, 2),
+        num_groups=(2, 2),
+        depths=(1, 1),
+        patch_size=(7, 3),
+        patch_stride=(4, 2),
+        patch_padding=(3, 1),
+        patch_prenorm=(False, True),
+        window_size=3,
+        max_position_embeddings=10,
+        max_temporal_embeddings=1,
+    )
     text = TextConfig(
-        width=32, encoder_layers=1, decoder_layers=1, encoder_heads=4, decoder_heads=4,
-        encoder_hidden=32, decoder_hidden=32, vocab_size=60, positions=200, init_std=0.4,
-    )  # fmt: skip
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        vocab_size=60,
+        max_position_embeddings=200,
+        init_std=0.4,
+    )
     model = Florence2Model(Florence2Config(vision, text))
     model.initialize(seed=3)
     model.logits_bias_V[2] = -1e4

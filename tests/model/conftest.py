@@ -12,15 +12,29 @@ from florence2.model.checkpoint.weights import save_checkpoint
 
 def small_config(**text: int) -> Florence2Config:
     vision = VisionConfig(
-        widths=(4, 8), heads=(2, 2), groups=(2, 4), depths=(1, 1), patch_sizes=(7, 3),
-        patch_strides=(4, 2), patch_paddings=(3, 1), patch_prenorm=(False, True), window=3,
-        max_grid=8, temporal_positions=4,
-    )  # fmt: skip
+        dim_embed=(4, 8),
+        num_heads=(2, 2),
+        num_groups=(2, 4),
+        depths=(1, 1),
+        patch_size=(7, 3),
+        patch_stride=(4, 2),
+        patch_padding=(3, 1),
+        patch_prenorm=(False, True),
+        window_size=3,
+        max_position_embeddings=8,
+        max_temporal_embeddings=4,
+    )
     sizes = {
-        "width": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_heads": 2,
-        "decoder_heads": 2, "encoder_hidden": 16, "decoder_hidden": 16, "vocab_size": 40,
-        "positions": 24,
-    }  # fmt: skip
+        "d_model": 8,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 16,
+        "decoder_ffn_dim": 16,
+        "vocab_size": 40,
+        "max_position_embeddings": 24,
+    }
     return Florence2Config(vision, TextConfig(**{**sizes, **text}))
 
 

@@ -91,4 +91,4 @@ def test_the_processor_is_that_of_the_checkpoint(shared: Path) -> None:
     processor = Processor.from_directory(folder, positions=1024, stride=32)
     assert processor.preprocessing.size == (768, 768)
     assert processor.max_prompt_tokens == 1024 - 577
-    assert TorchRuntime(load_checkpoint(folder)).config.text.positions == 1024
+    assert TorchRuntime(load_checkpoint(folder)).config.text.max_position_embeddings == 1024

@@ -18,13 +18,26 @@ PIXELS = (96, 64)
 @pytest.fixture(scope="session")
 def model() -> Florence2Model:
     vision = VisionConfig(
-        widths=(8, 16, 32, 64), heads=(2, 2, 4, 4), groups=(2, 2, 4, 4), depths=(1, 1, 2, 1),
-        window=3, max_grid=10, temporal_positions=10,
-    )  # fmt: skip
+        dim_embed=(8, 16, 32, 64),
+        num_heads=(2, 2, 4, 4),
+        num_groups=(2, 2, 4, 4),
+        depths=(1, 1, 2, 1),
+        window_size=3,
+        max_position_embeddings=10,
+        max_temporal_embeddings=10,
+    )
     text = TextConfig(
-        width=64, encoder_layers=2, decoder_layers=2, encoder_heads=4, decoder_heads=4,
-        encoder_hidden=128, decoder_hidden=128, vocab_size=80, positions=64, init_std=0.3,
-    )  # fmt: skip
+        d_model=64,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=128,
+        decoder_ffn_dim=128,
+        vocab_size=80,
+        max_position_embeddings=64,
+        init_std=0.3,
+    )
     made = Florence2Model(Florence2Config(vision, text))
     made.initialize(seed=3)
     made.logits_bias_V[2] = 3.0

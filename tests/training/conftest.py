@@ -96,13 +96,25 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of 0.2 M parameters over the bundled vocabulary, for 64 x 64 pictures."""
     directory = tmp_path_factory.mktemp("start")
     vision = VisionConfig(
-        widths=(8, 16, 16, 32), heads=(1, 2, 2, 4), groups=(1, 2, 2, 4), depths=(1, 1, 1, 1),
-        window=4, max_grid=4, temporal_positions=1,
-    )  # fmt: skip
+        dim_embed=(8, 16, 16, 32),
+        num_heads=(1, 2, 2, 4),
+        num_groups=(1, 2, 2, 4),
+        depths=(1, 1, 1, 1),
+        window_size=4,
+        max_position_embeddings=4,
+        max_temporal_embeddings=1,
+    )
     text = TextConfig(
-        width=32, encoder_layers=1, decoder_layers=1, encoder_heads=2, decoder_heads=2,
-        encoder_hidden=64, decoder_hidden=64, vocab_size=3072, positions=128,
-    )  # fmt: skip
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        vocab_size=3072,
+        max_position_embeddings=128,
+    )
     model = Florence2Model(Florence2Config(vision, text))
     model.initialize(seed=0)
     save_checkpoint(model, directory)

@@ -56,7 +56,7 @@ def test_loss_and_gradients_equal_the_reference(
     loss = token_loss_sum(logits, batch.labels_BT[wanted]) / batch.tokens
     loss.backward()
 
-    image = torch.full((len(batch), 5), ours.config.image_token or 0)
+    image = torch.full((len(batch), 5), ours.config.image_token_id or 0)
     reference = theirs(
         input_ids=torch.cat([image, batch.prompt_BP], dim=1),
         attention_mask=torch.cat([torch.ones_like(image), (~batch.padding_BP).long()], dim=1),

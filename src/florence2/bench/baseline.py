@@ -47,7 +47,7 @@ def peer_stages(
     prompt = list(model.processor.prompt(find_task(task), None, loaded.size).token_ids)
     with torch.inference_mode():
         features = peer.model.get_image_features(pixels).pooler_output
-    count, ngram = features.shape[-2], model.runtime.config.text.no_repeat_ngram
+    count, ngram = features.shape[-2], model.runtime.config.text.no_repeat_ngram_size
     ids = torch.tensor([[peer.config.image_token_id] * count + prompt], device=device)
     inputs = {"input_ids": ids, "pixel_values": pixels, "attention_mask": torch.ones_like(ids)}
     embedded = torch.cat(

@@ -36,7 +36,7 @@ def checkpoint(model: str, folder: Path) -> str:
     made.initialize(seed=0)
     for parameter in made.parameters():
         parameter.data = parameter.data.half().float()
-    fit = config.text.positions, config.vision.stride
+    fit = config.text.max_position_embeddings, config.vision.stride
     processor = Processor.from_directory(resolve(BUNDLED), *fit)
     if shape != "nano":
         processor = processor.resized(RELEASED_PIXELS, *fit)

@@ -43,18 +43,18 @@ def tower_products(vision: VisionConfig, pixels: tuple[int, int]) -> dict[str, f
     found = dict.fromkeys(("linear", "patches", "windows", "channels", "depthwise"), 0.0)
     height, width = pixels
     incoming = 3
-    for stage, (wide, depth) in enumerate(zip(vision.widths, vision.depths, strict=True)):
-        height //= vision.patch_strides[stage]
-        width //= vision.patch_strides[stage]
+    for stage, (wide, depth) in enumerate(zip(vision.dim_embed, vision.depths, strict=True)):
+        height //= vision.patch_stride[stage]
+        width //= vision.patch_stride[stage]
         cells = height * width
-        window = vision.window
+        window = vision.window_size
         padded = (height + -height % window) * (width + -width % window)
-        found["patches"] += cells * vision.patch_sizes[stage] ** 2 * incoming * wide
+        found["patches"] += cells * vision.patch_size[stage] ** 2 * incoming * wide
         hidden = int(wide * vision.mlp_ratio)
         feed_forward = 2 * cells * wide * hidden
         found["linear"] += depth * (4 * wide**2 * (padded + cells) + 2 * feed_forward)
         found["windows"] += depth * 2 * padded * window**2 * wide
-        found["channels"] += depth * 2 * cells * wide * (wide // vision.groups[stage])
+        found["channels"] += depth * 2 * cells * wide * (wide // vision.num_groups[stage])
         found["depthwise"] += depth * 4 * cells * 9 * wide
         incoming = wide
     return found
@@ -62,16 +62,16 @@ def tower_products(vision: VisionConfig, pixels: tuple[int, int]) -> dict[str, f
 
 def encoder_products(text: TextConfig, seen: int) -> float:
     """Multiplications of the encoder over ``seen`` positions."""
-    layer = seen * (4 * text.width**2 + 2 * text.width * text.encoder_hidden)
-    return text.encoder_layers * (layer + 2 * seen**2 * text.width)
+    layer = seen * (4 * text.d_model**2 + 2 * text.d_model * text.encoder_ffn_dim)
+    return text.encoder_layers * (layer + 2 * seen**2 * text.d_model)
 
 
 def cross_products(text: TextConfig, seen: int) -> float:
     """Multiplications for the keys and values that the decoder attends to."""
-    return text.decoder_layers * 2 * seen * text.width**2
+    return text.decoder_layers * 2 * seen * text.d_model**2
 
 
 def token_products(text: TextConfig, seen: int) -> float:
     """Multiplications for one token of one row, its own past left out."""
-    layer = 6 * text.width**2 + 2 * text.width * text.decoder_hidden + 2 * seen * text.width
-    return text.decoder_layers * layer + text.width * text.vocab_size
+    layer = 6 * text.d_model**2 + 2 * text.d_model * text.decoder_ffn_dim + 2 * seen * text.d_model
+    return text.decoder_layers * layer + text.d_model * text.vocab_size

@@ -49,13 +49,13 @@ def _one_step(model: Florence2, prompted: Any, beams: int) -> Any:
     begun anew where the model has no more positions."""
     runtime = model.runtime
     text = model.config.text
-    first = torch.tensor([[text.decoder_start, text.bos]], device=runtime.device)
-    newest = torch.full((beams, 1), text.bos, device=runtime.device)
+    first = torch.tensor([[text.decoder_start_token_id, text.bos_token_id]], device=runtime.device)
+    newest = torch.full((beams, 1), text.bos_token_id, device=runtime.device)
     swapped = torch.arange(beams - 1, -1, -1, device=runtime.device)
-    past = min(PAST, text.positions // 2)
+    past = min(PAST, text.max_position_embeddings // 2)
 
     def begin() -> Any:
-        decoding = runtime.start(prompted, text.positions)
+        decoding = runtime.start(prompted, text.max_position_embeddings)
         runtime.step(decoding, first)
         decoding.reorder(torch.zeros(beams, dtype=torch.long, device=runtime.device))
         for _ in range(past):
@@ -65,7 +65,7 @@ def _one_step(model: Florence2, prompted: Any, beams: int) -> Any:
     def steps() -> Iterator[None]:
         while True:
             decoding = begin()
-            for _ in range(text.positions - past - len(first[0])):
+            for _ in range(text.max_position_embeddings - past - len(first[0])):
                 decoding.reorder(swapped)
                 runtime.step(decoding, newest)
                 yield

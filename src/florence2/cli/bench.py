@@ -94,7 +94,7 @@ def _measure(
     if not models:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise ValueError(f"nothing can be measured: {reasons}")
-    _check_tokens(tokens, next(iter(models.values())).config.text.positions, model)
+    _check_tokens(tokens, next(iter(models.values())).config.text.max_position_embeddings, model)
     limits = measure_limits(device=device)
     _print_limits(limits)
     contenders: dict[str, Stages] = {

@@ -149,7 +149,7 @@ def load_processor(model: str, revision: str | None = None) -> tuple[Processor, 
 
     directory = resolve(model, revision)
     config = read_config(directory)
-    positions = config.text.positions
+    positions = config.text.max_position_embeddings
     return Processor.from_directory(directory, positions, config.vision.stride), positions
 
 

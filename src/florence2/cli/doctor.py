@@ -62,7 +62,10 @@ def _processor_problems(directory: Path, report: CheckpointReport) -> list[str]:
     try:
         config = read_config(directory)
         Processor.from_directory(
-            directory, config.text.positions, config.vision.stride, config.text.vocab_size
+            directory,
+            config.text.max_position_embeddings,
+            config.vision.stride,
+            config.text.vocab_size,
         )
     except (ValueError, OSError) as error:
         return [str(error)]

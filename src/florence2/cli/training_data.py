@@ -90,7 +90,7 @@ class TrainingData:
         # A run that never started leaves its conversion; its source may be another by now.
         is_started = (out / RECIPE_FILE).exists()
         processor, config = starting_processor(recipe)
-        positions = min(recipe.max_target_tokens, config.text.positions)
+        positions = min(recipe.max_target_tokens, config.text.max_position_embeddings)
         parts = [(self.data, out / DATA, self.split)]
         if self._has_held_out:
             parts.append((self.validation or self.data, out / VALIDATION, self.validation_split))

@@ -152,8 +152,8 @@ class BeamSearch:
         self._ngram = options.no_repeat_ngram_size(text)
         self._stops_early = options.early_stopping or options.width == 1
         self._dtype, self._device = like.dtype, like.device
-        begun = _Sequence([], [], 0.0).extended(text.decoder_start, 0.0, 0.0, self._ngram)
-        begun = replace(begun.extended(text.bos, 0.0, 0.0, self._ngram), logprobs=[0.0])
+        begun = _Sequence([], [], 0.0).extended(text.decoder_start_token_id, 0.0, 0.0, self._ngram)
+        begun = replace(begun.extended(text.bos_token_id, 0.0, 0.0, self._ngram), logprobs=[0.0])
         # Only the first beam counts at first: the others would be copies of it.
         others = [replace(begun, score=IMPOSSIBLE)] * (options.width - 1)
         self._running = [_Prompt(number, limit, [begun, *others]) for number in prompts]
@@ -182,7 +182,7 @@ class BeamSearch:
         leaves."""
         if self._rules:
             logprobs_RV = self._rules.apply(logprobs_RV)
-        eos = self._text.eos
+        eos = self._text.eos_token_id
         for prompt, candidates in zip(self._running, self._candidates(logprobs_RV), strict=True):
             prompt.advance(candidates, eos, self._ngram, self._stops_early)
         move = self._retire()
@@ -222,7 +222,7 @@ class BeamSearch:
         for place, (prompt, found) in enumerate(zip(self._running, of_prompts, strict=True)):
             if prompt.length >= prompt.limit:
                 means_BK = scores_R1.view(-1, width) / per_token_B1
-                yield prompt.ended_at_limit(self._text.eos, means_BK[place].tolist())
+                yield prompt.ended_at_limit(self._text.eos_token_id, means_BK[place].tolist())
                 continue
             first = place * 2 * width * width
             yield [
@@ -235,7 +235,7 @@ class BeamSearch:
     def _banned(self, prompt: _Prompt) -> Iterator[tuple[int, ...]]:
         """What may not come next, beam by beam."""
         is_early = prompt.length < self._options.min_new_tokens
-        end = (self._text.eos,) if is_early else ()
+        end = (self._text.eos_token_id,) if is_early else ()
         for beam in prompt.beams:
             yield (*beam.banned(self._ngram), *end)
 

@@ -134,7 +134,7 @@ class Beams:
         scores_BC, origins_BC, tokens_BC, logprobs_BC = self._candidates(logprobs_RV, options, text)
         ids_BCT = _with_token(_taken(self.ids_BKT, origins_BC), length_B1, tokens_BC)
         written_BCT = _with_token(_taken(self.logprobs_BKT, origins_BC), length_B1 - 1, logprobs_BC)
-        ends_BC = tokens_BC == text.eos
+        ends_BC = tokens_BC == text.eos_token_id
         per_token_B1 = length_B1.to(scores_BC.dtype) ** options.length_penalty
         stops_early = options.early_stopping or width == 1
 
@@ -187,11 +187,11 @@ class Beams:
         )
         if options.min_new_tokens:
             is_early_R = length_R1[:, 0] < options.min_new_tokens
-            logprobs_RV[:, text.eos].masked_fill_(is_early_R, NEVER)
+            logprobs_RV[:, text.eos_token_id].masked_fill_(is_early_R, NEVER)
         # Only the best of a row can be among the best of its prompt.
         logprobs_RC, tokens_RC = best_of(logprobs_RV, 2 * width)
         # The first token is always <s>, the last one </s>.
-        forced_R1 = torch.where(length_R1 == 1, text.bos, text.eos)
+        forced_R1 = torch.where(length_R1 == 1, text.bos_token_id, text.eos_token_id)
         is_forced_R1 = (length_R1 == 1) | (length_R1 == limit_R1)
         is_first_C = torch.arange(2 * width, device=length_R1.device) == 0
         only_C = torch.where(is_first_C, 0.0, NEVER).to(logprobs_RC.dtype)

@@ -88,7 +88,7 @@ class DecodeBatch:
         rules: Mapping[int, Rule | None] | None,
     ) -> dict[int, Generated]:
         runtime, text = self._runtime, self._runtime.config.text
-        limit = min(options.max_new_tokens, text.positions)
+        limit = min(options.max_new_tokens, text.max_position_embeddings)
         kind = SamplingSearch if options.sampling else BeamSearch
         ruled = LogitsProcessor(rules) if rules and any(rules.values()) else None
         decoding = runtime.start(prompted, limit)
@@ -102,7 +102,9 @@ class DecodeBatch:
             return {}
         # The first token is always <s>: one row a prompt reads start token and <s> together, and
         # its beams part from there.
-        first_T = torch.tensor([text.decoder_start, text.bos], device=runtime.device)
+        first_T = torch.tensor(
+            [text.decoder_start_token_id, text.bos_token_id], device=runtime.device
+        )
         logprobs_RV = runtime.step(decoding, first_T.expand(len(prompts), -1))
         if options.width > 1:
             rows_R = torch.arange(len(prompts), device=runtime.device)
@@ -119,7 +121,7 @@ class DecodeBatch:
     def _step(self, decoding: DecoderState) -> dict[int, Generated | Exception]:
         counts = [len(search.prompts) for search in self._all]
         newest = [search.last_tokens for search in self._searches]
-        start = self._runtime.config.text.decoder_start
+        start = self._runtime.config.text.decoder_start_token_id
         newest += [torch.full_like(search.last_tokens, start) for search in self._entered]
         rows = [*map(len, newest)]
         spans = {search.span for search in self._searches}

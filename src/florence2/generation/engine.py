@@ -153,9 +153,9 @@ class Engine:
         text, stride = config.text, config.vision.stride
         height, width = query.pixels.shape[1:]
         seen = (height // stride) * (width // stride) + 1 + len(query.prompt)
-        longest = min(query.options.max_new_tokens, text.positions)
+        longest = min(query.options.max_new_tokens, text.max_position_embeddings)
         positions = seen + query.options.width * longest
-        return 2 * text.decoder_layers * positions * text.width * 4
+        return 2 * text.decoder_layers * positions * text.d_model * 4
 
     def _begin(self, numbers: Sequence[int]) -> dict[int, Outcome]:
         """Start queries of the same options; if that fails, one by one to find which it was."""

@@ -97,7 +97,7 @@ class DecodingOptions:
 
     def no_repeat_ngram_size(self, text: TextConfig) -> int:
         """How many tokens in a row may not come twice, 0 for no such rule."""
-        return text.no_repeat_ngram if self.no_repeat_ngram is None else self.no_repeat_ngram
+        return text.no_repeat_ngram_size if self.no_repeat_ngram is None else self.no_repeat_ngram
 
 
 @dataclass(frozen=True)

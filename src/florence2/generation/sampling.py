@@ -36,11 +36,11 @@ class SamplingSearch:
         rules: LogitsProcessor | None = None,
     ) -> None:
         count, device = len(prompts), like.device
-        self.options, self.limit, self.eos = options, limit, text.eos
+        self.options, self.limit, self.eos = options, limit, text.eos_token_id
         self._banned_ngram = options.no_repeat_ngram_size(text)
         self.prompts = list(prompts)
         self._cancelled: set[int] = set()
-        start = torch.tensor([[text.decoder_start, text.bos]], device=device)
+        start = torch.tensor([[text.decoder_start_token_id, text.bos_token_id]], device=device)
         self._ids_BT = start.expand(count, -1)
         self._logprobs_BT = torch.zeros((count, 1), device=device)
         self._choose = _Sampler(options, self.prompts)

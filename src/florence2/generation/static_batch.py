@@ -71,8 +71,8 @@ class CudaGraphBatch:
         self._make_room(prompted.keys[0].shape[2], 1)
         self._slots.put(free, prompted)
         text = self._runtime.config.text
-        limit = min(options.max_new_tokens, text.positions)
-        self._beams.begin(free, limit, [text.decoder_start])
+        limit = min(options.max_new_tokens, text.max_position_embeddings)
+        self._beams.begin(free, limit, [text.decoder_start_token_id])
         self._held.update(zip(free, prompts, strict=True))
         self._lengths.update(dict.fromkeys(free, 1))
         return {}
@@ -89,7 +89,7 @@ class CudaGraphBatch:
         for _ in range(steps):
             self._take()
         running = self._beams.active_B.tolist()
-        eos, answers = self._runtime.config.text.eos, {}
+        eos, answers = self._runtime.config.text.eos_token_id, {}
         for slot, prompt in list(self._held.items()):
             self._lengths[slot] += steps
             if not running[slot]:

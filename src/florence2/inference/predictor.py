@@ -127,7 +127,7 @@ def load(
         raise ValueError("exported graphs take no adapter: merge it, then export")
     config = read_config(directory)
     processor = Processor.from_directory(
-        directory, config.text.positions, config.vision.stride, config.text.vocab_size
+        directory, config.text.max_position_embeddings, config.vision.stride, config.text.vocab_size
     )
     width, height = processor.preprocessing.size
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class")
 
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
@@ -71,5 +72,31 @@ def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
             return function(*arguments, **rename_keys(options, names, f"{function.__qualname__}()"))
 
         return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def renamed_fields(**names: str) -> Callable[[type[_Class]], type[_Class]]:
+    """A class decorator for a dataclass whose fields were renamed: ``old="new"``.
+
+    The old names still work as keyword arguments and as attributes.
+    """
+
+    def decorate(cls: type[_Class]) -> type[_Class]:
+        initialize: Callable[..., None] = cls.__init__
+
+        @functools.wraps(initialize)
+        def renamed_init(self: _Class, *arguments: Any, **options: Any) -> None:
+            initialize(self, *arguments, **rename_keys(options, names, f"{cls.__name__}()"))
+
+        def get_attribute(self: _Class, name: str) -> Any:
+            if name not in names:
+                raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+            warn_renamed(f"{cls.__name__}.{name}", names[name])
+            return getattr(self, names[name])
+
+        type.__setattr__(cls, "__init__", renamed_init)
+        type.__setattr__(cls, "__getattr__", get_attribute)
+        return cls
 
     return decorate

@@ -31,8 +31,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.gradient_checkpointing = False
         self.dropout = config.dropout
-        self.positions = nn.Embedding(config.positions + POSITION_OFFSET, config.width)
-        self.norm = nn.LayerNorm(config.width)
+        self.positions = nn.Embedding(
+            config.max_position_embeddings + POSITION_OFFSET, config.d_model
+        )
+        self.norm = nn.LayerNorm(config.d_model)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
 
     def forward(self, embeddings_BSD: Tensor, mask_BS: Tensor | None) -> Tensor:
@@ -52,12 +54,12 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.self_attention = Attention(config.width, config.encoder_heads, config)
-        self.self_attention_norm = nn.LayerNorm(config.width)
+        self.self_attention = Attention(config.d_model, config.encoder_attention_heads, config)
+        self.self_attention_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = FeedForward(
-            config.width, config.encoder_hidden, config.activation_dropout
+            config.d_model, config.encoder_ffn_dim, config.activation_dropout
         )
-        self.feed_forward_norm = nn.LayerNorm(config.width)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
     def forward(self, x_BSD: Tensor, mask_B11S: Tensor | None) -> Tensor:
         attention = self.self_attention
@@ -82,8 +84,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.gradient_checkpointing = False
         self.dropout = config.dropout
-        self.positions = nn.Embedding(config.positions + POSITION_OFFSET, config.width)
-        self.norm = nn.LayerNorm(config.width)
+        self.positions = nn.Embedding(
+            config.max_position_embeddings + POSITION_OFFSET, config.d_model
+        )
+        self.norm = nn.LayerNorm(config.d_model)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
 
     def forward(
@@ -144,14 +148,14 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.self_attention = Attention(config.width, config.decoder_heads, config)
-        self.self_attention_norm = nn.LayerNorm(config.width)
-        self.cross_attention = Attention(config.width, config.decoder_heads, config)
-        self.cross_attention_norm = nn.LayerNorm(config.width)
+        self.self_attention = Attention(config.d_model, config.decoder_attention_heads, config)
+        self.self_attention_norm = nn.LayerNorm(config.d_model)
+        self.cross_attention = Attention(config.d_model, config.decoder_attention_heads, config)
+        self.cross_attention_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = FeedForward(
-            config.width, config.decoder_hidden, config.activation_dropout
+            config.d_model, config.decoder_ffn_dim, config.activation_dropout
         )
-        self.feed_forward_norm = nn.LayerNorm(config.width)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
     def forward(
         self,

@@ -24,9 +24,10 @@ class DaViT(nn.Module):
         super().__init__()
         rates = torch.linspace(0, config.drop_path_rate, 2 * sum(config.depths), device="cpu")
         drop_rates = iter(rates.tolist())
-        incoming = (3, *config.widths)
+        incoming = (3, *config.dim_embed)
         self.stages = nn.ModuleList(
-            Stage(config, stage, incoming[stage], drop_rates) for stage in range(len(config.widths))
+            Stage(config, stage, incoming[stage], drop_rates)
+            for stage in range(len(config.dim_embed))
         )
 
     def forward(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
@@ -46,12 +47,12 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.gradient_checkpointing = False
-        width = config.widths[stage]
+        width = config.dim_embed[stage]
         self.embed = PatchEmbedding(config, stage, incoming)
         blocks: list[Block] = []
         for _ in range(config.depths[stage]):
-            spatial = WindowAttention(width, config.heads[stage], config.window)
-            channel = ChannelAttention(width, config.groups[stage])
+            spatial = WindowAttention(width, config.num_heads[stage], config.window_size)
+            channel = ChannelAttention(width, config.num_groups[stage])
             hidden = int(width * config.mlp_ratio)
             blocks.append(Block(spatial, width, hidden, next(drop_rates)))
             blocks.append(Block(channel, width, hidden, next(drop_rates)))
@@ -71,15 +72,15 @@ class PatchEmbedding(nn.Module):
 
     def __init__(self, config: VisionConfig, stage: int, incoming: int) -> None:
         super().__init__()
-        outgoing = config.widths[stage]
+        outgoing = config.dim_embed[stage]
         self.prenorm = config.patch_prenorm[stage]
         self.norm = nn.LayerNorm(incoming if self.prenorm else outgoing)
         self.conv = nn.Conv2d(
             incoming,
             outgoing,
-            kernel_size=config.patch_sizes[stage],
-            stride=config.patch_strides[stage],
-            padding=config.patch_paddings[stage],
+            kernel_size=config.patch_size[stage],
+            stride=config.patch_stride[stage],
+            padding=config.patch_padding[stage],
         )
 
     def forward(self, features_BHWC: Tensor) -> Tensor:

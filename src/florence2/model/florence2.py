@@ -30,13 +30,20 @@ class Florence2Model(nn.Module):
         self.config = config
         self.tower = DaViT(vision)
         self.projector = Projector(
-            vision.widths[-1], text.width, vision.max_grid, vision.temporal_positions
+            vision.dim_embed[-1],
+            text.d_model,
+            vision.max_position_embeddings,
+            vision.max_temporal_embeddings,
         )
-        self.embedding = nn.Embedding(text.vocab_size, text.width)
+        self.embedding = nn.Embedding(text.vocab_size, text.d_model)
         self.encoder = Encoder(text)
         self.decoder = Decoder(text)
         # Some fine-tunes trained the head apart from the embedding it was tied to.
-        self.head = None if config.tied_head else nn.Linear(text.width, text.vocab_size, bias=False)
+        self.head = (
+            None
+            if config.tie_word_embeddings
+            else nn.Linear(text.d_model, text.vocab_size, bias=False)
+        )
         self.register_buffer("logits_bias_V", torch.zeros(text.vocab_size))
 
     def features(self, pixels_BCHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -71,7 +78,7 @@ class Florence2Model(nn.Module):
         self, image_BND: Tensor, prompt_BPD: Tensor, padding_BP: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         embeddings_BSD = torch.cat([image_BND, prompt_BPD], dim=1)
-        length, positions = embeddings_BSD.shape[1], self.config.text.positions
+        length, positions = embeddings_BSD.shape[1], self.config.text.max_position_embeddings
         if length > positions:
             raise ValueError(
                 f"{image_BND.shape[1]} image tokens and {prompt_BPD.shape[1]} prompt tokens exceed "
@@ -151,9 +158,9 @@ class Florence2Model(nn.Module):
         return SelfAttentionCache(
             layers=text.decoder_layers,
             rows=rows,
-            heads=text.decoder_heads,
-            head_width=text.width // text.decoder_heads,
-            limit=min(limit or text.positions, text.positions),
+            heads=text.decoder_attention_heads,
+            head_width=text.d_model // text.decoder_attention_heads,
+            limit=min(limit or text.max_position_embeddings, text.max_position_embeddings),
             device=weight.device,
             dtype=weight.dtype,
         )
@@ -165,7 +172,7 @@ class Florence2Model(nn.Module):
             head = nn.Linear(weight_VD.shape[1], weight_VD.shape[0], bias=False, device="meta")
             head.weight = nn.Parameter(weight_VD.detach().clone())
             self.head = head
-            self.config = replace(self.config, tied_head=False)
+            self.config = replace(self.config, tie_word_embeddings=False)
         return self.head
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
@@ -199,6 +206,8 @@ class Florence2Model(nn.Module):
         """The tensors that follow from the config, for files that leave them out."""
         vision, text = config.vision, config.text
         return {
-            "projector.temporal_TC": sinusoids(vision.temporal_positions, vision.widths[-1]),
+            "projector.temporal_TC": sinusoids(
+                vision.max_temporal_embeddings, vision.dim_embed[-1]
+            ),
             "logits_bias_V": torch.zeros(text.vocab_size),
         }

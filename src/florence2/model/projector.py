@@ -16,23 +16,23 @@ class Projector(nn.Module):
 
     temporal_TC: Tensor
 
-    def __init__(self, channels: int, width: int, max_grid: int, temporal_positions: int) -> None:
+    def __init__(self, channels: int, width: int, max_positions: int, max_frames: int) -> None:
         super().__init__()
-        self.max_grid = max_grid
-        self.column_embeddings = nn.Embedding(max_grid, channels // 2)
-        self.row_embeddings = nn.Embedding(max_grid, channels - channels // 2)
+        self.max_positions = max_positions
+        self.column_embeddings = nn.Embedding(max_positions, channels // 2)
+        self.row_embeddings = nn.Embedding(max_positions, channels - channels // 2)
         self.projection = nn.Linear(channels, width, bias=False)
         self.norm = nn.LayerNorm(width)
         # The released model can number the frames of a clip; a picture is frame 0.
-        table = sinusoids(temporal_positions, channels)
+        table = sinusoids(max_frames, channels)
         self.register_buffer("temporal_TC", table)
 
     def forward(self, map_BHWC: Tensor) -> Tensor:
         _, height, width, _ = map_BHWC.shape
-        if max(height, width) > self.max_grid:
+        if max(height, width) > self.max_positions:
             raise ValueError(
                 f"the feature map is {height} x {width} cells; this model has positions for "
-                f"{self.max_grid} in each direction: use a smaller image size"
+                f"{self.max_positions} in each direction: use a smaller image size"
             )
         columns_WC = self.column_embeddings.weight[:width]
         rows_HC = self.row_embeddings.weight[:height]

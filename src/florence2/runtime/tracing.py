@@ -72,12 +72,12 @@ def padded_prompts(
     Raises ``ValueError`` for prompts too long for the positions of the model.
     """
     longest = max(map(len, prompts))
-    if image_BND.shape[1] + longest > text.positions:
+    if image_BND.shape[1] + longest > text.max_position_embeddings:
         raise ValueError(
             f"{image_BND.shape[1]} image tokens and {longest} prompt tokens exceed the "
-            f"{text.positions} positions of this model: shorten the prompt"
+            f"{text.max_position_embeddings} positions of this model: shorten the prompt"
         )
-    ids_BP = np.full((len(prompts), longest), text.pad, np.int64)
+    ids_BP = np.full((len(prompts), longest), text.pad_token_id, np.int64)
     given_BP = np.zeros((len(prompts), longest), np.bool_)
     for row, prompt in enumerate(prompts):
         ids_BP[row, : len(prompt)], given_BP[row, : len(prompt)] = prompt, True

@@ -194,7 +194,7 @@ def _add_chat(app: FastAPI, answering: RequestHandler, worker: Worker) -> None:
         "object": "model",
         "owned_by": "florence2",
         "created": 0,
-        "max_model_len": worker.model.config.text.positions,
+        "max_model_len": worker.model.config.text.max_position_embeddings,
     }
 
     @app.post(

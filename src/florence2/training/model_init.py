@@ -45,7 +45,7 @@ def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
     else:
         directory = resolve(recipe.start)
         config = read_config(directory)
-    positions, stride = config.text.positions, config.vision.stride
+    positions, stride = config.text.max_position_embeddings, config.vision.stride
     processor = Processor.from_directory(directory, positions, stride)
     if recipe.image_size is not None:
         processor = processor.resized(recipe.image_size, positions, stride)

@@ -149,7 +149,7 @@ def run_training(
     trained = _with_aids(model, recipe, world, first_location)
     if world.is_main:
         if held_out is not None:
-            check_validation(held_out, processor, recipe, model.config.text.positions)
+            check_validation(held_out, processor, recipe, model.config.text.max_position_embeddings)
             warn_of_shared_images(records, held_out)
         inputs = describe_inputs(recipe, records, held_out)
         check_same_inputs(out, inputs, options.allow_data_change)
@@ -167,7 +167,7 @@ def _pair_source(
     recipe: Recipe,
     config: Florence2Config,
 ) -> PairSource:
-    shape = config.text.positions, config.vision.stride
+    shape = config.text.max_position_embeddings, config.vision.stride
     if not hasattr(records, "__len__"):
         return IterablePairs(records, processor, recipe, *shape)
     if recipe.aids.questions_per_picture > 1:

@@ -36,7 +36,9 @@ def validation_loss(
     Of more than ``most_pairs`` pairs, as many are taken at even distances. Pairs that cannot be
     read are passed over. Raises ``UnreadableValidationError`` when that leaves none.
     """
-    reader, examples = _chosen(held_out, processor, recipe, model.config.text.positions, most_pairs)
+    reader, examples = _chosen(
+        held_out, processor, recipe, model.config.text.max_position_embeddings, most_pairs
+    )
     reasons: list[str] = []
     was_training = model.training
     model.eval()

@@ -41,7 +41,7 @@ def outputs(native: Path, wrapped: torch.nn.Module, adapter: Path) -> tuple[torc
     plain = ours.embedding.weight.clone()
     merge_adapter(ours, adapter)
     pixels = torch.cos(0.01 * torch.arange(3 * 32 * 32)).view(1, 3, 32, 32)
-    image, words = ours.config.image_token, [0, 5, 6, 2]
+    image, words = ours.config.image_token_id, [0, 5, 6, 2]
     decoder = torch.tensor([[2, 0, 7, 9]])
     with torch.inference_mode():
         count = ours.encode_image(pixels).shape[1]
@@ -94,7 +94,7 @@ def test_a_saved_output_head_leaves_the_embedding_alone(native: Path, tmp_path: 
     before, after = load_checkpoint(native), load_checkpoint(native)
     merge_adapter(after, tmp_path / "adapter")
     assert torch.equal(after.embedding.weight, before.embedding.weight)
-    assert after.head is not None and not after.config.tied_head
+    assert after.head is not None and not after.config.tie_word_embeddings
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from florence2.model import Florence2Config, Florence2Model
+from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
 from florence2.model.checkpoint.state_dict_keys import layout_name, tied_names
 from florence2.model.checkpoint.tensor_files import CheckpointError
 from florence2.model.checkpoint.weights import (
@@ -152,7 +153,7 @@ def test_any_of_the_tied_tensors_is_enough(
 
     rewrite(checkpoint, only)
     loaded = load_checkpoint(checkpoint)
-    assert loaded.config.tied_head and loaded.head is None
+    assert loaded.config.tie_word_embeddings and loaded.head is None
     assert torch.equal(logits(loaded)[..., :40], logits(model))
 
 
@@ -161,7 +162,7 @@ def test_a_head_that_differs_stays_untied(checkpoint: Path) -> None:
     head = torch.randn_like(tied.embedding.weight)
     rewrite(checkpoint, lambda t: t.update({tied_names(layout_of(checkpoint))[3]: head}))  # type: ignore[arg-type]
     loaded = load_checkpoint(checkpoint)
-    assert not loaded.config.tied_head
+    assert not loaded.config.tie_word_embeddings
     assert torch.equal(loaded.head.weight, head)  # type: ignore[union-attr]
     assert torch.equal(loaded.embedding.weight, tied.embedding.weight)
     save_checkpoint(loaded, checkpoint / "again")
@@ -208,12 +209,12 @@ def test_a_config_that_contradicts_the_tensors_is_refused(checkpoint: Path) -> N
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        ("text_config", {"eos_token_id": 99}, r"eos token id must be .*, got 99"),
-        ("text_config", {"pad_token_id": "1"}, r"pad token id must be .*, got '1'"),
-        ("text_config", {"bos_token_id": -1}, r"bos token id must be .*, got -1"),
+        ("text_config", {"eos_token_id": 99}, r"eos_token_id must be .*, got 99"),
+        ("text_config", {"pad_token_id": "1"}, r"pad_token_id must be .*, got '1'"),
+        ("text_config", {"bos_token_id": -1}, r"bos_token_id must be .*, got -1"),
         ("text_config", {"dropout": 7}, r"dropout must be .*, got 7"),
         ("vision_config", {"drop_path_rate": "x"}, r"drop_path_rate must be .*, got 'x'"),
-        ("vision_config", {"patch_padding": [10**9, 1]}, r"patch_paddings must be .* 0 to 7"),
+        ("vision_config", {"patch_padding": [10**9, 1]}, r"patch_padding must be .* 0 to 7"),
     ],
 )
 def test_values_that_no_model_can_have_are_refused(
@@ -232,7 +233,7 @@ def test_a_table_that_a_file_lacks_is_not_made_without_bounds(
     assert torch.equal(logits(load_checkpoint(tmp_path)), logits(model))
     table = {"max_temporal_embeddings": 10_000_000}
     reconfigure(tmp_path, "vision_config", visual_temporal_embedding=table)
-    with pytest.raises(CheckpointError, match="temporal_positions must be"):
+    with pytest.raises(CheckpointError, match="max_temporal_embeddings must be"):
         load_checkpoint(tmp_path)
 
 
@@ -242,7 +243,7 @@ def test_the_image_token_survives_the_way_through_microsofts_layout(
     for name, layout in (("a", "transformers"), ("b", "microsoft"), ("c", "transformers")):
         save_checkpoint(model, tmp_path / name, layout=layout)
         model = load_checkpoint(tmp_path / name)
-        assert (model.config.image_token, model.config.text.vocab_size) == (40, 41)
+        assert (model.config.image_token_id, model.config.text.vocab_size) == (40, 41)
 
 
 @pytest.mark.parametrize(("token", "rows"), [(None, 41), (37, 40), (40, 41), (45, 46)])
@@ -251,7 +252,7 @@ def test_the_image_token_takes_the_row_of_the_tokenizer(
 ) -> None:
     save_checkpoint(model, tmp_path, layout="transformers", image_token=token)
     saved = load_checkpoint(tmp_path)
-    assert saved.config.image_token == (40 if token is None else token)
+    assert saved.config.image_token_id == (40 if token is None else token)
     assert saved.config.text.vocab_size == rows
     assert torch.equal(saved.embedding.weight[:40], model.embedding.weight)
     assert torch.equal(saved.embedding.weight[40:], model.embedding.weight[1].expand(rows - 40, 8))
@@ -261,17 +262,17 @@ def test_the_image_token_takes_the_row_of_the_tokenizer(
 def test_the_ban_of_repeats_is_kept_and_never_left_out(
     model: Florence2Model, layout: str, tmp_path: Path
 ) -> None:
-    text = replace(model.config.text, no_repeat_ngram=5)
+    text = replace(model.config.text, no_repeat_ngram_size=5)
     config = resaved(replace(model.config, text=text), tmp_path, layout)
-    assert config.text.no_repeat_ngram == 5
+    assert config.text.no_repeat_ngram_size == 5
     if layout == "transformers":
         told = json.loads((tmp_path / "generation_config.json").read_text())
         assert told["no_repeat_ngram_size"] == 5
     for unset in (0, None):
         reconfigure(tmp_path, "text_config", no_repeat_ngram_size=unset)
-        assert load_checkpoint(tmp_path).config.text.no_repeat_ngram == 3
+        assert load_checkpoint(tmp_path).config.text.no_repeat_ngram_size == 3
     reconfigure(tmp_path, "text_config", no_repeat_ngram_size=-1)
-    with pytest.raises(ValueError, match="no_repeat_ngram must be whole numbers from 1"):
+    with pytest.raises(ValueError, match="no_repeat_ngram_size must be integers from 1"):
         load_checkpoint(tmp_path)
 
 
@@ -380,3 +381,26 @@ def test_weights_that_are_not_finite_are_refused(checkpoint: Path, value: float)
     with pytest.raises(CheckpointError, match="values that are not finite in"):
         load_checkpoint(checkpoint)
     assert "not finite" in inspect_checkpoint(checkpoint).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "config_class", "new"),
+    [
+        ({"widths": (64, 128, 256, 512)}, VisionConfig, "dim_embed"),
+        ({"max_grid": 20}, VisionConfig, "max_position_embeddings"),
+        ({"positions": 64}, TextConfig, "max_position_embeddings"),
+        ({"no_repeat_ngram": 5}, TextConfig, "no_repeat_ngram_size"),
+        ({"tied_head": False}, Florence2Config, "tie_word_embeddings"),
+    ],
+)
+def test_names_of_release_0_1_make_the_same_config(
+    old: dict[str, Any], config_class: Any, new: str
+) -> None:
+    ((name, value),) = old.items()
+    with pytest.warns(DeprecationWarning, match=f"'{name}' is now '{new}'"):
+        config = config_class(**old)
+    assert config == config_class(**{new: value})
+    with pytest.warns(DeprecationWarning, match=f"{name} is now {new}"):
+        assert getattr(config, name) == value
+    with pytest.raises(TypeError, match="got both"), pytest.warns(DeprecationWarning):
+        config_class(**old, **{new: value})

@@ -95,10 +95,10 @@ def test_longer_prompts_ask_for_no_more_entries() -> None:
 def test_empty_arrays_have_the_shapes_of_the_graphs(model: Florence2Model, halved: bool) -> None:
     text = replace(model.config.text, decoder_layers=2)
     empty = empty_prompted(text, 3, 5, halved)
-    width = text.width // text.decoder_heads
+    width = text.d_model // text.decoder_attention_heads
     assert list(empty.named()) == ["mask", "cross_keys_0", "cross_values_0", "cross_keys_1",
                                    "cross_values_1"]  # fmt: skip
     assert empty.mask_BS.shape == (3, 5)
-    assert empty.cross[0].shape == (3, text.decoder_heads, width, 5)
-    assert empty.cross[1].shape == (3, text.decoder_heads, 5, width)
+    assert empty.cross[0].shape == (3, text.decoder_attention_heads, width, 5)
+    assert empty.cross[1].shape == (3, text.decoder_attention_heads, 5, width)
     assert {each.dtype for each in empty.cross} == {np.dtype(np.uint16 if halved else np.float32)}

@@ -54,7 +54,7 @@ def test_watching_leaves_the_answer_as_it_was_and_the_gradient_finite(start: Pat
     model = load_checkpoint(start)
     rows, cells = 4, 4
     generator = torch.Generator().manual_seed(0)
-    image = torch.randn(rows, 1 + cells, model.config.text.width, generator=generator)
+    image = torch.randn(rows, 1 + cells, model.config.text.d_model, generator=generator)
     prompts = torch.randint(4, 40, (rows, 5), generator=generator)
     padding = torch.arange(5) >= torch.tensor([[3], [5], [4], [5]])
     wanted = torch.arange(6) < torch.tensor([[2], [3], [5], [6]])
@@ -78,9 +78,16 @@ def test_watching_leaves_the_answer_as_it_was_and_the_gradient_finite(start: Pat
 
 def test_all_layers_but_the_first_are_told_and_a_third_of_their_heads() -> None:
     text = TextConfig(
-        width=48, encoder_layers=1, decoder_layers=3, encoder_heads=6, decoder_heads=6,
-        encoder_hidden=64, decoder_hidden=64, vocab_size=3072, positions=64,
-    )  # fmt: skip
+        d_model=48,
+        encoder_layers=1,
+        decoder_layers=3,
+        encoder_attention_heads=6,
+        decoder_attention_heads=6,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        vocab_size=3072,
+        max_position_embeddings=64,
+    )
     decoder = Decoder(text)
     cross = decoder.cross_attention(torch.randn(2, 5, 48), None)
     places = torch.ones(2, 3, 4, dtype=torch.bool)

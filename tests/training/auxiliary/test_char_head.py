@@ -84,7 +84,7 @@ def test_reading_right_costs_nothing_and_each_wrong_letter_its_share() -> None:
 
 def test_letters_stand_behind_class_and_box(start: Path) -> None:
     model = DenseHeadModel(load_checkpoint(start), 2, only=True, reading=True)
-    stride, width = model.model.config.vision.stride, model.model.config.vision.widths[-1]
+    stride, width = model.model.config.vision.stride, model.model.config.vision.dim_embed[-1]
     assert model.head.weight.shape == (1 + 2 + 4 + SLOTS * LETTERS, width)
     cells = model(torch.zeros(1, 3, stride, 2 * stride), None, None).cells_PHWK
     made = CellTargetBuilder(

@@ -96,7 +96,7 @@ def test_a_batch_in_parts_gives_the_logits_of_the_whole(start: Path) -> None:
     prompts = torch.randint(4, 40, (rows, 5), generator=generator)
     padding = torch.arange(5) >= torch.randint(2, 6, (rows, 1), generator=generator)
     ids = torch.randint(4, 40, (rows, longest), generator=generator)
-    image = torch.randn(rows, 4, model.config.text.width, generator=generator).double()
+    image = torch.randn(rows, 4, model.config.text.d_model, generator=generator).double()
     with torch.no_grad():
         whole = model.decode_logits(image, prompts, ids, padding, wanted)
         parts, _ = logits_in_parts(model, image, prompts, ids, padding, wanted)

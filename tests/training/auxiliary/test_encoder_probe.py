@@ -75,9 +75,9 @@ def test_every_picture_is_asked_through_one_of_its_own_pairs() -> None:
 def test_the_encoder_is_overheard_only_within(start: Path) -> None:
     model = load_checkpoint(start)
     with capture_encoder_states(model.encoder) as states:
-        model.encode(torch.randn(2, 5, model.config.text.width), torch.tensor([[0, 2], [0, 2]]))
+        model.encode(torch.randn(2, 5, model.config.text.d_model), torch.tensor([[0, 2], [0, 2]]))
     assert [tuple(each.shape[:2]) for each in states] == [(2, 7)]
-    model.encode(torch.randn(2, 5, model.config.text.width), torch.tensor([[0, 2], [0, 2]]))
+    model.encode(torch.randn(2, 5, model.config.text.d_model), torch.tensor([[0, 2], [0, 2]]))
     assert len(states) == 1
 
 

@@ -123,7 +123,7 @@ def inspect_checkpoint(path: str | Path) -> CheckpointReport:
             report,
             files=files,
             vocab_size=config.text.vocab_size,
-            positions=config.text.positions,
+            positions=config.text.max_position_embeddings,
             size_name=_size_name(config),
         )
         tensors = _read_all(directory)
@@ -139,7 +139,7 @@ def inspect_checkpoint(path: str | Path) -> CheckpointReport:
         tensor_count=len(tensors),
         parameter_count=sum(value.numel() for value in counted.values()),
         dtypes=dict(Counter(str(value.dtype).removeprefix("torch.") for value in tensors.values())),
-        tied_head=config.tied_head,
+        tied_head=config.tie_word_embeddings,
         problems=tuple(problems),
     )
 
@@ -262,7 +262,7 @@ def _match(
     named: dict[str, Tensor] = {}
     embedding, head, fault = _untie(remaining, layout)
     problems += [fault] if fault else []
-    config = replace(config, tied_head=head is None)
+    config = replace(config, tie_word_embeddings=head is None)
     if embedding is not None:
         named[EMBEDDING] = embedding
     if head is not None:
@@ -342,8 +342,9 @@ def _misshapen(
         if ours == EMBEDDING:
             remedy = f"vocab_size in config.json is {config.text.vocab_size}; set it to the rows"
         elif ours.endswith("coder.positions.weight"):
+            positions = config.text.max_position_embeddings
             remedy = (
-                f"max_position_embeddings in config.json is {config.text.positions}; the tensor "
+                f"max_position_embeddings in config.json is {positions}; the tensor "
                 f"has {found[0] - POSITION_OFFSET if found else 0}"
             )
         problems.append(f"{name} is {list(found)}, expected {list(wanted)}: {remedy}")
@@ -364,17 +365,17 @@ def _converted(ours: str, value: Tensor, layout: Layout) -> Tensor:
 def _with_image_row(
     config: Florence2Config, state: dict[str, Tensor], token: int | None
 ) -> tuple[Florence2Config, dict[str, Tensor]]:
-    if config.image_token is not None:
+    if config.image_token_id is not None:
         return config, state
     rows = config.text.vocab_size
     token = rows if token is None else token
     if token < rows:
-        return replace(config, image_token=token), state
+        return replace(config, image_token_id=token), state
     for name in (EMBEDDING, HEAD):
         if name in state:
-            pad_rows = state[name][config.text.pad].expand(token + 1 - rows, -1)
+            pad_rows = state[name][config.text.pad_token_id].expand(token + 1 - rows, -1)
             state[name] = torch.cat([state[name], pad_rows])
-    return replace(config.with_vocabulary(token + 1), image_token=token), state
+    return replace(config.with_vocabulary(token + 1), image_token_id=token), state
 
 
 def write_generation_config(directory: Path, config: Florence2Config) -> None:
@@ -383,26 +384,29 @@ def write_generation_config(directory: Path, config: Florence2Config) -> None:
     values: dict[str, object] = {
         "do_sample": False,
         "num_beams": 3,
-        "no_repeat_ngram_size": text.no_repeat_ngram,
+        "no_repeat_ngram_size": text.no_repeat_ngram_size,
         "early_stopping": True,
         "length_penalty": 1.0,
-        "bos_token_id": text.bos,
-        "eos_token_id": text.eos,
-        "pad_token_id": text.pad,
-        "decoder_start_token_id": text.decoder_start,
-        "forced_bos_token_id": text.bos,
-        "forced_eos_token_id": text.eos,
+        "bos_token_id": text.bos_token_id,
+        "eos_token_id": text.eos_token_id,
+        "pad_token_id": text.pad_token_id,
+        "decoder_start_token_id": text.decoder_start_token_id,
+        "forced_bos_token_id": text.bos_token_id,
+        "forced_eos_token_id": text.eos_token_id,
     }
-    if config.image_token is not None:
-        values["suppress_tokens"] = [config.image_token]
+    if config.image_token_id is not None:
+        values["suppress_tokens"] = [config.image_token_id]
     replace_json(directory / "generation_config.json", values)
 
 
 def _size_name(config: Florence2Config) -> str:
-    if config.vision.widths == Florence2Config().vision.widths and config.text.width == 768:
+    if config.vision.dim_embed == Florence2Config().vision.dim_embed and config.text.d_model == 768:
         return "base"
     large = Florence2Config.large()
-    if config.vision.widths == large.vision.widths and config.text.width == large.text.width:
+    if (
+        config.vision.dim_embed == large.vision.dim_embed
+        and config.text.d_model == large.text.d_model
+    ):
         return "large"
     return "other"
 

@@ -40,7 +40,7 @@ def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) 
     model = model.eval().float()
     text = model.config.text
     image = torch.zeros(2, 3, *pixels)
-    states = torch.zeros(2, 9, text.width)
+    states = torch.zeros(2, 9, text.d_model)
     mask = torch.ones(2, 9, dtype=torch.int64)
     every = {0: "batch_size", 1: "sequence_length"}
     written = [
@@ -143,8 +143,8 @@ def _export_decoder(
     model: Florence2Model, states: Tensor, mask: Tensor, step: Path, cross: Path
 ) -> None:
     text = model.config.text
-    layers, heads = text.decoder_layers, text.decoder_heads
-    head = text.width // heads
+    layers, heads = text.decoder_layers, text.decoder_attention_heads
+    head = text.d_model // heads
     encoder = past_names(layers, "encoder", "cross")
     over_states = {0: "batch_size", 2: "encoder_sequence_length"}
     _export(
@@ -156,7 +156,7 @@ def _export_decoder(
     )
     arguments = (
         mask,
-        torch.zeros(2, 2, text.width),
+        torch.zeros(2, 2, text.d_model),
         torch.tensor([True]),
         *[torch.zeros(2, heads, 9, head)] * (2 * layers),
         *[torch.zeros(2, heads, 4, head)] * (2 * layers),

@@ -93,10 +93,10 @@ class OnnxRuntime:
             for name in past_names(text.decoder_layers, side)
         ]
         widths = {
-            "image_features": text.width,
-            "inputs_embeds": text.width,
-            "last_hidden_state": text.width,
-            "encoder_hidden_states": text.width,
+            "image_features": text.d_model,
+            "inputs_embeds": text.d_model,
+            "last_hidden_state": text.d_model,
+            "encoder_hidden_states": text.d_model,
             "logits": text.vocab_size,
         }
         for graph, session in self._sessions.items():
@@ -152,10 +152,10 @@ class OnnxRuntime:
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalised pixels."""
         (tokens,) = self._run("vision_encoder", ["image_features"], {"pixel_values": pixels_BCHW})
-        if tokens.shape[::2] != (len(pixels_BCHW), self.config.text.width):
+        if tokens.shape[::2] != (len(pixels_BCHW), self.config.text.d_model):
             raise ValueError(
                 f"{self._paths['vision_encoder']} gives tokens {list(tokens.shape)}, expected "
-                f"[{len(pixels_BCHW)}, N, {self.config.text.width}]: export it again"
+                f"[{len(pixels_BCHW)}, N, {self.config.text.d_model}]: export it again"
             )
         return torch.from_numpy(tokens)
 
@@ -198,10 +198,10 @@ class OnnxRuntime:
         text, steps = self.config.text, ids_RT.shape[1]
         if part.length + steps > part.limit + 1:
             raise ValueError(f"answers of at most {part.limit} tokens have no position left")
-        layers, head = text.decoder_layers, text.width // text.decoder_heads
+        layers, head = text.decoder_layers, text.d_model // text.decoder_attention_heads
         decoder, encoder = past_names(layers, "decoder"), past_names(layers, "encoder")
         has_past = part.past is not None
-        empty = np.zeros((len(ids_RT), text.decoder_heads, 0, head), np.float32)
+        empty = np.zeros((len(ids_RT), text.decoder_attention_heads, 0, head), np.float32)
         cross = part.cross or {name: empty[: len(part.prompted)] for name in encoder}
         feeds: dict[str, Array] = {
             "encoder_attention_mask": part.prompted.mask_BS[part.rows],

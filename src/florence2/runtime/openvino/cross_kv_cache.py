@@ -46,7 +46,7 @@ def empty_prompted(text: TextConfig, count: int, seen: int, halved: bool) -> Pro
     """Arrays for ``count`` prompts of ``seen`` encoder positions, to be written to; keys and values
     in bfloat16 where they are ``halved``."""
     kind: type[np.generic] = np.uint16 if halved else np.float32
-    heads, width = text.decoder_heads, text.width // text.decoder_heads
+    heads, width = text.decoder_attention_heads, text.d_model // text.decoder_attention_heads
     keys, values = (count, heads, width, seen), (count, heads, seen, width)
     return Prompted(
         np.empty((count, seen), np.float32),

@@ -49,7 +49,7 @@ def load_exported_graphs(
             f"makes {pixels[1]} x {pixels[0]}: export the checkpoint again"
         )
     _check_last(folder / "decoder.xml", graphs[DECODER].output("logprobs"), config.text.vocab_size)
-    _check_last(folder / "tower.xml", graphs[TOWER].output("tokens"), config.text.width)
+    _check_last(folder / "tower.xml", graphs[TOWER].output("tokens"), config.text.d_model)
     return graphs, _read_precision(folder / DESCRIPTION_FILE)
 
 

@@ -35,24 +35,24 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
 
     model = model.eval()
     text = model.config.text
-    width, head = text.width, text.width // text.decoder_heads
+    width, head = text.d_model, text.d_model // text.decoder_attention_heads
     # A picture at a time: only where all sizes are known does the plugin see which moves of memory
     # change nothing, and a picture fills a processor anyhow.
     layers, image = text.decoder_layers, torch.zeros(1, 3, *pixels)
     with torch.no_grad(), suppress_warnings():
         tokens = model.encode_image(image).expand(2, -1, -1)
-        prompt = torch.full((2, 3), text.eos)
+        prompt = torch.full((2, 3), text.eos_token_id)
         tower = openvino.convert_model(Tower(model), example_input=image)
         encoder = openvino.convert_model(
             _Encoder(model), example_input=(tokens, prompt, torch.zeros(2, 3, dtype=torch.bool))
         )
-        past = [torch.zeros(4, text.decoder_heads, 5, head)] * (2 * layers)
-        values = torch.zeros(2, text.decoder_heads, 7, head)
+        past = [torch.zeros(4, text.decoder_attention_heads, 5, head)] * (2 * layers)
+        values = torch.zeros(2, text.decoder_attention_heads, 7, head)
         cross = [values.transpose(2, 3), values] * layers
         decoder = openvino.convert_model(
             _DecoderStep(model),
             example_input=(
-                torch.full((4, 1), text.bos),
+                torch.full((4, 1), text.bos_token_id),
                 torch.full((4, 1), 5),
                 torch.zeros(4, 1, 1, 6),
                 torch.zeros(2, 7),
@@ -77,7 +77,10 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     )
     _reshape(tower, {"pixels": [1, 3, *pixels]})
     _reshape(encoder, {"image": [-1, -1, width], "prompt": [-1, -1], "padding": [-1, -1]})
-    free, turned = [-1, text.decoder_heads, -1, head], [-1, text.decoder_heads, head, -1]
+    free, turned = (
+        [-1, text.decoder_attention_heads, -1, head],
+        [-1, text.decoder_attention_heads, head, -1],
+    )
     _reshape(
         decoder,
         {

@@ -105,7 +105,7 @@ class TorchRuntime:
         self, image_BND: Tensor, prompts: Sequence[Sequence[int]]
     ) -> CrossAttentionCache:
         """What the decoder attends to, for one prompt per image; padding is masked."""
-        pad = self.model.config.text.pad
+        pad = self.model.config.text.pad_token_id
         longest = max(map(len, prompts))
         ids = [[*prompt, *[pad] * (longest - len(prompt))] for prompt in prompts]
         lengths_B = torch.tensor([len(prompt) for prompt in prompts], device=self.device)

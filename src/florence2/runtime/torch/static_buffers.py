@@ -32,7 +32,7 @@ class StaticBuffers:
     ) -> None:
         self._model, self.count, self.width = model, count, width
         text, like = model.config.text, model.embedding.weight
-        heads, channels = text.decoder_heads, text.width // text.decoder_heads
+        heads, channels = text.decoder_attention_heads, text.d_model // text.decoder_attention_heads
         self._cross_LBGSE = [
             like.new_zeros((2, count, heads, seen, channels)) for _ in range(text.decoder_layers)
         ]

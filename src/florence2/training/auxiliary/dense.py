@@ -115,9 +115,9 @@ class DenseHeadModel(nn.Module):
         super().__init__()
         self.model, self.only, self.first_location = model, only, first_location
         outputs = 1 + categories + _EDGES + (_LETTER_OUTPUTS if reading else 0)
-        self.head = nn.Linear(model.config.vision.widths[-1], outputs)
+        self.head = nn.Linear(model.config.vision.dim_embed[-1], outputs)
         self.encoder_head = (
-            None if first_location is None else EncoderHead(model.config.text.width, outputs)
+            None if first_location is None else EncoderHead(model.config.text.d_model, outputs)
         )
         # The encoder's head of an earlier run, where this one does not ask the encoder.
         self._unasked: dict[str, Tensor] = {}
