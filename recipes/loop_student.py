@@ -31,6 +31,6 @@ def student() -> Recipe:
         regularization=Regularization(
             drop_path=0.0, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0
         ),
-        aids=AuxiliaryConfig(location_spread=5.0, final_location_spread=2.0),
+        auxiliary=AuxiliaryConfig(location_smoothing_sigma=5.0, final_location_smoothing_sigma=2.0),
         reporting=Reporting(log_every=25, checkpoint_every=125, sample_every=0, evaluate_every=0),
     )

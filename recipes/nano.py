@@ -114,7 +114,7 @@ def _muon(learning_rate: float, factor: float) -> Optimizer:
 
 
 def _tower(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
 ) -> Recipe:
     """A run of the tower alone, by what lies at each cell of its map."""
     return Recipe(
@@ -126,13 +126,13 @@ def _tower(
         optimizer=_muon(learning_rate, 6.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=AuxiliaryConfig(dense_weight=1.0, dense_only=True, **aids),
+        auxiliary=AuxiliaryConfig(dense_weight=1.0, dense_only=True, **auxiliary),
         reporting=_REPORTING,
     )
 
 
 def _text_half(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
 ) -> Recipe:
     """A run of the text half, all tasks; the tower stands still, which makes pictures cheap."""
     return Recipe(
@@ -146,13 +146,13 @@ def _text_half(
         optimizer=_muon(learning_rate, 4.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=AuxiliaryConfig(dense_weight=1.0, **{"questions_per_picture": 6, **aids}),
+        auxiliary=AuxiliaryConfig(dense_weight=1.0, **{"prompts_per_image": 6, **auxiliary}),
         reporting=_REPORTING,
     )
 
 
 def _everything(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
 ) -> Recipe:
     """A run of the whole model, all tasks, on all there is; the targets for locations sharpen."""
     return Recipe(
@@ -165,8 +165,8 @@ def _everything(
         optimizer=_muon(learning_rate, 4.0),
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        aids=AuxiliaryConfig(
-            dense_weight=1.0, questions_per_picture=5, final_location_spread=2.0, **aids
+        auxiliary=AuxiliaryConfig(
+            dense_weight=1.0, prompts_per_image=5, final_location_smoothing_sigma=2.0, **auxiliary
         ),
         reporting=_REPORTING,
     )
@@ -175,20 +175,27 @@ def _everything(
 def tower() -> Recipe:
     """The tower alone: large objects first, then all."""
     recipe = _tower(
-        "nano-tower", "scratch:nano", 1, 1e-3,
+        "nano-tower",
+        "scratch:nano",
+        1,
+        1e-3,
         Schedule(samples=40_000, warmup_steps=60, shape="cosine", final=0.3),
         curriculum=((0, "easy"), (4_000, "full")),
-    )  # fmt: skip
+    )
     return replace(recipe, batch=Batch(size=32, micro=32))
 
 
 def names() -> Recipe:
     """First words: short answers about few large things, until they follow the picture."""
     recipe = _text_half(
-        "nano-names", "runs/nano-tower/last", 4, 1e-3,
+        "nano-names",
+        "runs/nano-tower/last",
+        4,
+        1e-3,
         Schedule(samples=96_000, warmup_steps=40, shape="constant"),
-        location_spread=8.0, curriculum=((0, "easy"),),
-    )  # fmt: skip
+        location_smoothing_sigma=8.0,
+        curriculum=((0, "easy"),),
+    )
     only_first = {**dict.fromkeys(WEIGHTS, 0.0), **FIRST}
     return replace(recipe, task_weights=only_first, max_target_tokens=60)
 
@@ -196,58 +203,82 @@ def names() -> Recipe:
 def words() -> Recipe:
     """All tasks, on all there is; the rate falls to nothing."""
     return _everything(
-        "nano-words", "runs/nano-names/last", 2, 1e-3,
+        "nano-words",
+        "runs/nano-names/last",
+        2,
+        1e-3,
         Schedule(samples=64_000, warmup_steps=20, shape="cosine"),
-        location_spread=8.0,
-    )  # fmt: skip
+        location_smoothing_sigma=8.0,
+    )
 
 
 def letters() -> Recipe:
     """The tower alone once more, now with the letters of every cell beside class and box."""
     return _tower(
-        "nano-letters", "runs/nano-words/last", 11, 6e-4,
+        "nano-letters",
+        "runs/nano-words/last",
+        11,
+        6e-4,
         Schedule(samples=22_400, warmup_steps=40, shape="cosine", final=0.1),
-        reading_weight=1.0, curriculum=((0, "full+text"),),
-    )  # fmt: skip
+        char_loss_weight=1.0,
+        curriculum=((0, "full+text"),),
+    )
 
 
 def answers() -> Recipe:
     """The text half alone again, all tasks, over a tower that now tells letters too."""
     recipe = _text_half(
-        "nano-answers", "runs/nano-letters/last", 12, 1e-3,
+        "nano-answers",
+        "runs/nano-letters/last",
+        12,
+        1e-3,
         Schedule(samples=96_000, warmup_steps=20, shape="constant"),
-        location_spread=6.0, reading_weight=0.5,
+        location_smoothing_sigma=6.0,
+        char_loss_weight=0.5,
         curriculum=((0, "easy+text"), (36_000, "full+text")),
-    )  # fmt: skip
+    )
     return replace(recipe, max_target_tokens=120)
 
 
 def together() -> Recipe:
     """Everything once more, on full scenes; the rate falls to nothing."""
     return _everything(
-        "nano", "runs/nano-answers/last", 13, 6e-4,
+        "nano",
+        "runs/nano-answers/last",
+        13,
+        6e-4,
         Schedule(samples=44_000, warmup_steps=20, shape="cosine"),
-        location_spread=6.0, reading_weight=0.5,
-    )  # fmt: skip
+        location_smoothing_sigma=6.0,
+        char_loss_weight=0.5,
+    )
 
 
 def cells() -> Recipe:
     """The tower alone for a third time: class, box and letters of every cell, all scenes."""
     return _tower(
-        "nano-cells", "runs/nano/last", 21, 5e-4,
+        "nano-cells",
+        "runs/nano/last",
+        21,
+        5e-4,
         Schedule(samples=30_400, warmup_steps=20, shape="cosine", final=0.05),
-        reading_weight=0.7, curriculum=((0, "full+text"),),
-    )  # fmt: skip
+        char_loss_weight=0.7,
+        curriculum=((0, "full+text"),),
+    )
 
 
 def replies() -> Recipe:
     """The text half over it once more; the rate falls to nothing, targets sharpen."""
     return _text_half(
-        "nano-replies", "runs/nano-cells/last", 22, 8e-4,
+        "nano-replies",
+        "runs/nano-cells/last",
+        22,
+        8e-4,
         Schedule(samples=110_400, warmup_steps=20, shape="cosine"),
-        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
+        location_smoothing_sigma=5.0,
+        final_location_smoothing_sigma=2.0,
+        char_loss_weight=0.5,
         curriculum=((0, "full+text"),),
-    )  # fmt: skip
+    )
 
 
 def heads() -> Recipe:
@@ -256,11 +287,17 @@ def heads() -> Recipe:
     A fresh head would cost the tower what it knows.
     """
     recipe = _text_half(
-        "nano-heads", "nano", 30, 2e-3,
+        "nano-heads",
+        "nano",
+        30,
+        2e-3,
         Schedule(samples=14_400, warmup_steps=20, shape="constant"),
-        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
-        questions_per_picture=1, curriculum=((0, "full+text"),),
-    )  # fmt: skip
+        location_smoothing_sigma=5.0,
+        final_location_smoothing_sigma=2.0,
+        char_loss_weight=0.5,
+        prompts_per_image=1,
+        curriculum=((0, "full+text"),),
+    )
     optimizer = _muon(2e-3, 1.0)
     return replace(recipe, optimizer=optimizer, precision="bf16", max_target_tokens=60)
 
@@ -268,71 +305,100 @@ def heads() -> Recipe:
 def kinds() -> Recipe:
     """The tower alone for a fourth time: twice the drawings, in pictures as full as can be."""
     recipe = _tower(
-        "nano-kinds", "runs/nano-heads/last", 31, 7e-4,
+        "nano-kinds",
+        "runs/nano-heads/last",
+        31,
+        7e-4,
         Schedule(samples=60_000, warmup_steps=60, shape="cosine", final=0.04),
-        reading_weight=0.5, curriculum=((0, "crowd+full"), (40_000, "full+text")),
-    )  # fmt: skip
+        char_loss_weight=0.5,
+        curriculum=((0, "crowd+full"), (40_000, "full+text")),
+    )
     return replace(recipe, precision="bf16")
 
 
 def retelling() -> Recipe:
     """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
     recipe = _text_half(
-        "nano-retelling", "runs/nano-kinds/last", 32, 8e-4,
+        "nano-retelling",
+        "runs/nano-kinds/last",
+        32,
+        8e-4,
         Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
-        location_spread=5.0, final_location_spread=2.0, reading_weight=0.5,
+        location_smoothing_sigma=5.0,
+        final_location_smoothing_sigma=2.0,
+        char_loss_weight=0.5,
         curriculum=((0, "full+text"),),
-    )  # fmt: skip
+    )
     return replace(recipe, precision="bf16")
 
 
 def finer_heads() -> Recipe:
     """Heads again, over the finer grid that ``recipes/nano_grid.py`` makes."""
     recipe = _tower(
-        "nano-finer-heads", "runs/nano-grid", 40, 1e-2,
+        "nano-finer-heads",
+        "runs/nano-grid",
+        40,
+        1e-2,
         Schedule(samples=6_400, warmup_steps=10, shape="cosine", final=0.05),
-        reading_weight=0.5, curriculum=((0, "crowd+full+text"),),
-    )  # fmt: skip
+        char_loss_weight=0.5,
+        curriculum=((0, "crowd+full+text"),),
+    )
     adamw = Optimizer(learning_rate=1e-2, betas=(0.9, 0.98), weight_decay=0.0)
-    return replace(recipe, trainable="vision-frozen", precision="bf16", optimizer=adamw,
-                   batch=Batch(size=64, micro=32))  # fmt: skip
+    return replace(
+        recipe,
+        trainable="vision-frozen",
+        precision="bf16",
+        optimizer=adamw,
+        batch=Batch(size=64, micro=32),
+    )
 
 
 def _sharp_tower(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **aids: Any
+    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
 ) -> Recipe:
     """A run of the tower alone on a finer grid, letters and all."""
-    recipe = _tower(name, start, seed, learning_rate, schedule, reading_weight=0.7, **aids)
+    recipe = _tower(name, start, seed, learning_rate, schedule, char_loss_weight=0.7, **auxiliary)
     return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
 
 
 def sight() -> Recipe:
     """The tower alone, on the finer grid."""
     return _sharp_tower(
-        "nano-sight", "runs/nano-finer-heads/last", 41, 8e-4,
+        "nano-sight",
+        "runs/nano-finer-heads/last",
+        41,
+        8e-4,
         Schedule(samples=96_000, warmup_steps=40, shape="cosine", final=0.03),
         curriculum=((0, "crowd+full+text"), (70_400, "crowd+full+full+text")),
-    )  # fmt: skip
+    )
 
 
 def speech() -> Recipe:
     """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
     recipe = _text_half(
-        "nano-speech", "runs/nano-sight/last", 42, 1e-3,
+        "nano-speech",
+        "runs/nano-sight/last",
+        42,
+        1e-3,
         Schedule(samples=38_400, warmup_steps=20, shape="cosine"),
-        location_spread=5.0, final_location_spread=1.5, reading_weight=0.5,
+        location_smoothing_sigma=5.0,
+        final_location_smoothing_sigma=1.5,
+        char_loss_weight=0.5,
         curriculum=((0, "full+full+text"),),
-    )  # fmt: skip
+    )
     return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))
 
 
 def keener() -> Recipe:
     """The tower alone once more, over the text half that ``speech`` left."""
     return _sharp_tower(
-        "nano-keener", "runs/nano-speech/last", 51, 6e-4,
+        "nano-keener",
+        "runs/nano-speech/last",
+        51,
+        6e-4,
         Schedule(samples=64_000, warmup_steps=40, shape="cosine", final=0.02),
         curriculum=((0, "crowd+full+full+text"),),
-    )  # fmt: skip
+    )
 
 
 def _pointed(
@@ -342,14 +408,20 @@ def _pointed(
     learning_rate: float,
     schedule: Schedule,
     longest: int,
-    **aids: Any,
+    **auxiliary: Any,
 ) -> Recipe:
     """A run of the text half that is told where to look for every word and place; answers of more
     than ``longest`` tokens are left out."""
     recipe = _text_half(
-        name, start, seed, learning_rate, schedule, reading_weight=0.5, looking_weight=1.0,
-        **{"curriculum": ((0, "full+full+text"),), **aids},
-    )  # fmt: skip
+        name,
+        start,
+        seed,
+        learning_rate,
+        schedule,
+        char_loss_weight=0.5,
+        attention_loss_weight=1.0,
+        **{"curriculum": ((0, "full+full+text"),), **auxiliary},
+    )
     batch = Batch(size=192, micro=96)
     return replace(
         recipe, precision="bf16", batch=batch, task_weights=LATE_WEIGHTS, max_target_tokens=longest
@@ -359,67 +431,101 @@ def _pointed(
 def pointing() -> Recipe:
     """The text half over it, told where to look."""
     return _pointed(
-        "nano-pointing", "runs/nano-keener/last", 52, 1e-3,
+        "nano-pointing",
+        "runs/nano-keener/last",
+        52,
+        1e-3,
         Schedule(samples=153_600, warmup_steps=40, shape="cosine", final=0.35),
-        longest=160, location_spread=4.0, final_location_spread=2.5,
-    )  # fmt: skip
+        longest=160,
+        location_smoothing_sigma=4.0,
+        final_location_smoothing_sigma=2.5,
+    )
 
 
 def tracing() -> Recipe:
     """The same on outlines with even steps, and none of the longest; the rate falls to nothing."""
     return _pointed(
-        "nano-tracing", "runs/nano-pointing/last", 53, 4e-4,
+        "nano-tracing",
+        "runs/nano-pointing/last",
+        53,
+        4e-4,
         Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
-        longest=112, location_spread=2.5, final_location_spread=1.5,
-    )  # fmt: skip
+        longest=112,
+        location_smoothing_sigma=2.5,
+        final_location_smoothing_sigma=1.5,
+    )
 
 
 def closer() -> Recipe:
     """The tower alone on pictures of 256 pixels, small things counting more than their cells do."""
     return _sharp_tower(
-        "nano-closer", "runs/nano-closer-grid", 61, 6e-4,
+        "nano-closer",
+        "runs/nano-closer-grid",
+        61,
+        6e-4,
         Schedule(samples=89_600, warmup_steps=30, shape="cosine", final=0.02),
-        dense_evenness=0.5, curriculum=((0, "crowd+full+full+text"),),
-    )  # fmt: skip
+        dense_area_weight_power=0.5,
+        curriculum=((0, "crowd+full+full+text"),),
+    )
 
 
 def telling() -> Recipe:
     """The text half over it, told where to look; the rate falls to nothing from the start."""
     return _pointed(
-        "nano-telling", "runs/nano-closer/last", 62, 7e-4,
+        "nano-telling",
+        "runs/nano-closer/last",
+        62,
+        7e-4,
         Schedule(samples=105_600, warmup_steps=20, shape="cosine"),
-        longest=112, location_spread=3.0, final_location_spread=1.5,
-    )  # fmt: skip
+        longest=112,
+        location_smoothing_sigma=3.0,
+        final_location_smoothing_sigma=1.5,
+    )
 
 
 def spelling() -> Recipe:
     """The same with what is written told letter by letter."""
     return _pointed(
-        "nano-spelling", "runs/nano-telling/last", 71, 8e-4,
+        "nano-spelling",
+        "runs/nano-telling/last",
+        71,
+        8e-4,
         Schedule(samples=38_400, warmup_steps=20, shape="constant"),
-        longest=136, location_spread=2.5, spelt_tasks=READING_TASKS,
-    )  # fmt: skip
+        longest=136,
+        location_smoothing_sigma=2.5,
+        char_level_tasks=READING_TASKS,
+    )
 
 
 def echoing() -> Recipe:
     """The same, the encoder told to keep what lies at every cell in words that can be said."""
     return _pointed(
-        "nano-echoing", "runs/nano-spelling/last", 72, 8e-4,
+        "nano-echoing",
+        "runs/nano-spelling/last",
+        72,
+        8e-4,
         Schedule(samples=201_600, warmup_steps=20, shape="cosine"),
-        longest=136, location_spread=3.0, final_location_spread=2.0, spelt_tasks=READING_TASKS,
-        encoder_weight=0.5, dense_evenness=0.5,
-    )  # fmt: skip
+        longest=136,
+        location_smoothing_sigma=3.0,
+        final_location_smoothing_sigma=2.0,
+        char_level_tasks=READING_TASKS,
+        encoder_probe_weight=0.5,
+        dense_area_weight_power=0.5,
+    )
 
 
 def unlearning() -> Recipe:
     """The tower alone, on drawings that are mostly changed: it knew those that it had seen, and the
     things less well."""
     return _sharp_tower(
-        "nano-unlearning", "runs/nano-echoing/last", 81, 6e-4,
+        "nano-unlearning",
+        "runs/nano-echoing/last",
+        81,
+        6e-4,
         Schedule(samples=57_600, warmup_steps=40, shape="cosine", final=0.02),
-        dense_evenness=0.5,
+        dense_area_weight_power=0.5,
         curriculum=((0, "altered-crowd+altered+altered-crowd+full+text"),),
-    )  # fmt: skip
+    )
 
 
 def _late(
@@ -436,11 +542,20 @@ def _late(
     have sixteen corners. ``spreads`` are those of locations at the start and at the end."""
     first, last = spreads
     recipe = _pointed(
-        name, start, seed, learning_rate,
+        name,
+        start,
+        seed,
+        learning_rate,
         Schedule(samples=samples, warmup_steps=20, shape="cosine"),
-        longest=136, location_spread=first, final_location_spread=last, spelt_tasks=READING_TASKS,
-        outline_corners=16, encoder_weight=0.5, dense_evenness=0.5, curriculum=curriculum,
-    )  # fmt: skip
+        longest=136,
+        location_smoothing_sigma=first,
+        final_location_smoothing_sigma=last,
+        char_level_tasks=READING_TASKS,
+        polygon_vertices=16,
+        encoder_probe_weight=0.5,
+        dense_area_weight_power=0.5,
+        curriculum=curriculum,
+    )
     return replace(recipe, task_weights=weights)
 
 
@@ -449,9 +564,15 @@ def sketching() -> Recipe:
     that it hears of things that the tower is less sure of."""
     levels = ((0, "altered+full+altered+full+text"),)
     return _late(
-        "nano-sketching", "runs/nano-unlearning/last", 82, 8e-4, 134_400, (3.0, 1.5), levels,
+        "nano-sketching",
+        "runs/nano-unlearning/last",
+        82,
+        8e-4,
+        134_400,
+        (3.0, 1.5),
+        levels,
         LATE_WEIGHTS,
-    )  # fmt: skip
+    )
 
 
 def recounting() -> Recipe:
@@ -463,9 +584,15 @@ def recounting() -> Recipe:
         (201_600, "full+altered+altered-crowd+full+text"),
     )
     return _late(
-        "nano-recounting", "runs/nano-sketching/last", 91, 7e-4, 249_600, (2.5, 1.0), levels,
+        "nano-recounting",
+        "runs/nano-sketching/last",
+        91,
+        7e-4,
+        249_600,
+        (2.5, 1.0),
+        levels,
         CROWD_WEIGHTS,
-    )  # fmt: skip
+    )
 
 
 def settling() -> Recipe:
@@ -475,6 +602,12 @@ def settling() -> Recipe:
         (163_200, "full+altered+altered-crowd+full+text"),
     )
     return _late(
-        "nano-settling", "runs/nano-recounting/last", 101, 7e-4, 220_800, (2.0, 1.0), levels,
+        "nano-settling",
+        "runs/nano-recounting/last",
+        101,
+        7e-4,
+        220_800,
+        (2.0, 1.0),
+        levels,
         {**CROWD_WEIGHTS, "<REFERRING_EXPRESSION_SEGMENTATION>": 2.0},
-    )  # fmt: skip
+    )

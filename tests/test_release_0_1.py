@@ -66,6 +66,7 @@ def test_a_training_run_resumes_with_the_recipe_in_its_directory(files: Path) ->
                  "--out", "train_run", "--workers", 1, *settings)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "done: 4 steps" in result.output
+    assert "aids.location_spread is now auxiliary.location_smoothing_sigma" in result.output
     assert "step-00000002" in (files / "train_run" / "log.jsonl").read_text()
 
 
@@ -94,6 +95,23 @@ def test_a_recipe_file_is_read(files: Path) -> None:
     recipe = load_recipe(str(files / "recipe_old.py"))
     assert recipe.name == "fine-tune"
     assert 2.0 in vars(recipe.aids).values() and 8 in vars(recipe.aids).values()
+    assert recipe.auxiliary.location_smoothing_sigma == 2.0
+    assert recipe.auxiliary.polygon_vertices == 8
+    assert recipe.aids.outline_corners == 8
+
+
+def test_fields_of_recipes_are_set_by_their_old_names() -> None:
+    from florence2.training.recipe import AuxiliaryConfig, Lora, Recipe, override
+
+    with pytest.warns(DeprecationWarning, match="looking_weight. is now"):
+        config = AuxiliaryConfig(looking_weight=0.5)  # type: ignore[call-arg]
+    assert config == AuxiliaryConfig(attention_loss_weight=0.5)
+    with pytest.warns(DeprecationWarning, match="aids. is now .auxiliary"):
+        assert Recipe(aids=config) == Recipe(auxiliary=config)  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match="rank_stabilised. is now"):
+        assert not Lora(rank_stabilised=False).rank_stabilized  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match="aids.dense_weight is now auxiliary.dense_weight"):
+        assert override(Recipe(), ["aids.dense_weight=2"]).auxiliary.dense_weight == 2.0
 
 
 def test_a_checkpoint_is_loaded(files: Path) -> None:

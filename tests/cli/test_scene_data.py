@@ -40,7 +40,7 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(art: Path, out: Path, *more: str) -> Any:
     settings = ("start=nano", "image_size=48,48", "batch.size=4", "batch.micro=4",
                 "schedule.samples=8", "schedule.warmup_steps=1", "reporting.sample_every=0",
-                "aids.questions_per_picture=2", "aids.dense_weight=1.0")  # fmt: skip
+                "auxiliary.prompts_per_image=2", "auxiliary.dense_weight=1.0")  # fmt: skip
     arguments = [part for setting in settings for part in ("--set", setting)]
     return CliRunner().invoke(
         app,
@@ -54,7 +54,7 @@ def test_a_model_learns_from_pictures_as_they_are_made(art: Path, tmp_path: Path
     assert result.exit_code == 0, result.output
     assert "images as made" in result.output
     recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
-    assert {"car", "hexagon"} <= set(recipe["aids"]["dense_categories"])
+    assert {"car", "hexagon"} <= set(recipe["auxiliary"]["dense_categories"])
     assert (tmp_path / "run" / "last" / "model.safetensors").is_file()
 
 
@@ -63,7 +63,7 @@ def test_the_recipe_says_what_is_made(art: Path, tmp_path: Path) -> None:
     curriculum = ((0, "easy"), (9, "full"))
     recipe = Recipe(
         task_weights={"<OCR>": 0.0},
-        aids=AuxiliaryConfig(dense_weight=1.0, questions_per_picture=3, curriculum=curriculum),
+        auxiliary=AuxiliaryConfig(dense_weight=1.0, prompts_per_image=3, curriculum=curriculum),
     )
     records, held_out = SceneData(None, art).open(tmp_path, recipe, world)
     assert held_out is None
@@ -76,7 +76,7 @@ def test_the_recipe_says_what_is_made(art: Path, tmp_path: Path) -> None:
     assert max(counts[3:]) > 4
 
     alone, _ = SceneData(None, art).open(
-        tmp_path, Recipe(aids=AuxiliaryConfig(dense_weight=1.0, dense_only=True)), world
+        tmp_path, Recipe(auxiliary=AuxiliaryConfig(dense_weight=1.0, dense_only=True)), world
     )
     assert {each.task for each in alone[0].annotations} == {"<OD>"}
     others, _ = SceneData(None, art).open(tmp_path, Recipe(seed=1), world)
@@ -93,7 +93,7 @@ def _detections(record: Any) -> Any:
         (["--format", "coco"], "--format has no meaning with --data scenes"),
         (["--task", "od"], "--task has no meaning with --data scenes"),
         (
-            ["--set", "aids.curriculum=((0, 'hard'),)"],
+            ["--set", "auxiliary.curriculum=((0, 'hard'),)"],
             "levels of scenes are easy, text",
         ),
     ],

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import pytest
 
-from florence2.io.deprecation import rename_keys, renamed_arguments, renamed_attributes
+from florence2.io.deprecation import (
+    rename_keys,
+    renamed_arguments,
+    renamed_attributes,
+    renamed_fields,
+)
 
 
 def test_an_attribute_is_found_by_its_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +45,18 @@ def test_keys_of_a_file_are_renamed_without_a_warning(recwarn: pytest.WarningsRe
         "b": 2,
     }
     assert not recwarn
+
+
+def test_a_field_is_set_replaced_and_read_under_its_old_name() -> None:
+    @renamed_fields(old="new")
+    @dataclass(frozen=True)
+    class Settings:
+        new: int = 0
+
+    with pytest.warns(DeprecationWarning, match=r"Settings\(\) .old. is now .new."):
+        settings = Settings(old=1)  # type: ignore[call-arg]
+    assert settings == Settings(1)
+    with pytest.warns(DeprecationWarning):
+        assert replace(settings, old=2).new == 2  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning):
+        assert settings.old == 1  # type: ignore[attr-defined]

@@ -45,7 +45,7 @@ def test_a_neighbour_costs_less_than_a_stranger() -> None:
 
 
 def test_the_blur_moves_evenly_to_its_end() -> None:
-    aids = AuxiliaryConfig(location_spread=8.0, final_location_spread=2.0)
-    assert [location_spread(step, 4, aids) for step in range(4)] == [8.0, 6.0, 4.0, 2.0]
-    assert location_spread(3, 4, AuxiliaryConfig(location_spread=8.0)) == 8.0
+    auxiliary = AuxiliaryConfig(location_smoothing_sigma=8.0, final_location_smoothing_sigma=2.0)
+    assert [location_spread(step, 4, auxiliary) for step in range(4)] == [8.0, 6.0, 4.0, 2.0]
+    assert location_spread(3, 4, AuxiliaryConfig(location_smoothing_sigma=8.0)) == 8.0
     assert location_spread(3, 4, AuxiliaryConfig()) == 0.0

@@ -35,7 +35,7 @@ class Repeated:
 def test_pairs_of_a_picture_share_its_pixels_in_the_batch(
     records, processor, tmp_path: Path
 ) -> None:
-    recipe = override(Recipe(), ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2"])
+    recipe = override(Recipe(), ["batch.size=4", "batch.micro=4", "auxiliary.prompts_per_image=2"])
     source = IterablePairs(Repeated(records), processor, recipe)
     batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
     assert len(batch) == 4
@@ -48,7 +48,7 @@ def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
     many_questions, processor
 ) -> None:
     weights = {task.token: 0.0 for task in TASKS if task.token not in ("<OD>", "<OCR>")}
-    recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
+    recipe = override(Recipe(task_weights=weights), ["auxiliary.prompts_per_image=2"])
     source = IterablePairs(Repeated(many_questions), processor, recipe)
     first, second = source.read(5), source.read(5)
     assert [each.target for each in first] == [each.target for each in second]
@@ -61,9 +61,9 @@ def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
 
 def test_spelt_tasks_are_answered_letter_by_letter(many_questions, processor) -> None:
     weights = {task.token: float(task.token in ("<OD>", "<OCR>")) for task in TASKS}
-    recipe = override(Recipe(task_weights=weights), ["aids.questions_per_picture=2"])
+    recipe = override(Recipe(task_weights=weights), ["auxiliary.prompts_per_image=2"])
     plain = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
-    recipe = override(recipe, ["aids.spelt_tasks=('<OCR>',)"])
+    recipe = override(recipe, ["auxiliary.char_level_tasks=('<OCR>',)"])
     spelt = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
     tokenizer = processor.tokenizer
     for before, after in zip(plain, spelt, strict=True):
@@ -74,7 +74,7 @@ def test_spelt_tasks_are_answered_letter_by_letter(many_questions, processor) ->
 
 def test_outlines_are_told_with_so_many_corners(many_questions, processor) -> None:
     weights = {task.token: float("SEGMENTATION" in task.token) for task in TASKS}
-    recipe = override(Recipe(task_weights=weights), ["aids.outline_corners=7"])
+    recipe = override(Recipe(task_weights=weights), ["auxiliary.polygon_vertices=7"])
     tokenizer = processor.tokenizer
     told = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
     plain = IterablePairs(Repeated(many_questions), processor, Recipe(task_weights=weights)).read(5)
@@ -88,12 +88,12 @@ def test_unknown_weights_and_missing_lengths_are_told(
 ) -> None:
     with pytest.raises(ValueError, match="<CAPTIONS>"):
         IterablePairs(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
-    with pytest.raises(ValueError, match=r"spelt_tasks names \['<WRITING>'\]"):
-        recipe = override(Recipe(), ["aids.spelt_tasks=('<WRITING>',)"])
+    with pytest.raises(ValueError, match=r"char_level_tasks names \['<WRITING>'\]"):
+        recipe = override(Recipe(), ["auxiliary.char_level_tasks=('<WRITING>',)"])
         IterablePairs(Repeated(records), processor, recipe)
     with pytest.raises(ValueError, match=r"schedule\.samples"):
         train(Recipe(start=str(start)), Repeated(records), tmp_path, device="cpu", quiet=True)
-    recipe = override(Recipe(start=str(start)), ["aids.questions_per_picture=2"])
+    recipe = override(Recipe(start=str(start)), ["auxiliary.prompts_per_image=2"])
     with pytest.raises(ValueError, match="endless"):
         train(recipe, records, tmp_path / "two", device="cpu", quiet=True)
 
@@ -105,10 +105,18 @@ def run_with_aids(
     names = ("OPEN", "a tree", "red car", "two dogs")
     recipe = override(
         Recipe(start=str(start)),
-        ["batch.size=4", "batch.micro=4", "schedule.warmup_steps=1",
-         "optimizer.learning_rate=0.003", "reporting.log_every=1", "reporting.sample_every=0",
-         "aids.questions_per_picture=2", f"aids.dense_categories={names}", *settings],
-    )  # fmt: skip
+        [
+            "batch.size=4",
+            "batch.micro=4",
+            "schedule.warmup_steps=1",
+            "optimizer.learning_rate=0.003",
+            "reporting.log_every=1",
+            "reporting.sample_every=0",
+            "auxiliary.prompts_per_image=2",
+            f"auxiliary.dense_categories={names}",
+            *settings,
+        ],
+    )
     outcome = train(recipe, Repeated(records), out, device="cpu", quiet=True)
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return outcome, [line for line in lines if line["kind"] == "step"]
@@ -118,9 +126,14 @@ def test_a_run_with_all_aids_learns_and_leaves_a_plain_checkpoint(
     many_questions, start: Path, tmp_path: Path
 ) -> None:
     outcome, steps = run_with_aids(
-        many_questions, start, tmp_path, "schedule.samples=24", "aids.dense_weight=1.0",
-        "aids.location_spread=8.0", "aids.final_location_spread=1.0",
-    )  # fmt: skip
+        many_questions,
+        start,
+        tmp_path,
+        "schedule.samples=24",
+        "auxiliary.dense_weight=1.0",
+        "auxiliary.location_smoothing_sigma=8.0",
+        "auxiliary.final_location_smoothing_sigma=1.0",
+    )
     assert steps[-1]["dense_loss"] < steps[0]["dense_loss"]
     assert steps[-1]["loss"] < steps[0]["loss"]
     assert 0 <= steps[-1]["cells_right"] <= 1
@@ -133,10 +146,18 @@ def test_the_tower_alone_leaves_the_text_half_as_it_was(
 ) -> None:
     recipe = override(
         Recipe(start=str(start), trainable="tower"),
-        ["batch.size=2", "batch.micro=2", "schedule.samples=4", "optimizer.learning_rate=0.003",
-         "schedule.warmup_steps=1", "reporting.sample_every=0", "aids.dense_weight=1.0",
-         "aids.dense_only=True", "aids.dense_categories=('two dogs',)"],
-    )  # fmt: skip
+        [
+            "batch.size=2",
+            "batch.micro=2",
+            "schedule.samples=4",
+            "optimizer.learning_rate=0.003",
+            "schedule.warmup_steps=1",
+            "reporting.sample_every=0",
+            "auxiliary.dense_weight=1.0",
+            "auxiliary.dense_only=True",
+            "auxiliary.dense_categories=('two dogs',)",
+        ],
+    )
     outcome = train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
     before = load_file(start / "model.safetensors")
     after = load_file(outcome.last / "model.safetensors")
@@ -146,29 +167,44 @@ def test_the_tower_alone_leaves_the_text_half_as_it_was(
 
 
 _LOOKING = (
-    "aids.dense_weight=1.0", "aids.dense_categories=('a',)", "aids.looking_weight=1.0",
-    "aids.questions_per_picture=2",
-)  # fmt: skip
+    "auxiliary.dense_weight=1.0",
+    "auxiliary.dense_categories=('a',)",
+    "auxiliary.attention_loss_weight=1.0",
+    "auxiliary.prompts_per_image=2",
+)
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (["aids.dense_weight=1.0"], "dense_categories"),
-        (["aids.dense_only=True"], "dense_weight"),
-        (["aids.reading_weight=1.0"], "reading_weight needs"),
-        (["aids.looking_weight=1.0"], "looking_weight needs"),
-        (["aids.encoder_weight=1.0"], "encoder_weight needs"),
-        (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "aids.encoder_weight=1.0",
-          "aids.dense_only=True"], "encoder_weight needs answers"),
-        ([*_LOOKING, "aids.questions_per_picture=1"], "questions_per_picture above 1"),
-        ([*_LOOKING, "aids.dense_only=True"], "dense_only off"),
+        (["auxiliary.dense_weight=1.0"], "dense_categories"),
+        (["auxiliary.dense_only=True"], "dense_weight"),
+        (["auxiliary.char_loss_weight=1.0"], "char_loss_weight needs"),
+        (["auxiliary.attention_loss_weight=1.0"], "attention_loss_weight needs"),
+        (["auxiliary.encoder_probe_weight=1.0"], "encoder_probe_weight needs"),
+        (
+            [
+                "auxiliary.dense_weight=1.0",
+                "auxiliary.dense_categories=('a',)",
+                "auxiliary.encoder_probe_weight=1.0",
+                "auxiliary.dense_only=True",
+            ],
+            "encoder_probe_weight needs answers",
+        ),
+        ([*_LOOKING, "auxiliary.prompts_per_image=1"], "prompts_per_image above 1"),
+        ([*_LOOKING, "auxiliary.dense_only=True"], "dense_only off"),
         ([*_LOOKING, "gradient_checkpointing=True"], "gradient_checkpointing off"),
-        (["aids.dense_weight=1.0", "aids.dense_categories=('a',)", "augmentation.flip=0.5"],
-         "augmentation"),
-        (["aids.questions_per_picture=3", "batch.size=8"], "batch.micro"),
+        (
+            [
+                "auxiliary.dense_weight=1.0",
+                "auxiliary.dense_categories=('a',)",
+                "augmentation.flip=0.5",
+            ],
+            "augmentation",
+        ),
+        (["auxiliary.prompts_per_image=3", "batch.size=8"], "batch.micro"),
     ],
-)  # fmt: skip
+)
 def test_aids_that_do_not_go_together_are_told(
     many_questions, start: Path, tmp_path: Path, settings: list[str], told: str
 ) -> None:
@@ -180,14 +216,27 @@ def test_aids_that_do_not_go_together_are_told(
 def test_processes_make_what_threads_make(many_questions, start: Path, tmp_path: Path) -> None:
     recipe = override(
         Recipe(start=str(start)),
-        ["batch.size=4", "batch.micro=4", "schedule.samples=8", "reporting.log_every=1",
-         "reporting.sample_every=0", "aids.questions_per_picture=2"],
-    )  # fmt: skip
+        [
+            "batch.size=4",
+            "batch.micro=4",
+            "schedule.samples=8",
+            "reporting.log_every=1",
+            "reporting.sample_every=0",
+            "auxiliary.prompts_per_image=2",
+        ],
+    )
     losses = []
     for processes in (False, True):
         folder = tmp_path / str(processes)
-        train(recipe, Repeated(many_questions), folder, device="cpu", workers=1,
-              worker_processes=processes, quiet=True)  # fmt: skip
+        train(
+            recipe,
+            Repeated(many_questions),
+            folder,
+            device="cpu",
+            workers=1,
+            worker_processes=processes,
+            quiet=True,
+        )
         lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
         losses.append([line["loss"] for line in lines if line["kind"] == "step"])
     assert losses[0] == losses[1]
@@ -201,7 +250,7 @@ def test_processes_are_for_endless_records(records, start: Path, tmp_path: Path)
 def test_the_shortest_targets_of_shared_pictures_come_first(
     many_questions, processor, tmp_path: Path
 ) -> None:
-    recipe = override(Recipe(), ["batch.size=6", "batch.micro=6", "aids.questions_per_picture=3"])
+    recipe = override(Recipe(), ["batch.size=6", "batch.micro=6", "auxiliary.prompts_per_image=3"])
     source = IterablePairs(Repeated(many_questions), processor, recipe)
     batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
     lengths = (batch.labels_BT != IGNORE_INDEX).sum(dim=1).tolist()
@@ -214,9 +263,15 @@ def test_pairs_that_share_no_picture_are_told_where_to_look_too(
 ) -> None:
     recipe = override(
         Recipe(),
-        ["batch.size=4", "batch.micro=4", "aids.questions_per_picture=2", "aids.dense_weight=1.0",
-         "aids.dense_categories=('two dogs',)", "aids.looking_weight=1.0"],
-    )  # fmt: skip
+        [
+            "batch.size=4",
+            "batch.micro=4",
+            "auxiliary.prompts_per_image=2",
+            "auxiliary.dense_weight=1.0",
+            "auxiliary.dense_categories=('two dogs',)",
+            "auxiliary.attention_loss_weight=1.0",
+        ],
+    )
     pairs = IterablePairs(Repeated(many_questions), processor, recipe)
     # As if the other question of each picture had been too long.
     one_each = [pairs.read(number)[0] for number in range(3)]

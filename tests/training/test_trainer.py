@@ -165,7 +165,7 @@ def test_a_run_begun_before_a_setting_was_there_goes_on(
     run(records, start, tmp_path)
     path = tmp_path / "recipe.json"
     before = json.loads(path.read_text())
-    del before["aids"]["looking_weight"], before["max_skipped_steps"]
+    del before["auxiliary"]["attention_loss_weight"], before["max_skipped_steps"]
     path.write_text(json.dumps(before))
     run(records, start, tmp_path)
     before["seed"] += 1
@@ -236,10 +236,10 @@ def test_attention_in_half_precision_is_trained_in_half_precision(
 def test_a_finite_data_set_is_spelt_too_and_tasks_it_has_not_are_told(
     records, start: Path, processor, tmp_path: Path
 ) -> None:
-    recipe = override(Recipe(), ["aids.spelt_tasks=('<OCR>',)"])
+    recipe = override(Recipe(), ["auxiliary.char_level_tasks=('<OCR>',)"])
     example = next(each for each in list_examples(records) if each.task == "<OCR>")
     plain = ExampleReader(records, processor, Recipe()).read(example, 0).target
     spelt = ExampleReader(records, processor, recipe).read(example, 0).target
     assert spelt == processor.tokenizer.spell(plain) != plain
-    with pytest.raises(ValueError, match=r"spelt_tasks names \['<WRITING>'\]; the data has"):
-        run(records, start, tmp_path, "aids.spelt_tasks=('<WRITING>',)")
+    with pytest.raises(ValueError, match=r"char_level_tasks names \['<WRITING>'\]; the data has"):
+        run(records, start, tmp_path, "auxiliary.char_level_tasks=('<WRITING>',)")

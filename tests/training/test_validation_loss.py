@@ -67,7 +67,7 @@ def test_aids_of_training_do_not_reach_the_held_out_records(records: Any, start:
     model, processor = build_model(plain)
     captions = type(records)(each for each in records if each.annotations[0].task == "<CAPTION>")
     # Such records have no boxes for the dense task, and none are needed.
-    aided = replace(plain, aids=AuxiliaryConfig(dense_weight=1.0, dense_categories=("car",)))
+    aided = replace(plain, auxiliary=AuxiliaryConfig(dense_weight=1.0, dense_categories=("car",)))
     assert validation_loss(model, captions, processor, aided) == validation_loss(
         model, captions, processor, plain
     )

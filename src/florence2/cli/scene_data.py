@@ -40,17 +40,17 @@ class SceneData:
         from ..synthetic.sprites import library
 
         sprites = library(self.art or art_folder(), "train")
-        aids = recipe.aids
+        auxiliary = recipe.auxiliary
         tasks = {each.token for each in TASKS if recipe.task_weights.get(each.token, 1.0) > 0}
-        if aids.dense_only:
+        if auxiliary.dense_only:
             tasks = set()
-        if aids.dense_weight:
+        if auxiliary.dense_weight:
             tasks.add("<OD>")
-        if aids.reading_weight or aids.looking_weight:
+        if auxiliary.char_loss_weight or auxiliary.attention_loss_weight:
             tasks.add("<OCR_WITH_REGION>")
         stages = [
-            (start // aids.questions_per_picture, [*map(SceneSettings.level, levels.split("+"))])
-            for start, levels in aids.curriculum or ((0, "full"),)
+            (start // auxiliary.prompts_per_image, [*map(SceneSettings.level, levels.split("+"))])
+            for start, levels in auxiliary.curriculum or ((0, "full"),)
         ]
         records = SceneRecords(sprites, "train", stages=stages, tasks=tasks, series=recipe.seed)
         held_out = None if self.validation is None else ShardDataset(self.validation)
@@ -61,8 +61,8 @@ class SceneData:
         from ..synthetic.asset_cache import art_folder
         from ..synthetic.sprites import library
 
-        aids = recipe.aids
-        if not aids.dense_weight or aids.dense_categories:
+        auxiliary = recipe.auxiliary
+        if not auxiliary.dense_weight or auxiliary.dense_categories:
             return recipe
         names = library(self.art or art_folder(), "train").categories
-        return replace(recipe, aids=replace(aids, dense_categories=names))
+        return replace(recipe, auxiliary=replace(auxiliary, dense_categories=names))

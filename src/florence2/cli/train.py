@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..training.trainer import RunOptions
 
 METRIC, HIGHER = "reporting.metric", "reporting.higher_is_better"
+# Part of every warning about a renamed field; see io/deprecation.py.
+_OLD_NAME = "the old name goes with the next release"
 SIGNAL_STATUS = 128  # what shells add to the number of the signal that ended a program
 
 
@@ -160,7 +162,8 @@ def train(
             raise ValueError(f"RECIPE is missing: one of {', '.join(PRESETS)}, or a file")
         if data is None or out is None:
             raise ValueError(f"{'--data' if data is None else '--out'} is missing")
-        chosen = _choose_recipe(recipe, settings)
+        with _printed_warnings():
+            chosen = _choose_recipe(recipe, settings)
         asked = format, split, validation_split, tuple(task or ()), prompt
         source: TrainingData | SceneData
         if data == SCENES:
@@ -230,8 +233,8 @@ def _written(value: Any) -> str:
 
 @contextmanager
 def _printed_warnings() -> Iterator[None]:
-    """A block whose warnings of this package are printed as messages of the command."""
-    usual = warnings.showwarning
+    """A block whose warnings by this package are printed as messages of the command."""
+    default = warnings.showwarning
 
     def show(
         message: Warning | str,
@@ -241,13 +244,15 @@ def _printed_warnings() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if category is UserWarning and f"{os.sep}florence2{os.sep}" in filename:
+        is_ours = category is UserWarning and f"{os.sep}florence2{os.sep}" in filename
+        if is_ours or _OLD_NAME in str(message):
             print_message(f"warning: {message}")
         else:
-            usual(message, category, filename, lineno, file, line)
+            default(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning, module=r"florence2\.")
+        warnings.filterwarnings("always", f".*{_OLD_NAME}", DeprecationWarning)
         warnings.showwarning = show
         yield
 
@@ -270,7 +275,7 @@ def _refuse_beside_scenes(
     if useless:
         raise ValueError(
             f"{useless[0]} has no meaning with --data scenes: the recipe's task_weights and "
-            "aids.curriculum say what is made"
+            "auxiliary.curriculum say what is made"
         )
 
 
@@ -287,14 +292,14 @@ def _run(
     from ..evaluation.record_evaluation import evaluate_records
     from ..training.batches import micro_size
     from ..training.distributed import init_distributed
-    from ..training.run_checks import check_aids
+    from ..training.run_checks import check_auxiliary
     from ..training.run_directory import locked_run_dir
     from ..training.trainer import run_training
 
     with init_distributed(device) as world, locked_run_dir(out, world):
         micro_size(recipe, world.size)
         recipe = source.complete(recipe)
-        check_aids(recipe, options.strategy, world.size)
+        check_auxiliary(recipe, options.strategy, world.size)
         records, held_out = source.open(out, recipe, world)
         recipe = _with_metric(recipe, held_out, settings)
         judge = None

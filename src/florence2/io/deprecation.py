@@ -79,7 +79,7 @@ def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
 def renamed_fields(**names: str) -> Callable[[type[_Class]], type[_Class]]:
     """A class decorator for a dataclass whose fields were renamed: ``old="new"``.
 
-    The old names still work as keyword arguments and as attributes.
+    The old names still work as keyword arguments, in ``dataclasses.replace`` and as attributes.
     """
 
     def decorate(cls: type[_Class]) -> type[_Class]:
@@ -87,6 +87,9 @@ def renamed_fields(**names: str) -> Callable[[type[_Class]], type[_Class]]:
 
         @functools.wraps(initialize)
         def renamed_init(self: _Class, *arguments: Any, **options: Any) -> None:
+            for old in names.keys() & options.keys():
+                # ``replace`` gives the new name too, with the value before.
+                options.pop(names[old], None)
             initialize(self, *arguments, **rename_keys(options, names, f"{cls.__name__}()"))
 
         def get_attribute(self: _Class, name: str) -> Any:

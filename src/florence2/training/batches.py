@@ -245,7 +245,7 @@ def micro_size(recipe: Recipe, processes: int) -> int:
     if size % processes:
         raise ValueError(f"batch.size {size} does not divide among {processes} processes")
     micro = min(recipe.batch.micro, size // processes)
-    questions = recipe.aids.questions_per_picture
+    questions = recipe.auxiliary.prompts_per_image
     if micro % questions:
         raise ValueError(
             f"a micro-batch of {micro} pairs does not divide into {questions} questions a picture: "

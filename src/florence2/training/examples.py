@@ -99,7 +99,7 @@ class ExampleReader:
             generator = np.random.default_rng((self.recipe.seed, draw))
             image, annotation = augment(image, annotation, self.recipe.augmentation, generator)
             prompt, target = encode_annotation(
-                self.processor, annotation, image.size, self.recipe.aids
+                self.processor, annotation, image.size, self.recipe.auxiliary
             )
             check_length(target, self.max_target_tokens)
             cells = self.cells.make(record)
@@ -117,9 +117,9 @@ class CellTargetBuilder:
     def __init__(self, recipe: Recipe, processor: Processor, stride: int = 32) -> None:
         width, height = processor.preprocessing.size
         self._grid = width // stride, height // stride
-        names = recipe.aids.dense_categories if recipe.aids.dense_weight else ()
+        names = recipe.auxiliary.dense_categories if recipe.auxiliary.dense_weight else ()
         self._numbers = {name: number for number, name in enumerate(names, start=1)}
-        self._reading = recipe.aids.reading_weight > 0
+        self._reading = recipe.auxiliary.char_loss_weight > 0
 
     def blank(self) -> CellTargets | None:
         """Targets where nothing is; ``None`` without the task."""
@@ -174,19 +174,19 @@ def encode_annotation(
     processor: Processor,
     annotation: Annotation,
     image_size: ImageSize,
-    aids: AuxiliaryConfig,
+    auxiliary: AuxiliaryConfig,
 ) -> tuple[Sequence[int], Sequence[int]]:
     """The ids of the prompt and of the target that an annotation means.
 
-    In ``aids.spelt_tasks`` the words of the target have a token for every byte; outlines have
-    ``aids.outline_corners`` if it is set.
+    In ``char_level_tasks`` the words of the target have a token for every byte; polygons have
+    ``polygon_vertices`` vertices if that is set.
     """
     prompt = processor.prompt(annotation.known_task, annotation.question, image_size)
     answer = annotation.answer
-    if aids.outline_corners and isinstance(answer, Polygons):
-        answer = resample_record_polygons(answer, aids.outline_corners)
+    if auxiliary.polygon_vertices and isinstance(answer, Polygons):
+        answer = resample_record_polygons(answer, auxiliary.polygon_vertices)
     target = processor.target(answer, annotation.kind)
-    if annotation.task in aids.spelt_tasks:
+    if annotation.task in auxiliary.char_level_tasks:
         target = processor.tokenizer.spell(target)
     return prompt.token_ids, target
 
@@ -211,9 +211,9 @@ class OrderedPairs:
 
     def __init__(self, reader: ExampleReader, examples: Sequence[Example], recipe: Recipe) -> None:
         known = {each.task for each in examples}
-        if unknown := set(recipe.aids.spelt_tasks) - known:
+        if unknown := set(recipe.auxiliary.char_level_tasks) - known:
             raise ValueError(
-                f"aids.spelt_tasks names {sorted(unknown)}; the data has {sorted(known)}"
+                f"auxiliary.char_level_tasks names {sorted(unknown)}; the data has {sorted(known)}"
             )
         self.processor = reader.processor
         self._reader, self._examples = reader, examples

@@ -1,4 +1,4 @@
-"""What each field of a recipe is for and the range of its numbers, by path."""
+"""Help and allowed range of each field of a recipe, by its path."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldRule:
-    """A line of help, the range of numbers (``above`` excludes its end), choices of a list.
+    """A line of help, the range of numbers (``above`` and ``below`` exclude the end), choices.
 
-    ``or_zero`` lets 0 stand for "off" below the range.
+    ``or_zero`` also allows 0, for "off".
     """
 
     help: str
@@ -33,7 +33,7 @@ class FieldRule:
 
     @property
     def range_text(self) -> str:
-        """The range in words, with a blank before it; empty where there is none."""
+        """The range in words after a blank; empty without a range."""
         zero = " 0 or" if self.or_zero else ""
         if self.low is not None and self.high is not None:
             return f"{zero} from {self.low} to {self.high}"
@@ -44,7 +44,7 @@ class FieldRule:
         return f"{zero}{' and'.join(each for each in (low, high) if each)}"
 
 
-# torch takes seeds of 64 bits, and a step's seed is made of this one.
+# torch takes seeds of 64 bits; the seed of a step is computed from this one.
 _MAX_SEED = 2**32 - 1
 _STEPS = "steps between"
 
@@ -56,61 +56,67 @@ RULES: dict[str, FieldRule] = {
         "width,height in pixels; multiples of 32, of nano 16", low=16, high=4096
     ),
     "trainable": FieldRule("the weights that are trained"),
-    "task_weights": FieldRule("how often tasks are seen: task_weights.<OD>=2", low=0, high=1000),
-    "precision": FieldRule("what the model computes in; weights stay fp32"),
+    "task_weights": FieldRule("sampling weight by task: task_weights.<OD>=2", low=0, high=1000),
+    "precision": FieldRule("compute precision; weights stay fp32"),
     "gradient_checkpointing": FieldRule("less memory, a third more time"),
     "layout": FieldRule("layout of the checkpoints that are written"),
-    "max_target_tokens": FieldRule("longest answer in tokens; longer ones are left out", low=3),
-    "max_skipped_steps": FieldRule("steps in a row with gradients that are not finite", low=0),
-    "seed": FieldRule("of order, dropout, augmentation and fresh weights", low=0, high=_MAX_SEED),
+    "max_target_tokens": FieldRule("max target tokens; longer examples are skipped", low=3),
+    "max_skipped_steps": FieldRule("max consecutive steps with non-finite gradients", low=0),
+    "seed": FieldRule(
+        "seed of order, dropout, augmentation, initial weights", low=0, high=_MAX_SEED
+    ),
     "batch.size": FieldRule("examples of one optimizer step, over all processes", low=1),
-    "batch.micro": FieldRule("examples that go through the model at once", low=1),
-    "optimizer.kind": FieldRule("muon is for models that start from nothing"),
+    "batch.micro": FieldRule("examples in one forward pass", low=1),
+    "optimizer.kind": FieldRule("muon is for training from scratch"),
     "optimizer.learning_rate": FieldRule("peak learning rate", above=0),
     "optimizer.betas": FieldRule("Adam's two betas", low=0, below=1),
     "optimizer.epsilon": FieldRule("Adam's epsilon", above=0),
     "optimizer.weight_decay": FieldRule("of matrices; biases and norms have none", low=0),
-    "optimizer.clip_norm": FieldRule("largest norm of the gradient; 0 clips nothing", low=0),
+    "optimizer.clip_norm": FieldRule("max norm of the gradient; 0 is off", low=0),
     "optimizer.muon_factor": FieldRule("Muon's rate over the learning rate", above=0),
-    "schedule.epochs": FieldRule("passes over the data, where samples is none", above=0),
+    "schedule.epochs": FieldRule("epochs, used when samples is none", above=0),
     "schedule.samples": FieldRule("length in examples, instead of epochs", low=1),
     "schedule.warmup_steps": FieldRule("steps of linear warm-up, at most half of the run", low=0),
     "schedule.shape": FieldRule("learning rate after the warm-up"),
-    "schedule.final": FieldRule("part of the peak rate left at the end", low=0, high=1),
+    "schedule.final": FieldRule("final share of the peak learning rate", low=0, high=1),
     "lora.rank": FieldRule("rank of the adapters", low=1, high=4096),
     "lora.alpha": FieldRule("scale of the adapters", low=1),
     "lora.dropout": FieldRule("dropout before the adapters", low=0, below=1),
-    "lora.rank_stabilised": FieldRule("alpha over the root of the rank, not over the rank"),
+    "lora.rank_stabilized": FieldRule("scale by alpha / sqrt(rank), not alpha / rank"),
     "lora.parts": FieldRule("where adapters go", choices=("tower", "encoder", "decoder")),
     "augmentation.flip": FieldRule("probability of a mirror image", low=0, high=1),
     "augmentation.crop": FieldRule("probability of a crop", low=0, high=1),
-    "augmentation.smallest_crop": FieldRule("smallest part of a side kept", above=0, high=1),
-    "augmentation.scale_jitter": FieldRule("how much larger a canvas may be", low=0),
+    "augmentation.smallest_crop": FieldRule("min share of a side that is kept", above=0, high=1),
+    "augmentation.scale_jitter": FieldRule("max growth of the canvas", low=0),
     "regularization.drop_path": FieldRule("rate; none keeps the checkpoint's", low=0, below=1),
     "regularization.dropout": FieldRule("rate; none keeps the checkpoint's", low=0, below=1),
     "regularization.attention_dropout": FieldRule("rate; none keeps it", low=0, below=1),
     "regularization.activation_dropout": FieldRule("rate; none keeps it", low=0, below=1),
-    "aids.location_spread": FieldRule("bins that a location is spread over", low=0),
-    "aids.final_location_spread": FieldRule("the spread at the end", low=0),
-    "aids.dense_weight": FieldRule("weight of the dense task; 0 is off", low=0),
-    "aids.dense_only": FieldRule("learn nothing but the dense task"),
-    "aids.dense_evenness": FieldRule("0 cells count alike, 1 objects do", low=0, high=1),
-    "aids.dense_categories": FieldRule("names that the dense task tells apart"),
-    "aids.reading_weight": FieldRule("weight of reading characters", low=0),
-    "aids.looking_weight": FieldRule("weight of where the decoder looks", low=0),
-    "aids.encoder_weight": FieldRule("weight of the dense task in the encoder", low=0),
-    "aids.spelt_tasks": FieldRule("tasks answered character by character"),
-    "aids.outline_corners": FieldRule("vertices of polygons; 0 keeps them", low=3, or_zero=True),
-    "aids.questions_per_picture": FieldRule("examples of an image, endless data only", low=1),
-    "aids.curriculum": FieldRule("levels of synthetic images by the sample they begin at", low=0),
+    "auxiliary.location_smoothing_sigma": FieldRule("deviation of soft locations, in bins", low=0),
+    "auxiliary.final_location_smoothing_sigma": FieldRule("that deviation at the end", low=0),
+    "auxiliary.dense_weight": FieldRule("weight of the dense loss; 0 is off", low=0),
+    "auxiliary.dense_only": FieldRule("train by the dense loss alone"),
+    "auxiliary.dense_area_weight_power": FieldRule(
+        "0 weights cells alike, 1 objects alike", low=0, high=1
+    ),
+    "auxiliary.dense_categories": FieldRule("class names of the dense loss"),
+    "auxiliary.char_loss_weight": FieldRule("weight of the characters of every cell", low=0),
+    "auxiliary.attention_loss_weight": FieldRule("weight of cross-attention supervision", low=0),
+    "auxiliary.encoder_probe_weight": FieldRule("weight of the dense loss in the encoder", low=0),
+    "auxiliary.char_level_tasks": FieldRule("tasks whose targets are character-level"),
+    "auxiliary.polygon_vertices": FieldRule(
+        "vertices of resampled polygons; 0 keeps the labels'", low=3, or_zero=True
+    ),
+    "auxiliary.prompts_per_image": FieldRule("prompts of one image, endless data only", low=1),
+    "auxiliary.curriculum": FieldRule("levels of synthetic images by first sample", low=0),
     "reporting.log_every": FieldRule(f"{_STEPS} lines of the log; 0 is never", low=0),
     "reporting.checkpoint_every": FieldRule(f"{_STEPS} checkpoints; 0 is never", low=0),
-    "reporting.checkpoint_minutes": FieldRule("minutes between them; 0 is never", low=0),
-    "reporting.sample_every": FieldRule(f"{_STEPS} sheets of samples; 0 is never", low=0),
+    "reporting.checkpoint_minutes": FieldRule("minutes between checkpoints; 0 is never", low=0),
+    "reporting.sample_every": FieldRule(f"{_STEPS} sample grids; 0 is never", low=0),
     "reporting.evaluate_every": FieldRule(f"{_STEPS} evaluations; none: once an epoch", low=0),
-    "reporting.keep_checkpoints": FieldRule("checkpoints that are kept", low=1),
-    "reporting.metric": FieldRule("metric that best follows: loss, or one of the validation's"),
-    "reporting.higher_is_better": FieldRule("whether more of the metric is better"),
+    "reporting.keep_checkpoints": FieldRule("number of checkpoints kept", low=1),
+    "reporting.metric": FieldRule("metric that selects best: loss, or a validation metric"),
+    "reporting.higher_is_better": FieldRule("whether a higher metric is better"),
 }
 
 # What other programs call these fields.

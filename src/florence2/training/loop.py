@@ -81,7 +81,7 @@ def train_loop(
 
             model.train()
             blur = LocationSmoothing(
-                first_location, location_spread(progress.step, steps, recipe.aids)
+                first_location, location_spread(progress.step, steps, recipe.auxiliary)
             )
             outcome = train_step(model, optimizer, next(batches), recipe, world, progress, blur)
             step, last = progress.step, progress.step == steps
@@ -117,7 +117,7 @@ def _figures(
         "samples_seen": progress.step * recipe.batch.size,
         "skipped": outcome.skipped,
         "skipped_so_far": progress.skipped,
-        **outcome.aids,
+        **outcome.auxiliary,
     }
 
 

@@ -39,7 +39,7 @@ def _config(lora: Lora, modules: list[str]) -> Mapping[str, object]:
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
-        "use_rslora": lora.rank_stabilised,
+        "use_rslora": lora.rank_stabilized,
         "target_modules": modules,
         "bias": "none",
         "fan_in_fan_out": False,

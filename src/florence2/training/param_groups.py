@@ -59,7 +59,7 @@ def _add_adapters(model: Florence2Model, lora: Lora) -> None:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        use_rslora=lora.rank_stabilised,
+        use_rslora=lora.rank_stabilized,
         target_modules=pattern,
     )
     for parameter in model.parameters():

@@ -1,7 +1,7 @@
-"""What a training run is: one frozen value that a file in ``recipes/`` or a preset returns.
+"""The recipe of a training run: one frozen value, returned by a preset or a file in ``recipes/``.
 
-Every default is the gentle one for fine-tuning a released checkpoint. Learning rates and
-schedules of the paper are in ``presets.py``.
+The defaults are for fine-tuning a released checkpoint. Learning rates and schedules of the paper
+are in ``presets.py``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from ..io.deprecation import rename_keys, renamed_fields
 from ..results.geometry import MIN_VERTICES
 
 Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
@@ -17,14 +18,32 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Layout = Literal["microsoft", "transformers"]
 OptimizerKind = Literal["adamw", "muon"]
 
+# Field names of release 0.1: groups, and fields by the group's name of today.
+GROUPS = {"aids": "auxiliary"}
+AUXILIARY_FIELDS = {
+    "location_spread": "location_smoothing_sigma",
+    "final_location_spread": "final_location_smoothing_sigma",
+    "dense_evenness": "dense_area_weight_power",
+    "reading_weight": "char_loss_weight",
+    "looking_weight": "attention_loss_weight",
+    "encoder_weight": "encoder_probe_weight",
+    "spelt_tasks": "char_level_tasks",
+    "outline_corners": "polygon_vertices",
+    "questions_per_picture": "prompts_per_image",
+}
+RENAMED_FIELDS = {
+    "auxiliary": AUXILIARY_FIELDS,
+    "lora": {"rank_stabilised": "rank_stabilized"},
+}
+
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW. The paper names it and the peak rates; betas and decay are not given there.
+    """AdamW. The paper gives its name and the peak rates, but no betas and no weight decay.
 
-    ``kind="muon"`` moves matrices along their orthogonal factor and the rest by AdamW: for models
-    that start from nothing. Muon's steps are scaled to be as large as AdamW's usually are, and
-    ``muon_factor`` times the learning rate.
+    ``kind="muon"`` updates matrices with Muon and everything else with AdamW, for training from
+    scratch. Muon's updates have the usual size of AdamW's; its learning rate is ``muon_factor``
+    times ``learning_rate``.
     """
 
     kind: OptimizerKind = "adamw"
@@ -38,7 +57,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, and how the learning rate moves: linear warm-up, then cosine or constant.
+    """Length of the run, and learning rate: linear warm-up, then cosine or constant.
 
     ``samples`` counts image-annotation pairs, as the paper does; ``epochs`` is used when it is
     ``None``. ``final`` is the fraction of the peak rate left at the end.
@@ -53,28 +72,31 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Batch:
-    """``size`` pairs make one optimiser step over all processes, ``micro`` at a time in each."""
+    """``size`` pairs make one optimizer step over all processes, ``micro`` at a time in each."""
 
     size: int = 8
     micro: int = 8
 
 
+@renamed_fields(rank_stabilised="rank_stabilized")
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters; ``parts`` says where: encoder, decoder, tower."""
+    """Low-rank adapters; ``parts`` says where: encoder, decoder, tower (the vision encoder)."""
 
     rank: int = 16
     alpha: int = 16
     dropout: float = 0.0
-    rank_stabilised: bool = True
+    rank_stabilized: bool = True
     parts: tuple[str, ...] = ("tower", "encoder", "decoder")
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Changes to pictures that keep labels true: probabilities of a mirror image and of a crop,
-    the smallest part of each side that a crop keeps, and by how much a canvas around the picture
-    may be larger than it."""
+    """Augmentations that keep labels true.
+
+    ``flip`` and ``crop`` are probabilities; ``smallest_crop`` is the min share of each side that a
+    crop keeps; ``scale_jitter`` is by how much a canvas around the image may exceed it.
+    """
 
     flip: float = 0.0
     crop: float = 0.0
@@ -92,57 +114,68 @@ class Augmentation:
             )
 
 
+@renamed_fields(**AUXILIARY_FIELDS)
 @dataclass(frozen=True)
 class AuxiliaryConfig:
-    """Helps for a small model that starts from nothing; all are off, for the released recipe has
-    none of them.
+    """Auxiliary objectives for training a small model from scratch; the released recipe has none.
 
-    ``location_spread`` is the deviation, in bins, of soft targets over neighbouring locations; it
-    moves evenly to ``final_location_spread`` by the end. ``dense_weight`` is that of the task
-    which names the object at every cell of the tower's last map, one of ``dense_categories``, and
-    draws its box; with ``dense_only`` nothing else is learned. ``dense_evenness`` says how cells
-    count there: 0 each the same, so that large things count most, 1 each thing the same, in between
-    by that power of its area. ``reading_weight`` is that of its second part, which tells the
-    letters of every cell. ``looking_weight`` is that of telling some of the decoder's heads in
-    which cells lies what each token of an answer is about, for endless sources with the dense task.
-    ``encoder_weight`` is that of the dense task asked of the encoder's states too.
-    The answers of ``spelt_tasks`` are told letter by letter, so that a word is read and not guessed
-    among whole words; outlines are told with ``outline_corners`` corners at even distances, 0 for
-    those of the labels. ``questions_per_picture`` of an endless source share one pass through the
-    tower. ``curriculum`` are the levels of made scenes by the number of samples seen at which they
-    begin, where "+" takes turns: ``((0, "easy+text"), (20000, "full"))``.
+    Attributes:
+        location_smoothing_sigma: standard deviation, in bins, of soft targets over neighboring
+            locations; 0 for hard targets.
+        final_location_smoothing_sigma: the deviation at the end of the run, reached linearly.
+        dense_weight: weight of the dense loss: class and box of the object at every cell of the
+            vision encoder's last feature map.
+        dense_only: train by the dense loss alone.
+        dense_area_weight_power: a cell counts by its object's area to minus this power: 0 weights
+            all cells alike, 1 all objects alike.
+        dense_categories: class names of the dense loss.
+        char_loss_weight: weight of predicting the characters in every cell.
+        attention_loss_weight: weight of supervising some heads of the decoder's cross-attention
+            with the cells that each target token is about. Endless sources only.
+        encoder_probe_weight: weight of the dense loss on the encoder's states.
+        char_level_tasks: tasks whose targets have one token per byte.
+        polygon_vertices: number of vertices to which polygons are resampled; 0 keeps the labels'.
+        prompts_per_image: prompts that share one pass of the vision encoder. Endless sources only.
+        curriculum: levels of synthetic images by the number of samples seen at which they start;
+            "+" alternates between levels: ``((0, "easy+text"), (20000, "full"))``.
     """
 
-    location_spread: float = 0.0
-    final_location_spread: float | None = None
+    location_smoothing_sigma: float = 0.0
+    final_location_smoothing_sigma: float | None = None
     dense_weight: float = 0.0
     dense_only: bool = False
-    dense_evenness: float = 0.0
+    dense_area_weight_power: float = 0.0
     dense_categories: tuple[str, ...] = ()
-    reading_weight: float = 0.0
-    looking_weight: float = 0.0
-    encoder_weight: float = 0.0
-    spelt_tasks: tuple[str, ...] = ()
-    outline_corners: int = 0
-    questions_per_picture: int = 1
+    char_loss_weight: float = 0.0
+    attention_loss_weight: float = 0.0
+    encoder_probe_weight: float = 0.0
+    char_level_tasks: tuple[str, ...] = ()
+    polygon_vertices: int = 0
+    prompts_per_image: int = 1
     curriculum: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        spreads = (self.location_spread, self.final_location_spread or 0.0)
-        weights = (self.dense_weight, self.reading_weight, self.looking_weight, self.encoder_weight)
-        if min(*spreads, *weights) < 0:
-            raise ValueError(f"spreads and weights must not be negative, got {self}")
-        if not 0 <= self.dense_evenness <= 1:
-            raise ValueError(f"dense_evenness is between 0 and 1, got {self.dense_evenness}")
-        if self.outline_corners and self.outline_corners < MIN_VERTICES:
+        sigmas = (self.location_smoothing_sigma, self.final_location_smoothing_sigma or 0.0)
+        weights = (
+            self.dense_weight,
+            self.char_loss_weight,
+            self.attention_loss_weight,
+            self.encoder_probe_weight,
+        )
+        if min(*sigmas, *weights) < 0:
+            raise ValueError(f"deviations and weights must not be negative, got {self}")
+        if not 0 <= self.dense_area_weight_power <= 1:
             raise ValueError(
-                f"outline_corners is 0 for those of the labels or {MIN_VERTICES} and more, got "
-                f"{self.outline_corners}"
+                "dense_area_weight_power must be between 0 and 1, got "
+                f"{self.dense_area_weight_power}"
             )
-        if self.questions_per_picture < 1:
+        if self.polygon_vertices and self.polygon_vertices < MIN_VERTICES:
             raise ValueError(
-                f"questions_per_picture must be at least 1, got {self.questions_per_picture}"
+                f"polygon_vertices must be 0 (keep the labels') or at least {MIN_VERTICES}, got "
+                f"{self.polygon_vertices}"
             )
+        if self.prompts_per_image < 1:
+            raise ValueError(f"prompts_per_image must be at least 1, got {self.prompts_per_image}")
 
 
 @dataclass(frozen=True)
@@ -157,12 +190,12 @@ class Regularization:
 
 @dataclass(frozen=True)
 class Reporting:
-    """When things are written: steps between log lines, checkpoints, pictures, evaluations.
+    """Steps between log lines, checkpoints, sample images and evaluations.
 
-    A checkpoint is due after so many steps or minutes, whichever is first. Evaluations are made
-    once an epoch when ``evaluate_every`` is ``None``, never when it is 0 but at the end. The best
-    checkpoint is the one by the figure ``metric``: ``loss``, the default, or one of those that
-    ``evaluate.records`` lists.
+    A checkpoint is written after ``checkpoint_every`` steps or ``checkpoint_minutes``, whichever
+    comes first. Evaluations run once an epoch when ``evaluate_every`` is ``None``, and only at the
+    end when it is 0. ``metric`` selects the best checkpoint: ``loss``, the default, or a metric of
+    ``evaluation.record_evaluation``.
     """
 
     log_every: int = 10
@@ -175,15 +208,16 @@ class Reporting:
     higher_is_better: bool = False
 
 
+@renamed_fields(aids="auxiliary")
 @dataclass(frozen=True)
 class Recipe:
-    """A run. ``start`` is a checkpoint (Hub id, directory, ``nano``), ``scratch:base``,
-    ``scratch:large`` or ``scratch:nano``; ``text_from`` a BART checkpoint for the text half.
+    """A training run. ``start`` is a checkpoint (Hub id, directory, ``nano``), ``scratch:base``,
+    ``scratch:large`` or ``scratch:nano``; ``text_from`` a BART checkpoint for the language model.
 
-    ``task_weights`` says how often the examples of a task are seen relative to their number
-    (1 where a task is not named, 0 leaves it out). ``layout`` is that of the checkpoints made.
-    ``max_skipped_steps`` bounds how many steps in a row may have gradients that are not finite
-    before the run stops with an error.
+    ``task_weights`` says how often the examples of a task are sampled relative to their number
+    (default 1; 0 excludes the task). ``layout`` is that of the written checkpoints.
+    ``max_skipped_steps`` is the max number of consecutive steps with non-finite gradients before
+    the run stops with an error.
     """
 
     name: str = "fine-tune"
@@ -204,7 +238,7 @@ class Recipe:
     lora: Lora = Lora()
     augmentation: Augmentation = Augmentation()
     regularization: Regularization = Regularization()
-    aids: AuxiliaryConfig = AuxiliaryConfig()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     reporting: Reporting = Reporting()
 
     def __post_init__(self) -> None:
@@ -234,12 +268,16 @@ def to_dict(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def completed(form: dict[str, Any]) -> dict[str, Any]:
-    """What ``to_dict`` gave, with the defaults of settings that there were not yet."""
-    usual = to_dict(Recipe())
-    parts = {
-        name: {**usual[name], **values}
-        for name, values in form.items()
+def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored recipe (from ``to_dict``) with today's field names, and defaults for new fields."""
+    values = rename_keys(values, GROUPS, "recipe", stacklevel=0)
+    defaults = to_dict(Recipe())
+    groups = {
+        name: {
+            **defaults[name],
+            **rename_keys(fields_, RENAMED_FIELDS.get(name, {}), name, stacklevel=0),
+        }
+        for name, fields_ in values.items()
         if is_dataclass(getattr(Recipe, name, None))
     }
-    return {**usual, **form, **parts}
+    return {**defaults, **values, **groups}

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from ..io.deprecation import warn_renamed
 from .field_rules import ALIASES, RULES, FieldRule
-from .recipe import Recipe
+from .recipe import GROUPS, RENAMED_FIELDS, Recipe
 
 _BOOLEANS = {
     "true": True,
@@ -76,7 +77,7 @@ def apply_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     known = {each.path: each for each in list_fields(recipe)}
     for setting in settings:
         path, separator, text = setting.partition("=")
-        path = path.strip()
+        path = current_path(path.strip(), stacklevel=3)
         if not separator:
             raise ValueError(f"a setting is written NAME=VALUE, got {setting!r}")
         field = known.get(path)
@@ -96,11 +97,21 @@ def find_repeated(settings: Iterable[str]) -> list[tuple[str, str]]:
     given: dict[str, str] = {}
     replaced = []
     for setting in settings:
-        path = setting.partition("=")[0].strip()
+        path = current_path(setting.partition("=")[0].strip())
         for other in [each for each in given if each == path or _is_below(each, path)]:
             replaced.append((given.pop(other), setting))
         given[path] = setting
     return replaced
+
+
+def current_path(path: str, stacklevel: int = 0) -> str:
+    """``path`` with today's names; with ``stacklevel`` a name of release 0.1 gives a warning."""
+    head, dot, rest = path.partition(".")
+    group = GROUPS.get(head, head)
+    current = f"{group}{dot}{RENAMED_FIELDS.get(group, {}).get(rest, rest)}"
+    if current != path and stacklevel:
+        warn_renamed(path, current, stacklevel + 1)
+    return current
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -13,25 +13,34 @@ from .run_inputs import count_shared_images
 from .streaming import IterableRecords
 
 
-def check_aids(recipe: Recipe, strategy: Strategy, processes: int) -> None:
+def check_auxiliary(recipe: Recipe, strategy: Strategy, processes: int) -> None:
     """Raise ``ValueError`` when the recipe's settings of the dense task do not go together."""
-    aids = recipe.aids
-    if not aids.dense_weight:
-        for name in ("dense_only", "reading_weight", "looking_weight", "encoder_weight"):
-            if getattr(aids, name):
-                raise ValueError(f"aids.{name} needs aids.dense_weight above 0")
+    auxiliary = recipe.auxiliary
+    if not auxiliary.dense_weight:
+        for name in (
+            "dense_only",
+            "char_loss_weight",
+            "attention_loss_weight",
+            "encoder_probe_weight",
+        ):
+            if getattr(auxiliary, name):
+                raise ValueError(f"auxiliary.{name} needs auxiliary.dense_weight above 0")
         return
-    if aids.encoder_weight and aids.dense_only:
-        raise ValueError("aids.encoder_weight needs answers: aids.dense_only off")
-    if aids.looking_weight and (aids.questions_per_picture < 2 or aids.dense_only):
+    if auxiliary.encoder_probe_weight and auxiliary.dense_only:
+        raise ValueError("auxiliary.encoder_probe_weight needs answers: auxiliary.dense_only off")
+    if auxiliary.attention_loss_weight and (
+        auxiliary.prompts_per_image < 2 or auxiliary.dense_only
+    ):
         raise ValueError(
-            "aids.looking_weight needs answers: aids.questions_per_picture above 1, "
-            "aids.dense_only off"
+            "auxiliary.attention_loss_weight needs answers: auxiliary.prompts_per_image above 1, "
+            "auxiliary.dense_only off"
         )
-    if aids.looking_weight and recipe.gradient_checkpointing:
-        raise ValueError("aids.looking_weight needs gradient_checkpointing off")
-    if not aids.dense_categories:
-        raise ValueError("aids.dense_weight needs aids.dense_categories: the names to tell apart")
+    if auxiliary.attention_loss_weight and recipe.gradient_checkpointing:
+        raise ValueError("auxiliary.attention_loss_weight needs gradient_checkpointing off")
+    if not auxiliary.dense_categories:
+        raise ValueError(
+            "auxiliary.dense_weight needs auxiliary.dense_categories: the names to tell apart"
+        )
     if recipe.augmentation != Augmentation():
         raise ValueError("the dense task takes pictures as they are: leave augmentation off")
     if strategy == "fsdp" and processes > 1:

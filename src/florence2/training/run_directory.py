@@ -14,7 +14,7 @@ from ..io.files import read_json
 from ..io.run_lock import lock_run_dir
 from .checkpoints import find_checkpoints
 from .distributed import DistributedContext
-from .recipe import Recipe, completed, to_dict
+from .recipe import Recipe, to_dict, with_defaults
 from .run_inputs import Description, compare_inputs
 
 CHECKPOINTS = "checkpoints"
@@ -45,7 +45,7 @@ def check_same_recipe(out: Path, recipe: Recipe) -> None:
     if not path.exists() or not holds_training(out):
         return
     try:
-        before = _flat(completed(_read(path)))
+        before = _flat(with_defaults(_read(path)))
     except (TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: restore it, or choose another directory") from error
     now = _flat(json.loads(json.dumps(to_dict(recipe))))

@@ -34,9 +34,11 @@ def learning_rate_factor(step: int, steps: int, schedule: Schedule) -> float:
     return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def location_spread(step: int, steps: int, aids: AuxiliaryConfig) -> float:
+def location_spread(step: int, steps: int, auxiliary: AuxiliaryConfig) -> float:
     """The deviation in bins of soft location targets at ``step`` of ``steps``; 0 for hard ones."""
-    if aids.final_location_spread is None:
-        return aids.location_spread
+    if auxiliary.final_location_smoothing_sigma is None:
+        return auxiliary.location_smoothing_sigma
     progress = min(1.0, step / max(1, steps - 1))
-    return aids.location_spread + progress * (aids.final_location_spread - aids.location_spread)
+    return auxiliary.location_smoothing_sigma + progress * (
+        auxiliary.final_location_smoothing_sigma - auxiliary.location_smoothing_sigma
+    )

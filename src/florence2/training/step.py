@@ -38,7 +38,7 @@ class TrainingError(RuntimeError):
 class StepMetrics:
     """What a step saw: mean loss per target token, counts over all processes, gradient norm.
 
-    ``aids`` holds the figures of what was learned besides, by name; the loss does not.
+    ``auxiliary`` holds the figures of what was learned besides, by name; the loss does not.
     """
 
     loss: float
@@ -46,7 +46,7 @@ class StepMetrics:
     examples: int
     gradient_norm: float
     skipped: bool
-    aids: Mapping[str, float] = field(default_factory=dict)
+    auxiliary: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def train_step(
     """
     optimizer.zero_grad(set_to_none=True)
     # The same names in the same order on all processes, whatever each of them sees.
-    totals = dict.fromkeys(("loss", "tokens", "examples", *figures_of(recipe.aids)), 0.0)
+    totals = dict.fromkeys(("loss", "tokens", "examples", *figures_of(recipe.auxiliary)), 0.0)
     for index, batch in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
         with (
@@ -81,9 +81,9 @@ def train_step(
             _attention(world.device, recipe.precision),
         ):
             losses = micro_batch_losses(
-                model, batch, recipe.precision, blur, recipe.aids.dense_evenness
+                model, batch, recipe.precision, blur, recipe.auxiliary.dense_area_weight_power
             )
-            total = losses.total(batch.tokens, recipe.aids)
+            total = losses.total(batch.tokens, recipe.auxiliary)
             (total * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
         totals["loss"] += losses.token_sum.item()
         totals["tokens"] += batch.tokens
@@ -115,21 +115,21 @@ def train_step(
             gradient.mul_(factor)
         optimizer.step()
     _count(progress, finite, recipe)
-    aids = {name: value / examples for name, value in totals.items()}
-    return StepMetrics(loss_sum / tokens, int(tokens), int(examples), norm, not finite, aids)
+    auxiliary = {name: value / examples for name, value in totals.items()}
+    return StepMetrics(loss_sum / tokens, int(tokens), int(examples), norm, not finite, auxiliary)
 
 
-def figures_of(aids: AuxiliaryConfig) -> tuple[str, ...]:
+def figures_of(auxiliary: AuxiliaryConfig) -> tuple[str, ...]:
     """The names of the figures that a step tells of what is learned besides answering."""
     weights = {
-        "dense_loss": aids.dense_weight,
-        "cells_right": aids.dense_weight,
-        "reading_loss": aids.reading_weight,
-        "letters_right": aids.reading_weight,
-        "looking_loss": aids.looking_weight,
-        "encoder_loss": aids.encoder_weight,
-        "encoder_cells_right": aids.encoder_weight,
-        "encoder_letters_right": aids.encoder_weight * aids.reading_weight,
+        "dense_loss": auxiliary.dense_weight,
+        "cells_right": auxiliary.dense_weight,
+        "reading_loss": auxiliary.char_loss_weight,
+        "letters_right": auxiliary.char_loss_weight,
+        "looking_loss": auxiliary.attention_loss_weight,
+        "encoder_loss": auxiliary.encoder_probe_weight,
+        "encoder_cells_right": auxiliary.encoder_probe_weight,
+        "encoder_letters_right": auxiliary.encoder_probe_weight * auxiliary.char_loss_weight,
     }
     return tuple(name for name, weight in weights.items() if weight)
 
@@ -175,19 +175,22 @@ class Losses:
     asked: int = 0
     told: EncoderLoss | None = None
 
-    def total(self, tokens: int, aids: AuxiliaryConfig) -> Tensor:
+    def total(self, tokens: int, auxiliary: AuxiliaryConfig) -> Tensor:
         """What to go backward from: the dense loss counts as much as that of every token."""
         if self.dense is None:
             return self.token_sum
-        seen = aids.dense_weight * self.dense.loss + aids.reading_weight * self.dense.reading.loss
+        seen = (
+            auxiliary.dense_weight * self.dense.loss
+            + auxiliary.char_loss_weight * self.dense.reading.loss
+        )
         if self.told is not None:
             cells = self.told.cells
-            told = cells.loss + aids.reading_weight * cells.reading.loss + self.told.edges
-            seen = seen + aids.encoder_weight * told
+            told = cells.loss + auxiliary.char_loss_weight * cells.reading.loss + self.told.edges
+            seen = seen + auxiliary.encoder_probe_weight * told
         total = self.token_sum + tokens * seen
         if self.looking_sum is None:
             return total
-        return total + aids.looking_weight * self.looking_sum
+        return total + auxiliary.attention_loss_weight * self.looking_sum
 
     def figures(self) -> dict[str, float]:
         """By the names of ``figures_of``, what there is: the losses of the dense task and of

@@ -32,7 +32,7 @@ class IterableRecords(Protocol):
 
 
 class IterablePairs:
-    """``questions_per_picture`` pairs of each record in turn, chosen by the weights of their tasks.
+    """``prompts_per_image`` pairs of each record in turn, chosen by the weights of their tasks.
 
     Raises ``ValueError`` when a weight is for no task. ``positions`` are those of the decoder,
     ``stride`` is the tower's.
@@ -50,12 +50,12 @@ class IterablePairs:
     ) -> None:
         for name, named in (
             ("task_weights", recipe.task_weights),
-            ("aids.spelt_tasks", recipe.aids.spelt_tasks),
+            ("auxiliary.char_level_tasks", recipe.auxiliary.char_level_tasks),
         ):
             if unknown := set(named) - _TOKENS:
                 raise ValueError(f"{name} names {sorted(unknown)}; tasks are {sorted(_TOKENS)}")
         self.records, self.processor, self.recipe = records, processor, recipe
-        self._questions = recipe.aids.questions_per_picture
+        self._questions = recipe.auxiliary.prompts_per_image
         self._longest = min(recipe.max_target_tokens, positions)
         self._cells = CellTargetBuilder(recipe, processor, stride)
 
@@ -80,9 +80,11 @@ class IterablePairs:
         image = load_image(record.image_bytes())
         pixels, cells = self.processor.pixels(image), self._cells.make(record)
         chosen = [record.annotations[each] for each in self._choose(record, number)]
-        aids = self.recipe.aids
-        encoded = [encode_annotation(self.processor, each, image.size, aids) for each in chosen]
-        sights = RegionTargets(record, cells) if aids.looking_weight and cells else None
+        auxiliary = self.recipe.auxiliary
+        encoded = [
+            encode_annotation(self.processor, each, image.size, auxiliary) for each in chosen
+        ]
+        sights = RegionTargets(record, cells) if auxiliary.attention_loss_weight and cells else None
         tokenizer = self.processor.tokenizer
         pairs = [
             EncodedExample(

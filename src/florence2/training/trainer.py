@@ -34,7 +34,7 @@ from .optimizers import make_optimizers
 from .param_groups import prepare_trainable
 from .recipe import Recipe
 from .recipe_fields import check_recipe
-from .run_checks import check_aids, check_layout, warn_of_shared_images
+from .run_checks import check_auxiliary, check_layout, warn_of_shared_images
 from .run_directory import (
     ADAPTER,
     BEST,
@@ -134,7 +134,7 @@ def run_training(
         keep_freed_memory()
     check_recipe(recipe)
     micro_size(recipe, world.size)
-    check_aids(recipe, options.strategy, world.size)
+    check_auxiliary(recipe, options.strategy, world.size)
     check_same_recipe(out, recipe)
     model, processor = build_model(recipe)
     check_layout(model, recipe.layout)
@@ -170,8 +170,8 @@ def _pair_source(
     shape = config.text.max_position_embeddings, config.vision.stride
     if not hasattr(records, "__len__"):
         return IterablePairs(records, processor, recipe, *shape)
-    if recipe.aids.questions_per_picture > 1:
-        raise ValueError("questions_per_picture is for endless sources; these records have an end")
+    if recipe.auxiliary.prompts_per_image > 1:
+        raise ValueError("prompts_per_image is for endless sources; these records have an end")
     finite = cast(Records, records)
     reader = ExampleReader(finite, processor, recipe, *shape)
     return OrderedPairs(reader, list_examples(finite), recipe)
@@ -191,12 +191,14 @@ def _with_aids(
     model: Florence2Model, recipe: Recipe, world: DistributedContext, first_location: int
 ) -> nn.Module:
     """The model, with the heads of the dense task where the recipe has that."""
-    aids = recipe.aids
-    if not aids.dense_weight:
+    auxiliary = recipe.auxiliary
+    if not auxiliary.dense_weight:
         return model
-    reading = aids.reading_weight > 0
-    asked = first_location if aids.encoder_weight else None
-    dense = DenseHeadModel(model, len(aids.dense_categories), aids.dense_only, reading, asked)
+    reading = auxiliary.char_loss_weight > 0
+    asked = first_location if auxiliary.encoder_probe_weight else None
+    dense = DenseHeadModel(
+        model, len(auxiliary.dense_categories), auxiliary.dense_only, reading, asked
+    )
     dense.load_head(Path(recipe.start))
     return dense.to(world.device)
 

@@ -79,7 +79,7 @@ def _chosen(
     """What reads the pairs, unaugmented, and those that are read."""
     examples = list_examples(held_out)
     step = max(1, -(-len(examples) // most_pairs))
-    unchanged = replace(recipe, augmentation=Augmentation(), aids=AuxiliaryConfig())
+    unchanged = replace(recipe, augmentation=Augmentation(), auxiliary=AuxiliaryConfig())
     return ExampleReader(held_out, processor, unchanged, positions), examples[::step]
 
 

@@ -100,8 +100,8 @@ def test_a_run_that_is_told_where_to_look_learns_it(
     many_questions, start: Path, tmp_path: Path
 ) -> None:
     outcome, steps = run_with_aids(
-        many_questions, start, tmp_path, "schedule.samples=80", "aids.dense_weight=0.1",
-        "aids.looking_weight=1.0",
+        many_questions, start, tmp_path, "schedule.samples=80", "auxiliary.dense_weight=0.1",
+        "auxiliary.attention_loss_weight=1.0",
     )  # fmt: skip
     told = [step["looking_loss"] for step in steps]
     assert sum(told[-4:]) < 0.8 * sum(told[:4])

@@ -88,8 +88,8 @@ def test_letters_stand_behind_class_and_box(start: Path) -> None:
     assert model.head.weight.shape == (1 + 2 + 4 + SLOTS * LETTERS, width)
     cells = model(torch.zeros(1, 3, stride, 2 * stride), None, None).cells_PHWK
     made = CellTargetBuilder(
-        Recipe(aids=AuxiliaryConfig(
-            dense_weight=1.0, reading_weight=1.0, dense_categories=("dog", "cat")
+        Recipe(auxiliary=AuxiliaryConfig(
+            dense_weight=1.0, char_loss_weight=1.0, dense_categories=("dog", "cat")
         )),
         _Sized(2 * stride, stride), stride,
     ).make(record(((0, 0, 40, 40), "01")))  # fmt: skip

@@ -67,14 +67,16 @@ def test_cells_of_small_things_count_more_when_asked(
     assert float(by_cell[:5].mean()) == pytest.approx(1 / 3 / 8, rel=1e-5)
 
 
-def test_evenness_is_a_share() -> None:
-    with pytest.raises(ValueError, match=r"dense_evenness is between 0 and 1, got 1\.5"):
-        AuxiliaryConfig(dense_evenness=1.5)
+def test_the_area_weight_power_is_between_0_and_1() -> None:
+    with pytest.raises(
+        ValueError, match=r"dense_area_weight_power must be between 0 and 1, got 1\.5"
+    ):
+        AuxiliaryConfig(dense_area_weight_power=1.5)
 
 
 def test_targets_follow_the_recipe_and_the_grid_of_the_tower(many_questions, processor) -> None:
-    aids = AuxiliaryConfig(dense_weight=1.0, dense_categories=("red car", "a tree"))
-    cells = CellTargetBuilder(Recipe(aids=aids), processor).make(many_questions[0])
+    auxiliary = AuxiliaryConfig(dense_weight=1.0, dense_categories=("red car", "a tree"))
+    cells = CellTargetBuilder(Recipe(auxiliary=auxiliary), processor).make(many_questions[0])
     width, height = processor.preprocessing.size
     assert cells is not None
     assert cells.classes.shape == (height // 32, width // 32)

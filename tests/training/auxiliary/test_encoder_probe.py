@@ -97,9 +97,15 @@ def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
 ) -> None:
     pictures = [_with_a_large_thing(each) for each in many_questions]
     outcome, steps = run_with_aids(
-        pictures, start, tmp_path / "a", "schedule.samples=80", "aids.dense_weight=0.1",
-        "aids.encoder_weight=1.0", "aids.location_spread=8.0", "aids.reading_weight=0.5",
-    )  # fmt: skip
+        pictures,
+        start,
+        tmp_path / "a",
+        "schedule.samples=80",
+        "auxiliary.dense_weight=0.1",
+        "auxiliary.encoder_probe_weight=1.0",
+        "auxiliary.location_smoothing_sigma=8.0",
+        "auxiliary.char_loss_weight=0.5",
+    )
     told = [step["encoder_loss"] for step in steps]
     assert told[0] == pytest.approx(math.log(BINS), rel=0.05), "nothing is known at first"
     assert sum(told[-4:]) < 0.93 * sum(told[:4])
@@ -109,10 +115,15 @@ def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
     assert names_saved == load_file(start / "model.safetensors").keys()
     # A run that goes on from there begins with the head, and not at nothing.
     _, later = run_with_aids(
-        pictures, outcome.last, tmp_path / "b", "schedule.samples=4",
-        "aids.dense_weight=0.1", "aids.encoder_weight=1.0", "aids.location_spread=8.0",
-        "aids.reading_weight=0.5",
-    )  # fmt: skip
+        pictures,
+        outcome.last,
+        tmp_path / "b",
+        "schedule.samples=4",
+        "auxiliary.dense_weight=0.1",
+        "auxiliary.encoder_probe_weight=1.0",
+        "auxiliary.location_smoothing_sigma=8.0",
+        "auxiliary.char_loss_weight=0.5",
+    )
     assert later[0]["encoder_loss"] < 0.95 * told[0]
 
 

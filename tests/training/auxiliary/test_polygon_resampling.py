@@ -56,6 +56,6 @@ def test_a_part_without_points_is_left_out() -> None:
 
 @pytest.mark.parametrize("corners", [1, 3, -4])
 def test_too_few_corners_are_told(corners: int) -> None:
-    with pytest.raises(ValueError, match=rf"outline_corners is 0 .* or 4 and more, got {corners}"):
-        AuxiliaryConfig(outline_corners=corners)
-    assert override(Recipe(), ["aids.outline_corners=16"]).aids.outline_corners == 16
+    with pytest.raises(ValueError, match=rf"polygon_vertices is 0 .* or 4 and more, got {corners}"):
+        AuxiliaryConfig(polygon_vertices=corners)
+    assert override(Recipe(), ["auxiliary.polygon_vertices=16"]).auxiliary.polygon_vertices == 16
