@@ -26,7 +26,7 @@ from florence2.results.geometry import box_iou
 from florence2.results.types import Boxes
 from florence2.synthetic.record_stream import SceneRecords
 from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import library
+from florence2.synthetic.sprites import load_library
 from florence2.workflows import Tiling, tiled
 
 SETTINGS = SceneSettings(size=(576, 576), objects=(8, 14), sides=(0.06, 0.3), visible=0.6,
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     model = florence2.load(options.model)
-    records = SceneRecords(library(options.art, "test"), "test", stages=[(0, SETTINGS)],
+    records = SceneRecords(load_library(options.art, "test"), "test", stages=[(0, SETTINGS)],
                            tasks={"<OD>"}, series=9)  # fmt: skip
     ways: dict[str, Tiling | None] = {"whole": None}
     ways |= {text: Tiling.parse(text) for text in options.tiles or ["2x2", "3x3"]}

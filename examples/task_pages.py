@@ -22,7 +22,7 @@ from florence2.results.tasks import TASKS, Task
 from florence2.results.types import Boxes, Result, Text
 from florence2.synthetic.record_stream import SceneRecords
 from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import library
+from florence2.synthetic.sprites import load_library
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "tasks"
 SETTINGS = SceneSettings(size=(480, 360), objects=(3, 4), sides=(0.28, 0.5), visible=0.8,
@@ -37,7 +37,7 @@ WORDS = {
 
 def scene(art: Path) -> Record:
     """The first scene with an answer to every task and three kinds of things."""
-    records = SceneRecords(library(art, "test"), "test", stages=[(0, SETTINGS)], series=7)
+    records = SceneRecords(load_library(art, "test"), "test", stages=[(0, SETTINGS)], series=7)
     for number in range(500):
         record = records[number]
         tasks = {each.task for each in record.kept()}

@@ -18,7 +18,7 @@ from florence2.io.atomic import atomic_replace
 from florence2.processing.image import load_image
 from florence2.results.records import Annotation
 from florence2.synthetic.record_stream import SceneRecords
-from florence2.synthetic.sprites import library
+from florence2.synthetic.sprites import load_library
 
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "florence2" / "nano"
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--art", type=Path, required=True, help="what florence2 scenes fetch made")
     parser.add_argument("--number", type=int, required=True, help="which scene of the test split")
     given = parser.parse_args()
-    record = SceneRecords(library(given.art, "test"), "test")[given.number]
+    record = SceneRecords(load_library(given.art, "test"), "test")[given.number]
     picture = load_image(record.image_bytes())
     FOLDER.mkdir(parents=True, exist_ok=True)
     picture.save(FOLDER / "demo.png", optimize=True)

@@ -25,10 +25,10 @@ from florence2.results.records import Annotation
 from florence2.results.tasks import TASKS
 from florence2.results.types import Boxes, Quads, Text
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.scene_labels import annotate
+from florence2.synthetic.scene_labels import annotate_scene
 from florence2.synthetic.scene_settings import SceneSettings
 from florence2.synthetic.seeds import scene_seed
-from florence2.synthetic.sprites import SpriteLibrary, library
+from florence2.synthetic.sprites import SpriteLibrary, load_library
 
 DEFAULT_PATH = Path(__file__).resolve().parents[1] / "src/florence2/nano/tokenizer.json"
 ENTRIES = 2048
@@ -50,7 +50,9 @@ def texts(sprites: SpriteLibrary, scenes: int) -> Iterator[str]:
     for number in range(scenes):
         seed = scene_seed("train", number)
         scene = make_scene(seed, sprites, settings)
-        for annotation in annotate(scene, sprites.categories, np.random.default_rng((seed, 1))):
+        for annotation in annotate_scene(
+            scene, sprites.categories, np.random.default_rng((seed, 1))
+        ):
             yield from _words_of(annotation)
 
 
@@ -88,7 +90,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     given = parser.parse_args()
-    tokenizer = train(texts(library(given.art, "train"), given.scenes))
+    tokenizer = train(texts(load_library(given.art, "train"), given.scenes))
     atomic_replace(given.out, compact(tokenizer))
     print(f"{tokenizer.get_vocab_size()} entries in {given.out}")
 

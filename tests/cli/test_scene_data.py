@@ -16,7 +16,7 @@ pytest.importorskip("cv2")
 
 from florence2.cli import app
 from florence2.cli.scene_data import SceneData
-from florence2.synthetic.asset_cache import Drawing, write_art
+from florence2.synthetic.asset_cache import Drawing, write_assets
 from florence2.synthetic.asset_packs import NOTO
 from florence2.training.distributed import DistributedContext
 from florence2.training.recipe import AuxiliaryConfig, Recipe
@@ -33,7 +33,7 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = io.BytesIO()
         picture.save(file, format="PNG")
         drawings.append(Drawing(f"noto/car-{number}", "🚗", file.getvalue()))
-    write_art(folder, drawings, {}, [NOTO])
+    write_assets(folder, drawings, {}, [NOTO])
     return folder
 
 

@@ -105,7 +105,7 @@ def test_released_ids_of_plain_prompts(released: Tokenizer) -> None:
 
 def test_the_recipe_of_nanos_vocabulary_gives_the_same_file_twice(nano: Tokenizer) -> None:
     pytest.importorskip("cv2")
-    from florence2.synthetic.sprites import library
+    from florence2.synthetic.sprites import load_library
 
     spec = importlib.util.spec_from_file_location(
         "nano_vocabulary", ROOT / "recipes" / "nano_vocabulary.py"
@@ -114,7 +114,9 @@ def test_the_recipe_of_nanos_vocabulary_gives_the_same_file_twice(nano: Tokenize
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     # The bundled file is made with art that has to be fetched; shapes have the same form.
-    made = [recipe.compact(recipe.train(recipe.texts(library(None, "train"), 4))) for _ in "ab"]
+    made = [
+        recipe.compact(recipe.train(recipe.texts(load_library(None, "train"), 4))) for _ in "ab"
+    ]
     assert made[0] == made[1]
     form, bundled = json.loads(made[0]), json.loads(NANO.read_text(encoding="utf-8"))
     assert {**form, "model": 0} == {**bundled, "model": 0, "added_tokens": form["added_tokens"]}

@@ -12,16 +12,16 @@ from PIL import Image
 
 pytest.importorskip("cv2")
 
-from florence2.synthetic.asset_cache import Drawing, write_art
+from florence2.synthetic.asset_cache import Drawing, write_assets
 from florence2.synthetic.asset_packs import NOTO
 from florence2.synthetic.scene import Kind, Mask, Scene, SceneObject, TextLine
-from florence2.synthetic.sprites import SpriteLibrary, library
+from florence2.synthetic.sprites import SpriteLibrary, load_library
 
 
 @pytest.fixture(scope="session")
 def shapes() -> SpriteLibrary:
     """The procedural sprites that training may see."""
-    return library(None, "train")
+    return load_library(None, "train")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def art(tmp_path: Path) -> Path:
     drawings = [Drawing(f"noto/car-{n}", "🚗", _png(20 + n)) for n in range(4)]
     drawings.append(Drawing("noto/zebra", "🦓", _png(30)))
     drawings.append(Drawing("noto/unknown", "🈁", _png(10)))
-    write_art(folder, drawings, {}, [NOTO])
+    write_assets(folder, drawings, {}, [NOTO])
     return folder
 
 

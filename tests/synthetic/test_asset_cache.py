@@ -8,14 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.synthetic.asset_cache import art_folder, licenses, read_art, read_fonts, write_art
-from florence2.synthetic.asset_fetch import fetch
-from florence2.synthetic.asset_packs import ALL_PACKAGES, NOTO, notice, unpack
-from florence2.synthetic.sprites import library
+from florence2.synthetic.asset_cache import (
+    assets_dir,
+    licenses,
+    read_font_paths,
+    read_sprites,
+    write_assets,
+)
+from florence2.synthetic.asset_fetch import fetch_assets
+from florence2.synthetic.asset_packs import ALL_PACKAGES, NOTO, format_license_table, unpack_package
+from florence2.synthetic.sprites import load_library
 
 
 def test_art_comes_back_with_category_and_color(art: Path) -> None:
-    sprites = read_art(art)
+    sprites = read_sprites(art)
     assert [sprite.category for sprite in sprites] == ["car"] * 4 + ["zebra"]
     assert [sprite.image.shape for sprite in sprites[:2]] == [(20, 24, 4), (21, 25, 4)]
     np.testing.assert_array_equal(sprites[0].image[0, 0], (200, 30, 30, 255))
@@ -24,7 +30,7 @@ def test_art_comes_back_with_category_and_color(art: Path) -> None:
 
 
 def test_fetched_art_is_split_and_joins_the_shapes(art: Path) -> None:
-    training, testing = library(art, "train"), library(art, "test")
+    training, testing = load_library(art, "train"), load_library(art, "test")
     assert not {s.art for s in training.of("car")} & {s.art for s in testing.of("car")}
     assert any(s.art.startswith("noto/") for s in training.of("car"))
     assert any(s.art.startswith("shapes/") for s in training.of("car"))
@@ -33,7 +39,7 @@ def test_fetched_art_is_split_and_joins_the_shapes(art: Path) -> None:
 
 def test_a_folder_without_art_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="florence2 scenes fetch"):
-        library(tmp_path / "nothing")
+        load_library(tmp_path / "nothing")
 
 
 def test_damaged_art_is_told(art: Path) -> None:
@@ -42,24 +48,24 @@ def test_damaged_art_is_told(art: Path) -> None:
     content[content.index(b"IDAT") + 6] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"damaged .*florence2 scenes fetch"):
-        read_art(art)
+        read_sprites(art)
     path.write_bytes(content[: len(content) // 3])
     with pytest.raises(ValueError, match=r"damaged .*florence2 scenes fetch"):
-        read_art(art)
+        read_sprites(art)
 
 
 def test_a_missing_or_altered_font_is_told(tmp_path: Path) -> None:
-    write_art(tmp_path, [], {"some.woff": b"letters"}, [NOTO])
-    assert [path.name for path in read_fonts(tmp_path)] == ["some.woff"]
+    write_assets(tmp_path, [], {"some.woff": b"letters"}, [NOTO])
+    assert [path.name for path in read_font_paths(tmp_path)] == ["some.woff"]
     (tmp_path / "fonts" / "some.woff").write_bytes(b"other")
     with pytest.raises(ValueError, match=r"some\.woff"):
-        read_fonts(tmp_path)
+        read_font_paths(tmp_path)
 
 
 def test_fetching_without_npm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(FileNotFoundError, match="npm was not found"):
-        fetch(tmp_path / "art")
+        fetch_assets(tmp_path / "art")
     assert not (tmp_path / "art").exists()
 
 
@@ -70,16 +76,16 @@ def test_a_failing_npm_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("shutil.which", lambda _: "npm")
     monkeypatch.setattr("subprocess.run", failing)
     with pytest.raises(RuntimeError, match=r"@iconify-json/noto@.* no route to registry"):
-        unpack(NOTO, tmp_path)
+        unpack_package(NOTO, tmp_path)
 
 
 def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLORENCE2_ART", str(tmp_path))
-    assert art_folder() == tmp_path
+    assert assets_dir() == tmp_path
     monkeypatch.delenv("FLORENCE2_ART")
-    assert art_folder().parts[-2:] == ("florence2", "scenes")
+    assert assets_dir().parts[-2:] == ("florence2", "scenes")
 
 
 def test_the_notice_names_every_package_and_license() -> None:
-    table = notice()
+    table = format_license_table()
     assert all(package.name in table and package.license in table for package in ALL_PACKAGES)

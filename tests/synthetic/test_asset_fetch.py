@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.synthetic.asset_fetch import _vector_drawings
+from florence2.synthetic.asset_fetch import _read_icon_set
 
 _BODY = '<circle cx="8" cy="8" r="7" fill="red"/>'
 
@@ -27,8 +27,8 @@ def test_a_set_without_code_points_goes_by_the_names_of_those_before(tmp_path: P
     told = _package(tmp_path / "told", {"cat-face": _BODY, "dog-face": _BODY},
                     {"1f431": "cat-face", "1f436-fe0f": "dog-face"})  # fmt: skip
     untold = _package(tmp_path / "untold", {"cat-face": _BODY, "zebra": _BODY}, {})
-    first = list(_vector_drawings("told", told, wanted, names))
-    second = list(_vector_drawings("untold", untold, wanted, names))
+    first = list(_read_icon_set("told", told, wanted, names))
+    second = list(_read_icon_set("untold", untold, wanted, names))
     assert [(each.art, each.emoji) for each in first] == [
         ("told/cat-face", "🐱"), ("told/dog-face", "🐶"),
     ]  # fmt: skip
@@ -40,7 +40,7 @@ def test_a_set_of_other_names_goes_by_the_names_of_characters(tmp_path: Path) ->
     pytest.importorskip("resvg_py")
     names = {"1f697": ["car-front"], "1f42b": ["two-hump-camel"]}
     package = _package(tmp_path / "set", {"automobile": _BODY, "bactriancamel": _BODY}, {})
-    found = list(_vector_drawings("set", package, ["🚗", "🐫", "👩‍🍳"], names))
+    found = list(_read_icon_set("set", package, ["🚗", "🐫", "👩‍🍳"], names))
     assert [each.art for each in found] == ["set/automobile", "set/bactriancamel"]
 
 
@@ -51,7 +51,7 @@ def test_numbered_drawings_of_one_emoji_are_all_taken_where_the_name_itself_is_m
     names = {"1f335": ["cactus"], "1f431": ["cat-face"], "1f98a": ["fox"]}
     icons = dict.fromkeys(["cactus-1", "cactus-2", "cat-face", "cat-face-1", "foxglove-1"], _BODY)
     package = _package(tmp_path / "set", icons, {})
-    found = list(_vector_drawings("set", package, ["🌵", "🐱", "🦊"], names))
+    found = list(_read_icon_set("set", package, ["🌵", "🐱", "🦊"], names))
     assert [(each.art, each.emoji) for each in found] == [
         ("set/cactus-1", "🌵"), ("set/cactus-2", "🌵"), ("set/cat-face", "🐱"),
     ]  # fmt: skip

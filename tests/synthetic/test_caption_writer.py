@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from florence2.synthetic.caption_writer import Length, caption
-from florence2.synthetic.category_names import objects_named
+from florence2.synthetic.caption_writer import Length, write_caption
+from florence2.synthetic.category_names import count_named_objects
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.phrases import passages
-from florence2.synthetic.relations import direction, is_in_front_of, is_next_to, union_box
+from florence2.synthetic.phrases import find_passages
+from florence2.synthetic.relations import find_direction, is_in_front_of, is_next_to, union_box
 from florence2.synthetic.scene import Scene, TextLine
 from florence2.synthetic.sprites import SpriteLibrary
 
@@ -29,7 +29,7 @@ def scenes(shapes: SpriteLibrary) -> list[Scene]:
 
 
 def _texts(scene: Scene, length: Length, count: int = 30) -> set[str]:
-    return {caption(scene, length, np.random.default_rng(seed)).text for seed in range(count)}
+    return {write_caption(scene, length, np.random.default_rng(seed)).text for seed in range(count)}
 
 
 def _line(text: str, top: int, surface: str = "sign", left: int = 20) -> TextLine:
@@ -61,9 +61,9 @@ def test_a_car_and_two_dogs(build: Callable[..., Scene]) -> None:
 def test_colors_part_things_only_when_all_have_one(build: Callable[..., Scene]) -> None:
     blue = ("car", "blue", (120, 60, 170, 100))
     plain = ("car", None, (120, 120, 170, 160))
-    text = caption(build(CAR, blue), "detailed", np.random.default_rng(0)).text
+    text = write_caption(build(CAR, blue), "detailed", np.random.default_rng(0)).text
     assert "a red car and a blue car" in text
-    text = caption(build(CAR, blue, plain), "detailed", np.random.default_rng(0)).text
+    text = write_caption(build(CAR, blue, plain), "detailed", np.random.default_rng(0)).text
     assert "three cars" in text and "red" not in text
 
 
@@ -76,7 +76,7 @@ def test_others_are_mentioned_when_there_are_several(build: Callable[..., Scene]
 
 def test_writing_is_read_out(build: Callable[..., Scene]) -> None:
     scene = build(CAR, lines=[_line("NO", 20), _line('"DOGS"', 34), _line("7", 150, "background")])
-    assert [passage.text for passage in passages(scene)] == ["NO 'DOGS'", "7"]
+    assert [passage.text for passage in find_passages(scene)] == ["NO 'DOGS'", "7"]
     for text in _texts(scene, "more detailed"):
         assert """At the top a sign says "NO 'DOGS'".""" in text or "In the top left" in text
         assert 'the text "7"' in text
@@ -97,21 +97,21 @@ def test_pages_are_told_as_pages(build: Callable[..., Scene]) -> None:
 @pytest.mark.parametrize("length", LENGTHS)
 def test_counts_read_back(scenes: list[Scene], shapes: SpriteLibrary, length: Length) -> None:
     for scene in scenes:
-        text = caption(scene, length, np.random.default_rng(scene.seed)).text
+        text = write_caption(scene, length, np.random.default_rng(scene.seed)).text
         there = Counter(thing.category for thing in scene.objects)
-        named = objects_named(text, shapes.categories)
+        named = count_named_objects(text, shapes.categories)
         assert named == there if length != "brief" else named <= there, text
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_mentions_stand_in_the_caption_in_order(scenes: list[Scene], length: Length) -> None:
     for scene in scenes:
-        found = caption(scene, length, np.random.default_rng(scene.seed))
+        found = write_caption(scene, length, np.random.default_rng(scene.seed))
         start = 0
         for mention in found.mentions:
             start = found.text.index(mention.phrase, start) + len(mention.phrase)
             categories = {scene.objects[index].category for index in mention.objects}
-            named = objects_named(mention.phrase, sorted(categories))
+            named = count_named_objects(mention.phrase, sorted(categories))
             assert named == {categories.pop(): len(mention.objects)}, mention
         objects = [index for mention in found.mentions for index in mention.objects]
         assert len(set(objects)) == len(objects)
@@ -125,7 +125,7 @@ def test_relations_hold(scenes: list[Scene]) -> None:
     )
     checked = 0
     for scene in scenes:
-        text = caption(scene, "more detailed", np.random.default_rng(scene.seed)).text
+        text = write_caption(scene, "more detailed", np.random.default_rng(scene.seed)).text
         for first, word, second in pattern.findall(text):
             assert _holds(scene, _named(scene, first), word, _named(scene, second)), (text, word)
             checked += 1
@@ -134,7 +134,7 @@ def test_relations_hold(scenes: list[Scene]) -> None:
 
 def _named(scene: Scene, phrase: str) -> list[int]:
     """The objects that a phrase such as "two red cars" is about: all that fit its words."""
-    (category,) = objects_named(phrase, sorted({thing.category for thing in scene.objects}))
+    (category,) = count_named_objects(phrase, sorted({thing.category for thing in scene.objects}))
     return [
         index
         for index, thing in enumerate(scene.objects)
@@ -155,11 +155,11 @@ def _holds(scene: Scene, first: list[int], word: str, second: list[int]) -> bool
         return is_in_front_of(scene.objects, second[0], first[0])
     if word == "next to":
         return is_next_to(*boxes, scene.size)
-    return direction(*boxes, scene.size) == word
+    return find_direction(*boxes, scene.size) == word
 
 
 def test_the_same_generator_writes_the_same(scenes: list[Scene]) -> None:
     for length in LENGTHS:
-        assert caption(scenes[0], length, np.random.default_rng(5)) == caption(
+        assert write_caption(scenes[0], length, np.random.default_rng(5)) == write_caption(
             scenes[0], length, np.random.default_rng(5)
         )

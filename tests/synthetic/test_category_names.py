@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.synthetic.category_names import answers_to, confusable, objects_named
+from florence2.synthetic.category_names import are_ambiguous, count_named_objects, matches_name
 
 WORDS = ("dog", "car", "police car", "orange", "apple", "mouse", "computer mouse", "sheep",
          "scissors", "grape", "cat", "person", "hot dog", "ice cream", "tie")  # fmt: skip
@@ -33,18 +33,18 @@ WORDS = ("dog", "car", "police car", "orange", "apple", "mouse", "computer mouse
     ],
 )  # fmt: skip
 def test_a_caption_is_read_back(caption: str, named: dict[str, int]) -> None:
-    assert objects_named(caption, WORDS) == named
+    assert count_named_objects(caption, WORDS) == named
 
 
 def test_only_the_vocabulary_is_counted_but_longer_names_keep_their_words() -> None:
-    assert objects_named("a hot dog, a dog and a zebra", ["dog"]) == {"dog": 1}
+    assert count_named_objects("a hot dog, a dog and a zebra", ["dog"]) == {"dog": 1}
 
 
 def test_a_name_that_holds_another_covers_it_one_way() -> None:
-    assert answers_to("police car", "car") and not answers_to("car", "police car")
-    assert answers_to("basketball", "ball")
-    assert answers_to("chef", "person")
-    assert not answers_to("carrot", "car")
-    assert confusable("cup", "coffee cup") and confusable("coffee cup", "cup")
-    assert confusable("taxi", "car") and confusable("person", "man")
-    assert not confusable("dog", "cat")
+    assert matches_name("police car", "car") and not matches_name("car", "police car")
+    assert matches_name("basketball", "ball")
+    assert matches_name("chef", "person")
+    assert not matches_name("carrot", "car")
+    assert are_ambiguous("cup", "coffee cup") and are_ambiguous("coffee cup", "cup")
+    assert are_ambiguous("taxi", "car") and are_ambiguous("person", "man")
+    assert not are_ambiguous("dog", "cat")

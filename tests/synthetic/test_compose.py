@@ -9,7 +9,7 @@ import pytest
 
 from florence2.results.geometry import polygon_area
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.compositing import Pose, lay, tight_box
+from florence2.synthetic.compositing import Pose, mask_to_box, place_sprite
 from florence2.synthetic.scene import Scene
 from florence2.synthetic.scene_settings import SceneSettings
 from florence2.synthetic.sprites import SpriteLibrary
@@ -157,10 +157,11 @@ def test_stretched_things_keep_their_area_and_labels(shapes: SpriteLibrary) -> N
     """Only what is asked to be stretched is; otherwise scenes are what they always were."""
     (sprite,) = shapes.of(shapes.categories[0])[:1]
     plain, wide = (
-        lay(sprite, Pose(100, 100, 60, 0, False, stretch), (200, 200)) for stretch in (1.0, 2.0)
+        place_sprite(sprite, Pose(100, 100, 60, 0, False, stretch), (200, 200))
+        for stretch in (1.0, 2.0)
     )
     assert plain is not None and wide is not None
-    (x0, y0, x1, y1), (left, top, right, bottom) = tight_box(plain.solid), tight_box(wide.solid)
+    (x0, y0, x1, y1), (left, top, right, bottom) = mask_to_box(plain.solid), mask_to_box(wide.solid)
     assert (right - left) / (x1 - x0) == pytest.approx(2**0.5, abs=0.1)
     assert (bottom - top) / (y1 - y0) == pytest.approx(2**-0.5, abs=0.1)
     assert wide.total == pytest.approx(plain.total, rel=0.1)

@@ -11,7 +11,7 @@ import pytest
 
 from florence2.results.records import Annotation
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.scene_labels import annotate
+from florence2.synthetic.scene_labels import annotate_scene
 from florence2.synthetic.scene_settings import SceneSettings
 from florence2.synthetic.seeds import scene_seed
 from florence2.synthetic.sprites import SpriteLibrary
@@ -46,7 +46,7 @@ def hash_scenes(level: str, library: SpriteLibrary) -> str:
     for index in range(SCENES):
         scene = make_scene(scene_seed("train", index), library, SceneSettings.level(level))
         digest.update(scene.image.tobytes())
-        for found in annotate(scene, library.categories, np.random.default_rng(index)):
+        for found in annotate_scene(scene, library.categories, np.random.default_rng(index)):
             digest.update(describe(found).encode())
     return digest.hexdigest()[:32]
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.synthetic.english import a, bare, counted, definite, joined, plural
+from florence2.synthetic.english import (
+    format_counted,
+    format_definite,
+    format_noun,
+    join_phrases,
+    pluralize,
+    with_article,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,27 +25,27 @@ from florence2.synthetic.english import a, bare, counted, definite, joined, plur
     ],
 )  # fmt: skip
 def test_plurals(one: str, several: str) -> None:
-    assert plural(one) == several
+    assert pluralize(one) == several
 
 
 def test_articles_follow_the_sound() -> None:
-    assert [a(word) for word in ("car", "apple", "unicorn", "umbrella", "hourglass")] == [
+    assert [with_article(word) for word in ("car", "apple", "unicorn", "umbrella", "hourglass")] == [
         "a car", "an apple", "a unicorn", "an umbrella", "an hourglass",
     ]  # fmt: skip
 
 
 def test_counting_with_adjectives() -> None:
-    assert counted("car", 1, ["red"]) == "a red car"
-    assert counted("mouse", 3, ["small", "gray"]) == "three small gray mice"
-    assert counted("scissors") == "a pair of scissors"
-    assert counted("skis", 2, ["small", "blue"]) == "two small pairs of blue skis"
-    assert counted("grape", 1, ["purple"]) == "a bunch of purple grapes"
-    assert counted("orange", 1, ["orange"]) == "an orange"
-    assert counted("car", 14) == "14 cars"
-    assert definite("dog", 2) == "the two dogs"
-    assert bare("dog", 1, ["", "brown"]) == "brown dog"
+    assert format_counted("car", 1, ["red"]) == "a red car"
+    assert format_counted("mouse", 3, ["small", "gray"]) == "three small gray mice"
+    assert format_counted("scissors") == "a pair of scissors"
+    assert format_counted("skis", 2, ["small", "blue"]) == "two small pairs of blue skis"
+    assert format_counted("grape", 1, ["purple"]) == "a bunch of purple grapes"
+    assert format_counted("orange", 1, ["orange"]) == "an orange"
+    assert format_counted("car", 14) == "14 cars"
+    assert format_definite("dog", 2) == "the two dogs"
+    assert format_noun("dog", 1, ["", "brown"]) == "brown dog"
 
 
 def test_lists() -> None:
-    assert [joined(["a", "b", "c"][:count]) for count in range(4)] == ["", "a", "a and b",
+    assert [join_phrases(["a", "b", "c"][:count]) for count in range(4)] == ["", "a", "a and b",
                                                                      "a, b and c"]  # fmt: skip

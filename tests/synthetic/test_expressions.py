@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from florence2.synthetic.category_names import answers_to, objects_named
+from florence2.synthetic.category_names import count_named_objects, matches_name
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.expressions import description, expressions
+from florence2.synthetic.expressions import find_expressions, write_description
 from florence2.synthetic.scene import Scene
 from florence2.synthetic.sprites import SpriteLibrary
 
@@ -18,20 +18,24 @@ LEFT, RIGHT = (10, 60, 50, 100), (140, 60, 180, 100)
 
 def test_what_is_there_once_needs_no_more(build: Callable[..., Scene]) -> None:
     scene = build(("car", "red", LEFT), ("dog", None, RIGHT))
-    assert expressions(scene, 0) == ["the car", "the red car"]
-    assert expressions(scene, 1) == ["the dog"]
+    assert find_expressions(scene, 0) == ["the car", "the red car"]
+    assert find_expressions(scene, 1) == ["the dog"]
 
 
 def test_rivals_are_told_apart_by_color_side_and_size(build: Callable[..., Scene]) -> None:
     scene = build(("car", "red", LEFT), ("car", "blue", (140, 20, 190, 70)))
-    assert expressions(scene, 0) == ["the red car", "the car on the left", "the car at the bottom"]
+    assert find_expressions(scene, 0) == [
+        "the red car",
+        "the car on the left",
+        "the car at the bottom",
+    ]
     scene = build(("dog", None, (90, 60, 130, 100)), ("dog", None, (80, 70, 88, 80)))
-    assert expressions(scene, 1)[-1] == "the smallest dog"
+    assert find_expressions(scene, 1)[-1] == "the smallest dog"
 
 
 def test_a_color_of_one_does_not_tell_it_from_one_without(build: Callable[..., Scene]) -> None:
     scene = build(("car", "red", LEFT), ("car", None, RIGHT))
-    assert "the red car" not in expressions(scene, 0)
+    assert "the red car" not in find_expressions(scene, 0)
 
 
 def test_by_the_side_of_something_else(build: Callable[..., Scene]) -> None:
@@ -40,20 +44,20 @@ def test_by_the_side_of_something_else(build: Callable[..., Scene]) -> None:
         ("cup", "red", (170, 90, 190, 110)),
         ("cat", None, (85, 80, 115, 112)),
     )
-    assert "the cup next to the cat" in expressions(scene, 0)
-    assert "the cup right of the cat" in expressions(scene, 1)
+    assert "the cup next to the cat" in find_expressions(scene, 0)
+    assert "the cup right of the cat" in find_expressions(scene, 1)
 
 
 def test_another_kind_may_be_meant_too(build: Callable[..., Scene]) -> None:
     scene = build(("car", None, LEFT), ("police car", None, RIGHT))
-    assert "the car" not in expressions(scene, 0)
-    assert "the police car" in expressions(scene, 1)
+    assert "the car" not in find_expressions(scene, 0)
+    assert "the police car" in find_expressions(scene, 1)
 
 
 def test_twins_in_one_place_have_no_name(build: Callable[..., Scene]) -> None:
     twins = [("dog", "brown", (80, 80, 100, 100)), ("dog", "brown", (102, 82, 122, 102))]
     scene = build(*twins)
-    assert expressions(scene, 0) == []
+    assert find_expressions(scene, 0) == []
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,7 @@ def scenes(shapes: SpriteLibrary) -> list[Scene]:
 def test_no_expression_is_given_to_two_objects(scenes: list[Scene]) -> None:
     named = 0
     for scene in scenes:
-        given = [set(expressions(scene, index)) for index in range(len(scene.objects))]
+        given = [set(find_expressions(scene, index)) for index in range(len(scene.objects))]
         named += sum(map(bool, given))
         assert len(set().union(*given)) == sum(map(len, given))
         for index, known in enumerate(given):
@@ -72,7 +76,7 @@ def test_no_expression_is_given_to_two_objects(scenes: list[Scene]) -> None:
             rivals = [
                 other for other in scene.objects
                 if other is not scene.objects[index]
-                and answers_to(other.category, scene.objects[index].category)
+                and matches_name(other.category, scene.objects[index].category)
             ]  # fmt: skip
             assert not (plain in known and rivals)
     assert named > 0.8 * sum(len(scene.objects) for scene in scenes)
@@ -82,8 +86,8 @@ def test_descriptions_name_the_object_and_its_color(scenes: list[Scene]) -> None
     related = 0
     for scene in scenes:
         for index, thing in enumerate(scene.objects):
-            text = description(scene, index, np.random.default_rng(index))
-            assert objects_named(text, [thing.category])
+            text = write_description(scene, index, np.random.default_rng(index))
+            assert count_named_objects(text, [thing.category])
             assert thing.color is None or thing.color in text or thing.color == thing.category
             related += any(word in text for word in ("left of", "above", "in front of"))
     assert related > 10
@@ -95,5 +99,5 @@ def test_a_description_may_speak_of_the_nearest(build: Callable[..., Scene]) -> 
         ("dog", "brown", (100, 50, 130, 90)),
         ("dog", "brown", (135, 60, 170, 100)),
     )
-    texts = {description(scene, 0, np.random.default_rng(seed)) for seed in range(20)}
+    texts = {write_description(scene, 0, np.random.default_rng(seed)) for seed in range(20)}
     assert texts == {"a red car", "a red car left of two brown dogs"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from florence2.results.geometry import polygon_area
-from florence2.synthetic.mask_polygons import even_outline, outline
+from florence2.synthetic.mask_polygons import trace_even_polygons, trace_polygons
 from florence2.synthetic.scene import Mask
 
 _FINER = 4
@@ -59,7 +59,7 @@ def _random_mask(seed: int) -> Mask:
 
 
 @pytest.mark.parametrize("seed", range(45))
-@pytest.mark.parametrize("make", [outline, even_outline])
+@pytest.mark.parametrize("make", [trace_polygons, trace_even_polygons])
 def test_an_outline_covers_its_mask(make: Callable[[Mask], list[np.ndarray]], seed: int) -> None:
     mask = _random_mask(seed)
     assert _iou(make(mask), mask) >= 0.948
@@ -68,12 +68,12 @@ def test_an_outline_covers_its_mask(make: Callable[[Mask], list[np.ndarray]], se
 def test_a_rectangle_has_four_corners_in_order_and_true_to_the_edge() -> None:
     mask = np.zeros((50, 60), bool)
     mask[10:30, 20:55] = True
-    (polygon,) = outline(mask)
+    (polygon,) = trace_polygons(mask)
     assert polygon.tolist() == [[20, 10], [55, 10], [55, 30], [20, 30]]
     assert polygon.dtype == np.float32
 
 
-@pytest.mark.parametrize("make", [outline, even_outline])
+@pytest.mark.parametrize("make", [trace_polygons, trace_even_polygons])
 def test_outlines_run_clockwise_from_the_top_and_parts_go_down(
     make: Callable[[Mask], list[np.ndarray]],
 ) -> None:
@@ -93,7 +93,7 @@ def test_outlines_run_clockwise_from_the_top_and_parts_go_down(
 def test_an_even_outline_has_even_steps_and_starts_at_the_top() -> None:
     mask = np.zeros((90, 120), bool)
     cv2.ellipse(mask.view(np.uint8), (60, 45), (45, 25), 20, 0, 360, 1, -1)
-    (polygon,) = even_outline(mask)
+    (polygon,) = trace_even_polygons(mask)
     assert len(polygon) in (12, 16, 20)
     steps = np.hypot(*np.diff(np.concatenate([polygon, polygon[:1]]), axis=0).T)
     assert steps.max() < 1.15 * steps.min()
@@ -105,22 +105,22 @@ def test_the_parts_of_an_even_outline_share_its_vertices_by_their_length() -> No
     mask = np.zeros((120, 120), bool)
     cv2.circle(view := mask.view(np.uint8), (40, 40), 30, 1, -1)
     cv2.circle(view, (100, 100), 12, 1, -1)
-    large, small = even_outline(mask)
+    large, small = trace_even_polygons(mask)
     assert len(large) > 1.8 * len(small) >= 1.8 * 4
 
 
 def test_what_even_steps_cannot_tell_has_the_simplest_outline() -> None:
-    assert even_outline(np.zeros((9, 9), bool)) == []
+    assert trace_even_polygons(np.zeros((9, 9), bool)) == []
     comb = np.zeros((60, 120), bool)
     comb[:4] = comb[:, ::4] = True
-    (even,), (simplest,) = even_outline(comb), outline(comb)
+    (even,), (simplest,) = trace_even_polygons(comb), trace_polygons(comb)
     assert np.array_equal(even, simplest)
 
 
 def test_a_ring_is_slit_open_and_keeps_its_hole() -> None:
     mask = np.zeros((100, 100), bool)
     cv2.circle(mask.view(np.uint8), (50, 50), 36, 1, 10)
-    (polygon,) = outline(mask)
+    (polygon,) = trace_polygons(mask)
     assert not _inside([polygon], mask)[50 * _FINER, 50 * _FINER]
     assert polygon_area(polygon) == pytest.approx(mask.sum(), rel=0.05)
 
@@ -129,14 +129,14 @@ def test_specks_are_left_out_and_a_disc_takes_few_corners() -> None:
     mask = np.zeros((120, 120), bool)
     cv2.circle(mask.view(np.uint8), (60, 60), 40, 1, -1)
     mask[2:4, 2:4] = mask[110:112, 5:7] = True
-    (polygon,) = outline(mask)
+    (polygon,) = trace_polygons(mask)
     assert len(polygon) <= 16
 
 
 def test_single_pixels_and_nothing_at_all() -> None:
     mask = np.zeros((9, 9), bool)
-    assert outline(mask) == []
+    assert trace_polygons(mask) == []
     mask[4, 7] = True
-    assert _iou(outline(mask), mask) == 1
+    assert _iou(trace_polygons(mask), mask) == 1
     mask[5, 8] = True
-    assert _iou(outline(mask), mask) >= 0.95
+    assert _iou(trace_polygons(mask), mask) >= 0.95

@@ -7,23 +7,23 @@ import pytest
 from florence2.results.types import Boxes
 from florence2.synthetic.record_stream import SceneRecords
 from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import library
+from florence2.synthetic.sprites import load_library
 
 SMALL = SceneSettings(size=(96, 96))
 
 
 def test_a_number_always_gives_the_same_record() -> None:
-    assert SceneRecords(library(), stages=[(0, SMALL)])[3] == SceneRecords(
-        library(), stages=[(0, SMALL)]
+    assert SceneRecords(load_library(), stages=[(0, SMALL)])[3] == SceneRecords(
+        load_library(), stages=[(0, SMALL)]
     )[3]  # fmt: skip
-    records = SceneRecords(library(), stages=[(0, SMALL)])
-    other = SceneRecords(library(), stages=[(0, SMALL)], series=1)
+    records = SceneRecords(load_library(), stages=[(0, SMALL)])
+    other = SceneRecords(load_library(), stages=[(0, SMALL)], series=1)
     assert records[3].sha256 != records[4].sha256 != other[4].sha256
 
 
 def test_training_and_test_scenes_have_no_picture_and_no_id_in_common() -> None:
     splits = {
-        split: SceneRecords(library(None, split), split, stages=[(0, SMALL)], tasks=())
+        split: SceneRecords(load_library(None, split), split, stages=[(0, SMALL)], tasks=())
         for split in ("train", "test")
     }
     ids = {name: {records[n].id for n in range(20)} for name, records in splits.items()}
@@ -35,7 +35,7 @@ def test_training_and_test_scenes_have_no_picture_and_no_id_in_common() -> None:
 def test_stages_change_what_is_drawn() -> None:
     one = SceneSettings(size=(96, 96), objects=(1, 1), texts=0.0, pages=0.0, repeats=0.0)
     many = SceneSettings(size=(128, 128), objects=(6, 6), texts=0.0, pages=0.0, sides=(0.1, 0.15))
-    records = SceneRecords(library(), stages=[(0, one), (4, many)], tasks=["<OD>"])
+    records = SceneRecords(load_library(), stages=[(0, one), (4, many)], tasks=["<OD>"])
     answers = [records[number].annotations[0].answer for number in range(8)]
     assert all(isinstance(each, Boxes) for each in answers)
     assert [len(each) <= 1 for each in answers] == [True] * 4 + [False] * 4
@@ -44,14 +44,14 @@ def test_stages_change_what_is_drawn() -> None:
 
 def test_stages_and_series_out_of_range_are_told() -> None:
     with pytest.raises(ValueError, match=r"\[1\]"):
-        SceneRecords(library(), stages=[(1, SMALL)])
+        SceneRecords(load_library(), stages=[(1, SMALL)])
     with pytest.raises(ValueError, match="-1"):
-        SceneRecords(library(), series=-1)
+        SceneRecords(load_library(), series=-1)
 
 
 def test_several_settings_take_turns() -> None:
     one, many = SceneSettings(objects=(1, 1), pages=0), SceneSettings(objects=(5, 5), pages=0)
-    records = SceneRecords(library(), stages=[(0, [one, many])], tasks=["<OD>"])
+    records = SceneRecords(load_library(), stages=[(0, [one, many])], tasks=["<OD>"])
     counts = [len(records[number].annotations[0].answer) for number in range(6)]
     assert max(counts[0::2]) == 1
     assert min(counts[1::2]) > 1
@@ -63,7 +63,7 @@ def test_levels_have_names(level: str) -> None:
 
 
 def test_the_text_level_has_text_in_large_letters() -> None:
-    records = SceneRecords(library(), stages=[(0, SceneSettings.text())], tasks=["<OCR>"])
+    records = SceneRecords(load_library(), stages=[(0, SceneSettings.text())], tasks=["<OCR>"])
     answered = sum(bool(records[number].annotations) for number in range(12))
     assert answered >= 11
     with pytest.raises(ValueError, match="full, crowd, altered, altered-crowd, got 'hard'"):

@@ -9,7 +9,7 @@ import pytest
 
 from florence2.synthetic.relations import (
     OPPOSITES,
-    direction,
+    find_direction,
     is_in_front_of,
     is_next_to,
     union_box,
@@ -33,7 +33,7 @@ SIZE = (200, 200)
     ],
 )
 def test_direction(first: tuple, second: tuple, word: str | None) -> None:
-    assert direction(first, second, SIZE) == word
+    assert find_direction(first, second, SIZE) == word
 
 
 def test_a_direction_holds_the_other_way_round() -> None:
@@ -43,8 +43,8 @@ def test_a_direction_holds_the_other_way_round() -> None:
         corners = rng.uniform(0, 150, (2, 2))
         sides = rng.uniform(10, 50, (2, 2))
         boxes = np.concatenate([corners, corners + sides], axis=1).tolist()
-        word = direction(boxes[0], boxes[1], SIZE)
-        other = direction(boxes[1], boxes[0], SIZE)
+        word = find_direction(boxes[0], boxes[1], SIZE)
+        other = find_direction(boxes[1], boxes[0], SIZE)
         assert other == (None if word is None else OPPOSITES[word])
         said += word is not None
         if word == "left of":

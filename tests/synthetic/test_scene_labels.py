@@ -18,17 +18,17 @@ from florence2.results.locations import quantize
 from florence2.results.records import Annotation
 from florence2.results.tasks import TASKS
 from florence2.results.types import Boxes, Polygons, Quads, Text
-from florence2.synthetic.categories import categories
-from florence2.synthetic.category_names import confusable
+from florence2.synthetic.categories import load_categories
+from florence2.synthetic.category_names import are_ambiguous
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.negatives import absent_category, open_vocabulary_question
-from florence2.synthetic.phrases import groups
+from florence2.synthetic.negatives import sample_absent_category, sample_open_vocabulary_prompt
+from florence2.synthetic.phrases import group_objects
 from florence2.synthetic.scene import Scene
-from florence2.synthetic.scene_labels import annotate, to_record
+from florence2.synthetic.scene_labels import annotate_scene, scene_to_record
 from florence2.synthetic.seeds import scene_seed
 from florence2.synthetic.sprites import SpriteLibrary
 
-VOCABULARY = tuple(categories())
+VOCABULARY = tuple(load_categories())
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def tokenizer() -> Tokenizer:
 
 
 def _annotated(scene: Scene, tasks: list[str] | None = None) -> tuple[Annotation, ...]:
-    return annotate(scene, VOCABULARY, np.random.default_rng(scene.seed), tasks)
+    return annotate_scene(scene, VOCABULARY, np.random.default_rng(scene.seed), tasks)
 
 
 def test_all_tasks_are_answered(scenes: list[Scene]) -> None:
@@ -122,10 +122,10 @@ def test_absent_things_are_absent(scenes: list[Scene]) -> None:
     for scene in scenes:
         shown = {thing.category for thing in scene.objects}
         for _ in range(10):
-            missing = absent_category(scene, VOCABULARY, rng)
+            missing = sample_absent_category(scene, VOCABULARY, rng)
             assert missing is not None
-            assert not any(confusable(missing, category) for category in shown)
-            question = open_vocabulary_question(scene, VOCABULARY, rng)
+            assert not any(are_ambiguous(missing, category) for category in shown)
+            question = sample_open_vocabulary_prompt(scene, VOCABULARY, rng)
             assert question is not None
             text, found = question
             asked, empty = asked + 1, empty + (not found)
@@ -139,7 +139,7 @@ def _check_open_vocabulary(scene: Scene, text: str, found: list[tuple[int, str]]
     for name in names:
         fitting = {
             index
-            for group in groups(scene, by_color=True)
+            for group in group_objects(scene, by_color=True)
             for index in group.members
             if name in (group.category, f"{' '.join(group.adjectives)} {group.category}".strip())
         }
@@ -149,8 +149,8 @@ def _check_open_vocabulary(scene: Scene, text: str, found: list[tuple[int, str]]
 
 def test_a_kind_of_cup_hides_the_cup(build: Callable[..., Scene]) -> None:
     scene = build(("coffee cup", None, (20, 20, 60, 60)))
-    assert absent_category(scene, ["cup"], np.random.default_rng(0)) is None
-    assert absent_category(scene, ["cup", "dog"], np.random.default_rng(0)) == "dog"
+    assert sample_absent_category(scene, ["cup"], np.random.default_rng(0)) is None
+    assert sample_absent_category(scene, ["cup", "dog"], np.random.default_rng(0)) == "dog"
 
 
 def test_an_empty_picture_has_empty_boxes_and_no_regions(build: Callable[..., Scene]) -> None:
@@ -162,18 +162,18 @@ def test_an_empty_picture_has_empty_boxes_and_no_regions(build: Callable[..., Sc
 
 def test_a_record_holds_the_picture(shapes: SpriteLibrary) -> None:
     scene = make_scene(scene_seed("test", 123), shapes)
-    record = to_record(scene, _annotated(scene), encode="png")
+    record = scene_to_record(scene, _annotated(scene), encode="png")
     assert record.id == "scene-test-000123"
     with Image.open(io.BytesIO(record.image_bytes())) as picture:
         assert (np.asarray(picture.convert("RGB")) == scene.image).all()
     assert {each.annotator.name for each in record.annotations} == {"scenes"}
-    smaller = to_record(scene, (), encode="jpeg", quality=60)
-    assert len(smaller.image_bytes()) < len(to_record(scene, ()).image_bytes())
+    smaller = scene_to_record(scene, (), encode="jpeg", quality=60)
+    assert len(smaller.image_bytes()) < len(scene_to_record(scene, ()).image_bytes())
     with pytest.raises(ValueError, match="webp"):
-        to_record(scene, (), encode="webp")
+        scene_to_record(scene, (), encode="webp")
 
 
 def test_the_same_generator_gives_the_same_record(scenes: list[Scene]) -> None:
-    assert to_record(scenes[1], _annotated(scenes[1])) == to_record(
+    assert scene_to_record(scenes[1], _annotated(scenes[1])) == scene_to_record(
         scenes[1], _annotated(scenes[1])
     )

@@ -10,9 +10,9 @@ import pytest
 from florence2.synthetic import sprite_augment as changes
 from florence2.synthetic.colors import PALETTE, dominant_color
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.compositing import premultiplied
+from florence2.synthetic.compositing import premultiply
 from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprite_augment import changed
+from florence2.synthetic.sprite_augment import augment_sprite
 from florence2.synthetic.sprites import Sprite, SpriteLibrary
 
 SETTINGS = SceneSettings(size=(96, 96), texts=0.0, pages=0.0, effects=0.0)
@@ -31,7 +31,7 @@ def _disc(side: int = 120) -> Sprite:
 @pytest.mark.parametrize("seed", range(30))
 def test_a_changed_drawing_keeps_its_names_and_has_no_clear_rim(seed: int) -> None:
     before = _disc()
-    after = changed(before, np.random.default_rng(seed))
+    after = augment_sprite(before, np.random.default_rng(seed))
     assert (after.category, after.art) == (before.category, before.art)
     assert after.image.dtype == np.uint8 and after.image.shape[2] == 4
     alpha = after.image[..., 3] >= 24
@@ -44,7 +44,7 @@ def test_a_changed_drawing_keeps_its_names_and_has_no_clear_rim(seed: int) -> No
 
 
 def test_the_same_draw_gives_the_same_drawing_and_others_differ() -> None:
-    drawn = [changed(_disc(), np.random.default_rng(seed)).image for seed in (1, 1, 2)]
+    drawn = [augment_sprite(_disc(), np.random.default_rng(seed)).image for seed in (1, 1, 2)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert drawn[0].shape != drawn[2].shape or (drawn[0] != drawn[2]).any()
 
@@ -53,29 +53,31 @@ def test_the_drawing_itself_is_left_alone() -> None:
     before = _disc()
     kept = before.image.copy()
     for seed in range(8):
-        changed(before, np.random.default_rng(seed))
+        augment_sprite(before, np.random.default_rng(seed))
     np.testing.assert_array_equal(before.image, kept)
 
 
 def test_nobody_is_called_by_the_color_of_their_skin() -> None:
     person = replace(_disc(), category="man")
-    assert all(changed(person, np.random.default_rng(seed)).color is None for seed in range(6))
+    assert all(
+        augment_sprite(person, np.random.default_rng(seed)).color is None for seed in range(6)
+    )
 
 
 def test_bending_moves_the_rim_and_toning_does_not() -> None:
     image = _disc(96).image
     rng = np.random.default_rng(5)
-    toned = changes._toned(image, rng)
+    toned = changes._jitter_colors(image, rng)
     np.testing.assert_array_equal(toned[..., 3], image[..., 3])
     assert (toned[..., :3] != image[..., :3]).any()
-    bent = changes._cropped(changes._bent(image, rng))
+    bent = changes._crop(changes._warp(image, rng))
     assert bent.shape != image.shape
 
 
 @pytest.mark.parametrize("ink", [0, 1, 2, 3])
 def test_an_outline_surrounds_the_drawing(ink: int) -> None:
     image = _disc(60).image
-    outlined = changes._outlined(image, np.random.default_rng(ink))
+    outlined = changes._add_outline(image, np.random.default_rng(ink))
     thick = (outlined.shape[0] - 60) // 2
     assert 1 <= thick <= 3
     inner = outlined[thick:-thick, thick:-thick]
@@ -86,7 +88,7 @@ def test_an_outline_surrounds_the_drawing(ink: int) -> None:
 
 def test_colors_come_back_from_under_alpha() -> None:
     image = _disc(60).image
-    again = changes._straight(premultiplied(image))
+    again = changes._unpremultiply(premultiply(image))
     seen = image[..., 3] >= 128
     assert np.abs(again[seen].astype(int) - image[seen]).max() <= 2
     assert not again[image[..., 3] == 0].any()
@@ -119,4 +121,4 @@ def test_levels_of_changed_drawings() -> None:
 
 def test_what_cannot_be_seen_is_left_as_it_was() -> None:
     faint = Sprite("ring", "test/faint", np.full((9, 9, 4), 3, np.uint8), None)
-    assert all(changed(faint, np.random.default_rng(seed)) is faint for seed in range(6))
+    assert all(augment_sprite(faint, np.random.default_rng(seed)) is faint for seed in range(6))

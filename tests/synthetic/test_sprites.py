@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from florence2.synthetic.colors import PALETTE, dominant_color, recolor
-from florence2.synthetic.shapes import shape_sprites
-from florence2.synthetic.sprites import Sprite, SpriteLibrary, held_out, library
+from florence2.synthetic.shapes import load_shape_sprites
+from florence2.synthetic.sprites import Sprite, SpriteLibrary, load_library, select_test_assets
 
 
 def _sprite(category: str, art: str) -> Sprite:
@@ -15,7 +15,7 @@ def _sprite(category: str, art: str) -> Sprite:
 
 
 def test_shapes_are_cropped_and_many() -> None:
-    sprites = shape_sprites()
+    sprites = load_shape_sprites()
     assert len({sprite.category for sprite in sprites}) >= 14
     assert len({sprite.art for sprite in sprites}) == len(sprites)
     for sprite in sprites:
@@ -25,7 +25,7 @@ def test_shapes_are_cropped_and_many() -> None:
 
 
 def test_plain_shapes_have_the_color_they_were_drawn_in() -> None:
-    circles = [sprite for sprite in shape_sprites() if sprite.category == "circle"]
+    circles = [sprite for sprite in load_shape_sprites() if sprite.category == "circle"]
     assert {sprite.color for sprite in circles} == set(PALETTE)
     assert all(sprite.art == f"shapes/circle-{sprite.color}" for sprite in circles)
 
@@ -39,7 +39,7 @@ def test_many_colors_are_no_color() -> None:
 
 
 def test_recoloring_gives_the_color_and_leaves_the_rest() -> None:
-    car = next(sprite for sprite in shape_sprites() if sprite.art == "shapes/car-red")
+    car = next(sprite for sprite in load_shape_sprites() if sprite.art == "shapes/car-red")
     turned = recolor(car.image, "blue")
     assert turned is not None
     assert dominant_color(turned) == "blue"
@@ -65,17 +65,17 @@ def test_art_of_training_and_testing_never_meets() -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7, 30])
 def test_some_is_held_out_and_most_is_not(count: int) -> None:
-    kept = held_out(f"art-{number}" for number in range(count))
+    kept = select_test_assets(f"art-{number}" for number in range(count))
     assert 1 <= len(kept) <= max(1, count // 3)
 
 
 def test_the_split_hangs_on_names_only() -> None:
     arts = [f"art-{number}" for number in range(9)]
-    assert held_out(arts) == held_out(reversed(arts))
+    assert select_test_assets(arts) == select_test_assets(reversed(arts))
 
 
 def test_the_shapes_are_split() -> None:
-    training, testing = library(None, "train"), library(None, "test")
+    training, testing = load_library(None, "train"), load_library(None, "test")
     assert training.categories == testing.categories
     assert not training.arts & testing.arts
 

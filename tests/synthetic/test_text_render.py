@@ -6,10 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from florence2.synthetic.fonts import capital_share, font, size_for_capitals
-from florence2.synthetic.text_render import bare_sheet, ink, placed_pixels, tilted
-from florence2.synthetic.text_surfaces import readable_color
-from florence2.synthetic.vocabulary import listing, prose, short_text, vocabulary
+from florence2.synthetic.fonts import capital_height_ratio, font_size_for_capitals, load_font
+from florence2.synthetic.text_render import make_clear_sheet, place_sheet, render_line, warp_sheet
+from florence2.synthetic.text_surfaces import sample_text_color
+from florence2.synthetic.vocabulary import (
+    load_vocabulary,
+    sample_listing,
+    sample_prose,
+    sample_short_text,
+)
 
 SIZE = (256, 256)
 
@@ -17,10 +22,10 @@ SIZE = (256, 256)
 @pytest.mark.parametrize("degrees", [0.0, 12.0, -30.0])
 @pytest.mark.parametrize("bend", [0.0, 0.1])
 def test_the_quad_is_tight_around_the_ink(degrees: float, bend: float) -> None:
-    sheet = bare_sheet([ink("Hotel 24", None, 48, "black")], "background")
+    sheet = make_clear_sheet([render_line("Hotel 24", None, 48, "black")], "background")
     bends = np.random.default_rng(5).uniform(-bend, bend, (4, 2)).astype(np.float32)
-    laid = tilted(sheet, (128.0, 120.0), degrees, bends)
-    pixels, window = placed_pixels(laid, SIZE)
+    laid = place_sheet(sheet, (128.0, 120.0), degrees, bends)
+    pixels, window = warp_sheet(laid, SIZE)
     covered = np.zeros(SIZE, np.float32)
     covered[window] = pixels[..., 3]
     quad = laid.lines[0].quad
@@ -37,36 +42,39 @@ def test_the_quad_is_tight_around_the_ink(degrees: float, bend: float) -> None:
 
 
 def test_quads_start_at_the_top_left_of_the_text() -> None:
-    sheet = bare_sheet([ink("abc", None, 40, "black")], "background")
-    quad = tilted(sheet, (100.0, 100.0), 0.0, np.zeros((4, 2), np.float32)).lines[0].quad
+    sheet = make_clear_sheet([render_line("abc", None, 40, "black")], "background")
+    quad = place_sheet(sheet, (100.0, 100.0), 0.0, np.zeros((4, 2), np.float32)).lines[0].quad
     assert quad[0][0] < quad[1][0] and quad[0][1] == quad[1][1]
     assert quad[1][1] < quad[2][1] and quad[3][0] == quad[0][0]
 
 
 def test_capitals_have_the_height_asked_for() -> None:
-    size = size_for_capitals(None, 20.0)
-    _, top, _, bottom = font(None, size).getbbox("H", anchor="ls")
+    size = font_size_for_capitals(None, 20.0)
+    _, top, _, bottom = load_font(None, size).getbbox("H", anchor="ls")
     assert 20 <= bottom - top <= 22
-    assert 0.5 < capital_share(None) < 0.9
+    assert 0.5 < capital_height_ratio(None) < 0.9
 
 
 def test_letters_stand_out() -> None:
     rng = np.random.default_rng(0)
-    assert {readable_color(rng, (250, 250, 250)) for _ in range(60)} & {"white", "yellow"} == set()
-    assert "black" not in {readable_color(rng, (20, 20, 20)) for _ in range(60)}
+    assert {sample_text_color(rng, (250, 250, 250)) for _ in range(60)} & {
+        "white",
+        "yellow",
+    } == set()
+    assert "black" not in {sample_text_color(rng, (20, 20, 20)) for _ in range(60)}
 
 
 def test_texts_keep_their_lengths_and_vary() -> None:
     rng = np.random.default_rng(1)
-    shorts = [short_text(rng, 14) for _ in range(200)]
+    shorts = [sample_short_text(rng, 14) for _ in range(200)]
     assert max(map(len, shorts)) <= 14
     assert len(set(shorts)) > 150
-    paragraph = prose(rng, 5, 24)
+    paragraph = sample_prose(rng, 5, 24)
     assert len(paragraph) == 5 and max(map(len, paragraph)) <= 24
-    assert len(listing(rng, 4)) == 4
+    assert len(sample_listing(rng, 4)) == 4
 
 
 def test_the_vocabulary_is_large_and_plain() -> None:
-    words = vocabulary()
+    words = load_vocabulary()
     assert len(words) >= 800
     assert all(word.isascii() and word.isalpha() and word.islower() for word in words)

@@ -34,12 +34,12 @@ class SceneData:
         """
         from ..datasets.shards import ShardDataset
         from ..results.tasks import TASKS
-        from ..synthetic.asset_cache import art_folder
+        from ..synthetic.asset_cache import assets_dir
         from ..synthetic.record_stream import SceneRecords
         from ..synthetic.scene_settings import SceneSettings
-        from ..synthetic.sprites import library
+        from ..synthetic.sprites import load_library
 
-        sprites = library(self.art or art_folder(), "train")
+        sprites = load_library(self.art or assets_dir(), "train")
         auxiliary = recipe.auxiliary
         tasks = {each.token for each in TASKS if recipe.task_weights.get(each.token, 1.0) > 0}
         if auxiliary.dense_only:
@@ -58,11 +58,11 @@ class SceneData:
 
     def complete(self, recipe: Recipe) -> Recipe:
         """The recipe, with the names that the dense task tells apart where it has none."""
-        from ..synthetic.asset_cache import art_folder
-        from ..synthetic.sprites import library
+        from ..synthetic.asset_cache import assets_dir
+        from ..synthetic.sprites import load_library
 
         auxiliary = recipe.auxiliary
         if not auxiliary.dense_weight or auxiliary.dense_categories:
             return recipe
-        names = library(self.art or art_folder(), "train").categories
+        names = load_library(self.art or assets_dir(), "train").categories
         return replace(recipe, auxiliary=replace(auxiliary, dense_categories=names))

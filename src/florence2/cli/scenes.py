@@ -145,15 +145,15 @@ def fetch(
 ) -> None:
     """Take free art and fonts out of their packages, with npm; some 30 seconds."""
     with user_errors():
-        from ..synthetic.asset_packs import notice as licenses
+        from ..synthetic.asset_packs import format_license_table as licenses
 
         if notice:
             typer.echo(licenses())
             return
-        from ..synthetic.asset_cache import art_folder
-        from ..synthetic.asset_fetch import fetch as fetch_art
+        from ..synthetic.asset_cache import assets_dir
+        from ..synthetic.asset_fetch import fetch_assets as fetch_art
 
-        folder = art or art_folder()
+        folder = art or assets_dir()
         try:
             counts = fetch_art(folder)
         except RuntimeError as error:  # npm failed
@@ -177,15 +177,15 @@ def _records(
     import cv2
 
     from ..results.tasks import find_task
-    from ..synthetic.asset_cache import art_folder
+    from ..synthetic.asset_cache import assets_dir
     from ..synthetic.record_stream import SceneRecords
     from ..synthetic.scene_settings import SceneSettings
-    from ..synthetic.sprites import library
+    from ..synthetic.sprites import load_library
 
     if shapes and art is not None:
         raise ValueError("--shapes draws without any art, and --art names some: leave one out")
     cv2.setNumThreads(1)
-    sprites = library(None if shapes else art or art_folder(), split.value)
+    sprites = load_library(None if shapes else art or assets_dir(), split.value)
     settings = replace(SceneSettings.level(level.value), size=(size, size))
     tokens = None if tasks is None else [find_task(name).token for name in tasks]
     return SceneRecords(sprites, split.value, stages=[(0, settings)], tasks=tokens, series=seed)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from ..io.atomic import atomic_replace, atomic_write
 from ..io.cache_dirs import cache_dir
-from .asset_packs import Package
-from .categories import categories
+from .asset_packs import AssetPackage
+from .categories import load_categories
 from .sprites import Sprite
 
 CACHE_DIR_VARIABLE = "FLORENCE2_ART"
@@ -43,7 +43,7 @@ class Drawing:
     png: bytes
 
 
-def art_folder() -> Path:
+def assets_dir() -> Path:
     """Where art is kept unless told otherwise: the platform's cache, or ``FLORENCE2_ART``."""
     chosen = os.environ.get(CACHE_DIR_VARIABLE)
     if chosen:
@@ -51,16 +51,16 @@ def art_folder() -> Path:
     return cache_dir("scenes")
 
 
-def plain_emoji(characters: str) -> str:
+def strip_variation_selectors(characters: str) -> str:
     """An emoji without the marks that only ask for color, as sources differ in these."""
     return characters.replace("\ufe0f", "")
 
 
-def write_art(
+def write_assets(
     folder: Path,
     drawings: Sequence[Drawing],
     fonts: Mapping[str, bytes],
-    packages: Sequence[Package],
+    packages: Sequence[AssetPackage],
 ) -> None:
     """Put drawings and font files (by file name) into a folder, whole or not at all."""
     for name, content in fonts.items():
@@ -69,27 +69,27 @@ def write_art(
     ends = np.cumsum([len(drawing.png) for drawing in drawings]).tolist()
     index = {
         "format": _FORMAT,
-        "pictures_sha256": _digest(pictures),
+        "pictures_sha256": _hash(pictures),
         "drawings": [
-            {"art": drawing.art, "emoji": plain_emoji(drawing.emoji), "end": end}
+            {"art": drawing.art, "emoji": strip_variation_selectors(drawing.emoji), "end": end}
             for drawing, end in zip(drawings, ends, strict=True)
         ],
-        "fonts": {name: _digest(content) for name, content in fonts.items()},
+        "fonts": {name: _hash(content) for name, content in fonts.items()},
         "packages": [asdict(package) for package in packages],
     }
     with atomic_write(folder / _FILE) as temporary, temporary.open("wb") as file:
-        np.savez(file, index=_bytes(json.dumps(index).encode()), pictures=_bytes(pictures))
+        np.savez(file, index=_to_array(json.dumps(index).encode()), pictures=_to_array(pictures))
 
 
-def read_art(folder: Path) -> list[Sprite]:
+def read_sprites(folder: Path) -> list[Sprite]:
     """The drawings of all emoji that a category names.
 
     Raises ``FileNotFoundError`` when the folder holds no art and ``ValueError`` when it is damaged.
     """
-    index, pictures = _load(folder)
+    index, pictures = _load_file(folder)
     shown = {
-        plain_emoji(emoji): category
-        for category in categories().values()
+        strip_variation_selectors(emoji): category
+        for category in load_categories().values()
         for emoji in category.emoji
     }
     sprites = []
@@ -97,30 +97,30 @@ def read_art(folder: Path) -> list[Sprite]:
     for entry in index["drawings"]:
         category, end = shown.get(entry["emoji"]), entry["end"]
         if category is not None:
-            image = _decoded(pictures[start:end])
+            image = _decode_png(pictures[start:end])
             sprites.append(Sprite.drawn(category.name, entry["art"], image))
         start = end
     return sprites
 
 
-def read_fonts(folder: Path) -> tuple[Path, ...]:
-    """The font files in a folder of art, sorted by name; errors as in `read_art`."""
-    index, _ = _load(folder)
+def read_font_paths(folder: Path) -> tuple[Path, ...]:
+    """The font files in a folder of art, sorted by name; errors as in `read_sprites`."""
+    index, _ = _load_file(folder)
     paths = tuple(folder / _FONTS / name for name in sorted(index["fonts"]))
     for path in paths:
-        if not path.is_file() or _digest(path.read_bytes()) != index["fonts"][path.name]:
-            raise _damaged(folder, f"{path.name} is missing or not what was fetched")
+        if not path.is_file() or _hash(path.read_bytes()) != index["fonts"][path.name]:
+            raise _damage_error(folder, f"{path.name} is missing or not what was fetched")
     return paths
 
 
 def licenses(folder: Path) -> list[dict[str, str]]:
     """Name, version, contents, license and author of every package the art came from."""
-    index, _ = _load(folder)
+    index, _ = _load_file(folder)
     packages: list[dict[str, str]] = index["packages"]
     return packages
 
 
-def _load(folder: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+def _load_file(folder: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     path = folder / _FILE
     if not path.is_file():
         raise FileNotFoundError(
@@ -132,28 +132,30 @@ def _load(folder: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
             pictures = stored["pictures"]
             index: dict[str, Any] = json.loads(stored["index"].tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _damaged(folder, str(error)) from error
+        raise _damage_error(folder, str(error)) from error
     if index.get("format") != _FORMAT:
-        raise _damaged(folder, f"its format is {index.get('format')}, this version reads {_FORMAT}")
-    if _digest(pictures.tobytes()) != index["pictures_sha256"]:
-        raise _damaged(folder, "the check sum of the drawings is wrong")
+        raise _damage_error(
+            folder, f"its format is {index.get('format')}, this version reads {_FORMAT}"
+        )
+    if _hash(pictures.tobytes()) != index["pictures_sha256"]:
+        raise _damage_error(folder, "the check sum of the drawings is wrong")
     return index, pictures
 
 
-def _damaged(folder: Path, why: str) -> ValueError:
+def _damage_error(folder: Path, why: str) -> ValueError:
     return ValueError(
         f"the art in {folder} is damaged ({why}): get it anew with `florence2 scenes fetch`"
     )
 
 
-def _decoded(png: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _decode_png(png: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
 
 
-def _digest(content: bytes) -> str:
+def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _bytes(content: bytes) -> NDArray[np.uint8]:
+def _to_array(content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8)

@@ -8,11 +8,11 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-_MINUTES_TO_WAIT = 10
+_TIMEOUT_MINUTES = 10
 
 
 @dataclass(frozen=True)
-class Package:
+class AssetPackage:
     """One npm package: exact version, what it holds, its license and who made it."""
 
     name: str
@@ -22,24 +22,28 @@ class Package:
     author: str
 
 
-NOTO = Package("@iconify-json/noto", "1.2.9", "Noto emoji", "Apache-2.0", "Google")
-FLUENT_FLAT = Package(
+NOTO = AssetPackage("@iconify-json/noto", "1.2.9", "Noto emoji", "Apache-2.0", "Google")
+FLUENT_FLAT = AssetPackage(
     "@iconify-json/fluent-emoji-flat", "1.2.6", "Fluent emoji, flat", "MIT", "Microsoft"
 )
-FLUENT_3D = Package(
+FLUENT_3D = AssetPackage(
     "@lobehub/fluent-emoji-3d", "1.1.0", "Fluent emoji, 3D", "MIT", "Microsoft, packed by LobeHub"
 )
-NOTO_V1 = Package("@iconify-json/noto-v1", "1.2.5", "Noto emoji of 2016", "Apache-2.0", "Google")
-TWEMOJI = Package("@iconify-json/twemoji", "1.2.5", "Twemoji", "CC-BY-4.0", "Twitter, jdecked")
-EMOJITWO = Package(
+NOTO_V1 = AssetPackage(
+    "@iconify-json/noto-v1", "1.2.5", "Noto emoji of 2016", "Apache-2.0", "Google"
+)
+TWEMOJI = AssetPackage("@iconify-json/twemoji", "1.2.5", "Twemoji", "CC-BY-4.0", "Twitter, jdecked")
+EMOJITWO = AssetPackage(
     "@iconify-json/emojione", "1.2.3", "EmojiTwo", "CC-BY-4.0", "Emoji One, EmojiTwo"
 )
-FXEMOJI = Package("@iconify-json/fxemoji", "1.2.2", "FxEmojis", "Apache-2.0", "Mozilla")
-STREAMLINE = Package(
+FXEMOJI = AssetPackage("@iconify-json/fxemoji", "1.2.2", "FxEmojis", "Apache-2.0", "Mozilla")
+STREAMLINE = AssetPackage(
     "@iconify-json/streamline-emojis", "1.2.4", "Streamline emojis", "CC-BY-4.0", "Streamline"
 )
 FONTS = tuple(
-    Package(f"@fontsource/{family}", "5.3.0", f"{family} type", "OFL-1.1", "the font's authors")
+    AssetPackage(
+        f"@fontsource/{family}", "5.3.0", f"{family} type", "OFL-1.1", "the font's authors"
+    )
     for family in (
         "roboto",
         "open-sans",
@@ -66,7 +70,7 @@ ALL_PACKAGES = (
 )
 
 
-def notice() -> str:
+def format_license_table() -> str:
     """A Markdown table of what is fetched, by whom it is and under which license."""
     rows = [
         f"| {package.holds} | `{package.name}` {package.version} | {package.author} "
@@ -76,7 +80,7 @@ def notice() -> str:
     return "\n".join(["| what | package | by | license |", "|---|---|---|---|", *rows]) + "\n"
 
 
-def unpack(package: Package, folder: Path) -> Path:
+def unpack_package(package: AssetPackage, folder: Path) -> Path:
     """The folder with a package's files, fetched into ``folder`` with the user's own ``npm``.
 
     Raises ``FileNotFoundError`` when there is no npm and ``RuntimeError`` when npm fails.
@@ -96,10 +100,10 @@ def unpack(package: Package, folder: Path) -> Path:
             cwd=target,
             capture_output=True,
             text=True,
-            timeout=_MINUTES_TO_WAIT * 60,
+            timeout=_TIMEOUT_MINUTES * 60,
         )
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"npm took over {_MINUTES_TO_WAIT} minutes to get {wanted}") from error
+        raise RuntimeError(f"npm took over {_TIMEOUT_MINUTES} minutes to get {wanted}") from error
     archives = sorted(target.glob("*.tgz"))
     if outcome.returncode or not archives:
         said = (outcome.stderr or outcome.stdout).strip()[-500:]

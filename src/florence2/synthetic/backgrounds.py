@@ -23,17 +23,17 @@ _SIDE = 640
 _VARIANTS = 4
 
 
-def background(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Pixels, str]:
+def make_background(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Pixels, str]:
     """A fresh picture ``uint8[height, width, 3]`` of a random background, and its phrase."""
     phrases = tuple(_PAINTERS)
     phrase = phrases[int(rng.integers(len(phrases)))]
-    return background_of(phrase, rng, size), phrase
+    return render_background(phrase, rng, size), phrase
 
 
-def background_of(phrase: str, rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
+def render_background(phrase: str, rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
     """A fresh picture of the background with this phrase."""
     width, height = size
-    painted = _painted(phrase, int(rng.integers(_VARIANTS)))
+    painted = _paint(phrase, int(rng.integers(_VARIANTS)))
     # Larger pictures see the same thing, not more of it.
     share = min(1.0, rng.uniform(0.45, 0.9))
     window = share * _SIDE / max(width, height)
@@ -52,7 +52,7 @@ def background_phrases() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _painted(phrase: str, variant: int) -> Pixels:
+def _paint(phrase: str, variant: int) -> Pixels:
     rng = np.random.default_rng([variant, *phrase.encode()])
     return _PAINTERS[phrase](rng)
 
@@ -63,7 +63,7 @@ def _noise(rng: np.random.Generator, cells: tuple[int, int]) -> _Field:
     return cv2.resize(coarse, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC) * 0.6
 
 
-def _clouded(rng: np.random.Generator, cells: int, octaves: int = 4) -> _Field:
+def _cloud_noise(rng: np.random.Generator, cells: int, octaves: int = 4) -> _Field:
     """Noise with detail at several sizes."""
     field = np.zeros((_SIDE, _SIDE), np.float32)
     for octave in range(octaves):
@@ -72,43 +72,45 @@ def _clouded(rng: np.random.Generator, cells: int, octaves: int = 4) -> _Field:
     return field
 
 
-def _tinted(color: Rgb, brightness: _Field) -> Pixels:
+def _tint(color: Rgb, brightness: _Field) -> Pixels:
     """A color made lighter and darker by a field in gray levels."""
     picture = np.asarray(color, np.float32) + brightness[..., None]
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _between(low: Rgb, high: Rgb, field: _Field) -> Pixels:
+def _mix_colors(low: Rgb, high: Rgb, field: _Field) -> Pixels:
     """A mix of two colors, by a field from 0 (first) to 1 (second)."""
     share = np.clip(field, 0, 1)[..., None]
     mixed = np.asarray(low, np.float32) * (1 - share) + np.asarray(high, np.float32) * share
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def _grid() -> tuple[_Field, _Field]:
+def _pixel_grid() -> tuple[_Field, _Field]:
     rows, columns = np.mgrid[0:_SIDE, 0:_SIDE].astype(np.float32)
     return rows, columns
 
 
-def _jittered(rng: np.random.Generator, color: Rgb, spread: int = 12) -> Rgb:
+def _jitter_color(rng: np.random.Generator, color: Rgb, spread: int = 12) -> Rgb:
     shifted = np.asarray(color) + rng.integers(-spread, spread, 3)
     red, green, blue = (int(value) for value in shifted)
     return red, green, blue
 
 
 def _sky(rng: np.random.Generator) -> Pixels:
-    rows, _ = _grid()
-    return _between(_jittered(rng, (92, 158, 228)), _jittered(rng, (178, 214, 242)), rows / _SIDE)
+    rows, _ = _pixel_grid()
+    return _mix_colors(
+        _jitter_color(rng, (92, 158, 228)), _jitter_color(rng, (178, 214, 242)), rows / _SIDE
+    )
 
 
 def _cloudy_sky(rng: np.random.Generator) -> Pixels:
-    clouds = _clouded(rng, 4)
-    return _between(_jittered(rng, (110, 165, 225)), (240, 243, 247), clouds * 0.7 + 0.35)
+    clouds = _cloud_noise(rng, 4)
+    return _mix_colors(_jitter_color(rng, (110, 165, 225)), (240, 243, 247), clouds * 0.7 + 0.35)
 
 
 def _night_sky(rng: np.random.Generator) -> Pixels:
-    rows, _ = _grid()
-    night = _between((10, 14, 38), (34, 38, 84), rows / _SIDE + 0.1 * _noise(rng, (4, 4)))
+    rows, _ = _pixel_grid()
+    night = _mix_colors((10, 14, 38), (34, 38, 84), rows / _SIDE + 0.1 * _noise(rng, (4, 4)))
     for _ in range(260):
         x, y = (int(value) for value in rng.integers(0, _SIDE, 2))
         level = int(rng.integers(120, 256))
@@ -117,29 +119,29 @@ def _night_sky(rng: np.random.Generator) -> Pixels:
 
 
 def _sunset(rng: np.random.Generator) -> Pixels:
-    rows, _ = _grid()
+    rows, _ = _pixel_grid()
     glow = rows / _SIDE + 0.12 * _noise(rng, (3, 9))
-    return _between(_jittered(rng, (112, 82, 142)), _jittered(rng, (250, 172, 98)), glow)
+    return _mix_colors(_jitter_color(rng, (112, 82, 142)), _jitter_color(rng, (250, 172, 98)), glow)
 
 
 def _grass(rng: np.random.Generator) -> Pixels:
-    blades = 22 * _noise(rng, (220, 60)) + 10 * _noise(rng, (90, 30)) + 9 * _clouded(rng, 4, 2)
-    return _tinted(_jittered(rng, (86, 148, 58)), blades)
+    blades = 22 * _noise(rng, (220, 60)) + 10 * _noise(rng, (90, 30)) + 9 * _cloud_noise(rng, 4, 2)
+    return _tint(_jitter_color(rng, (86, 148, 58)), blades)
 
 
 def _sand(rng: np.random.Generator) -> Pixels:
-    grains = 9 * _noise(rng, (300, 300)) + 9 * _clouded(rng, 4, 3)
-    return _tinted(_jittered(rng, (226, 202, 152)), grains)
+    grains = 9 * _noise(rng, (300, 300)) + 9 * _cloud_noise(rng, 4, 3)
+    return _tint(_jitter_color(rng, (226, 202, 152)), grains)
 
 
 def _snow(rng: np.random.Generator) -> Pixels:
-    drifts = 8 * _clouded(rng, 3, 3) + 3 * _noise(rng, (250, 250))
-    return _tinted((234, 238, 245), drifts)
+    drifts = 8 * _cloud_noise(rng, 3, 3) + 3 * _noise(rng, (250, 250))
+    return _tint((234, 238, 245), drifts)
 
 
 def _water(rng: np.random.Generator) -> Pixels:
     waves = 20 * _noise(rng, (14, 56)) + 12 * _noise(rng, (30, 120))
-    return _tinted(_jittered(rng, (52, 122, 172)), waves)
+    return _tint(_jitter_color(rng, (52, 122, 172)), waves)
 
 
 def _planks(rng: np.random.Generator, color: Rgb) -> Pixels:
@@ -148,7 +150,7 @@ def _planks(rng: np.random.Generator, color: Rgb) -> Pixels:
     for top in range(0, _SIDE, high):
         grain[top : top + high] += rng.uniform(-14, 14)
         grain[top : top + 3] -= 42
-    return _tinted(_jittered(rng, color), grain)
+    return _tint(_jitter_color(rng, color), grain)
 
 
 def _table(rng: np.random.Generator) -> Pixels:
@@ -162,93 +164,93 @@ def _floor(rng: np.random.Generator) -> Pixels:
 
 def _bricks(rng: np.random.Generator) -> Pixels:
     high, wide, joint = 34, 84, 5
-    wall = _tinted((188, 180, 170), 8 * _noise(rng, (200, 200)))
+    wall = _tint((188, 180, 170), 8 * _noise(rng, (200, 200)))
     texture = 8 * _noise(rng, (160, 160))
     for row, top in enumerate(range(0, _SIDE, high)):
         for left in range(-(row % 2) * wide // 2, _SIDE, wide):
             area = np.s_[top : top + high - joint, max(0, left) : max(0, left + wide - joint)]
-            wall[area] = _tinted(_jittered(rng, (164, 80, 62), 14), texture[area])
+            wall[area] = _tint(_jitter_color(rng, (164, 80, 62), 14), texture[area])
     return wall
 
 
 def _stone(rng: np.random.Generator) -> Pixels:
-    return _tinted(_jittered(rng, (150, 148, 142)), 16 * _clouded(rng, 8, 5))
+    return _tint(_jitter_color(rng, (150, 148, 142)), 16 * _cloud_noise(rng, 8, 5))
 
 
 def _road(rng: np.random.Generator) -> Pixels:
-    return _tinted((86, 87, 92), 9 * _noise(rng, (320, 320)) + 6 * _clouded(rng, 4, 3))
+    return _tint((86, 87, 92), 9 * _noise(rng, (320, 320)) + 6 * _cloud_noise(rng, 4, 3))
 
 
 def _marble(rng: np.random.Generator) -> Pixels:
     # A vein runs where the noise changes sign.
-    veins = np.minimum(1, 3 * np.abs(_clouded(rng, 3, 5)))
-    return _between((172, 172, 178), (236, 235, 232), np.sqrt(veins) * 0.6 + 0.4)
+    veins = np.minimum(1, 3 * np.abs(_cloud_noise(rng, 3, 5)))
+    return _mix_colors((172, 172, 178), (236, 235, 232), np.sqrt(veins) * 0.6 + 0.4)
 
 
 def _tiles(rng: np.random.Generator) -> Pixels:
-    rows, columns = _grid()
+    rows, columns = _pixel_grid()
     side = int(rng.integers(60, 90))
     joint = ((rows % side) < 4) | ((columns % side) < 4)
     relief = np.where(joint, -38, 0) + 3 * _noise(rng, (9, 9))
-    return _tinted(_jittered(rng, (205, 214, 216)), relief)
+    return _tint(_jitter_color(rng, (205, 214, 216)), relief)
 
 
 def _wall(color: Rgb) -> _Painter:
     def paint(rng: np.random.Generator) -> Pixels:
-        rows, columns = _grid()
+        rows, columns = _pixel_grid()
         slope = rng.uniform(-20, 20, 2)
         light = slope[0] * (rows / _SIDE - 0.5) + slope[1] * (columns / _SIDE - 0.5)
-        return _tinted(_jittered(rng, color, 8), light + 3 * _noise(rng, (200, 200)))
+        return _tint(_jitter_color(rng, color, 8), light + 3 * _noise(rng, (200, 200)))
 
     return paint
 
 
-def _pale(name: str, share: float = 0.45) -> Rgb:
+def _pastel(name: str, share: float = 0.45) -> Rgb:
     """A palette color mixed with white, for the lighter half of a pattern."""
     red, green, blue = (round(255 * share + value * (1 - share)) for value in PALETTE[name])
     return red, green, blue
 
 
-def _pattern_colors(rng: np.random.Generator) -> tuple[Rgb, Rgb]:
+def _sample_pattern_colors(rng: np.random.Generator) -> tuple[Rgb, Rgb]:
     names = rng.choice(["red", "orange", "yellow", "green", "blue", "purple", "pink"], 2, False)
-    first = _pale(str(names[0]))
-    second = (244, 244, 240) if rng.random() < 0.5 else _pale(str(names[1]), 0.7)
+    first = _pastel(str(names[0]))
+    second = (244, 244, 240) if rng.random() < 0.5 else _pastel(str(names[1]), 0.7)
     return first, second
 
 
 def _stripes(rng: np.random.Generator) -> Pixels:
-    rows, columns = _grid()
+    rows, columns = _pixel_grid()
     turn, wide = rng.uniform(0, np.pi), rng.uniform(28, 60)
     along = rows * np.sin(turn) + columns * np.cos(turn)
-    return _between(*_pattern_colors(rng), ((along // wide) % 2).astype(np.float32))
+    return _mix_colors(*_sample_pattern_colors(rng), ((along // wide) % 2).astype(np.float32))
 
 
 def _checks(rng: np.random.Generator) -> Pixels:
-    rows, columns = _grid()
+    rows, columns = _pixel_grid()
     side = int(rng.integers(34, 70))
-    return _between(*_pattern_colors(rng), (rows // side + columns // side) % 2)
+    return _mix_colors(*_sample_pattern_colors(rng), (rows // side + columns // side) % 2)
 
 
 def _dots(rng: np.random.Generator) -> Pixels:
-    rows, columns = _grid()
+    rows, columns = _pixel_grid()
     side = float(rng.integers(44, 80))
     shifted = columns + side / 2 * ((rows // side) % 2)
     away = np.hypot(rows % side - side / 2, shifted % side - side / 2)
-    return _between(*_pattern_colors(rng), np.clip(side * 0.24 - away + 0.5, 0, 1))
+    return _mix_colors(*_sample_pattern_colors(rng), np.clip(side * 0.24 - away + 0.5, 0, 1))
 
 
 def _plaid(rng: np.random.Generator) -> Pixels:
-    rows, columns = _grid()
+    rows, columns = _pixel_grid()
     side = float(rng.integers(50, 90))
     bands = ((rows % side) < side * 0.4) * 0.5 + ((columns % side) < side * 0.4) * 0.5
-    return _between(*_pattern_colors(rng), bands.astype(np.float32))
+    return _mix_colors(*_sample_pattern_colors(rng), bands.astype(np.float32))
 
 
 def _blurred_lights(rng: np.random.Generator) -> Pixels:
-    picture = _tinted(_jittered(rng, (58, 54, 70)), 10 * _noise(rng, (4, 4)))
+    picture = _tint(_jitter_color(rng, (58, 54, 70)), 10 * _noise(rng, (4, 4)))
     for _ in range(70):
         x, y = (int(value) for value in rng.integers(0, _SIDE, 2))
-        color = _jittered(rng, (190, 150, 110), 60)
+        color = _jitter_color(rng, (190, 150, 110), 60)
         overlay = picture.copy()
         cv2.circle(overlay, (x, y), int(rng.integers(10, 42)), color, -1, cv2.LINE_AA)
         picture = cv2.addWeighted(overlay, 0.35, picture, 0.65, 0)
@@ -261,7 +263,7 @@ def _landscape(ground: _Painter) -> _Painter:
     def paint(rng: np.random.Generator) -> Pixels:
         picture = _cloudy_sky(rng) if rng.random() < 0.5 else _sky(rng)
         ridge = _SIDE * rng.uniform(0.47, 0.53) + 14 * _noise(rng, (5, 1))[0]
-        below = _grid()[0] > ridge[None, :]
+        below = _pixel_grid()[0] > ridge[None, :]
         return np.where(below[..., None], ground(rng), picture)
 
     return paint

@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 _GRAIN_SIDE = 1024
 
 
-def camera_degradation(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
+def degrade_image(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
     """The picture as mild random effects leave it; at ``strength`` 0 it is returned as it is.
 
     Every effect is left out in part of the pictures. None moves a pixel.
@@ -21,18 +21,18 @@ def camera_degradation(image: Pixels, rng: np.random.Generator, strength: float)
     if strength <= 0:
         return image
     if rng.random() < 0.6:
-        image = _relit(image, rng, strength)
+        image = _adjust_light(image, rng, strength)
     if rng.random() < 0.3:
         deviation = 0.35 + rng.uniform(0, 0.6) * strength
         image = cv2.GaussianBlur(image, (0, 0), deviation)
     if rng.random() < 0.4:
-        image = _grained(image, rng, rng.uniform(1, 9) * strength)
+        image = _add_grain(image, rng, rng.uniform(1, 9) * strength)
     if rng.random() < 0.5:
-        image = _compressed(image, int(100 - rng.uniform(8, 60) * strength))
+        image = _compress(image, int(100 - rng.uniform(8, 60) * strength))
     return image
 
 
-def _relit(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
+def _adjust_light(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
     """Other brightness, contrast and warmth."""
     contrast = 1 + rng.uniform(-0.18, 0.18) * strength
     brightness = rng.uniform(-22, 22) * strength + 128 * (1 - contrast)
@@ -42,7 +42,7 @@ def _relit(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
     return cv2.LUT(image, table)
 
 
-def _grained(image: Pixels, rng: np.random.Generator, deviation: float) -> Pixels:
+def _add_grain(image: Pixels, rng: np.random.Generator, deviation: float) -> Pixels:
     height, width = image.shape[:2]
     grain = _grain(max(_GRAIN_SIDE, height, width))
     x = int(rng.integers(grain.shape[1] - width + 1))
@@ -59,7 +59,7 @@ def _grain(side: int) -> Pixels:
     return np.clip(grain, 0, 255).astype(np.uint8)
 
 
-def _compressed(image: Pixels, quality: int) -> Pixels:
+def _compress(image: Pixels, quality: int) -> Pixels:
     blue_first = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", blue_first, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -16,7 +16,7 @@ _OVERSAMPLING = 3
 Point = tuple[float, float]
 
 
-class Pen:
+class Canvas:
     """Draws on a transparent square whose sides run from 0 to 1."""
 
     def __init__(self, color: Rgb, rng: np.random.Generator) -> None:

@@ -7,32 +7,41 @@ from typing import Literal
 
 import numpy as np
 
-from .english import joined, number_word
-from .phrases import Group, before, groups, passages, place, quotable, sized
-from .phrases import cell as cell_of
-from .relations import direction
+from .english import join_phrases, spell_number
+from .phrases import (
+    find_grid_cell,
+    ObjectGroup,
+    describe_background,
+    describe_location,
+    escape_quotes,
+    find_passages,
+    group_by_size,
+    group_objects,
+)
+
+from .relations import find_direction
 from .scene import Scene, TextLine
 from .sentences import (
     Caption,
-    composed,
-    first_line,
-    is_or_are,
-    page_name,
-    relation_sentences,
-    says,
-    text_sentences,
-    there_are,
-    written,
+    choose_verb,
+    compose_caption,
+    describe_page,
+    describe_passage,
+    quote_first_line,
+    write_passage,
+    write_passages,
+    write_relations,
+    write_there_are,
 )
 
 Length = Literal["brief", "detailed", "more detailed"]
 
-_MAIN = 3
-_AT_ONCE = 4
-_READ_OUT = 4
+_MAX_BRIEF_GROUPS = 3
+_MAX_FIRST_SENTENCE_GROUPS = 4
+_MAX_QUOTED_LINES = 4
 
 
-def caption(scene: Scene, length: Length, rng: np.random.Generator) -> Caption:
+def write_caption(scene: Scene, length: Length, rng: np.random.Generator) -> Caption:
     """A caption of a scene; the same generator state gives the same one.
 
     Brief is one sentence that names the main things. Detailed is two or three with everything,
@@ -43,119 +52,126 @@ def caption(scene: Scene, length: Length, rng: np.random.Generator) -> Caption:
     return _WRITERS[length](scene, rng)
 
 
-def _brief(scene: Scene, rng: np.random.Generator) -> Caption:
-    where = before(scene.background)
-    named = sorted(groups(scene, by_color=False), key=lambda group: -group.area(scene))
+def _write_brief(scene: Scene, rng: np.random.Generator) -> Caption:
+    where = describe_background(scene.background)
+    named = sorted(group_objects(scene, by_color=False), key=lambda group: -group.area(scene))
     style, with_text = rng.random(2)
     # "Other things" are several.
-    main = named if len(named) <= _MAIN + 1 else named[:_MAIN]
+    main = named if len(named) <= _MAX_BRIEF_GROUPS + 1 else named[:_MAX_BRIEF_GROUPS]
     things = [group.indefinite for group in main]
     if scene.lines and (with_text < 0.5 or not things):
-        things.append(written(passages(scene)[0]))
+        things.append(describe_passage(find_passages(scene)[0]))
     if len(named) > len(main):
         things.append("other things")
     if not things:
-        return composed([f"nothing but {scene.background}"], ())
+        return compose_caption([f"nothing but {scene.background}"], ())
     if len(named) == len(things) == 2 and style < 0.5:
-        word = direction(named[0].box(scene), named[1].box(scene), scene.size)
+        word = find_direction(named[0].box(scene), named[1].box(scene), scene.size)
         if word is not None:
-            return composed([f"{things[0]} {word} {things[1]}"], named)
+            return compose_caption([f"{things[0]} {word} {things[1]}"], named)
     if style < 0.75 or not named:
-        sentence = f"{joined(things)} {where}"
+        sentence = f"{join_phrases(things)} {where}"
     else:
         verb = "is" if named[0].count == 1 else "are"
-        sentence = f"there {verb} {joined(things)} {where}"
-    return composed([sentence], main)
+        sentence = f"there {verb} {join_phrases(things)} {where}"
+    return compose_caption([sentence], main)
 
 
-def _detailed(scene: Scene, rng: np.random.Generator) -> Caption:
-    named = groups(scene, by_color=True)
+def _write_detailed(scene: Scene, rng: np.random.Generator) -> Caption:
+    named = group_objects(scene, by_color=True)
     if not named:
         nothing = [f"the picture shows {scene.background}"]
-        return composed([*nothing, *text_sentences(scene, 2)], ())
-    first, rest = named[:_AT_ONCE], named[_AT_ONCE:]
+        return compose_caption([*nothing, *write_passages(scene, 2)], ())
+    first, rest = named[:_MAX_FIRST_SENTENCE_GROUPS], named[_MAX_FIRST_SENTENCE_GROUPS:]
     style = rng.random()
     if style < 0.6:
-        sentences = [f"{before(scene.background)} {there_are(first)}"]
+        sentences = [f"{describe_background(scene.background)} {write_there_are(first)}"]
     else:
-        things = joined([group.indefinite for group in first])
-        sentences = [f"the picture shows {things} {before(scene.background)}"]
+        things = join_phrases([group.indefinite for group in first])
+        sentences = [f"the picture shows {things} {describe_background(scene.background)}"]
     if rest:
-        sentences.append(there_are(rest, also="also "))
-    sentences += text_sentences(scene, 1)
-    sentences += relation_sentences(scene, named, rng, 3 - len(sentences))
-    return composed(sentences, named)
+        sentences.append(write_there_are(rest, also="also "))
+    sentences += write_passages(scene, 1)
+    sentences += write_relations(scene, named, rng, 3 - len(sentences))
+    return compose_caption(sentences, named)
 
 
-def _more_detailed(scene: Scene, rng: np.random.Generator) -> Caption:
+def _write_more_detailed(scene: Scene, rng: np.random.Generator) -> Caption:
     count = len(scene.objects)
     style = rng.random(2)
     if count > 1 and style[0] < 0.5:
-        opening = f"the picture shows {number_word(count)} things {before(scene.background)}"
+        opening = f"the picture shows {spell_number(count)} things {describe_background(scene.background)}"
     else:
         opening = f"the background is {scene.background}"
-    sentences, named = _by_place(scene, things_first=bool(style[1] < 0.3))
+    sentences, named = _write_by_location(scene, things_first=bool(style[1] < 0.3))
     sentences = [opening, *sentences]
-    sentences += relation_sentences(scene, groups(scene, by_color=True), rng, 2)
+    sentences += write_relations(scene, group_objects(scene, by_color=True), rng, 2)
     sentences += [
-        says(passage, place(passage.box, scene.size)) for passage in passages(scene)[:_READ_OUT]
+        write_passage(passage, describe_location(passage.box, scene.size))
+        for passage in find_passages(scene)[:_MAX_QUOTED_LINES]
     ]
-    return composed(sentences, named)
+    return compose_caption(sentences, named)
 
 
-def _by_place(scene: Scene, *, things_first: bool) -> tuple[list[str], list[Group]]:
+def _write_by_location(scene: Scene, *, things_first: bool) -> tuple[list[str], list[ObjectGroup]]:
     """A sentence for each ninth of the picture that has things in it, and the things named."""
-    cells: dict[tuple[int, int], list[Group]] = {}
-    for group in sized(scene):
-        cells.setdefault(cell_of(group.box(scene), scene.size), []).append(group)
+    cells: dict[tuple[int, int], list[ObjectGroup]] = {}
+    for group in group_by_size(scene):
+        cells.setdefault(find_grid_cell(group.box(scene), scene.size), []).append(group)
     sentences, named = [], []
     for _, here in sorted(cells.items()):
-        where = place(here[0].box(scene), scene.size)
+        where = describe_location(here[0].box(scene), scene.size)
         named += here
         if things_first:
-            things = joined([group.indefinite for group in here])
-            sentences.append(f"{things} {is_or_are(here)} {where}")
+            things = join_phrases([group.indefinite for group in here])
+            sentences.append(f"{things} {choose_verb(here)} {where}")
         else:
-            sentences.append(f"{where} {there_are(here)}")
+            sentences.append(f"{where} {write_there_are(here)}")
     return sentences, named
 
 
-def _brief_page(scene: Scene, rng: np.random.Generator) -> Caption:
-    named = groups(scene, by_color=False)
-    sentence = f'{page_name(scene)} that says "{first_line(scene)}"'
-    return composed([f"{sentence}{_beside(named)}"], named)
+def _write_brief_page(scene: Scene, rng: np.random.Generator) -> Caption:
+    named = group_objects(scene, by_color=False)
+    sentence = f'{describe_page(scene)} that says "{quote_first_line(scene)}"'
+    return compose_caption([f"{sentence}{_write_objects_beside(named)}"], named)
 
 
-def _detailed_page(scene: Scene, rng: np.random.Generator) -> Caption:
-    named = groups(scene, by_color=True)
-    opening = f"the picture shows {page_name(scene)} {before(scene.background)}"
-    sentences = [opening, *_extent(scene.lines)]
-    return composed([*sentences, *([there_are(named, also="also ")] if named else [])], named)
+def _write_detailed_page(scene: Scene, rng: np.random.Generator) -> Caption:
+    named = group_objects(scene, by_color=True)
+    opening = f"the picture shows {describe_page(scene)} {describe_background(scene.background)}"
+    sentences = [opening, *_write_line_count(scene.lines)]
+    return compose_caption(
+        [*sentences, *([write_there_are(named, also="also ")] if named else [])], named
+    )
 
 
-def _more_detailed_page(scene: Scene, rng: np.random.Generator) -> Caption:
-    opening = f"the picture shows {page_name(scene)} {before(scene.background)}"
-    sentences, named = _by_place(scene, things_first=False)
-    read = " ".join(quotable(line.text) for line in scene.lines[:_READ_OUT])
-    text = [*_extent(scene.lines)[:1], f'the text says "{read}"']
-    if len(scene.lines) > _READ_OUT:
+def _write_more_detailed_page(scene: Scene, rng: np.random.Generator) -> Caption:
+    opening = f"the picture shows {describe_page(scene)} {describe_background(scene.background)}"
+    sentences, named = _write_by_location(scene, things_first=False)
+    read = " ".join(escape_quotes(line.text) for line in scene.lines[:_MAX_QUOTED_LINES])
+    text = [*_write_line_count(scene.lines)[:1], f'the text says "{read}"']
+    if len(scene.lines) > _MAX_QUOTED_LINES:
         text[-1] = f'the text begins with "{read}"'
-    return composed([opening, *text, *sentences], named)
+    return compose_caption([opening, *text, *sentences], named)
 
 
-def _extent(lines: Sequence[TextLine]) -> list[str]:
+def _write_line_count(lines: Sequence[TextLine]) -> list[str]:
     """How much text there is and how it begins."""
-    count = f"{number_word(len(lines))} line{'s' if len(lines) > 1 else ''}"
-    return [f"it has {count} of text", f'the first line says "{quotable(lines[0].text)}"']
+    count = f"{spell_number(len(lines))} line{'s' if len(lines) > 1 else ''}"
+    return [f"it has {count} of text", f'the first line says "{escape_quotes(lines[0].text)}"']
 
 
-def _beside(named: Sequence[Group]) -> str:
-    return f", with {joined([group.indefinite for group in named])}" if named else ""
+def _write_objects_beside(named: Sequence[ObjectGroup]) -> str:
+    return f", with {join_phrases([group.indefinite for group in named])}" if named else ""
 
 
-_WRITERS = {"brief": _brief, "detailed": _detailed, "more detailed": _more_detailed}
+_WRITERS = {
+    "brief": _write_brief,
+    "detailed": _write_detailed,
+    "more detailed": _write_more_detailed,
+}
 _PAGE_WRITERS = {
-    "brief": _brief_page,
-    "detailed": _detailed_page,
-    "more detailed": _more_detailed_page,
+    "brief": _write_brief_page,
+    "detailed": _write_detailed_page,
+    "more detailed": _write_more_detailed_page,
 }

@@ -9,27 +9,27 @@ from importlib.resources import files
 
 
 @dataclass(frozen=True)
-class Category:
+class ObjectCategory:
     """A kind of thing.
 
     ``name`` is a singular noun, ``group`` what it is a kind of ("animal"), ``coco`` its name
     among the 80 COCO categories if it is one. ``emoji`` are the characters whose drawings show
-    it; a shape has none. ``recolorable`` says that the thing comes in any color.
+    it; a shape has none. ``is_recolorable`` says that the thing comes in any color.
     """
 
     name: str
     group: str
     coco: str | None
     emoji: tuple[str, ...]
-    recolorable: bool
+    is_recolorable: bool
 
 
 @lru_cache(maxsize=1)
-def categories() -> dict[str, Category]:
+def load_categories() -> dict[str, ObjectCategory]:
     """All categories by name."""
     table = files("florence2.synthetic").joinpath("categories.csv").read_text("utf-8")
     return {
-        row["name"]: Category(
+        row["name"]: ObjectCategory(
             name=row["name"],
             group=row["group"],
             coco=row["coco"] or None,
@@ -40,7 +40,7 @@ def categories() -> dict[str, Category]:
     }
 
 
-def recolorable(name: str) -> bool:
+def is_recolorable(name: str) -> bool:
     """Whether things of this category come in any color; unknown ones keep theirs."""
-    category = categories().get(name)
+    category = load_categories().get(name)
     return category is not None and category.recolorable

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from .categories import categories
+from .categories import load_categories
 from .colors import PALETTE
-from .english import MEASURES, NUMBER_WORDS, plural
+from .english import MEASURES, NUMBER_WORDS, pluralize
 
 # What else a thing may rightly be called. Names that hold another ("police car", "basketball")
 # need no entry, and what is here errs on the side of asking less.
-_KINDS = {
+_ALSO_CALLED = {
     "person": ("man", "woman"),
     "man": ("person",),
     "woman": ("person",),
@@ -61,68 +61,76 @@ _KINDS = {
 
 _ARTICLES = ("a", "an", "the", "one", "another")
 _COUNTS = {word: number for number, word in enumerate(NUMBER_WORDS)}
-_LOOK_BACK = 6
+_MAX_WORDS_BEFORE = 6
 _TOKEN = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*|[^\sa-z0-9]")
 _QUOTED = re.compile(r'["“][^"“”]*(?:["”]|$)')
-_PARTING = frozenset((*",.;:!?()", "and", "or", "is", "are", "with", "on", "in", "behind", "next"))
+_COUNT_BREAKS = frozenset(
+    (*",.;:!?()", "and", "or", "is", "are", "with", "on", "in", "behind", "next")
+)
 
 
-def answers_to(category: str, name: str) -> bool:
+def matches_name(category: str, name: str) -> bool:
     """Whether a thing of ``category`` may be called ``name``: a police car is a car."""
-    if category == name or name in _KINDS.get(category, ()):
+    if category == name or name in _ALSO_CALLED.get(category, ()):
         return True
     # "police car" is a car and "basketball" a ball; "carrot" is no car.
     return f" {name} " in f" {category} " or category.endswith(name)
 
 
-def confusable(first: str, second: str) -> bool:
+def are_ambiguous(first: str, second: str) -> bool:
     """Whether a thing of one category may be called by the other's name, either way round."""
-    return answers_to(first, second) or answers_to(second, first) or _same_in_coco(first, second)
+    return (
+        matches_name(first, second)
+        or matches_name(second, first)
+        or _share_coco_name(first, second)
+    )
 
 
-def objects_named(caption: str, vocabulary: Sequence[str]) -> Counter[str]:
+def count_named_objects(caption: str, vocabulary: Sequence[str]) -> Counter[str]:
     """How many of which categories a caption names: ``{"dog": 2, "car": 1}``.
 
     Singular and plural count, the longest name first, so a hot dog is no dog; a plural without a
     number counts two. What "the" leads was named before and adds nothing to as many. Words in
     quotation marks are what signs say, and an orange car is no orange.
     """
-    names = _names(frozenset(vocabulary))
+    names = _index_names(frozenset(vocabulary))
     tokens = _TOKEN.findall(_QUOTED.sub(" , ", caption.lower()))
     found: Counter[str] = Counter()
     last = position = 0
     while position < len(tokens):
-        matched = _match(tokens, position, names)
+        matched = _match_name(tokens, position, names)
         if matched is None or _is_color(tokens, position, matched[2], names):
             position += 1
             continue
         category, several, length = matched
-        count, known = _count(tokens, last, position, several)
+        count, known = _count_named(tokens, last, position, several)
         found[category] = max(found[category], count) if known else found[category] + count
         last = position = position + length
     wanted = set(vocabulary)
     return Counter({name: count for name, count in found.items() if name in wanted and count})
 
 
-_Names = dict[tuple[str, ...], tuple[str, bool]]
+_NameIndex = dict[tuple[str, ...], tuple[str, bool]]
 
 
 @lru_cache(maxsize=8)
-def _names(vocabulary: frozenset[str]) -> _Names:
+def _index_names(vocabulary: frozenset[str]) -> _NameIndex:
     """Words in a row, to the category they name and whether they are its plural.
 
     Categories that are not asked for are here too, for they hold words of those that are.
     """
-    known: Iterable[str] = sorted(vocabulary | categories().keys() | {"hot dog", "teddy bear"})
-    names: _Names = {}
+    known: Iterable[str] = sorted(vocabulary | load_categories().keys() | {"hot dog", "teddy bear"})
+    names: _NameIndex = {}
     for name in known:
-        names.setdefault(tuple(plural(name).lower().split()), (name, plural(name) != name))
+        names.setdefault(tuple(pluralize(name).lower().split()), (name, pluralize(name) != name))
     for name in known:
         names[tuple(name.lower().split())] = (name, False)
     return names
 
 
-def _match(tokens: list[str], position: int, names: _Names) -> tuple[str, bool, int] | None:
+def _match_name(
+    tokens: list[str], position: int, names: _NameIndex
+) -> tuple[str, bool, int] | None:
     """The category that begins here, whether in the plural, and of how many words."""
     for length in range(min(4, len(tokens) - position), 0, -1):
         found = names.get(tuple(tokens[position : position + length]))
@@ -131,24 +139,24 @@ def _match(tokens: list[str], position: int, names: _Names) -> tuple[str, bool, 
     return None
 
 
-def _is_color(tokens: list[str], position: int, length: int, names: _Names) -> bool:
+def _is_color(tokens: list[str], position: int, length: int, names: _NameIndex) -> bool:
     """Whether a name is meant as a color here: something that is named stands behind it."""
     if length != 1 or tokens[position] not in PALETTE:
         return False
     following = position + 1
     while following < len(tokens) and tokens[following] in (*PALETTE, *MEASURES, "of"):
-        if _match(tokens, following, names) is not None:
+        if _match_name(tokens, following, names) is not None:
             return True
         following += 1
-    return following < len(tokens) and _match(tokens, following, names) is not None
+    return following < len(tokens) and _match_name(tokens, following, names) is not None
 
 
-def _count(tokens: list[str], start: int, position: int, several: bool) -> tuple[int, bool]:
+def _count_named(tokens: list[str], start: int, position: int, several: bool) -> tuple[int, bool]:
     """How many are named, and whether "the" leads them; nothing before ``start`` is about them."""
     count = 2 if several else 1
-    for at in range(position - 1, max(start, position - _LOOK_BACK) - 1, -1):
+    for at in range(position - 1, max(start, position - _MAX_WORDS_BEFORE) - 1, -1):
         word = tokens[at]
-        if word in _PARTING:
+        if word in _COUNT_BREAKS:
             break
         if word in _COUNTS or word.isdigit():
             number = _COUNTS[word] if word in _COUNTS else int(word)
@@ -159,9 +167,9 @@ def _count(tokens: list[str], start: int, position: int, several: bool) -> tuple
     return count, False
 
 
-def _same_in_coco(first: str, second: str) -> bool:
+def _share_coco_name(first: str, second: str) -> bool:
     """Whether a data set that scenes share names with calls both the same, or one the other."""
-    known = categories()
+    known = load_categories()
     names = [
         {name, known[name].coco if name in known else None} - {None} for name in (first, second)
     ]

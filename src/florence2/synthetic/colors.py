@@ -27,9 +27,9 @@ PALETTE: dict[str, Rgb] = {
 _NAMES = tuple(PALETTE)
 _NO_WORD = len(_NAMES)
 _OPAQUE = 128
-_PLAIN_SHARE = 0.6
+_DOMINANT_SHARE = 0.6
 _HUE_SHARE = 0.45
-_HUED = _NAMES[:7]
+_HUE_NAMES = _NAMES[:7]
 
 
 def luminance(color: Rgb) -> float:
@@ -48,9 +48,9 @@ def dominant_color(image: Pixels) -> str | None:
     counts = np.bincount(names, minlength=_NO_WORD + 1)[:_NO_WORD]
     best = int(counts.argmax())
     # A red car has black wheels and clear windows: its only vivid color names it.
-    vivid = int(counts[: len(_HUED)].sum())
-    only_hue = best < len(_HUED) and counts[best] >= max(_HUE_SHARE * len(names), 0.75 * vivid)
-    return _NAMES[best] if only_hue or counts[best] >= _PLAIN_SHARE * len(names) else None
+    vivid = int(counts[: len(_HUE_NAMES)].sum())
+    only_hue = best < len(_HUE_NAMES) and counts[best] >= max(_HUE_SHARE * len(names), 0.75 * vivid)
+    return _NAMES[best] if only_hue or counts[best] >= _DOMINANT_SHARE * len(names) else None
 
 
 def recolor(image: Pixels, name: str) -> Pixels | None:
@@ -84,7 +84,7 @@ def _name_pixels(rgb: Pixels) -> NDArray[np.intp]:
     hsv = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2HSV)
     hue, saturation, value = (hsv[..., channel].astype(np.int16) for channel in range(3))
     bounds = np.array([9, 20, 34, 84, 128, 150, 170])
-    words = [*_HUED, "red"]
+    words = [*_HUE_NAMES, "red"]
     named = np.array([_NAMES.index(word) for word in words])[np.digitize(hue, bounds)]
     pinkish = ((hue < 11) | (hue >= 160)) & (saturation < 140) & (value > 175)
     named = np.where(pinkish, _NAMES.index("pink"), named)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .backgrounds import background
-from .camera import camera_degradation
-from .compositing import paint, paint_shadow, tight_box
-from .layout import Arranged, arrange, choose_sprites
+from .backgrounds import make_background
+from .camera import degrade_image
+from .compositing import mask_to_box, paint_shadow, paint_sprite
+from .layout import VisibleSprite, choose_sprites, place_sprites
 from .scene import Mask, Scene, SceneObject, TextLine
 from .scene_settings import SceneSettings
 from .sprites import SpriteLibrary
-from .text_placement import object_writing, page_writing, paint_writing, scene_writing
-from .text_render import RenderedText, area, solid_area
+from .text_placement import paint_text, place_object_text, place_page, place_scene_text
+from .text_render import RenderedText, opaque_mask, sheet_mask
 
 Pixels = NDArray[np.uint8]
 
-_OBJECT_TEXTS = 0.4
-_PAGES_WITH_OBJECTS = 0.3
+_OBJECT_TEXT_SHARE = 0.4
+_PAGE_OBJECTS_SHARE = 0.3
 
 
 def make_scene(seed: int, library: SpriteLibrary, settings: SceneSettings | None = None) -> Scene:
@@ -33,26 +33,26 @@ def make_scene(seed: int, library: SpriteLibrary, settings: SceneSettings | None
     settings = settings or SceneSettings()
     rng = np.random.default_rng(seed)
     is_page = rng.random() < settings.pages
-    image, phrase = background(rng, settings.size)
-    sheets = _sheets(rng, image, library, settings, is_page)
-    arranged = _objects(rng, library, settings, sheets, is_page)
+    image, phrase = make_background(rng, settings.size)
+    sheets = _place_text(rng, image, library, settings, is_page)
+    arranged = _place_objects(rng, library, settings, sheets, is_page)
     _paint_objects(rng, image, arranged, settings)
     for sheet in sheets:
-        paint_writing(image, sheet)
-    objects = tuple(_labeled(found, settings.size) for found in reversed(arranged))
+        paint_text(image, sheet)
+    objects = tuple(_label_object(found, settings.size) for found in reversed(arranged))
     if not is_page and rng.random() < settings.texts:
-        sheets = [*sheets, *_on_objects(rng, image, objects, library, settings)]
+        sheets = [*sheets, *_write_on_objects(rng, image, objects, library, settings)]
     return Scene(
         seed=seed,
         kind="page" if is_page else "scene",
-        image=camera_degradation(image, rng, settings.effects),
+        image=degrade_image(image, rng, settings.effects),
         background=phrase,
         objects=objects,
-        lines=_in_reading_order(sheets),
+        lines=_sort_lines(sheets),
     )
 
 
-def _sheets(
+def _place_text(
     rng: np.random.Generator,
     image: Pixels,
     library: SpriteLibrary,
@@ -60,37 +60,37 @@ def _sheets(
     is_page: bool,
 ) -> list[RenderedText]:
     if is_page:
-        return [page_writing(rng, library.faces, settings)]
+        return [place_page(rng, library.faces, settings)]
     if rng.random() >= settings.texts:
         return []
-    return scene_writing(rng, image, library.faces, settings)
+    return place_scene_text(rng, image, library.faces, settings)
 
 
-def _objects(
+def _place_objects(
     rng: np.random.Generator,
     library: SpriteLibrary,
     settings: SceneSettings,
     sheets: list[RenderedText],
     is_page: bool,
-) -> list[Arranged]:
+) -> list[VisibleSprite]:
     """The scene's objects, nearest first, behind every sign and away from loose lines."""
     covered = np.zeros((settings.size[1], settings.size[0]), bool)
     forbidden = covered.copy()
     for sheet in sheets:
         if sheet.sheet.surface == "background":
-            forbidden |= area(sheet, settings.size, margin=2)
+            forbidden |= sheet_mask(sheet, settings.size, margin=2)
         else:
-            covered |= solid_area(sheet, settings.size)
-    if is_page and rng.random() >= _PAGES_WITH_OBJECTS:
+            covered |= opaque_mask(sheet, settings.size)
+    if is_page and rng.random() >= _PAGE_OBJECTS_SHARE:
         return []
     fewest, most = (1, 2) if is_page else settings.objects
     count = int(rng.integers(fewest, most + 1))
     sprites = choose_sprites(rng, library, settings, count)
-    return arrange(rng, sprites, settings, covered, forbidden)
+    return place_sprites(rng, sprites, settings, covered, forbidden)
 
 
 def _paint_objects(
-    rng: np.random.Generator, image: Pixels, arranged: list[Arranged], settings: SceneSettings
+    rng: np.random.Generator, image: Pixels, arranged: list[VisibleSprite], settings: SceneSettings
 ) -> None:
     """Paint from the farthest to the nearest, all shadows falling the same way."""
     shadowed = rng.random() < settings.shadows
@@ -100,19 +100,19 @@ def _paint_objects(
     for found in reversed(arranged):
         if shadowed:
             paint_shadow(image, found.placed, (round(across), round(down)), darkness)
-        paint(image, found.placed)
+        paint_sprite(image, found.placed)
 
 
-def _labeled(found: Arranged, size: tuple[int, int]) -> SceneObject:
+def _label_object(found: VisibleSprite, size: tuple[int, int]) -> SceneObject:
     mask: Mask = np.zeros((size[1], size[0]), bool)
     mask[found.placed.window] = found.seen
     sprite = found.placed.sprite
     return SceneObject(
-        sprite.category, sprite.art, sprite.color, mask, tight_box(mask), found.visible
+        sprite.category, sprite.art, sprite.color, mask, mask_to_box(mask), found.visible
     )
 
 
-def _on_objects(
+def _write_on_objects(
     rng: np.random.Generator,
     image: Pixels,
     objects: tuple[SceneObject, ...],
@@ -123,16 +123,16 @@ def _on_objects(
     laid = []
     smallest = 0.03 * settings.size[0] * settings.size[1]
     for thing in objects:
-        if thing.area < smallest or rng.random() >= _OBJECT_TEXTS:
+        if thing.area < smallest or rng.random() >= _OBJECT_TEXT_SHARE:
             continue
-        found = object_writing(rng, image, library.faces, settings, thing.mask)
+        found = place_object_text(rng, image, library.faces, settings, thing.mask)
         if found is not None:
-            paint_writing(image, found)
+            paint_text(image, found)
             laid.append(found)
     return laid
 
 
-def _in_reading_order(sheets: list[RenderedText]) -> tuple[TextLine, ...]:
+def _sort_lines(sheets: list[RenderedText]) -> tuple[TextLine, ...]:
     """Sheets from top to bottom, then from left to right; lines as their sheet has them."""
     groups = sorted(
         (sheet.lines for sheet in sheets),

@@ -35,7 +35,7 @@ class Pose:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedSprite:
     """A sprite laid onto a picture, cut to the picture's frame.
 
     ``pixels`` is ``uint8[h, w, 4]`` with colors already multiplied by alpha, its top left at
@@ -60,12 +60,12 @@ class Placed:
         return self.pixels[..., 3] >= _OPAQUE
 
 
-def lay(sprite: Sprite, pose: Pose, size: tuple[int, int]) -> Placed | None:
+def place_sprite(sprite: Sprite, pose: Pose, size: tuple[int, int]) -> PlacedSprite | None:
     """The sprite as it comes to lie in a picture of ``size``, or ``None`` if it falls outside."""
     height, width = sprite.image.shape[:2]
     scale = pose.side / max(height, width)
     level = min(4, max(0, floor(log2(1 / scale) + 0.3))) if scale < 1 else 0
-    source = _at_level(sprite, level)
+    source = _scale_down(sprite, level)
     turn = np.radians(pose.degrees)
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if pose.mirrored:
@@ -82,22 +82,24 @@ def lay(sprite: Sprite, pose: Pose, size: tuple[int, int]) -> Placed | None:
     matrix = np.hstack([level_linear, offset[:, None]])
     drawn = cv2.warpAffine(source, matrix, extent, flags=cv2.INTER_LINEAR)
     total = int(np.count_nonzero(drawn[..., 3] >= _OPAQUE))
-    return _framed(sprite, drawn, (left, top), total, size)
+    return _clip_to_image(sprite, drawn, (left, top), total, size)
 
 
-def paint(image: Pixels, placed: Placed) -> None:
+def paint_sprite(image: Pixels, placed: PlacedSprite) -> None:
     """Put a sprite into the picture."""
-    image[placed.window] = blended(image[placed.window], placed.pixels)
+    image[placed.window] = blend(image[placed.window], placed.pixels)
 
 
-def blended(behind: Pixels, front: Pixels) -> Pixels:
+def blend(behind: Pixels, front: Pixels) -> Pixels:
     """``uint8[h, w, 3]`` with ``uint8[h, w, 4]``, whose colors are times alpha, in front of it."""
     through = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(front, 3)), cv2.COLOR_GRAY2RGB)
     dimmed = cv2.multiply(behind, through, scale=1 / 255)
     return cv2.add(dimmed, cv2.cvtColor(front, cv2.COLOR_RGBA2RGB))
 
 
-def paint_shadow(image: Pixels, placed: Placed, shift: tuple[int, int], darkness: float) -> None:
+def paint_shadow(
+    image: Pixels, placed: PlacedSprite, shift: tuple[int, int], darkness: float
+) -> None:
     """Darken the picture where the sprite's soft shadow falls, ``shift`` pixels away."""
     margin = _SHADOW_MARGIN
     alpha = cv2.copyMakeBorder(
@@ -117,7 +119,7 @@ def paint_shadow(image: Pixels, placed: Placed, shift: tuple[int, int], darkness
     )
 
 
-def premultiplied(image: Pixels) -> Pixels:
+def premultiply(image: Pixels) -> Pixels:
     """``uint8[h, w, 4]`` with its straight colors multiplied by alpha."""
     alpha = cv2.extractChannel(image, 3)
     straight = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
@@ -125,7 +127,7 @@ def premultiplied(image: Pixels) -> Pixels:
     return np.dstack([colors, alpha])
 
 
-def tight_box(mask: Mask) -> Box:
+def mask_to_box(mask: Mask) -> Box:
     """The bounds ``(x0, y0, x1, y1)`` of the true pixels, outer edges, of a mask that has some."""
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
@@ -133,18 +135,18 @@ def tight_box(mask: Mask) -> Box:
 
 
 @lru_cache(maxsize=1536)
-def _at_level(sprite: Sprite, level: int) -> Pixels:
+def _scale_down(sprite: Sprite, level: int) -> Pixels:
     """The sprite with colors multiplied by alpha, halved ``level`` times."""
     if level:
-        larger = _at_level(sprite, level - 1)
+        larger = _scale_down(sprite, level - 1)
         half = max(1, larger.shape[1] // 2), max(1, larger.shape[0] // 2)
         return cv2.resize(larger, half, interpolation=cv2.INTER_AREA)
-    return premultiplied(sprite.image)
+    return premultiply(sprite.image)
 
 
-def _framed(
+def _clip_to_image(
     sprite: Sprite, drawn: Pixels, corner: tuple[int, int], total: int, size: tuple[int, int]
-) -> Placed | None:
+) -> PlacedSprite | None:
     """What of a drawing with its top left at ``corner`` lies inside the picture."""
     left, top = corner
     height, width = drawn.shape[:2]
@@ -153,4 +155,4 @@ def _framed(
     if first_x >= last_x or first_y >= last_y or total == 0:
         return None
     inside = np.ascontiguousarray(drawn[first_y:last_y, first_x:last_x])
-    return Placed(sprite, inside, left + first_x, top + first_y, total)
+    return PlacedSprite(sprite, inside, left + first_x, top + first_y, total)

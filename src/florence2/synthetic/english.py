@@ -22,7 +22,7 @@ _PLURALS = {
     "mango": "mangoes", "snowman": "snowmen", "policeman": "policemen", "fireman": "firemen",
 }  # fmt: skip
 # What is counted by another word: in pairs, for there is no singular, or in pieces.
-_MEASURED = {
+_MEASURE_NOUNS = {
     "scissors": ("pair", "scissors"), "skis": ("pair", "skis"), "glasses": ("pair", "glasses"),
     "sunglasses": ("pair", "sunglasses"), "jeans": ("pair", "jeans"), "shorts": ("pair", "shorts"),
     "pants": ("pair", "pants"), "grape": ("bunch", "grapes"), "bread": ("loaf", "bread"),
@@ -33,64 +33,64 @@ _CONSONANT_SOUNDS = ("uni", "use", "one", "eu", "ukulele")
 _VOWEL_SOUNDS = ("hour", "honest", "heir")
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 
-MEASURES = frozenset(measure for measure, _ in _MEASURED.values())
+MEASURES = frozenset(measure for measure, _ in _MEASURE_NOUNS.values())
 """Words that count what has no singular: "pair", "piece"."""
 
 
-def number_word(count: int) -> str:
+def spell_number(count: int) -> str:
     """The word for a count up to twelve, figures above."""
     return NUMBER_WORDS[count] if 0 <= count < len(NUMBER_WORDS) else str(count)
 
 
-def plural(noun: str) -> str:
+def pluralize(noun: str) -> str:
     """The plural of a singular noun, of whose words the last changes: "police officers"."""
-    if noun in _MEASURED:
-        return _MEASURED[noun][1]
+    if noun in _MEASURE_NOUNS:
+        return _MEASURE_NOUNS[noun][1]
     before, space, last = noun.rpartition(" ")
-    return f"{before}{space}{_plural_word(last)}"
+    return f"{before}{space}{_pluralize_word(last)}"
 
 
-def a(phrase: str) -> str:
+def with_article(phrase: str) -> str:
     """The phrase behind its indefinite article: "an apple", "a unicorn"."""
     start = phrase.lower()
     is_vowel = start.startswith(("a", "e", "i", "o", "u")) or start.startswith(_VOWEL_SOUNDS)
     return f"{'an' if is_vowel and not start.startswith(_CONSONANT_SOUNDS) else 'a'} {phrase}"
 
 
-def counted(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
+def format_counted(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
     """How many of a noun: "a red car", "two small dogs", "a pair of blue skis"."""
     if count == 1:
-        return a(bare(noun, 1, adjectives))
-    return f"{number_word(count)} {bare(noun, count, adjectives)}"
+        return with_article(format_noun(noun, 1, adjectives))
+    return f"{spell_number(count)} {format_noun(noun, count, adjectives)}"
 
 
-def definite(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
+def format_definite(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
     """The ones spoken of before: "the red car", "the two dogs"."""
-    number = "" if count == 1 else f"{number_word(count)} "
-    return f"the {number}{bare(noun, count, adjectives)}"
+    number = "" if count == 1 else f"{spell_number(count)} "
+    return f"the {number}{format_noun(noun, count, adjectives)}"
 
 
-def bare(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
+def format_noun(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
     """The noun for a count with its adjectives, without article or number: "small red cars".
 
     A color that is the noun's own name is left out: nobody says "an orange orange".
     """
     described = [word for word in adjectives if word and word != noun]
-    if noun in _MEASURED:
-        measure, stuff = _MEASURED[noun]
-        measure = measure if count == 1 else _plural_word(measure)
+    if noun in _MEASURE_NOUNS:
+        measure, stuff = _MEASURE_NOUNS[noun]
+        measure = measure if count == 1 else _pluralize_word(measure)
         # A color is of the stuff, a size is of the piece.
         sizes = [word for word in described if word in SIZES]
         others = [word for word in described if word not in SIZES]
         return " ".join([*sizes, measure, "of", *others, stuff])
-    return " ".join([*described, noun if count == 1 else plural(noun)])
+    return " ".join([*described, noun if count == 1 else pluralize(noun)])
 
 
 SIZES = ("small", "large")
 """The words for sizes."""
 
 
-def joined(phrases: Sequence[str]) -> str:
+def join_phrases(phrases: Sequence[str]) -> str:
     """ "a cat", "a cat and a dog", "a cat, a dog and two cars"."""
     if len(phrases) < 2:
         return "".join(phrases)
@@ -102,7 +102,7 @@ def capitalized(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _plural_word(word: str) -> str:
+def _pluralize_word(word: str) -> str:
     if word in _PLURALS:
         return _PLURALS[word]
     if word.endswith(_SIBILANTS):

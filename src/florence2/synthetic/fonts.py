@@ -12,7 +12,7 @@ Face = Path | None
 
 
 @lru_cache(maxsize=1024)
-def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
+def load_font(face: Face, size: int) -> ImageFont.FreeTypeFont:
     """A face at ``size`` pixels to the em."""
     if face is not None:
         return ImageFont.truetype(str(face), size)
@@ -23,12 +23,12 @@ def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(maxsize=64)
-def capital_share(face: Face) -> float:
+def capital_height_ratio(face: Face) -> float:
     """The height of a capital as a share of the em."""
-    _, top, _, bottom = font(face, 200).getbbox("H", anchor="ls")
+    _, top, _, bottom = load_font(face, 200).getbbox("H", anchor="ls")
     return float(bottom - top) / 200
 
 
-def size_for_capitals(face: Face, height: float) -> int:
+def font_size_for_capitals(face: Face, height: float) -> int:
     """The size at which capitals are ``height`` pixels high, at least."""
-    return max(6, round(height / capital_share(face) + 0.3))
+    return max(6, round(height / capital_height_ratio(face) + 0.3))

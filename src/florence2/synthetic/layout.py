@@ -7,23 +7,23 @@ from functools import lru_cache
 
 import numpy as np
 
-from .categories import recolorable
+from .categories import is_recolorable
 from .colors import PALETTE, recolor
-from .compositing import Placed, Pose, lay
+from .compositing import PlacedSprite, Pose, place_sprite
 from .scene import Mask
 from .scene_settings import SceneSettings
-from .sprite_augment import changed
+from .sprite_augment import augment_sprite
 from .sprites import Sprite, SpriteLibrary
 
-_TRIES = 6
-_FEWEST_PIXELS = 30
+_MAX_ATTEMPTS = 6
+_MIN_PIXELS = 30
 
 
 @dataclass(frozen=True, eq=False)
-class Arranged:
+class VisibleSprite:
     """A placed sprite with the pixels ``bool[h, w]`` of its window that nothing hides."""
 
-    placed: Placed
+    placed: PlacedSprite
     seen: Mask
     visible: float
 
@@ -51,32 +51,32 @@ def choose_sprites(
             continue
         drawings = library.of(name)
         sprite = drawings[int(rng.integers(len(drawings)))]
-        sprite = _perhaps_recolored(sprite, rng, settings.recolored)
+        sprite = _maybe_recolor(sprite, rng, settings.recolored)
         # Nothing is drawn from the generator where nothing is changed: those scenes stay as they
         # were before there were changes.
         if settings.changed and rng.random() < settings.changed:
-            sprite = changed(sprite, rng)
+            sprite = augment_sprite(sprite, rng)
         sprites.append(sprite)
     return sprites
 
 
-def arrange(
+def place_sprites(
     rng: np.random.Generator,
     sprites: list[Sprite],
     settings: SceneSettings,
     covered: Mask,
     forbidden: Mask,
-) -> list[Arranged]:
+) -> list[VisibleSprite]:
     """The sprites placed, nearest first; ``covered`` hides them and gains what they cover.
 
     A sprite that finds no place where enough of it shows is left out, as is one that would touch
     ``forbidden``: what is there and has no label would be a wrong label.
     """
     arranged = []
-    reach = _longest_side(settings, len(sprites))
+    reach = _max_side(settings, len(sprites))
     for sprite in sprites:
-        for _ in range(_TRIES):
-            found = _try(rng, sprite, settings, reach, covered, forbidden)
+        for _ in range(_MAX_ATTEMPTS):
+            found = _try_position(rng, sprite, settings, reach, covered, forbidden)
             if found is not None:
                 covered[found.placed.window] |= found.placed.solid
                 arranged.append(found)
@@ -84,22 +84,22 @@ def arrange(
     return arranged
 
 
-def _longest_side(settings: SceneSettings, count: int) -> float:
+def _max_side(settings: SceneSettings, count: int) -> float:
     """Many objects have to be smaller, or they would hide each other."""
     low, high = settings.sides
     return max(low, min(high, 1.45 / np.sqrt(max(count, 1))))
 
 
-def _try(
+def _try_position(
     rng: np.random.Generator,
     sprite: Sprite,
     settings: SceneSettings,
     reach: float,
     covered: Mask,
     forbidden: Mask,
-) -> Arranged | None:
-    pose = _pose(rng, sprite, settings, reach)
-    placed = lay(sprite, pose, settings.size)
+) -> VisibleSprite | None:
+    pose = _sample_pose(rng, sprite, settings, reach)
+    placed = place_sprite(sprite, pose, settings.size)
     if placed is None:
         return None
     solid = placed.solid
@@ -109,12 +109,14 @@ def _try(
     pixels = int(np.count_nonzero(seen))
     scale = min(settings.size) / 256
     visible = pixels / placed.total
-    if visible < settings.visible or pixels < _FEWEST_PIXELS * scale * scale:
+    if visible < settings.visible or pixels < _MIN_PIXELS * scale * scale:
         return None
-    return Arranged(placed, seen, visible)
+    return VisibleSprite(placed, seen, visible)
 
 
-def _pose(rng: np.random.Generator, sprite: Sprite, settings: SceneSettings, reach: float) -> Pose:
+def _sample_pose(
+    rng: np.random.Generator, sprite: Sprite, settings: SceneSettings, reach: float
+) -> Pose:
     width, height = settings.size
     side = float(np.exp(rng.uniform(np.log(settings.sides[0]), np.log(reach)))) * min(width, height)
     degrees = float(np.clip(rng.normal(0, settings.turn / 2), -settings.turn, settings.turn))
@@ -134,16 +136,16 @@ def _pose(rng: np.random.Generator, sprite: Sprite, settings: SceneSettings, rea
     return Pose(float(x), float(y), side, degrees, mirrored, stretch)
 
 
-def _perhaps_recolored(sprite: Sprite, rng: np.random.Generator, probability: float) -> Sprite:
+def _maybe_recolor(sprite: Sprite, rng: np.random.Generator, probability: float) -> Sprite:
     wanted = rng.random() < probability
     names = tuple(PALETTE)
     name = names[int(rng.integers(len(names)))]
-    if not wanted or not recolorable(sprite.category):
+    if not wanted or not is_recolorable(sprite.category):
         return sprite
-    return _recolored(sprite, name) or sprite
+    return _recolor_sprite(sprite, name) or sprite
 
 
 @lru_cache(maxsize=512)
-def _recolored(sprite: Sprite, name: str) -> Sprite | None:
+def _recolor_sprite(sprite: Sprite, name: str) -> Sprite | None:
     turned = recolor(sprite.image, name)
     return None if turned is None else Sprite(sprite.category, sprite.art, turned, name)

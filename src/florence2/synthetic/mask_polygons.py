@@ -9,23 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results.geometry import resample_polygons
-from .compositing import tight_box
+from .compositing import mask_to_box
 from .scene import Mask
 
 Points = NDArray[np.float32]
 _Contour = NDArray[np.int32]
 
-_TRUE_ENOUGH = 0.95
-_SPECK = 0.01
-_ROUNDS = 5
-_FINEST = 0.3
+_MIN_IOU = 0.95
+_SPECK_SHARE = 0.01
+_BISECTION_STEPS = 5
+_MIN_TOLERANCE = 0.3
 _SUBPIXELS = 4
 # Only what is smaller than this is judged at more than one point a pixel.
 _GRID = 512
 # Steps between pixels are evened out by this much before a rim is measured.
-_STAIRS = 0.7
+_STAIR_TOLERANCE = 0.7
 # Vertices of all parts of an even outline together.
-_COUNTS = (12, 16, 20, 24, 32, 40, 48, 64)
+_VERTEX_COUNTS = (12, 16, 20, 24, 32, 40, 48, 64)
 # Into how many a pixel's side is cut, and how much of the way to a perfect IoU is asked for
 # beyond what is wanted: ragged small masks need finer corners.
 _ATTEMPTS = ((1, 0.06), (2, 0.06), (4, 0.2), (8, 0.5))
@@ -40,88 +40,91 @@ class _Part:
     area: float
 
 
-def outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
+def trace_polygons(mask: Mask, *, iou: float = _MIN_IOU) -> list[Points]:
     """Polygons ``float32[K, 2]`` in pixels whose union has at least ``iou`` with ``mask``.
 
     Of the outlines that do, one with few vertices. Each runs clockwise from its top-most vertex,
     the left-most of several, and they go from the top down. The format knows no holes: a polygon
     is slit open to a hole that matters. Specks are left out. An empty mask has no polygons.
     """
-    left, top, window = _window(mask)
+    left, top, window = _crop_mask(mask)
     if not window.size:
         return []
     shift = np.array([left, top], np.float32)
     for finer, beyond in _ATTEMPTS:
         enlarged = np.repeat(np.repeat(window, finer, 0), finer, 1) if finer > 1 else window
-        found = _simplest(enlarged, iou + beyond * (1 - iou))
+        found = _find_simplest(enlarged, iou + beyond * (1 - iou))
         if found is None:
             continue
         polygons = [polygon / np.float32(finer) for polygon in found]
-        if _iou(polygons, window) >= iou:
-            return _from_top_down([_from_the_top(polygon + shift) for polygon in polygons])
+        if _exact_iou(polygons, window) >= iou:
+            return _sort_top_down([_start_at_top(polygon + shift) for polygon in polygons])
     raise ValueError(f"no outline of a mask of {window.sum()} pixels has an IoU of {iou}")
 
 
-def even_outline(mask: Mask, *, iou: float = _TRUE_ENOUGH) -> list[Points]:
-    """Polygons as ``outline`` has them, with their vertices at even distances along the rim.
+def trace_even_polygons(mask: Mask, *, iou: float = _MIN_IOU) -> list[Points]:
+    """Polygons as ``trace_polygons`` has them, with their vertices at even distances along the rim.
 
     Of the counts of vertices in question the least that has ``iou``; the simplest outline where
     none does. After one vertex the next is then at a known distance. Corners wherever they serve
     best leave a model that tells one vertex after another, always the likeliest, on the spot: it
     knows less of where a far corner is than of where it has just been.
     """
-    left, top, window = _window(mask)
+    left, top, window = _crop_mask(mask)
     if not window.size:
         return []
     shift = np.array([left, top], np.float32)
-    rims = [_from_the_top(rim) for rim in _approximated(_without_specks(_parts(window)), _STAIRS)]
-    judge = _Judge(window)
-    for count in _COUNTS if rims else ():
+    rims = [
+        _start_at_top(rim)
+        for rim in _approximate_parts(_drop_specks(_find_parts(window)), _STAIR_TOLERANCE)
+    ]
+    judge = _PolygonFit(window)
+    for count in _VERTEX_COUNTS if rims else ():
         found = resample_polygons(rims, count)
-        if judge(found) >= iou and _iou(found, window) >= iou:
-            return _from_top_down([polygon + shift for polygon in found])
-    return outline(mask, iou=iou)
+        if judge(found) >= iou and _exact_iou(found, window) >= iou:
+            return _sort_top_down([polygon + shift for polygon in found])
+    return trace_polygons(mask, iou=iou)
 
 
-def _iou(polygons: list[Points], mask: Mask) -> float:
+def _exact_iou(polygons: list[Points], mask: Mask) -> float:
     """The intersection over union of polygons with a mask; small masks are cut into subpixels."""
     height, width = mask.shape
     finer = max(1, min(_SUBPIXELS, _GRID // max(height, width)))
-    drawn = _filled(polygons, (width, height), finer)
+    drawn = _fill_polygons(polygons, (width, height), finer)
     truth = np.repeat(np.repeat(mask, finer, 0), finer, 1) if finer > 1 else mask
     union = int(np.count_nonzero(drawn | truth))
     return int(np.count_nonzero(drawn & truth)) / union if union else 1.0
 
 
-def _window(mask: Mask) -> tuple[int, int, Mask]:
+def _crop_mask(mask: Mask) -> tuple[int, int, Mask]:
     """The tight part of a mask and where it lies."""
     if not mask.any():
         return 0, 0, mask[:0, :0]
-    left, top, right, bottom = map(int, tight_box(mask))
+    left, top, right, bottom = map(int, mask_to_box(mask))
     return left, top, mask[top:bottom, left:right]
 
 
-def _simplest(window: Mask, iou: float) -> list[Points] | None:
+def _find_simplest(window: Mask, iou: float) -> list[Points] | None:
     """The coarsest outline that is true enough, found by halving; ``None`` when none is."""
-    parts = _without_specks(_parts(window))
-    judge = _Judge(window)
-    best = _approximated(parts, 0.0)
+    parts = _drop_specks(_find_parts(window))
+    judge = _PolygonFit(window)
+    best = _approximate_parts(parts, 0.0)
     if judge(best) < iou:
         return None
-    low, high = np.log(_FINEST), np.log(max(window.shape) / 12 + 1)
-    for _ in range(_ROUNDS):
+    low, high = np.log(_MIN_TOLERANCE), np.log(max(window.shape) / 12 + 1)
+    for _ in range(_BISECTION_STEPS):
         middle = (low + high) / 2
-        found = _approximated(parts, float(np.exp(middle)))
+        found = _approximate_parts(parts, float(np.exp(middle)))
         if found and judge(found) >= iou:
             low = middle
-            if _vertices(found) < _vertices(best):
+            if _count_vertices(found) < _count_vertices(best):
                 best = found
         else:
             high = middle
     return best
 
 
-def _parts(window: Mask) -> list[_Part]:
+def _find_parts(window: Mask) -> list[_Part]:
     """The connected parts, largest first.
 
     A pixel covers the square between four corners, so the corners of all pixels are traced: a
@@ -144,12 +147,12 @@ def _parts(window: Mask) -> list[_Part]:
     return sorted(parts, key=lambda part: -part.area)
 
 
-def _without_specks(parts: list[_Part]) -> list[_Part]:
+def _drop_specks(parts: list[_Part]) -> list[_Part]:
     """The parts without the smallest holes and specks, as far as they hardly matter together."""
-    least = _SPECK * sum(part.area for part in parts)
+    least = _SPECK_SHARE * sum(part.area for part in parts)
     holes = [cv2.contourArea(hole) for part in parts for hole in part.holes]
-    smallest_hole = _largest_that_hardly_matters(holes, least)
-    smallest_part = _largest_that_hardly_matters([part.area for part in parts], least)
+    smallest_hole = _max_negligible_area(holes, least)
+    smallest_part = _max_negligible_area([part.area for part in parts], least)
     return [
         _Part(
             part.rim,
@@ -161,7 +164,7 @@ def _without_specks(parts: list[_Part]) -> list[_Part]:
     ]
 
 
-def _largest_that_hardly_matters(areas: list[float], least: float) -> float:
+def _max_negligible_area(areas: list[float], least: float) -> float:
     """The largest area of which all up to it together make no more than ``least``."""
     ordered = np.sort(np.asarray(areas, np.float64))
     few = int(np.searchsorted(np.cumsum(ordered), least, side="right"))
@@ -171,7 +174,7 @@ def _largest_that_hardly_matters(areas: list[float], least: float) -> float:
     return float(ordered[few - 1]) if few else 0.0
 
 
-def _approximated(parts: list[_Part], tolerance: float) -> list[Points]:
+def _approximate_parts(parts: list[_Part], tolerance: float) -> list[Points]:
     """All parts at one tolerance; what collapses at it is left out."""
     polygons = []
     for part in parts:
@@ -180,7 +183,7 @@ def _approximated(parts: list[_Part], tolerance: float) -> list[Points]:
             continue
         for hole in part.holes:
             inner = _approximate(hole, tolerance)
-            polygon = _slit(polygon, inner) if len(inner) >= 3 else polygon
+            polygon = _join_hole(polygon, inner) if len(inner) >= 3 else polygon
         polygons.append(polygon)
     return polygons
 
@@ -189,7 +192,7 @@ def _approximate(contour: _Contour, tolerance: float) -> Points:
     return cv2.approxPolyDP(contour, tolerance, True).reshape(-1, 2).astype(np.float32)
 
 
-def _slit(rim: Points, hole: Points) -> Points:
+def _join_hole(rim: Points, hole: Points) -> Points:
     """One polygon: round the rim, over to the hole where it is nearest, round it and back."""
     if cv2.contourArea(rim, True) * cv2.contourArea(hole, True) > 0:
         hole = hole[::-1]
@@ -199,7 +202,7 @@ def _slit(rim: Points, hole: Points) -> Points:
     return np.concatenate([rim[: leave + 1], around, rim[leave:]])
 
 
-class _Judge:
+class _PolygonFit:
     """The IoU of polygons with one mask, from where their edges cross the rows of its pixels.
 
     What lies left of every crossing is looked up in running sums, so a large mask costs no more
@@ -214,7 +217,7 @@ class _Judge:
         self._area = self._finer * int(self._before[:, -1].sum())
 
     def __call__(self, polygons: list[Points]) -> float:
-        row, x, sign = _crossings(polygons, self._rows, self._finer)
+        row, x, sign = _find_crossings(polygons, self._rows, self._finer)
         x = np.clip(x, 0, self._columns)
         column = x.astype(np.int64)
         covered = self._before[row, column] + (x - column) * self._window[row, column]
@@ -222,7 +225,7 @@ class _Judge:
         return common / (abs(float((sign * x).sum())) + self._area - common)
 
 
-def _crossings(
+def _find_crossings(
     polygons: list[Points], rows: int, finer: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Where edges cross lines, ``finer`` of them in every row: row, x, and -1 for edges going up.
@@ -242,7 +245,7 @@ def _crossings(
     return line // finer, x[edge] + (line - y[edge]) * slope[edge], np.sign(y_end - y)[edge]
 
 
-def _filled(polygons: list[Points], size: tuple[int, int], finer: int) -> Mask:
+def _fill_polygons(polygons: list[Points], size: tuple[int, int], finer: int) -> Mask:
     """Whether the middles of cells ``bool[height * finer, width * finer]`` lie inside.
 
     Inside lies what has an odd number of edges to its left. Painting polygons with OpenCV would
@@ -251,13 +254,13 @@ def _filled(polygons: list[Points], size: tuple[int, int], finer: int) -> Mask:
     width, height = size[0] * finer, size[1] * finer
     if not polygons:
         return np.zeros((height, width), bool)
-    row, x, _ = _crossings([polygon * finer for polygon in polygons], height, 1)
+    row, x, _ = _find_crossings([polygon * finer for polygon in polygons], height, 1)
     cell = row * (width + 1) + np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)
     crossings = np.bincount(cell, minlength=height * (width + 1)).reshape(height, width + 1)
     return (np.cumsum(crossings, axis=1)[:, :width] & 1).astype(bool)
 
 
-def _from_the_top(polygon: Points) -> Points:
+def _start_at_top(polygon: Points) -> Points:
     """The same polygon clockwise as seen, from its top-most vertex, the left-most of several."""
     # OpenCV calls it clockwise as if y grew upwards.
     if cv2.contourArea(polygon, True) < 0:
@@ -266,10 +269,10 @@ def _from_the_top(polygon: Points) -> Points:
     return np.roll(polygon, -first, axis=0)
 
 
-def _from_top_down(polygons: list[Points]) -> list[Points]:
+def _sort_top_down(polygons: list[Points]) -> list[Points]:
     """The polygons by their first vertices: by y, then by x."""
     return sorted(polygons, key=lambda polygon: (*polygon[0, ::-1].tolist(),))
 
 
-def _vertices(polygons: list[Points]) -> int:
+def _count_vertices(polygons: list[Points]) -> int:
     return sum(map(len, polygons))

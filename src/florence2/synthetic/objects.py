@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .canvas import Pen
+from .canvas import Canvas
 from .colors import PALETTE, Rgb
 
 _DARK: Rgb = (45, 45, 50)
@@ -15,20 +15,20 @@ _WOOD: Rgb = (118, 78, 46)
 _LEAF: Rgb = (70, 150, 70)
 
 
-def _ball(pen: Pen) -> None:
+def _ball(pen: Canvas) -> None:
     pen.ellipse(0, 0, 1, 1, pen.shade(0.8))
     pen.ellipse(0.02, 0.0, 0.96, 0.94)
     pen.ellipse(0.2, 0.13, 0.45, 0.36, pen.shade(1.5))
 
 
-def _crate(pen: Pen) -> None:
+def _crate(pen: Canvas) -> None:
     depth = pen.vary(0.18, 0.28)
     pen.polygon([(0, depth), (depth, 0), (1, 0), (1 - depth, depth)], pen.shade(1.3))
     pen.polygon([(1 - depth, depth), (1, 0), (1, 1 - depth), (1 - depth, 1)], pen.shade(0.75))
     pen.box(0, depth, 1 - depth, 1)
 
 
-def _house(pen: Pen) -> None:
+def _house(pen: Canvas) -> None:
     eaves = pen.vary(0.38, 0.5)
     pen.box(0.1, eaves, 0.9, 1)
     pen.polygon([(0, eaves), (0.5, 0.02), (1, eaves)], pen.shade(0.65))
@@ -37,7 +37,7 @@ def _house(pen: Pen) -> None:
     pen.box(0.66, eaves + 0.1, 0.82, eaves + 0.26, _PALE)
 
 
-def _tree(pen: Pen) -> None:
+def _tree(pen: Canvas) -> None:
     pen.box(0.43, 0.6, 0.57, 1, _WOOD)
     if pen.vary(0, 1) < 0.5:
         pen.ellipse(0.1, 0.1, 0.9, 0.72)
@@ -47,7 +47,7 @@ def _tree(pen: Pen) -> None:
         pen.polygon([(0.5, top), (0.5 + half, top + 0.38), (0.5 - half, top + 0.38)])
 
 
-def _car(pen: Pen) -> None:
+def _car(pen: Canvas) -> None:
     nose = pen.vary(0.68, 0.78)
     pen.polygon([(0.18, 0.48), (0.32, 0.22), (nose, 0.22), (0.86, 0.48)])
     pen.polygon([(0.27, 0.46), (0.36, 0.28), (0.5, 0.28), (0.5, 0.46)], _PALE)
@@ -58,7 +58,7 @@ def _car(pen: Pen) -> None:
         pen.ellipse(middle - 0.05, 0.67, middle + 0.05, 0.77, (190, 190, 195))
 
 
-def _fish(pen: Pen) -> None:
+def _fish(pen: Canvas) -> None:
     pen.polygon([(0.62, 0.5), (1, 0.24), (0.92, 0.5), (1, 0.76)], pen.shade(0.8))
     pen.polygon([(0.3, 0.35), (0.45, 0.14), (0.62, 0.36)], pen.shade(0.8))
     pen.ellipse(0, 0.26, 0.75, 0.74)
@@ -66,7 +66,7 @@ def _fish(pen: Pen) -> None:
     pen.ellipse(0.145, 0.425, 0.2, 0.48, _DARK)
 
 
-def _flower(pen: Pen) -> None:
+def _flower(pen: Canvas) -> None:
     pen.line([(0.5, 0.4), (0.5, 1)], 0.05, _LEAF)
     pen.ellipse(0.5, 0.74, 0.76, 0.86, _LEAF)
     count = int(pen.rng.integers(5, 8))
@@ -76,21 +76,21 @@ def _flower(pen: Pen) -> None:
     pen.ellipse(0.38, 0.22, 0.62, 0.46, (120, 75, 30))
 
 
-def _cup(pen: Pen) -> None:
+def _cup(pen: Canvas) -> None:
     pen.arc(0.6, 0.25, 1, 0.7, (-90, 90), 0.08)
     taper = pen.vary(0.02, 0.12)
     pen.polygon([(0, 0.1), (0.76, 0.1), (0.76 - taper, 0.9), (taper, 0.9)])
     pen.ellipse(0, 0.02, 0.76, 0.2, pen.shade(0.65))
 
 
-def _kite(pen: Pen) -> None:
+def _kite(pen: Canvas) -> None:
     pen.line([(0.5, 0.6), (0.44, 0.75), (0.58, 0.86), (0.5, 1)], 0.025, _DARK)
     pen.polygon([(0.5, 0), (0.85, 0.3), (0.5, 0.72), (0.15, 0.3)])
     pen.polygon([(0.5, 0), (0.85, 0.3), (0.5, 0.3)], pen.shade(1.35))
     pen.polygon([(0.15, 0.3), (0.5, 0.3), (0.5, 0.72)], pen.shade(0.75))
 
 
-def _mushroom(pen: Pen) -> None:
+def _mushroom(pen: Canvas) -> None:
     pen.box(0.36, 0.45, 0.64, 1, (240, 228, 205), 0.08)
     pen.polygon(_dome())
     for x, y, radius in ((0.3, 0.32, 0.07), (0.55, 0.18, 0.08), (0.74, 0.38, 0.06)):
@@ -102,34 +102,34 @@ def _dome() -> list[tuple[float, float]]:
     return [(float(0.5 + 0.5 * np.cos(t)), float(0.55 + 0.53 * np.sin(t))) for t in turns]
 
 
-def _umbrella(pen: Pen) -> None:
+def _umbrella(pen: Canvas) -> None:
     pen.line([(0.5, 0.3), (0.5, 0.92), (0.42, 0.97), (0.36, 0.9)], 0.04, _DARK)
     pen.polygon(_dome())
     for left in (0.0, 0.25, 0.5, 0.75):
         pen.erase(left, 0.48, left + 0.25, 0.62)
 
 
-def _balloon(pen: Pen) -> None:
+def _balloon(pen: Canvas) -> None:
     pen.line([(0.5, 0.7), (0.46, 0.82), (0.54, 0.9), (0.5, 1)], 0.02, _DARK)
     pen.polygon([(0.5, 0.68), (0.56, 0.78), (0.44, 0.78)], pen.shade(0.8))
     pen.ellipse(0.16, 0, 0.84, 0.74)
     pen.ellipse(0.28, 0.1, 0.42, 0.3, pen.shade(1.6))
 
 
-def _boat(pen: Pen) -> None:
+def _boat(pen: Canvas) -> None:
     pen.box(0.48, 0.04, 0.52, 0.7, _WOOD)
     pen.polygon([(0.54, 0.06), (0.92, 0.6), (0.54, 0.6)], (240, 240, 235))
     pen.polygon([(0.46, 0.14), (0.46, 0.6), (0.16, 0.6)], (225, 225, 220))
     pen.polygon([(0, 0.66), (1, 0.66), (0.82, 0.95), (0.18, 0.95)])
 
 
-def _shirt(pen: Pen) -> None:
+def _shirt(pen: Canvas) -> None:
     right = [(0.7, 0.05), (1, 0.25), (0.9, 0.45), (0.76, 0.38), (0.76, 0.95)]
     pen.polygon([*right, *((1 - x, y) for x, y in reversed(right))])
     pen.erase(0.37, -0.06, 0.63, 0.15)
 
 
-THINGS: dict[str, tuple[Callable[[Pen], None], tuple[str, ...]]] = {
+OBJECT_SHAPES: dict[str, tuple[Callable[[Canvas], None], tuple[str, ...]]] = {
     "ball": (_ball, tuple(PALETTE)),
     "box": (_crate, tuple(PALETTE)),
     "house": (_house, ("red", "orange", "yellow", "blue", "white", "gray", "brown")),

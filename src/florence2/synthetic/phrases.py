@@ -8,22 +8,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..results.geometry import box_area, point_bounds
-from .english import bare, counted, definite
+from .english import format_counted, format_definite, format_noun
 from .relations import union_box
 from .scene import Box, Scene, SceneObject, Surface, TextLine
 
 _SMALL, _LARGE = 0.17, 0.45
-_PLACES = (
+_LOCATIONS = (
     ("in the top left", "at the top", "in the top right"),
     ("on the left", "in the middle", "on the right"),
     ("in the bottom left", "at the bottom", "in the bottom right"),
 )
-_ON = ("grass", "beach", "snow", "water", "table", "floor", "road", "field", "sea", "surface")
-_CLOSE_LINES = 0.9
+_GROUND_WORDS = (
+    "grass",
+    "beach",
+    "snow",
+    "water",
+    "table",
+    "floor",
+    "road",
+    "field",
+    "sea",
+    "surface",
+)
+_MAX_LINE_GAP = 0.9
 
 
 @dataclass(frozen=True)
-class Group:
+class ObjectGroup:
     """Like things that one phrase names: their indices in ``Scene.objects``, in reading order."""
 
     category: str
@@ -38,12 +49,12 @@ class Group:
     @property
     def indefinite(self) -> str:
         """For naming them first: "two red cars"."""
-        return counted(self.category, self.count, self.adjectives)
+        return format_counted(self.category, self.count, self.adjectives)
 
     @property
     def definite(self) -> str:
         """For naming them again: "the two red cars"."""
-        return definite(self.category, self.count, self.adjectives)
+        return format_definite(self.category, self.count, self.adjectives)
 
     def box(self, scene: Scene) -> Box:
         """The bounds of them all."""
@@ -55,7 +66,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Passage:
+class TextPassage:
     """Lines that belong together, read as one: what a sign says."""
 
     text: str
@@ -69,7 +80,7 @@ class Passage:
         return x0, y0, x1, y1
 
 
-def reading_order(scene: Scene) -> list[int]:
+def sort_by_position(scene: Scene) -> list[int]:
     """The objects from the top down, and from left to right where they begin equally high.
 
     This is the one order of things in all answers: by the top edge of the box, then the left.
@@ -78,103 +89,104 @@ def reading_order(scene: Scene) -> list[int]:
     return sorted(range(len(boxes)), key=lambda index: (boxes[index][1], boxes[index][0]))
 
 
-def groups(scene: Scene, *, by_color: bool) -> list[Group]:
+def group_objects(scene: Scene, *, by_color: bool) -> list[ObjectGroup]:
     """The objects by category, in reading order of their first; a color where all share it.
 
     With ``by_color``, things of one category in different colors part, if each has a color.
     """
     by_category: dict[str, list[int]] = {}
-    for index in reading_order(scene):
+    for index in sort_by_position(scene):
         by_category.setdefault(scene.objects[index].category, []).append(index)
-    found: list[Group] = []
+    found: list[ObjectGroup] = []
     for category, members in by_category.items():
         colors = {scene.objects[index].color for index in members}
         if len(colors) == 1 or (by_color and None not in colors):
-            found += _by_color(scene, category, members)
+            found += _split_by_color(scene, category, members)
         else:
-            found.append(Group(category, (), tuple(members)))
+            found.append(ObjectGroup(category, (), tuple(members)))
     return found
 
 
-def sized(scene: Scene) -> list[Group]:
+def group_by_size(scene: Scene) -> list[ObjectGroup]:
     """Things alike in category, color, size and place, in reading order of their first."""
     alike: dict[tuple[str, str, str, tuple[int, int]], list[int]] = {}
-    for index in reading_order(scene):
+    for index in sort_by_position(scene):
         thing = scene.objects[index]
         key = (
             thing.category,
-            size_word(thing, scene.size),
+            find_size_word(thing, scene.size),
             thing.color or "",
-            cell(thing.box, scene.size),
+            find_grid_cell(thing.box, scene.size),
         )
         alike.setdefault(key, []).append(index)
     return [
-        Group(category, (size, color), tuple(members))
+        ObjectGroup(category, (size, color), tuple(members))
         for (category, size, color, _), members in alike.items()
     ]
 
 
-def size_word(thing: SceneObject, size: tuple[int, int]) -> str:
+def find_size_word(thing: SceneObject, size: tuple[int, int]) -> str:
     """ "small", "large" or nothing, by the longer side in a picture of ``size``."""
     x0, y0, x1, y1 = thing.box
     share = max(x1 - x0, y1 - y0) / min(size)
     return "small" if share < _SMALL else "large" if share > _LARGE else ""
 
 
-def described(thing: SceneObject, size: tuple[int, int]) -> str:
+def describe_object(thing: SceneObject, size: tuple[int, int]) -> str:
     """A short name with size and color, without an article: "small red car"."""
-    return bare(thing.category, 1, (size_word(thing, size), thing.color or ""))
+    return format_noun(thing.category, 1, (find_size_word(thing, size), thing.color or ""))
 
 
-def place(box: Box, size: tuple[int, int]) -> str:
+def describe_location(box: Box, size: tuple[int, int]) -> str:
     """Where a box lies, by the ninth of the picture that its middle falls in: "at the top"."""
-    row, column = cell(box, size)
-    return _PLACES[row][column]
+    row, column = find_grid_cell(box, size)
+    return _LOCATIONS[row][column]
 
 
-def cell(box: Box, size: tuple[int, int]) -> tuple[int, int]:
+def find_grid_cell(box: Box, size: tuple[int, int]) -> tuple[int, int]:
     """Row and column, 0 to 2, of the ninth of the picture that the box's middle falls in."""
     across, down = (box[0] + box[2]) / (2 * size[0]), (box[1] + box[3]) / (2 * size[1])
     return min(2, max(0, int(3 * down))), min(2, max(0, int(3 * across)))
 
 
-def before(background: str) -> str:
+def describe_background(background: str) -> str:
     """How things are placed on a background: "on green grass", "in front of a brick wall"."""
     words = background.split()
-    if any(word in _ON for word in words):
+    if any(word in _GROUND_WORDS for word in words):
         return f"on {background}"
     return f"against {background}" if words[-1] == "sky" else f"in front of {background}"
 
 
-def passages(scene: Scene) -> list[Passage]:
+def find_passages(scene: Scene) -> list[TextPassage]:
     """The lines in reading order; those of one sign, and all of a page, are one passage."""
     runs: list[list[TextLine]] = []
     for line in scene.lines:
-        if runs and _continues(runs[-1][-1], line):
+        if runs and _is_continuation(runs[-1][-1], line):
             runs[-1].append(line)
         else:
             runs.append([line])
     return [
-        Passage(" ".join(quotable(line.text) for line in run), run[0].surface, tuple(run))
+        TextPassage(" ".join(escape_quotes(line.text) for line in run), run[0].surface, tuple(run))
         for run in runs
     ]
 
 
-def quotable(text: str) -> str:
+def escape_quotes(text: str) -> str:
     """The text without what would end a quotation."""
     return text.replace('"', "'")
 
 
-def _by_color(scene: Scene, category: str, members: Sequence[int]) -> list[Group]:
+def _split_by_color(scene: Scene, category: str, members: Sequence[int]) -> list[ObjectGroup]:
     colors: dict[str, list[int]] = {}
     for index in members:
         colors.setdefault(scene.objects[index].color or "", []).append(index)
     return [
-        Group(category, (color,) if color else (), tuple(alike)) for color, alike in colors.items()
+        ObjectGroup(category, (color,) if color else (), tuple(alike))
+        for color, alike in colors.items()
     ]
 
 
-def _continues(line: TextLine, following: TextLine) -> bool:
+def _is_continuation(line: TextLine, following: TextLine) -> bool:
     """Whether a line goes on with what the line before it began."""
     if line.surface != following.surface or line.color != following.color:
         return False
@@ -188,4 +200,4 @@ def _continues(line: TextLine, following: TextLine) -> bool:
     step = following.quad.mean(axis=0) - line.quad.mean(axis=0)
     along = abs(float(step @ np.array([down[1], -down[0]]))) / max(height, 1e-6)
     gap = float(step @ down) / max(height, 1e-6) - height
-    return along < height and -0.5 * height < gap < _CLOSE_LINES * height
+    return along < height and -0.5 * height < gap < _MAX_LINE_GAP * height

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..results.records import Record
 from .compose import make_scene
-from .scene_labels import annotate, to_record
+from .scene_labels import annotate_scene, scene_to_record
 from .scene_settings import SceneSettings
 from .seeds import SeedSplit, scene_seed
 from .sprites import SpriteLibrary
@@ -50,7 +50,9 @@ class SceneRecords:
         seed = scene_seed(self.split, self.series * _SERIES_LENGTH + number)
         scene = make_scene(seed, self.library, self._settings(number))
         generator = np.random.default_rng((seed, 1))
-        return to_record(scene, annotate(scene, self.library.categories, generator, self.tasks))
+        return scene_to_record(
+            scene, annotate_scene(scene, self.library.categories, generator, self.tasks)
+        )
 
     def _settings(self, number: int) -> SceneSettings:
         found = next(settings for start, settings in reversed(self._stages) if number >= start)

@@ -19,11 +19,11 @@ OPPOSITES = {
 }
 """The relations there are, each with what holds the other way round."""
 
-_LEAST_DISTANCE = 0.12
-_ALLOWED_OVERLAP = 0.2
-_STEEPEST = 0.8
-_NEAR = 0.1
-_HIDDEN = 0.12
+_MIN_DISTANCE = 0.12
+_MAX_OVERLAP = 0.2
+_MAX_SLOPE = 0.8
+_MAX_GAP = 0.1
+_MIN_HIDDEN = 0.12
 
 
 def union_box(boxes: Sequence[Box]) -> Box:
@@ -34,7 +34,7 @@ def union_box(boxes: Sequence[Box]) -> Box:
     return x0, y0, x1, y1
 
 
-def direction(first: Box, second: Box, size: tuple[int, int]) -> str | None:
+def find_direction(first: Box, second: Box, size: tuple[int, int]) -> str | None:
     """ "left of", "right of", "above" or "below": where ``first`` is seen from ``second``.
 
     ``None`` unless the middles lie well apart, more along one axis than along the other, and the
@@ -45,24 +45,24 @@ def direction(first: Box, second: Box, size: tuple[int, int]) -> str | None:
     down = (second[1] + second[3] - first[1] - first[3]) / 2
     axis = 0 if abs(across) >= abs(down) else 1
     apart, aside = (across, down) if axis == 0 else (down, across)
-    if abs(apart) < _LEAST_DISTANCE * reach or abs(aside) > _STEEPEST * abs(apart):
+    if abs(apart) < _MIN_DISTANCE * reach or abs(aside) > _MAX_SLOPE * abs(apart):
         return None
     low, high = (first, second) if apart > 0 else (second, first)
     overlap = low[axis + 2] - high[axis]
     shorter = min(low[axis + 2] - low[axis], high[axis + 2] - high[axis])
-    if overlap > _ALLOWED_OVERLAP * shorter:
+    if overlap > _MAX_OVERLAP * shorter:
         return None
     return (("left of", "right of"), ("above", "below"))[axis][0 if apart > 0 else 1]
 
 
 def is_next_to(first: Box, second: Box, size: tuple[int, int]) -> bool:
     """Whether two boxes stand side by side with little or nothing between them."""
-    if direction(first, second, size) not in ("left of", "right of"):
+    if find_direction(first, second, size) not in ("left of", "right of"):
         return False
     gap = max(first[0], second[0]) - min(first[2], second[2])
     shared = min(first[3], second[3]) - max(first[1], second[1])
     lower = min(first[3] - first[1], second[3] - second[1])
-    return gap <= _NEAR * min(size) and shared >= 0.5 * lower
+    return gap <= _MAX_GAP * min(size) and shared >= 0.5 * lower
 
 
 def is_in_front_of(objects: Sequence[SceneObject], nearer: int, farther: int) -> bool:
@@ -71,8 +71,8 @@ def is_in_front_of(objects: Sequence[SceneObject], nearer: int, farther: int) ->
     Objects go from the farthest to the nearest. What is hidden is not known pixel by pixel: the
     nearer must show in much of the farther's box, and the farther lack a part.
     """
-    if nearer <= farther or objects[farther].visible > 1 - _HIDDEN:
+    if nearer <= farther or objects[farther].visible > 1 - _MIN_HIDDEN:
         return False
     x0, y0, x1, y1 = (round(value) for value in objects[farther].box)
     shown = np.count_nonzero(objects[nearer].mask[y0:y1, x0:x1])
-    return bool(shown >= _HIDDEN * (x1 - x0) * (y1 - y0))
+    return bool(shown >= _MIN_HIDDEN * (x1 - x0) * (y1 - y0))

@@ -19,11 +19,11 @@ from ..results.geometry import clip_points, quad_bounds
 from ..results.records import Annotation, Annotator, Record, Region, content_hash
 from ..results.tasks import TASKS
 from ..results.types import Boxes, Polygons, Quads, Text
-from .caption_writer import Length, caption
-from .expressions import description, expressions
-from .mask_polygons import even_outline
-from .negatives import open_vocabulary_question
-from .phrases import described, reading_order
+from .caption_writer import Length, write_caption
+from .expressions import find_expressions, write_description
+from .mask_polygons import trace_even_polygons
+from .negatives import sample_open_vocabulary_prompt
+from .phrases import describe_object, sort_by_position
 from .scene import Scene
 from .seeds import seed_split
 from .sentences import Caption, Mention
@@ -31,16 +31,16 @@ from .sentences import Caption, Mention
 ANNOTATOR = Annotator("scenes", "2")
 """Who answers in made records; the version grows when the same scene gets other answers."""
 
-_REGIONS = 2
+_MAX_REGIONS = 2
 # What is as fine as a net would take a model hundreds of tokens to outline.
-_MOST_VERTICES = 128
+_MAX_VERTICES = 128
 _LENGTHS: tuple[Length, ...] = ("brief", "detailed", "more detailed")
 _EXPRESSION_SHARE = 0.3
-_ALONE = 0.1
+_MAX_SHARED = 0.1
 
 
 @dataclass(frozen=True)
-class _Asker:
+class _PromptSampler:
     """What the questions of one task are made from."""
 
     scene: Scene
@@ -49,7 +49,7 @@ class _Asker:
 
     def some(self, indices: Sequence[int]) -> list[int]:
         """Up to two of the indices, as chance has it."""
-        chosen = self.rng.permutation(len(indices))[:_REGIONS]
+        chosen = self.rng.permutation(len(indices))[:_MAX_REGIONS]
         return [indices[int(each)] for each in chosen]
 
     def boxes(self, named: Iterable[tuple[int, str]]) -> Boxes:
@@ -60,13 +60,13 @@ class _Asker:
 
     def polygons(self, index: int) -> Polygons | None:
         """The outline of one object, or ``None`` when it has too many corners to be told."""
-        parts = even_outline(self.scene.objects[index].mask)
-        if sum(map(len, parts)) > _MOST_VERTICES:
+        parts = trace_even_polygons(self.scene.objects[index].mask)
+        if sum(map(len, parts)) > _MAX_VERTICES:
             return None
         return Polygons([parts], [""], self.scene.size)
 
 
-def annotate(
+def annotate_scene(
     scene: Scene,
     vocabulary: Sequence[str],
     generator: np.random.Generator,
@@ -80,7 +80,7 @@ def annotate(
     questions are the same whether or not others are asked for, and only what is asked for is
     worked out. Raises ``ValueError`` for a task that is not in the table.
     """
-    unknown = sorted(set(tasks or ()) - _MAKERS.keys())
+    unknown = sorted(set(tasks or ()) - _TASK_WRITERS.keys())
     if unknown:
         raise ValueError(f"tasks are tokens such as <OD> and <OCR>, got {', '.join(unknown)}")
     seed = int(generator.integers(2**62))
@@ -88,13 +88,13 @@ def annotate(
         annotation
         for number, task in enumerate(TASKS)
         if tasks is None or task.token in tasks
-        for annotation in _MAKERS[task.token](
-            task.token, _Asker(scene, vocabulary, np.random.default_rng((seed, number)))
+        for annotation in _TASK_WRITERS[task.token](
+            task.token, _PromptSampler(scene, vocabulary, np.random.default_rng((seed, number)))
         )
     )
 
 
-def to_record(
+def scene_to_record(
     scene: Scene,
     annotations: Iterable[Annotation],
     *,
@@ -122,110 +122,115 @@ def to_record(
     )
 
 
-_Maker = Callable[[str, _Asker], list[Annotation]]
+_TaskWriter = Callable[[str, _PromptSampler], list[Annotation]]
 
 
-def _captions(length: Length) -> _Maker:
-    def make(task: str, asker: _Asker) -> list[Annotation]:
-        return [_annotation(task, Text(caption(asker.scene, length, asker.rng).text))]
+def _caption_writer(length: Length) -> _TaskWriter:
+    def make(task: str, asker: _PromptSampler) -> list[Annotation]:
+        return [_make_annotation(task, Text(write_caption(asker.scene, length, asker.rng).text))]
 
     return make
 
 
-def _detections(task: str, asker: _Asker) -> list[Annotation]:
+def _write_detections(task: str, asker: _PromptSampler) -> list[Annotation]:
     things = asker.scene.objects
-    named = [(index, things[index].category) for index in reading_order(asker.scene)]
-    return [_annotation(task, asker.boxes(named))]
+    named = [(index, things[index].category) for index in sort_by_position(asker.scene)]
+    return [_make_annotation(task, asker.boxes(named))]
 
 
-def _descriptions(task: str, asker: _Asker) -> list[Annotation]:
+def _write_dense_captions(task: str, asker: _PromptSampler) -> list[Annotation]:
     scene = asker.scene
-    named = [(index, described(scene.objects[index], scene.size)) for index in reading_order(scene)]
-    return [_annotation(task, asker.boxes(named))]
+    named = [
+        (index, describe_object(scene.objects[index], scene.size))
+        for index in sort_by_position(scene)
+    ]
+    return [_make_annotation(task, asker.boxes(named))]
 
 
-def _proposals(task: str, asker: _Asker) -> list[Annotation]:
-    return [_annotation(task, asker.boxes((index, "") for index in reading_order(asker.scene)))]
+def _write_proposals(task: str, asker: _PromptSampler) -> list[Annotation]:
+    return [
+        _make_annotation(task, asker.boxes((index, "") for index in sort_by_position(asker.scene)))
+    ]
 
 
-def _grounding(task: str, asker: _Asker) -> list[Annotation]:
+def _write_grounding(task: str, asker: _PromptSampler) -> list[Annotation]:
     """A caption of any length, or one expression, with its phrases' boxes."""
     if asker.rng.random() < _EXPRESSION_SHARE:
-        found = next(_expressions(asker), None)
+        found = next(_sample_expressions(asker), None)
         asked = None if found is None else Caption(found[1], (Mention(found[1], (found[0],)),))
     else:
         length = _LENGTHS[int(asker.rng.integers(len(_LENGTHS)))]
-        asked = caption(asker.scene, length, asker.rng)
+        asked = write_caption(asker.scene, length, asker.rng)
     if asked is None or not asked.mentions:
         return []
     named = [(index, mention.phrase) for mention in asked.mentions for index in mention.objects]
-    return [_annotation(task, asker.boxes(named), text=asked.text)]
+    return [_make_annotation(task, asker.boxes(named), text=asked.text)]
 
 
-def _referring(task: str, asker: _Asker) -> list[Annotation]:
-    for index, expression in _expressions(asker):
+def _write_referring(task: str, asker: _PromptSampler) -> list[Annotation]:
+    for index, expression in _sample_expressions(asker):
         polygons = asker.polygons(index)
         if polygons is not None:
-            return [_annotation(task, polygons, text=expression)]
+            return [_make_annotation(task, polygons, text=expression)]
     return []
 
 
-def _expressions(asker: _Asker) -> Iterator[tuple[int, str]]:
+def _sample_expressions(asker: _PromptSampler) -> Iterator[tuple[int, str]]:
     """Objects that can be named unmistakably, in random order, and one of the ways to each."""
     for index in asker.rng.permutation(len(asker.scene.objects)).tolist():
-        known = expressions(asker.scene, index)
+        known = find_expressions(asker.scene, index)
         if known:
             yield index, known[int(asker.rng.integers(len(known)))]
 
 
-def _open_vocabulary(task: str, asker: _Asker) -> list[Annotation]:
-    question = open_vocabulary_question(asker.scene, asker.vocabulary, asker.rng)
+def _write_open_vocabulary(task: str, asker: _PromptSampler) -> list[Annotation]:
+    question = sample_open_vocabulary_prompt(asker.scene, asker.vocabulary, asker.rng)
     if question is None:
         return []
     text, found = question
-    return [_annotation(task, asker.boxes(found), text=text)]
+    return [_make_annotation(task, asker.boxes(found), text=text)]
 
 
-def _region_segmentations(task: str, asker: _Asker) -> list[Annotation]:
+def _write_region_polygons(task: str, asker: _PromptSampler) -> list[Annotation]:
     for index in asker.some(range(len(asker.scene.objects))):
         polygons = asker.polygons(index)
         if polygons is not None:
-            return [_annotation(task, polygons, region=asker.scene.objects[index].box)]
+            return [_make_annotation(task, polygons, region=asker.scene.objects[index].box)]
     return []
 
 
-def _region_categories(task: str, asker: _Asker) -> list[Annotation]:
+def _write_region_categories(task: str, asker: _PromptSampler) -> list[Annotation]:
     things = asker.scene.objects
     return [
-        _annotation(task, Text(things[index].category), region=things[index].box)
+        _make_annotation(task, Text(things[index].category), region=things[index].box)
         for index in asker.some(range(len(things)))
     ]
 
 
-def _region_descriptions(task: str, asker: _Asker) -> list[Annotation]:
+def _write_region_descriptions(task: str, asker: _PromptSampler) -> list[Annotation]:
     scene = asker.scene
     return [
-        _annotation(
-            task, Text(description(scene, index, asker.rng)), region=scene.objects[index].box
+        _make_annotation(
+            task, Text(write_description(scene, index, asker.rng)), region=scene.objects[index].box
         )
         for index in asker.some(range(len(scene.objects)))
     ]
 
 
-def _reading(task: str, asker: _Asker) -> list[Annotation]:
+def _write_text(task: str, asker: _PromptSampler) -> list[Annotation]:
     lines = asker.scene.lines
-    return [_annotation(task, Text("\n".join(line.text for line in lines)))] if lines else []
+    return [_make_annotation(task, Text("\n".join(line.text for line in lines)))] if lines else []
 
 
-def _quads(task: str, asker: _Asker) -> list[Annotation]:
+def _write_quads(task: str, asker: _PromptSampler) -> list[Annotation]:
     lines, size = asker.scene.lines, asker.scene.size
     if not lines:
         return []
     corners = clip_points(np.stack([line.quad for line in lines]), size)
-    return [_annotation(task, Quads(corners, [line.text for line in lines], size))]
+    return [_make_annotation(task, Quads(corners, [line.text for line in lines], size))]
 
 
-def _region_reading(task: str, asker: _Asker) -> list[Annotation]:
+def _write_region_text(task: str, asker: _PromptSampler) -> list[Annotation]:
     """The text in the bounds of a line, where hardly any other line reaches into them."""
     lines, size = asker.scene.lines, asker.scene.size
     if not lines:
@@ -235,7 +240,7 @@ def _region_reading(task: str, asker: _Asker) -> list[Annotation]:
     annotations = []
     for index in asker.some(alone):
         x0, y0, x1, y1 = bounds[index].tolist()
-        annotations.append(_annotation(task, Text(lines[index].text), region=(x0, y0, x1, y1)))
+        annotations.append(_make_annotation(task, Text(lines[index].text), region=(x0, y0, x1, y1)))
     return annotations
 
 
@@ -245,29 +250,29 @@ def _is_alone(bounds: np.ndarray, index: int) -> bool:
     x1, y1 = np.minimum(bounds[:, 2:], bounds[index, 2:]).T
     common = np.clip(x1 - x0, 0, None) * np.clip(y1 - y0, 0, None)
     common[index] = 0
-    return bool((common <= _ALONE * np.prod(bounds[:, 2:] - bounds[:, :2], axis=1)).all())
+    return bool((common <= _MAX_SHARED * np.prod(bounds[:, 2:] - bounds[:, :2], axis=1)).all())
 
 
-def _annotation(
+def _make_annotation(
     task: str, answer: Text | Boxes | Quads | Polygons, text: str = "", region: Region | None = None
 ) -> Annotation:
     return Annotation(task, answer, text=text, region=region, annotator=ANNOTATOR)
 
 
-_MAKERS: dict[str, _Maker] = {
-    "<OCR>": _reading,
-    "<OCR_WITH_REGION>": _quads,
-    "<CAPTION>": _captions("brief"),
-    "<DETAILED_CAPTION>": _captions("detailed"),
-    "<MORE_DETAILED_CAPTION>": _captions("more detailed"),
-    "<OD>": _detections,
-    "<DENSE_REGION_CAPTION>": _descriptions,
-    "<REGION_PROPOSAL>": _proposals,
-    "<CAPTION_TO_PHRASE_GROUNDING>": _grounding,
-    "<REFERRING_EXPRESSION_SEGMENTATION>": _referring,
-    "<REGION_TO_SEGMENTATION>": _region_segmentations,
-    "<OPEN_VOCABULARY_DETECTION>": _open_vocabulary,
-    "<REGION_TO_CATEGORY>": _region_categories,
-    "<REGION_TO_DESCRIPTION>": _region_descriptions,
-    "<REGION_TO_OCR>": _region_reading,
+_TASK_WRITERS: dict[str, _TaskWriter] = {
+    "<OCR>": _write_text,
+    "<OCR_WITH_REGION>": _write_quads,
+    "<CAPTION>": _caption_writer("brief"),
+    "<DETAILED_CAPTION>": _caption_writer("detailed"),
+    "<MORE_DETAILED_CAPTION>": _caption_writer("more detailed"),
+    "<OD>": _write_detections,
+    "<DENSE_REGION_CAPTION>": _write_dense_captions,
+    "<REGION_PROPOSAL>": _write_proposals,
+    "<CAPTION_TO_PHRASE_GROUNDING>": _write_grounding,
+    "<REFERRING_EXPRESSION_SEGMENTATION>": _write_referring,
+    "<REGION_TO_SEGMENTATION>": _write_region_polygons,
+    "<OPEN_VOCABULARY_DETECTION>": _write_open_vocabulary,
+    "<REGION_TO_CATEGORY>": _write_region_categories,
+    "<REGION_TO_DESCRIPTION>": _write_region_descriptions,
+    "<REGION_TO_OCR>": _write_region_text,
 }

@@ -7,32 +7,32 @@ from functools import lru_cache
 
 import numpy as np
 
-from .canvas import Pen, Point
+from .canvas import Canvas, Point
 from .colors import PALETTE
-from .objects import THINGS
+from .objects import OBJECT_SHAPES
 from .sprites import Sprite
 
 
 @lru_cache(maxsize=1)
-def shape_sprites() -> list[Sprite]:
+def load_shape_sprites() -> list[Sprite]:
     """One drawing of every kind of shape in every color that becomes it."""
     sprites = []
-    for category, (draw, colors) in {**_PLAIN, **THINGS}.items():
+    for category, (draw, colors) in {**PLAIN_SHAPES, **OBJECT_SHAPES}.items():
         for number, name in enumerate(colors):
-            sprites.append(_drawing(category, draw, name, number))
+            sprites.append(_draw_sprite(category, draw, name, number))
     return sprites
 
 
-def _drawing(category: str, draw: Callable[[Pen], None], name: str, number: int) -> Sprite:
+def _draw_sprite(category: str, draw: Callable[[Canvas], None], name: str, number: int) -> Sprite:
     rng = np.random.default_rng([number, *category.encode()])
     spread = rng.integers(-9, 10, 3)
     red, green, blue = (int(v) for v in np.clip(np.array(PALETTE[name]) + spread, 0, 255))
-    pen = Pen((red, green, blue), rng)
+    pen = Canvas((red, green, blue), rng)
     draw(pen)
     return Sprite.drawn(category, f"shapes/{category}-{name}", pen.drawing())
 
 
-def _ring_of_points(count: int, radii: Sequence[float], start: float = -90.0) -> list[Point]:
+def _points_on_circle(count: int, radii: Sequence[float], start: float = -90.0) -> list[Point]:
     """Points around the middle, at the given distances in turn."""
     angles = np.radians(start + 360 / count * np.arange(count))
     return [
@@ -41,57 +41,57 @@ def _ring_of_points(count: int, radii: Sequence[float], start: float = -90.0) ->
     ]
 
 
-def _circle(pen: Pen) -> None:
+def _circle(pen: Canvas) -> None:
     pen.ellipse(0, 0, 1, 1)
 
 
-def _square(pen: Pen) -> None:
+def _square(pen: Canvas) -> None:
     pen.box(0, 0, 1, 1)
 
 
-def _triangle(pen: Pen) -> None:
+def _triangle(pen: Canvas) -> None:
     pen.polygon([(pen.vary(0.35, 0.65), 0), (1, 0.9), (0, 0.9)])
 
 
-def _star(pen: Pen) -> None:
-    pen.polygon(_ring_of_points(10, (0.5, pen.vary(0.19, 0.25))))
+def _star(pen: Canvas) -> None:
+    pen.polygon(_points_on_circle(10, (0.5, pen.vary(0.19, 0.25))))
 
 
-def _heart(pen: Pen) -> None:
+def _heart(pen: Canvas) -> None:
     turn = np.linspace(0, 2 * np.pi, 80)
     x = 16 * np.sin(turn) ** 3
     y = 13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn)
     pen.polygon([(float(0.5 + a / 34), float(0.45 - b / 34)) for a, b in zip(x, y, strict=True)])
 
 
-def _ring(pen: Pen) -> None:
+def _ring(pen: Canvas) -> None:
     width = pen.vary(0.13, 0.22)
     pen.ellipse(0, 0, 1, 1)
     pen.erase(width, width, 1 - width, 1 - width)
 
 
-def _arrow(pen: Pen) -> None:
+def _arrow(pen: Canvas) -> None:
     half, neck = pen.vary(0.09, 0.14), pen.vary(0.55, 0.65)
     head = [(neck, 0.18), (1, 0.5), (neck, 0.82)]
     pen.polygon([(0, 0.5 - half), (neck, 0.5 - half), *head, (neck, 0.5 + half), (0, 0.5 + half)])
 
 
-def _cross(pen: Pen) -> None:
+def _cross(pen: Canvas) -> None:
     half = pen.vary(0.12, 0.18)
     pen.box(0.5 - half, 0, 0.5 + half, 1)
     pen.box(0, 0.5 - half, 1, 0.5 + half)
 
 
-def _diamond(pen: Pen) -> None:
+def _diamond(pen: Canvas) -> None:
     half = pen.vary(0.32, 0.45)
     pen.polygon([(0.5, 0), (0.5 + half, 0.5), (0.5, 1), (0.5 - half, 0.5)])
 
 
-def _hexagon(pen: Pen) -> None:
-    pen.polygon(_ring_of_points(6, (0.5,), start=0.0))
+def _hexagon(pen: Canvas) -> None:
+    pen.polygon(_points_on_circle(6, (0.5,), start=0.0))
 
 
-_PLAIN: dict[str, tuple[Callable[[Pen], None], tuple[str, ...]]] = {
+PLAIN_SHAPES: dict[str, tuple[Callable[[Canvas], None], tuple[str, ...]]] = {
     "circle": (_circle, tuple(PALETTE)),
     "square": (_square, tuple(PALETTE)),
     "triangle": (_triangle, tuple(PALETTE)),

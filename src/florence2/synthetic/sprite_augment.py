@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .compositing import premultiplied
+from .compositing import premultiply
 from .sprites import Sprite
 
 Pixels = NDArray[np.uint8]
@@ -22,40 +22,40 @@ _KNOTS = 4
 _OPAQUE = 24
 
 
-def changed(sprite: Sprite, rng: np.random.Generator) -> Sprite:
+def augment_sprite(sprite: Sprite, rng: np.random.Generator) -> Sprite:
     """Another drawing of the same thing, out of this one; its art keeps its name.
 
     Each change is left out in part of the drawings: bending in a third, other tones in a third,
     an outline in most. A drawing that would not be seen any more is returned as it was.
     """
-    image = _smaller(sprite.image)
+    image = _shrink(sprite.image)
     if rng.random() < 0.65:
-        image = _bent(image, rng)
+        image = _warp(image, rng)
     if rng.random() < 0.65:
-        image = _toned(image, rng)
+        image = _jitter_colors(image, rng)
     if rng.random() < 0.3:
-        image = _shaded(image, rng)
+        image = _shade(image, rng)
     if rng.random() < 0.15:
-        image = _flattened(image, rng)
+        image = _smooth(image, rng)
     if rng.random() < 0.2:
-        image = _outlined(image, rng)
-    image = _cropped(image)
+        image = _add_outline(image, rng)
+    image = _crop(image)
     if not image.size:
         return sprite
     return Sprite.drawn(sprite.category, sprite.art, image)
 
 
-def _smaller(image: Pixels) -> Pixels:
+def _shrink(image: Pixels) -> Pixels:
     """Brought down to what a picture shows of a drawing, which makes all changes cheap."""
     height, width = image.shape[:2]
     scale = _SIDE / max(height, width)
     if scale >= 1:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return _straight(cv2.resize(premultiplied(image), size, interpolation=cv2.INTER_AREA))
+    return _unpremultiply(cv2.resize(premultiply(image), size, interpolation=cv2.INTER_AREA))
 
 
-def _bent(image: Pixels, rng: np.random.Generator) -> Pixels:
+def _warp(image: Pixels, rng: np.random.Generator) -> Pixels:
     """The drawing on a rubber sheet, pulled at some knots; slanted and tapered with them."""
     height, width = image.shape[:2]
     margin = round(_MARGIN * max(height, width))
@@ -71,11 +71,11 @@ def _bent(image: Pixels, rng: np.random.Generator) -> Pixels:
     )
     columns += np.arange(wide, dtype=np.float32) - margin
     rows += np.arange(high, dtype=np.float32)[:, None] - margin
-    covered = premultiplied(image)
-    return _straight(cv2.remap(covered, columns, rows, cv2.INTER_LINEAR))
+    covered = premultiply(image)
+    return _unpremultiply(cv2.remap(covered, columns, rows, cv2.INTER_LINEAR))
 
 
-def _toned(image: Pixels, rng: np.random.Generator) -> Pixels:
+def _jitter_colors(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Other hue (little, or in some cases much), strength of color, brightness and contrast."""
     hsv = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2HSV)
     turn = rng.normal(0, 6) if rng.random() < 0.75 else rng.uniform(-90, 90)
@@ -92,7 +92,7 @@ def _toned(image: Pixels, rng: np.random.Generator) -> Pixels:
     return np.dstack([cv2.cvtColor(toned, cv2.COLOR_HSV2RGB), image[..., 3]])
 
 
-def _shaded(image: Pixels, rng: np.random.Generator) -> Pixels:
+def _shade(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Light from one side, as a round thing has it and a flat drawing has not."""
     height, width = image.shape[:2]
     turn, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.4)
@@ -103,13 +103,13 @@ def _shaded(image: Pixels, rng: np.random.Generator) -> Pixels:
     return np.dstack([lit, image[..., 3]])
 
 
-def _flattened(image: Pixels, rng: np.random.Generator) -> Pixels:
+def _smooth(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Without fine lines and shades, as a plainer hand would have drawn it."""
     side = 2 * int(rng.integers(1, 3)) + 1
     return np.dstack([cv2.medianBlur(np.ascontiguousarray(image[..., :3]), side), image[..., 3]])
 
 
-def _outlined(image: Pixels, rng: np.random.Generator) -> Pixels:
+def _add_outline(image: Pixels, rng: np.random.Generator) -> Pixels:
     """With a line around it: dark, as in comics, or white, as stickers have it."""
     thick = int(rng.integers(1, 4))
     image = cv2.copyMakeBorder(image, *(thick,) * 4, cv2.BORDER_CONSTANT, value=0)
@@ -122,13 +122,13 @@ def _outlined(image: Pixels, rng: np.random.Generator) -> Pixels:
     return np.dstack([colors.astype(np.uint8), grown])
 
 
-def _cropped(image: Pixels) -> Pixels:
+def _crop(image: Pixels) -> Pixels:
     """Without its clear rim."""
     x, y, width, height = cv2.boundingRect((image[..., 3] >= _OPAQUE).astype(np.uint8))
     return np.ascontiguousarray(image[y : y + height, x : x + width])
 
 
-def _straight(covered: Pixels) -> Pixels:
+def _unpremultiply(covered: Pixels) -> Pixels:
     """Colors divided by alpha again; what cannot be seen is black."""
     alpha = cv2.cvtColor(cv2.extractChannel(covered, 3), cv2.COLOR_GRAY2RGB)
     colors = cv2.divide(np.ascontiguousarray(covered[..., :3]), alpha, scale=255)

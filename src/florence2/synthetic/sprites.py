@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .categories import categories
+from .categories import load_categories
 from .colors import dominant_color
 from .fonts import Face
 
 Split = Literal["train", "test", "all"]
 
-_HELD_OUT_SHARE = 0.28
+_TEST_SHARE = 0.28
 _TRAINING_ONLY = frozenset({"twemoji", "noto-v1", "emojitwo", "fxemoji", "streamline"})
-_ALIKE = 12.0
-_LOOK = 24
+_MAX_LOOK_ALIKE_DIFFERENCE = 12.0
+_THUMBNAIL_SIDE = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Sprite:
     @classmethod
     def drawn(cls, category: str, art: str, image: NDArray[np.uint8]) -> Sprite:
         """A drawing with the color word that it plainly has; people have none."""
-        known = categories().get(category)
+        known = load_categories().get(category)
         # Nobody calls a man yellow, though emoji are.
         is_person = known is not None and known.group == "person"
         return cls(category, art, image, None if is_person else dominant_color(image))
@@ -70,7 +70,7 @@ class SpriteLibrary:
         if not drawings:
             raise ValueError("a sprite library needs at least one sprite")
         self._sprites = {
-            category: _drawings_of(split, drawings[category]) for category in sorted(drawings)
+            category: _select_split(split, drawings[category]) for category in sorted(drawings)
         }
 
     @property
@@ -92,35 +92,37 @@ class SpriteLibrary:
         return self._sprites[category]
 
 
-def held_out(arts: Iterable[str]) -> frozenset[str]:
+def select_test_assets(arts: Iterable[str]) -> frozenset[str]:
     """Those of the drawings of one category that are for testing only."""
     ranked = sorted(set(arts), key=lambda art: hashlib.sha256(art.encode()).digest())
-    count = max(1, round(_HELD_OUT_SHARE * len(ranked))) if len(ranked) > 1 else 0
+    count = max(1, round(_TEST_SHARE * len(ranked))) if len(ranked) > 1 else 0
     return frozenset(ranked[:count])
 
 
 @lru_cache(maxsize=4)
-def library(source: str | Path | None = None, split: Split = "all") -> SpriteLibrary:
+def load_library(source: str | Path | None = None, split: Split = "all") -> SpriteLibrary:
     """The procedural shapes, and with them the fetched art in the folder ``source`` if given.
 
     Raises ``FileNotFoundError`` when there is no art in the folder and ``ValueError`` when it is
     damaged. What was read is kept for the next call with the same arguments.
     """
-    from .shapes import shape_sprites
+    from .shapes import load_shape_sprites
 
     if source is None:
-        return SpriteLibrary(shape_sprites(), split)
-    from .asset_cache import read_art, read_fonts
+        return SpriteLibrary(load_shape_sprites(), split)
+    from .asset_cache import read_font_paths, read_sprites
 
     folder = Path(source)
-    return SpriteLibrary([*shape_sprites(), *read_art(folder)], split, read_fonts(folder))
+    return SpriteLibrary(
+        [*load_shape_sprites(), *read_sprites(folder)], split, read_font_paths(folder)
+    )
 
 
-def _drawings_of(split: Split, sprites: list[Sprite]) -> tuple[Sprite, ...]:
+def _select_split(split: Split, sprites: list[Sprite]) -> tuple[Sprite, ...]:
     ordered = sorted(sprites, key=lambda sprite: sprite.art)
     more = [sprite for sprite in ordered if sprite.art.partition("/")[0] in _TRAINING_ONLY]
     rest = [sprite for sprite in ordered if sprite not in more]
-    kept_back = held_out(sprite.art for sprite in rest)
+    kept_back = select_test_assets(sprite.art for sprite in rest)
     if split == "all" or not (more or kept_back):
         return tuple(ordered)
     testing = [sprite for sprite in rest if sprite.art in kept_back or not kept_back]
@@ -140,13 +142,15 @@ def _look_alike(one: Sprite, other: Sprite) -> bool:
 
     Of 800 pairs of drawings of one emoji by two houses, one in a hundred is as near as this.
     """
-    difference = np.abs(_look_of(one) - _look_of(other))
-    return float(difference.mean()) < _ALIKE
+    difference = np.abs(_thumbnail(one) - _thumbnail(other))
+    return float(difference.mean()) < _MAX_LOOK_ALIKE_DIFFERENCE
 
 
 @lru_cache(maxsize=2048)
-def _look_of(sprite: Sprite) -> NDArray[np.float32]:
+def _thumbnail(sprite: Sprite) -> NDArray[np.float32]:
     cover = sprite.image[..., 3:].astype(np.float32) / 255
     flat = sprite.image[..., :3] * cover + 128 * (1 - cover)
-    small: NDArray[np.float32] = cv2.resize(flat, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)
+    small: NDArray[np.float32] = cv2.resize(
+        flat, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA
+    )
     return small

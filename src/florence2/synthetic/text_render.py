@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .colors import PALETTE, Rgb
-from .fonts import Face, font
+from .fonts import Face, load_font
 from .scene import Mask, Surface, TextLine
 
 Pixels = NDArray[np.uint8]
@@ -26,7 +26,7 @@ OVERSAMPLING = 2
 
 
 @dataclass(frozen=True, eq=False)
-class TextStyle:
+class RenderedLine:
     """One line on a sheet: coverage ``uint8[h, w]`` cut to the ink, and where its top left goes."""
 
     text: str
@@ -41,7 +41,7 @@ class Sheet:
     """A flat thing with lines on it: ``pixels`` is ``uint8[h, w, 4]``, colors times alpha."""
 
     pixels: Pixels
-    inks: tuple[TextStyle, ...]
+    inks: tuple[RenderedLine, ...]
     surface: Surface
 
 
@@ -56,7 +56,7 @@ class RenderedText:
     def outline(self) -> Points:
         """The corners ``float32[4, 2]`` of the sheet in the picture."""
         height, width = self.sheet.pixels.shape[:2]
-        return _mapped(self.homography, _rectangle(0, 0, width, height))
+        return _map_points(self.homography, _rectangle_corners(0, 0, width, height))
 
     @property
     def lines(self) -> tuple[TextLine, ...]:
@@ -66,30 +66,30 @@ class RenderedText:
             for ink in self.sheet.inks
         )
 
-    def _quad(self, ink: TextStyle) -> Points:
+    def _quad(self, ink: RenderedLine) -> Points:
         height, width = ink.coverage.shape
-        corners = _rectangle(ink.left, ink.top, ink.left + width, ink.top + height)
-        return _mapped(self.homography, corners)
+        corners = _rectangle_corners(ink.left, ink.top, ink.left + width, ink.top + height)
+        return _map_points(self.homography, corners)
 
 
-def ink(text: str, face: Face, size: int, color: str) -> TextStyle:
+def render_line(text: str, face: Face, size: int, color: str) -> RenderedLine:
     """A line set in a face at ``size`` sheet pixels to the em, its baseline starting at 0, 0."""
-    face_at_size = font(face, size)
+    face_at_size = load_font(face, size)
     left, top, right, bottom = (int(v) for v in face_at_size.getbbox(text, anchor="ls"))
     stencil = Image.new("L", (right - left + 4, bottom - top + 4))
     ImageDraw.Draw(stencil).text((2 - left, 2 - top), text, 255, face_at_size, anchor="ls")
     # Faint rims of letters do not count: a quad that holds them looks too wide.
-    bounds = stencil.point(_BEYOND_FAINT).getbbox() or (0, 0, 1, 1)
+    bounds = stencil.point(_INK_THRESHOLD).getbbox() or (0, 0, 1, 1)
     coverage = np.asarray(stencil.crop(bounds))
-    return TextStyle(text, coverage, left - 2 + bounds[0], top - 2 + bounds[1], color)
+    return RenderedLine(text, coverage, left - 2 + bounds[0], top - 2 + bounds[1], color)
 
 
-def moved(line: TextStyle, x: int, y: int) -> TextStyle:
+def move_line(line: RenderedLine, x: int, y: int) -> RenderedLine:
     """The line with its baseline starting at ``x, y`` instead of 0, 0."""
-    return TextStyle(line.text, line.coverage, line.left + x, line.top + y, line.color)
+    return RenderedLine(line.text, line.coverage, line.left + x, line.top + y, line.color)
 
 
-def sheet_of(inks: list[TextStyle], ground: Pixels, surface: Surface) -> Sheet:
+def make_sheet(inks: list[RenderedLine], ground: Pixels, surface: Surface) -> Sheet:
     """A sheet ``uint8[h, w, 4]`` with lines put on it; the ground has colors times alpha."""
     pixels = ground.copy()
     for line in inks:
@@ -101,7 +101,7 @@ def sheet_of(inks: list[TextStyle], ground: Pixels, surface: Surface) -> Sheet:
     return Sheet(pixels, tuple(inks), surface)
 
 
-def bare_sheet(inks: list[TextStyle], surface: Surface) -> Sheet:
+def make_clear_sheet(inks: list[RenderedLine], surface: Surface) -> Sheet:
     """Lines on nothing: a clear sheet that just holds them, its corner moved to fit."""
     margin = 2
     left = min(line.left for line in inks) - margin
@@ -109,21 +109,23 @@ def bare_sheet(inks: list[TextStyle], surface: Surface) -> Sheet:
     right = max(line.left + line.coverage.shape[1] for line in inks) + margin
     bottom = max(line.top + line.coverage.shape[0] for line in inks) + margin
     clear = np.zeros((bottom - top, right - left, 4), np.uint8)
-    return sheet_of([moved(line, -left, -top) for line in inks], clear, surface)
+    return make_sheet([move_line(line, -left, -top) for line in inks], clear, surface)
 
 
-def plain_ground(width: int, height: int, color: Rgb) -> Pixels:
+def fill_sheet(width: int, height: int, color: Rgb) -> Pixels:
     """An opaque ground for a sheet."""
     return np.full((height, width, 4), (*color, 255), np.uint8)
 
 
-def tilted(sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Points) -> RenderedText:
+def place_sheet(
+    sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Points
+) -> RenderedText:
     """The sheet around ``middle``, turned clockwise, its corners then moved by ``bend``.
 
     ``bend`` is ``float32[4, 2]`` in shares of the sheet's shorter side.
     """
     height, width = sheet.pixels.shape[:2]
-    flat = _rectangle(0, 0, width, height)
+    flat = _rectangle_corners(0, 0, width, height)
     centered = (flat - (width / 2, height / 2)) / OVERSAMPLING
     centered = centered + bend * min(width, height) / OVERSAMPLING
     turn = np.radians(degrees)
@@ -133,10 +135,10 @@ def tilted(sheet: Sheet, middle: tuple[float, float], degrees: float, bend: Poin
     return RenderedText(sheet, cast("NDArray[np.float64]", homography))
 
 
-def area(laid: RenderedText, size: tuple[int, int], margin: int = 0) -> Mask:
+def sheet_mask(laid: RenderedText, size: tuple[int, int], margin: int = 0) -> Mask:
     """The pixels ``bool[height, width]`` of a picture under a sheet and ``margin`` around it."""
     filled = np.zeros((size[1], size[0]), np.uint8)
-    # Four more bits place the corners to a sixteenth of a pixel; halves as in `placed_pixels`.
+    # Four more bits place the corners to a sixteenth of a pixel; halves as in `warp_sheet`.
     corners = np.round((laid.outline - 0.5) * 16).astype(np.int32)
     cv2.fillConvexPoly(filled, corners, 1, shift=4)
     if margin:
@@ -144,15 +146,15 @@ def area(laid: RenderedText, size: tuple[int, int], margin: int = 0) -> Mask:
     return filled.astype(bool)
 
 
-def solid_area(laid: RenderedText, size: tuple[int, int]) -> Mask:
+def opaque_mask(laid: RenderedText, size: tuple[int, int]) -> Mask:
     """The pixels ``bool[height, width]`` of a picture that a sheet hides."""
-    pixels, window = placed_pixels(laid, size)
+    pixels, window = warp_sheet(laid, size)
     hidden = np.zeros((size[1], size[0]), bool)
     hidden[window] = pixels[..., 3] >= 128
     return hidden
 
 
-def placed_pixels(laid: RenderedText, size: tuple[int, int]) -> tuple[Pixels, tuple[slice, slice]]:
+def warp_sheet(laid: RenderedText, size: tuple[int, int]) -> tuple[Pixels, tuple[slice, slice]]:
     """The sheet's pixels ``uint8[h, w, 4]`` as they lie in the picture, and in which part."""
     outline = laid.outline
     left, top = (int(max(0, value)) for value in np.floor(outline.min(axis=0)))
@@ -165,13 +167,13 @@ def placed_pixels(laid: RenderedText, size: tuple[int, int]) -> tuple[Pixels, tu
     return pixels, (slice(top, bottom), slice(left, right))
 
 
-_BEYOND_FAINT = [255 if level > 40 else 0 for level in range(256)]
+_INK_THRESHOLD = [255 if level > 40 else 0 for level in range(256)]
 
 
-def _rectangle(x0: float, y0: float, x1: float, y1: float) -> Points:
+def _rectangle_corners(x0: float, y0: float, x1: float, y1: float) -> Points:
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float32)
 
 
-def _mapped(homography: NDArray[np.float64], points: Points) -> Points:
+def _map_points(homography: NDArray[np.float64], points: Points) -> Points:
     whole = np.hstack([points, np.ones((len(points), 1))]) @ homography.T
     return (whole[:, :2] / whole[:, 2:]).astype(np.float32)

@@ -14,7 +14,7 @@ from florence2.evaluation.benchmarks.synthetic_benchmark import BENCHMARK
 from florence2.results.types import Boxes, Text
 from florence2.synthetic.record_stream import SceneRecords
 from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import library
+from florence2.synthetic.sprites import load_library
 
 pytest.importorskip("cv2")
 PERFECT_ERRORS = {"calibration error", "CER of matched lines", "OCR CER", "region OCR CER"}
@@ -24,7 +24,7 @@ PERFECT_ERRORS = {"calibration error", "CER of matched lines", "OCR CER", "regio
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
     records = SceneRecords(
-        library(None, "test"), "test", stages=[(0, SceneSettings(size=(160, 160)))]
+        load_library(None, "test"), "test", stages=[(0, SceneSettings(size=(160, 160)))]
     )
     with ShardWriter(folder) as writer:
         for number in range(12):

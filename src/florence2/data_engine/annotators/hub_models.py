@@ -14,7 +14,7 @@ from ...processing.image import load_image
 from ...results.records import Annotation, Annotator, Record
 from ...results.tasks import CAPTIONS
 from ...results.types import Boxes, Polygons, Text
-from ...synthetic.mask_polygons import outline
+from ...synthetic.mask_polygons import trace_polygons
 from ..caption_parsing import parse_captions
 from .student import GROUNDING, SEGMENTATION
 
@@ -143,7 +143,7 @@ class SamSegmenter(_Hub):
         trust = outputs.iou_scores.float().cpu().reshape(len(asked), -1)[:, 0].tolist()
         given = []
         for (phrase, box), mask, score in zip(asked, masks[:, 0].numpy(), trust, strict=True):
-            parts = outline(np.asarray(mask, bool))
+            parts = trace_polygons(np.asarray(mask, bool))
             polygons = Polygons(
                 [parts] if parts else [], [phrase] if parts else [], record.image_size
             )

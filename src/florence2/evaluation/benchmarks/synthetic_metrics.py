@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from ...results.types import Boxes, Polygons
-from ...synthetic.category_names import objects_named
+from ...synthetic.category_names import count_named_objects
 from ..answer_values import (
     labels_of,
     mask_pair,
@@ -186,7 +186,7 @@ def captions(vocabularies: Mapping[str, tuple[str, ...]], kind: str) -> Task:
     def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
         rows = []
         for each in answered:
-            named = objects_named(to_text(each.answer), everything)
+            named = count_named_objects(to_text(each.answer), everything)
             there = Counter(vocabularies.get(each.case.image_id, ()))
             common = sum((named & there).values())
             rows.append((common, sum(named.values()), sum(there.values())))

@@ -18,7 +18,7 @@ from ...results.geometry import box_iou, quad_bounds
 from ...results.locations import BINS, quantize
 from ...results.records import Annotation, Record
 from ...results.types import Boxes, Quads, Text
-from ...synthetic.english import plural
+from ...synthetic.english import pluralize
 from .char_head import cells_of_letters
 from .dense import CellTargets, detections_of
 
@@ -175,7 +175,7 @@ def _seen_in_text(text: str, annotation: Annotation, sights: RegionTargets) -> M
         # In an answer about a region its own thing is meant, not all of that name.
         meant = [thing] if thing in bearers else bearers
         where = np.any([sights.things[each] for each in meant if each is not None], axis=0)
-        names = "|".join(map(re.escape, (plural(label), label)))
+        names = "|".join(map(re.escape, (pluralize(label), label)))
         for match in re.finditer(rf"\b({names})\b", text, re.IGNORECASE):
             begin, end = (len(text[:index].encode()) for index in match.span())
             if not seen[begin:end].any():
