@@ -24,9 +24,9 @@ from PIL import Image
 import florence2
 from florence2.results.geometry import box_iou
 from florence2.results.types import Boxes
-from florence2.synthetic.record_stream import SceneRecords
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import load_library
+from florence2.synthetic.scene import SceneSettings
+from florence2.synthetic.scene_records import SceneRecords
+from florence2.synthetic.sprite_library import load_library
 from florence2.workflows import Tiling, tiled
 
 SETTINGS = SceneSettings(size=(576, 576), objects=(8, 14), sides=(0.06, 0.3), visible=0.6,

@@ -20,9 +20,9 @@ from florence2.results.draw import draw_answer
 from florence2.results.records import Annotation, Record
 from florence2.results.tasks import TASKS, Task
 from florence2.results.types import Boxes, Result, Text
-from florence2.synthetic.record_stream import SceneRecords
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import load_library
+from florence2.synthetic.scene import SceneSettings
+from florence2.synthetic.scene_records import SceneRecords
+from florence2.synthetic.sprite_library import load_library
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "tasks"
 SETTINGS = SceneSettings(size=(480, 360), objects=(3, 4), sides=(0.28, 0.5), visible=0.8,

@@ -17,8 +17,8 @@ from typing import Any
 from florence2.io.atomic import atomic_replace
 from florence2.processing.image import load_image
 from florence2.results.records import Annotation
-from florence2.synthetic.record_stream import SceneRecords
-from florence2.synthetic.sprites import load_library
+from florence2.synthetic.scene_records import SceneRecords
+from florence2.synthetic.sprite_library import load_library
 
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "florence2" / "nano"
 

@@ -25,10 +25,9 @@ from florence2.results.records import Annotation
 from florence2.results.tasks import TASKS
 from florence2.results.types import Boxes, Quads, Text
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.scene_labels import annotate_scene
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.seeds import scene_seed
-from florence2.synthetic.sprites import SpriteLibrary, load_library
+from florence2.synthetic.scene import SceneSettings, scene_seed
+from florence2.synthetic.scene_records import annotate_scene
+from florence2.synthetic.sprite_library import SpriteLibrary, load_library
 
 DEFAULT_PATH = Path(__file__).resolve().parents[1] / "src/florence2/nano/tokenizer.json"
 ENTRIES = 2048

@@ -17,7 +17,7 @@ pytest.importorskip("cv2")
 from florence2.cli import app
 from florence2.cli.scene_data import SceneData
 from florence2.synthetic.asset_cache import Drawing, write_assets
-from florence2.synthetic.asset_packs import NOTO
+from florence2.synthetic.asset_fetch import NOTO
 from florence2.training.distributed import DistributedContext
 from florence2.training.recipe import AuxiliaryConfig, Recipe
 

@@ -21,8 +21,8 @@ def graphs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 def scenes(count: int) -> list[Record]:
-    from florence2.synthetic.record_stream import SceneRecords
-    from florence2.synthetic.sprites import load_library
+    from florence2.synthetic.scene_records import SceneRecords
+    from florence2.synthetic.sprite_library import load_library
 
     made = SceneRecords(load_library(None, "test"), "test")
     return [made[number] for number in range(count)]

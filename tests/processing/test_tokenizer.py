@@ -105,7 +105,7 @@ def test_released_ids_of_plain_prompts(released: Tokenizer) -> None:
 
 def test_the_recipe_of_nanos_vocabulary_gives_the_same_file_twice(nano: Tokenizer) -> None:
     pytest.importorskip("cv2")
-    from florence2.synthetic.sprites import load_library
+    from florence2.synthetic.sprite_library import load_library
 
     spec = importlib.util.spec_from_file_location(
         "nano_vocabulary", ROOT / "recipes" / "nano_vocabulary.py"

@@ -13,9 +13,9 @@ from PIL import Image
 pytest.importorskip("cv2")
 
 from florence2.synthetic.asset_cache import Drawing, write_assets
-from florence2.synthetic.asset_packs import NOTO
+from florence2.synthetic.asset_fetch import NOTO
 from florence2.synthetic.scene import Kind, Mask, Scene, SceneObject, TextLine
-from florence2.synthetic.sprites import SpriteLibrary, load_library
+from florence2.synthetic.sprite_library import SpriteLibrary, load_library
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,14 @@ from florence2.synthetic.asset_cache import (
     read_sprites,
     write_assets,
 )
-from florence2.synthetic.asset_fetch import fetch_assets
-from florence2.synthetic.asset_packs import ALL_PACKAGES, NOTO, format_license_table, unpack_package
-from florence2.synthetic.sprites import load_library
+from florence2.synthetic.asset_fetch import (
+    ALL_PACKAGES,
+    NOTO,
+    fetch_assets,
+    format_license_table,
+    unpack_package,
+)
+from florence2.synthetic.sprite_library import load_library
 
 
 def test_art_comes_back_with_category_and_color(art: Path) -> None:

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 
 from florence2.synthetic.caption_writer import Length, write_caption
-from florence2.synthetic.category_names import count_named_objects
+from florence2.synthetic.categories import count_named_objects
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.phrases import find_passages
-from florence2.synthetic.relations import find_direction, is_in_front_of, is_next_to, union_box
+from florence2.synthetic.phrases import (
+    find_direction,
+    find_passages,
+    is_in_front_of,
+    is_next_to,
+    union_box,
+)
 from florence2.synthetic.scene import Scene, TextLine
-from florence2.synthetic.sprites import SpriteLibrary
+from florence2.synthetic.sprite_library import SpriteLibrary
 
 LENGTHS: tuple[Length, ...] = ("brief", "detailed", "more detailed")
 CAR = ("car", "red", (10, 60, 60, 100))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.synthetic.category_names import are_ambiguous, count_named_objects, matches_name
+from florence2.synthetic.categories import are_ambiguous, count_named_objects, matches_name
 
 WORDS = ("dog", "car", "police car", "orange", "apple", "mouse", "computer mouse", "sheep",
          "scissors", "grape", "cat", "person", "hot dog", "ice cream", "tie")  # fmt: skip

@@ -10,9 +10,8 @@ import pytest
 from florence2.results.geometry import polygon_area
 from florence2.synthetic.compose import make_scene
 from florence2.synthetic.compositing import Pose, mask_to_box, place_sprite
-from florence2.synthetic.scene import Scene
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import SpriteLibrary
+from florence2.synthetic.scene import Scene, SceneSettings
+from florence2.synthetic.sprite_library import SpriteLibrary
 
 COUNT = 40
 

@@ -11,10 +11,9 @@ import pytest
 
 from florence2.results.records import Annotation
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.scene_labels import annotate_scene
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.seeds import scene_seed
-from florence2.synthetic.sprites import SpriteLibrary
+from florence2.synthetic.scene import SceneSettings, scene_seed
+from florence2.synthetic.scene_records import annotate_scene
+from florence2.synthetic.sprite_library import SpriteLibrary
 
 # Other releases of these libraries draw some pixels and characters differently.
 DRAWN_WITH = {"numpy": "2.4", "pillow": "13.0", "opencv": "4.14"}

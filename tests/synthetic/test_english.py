@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.synthetic.english import (
+from florence2.synthetic.language import (
     format_counted,
     format_definite,
     format_noun,
@@ -29,7 +29,8 @@ def test_plurals(one: str, several: str) -> None:
 
 
 def test_articles_follow_the_sound() -> None:
-    assert [with_article(word) for word in ("car", "apple", "unicorn", "umbrella", "hourglass")] == [
+    words = ("car", "apple", "unicorn", "umbrella", "hourglass")
+    assert [with_article(word) for word in words] == [
         "a car", "an apple", "a unicorn", "an umbrella", "an hourglass",
     ]  # fmt: skip
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from florence2.synthetic.category_names import count_named_objects, matches_name
+from florence2.synthetic.categories import count_named_objects, matches_name
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.expressions import find_expressions, write_description
 from florence2.synthetic.scene import Scene
-from florence2.synthetic.sprites import SpriteLibrary
+from florence2.synthetic.sprite_library import SpriteLibrary
+from florence2.synthetic.text_prompts import find_expressions, write_description
 
 LEFT, RIGHT = (10, 60, 50, 100), (140, 60, 180, 100)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from florence2.results.types import Boxes
-from florence2.synthetic.record_stream import SceneRecords
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import load_library
+from florence2.synthetic.scene import SceneSettings
+from florence2.synthetic.scene_records import SceneRecords
+from florence2.synthetic.sprite_library import load_library
 
 SMALL = SceneSettings(size=(96, 96))
 

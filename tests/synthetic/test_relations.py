@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from florence2.synthetic.relations import (
+from florence2.synthetic.phrases import (
     OPPOSITES,
     find_direction,
     is_in_front_of,

@@ -18,15 +18,13 @@ from florence2.results.locations import quantize
 from florence2.results.records import Annotation
 from florence2.results.tasks import TASKS
 from florence2.results.types import Boxes, Polygons, Quads, Text
-from florence2.synthetic.categories import load_categories
-from florence2.synthetic.category_names import are_ambiguous
+from florence2.synthetic.categories import are_ambiguous, load_categories
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.negatives import sample_absent_category, sample_open_vocabulary_prompt
 from florence2.synthetic.phrases import group_objects
-from florence2.synthetic.scene import Scene
-from florence2.synthetic.scene_labels import annotate_scene, scene_to_record
-from florence2.synthetic.seeds import scene_seed
-from florence2.synthetic.sprites import SpriteLibrary
+from florence2.synthetic.scene import Scene, scene_seed
+from florence2.synthetic.scene_records import annotate_scene, scene_to_record
+from florence2.synthetic.sprite_library import SpriteLibrary
+from florence2.synthetic.text_prompts import sample_absent_category, sample_open_vocabulary_prompt
 
 VOCABULARY = tuple(load_categories())
 

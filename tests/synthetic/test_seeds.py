@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.synthetic.seeds import scene_seed, seed_split
+from florence2.synthetic.scene import scene_seed, seed_split
 
 
 def test_seeds_of_training_and_testing_never_meet() -> None:

@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from florence2.synthetic import sprite_augment as changes
+from florence2.synthetic import sprites as augment
 from florence2.synthetic.colors import PALETTE, dominant_color
 from florence2.synthetic.compose import make_scene
-from florence2.synthetic.compositing import premultiply
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprite_augment import augment_sprite
-from florence2.synthetic.sprites import Sprite, SpriteLibrary
+from florence2.synthetic.scene import SceneSettings
+from florence2.synthetic.sprite_library import SpriteLibrary
+from florence2.synthetic.sprites import Sprite, augment_sprite, premultiply
 
 SETTINGS = SceneSettings(size=(96, 96), texts=0.0, pages=0.0, effects=0.0)
 
@@ -67,17 +66,17 @@ def test_nobody_is_called_by_the_color_of_their_skin() -> None:
 def test_bending_moves_the_rim_and_toning_does_not() -> None:
     image = _disc(96).image
     rng = np.random.default_rng(5)
-    toned = changes._jitter_colors(image, rng)
+    toned = augment._jitter_colors(image, rng)
     np.testing.assert_array_equal(toned[..., 3], image[..., 3])
     assert (toned[..., :3] != image[..., :3]).any()
-    bent = changes._crop(changes._warp(image, rng))
+    bent = augment._crop(augment._warp(image, rng))
     assert bent.shape != image.shape
 
 
 @pytest.mark.parametrize("ink", [0, 1, 2, 3])
 def test_an_outline_surrounds_the_drawing(ink: int) -> None:
     image = _disc(60).image
-    outlined = changes._add_outline(image, np.random.default_rng(ink))
+    outlined = augment._add_outline(image, np.random.default_rng(ink))
     thick = (outlined.shape[0] - 60) // 2
     assert 1 <= thick <= 3
     inner = outlined[thick:-thick, thick:-thick]
@@ -88,7 +87,7 @@ def test_an_outline_surrounds_the_drawing(ink: int) -> None:
 
 def test_colors_come_back_from_under_alpha() -> None:
     image = _disc(60).image
-    again = changes._unpremultiply(premultiply(image))
+    again = augment._unpremultiply(premultiply(image))
     seen = image[..., 3] >= 128
     assert np.abs(again[seen].astype(int) - image[seen]).max() <= 2
     assert not again[image[..., 3] == 0].any()

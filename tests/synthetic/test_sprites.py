@@ -7,7 +7,8 @@ import pytest
 
 from florence2.synthetic.colors import PALETTE, dominant_color, recolor
 from florence2.synthetic.shapes import load_shape_sprites
-from florence2.synthetic.sprites import Sprite, SpriteLibrary, load_library, select_test_assets
+from florence2.synthetic.sprite_library import SpriteLibrary, load_library, select_test_assets
+from florence2.synthetic.sprites import Sprite
 
 
 def _sprite(category: str, art: str) -> Sprite:

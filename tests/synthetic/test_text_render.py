@@ -6,14 +6,21 @@ import cv2
 import numpy as np
 import pytest
 
-from florence2.synthetic.fonts import capital_height_ratio, font_size_for_capitals, load_font
-from florence2.synthetic.text_render import make_clear_sheet, place_sheet, render_line, warp_sheet
-from florence2.synthetic.text_surfaces import sample_text_color
-from florence2.synthetic.vocabulary import (
+from florence2.synthetic.language import (
     load_vocabulary,
     sample_listing,
     sample_prose,
     sample_short_text,
+)
+from florence2.synthetic.text_render import (
+    capital_height_ratio,
+    font_size_for_capitals,
+    load_font,
+    make_clear_sheet,
+    place_sheet,
+    render_line,
+    sample_text_color,
+    warp_sheet,
 )
 
 SIZE = (256, 256)

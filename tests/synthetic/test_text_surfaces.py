@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from florence2.synthetic.text_surfaces import make_page
+from florence2.synthetic.text_render import make_page
 
 
 def test_a_page_too_narrow_for_its_letters_takes_smaller_ones() -> None:

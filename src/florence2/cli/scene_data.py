@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
-    from ..synthetic.record_stream import SceneRecords
+    from ..synthetic.scene_records import SceneRecords
     from ..training import Recipe
     from ..training.distributed import DistributedContext
 
@@ -35,9 +35,9 @@ class SceneData:
         from ..datasets.shards import ShardDataset
         from ..results.tasks import TASKS
         from ..synthetic.asset_cache import assets_dir
-        from ..synthetic.record_stream import SceneRecords
-        from ..synthetic.scene_settings import SceneSettings
-        from ..synthetic.sprites import load_library
+        from ..synthetic.scene import SceneSettings
+        from ..synthetic.scene_records import SceneRecords
+        from ..synthetic.sprite_library import load_library
 
         sprites = load_library(self.art or assets_dir(), "train")
         auxiliary = recipe.auxiliary
@@ -59,7 +59,7 @@ class SceneData:
     def complete(self, recipe: Recipe) -> Recipe:
         """The recipe, with the names that the dense task tells apart where it has none."""
         from ..synthetic.asset_cache import assets_dir
-        from ..synthetic.sprites import load_library
+        from ..synthetic.sprite_library import load_library
 
         auxiliary = recipe.auxiliary
         if not auxiliary.dense_weight or auxiliary.dense_categories:

@@ -16,7 +16,7 @@ from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..datasets.shards import ShardWriter
-    from ..synthetic.record_stream import SceneRecords
+    from ..synthetic.scene_records import SceneRecords
 
 app = CommandLine(help="Make labeled pictures: objects, text, captions, all exact.")
 # Answers that a sheet shows beside the picture, in this order.
@@ -145,7 +145,7 @@ def fetch(
 ) -> None:
     """Take free art and fonts out of their packages, with npm; some 30 seconds."""
     with user_errors():
-        from ..synthetic.asset_packs import format_license_table as licenses
+        from ..synthetic.asset_fetch import format_license_table as licenses
 
         if notice:
             typer.echo(licenses())
@@ -178,9 +178,9 @@ def _records(
 
     from ..results.tasks import find_task
     from ..synthetic.asset_cache import assets_dir
-    from ..synthetic.record_stream import SceneRecords
-    from ..synthetic.scene_settings import SceneSettings
-    from ..synthetic.sprites import load_library
+    from ..synthetic.scene import SceneSettings
+    from ..synthetic.scene_records import SceneRecords
+    from ..synthetic.sprite_library import load_library
 
     if shapes and art is not None:
         raise ValueError("--shapes draws without any art, and --art names some: leave one out")

@@ -24,7 +24,7 @@ from .training_data import TrainingData
 
 if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
-    from ..synthetic.record_stream import SceneRecords
+    from ..synthetic.scene_records import SceneRecords
     from ..training import Recipe, TrainingOutcome
     from ..training.trainer import RunOptions
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from ..io.atomic import atomic_replace, atomic_write
 from ..io.cache_dirs import cache_dir
-from .asset_packs import AssetPackage
 from .categories import load_categories
 from .sprites import Sprite
 
@@ -32,6 +31,17 @@ CACHE_DIR_VARIABLE = "FLORENCE2_ART"
 _FILE = "art.npz"
 _FONTS = "fonts"
 _FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AssetPackage:
+    """One npm package: exact version, what it holds, its license and who made it."""
+
+    name: str
+    version: str
+    holds: str
+    license: str
+    author: str
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .scene import Box, Mask
-from .sprites import Sprite
+from .sprites import Sprite, premultiply
 
 Pixels = NDArray[np.uint8]
 
@@ -119,14 +119,6 @@ def paint_shadow(
     )
 
 
-def premultiply(image: Pixels) -> Pixels:
-    """``uint8[h, w, 4]`` with its straight colors multiplied by alpha."""
-    alpha = cv2.extractChannel(image, 3)
-    straight = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
-    colors = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return np.dstack([colors, alpha])
-
-
 def mask_to_box(mask: Mask) -> Box:
     """The bounds ``(x0, y0, x1, y1)`` of the true pixels, outer edges, of a mask that has some."""
     rows = np.flatnonzero(mask.any(axis=1))
@@ -156,3 +148,58 @@ def _clip_to_image(
         return None
     inside = np.ascontiguousarray(drawn[first_y:last_y, first_x:last_x])
     return PlacedSprite(sprite, inside, left + first_x, top + first_y, total)
+
+
+_GRAIN_SIDE = 1024
+
+
+def degrade_image(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
+    """The picture as mild random effects leave it; at ``strength`` 0 it is returned as it is.
+
+    Every effect is left out in part of the pictures. None moves a pixel.
+    """
+    if strength <= 0:
+        return image
+    if rng.random() < 0.6:
+        image = _adjust_light(image, rng, strength)
+    if rng.random() < 0.3:
+        deviation = 0.35 + rng.uniform(0, 0.6) * strength
+        image = cv2.GaussianBlur(image, (0, 0), deviation)
+    if rng.random() < 0.4:
+        image = _add_grain(image, rng, rng.uniform(1, 9) * strength)
+    if rng.random() < 0.5:
+        image = _compress(image, int(100 - rng.uniform(8, 60) * strength))
+    return image
+
+
+def _adjust_light(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
+    """Other brightness, contrast and warmth."""
+    contrast = 1 + rng.uniform(-0.18, 0.18) * strength
+    brightness = rng.uniform(-22, 22) * strength + 128 * (1 - contrast)
+    warmth = rng.uniform(-9, 9) * strength
+    levels = np.arange(256)[:, None] * contrast + brightness + np.array([warmth, 0, -warmth])
+    table = np.clip(levels, 0, 255).astype(np.uint8)[None]
+    return cv2.LUT(image, table)
+
+
+def _add_grain(image: Pixels, rng: np.random.Generator, deviation: float) -> Pixels:
+    height, width = image.shape[:2]
+    grain = _grain(max(_GRAIN_SIDE, height, width))
+    x = int(rng.integers(grain.shape[1] - width + 1))
+    y = int(rng.integers(grain.shape[0] - height + 1))
+    window = np.ascontiguousarray(grain[y : y + height, x : x + width])
+    # The stored grain is 128 plus 32 standard deviations' worth; the middle is taken off again.
+    share = deviation / 32
+    return cv2.addWeighted(image, 1.0, window, share, -128 * share)
+
+
+@lru_cache(maxsize=2)
+def _grain(side: int) -> Pixels:
+    grain = np.random.default_rng(side).normal(128, 32, (side, side, 3))
+    return np.clip(grain, 0, 255).astype(np.uint8)
+
+
+def _compress(image: Pixels, quality: int) -> Pixels:
+    blue_first = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", blue_first, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -1,13 +1,13 @@
-"""Cut-out drawings by category, and which of them are kept for testing."""
+"""One object cut out on a transparent ground, and variants of it that keep its category.
+
+A category has few drawings, and a model that sees only these memorizes them. An augmented sprite
+is another drawing of the same object: its mask is exact, because masks come from what is painted,
+and its color word is determined again.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from .categories import load_categories
 from .colors import dominant_color
-from .fonts import Face
 
-Split = Literal["train", "test", "all"]
+Pixels = NDArray[np.uint8]
 
-_TEST_SHARE = 0.28
-_TRAINING_ONLY = frozenset({"twemoji", "noto-v1", "emojitwo", "fxemoji", "streamline"})
-_MAX_LOOK_ALIKE_DIFFERENCE = 12.0
-_THUMBNAIL_SIDE = 24
+_SIDE = 96
+_MARGIN = 0.16
+_KNOTS = 4
+_OPAQUE = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,111 +45,122 @@ class Sprite:
         return cls(category, art, image, None if is_person else dominant_color(image))
 
 
-class SpriteLibrary:
-    """The drawings of one split, by category.
+def premultiply(image: Pixels) -> Pixels:
+    """``uint8[h, w, 4]`` with its straight colors multiplied by alpha."""
+    alpha = cv2.extractChannel(image, 3)
+    straight = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
+    colors = cv2.multiply(straight, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    return np.dstack([colors, alpha])
 
-    Of every category with several drawings about a quarter, at least one, are for testing only;
-    the only drawing of a category serves both. The choice hangs on the names of the drawings
-    alone, so it is the same everywhere. Splits are made of all drawings there are: hand over all.
-    Five sources (Twemoji, the old Noto, EmojiTwo, FxEmojis, Streamline) are for training only,
-    less those of their drawings that look like a held-out one of their category: what is held out
-    did not change when they came.
+
+def augment_sprite(sprite: Sprite, rng: np.random.Generator) -> Sprite:
+    """Another drawing of the same thing, out of this one; its art keeps its name.
+
+    Each change is left out in part of the drawings: bending in a third, other tones in a third,
+    an outline in most. A drawing that would not be seen any more is returned as it was.
     """
-
-    def __init__(
-        self, sprites: Iterable[Sprite], split: Split = "all", fonts: Sequence[Path] = ()
-    ) -> None:
-        if split not in ("train", "test", "all"):
-            raise ValueError(f'split is "train", "test" or "all", got {split!r}')
-        self.split: Split = split
-        self.faces: tuple[Face, ...] = tuple(fonts) or (None,)
-        drawings: dict[str, list[Sprite]] = {}
-        for sprite in sprites:
-            drawings.setdefault(sprite.category, []).append(sprite)
-        if not drawings:
-            raise ValueError("a sprite library needs at least one sprite")
-        self._sprites = {
-            category: _select_split(split, drawings[category]) for category in sorted(drawings)
-        }
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """All category names, sorted."""
-        return tuple(self._sprites)
-
-    @property
-    def arts(self) -> frozenset[str]:
-        """The names of all drawings."""
-        return frozenset(sprite.art for group in self._sprites.values() for sprite in group)
-
-    def of(self, category: str) -> tuple[Sprite, ...]:
-        """The drawings of a category, in a fixed order."""
-        if category not in self._sprites:
-            raise ValueError(
-                f"no sprite shows a {category!r}; the library has {', '.join(self.categories)}"
-            )
-        return self._sprites[category]
+    image = _shrink(sprite.image)
+    if rng.random() < 0.65:
+        image = _warp(image, rng)
+    if rng.random() < 0.65:
+        image = _jitter_colors(image, rng)
+    if rng.random() < 0.3:
+        image = _shade(image, rng)
+    if rng.random() < 0.15:
+        image = _smooth(image, rng)
+    if rng.random() < 0.2:
+        image = _add_outline(image, rng)
+    image = _crop(image)
+    if not image.size:
+        return sprite
+    return Sprite.drawn(sprite.category, sprite.art, image)
 
 
-def select_test_assets(arts: Iterable[str]) -> frozenset[str]:
-    """Those of the drawings of one category that are for testing only."""
-    ranked = sorted(set(arts), key=lambda art: hashlib.sha256(art.encode()).digest())
-    count = max(1, round(_TEST_SHARE * len(ranked))) if len(ranked) > 1 else 0
-    return frozenset(ranked[:count])
+def _shrink(image: Pixels) -> Pixels:
+    """Brought down to what a picture shows of a drawing, which makes all changes cheap."""
+    height, width = image.shape[:2]
+    scale = _SIDE / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return _unpremultiply(cv2.resize(premultiply(image), size, interpolation=cv2.INTER_AREA))
 
 
-@lru_cache(maxsize=4)
-def load_library(source: str | Path | None = None, split: Split = "all") -> SpriteLibrary:
-    """The procedural shapes, and with them the fetched art in the folder ``source`` if given.
-
-    Raises ``FileNotFoundError`` when there is no art in the folder and ``ValueError`` when it is
-    damaged. What was read is kept for the next call with the same arguments.
-    """
-    from .shapes import load_shape_sprites
-
-    if source is None:
-        return SpriteLibrary(load_shape_sprites(), split)
-    from .asset_cache import read_font_paths, read_sprites
-
-    folder = Path(source)
-    return SpriteLibrary(
-        [*load_shape_sprites(), *read_sprites(folder)], split, read_font_paths(folder)
+def _warp(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """The drawing on a rubber sheet, pulled at some knots; slanted and tapered with them."""
+    height, width = image.shape[:2]
+    margin = round(_MARGIN * max(height, width))
+    wide, high = width + 2 * margin, height + 2 * margin
+    pull = rng.normal(0, rng.uniform(0.01, 0.055), (2, _KNOTS, _KNOTS)) * max(height, width)
+    # A straight line of pulls along one axis slants the drawing or tapers it.
+    line = np.linspace(-1, 1, _KNOTS)
+    slant, taper = rng.normal(0, 0.06, 2) * width
+    pull[0] += slant * line[:, None] + taper * line[:, None] * line[None, :]
+    columns, rows = (
+        cv2.resize(each.astype(np.float32), (wide, high), interpolation=cv2.INTER_CUBIC)
+        for each in pull
     )
+    columns += np.arange(wide, dtype=np.float32) - margin
+    rows += np.arange(high, dtype=np.float32)[:, None] - margin
+    covered = premultiply(image)
+    return _unpremultiply(cv2.remap(covered, columns, rows, cv2.INTER_LINEAR))
 
 
-def _select_split(split: Split, sprites: list[Sprite]) -> tuple[Sprite, ...]:
-    ordered = sorted(sprites, key=lambda sprite: sprite.art)
-    more = [sprite for sprite in ordered if sprite.art.partition("/")[0] in _TRAINING_ONLY]
-    rest = [sprite for sprite in ordered if sprite not in more]
-    kept_back = select_test_assets(sprite.art for sprite in rest)
-    if split == "all" or not (more or kept_back):
-        return tuple(ordered)
-    testing = [sprite for sprite in rest if sprite.art in kept_back or not kept_back]
-    if split == "test" and testing:
-        return tuple(testing)
-    hidden = [sprite for sprite in testing if sprite.art in kept_back]
-    return tuple(
-        sprite
-        for sprite in ordered
-        if sprite not in hidden
-        and not (sprite in more and any(_look_alike(sprite, other) for other in hidden))
+def _jitter_colors(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Other hue (little, or in some cases much), strength of color, brightness and contrast."""
+    hsv = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2HSV)
+    turn = rng.normal(0, 6) if rng.random() < 0.75 else rng.uniform(-90, 90)
+    strength = rng.uniform(0.0, 0.3) if rng.random() < 0.1 else rng.uniform(0.55, 1.35)
+    power, contrast = np.exp(rng.normal(0, 0.22)), rng.uniform(0.75, 1.2)
+    levels = np.arange(256)
+    middle = rng.uniform(90, 170)
+    value = 255 * (levels / 255) ** power
+    tables = np.stack(
+        [(levels + round(turn)) % 180, levels * strength, (value - middle) * contrast + middle],
+        axis=-1,
     )
+    toned = cv2.LUT(hsv, np.clip(tables, 0, 255).astype(np.uint8)[None])
+    return np.dstack([cv2.cvtColor(toned, cv2.COLOR_HSV2RGB), image[..., 3]])
 
 
-def _look_alike(one: Sprite, other: Sprite) -> bool:
-    """Whether two drawings differ, small and over gray, by less than independent ones do.
+def _shade(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Light from one side, as a round thing has it and a flat drawing has not."""
+    height, width = image.shape[:2]
+    turn, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.4)
+    across = np.cos(turn) * np.linspace(-1, 1, width, dtype=np.float32)[None]
+    down = np.sin(turn) * np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    light = (1 + depth * (across + down)).astype(np.float32)
+    lit = cv2.multiply(image[..., :3], cv2.merge([light] * 3), dtype=cv2.CV_8U)
+    return np.dstack([lit, image[..., 3]])
 
-    Of 800 pairs of drawings of one emoji by two houses, one in a hundred is as near as this.
-    """
-    difference = np.abs(_thumbnail(one) - _thumbnail(other))
-    return float(difference.mean()) < _MAX_LOOK_ALIKE_DIFFERENCE
+
+def _smooth(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Without fine lines and shades, as a plainer hand would have drawn it."""
+    side = 2 * int(rng.integers(1, 3)) + 1
+    return np.dstack([cv2.medianBlur(np.ascontiguousarray(image[..., :3]), side), image[..., 3]])
 
 
-@lru_cache(maxsize=2048)
-def _thumbnail(sprite: Sprite) -> NDArray[np.float32]:
-    cover = sprite.image[..., 3:].astype(np.float32) / 255
-    flat = sprite.image[..., :3] * cover + 128 * (1 - cover)
-    small: NDArray[np.float32] = cv2.resize(
-        flat, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA
-    )
-    return small
+def _add_outline(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """With a line around it: dark, as in comics, or white, as stickers have it."""
+    thick = int(rng.integers(1, 4))
+    image = cv2.copyMakeBorder(image, *(thick,) * 4, cv2.BORDER_CONSTANT, value=0)
+    alpha = cv2.extractChannel(image, 3)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thick + 1, 2 * thick + 1))
+    grown = cv2.dilate(alpha, disc)
+    ink = rng.integers(0, 70, 3) if rng.random() < 0.7 else np.full(3, 250)
+    cover = alpha[..., None].astype(np.float32) / 255
+    colors = image[..., :3] * cover + ink.astype(np.float32) * (1 - cover)
+    return np.dstack([colors.astype(np.uint8), grown])
+
+
+def _crop(image: Pixels) -> Pixels:
+    """Without its clear rim."""
+    x, y, width, height = cv2.boundingRect((image[..., 3] >= _OPAQUE).astype(np.uint8))
+    return np.ascontiguousarray(image[y : y + height, x : x + width])
+
+
+def _unpremultiply(covered: Pixels) -> Pixels:
+    """Colors divided by alpha again; what cannot be seen is black."""
+    alpha = cv2.cvtColor(cv2.extractChannel(covered, 3), cv2.COLOR_GRAY2RGB)
+    colors = cv2.divide(np.ascontiguousarray(covered[..., :3]), alpha, scale=255)
+    return np.dstack([colors, covered[..., 3]])

@@ -8,11 +8,19 @@ from numpy.typing import NDArray
 
 from .colors import Rgb
 from .compositing import blend
-from .fonts import Face
-from .scene import Mask
-from .scene_settings import SceneSettings
-from .text_render import RenderedText, Sheet, place_sheet, sheet_mask, warp_sheet
-from .text_surfaces import make_page, make_screen, make_sign, make_text_line
+from .scene import Mask, SceneSettings
+from .text_render import (
+    Face,
+    RenderedText,
+    Sheet,
+    make_page,
+    make_screen,
+    make_sign,
+    make_text_line,
+    place_sheet,
+    sheet_mask,
+    warp_sheet,
+)
 
 Pixels = NDArray[np.uint8]
 

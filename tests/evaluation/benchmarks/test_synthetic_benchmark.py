@@ -12,9 +12,9 @@ from florence2.datasets.shards import ShardWriter
 from florence2.evaluation.benchmark import Answered
 from florence2.evaluation.benchmarks.synthetic_benchmark import BENCHMARK
 from florence2.results.types import Boxes, Text
-from florence2.synthetic.record_stream import SceneRecords
-from florence2.synthetic.scene_settings import SceneSettings
-from florence2.synthetic.sprites import load_library
+from florence2.synthetic.scene import SceneSettings
+from florence2.synthetic.scene_records import SceneRecords
+from florence2.synthetic.sprite_library import load_library
 
 pytest.importorskip("cv2")
 PERFECT_ERRORS = {"calibration error", "CER of matched lines", "OCR CER", "region OCR CER"}

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from ...results.types import Boxes, Polygons
-from ...synthetic.category_names import count_named_objects
+from ...synthetic.categories import count_named_objects
 from ..answer_values import (
     labels_of,
     mask_pair,

@@ -18,7 +18,7 @@ from ...results.geometry import box_iou, quad_bounds
 from ...results.locations import BINS, quantize
 from ...results.records import Annotation, Record
 from ...results.types import Boxes, Quads, Text
-from ...synthetic.english import pluralize
+from ...synthetic.language import pluralize
 from .char_head import cells_of_letters
 from .dense import CellTargets, detections_of
 

@@ -1,10 +1,4 @@
-"""From a scene to a record: the questions of every task, answered exactly.
-
-Things are answered in reading order: by the top edge of their box, then by the left one. Phrases
-come in the order of their caption, and the things of one phrase in reading order; classes come in
-the order asked. Regions are not repeated in answers about them. ``<OCR>`` is the lines in reading
-order with line breaks between them, as the newest released model writes it.
-"""
+"""Made pictures with their answers as records, one for every number."""
 
 from __future__ import annotations
 
@@ -19,14 +13,59 @@ from ..results.geometry import clip_points, quad_bounds
 from ..results.records import Annotation, Annotator, Record, Region, content_hash
 from ..results.tasks import TASKS
 from ..results.types import Boxes, Polygons, Quads, Text
-from .caption_writer import Length, write_caption
-from .expressions import find_expressions, write_description
+from .caption_writer import Caption, Length, Mention, write_caption
+from .compose import make_scene
 from .mask_polygons import trace_even_polygons
-from .negatives import sample_open_vocabulary_prompt
 from .phrases import describe_object, sort_by_position
-from .scene import Scene
-from .seeds import seed_split
-from .sentences import Caption, Mention
+from .scene import Scene, SceneSettings, SeedSplit, scene_seed, seed_split
+from .sprite_library import SpriteLibrary
+from .text_prompts import find_expressions, sample_open_vocabulary_prompt, write_description
+
+# Scenes of two values of ``series`` never meet, however many are made of each.
+_SERIES_LENGTH = 10**10
+
+
+class SceneRecords:
+    """An endless, fixed sequence of labeled scenes: number in, record out.
+
+    ``stages`` says from which number on which settings hold, for a curriculum, or which several
+    take turns; the first stage begins at 0. ``tasks`` are the tokens of the tasks to be answered
+    (all of them when it is ``None``). ``split`` picks the seeds, the ``library`` the art: give both
+    of the same split. Another ``series`` has other scenes.
+    """
+
+    def __init__(
+        self,
+        library: SpriteLibrary,
+        split: SeedSplit = "train",
+        *,
+        stages: Sequence[tuple[int, SceneSettings | Sequence[SceneSettings]]] = (
+            (0, SceneSettings()),
+        ),
+        tasks: Collection[str] | None = None,
+        series: int = 0,
+    ) -> None:
+        starts = [start for start, _ in stages]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+            raise ValueError(f"stages begin at 0 and go on at growing numbers, got {starts}")
+        if series < 0:
+            raise ValueError(f"series are numbered from 0, got {series}")
+        self.library, self.split, self.tasks, self.series = library, split, tasks, series
+        self._stages = tuple(stages)
+
+    def __getitem__(self, number: int) -> Record:
+        """Record ``number``, from 0 on: the same on every machine with the same art."""
+        seed = scene_seed(self.split, self.series * _SERIES_LENGTH + number)
+        scene = make_scene(seed, self.library, self._settings(number))
+        generator = np.random.default_rng((seed, 1))
+        return scene_to_record(
+            scene, annotate_scene(scene, self.library.categories, generator, self.tasks)
+        )
+
+    def _settings(self, number: int) -> SceneSettings:
+        found = next(settings for start, settings in reversed(self._stages) if number >= start)
+        return found if isinstance(found, SceneSettings) else found[number % len(found)]
+
 
 ANNOTATOR = Annotator("scenes", "2")
 """Who answers in made records; the version grows when the same scene gets other answers."""
