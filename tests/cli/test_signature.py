@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import typer
@@ -15,6 +15,21 @@ from florence2.cli.command_line import CommandLine
 from florence2.cli.errors import user_errors
 from florence2.cli.signature import expand_options
 from florence2.io.options import check_options, option, option_fields
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+
+def parse_ratio(text: str) -> Fraction:
+    from fractions import Fraction
+
+    return Fraction(text)
+
+
+@dataclass(frozen=True)
+class ParsedOptions:
+    ratio: Fraction | None = option(None, parse=parse_ratio, metavar="A/B", help="A ratio.")
+    parts: tuple[Fraction, ...] = option((), parse=parse_ratio, help="Ratios. Repeatable.")
 
 
 @dataclass(frozen=True)
@@ -166,6 +181,28 @@ def test_nothing_behind_two_dashes_is_an_option() -> None:
     received, result = call("--", "--every")
     assert result.exit_code == 0 and received[0].source == "--every"
     assert result.stderr == ""
+
+
+def test_a_field_of_another_type_is_parsed() -> None:
+    received: list[Any] = []
+    line = CommandLine()
+
+    @line.command("act")
+    @expand_options
+    def act(parsed: ParsedOptions) -> None:
+        received.append((parsed.ratio, parsed.parts))
+
+    @line.command("other")
+    def other() -> None:
+        pass
+
+    run = CliRunner().invoke
+    assert run(line, ["act"]).exit_code == 0
+    assert run(line, ["act", "--ratio", "1/2", "--parts", "2/4", "--parts", "3"]).exit_code == 0
+    half = parse_ratio("1/2")
+    assert received == [(None, ()), (half, (half, parse_ratio("3")))]
+    refused = run(line, ["act", "--ratio", "x"])
+    assert refused.exit_code == 2 and "Invalid literal for Fraction: 'x'" in refused.stderr
 
 
 def test_a_name_that_two_fields_have_is_refused() -> None:

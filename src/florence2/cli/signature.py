@@ -87,7 +87,7 @@ def _make_parameter(field: OptionField) -> Parameter:
     described = field.option
     default: Any = Parameter.empty if field.is_required else field.default
     if field.is_repeated and not field.is_required:
-        default = list(field.default) or None
+        default = (list(field.default) if described.parse is None else None) or None
     settings: dict[str, Any] = {
         "help": described.help,
         "metavar": described.metavar,
@@ -106,6 +106,8 @@ def _make_parameter(field: OptionField) -> Parameter:
         else typer.Option(*_flags(field), **settings)
     )
     kind = _plain_type(field.type)
+    if field.is_repeated and described.parse is not None:
+        kind = str
     if field.is_repeated:
         kind = list[kind] if field.is_required else list[kind] | None  # type: ignore[valid-type]
     return Parameter(
@@ -141,6 +143,8 @@ def _plain_type(kind: Any) -> Any:
 
 
 def _convert(field: OptionField, value: Any) -> Any:
-    if not field.is_repeated:
-        return value
-    return tuple(value or ()) if field.is_required else tuple(value or field.default)
+    parse = field.option.parse
+    if field.is_repeated:
+        values = value or (() if field.is_required else field.default)
+        return tuple(values if parse is None or values is field.default else map(parse, values))
+    return value if parse is None or not isinstance(value, str) else parse(value)

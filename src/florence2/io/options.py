@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from inspect import get_annotations
+from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .messages import describe_choice, describe_number
 
 _KEY = "florence2.option"
+# Keywords of ``option`` that few fields need.
+_DEFAULTS: dict[str, Any] = {
+    "old_flags": (),
+    "completion": (),
+    "shown_default": None,
+    "argument": False,
+    "parse": None,
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Option:
     completion: tuple[str, ...]
     shown_default: str | None
     argument: bool
+    parse: Callable[[str], Any] | None
 
 
 def option(
@@ -61,16 +73,16 @@ def option(
         more: ``old_flags``, spellings of the release before, which work with a warning;
             ``completion``, words that the shell offers where others are allowed too;
             ``shown_default``, the default in words, ``""`` for none; ``argument=True`` for a
-            positional argument.
+            positional argument; ``parse``, which makes a value of the text on the command line,
+            for types that Typer does not know.
 
     Raises:
         TypeError: a keyword is not known.
     """
-    known = {"old_flags": (), "completion": (), "shown_default": None, "argument": False}
-    unknown = more.keys() - known.keys()
+    unknown = more.keys() - _DEFAULTS.keys()
     if unknown:
         raise TypeError(f"option() got an unknown keyword {sorted(unknown)[0]!r}")
-    more = known | more
+    more = {**_DEFAULTS, **more}
     described = Option(
         help=help,
         flags=tuple(flags),
@@ -82,6 +94,7 @@ def option(
         completion=tuple(more["completion"]),
         shown_default=more["shown_default"],
         argument=more["argument"],
+        parse=more["parse"],
     )
     if default is ...:
         return dataclasses.field(metadata={_KEY: described})
@@ -105,6 +118,8 @@ class OptionField:
     @property
     def is_repeated(self) -> bool:
         """Whether the field is a tuple of any number of values."""
+        if self.option.parse is not None:
+            return isinstance(self.default, tuple)
         return get_origin(self.type) is tuple and get_args(self.type)[-1:] == (...,)
 
     @property
@@ -116,14 +131,14 @@ class OptionField:
 def option_fields(config: Any) -> list[OptionField]:
     """The fields of a dataclass or an instance that were made with ``option``, in their order.
 
-    The annotations of the class must be available at run time.
+    The names in their annotations must be available at run time, except those of fields with
+    ``parse``, whose type is ``str`` on the command line.
     """
     cls = config if isinstance(config, type) else type(config)
-    described = [each for each in dataclasses.fields(cls) if _KEY in each.metadata]
-    types = get_type_hints(cls) if described else {}
     return [
-        OptionField(each.name, types[each.name], each.default, each.metadata[_KEY])
-        for each in described
+        OptionField(each.name, _field_type(cls, each), each.default, each.metadata[_KEY])
+        for each in dataclasses.fields(cls)
+        if _KEY in each.metadata
     ]
 
 
@@ -146,6 +161,19 @@ def check_options(config: Any) -> None:
         for item in value if each.is_repeated else (value,):
             if item is not None:
                 _check_value(each, item)
+
+
+def _field_type(cls: type, field: dataclasses.Field[Any]) -> Any:
+    if field.metadata[_KEY].parse is not None:
+        return str if field.default is dataclasses.MISSING else str | None
+    if not isinstance(field.type, str):
+        return field.type
+    owner = next(each for each in cls.__mro__ if field.name in get_annotations(each))
+    # A name that is not in the class's module is an error of the class, and raises NameError.
+    return get_type_hints(
+        SimpleNamespace(__annotations__={field.name: field.type}),
+        globalns=vars(sys.modules[owner.__module__]),
+    )[field.name]
 
 
 def _check_value(field: OptionField, value: Any) -> None:
