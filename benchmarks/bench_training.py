@@ -194,9 +194,13 @@ class _Ours:
             module.register_forward_hook(end)
 
         model = self.model
-        for name, module in (("forward: tower", model.tower), ("forward: encoder", model.encoder),
-                             ("forward: decoder", model.decoder),
-                             ("forward, whole", model)):  # fmt: skip
+        parts = (
+            ("forward: vision encoder", model.vision_encoder),
+            ("forward: encoder", model.encoder),
+            ("forward: decoder", model.decoder),
+            ("forward, whole", model),
+        )
+        for name, module in parts:
             watch(name, module)
         original = self.optimizer.step
 

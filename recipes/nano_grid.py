@@ -60,7 +60,7 @@ def _sides(pixels: int, strides: tuple[int, ...]) -> list[int]:
 
 def _keep_sums(model: Florence2Model, factors: list[float]) -> None:
     """Attention between channels sums over places, of which the finer maps have more."""
-    for stage, factor in zip(model.tower.stages, factors, strict=True):
+    for stage, factor in zip(model.vision_encoder.stages, factors, strict=True):
         for block in stage.blocks:
             if isinstance(block.attention, ChannelAttention):
                 qkv = block.attention.qkv

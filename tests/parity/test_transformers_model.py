@@ -80,7 +80,7 @@ def test_maps_equal_the_reference_for_pictures_that_are_not_square(shape: tuple[
     theirs = reference(*small((1, 1, 2, 1), 3))
     pixels = torch.randn(1, 3, *shape)
     with torch.inference_mode():
-        maps = ours_of(theirs).tower(pixels)
+        maps = ours_of(theirs).vision_encoder(pixels)
         expected = theirs.model.vision_tower(pixels).last_hidden_state
     assert torch.allclose(maps[-1].permute(0, 3, 1, 2), expected, atol=1e-4)
     assert [tuple(each.shape[1:3]) for each in maps] == [

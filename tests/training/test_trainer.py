@@ -67,7 +67,7 @@ def test_adapters_load_and_equal_the_merged_model(records, start: Path, tmp_path
     pairs = zip(before.named_parameters(), merged.parameters(), strict=True)
     moved = {name for (name, one), other in pairs if not torch.equal(one, other)}
     assert moved and all(name.endswith("weight") for name in moved)
-    assert {name.split(".")[0] for name in moved} == {"tower", "encoder", "decoder"}
+    assert {name.split(".")[0] for name in moved} == {"vision_encoder", "encoder", "decoder"}
     adapted = florence2.load(start, adapter=tmp_path / "adapter", device="cpu")
     for one, other in zip(adapted.runtime.model.parameters(), merged.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-6)

@@ -101,10 +101,10 @@ class Block(nn.Module):
 
     def __init__(self, attention: nn.Module, width: int, hidden: int, drop_rate: float) -> None:
         super().__init__()
-        self.attention_position = _depthwise(width)
+        self.cpe1 = _depthwise(width)
         self.attention_norm = nn.LayerNorm(width)
         self.attention = attention
-        self.feed_forward_position = _depthwise(width)
+        self.cpe2 = _depthwise(width)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, hidden)
         self.drop_path = DropPath(drop_rate)
@@ -114,10 +114,10 @@ class Block(nn.Module):
         # Sums and norms see sequences, which changes no number: were they maps of four dimensions,
         # OpenVINO would copy them into the order of its convolutions, and back, every time.
         x_BNC = x_BHWC.flatten(1, 2)
-        x_BNC = x_BNC + _on_map(partial(_convolve, self.attention_position), x_BNC, size)
+        x_BNC = x_BNC + _on_map(partial(_convolve, self.cpe1), x_BNC, size)
         attended_BNC = _on_map(self.attention, self.attention_norm(x_BNC), size)
         x_BNC = x_BNC + self.drop_path(attended_BNC)
-        x_BNC = x_BNC + _on_map(partial(_convolve, self.feed_forward_position), x_BNC, size)
+        x_BNC = x_BNC + _on_map(partial(_convolve, self.cpe2), x_BNC, size)
         x_BNC = x_BNC + self.drop_path(self.feed_forward(self.feed_forward_norm(x_BNC)))
         return _as_map(x_BNC, size)
 

@@ -1,4 +1,4 @@
-"""The whole model: tower, projector, encoder and decoder, assembled. Tensors only.
+"""The whole model: vision encoder, projector, encoder and decoder. Tensors only.
 
 Shapes: B images or prompts, H and W pixels, N image tokens, P prompt tokens, S = N + P encoder
 positions, R rows of the decoder, T decoder positions, D width, V vocabulary.
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..io.deprecation import warn_renamed
 from .bart import Decoder, Encoder
 from .config import Florence2Config
 from .davit import DaViT
@@ -28,7 +29,7 @@ class Florence2Model(nn.Module):
         super().__init__()
         vision, text = config.vision, config.text
         self.config = config
-        self.tower = DaViT(vision)
+        self.vision_encoder = DaViT(vision)
         self.projector = Projector(
             vision.dim_embed[-1],
             text.d_model,
@@ -46,6 +47,12 @@ class Florence2Model(nn.Module):
         )
         self.register_buffer("logits_bias_V", torch.zeros(text.vocab_size))
 
+    @property
+    def tower(self) -> DaViT:
+        """The vision encoder by its name of release 0.1."""
+        warn_renamed("Florence2Model.tower", "Florence2Model.vision_encoder")
+        return self.vision_encoder
+
     def features(self, pixels_BCHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Image tokens ``float[B, N, D]`` and the four maps ``float[B, H_i, W_i, C_i]``.
 
@@ -57,7 +64,7 @@ class Florence2Model(nn.Module):
             raise ValueError(
                 f"image height and width must be multiples of {stride}, got {height} x {width}"
             )
-        maps = self.tower(pixels_BCHW)
+        maps = self.vision_encoder(pixels_BCHW)
         return self.projector(maps[-1]), maps
 
     def encode_image(self, pixels_BCHW: Tensor) -> Tensor:
@@ -177,7 +184,7 @@ class Florence2Model(nn.Module):
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Trade time for memory in training: keep only the inputs of layers, compute them again."""
-        for part in (*self.tower.stages, self.encoder, self.decoder):
+        for part in (*self.vision_encoder.stages, self.encoder, self.decoder):
             part.gradient_checkpointing = enabled
 
     @torch.no_grad()

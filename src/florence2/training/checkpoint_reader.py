@@ -12,6 +12,7 @@ import pickle
 import pickletools
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,8 @@ from torch.distributed.checkpoint._traverse import set_element
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageInfo
 from torch.distributed.checkpoint.planner import ReadItem
+
+from ..model.checkpoint.state_dict_keys import current_key
 
 METADATA_FILE = ".metadata"
 # A checkpoint of a billion parameters has a few megabytes of metadata.
@@ -45,6 +48,7 @@ class SafeCheckpointReader(FileSystemReader):
         }
         self._metadata = load_metadata(directory / METADATA_FILE)
         self._check_storage(directory)
+        self._rename_keys()
 
     def read_metadata(self) -> dcp.Metadata:
         """The metadata. Without ``kwargs`` torch does not look for that of a single rank."""
@@ -65,6 +69,17 @@ class SafeCheckpointReader(FileSystemReader):
                     )
         part.seek(0)
         return part
+
+    def _rename_keys(self) -> None:
+        """Give the stored values the keys that the model of today asks for."""
+        metadata = self._metadata
+        metadata.state_dict_metadata = {
+            current_key(key): value for key, value in metadata.state_dict_metadata.items()
+        }
+        metadata.storage_data = {
+            replace(index, fqn=current_key(index.fqn)): info
+            for index, info in metadata.storage_data.items()
+        }
 
     def _check_storage(self, directory: Path) -> None:
         """Refuse values that are said to be outside their files, or outside the directory."""

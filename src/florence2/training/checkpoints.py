@@ -30,6 +30,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from ..io.atomic import naming_full_disk, synchronise
+from ..model.checkpoint.state_dict_keys import current_key
 from .checkpoint_reader import DamagedCheckpointError, SafeCheckpointReader, SafeLoadPlanner
 from .checksums import find_damage, write_checksums
 from .distributed import DistributedContext
@@ -135,6 +136,8 @@ def load_state(
                 planner=SafeLoadPlanner(),
                 no_dist=world.size == 1,
             )
+        for group in state["optimizer"].get("param_groups", ()):
+            group["params"] = [current_key(name) for name in group["params"]]
         set_state_dict(
             model,
             optimizer.parts,

@@ -98,7 +98,7 @@ def spread(model: nn.Module, world: DistributedContext, strategy: Strategy) -> n
         devices = [world.device] if world.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
     model = cast(Florence2Model, model)
-    stages = cast(list[Stage], model.tower.stages)
+    stages = cast(list[Stage], model.vision_encoder.stages)
     blocks = [block for stage in stages for block in stage.blocks]
     for block in [*blocks, *model.encoder.layers]:
         fully_shard(block)

@@ -54,7 +54,8 @@ def _add_adapters(model: Florence2Model, lora: Lora) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ImportError('LoRA needs peft: pip install "florence2[train]"') from error
-    pattern = rf"({'|'.join(lora.parts)})\..*({'|'.join(_LORA_TARGETS)})"
+    parts = ["vision_encoder" if part == "tower" else part for part in lora.parts]
+    pattern = rf"({'|'.join(parts)})\..*({'|'.join(_LORA_TARGETS)})"
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -71,10 +72,10 @@ _FROZEN: dict[str, Callable[[str], bool]] = {
     "full": lambda name: False,
     # The paper's transfer table: freezing the first two stages costs 0.3 box AP of 53.6.
     "vision-stages-1-2-frozen": lambda name: name.startswith(
-        ("tower.stages.0.", "tower.stages.1.")
+        ("vision_encoder.stages.0.", "vision_encoder.stages.1.")
     ),
     # The same table: freezing all four costs 5.3.
-    "vision-frozen": lambda name: name.startswith("tower."),
+    "vision-frozen": lambda name: name.startswith("vision_encoder."),
     # For a first phase in which the tower alone learns, by the dense task.
-    "tower": lambda name: not name.startswith("tower."),
+    "tower": lambda name: not name.startswith("vision_encoder."),
 }

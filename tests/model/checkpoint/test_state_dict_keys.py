@@ -8,6 +8,7 @@ import torch
 from florence2.model import Florence2Config, Florence2Model
 from florence2.model.checkpoint.state_dict_keys import (
     LOGITS_BIAS,
+    current_key,
     detect_layout,
     layout_name,
     tied_names,
@@ -36,12 +37,12 @@ def test_names_are_one_to_one(layout: str, size: str, stored: int) -> None:
 @pytest.mark.parametrize(
     ("ours", "microsoft", "transformers"),
     [
-        ("tower.stages.2.embed.conv.bias", "vision_tower.convs.2.proj.bias",
+        ("vision_encoder.stages.2.embed.conv.bias", "vision_tower.convs.2.proj.bias",
          "model.vision_tower.convs.2.conv.bias"),
-        ("tower.stages.2.blocks.17.attention.qkv.weight",
+        ("vision_encoder.stages.2.blocks.17.attention.qkv.weight",
          "vision_tower.blocks.2.8.channel_block.channel_attn.fn.qkv.weight",
          "model.vision_tower.blocks.2.8.channel_block.channel_attn.qkv.weight"),
-        ("tower.stages.0.blocks.0.feed_forward.up.bias",
+        ("vision_encoder.stages.0.blocks.0.feed_forward.up.bias",
          "vision_tower.blocks.0.0.spatial_block.ffn.fn.net.fc1.bias",
          "model.vision_tower.blocks.0.0.spatial_block.ffn.fc1.bias"),
         ("projector.projection.weight", "image_projection",
@@ -61,7 +62,7 @@ def test_names_of_the_released_files(ours: str, microsoft: str, transformers: st
 
 
 def test_unknown_names_are_refused() -> None:
-    for name in ("nothing", "tower.stages.0.embed", "encoder.layers.0.wrong.weight"):
+    for name in ("nothing", "vision_encoder.stages.0.embed", "encoder.layers.0.wrong.weight"):
         with pytest.raises(ValueError, match="no layout has a tensor"):
             layout_name(name, "microsoft")
     assert detect_layout(["bert.encoder.weight"]) is None
@@ -80,3 +81,12 @@ def test_parameter_counts_are_the_released_ones(config: Florence2Config, paramet
     with torch.device("meta"):
         model = Florence2Model(config)
     assert sum(each.numel() for each in model.parameters()) == parameters
+
+
+def test_keys_of_release_0_1_are_understood() -> None:
+    key = "optimizer.state.tower.stages.0.blocks.1.attention_position.weight.exp_avg"
+    assert current_key(key) == (
+        "optimizer.state.vision_encoder.stages.0.blocks.1.cpe1.weight.exp_avg"
+    )
+    ours = our_names("base")
+    assert [current_key(name) for name in ours] == ours

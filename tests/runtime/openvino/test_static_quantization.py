@@ -31,11 +31,11 @@ def test_moving_outliers_changes_no_answer(
     model: Florence2Model, pixels: NDArray[np.float32]
 ) -> None:
     before = model.encode_image(torch.from_numpy(pixels))
-    norm = model.tower.stages[0].blocks[0].attention_norm
+    norm = model.vision_encoder.stages[0].blocks[0].attention_norm
     even, bounds = smoothquant(model, pixels)
     assert torch.allclose(even.encode_image(torch.from_numpy(pixels)), before, atol=1e-4)
-    assert even.tower.stages[0].blocks[0].attention_norm is not norm
-    linears = [n for n, m in model.tower.named_modules() if isinstance(m, torch.nn.Linear)]
+    assert even.vision_encoder.stages[0].blocks[0].attention_norm is not norm
+    linears = [n for n, m in model.vision_encoder.named_modules() if isinstance(m, torch.nn.Linear)]
     assert sorted(bounds) == sorted(linears)
 
 

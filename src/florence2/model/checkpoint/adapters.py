@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..florence2 import Florence2Model
-from .state_dict_keys import EMBEDDING, HEAD, LAYOUTS, layout_name, tied_names
+from .state_dict_keys import EMBEDDING, HEAD, LAYOUTS, current_key, layout_name, tied_names
 from .tensor_files import STORED_TYPES, CheckpointError, read_json, read_tensors
 
 _CONFIG_FILE = "adapter_config.json"
@@ -88,7 +88,7 @@ def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
     for module, pair in factors.items():
         if set(pair) != {"A", "B"}:
             raise CheckpointError(f"{path}: {module} has only factor {', '.join(pair)}, not both")
-        target = known.get(f"{module}.weight")
+        target = known.get(current_key(f"{module}.weight"))
         if target is None:
             raise CheckpointError(
                 f"{path}: this model has no module {module}: the adapter is of another model"
@@ -219,7 +219,7 @@ def _replace(
     """Put in a tensor that the adapter carries whole (a bias, or a module that was saved)."""
     plain = name.replace(".modules_to_save.default", "").replace(".modules_to_save", "")
     plain = plain.replace(".base_layer", "")
-    target = known.get(plain)
+    target = known.get(current_key(plain))
     tied = target == EMBEDDING or (target == HEAD and model.head is None)
     held = None if target is None else model.get_parameter(EMBEDDING if tied else target)
     if target is None or held is None or held.shape != value.shape:

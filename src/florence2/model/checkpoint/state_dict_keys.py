@@ -14,13 +14,13 @@ Layout = Literal["microsoft", "transformers"]
 
 LAYOUTS: tuple[Layout, ...] = ("microsoft", "transformers")
 
-# (ours, Microsoft's, transformers') inside one half of a tower block; {a} is the attention's name.
+# (ours, Microsoft's, transformers') inside one half of a DaViT block; {a} is the attention's name.
 _BLOCK = (
-    ("attention_position", "conv1.fn.dw", "conv1"),
+    ("cpe1", "conv1.fn.dw", "conv1"),
     ("attention_norm", "{a}.norm", "norm1"),
     ("attention.qkv", "{a}.fn.qkv", "{a}.qkv"),
     ("attention.out", "{a}.fn.proj", "{a}.proj"),
-    ("feed_forward_position", "conv2.fn.dw", "conv2"),
+    ("cpe2", "conv2.fn.dw", "conv2"),
     ("feed_forward_norm", "ffn.norm", "norm2"),
     ("feed_forward.up", "ffn.fn.net.fc1", "ffn.fc1"),
     ("feed_forward.down", "ffn.fn.net.fc2", "ffn.fc2"),
@@ -70,8 +70,21 @@ PROJECTION = "projector.projection.weight"
 
 _TEXT_PREFIX = {"microsoft": "language_model.model.", "transformers": "model.language_model."}
 _HEAD_NAME = {"microsoft": "language_model.lm_head.weight", "transformers": "lm_head.weight"}
-_TOWER_NAME = re.compile(r"tower\.stages\.(\d+)\.(?:embed|blocks\.(\d+))\.(.+)")
+_VISION_NAME = re.compile(r"vision_encoder\.stages\.(\d+)\.(?:embed|blocks\.(\d+))\.(.+)")
 _TEXT_NAME = re.compile(r"(encoder|decoder)\.(?:layers\.(\d+)\.)?(.+)")
+
+
+# Submodules by their names of release 0.1, which its training checkpoints and adapters have.
+_RENAMED = {
+    "tower": "vision_encoder",
+    "attention_position": "cpe1",
+    "feed_forward_position": "cpe2",
+}
+
+
+def current_key(key: str) -> str:
+    """A dotted state-dict key of release 0.1 with the names that submodules have now."""
+    return ".".join(_RENAMED.get(part, part) for part in key.split("."))
 
 
 def layout_name(ours: str, layout: Layout) -> str:
@@ -87,8 +100,8 @@ def layout_name(ours: str, layout: Layout) -> str:
     if ours.startswith("projector."):
         prefix = "" if layout == "microsoft" else "model.multi_modal_projector."
         return prefix + _replaced(ours, [(row[0], _column(row, layout)) for row in _PROJECTOR])
-    if found := _TOWER_NAME.fullmatch(ours):
-        return _tower_name(found[1], found[2], found[3], layout)
+    if found := _VISION_NAME.fullmatch(ours):
+        return _vision_name(found[1], found[2], found[3], layout)
     if found := _TEXT_NAME.fullmatch(ours):
         return _TEXT_PREFIX[layout] + _bart_name(found[1], found[2], found[3])
     raise ValueError(f"no layout has a tensor {ours!r}")
@@ -122,7 +135,7 @@ def bart_name(ours: str) -> str | None:
     return "model." + _bart_name(found[1], found[2], found[3]) if found else None
 
 
-def _tower_name(stage: str, block: str | None, rest: str, layout: Layout) -> str:
+def _vision_name(stage: str, block: str | None, rest: str, layout: Layout) -> str:
     prefix = "vision_tower." if layout == "microsoft" else "model.vision_tower."
     if block is None:
         # Microsoft calls the convolution of the patch embedding its projection.

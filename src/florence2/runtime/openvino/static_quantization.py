@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # What is seen later may be a little beyond what was measured.
 _MARGIN = 1.1
-_LINEAR = re.compile(r"__module\.model\.tower\.(?P<name>[\w.]+)/aten::linear/MatMul")
+_LINEAR = re.compile(r"__module\.model\.vision_encoder\.(?P<name>[\w.]+)/aten::linear/MatMul")
 
 
 @dataclass
@@ -67,8 +67,8 @@ def smoothquant(
     """The model with its tower made even, and the bounds of what each of its matrices meets, by
     the matrix' name, measured on pictures."""
     even = copy.deepcopy(model).eval().float()
-    ranges = _measured(even.tower, pixels_BCHW)
-    for name, module in even.tower.named_modules():
+    ranges = _measured(even.vision_encoder, pixels_BCHW)
+    for name, module in even.vision_encoder.named_modules():
         if isinstance(module, Block):
             qkv, up = cast(nn.Linear, module.attention.qkv), module.feed_forward.up
             _move_outliers(module.attention_norm, qkv, ranges[f"{name}.attention.qkv"])

@@ -172,7 +172,7 @@ class DenseHeadModel(nn.Module):
         on_things_PHW: Tensor | None = None,
     ) -> ForwardOutputs:
         if self.only:
-            return ForwardOutputs(None, self.head(self.model.tower(pixels_PCHW)[-1]))
+            return ForwardOutputs(None, self.head(self.model.vision_encoder(pixels_PCHW)[-1]))
         tokens_PND, maps = self.model.features(pixels_PCHW)
         tokens_BND = tokens_PND if image_index_B is None else tokens_PND[image_index_B]
         looks = None
