@@ -26,7 +26,7 @@ from florence2.synthetic.sprite_library import load_library
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "tasks"
 SETTINGS = SceneSettings(size=(480, 360), objects=(3, 4), sides=(0.28, 0.5), visible=0.8,
-                         texts=1.0, effects=0.2, pages=0.0, groups=(1, 2),
+                         texts=1.0, effects=0.2, pages=0.0, num_text_groups=(1, 2),
                          repeats=0.0)  # fmt: skip
 WORDS = {
     "text": "The words go into the prompt: a caption, an expression, or class names.",

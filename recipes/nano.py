@@ -311,7 +311,7 @@ def kinds() -> Recipe:
         7e-4,
         Schedule(samples=60_000, warmup_steps=60, shape="cosine", final=0.04),
         char_loss_weight=0.5,
-        curriculum=((0, "crowd+full"), (40_000, "full+text")),
+        curriculum=((0, "dense+full"), (40_000, "full+text")),
     )
     return replace(recipe, precision="bf16")
 
@@ -341,7 +341,7 @@ def finer_heads() -> Recipe:
         1e-2,
         Schedule(samples=6_400, warmup_steps=10, shape="cosine", final=0.05),
         char_loss_weight=0.5,
-        curriculum=((0, "crowd+full+text"),),
+        curriculum=((0, "dense+full+text"),),
     )
     adamw = Optimizer(learning_rate=1e-2, betas=(0.9, 0.98), weight_decay=0.0)
     return replace(
@@ -369,7 +369,7 @@ def sight() -> Recipe:
         41,
         8e-4,
         Schedule(samples=96_000, warmup_steps=40, shape="cosine", final=0.03),
-        curriculum=((0, "crowd+full+text"), (70_400, "crowd+full+full+text")),
+        curriculum=((0, "dense+full+text"), (70_400, "dense+full+full+text")),
     )
 
 
@@ -397,7 +397,7 @@ def keener() -> Recipe:
         51,
         6e-4,
         Schedule(samples=64_000, warmup_steps=40, shape="cosine", final=0.02),
-        curriculum=((0, "crowd+full+full+text"),),
+        curriculum=((0, "dense+full+full+text"),),
     )
 
 
@@ -465,7 +465,7 @@ def closer() -> Recipe:
         6e-4,
         Schedule(samples=89_600, warmup_steps=30, shape="cosine", final=0.02),
         dense_area_weight_power=0.5,
-        curriculum=((0, "crowd+full+full+text"),),
+        curriculum=((0, "dense+full+full+text"),),
     )
 
 
@@ -524,7 +524,7 @@ def unlearning() -> Recipe:
         6e-4,
         Schedule(samples=57_600, warmup_steps=40, shape="cosine", final=0.02),
         dense_area_weight_power=0.5,
-        curriculum=((0, "altered-crowd+altered+altered-crowd+full+text"),),
+        curriculum=((0, "augmented-dense+augmented+augmented-dense+full+text"),),
     )
 
 
@@ -562,7 +562,7 @@ def _late(
 def sketching() -> Recipe:
     """The text half over it; outlines have sixteen corners, and drawings are changed here too, so
     that it hears of things that the tower is less sure of."""
-    levels = ((0, "altered+full+altered+full+text"),)
+    levels = ((0, "augmented+full+augmented+full+text"),)
     return _late(
         "nano-sketching",
         "runs/nano-unlearning/last",
@@ -579,9 +579,9 @@ def recounting() -> Recipe:
     """The same for longer; from a third on two pictures of five are crowds, of which the text half
     had seen none: with ten things in a picture it named large ones far less well than the tower."""
     levels = (
-        (0, "altered+full+altered+full+text"),
-        (76_800, "altered-crowd+altered+altered-crowd+full+text"),
-        (201_600, "full+altered+altered-crowd+full+text"),
+        (0, "augmented+full+augmented+full+text"),
+        (76_800, "augmented-dense+augmented+augmented-dense+full+text"),
+        (201_600, "full+augmented+augmented-dense+full+text"),
     )
     return _late(
         "nano-recounting",
@@ -598,8 +598,8 @@ def recounting() -> Recipe:
 def settling() -> Recipe:
     """The same once more, with crowds from the start and more outlines."""
     levels = (
-        (0, "altered-crowd+altered+altered-crowd+full+text"),
-        (163_200, "full+altered+altered-crowd+full+text"),
+        (0, "augmented-dense+augmented+augmented-dense+full+text"),
+        (163_200, "full+augmented+augmented-dense+full+text"),
     )
     return _late(
         "nano-settling",

@@ -94,7 +94,7 @@ def _detections(record: Any) -> Any:
         (["--task", "od"], "--task has no meaning with --data scenes"),
         (
             ["--set", "auxiliary.curriculum=((0, 'hard'),)"],
-            "levels of scenes are easy, text",
+            "unknown level 'hard'; available: easy, text",
         ),
     ],
 )

@@ -93,3 +93,14 @@ def test_what_differs_is_named_alone_and_a_second_process_is_refused(
     assert second.exit_code == 2 and "in use by process" in second.stderr
     both = command(*base, "--art", str(tmp_path))
     assert both.exit_code == 2 and "--shapes" in both.stderr and "--art" in both.stderr
+
+
+def test_shards_with_the_level_name_of_release_0_1_resume(command: Command, tmp_path: Path) -> None:
+    base = ["scenes", "make", "--shapes", "--size", "64", "--out", str(tmp_path)]
+    assert command(*base, "1", "--level", "dense").exit_code == 0
+    manifest = next(path for path in tmp_path.glob("*.json") if '"dense"' in path.read_text())
+    manifest.write_text(manifest.read_text().replace('"dense"', '"crowd"'))
+    assert command(*base, "2", "--level", "crowd").exit_code == 0
+    assert command(*base, "3", "--level", "dense").exit_code == 0
+    refused = command(*base, "4", "--level", "easy")
+    assert refused.exit_code == 2 and "crowd" in refused.stderr

@@ -36,10 +36,16 @@ def test_art_comes_back_with_category_and_color(art: Path) -> None:
 
 def test_fetched_art_is_split_and_joins_the_shapes(art: Path) -> None:
     training, testing = load_library(art, "train"), load_library(art, "test")
-    assert not {s.art for s in training.of("car")} & {s.art for s in testing.of("car")}
-    assert any(s.art.startswith("noto/") for s in training.of("car"))
-    assert any(s.art.startswith("shapes/") for s in training.of("car"))
-    assert training.of("zebra")[0].art == testing.of("zebra")[0].art == "noto/zebra"
+    assert not {s.asset for s in training.get_sprites("car")} & {
+        s.asset for s in testing.get_sprites("car")
+    }
+    assert any(s.asset.startswith("noto/") for s in training.get_sprites("car"))
+    assert any(s.asset.startswith("shapes/") for s in training.get_sprites("car"))
+    assert (
+        training.get_sprites("zebra")[0].asset
+        == testing.get_sprites("zebra")[0].asset
+        == "noto/zebra"
+    )
 
 
 def test_a_folder_without_art_says_how_to_get_it(tmp_path: Path) -> None:

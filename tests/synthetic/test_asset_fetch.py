@@ -29,10 +29,10 @@ def test_a_set_without_code_points_goes_by_the_names_of_those_before(tmp_path: P
     untold = _package(tmp_path / "untold", {"cat-face": _BODY, "zebra": _BODY}, {})
     first = list(_read_icon_set("told", told, wanted, names))
     second = list(_read_icon_set("untold", untold, wanted, names))
-    assert [(each.art, each.emoji) for each in first] == [
+    assert [(each.asset, each.emoji) for each in first] == [
         ("told/cat-face", "🐱"), ("told/dog-face", "🐶"),
     ]  # fmt: skip
-    assert [each.art for each in second] == ["untold/cat-face"]
+    assert [each.asset for each in second] == ["untold/cat-face"]
     assert second[0].png.startswith(b"\x89PNG")
 
 
@@ -41,7 +41,7 @@ def test_a_set_of_other_names_goes_by_the_names_of_characters(tmp_path: Path) ->
     names = {"1f697": ["car-front"], "1f42b": ["two-hump-camel"]}
     package = _package(tmp_path / "set", {"automobile": _BODY, "bactriancamel": _BODY}, {})
     found = list(_read_icon_set("set", package, ["🚗", "🐫", "👩‍🍳"], names))
-    assert [each.art for each in found] == ["set/automobile", "set/bactriancamel"]
+    assert [each.asset for each in found] == ["set/automobile", "set/bactriancamel"]
 
 
 def test_numbered_drawings_of_one_emoji_are_all_taken_where_the_name_itself_is_missing(
@@ -52,6 +52,6 @@ def test_numbered_drawings_of_one_emoji_are_all_taken_where_the_name_itself_is_m
     icons = dict.fromkeys(["cactus-1", "cactus-2", "cat-face", "cat-face-1", "foxglove-1"], _BODY)
     package = _package(tmp_path / "set", icons, {})
     found = list(_read_icon_set("set", package, ["🌵", "🐱", "🦊"], names))
-    assert [(each.art, each.emoji) for each in found] == [
+    assert [(each.asset, each.emoji) for each in found] == [
         ("set/cactus-1", "🌵"), ("set/cactus-2", "🌵"), ("set/cat-face", "🐱"),
     ]  # fmt: skip

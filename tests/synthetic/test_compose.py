@@ -32,7 +32,7 @@ def test_a_seed_gives_the_same_scene_again(shapes: SpriteLibrary, scenes: list[S
     for scene in scenes[:6]:
         again = make_scene(scene.seed, shapes)
         np.testing.assert_array_equal(again.image, scene.image)
-        assert [thing.art for thing in again.objects] == [thing.art for thing in scene.objects]
+        assert [thing.asset for thing in again.objects] == [thing.asset for thing in scene.objects]
         assert [line.text for line in again.lines] == [line.text for line in scene.lines]
     assert len({scene.image.tobytes() for scene in scenes}) == COUNT
 
@@ -154,7 +154,7 @@ def test_a_negative_seed_is_refused(shapes: SpriteLibrary) -> None:
 
 def test_stretched_things_keep_their_area_and_labels(shapes: SpriteLibrary) -> None:
     """Only what is asked to be stretched is; otherwise scenes are what they always were."""
-    (sprite,) = shapes.of(shapes.categories[0])[:1]
+    (sprite,) = shapes.get_sprites(shapes.categories[0])[:1]
     plain, wide = (
         place_sprite(sprite, Pose(100, 100, 60, 0, False, stretch), (200, 200))
         for stretch in (1.0, 2.0)
@@ -167,5 +167,5 @@ def test_stretched_things_keep_their_area_and_labels(shapes: SpriteLibrary) -> N
     same, other = (make_scene(5, shapes, SceneSettings(stretch=each)) for each in (1.0, 1.5))
     assert np.array_equal(same.image, make_scene(5, shapes).image)
     assert not np.array_equal(same.image, other.image)
-    with pytest.raises(ValueError, match=r"stretch is 1 or more, got 0\.5"):
+    with pytest.raises(ValueError, match=r"stretch must be at least 1, got 0\.5"):
         SceneSettings(stretch=0.5)

@@ -22,9 +22,9 @@ HASHES = {
     "easy": "b5148b10fd78eb8b5a270e6d9c8f8590",
     "text": "a4efd5e7d22ec83662a367296043e28a",
     "full": "8664f5a190cd712419f5c10237b8391b",
-    "crowd": "10b902c3e80f11c079a971ef1dd461a1",
-    "altered": "00d95d318d871b011a6336e2e4552dda",
-    "altered-crowd": "0d832c943ca46ad0af114721dbbedffd",
+    "dense": "10b902c3e80f11c079a971ef1dd461a1",
+    "augmented": "00d95d318d871b011a6336e2e4552dda",
+    "augmented-dense": "0d832c943ca46ad0af114721dbbedffd",
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from florence2.results.types import Boxes
 from florence2.synthetic.scene import SceneSettings
+from florence2.synthetic.scene_config import LEVELS
 from florence2.synthetic.scene_records import SceneRecords
 from florence2.synthetic.sprite_library import load_library
 
@@ -57,7 +58,7 @@ def test_several_settings_take_turns() -> None:
     assert min(counts[1::2]) > 1
 
 
-@pytest.mark.parametrize("level", ["easy", "text", "full", "crowd", "altered", "altered-crowd"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_levels_have_names(level: str) -> None:
     assert isinstance(SceneSettings.level(level), SceneSettings)
 
@@ -66,5 +67,16 @@ def test_the_text_level_has_text_in_large_letters() -> None:
     records = SceneRecords(load_library(), stages=[(0, SceneSettings.text())], tasks=["<OCR>"])
     answered = sum(bool(records[number].annotations) for number in range(12))
     assert answered >= 11
-    with pytest.raises(ValueError, match="full, crowd, altered, altered-crowd, got 'hard'"):
+    with pytest.raises(
+        ValueError, match="unknown level 'hard'; available: easy, text, full, dense"
+    ):
         SceneSettings.level("hard")
+
+
+def test_names_of_release_0_1_work_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="level 'altered-crowd' is now 'augmented-dense'"):
+        assert SceneSettings.level("altered-crowd") == SceneSettings.augmented_dense()
+    with pytest.warns(DeprecationWarning, match="'tilt' is now 'text_rotation'"):
+        settings = SceneSettings(tilt=5.0)  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match="tilt is now text_rotation"):
+        assert settings.tilt == 5.0  # type: ignore[attr-defined]

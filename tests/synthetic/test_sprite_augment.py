@@ -31,7 +31,7 @@ def _disc(side: int = 120) -> Sprite:
 def test_a_changed_drawing_keeps_its_names_and_has_no_clear_rim(seed: int) -> None:
     before = _disc()
     after = augment_sprite(before, np.random.default_rng(seed))
-    assert (after.category, after.art) == (before.category, before.art)
+    assert (after.category, after.asset) == (before.category, before.asset)
     assert after.image.dtype == np.uint8 and after.image.shape[2] == 4
     alpha = after.image[..., 3] >= 24
     assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
@@ -98,24 +98,26 @@ def test_scenes_without_changes_are_as_they_were_and_with_them_still_exact(
 ) -> None:
     plain = make_scene(7, shapes, SETTINGS)
     np.testing.assert_array_equal(
-        plain.image, make_scene(7, shapes, replace(SETTINGS, changed=0.0)).image
+        plain.image, make_scene(7, shapes, replace(SETTINGS, augmentation=0.0)).image
     )
-    altered = [make_scene(seed, shapes, replace(SETTINGS, changed=1.0)) for seed in range(12)]
-    things = [thing for scene in altered for thing in scene.objects]
+    augmented = [
+        make_scene(seed, shapes, replace(SETTINGS, augmentation=1.0)) for seed in range(12)
+    ]
+    things = [thing for scene in augmented for thing in scene.objects]
     assert len(things) > 30
-    assert {thing.art for thing in things} <= shapes.arts
+    assert {thing.asset for thing in things} <= shapes.assets
     for thing in things:
         rows, columns = np.nonzero(thing.mask)
         assert thing.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
 
 
 def test_levels_of_changed_drawings() -> None:
-    altered, crowd = map(SceneSettings.level, ("altered", "altered-crowd"))
-    assert altered == replace(SceneSettings.full(), changed=altered.changed)
-    assert crowd == replace(SceneSettings.crowd(), changed=crowd.changed)
-    assert 0 < altered.changed <= 1 and 0 < crowd.changed <= 1
-    with pytest.raises(ValueError, match="changed is between 0 and 1, got 2"):
-        SceneSettings(changed=2)
+    augmented, dense = map(SceneSettings.level, ("augmented", "augmented-dense"))
+    assert augmented == replace(SceneSettings.full(), augmentation=augmented.augmentation)
+    assert dense == replace(SceneSettings.dense(), augmentation=dense.augmentation)
+    assert 0 < augmented.augmentation <= 1 and 0 < dense.augmentation <= 1
+    with pytest.raises(ValueError, match="augmentation must be between 0 and 1, got 2"):
+        SceneSettings(augmentation=2)
 
 
 def test_what_cannot_be_seen_is_left_as_it_was() -> None:

@@ -18,7 +18,7 @@ def _sprite(category: str, art: str) -> Sprite:
 def test_shapes_are_cropped_and_many() -> None:
     sprites = load_shape_sprites()
     assert len({sprite.category for sprite in sprites}) >= 14
-    assert len({sprite.art for sprite in sprites}) == len(sprites)
+    assert len({sprite.asset for sprite in sprites}) == len(sprites)
     for sprite in sprites:
         alpha = sprite.image[..., 3]
         assert sprite.image.dtype == np.uint8
@@ -28,7 +28,7 @@ def test_shapes_are_cropped_and_many() -> None:
 def test_plain_shapes_have_the_color_they_were_drawn_in() -> None:
     circles = [sprite for sprite in load_shape_sprites() if sprite.category == "circle"]
     assert {sprite.color for sprite in circles} == set(PALETTE)
-    assert all(sprite.art == f"shapes/circle-{sprite.color}" for sprite in circles)
+    assert all(sprite.asset == f"shapes/circle-{sprite.color}" for sprite in circles)
 
 
 def test_many_colors_are_no_color() -> None:
@@ -40,7 +40,7 @@ def test_many_colors_are_no_color() -> None:
 
 
 def test_recoloring_gives_the_color_and_leaves_the_rest() -> None:
-    car = next(sprite for sprite in load_shape_sprites() if sprite.art == "shapes/car-red")
+    car = next(sprite for sprite in load_shape_sprites() if sprite.asset == "shapes/car-red")
     turned = recolor(car.image, "blue")
     assert turned is not None
     assert dominant_color(turned) == "blue"
@@ -58,10 +58,10 @@ def test_art_of_training_and_testing_never_meets() -> None:
     sprites = [_sprite("cat", f"cat-{n}") for n in range(10)] + [_sprite("dog", "dog-0")]
     training, testing = (SpriteLibrary(sprites, split) for split in ("train", "test"))
     assert training.categories == testing.categories == ("cat", "dog")
-    seen, kept = ({s.art for s in one.of("cat")} for one in (training, testing))
+    seen, kept = ({s.asset for s in one.get_sprites("cat")} for one in (training, testing))
     assert not seen & kept
     assert len(seen) == 7 and len(kept) == 3
-    assert training.of("dog")[0].art == testing.of("dog")[0].art
+    assert training.get_sprites("dog")[0].asset == testing.get_sprites("dog")[0].asset
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7, 30])
@@ -78,7 +78,7 @@ def test_the_split_hangs_on_names_only() -> None:
 def test_the_shapes_are_split() -> None:
     training, testing = load_library(None, "train"), load_library(None, "test")
     assert training.categories == testing.categories
-    assert not training.arts & testing.arts
+    assert not training.assets & testing.assets
 
 
 def _drawn(art: str, dots: int) -> Sprite:
@@ -93,35 +93,35 @@ def _drawn(art: str, dots: int) -> Sprite:
 def test_sources_for_training_only_change_nothing_that_is_held_out() -> None:
     before = [_drawn(f"noto/cat-{number}", number) for number in range(4)]
     more = [_drawn("twemoji/cat", 10), _drawn("noto-v1/cat", 11)]
-    held = SpriteLibrary(before, "test").arts
-    assert SpriteLibrary(before + more, "test").arts == held
-    training = SpriteLibrary(before + more, "train").arts
-    assert training == {sprite.art for sprite in before + more} - held
-    assert SpriteLibrary(before + more, "all").arts == training | held
+    held = SpriteLibrary(before, "test").assets
+    assert SpriteLibrary(before + more, "test").assets == held
+    training = SpriteLibrary(before + more, "train").assets
+    assert training == {sprite.asset for sprite in before + more} - held
+    assert SpriteLibrary(before + more, "all").assets == training | held
 
 
 def test_what_looks_like_a_held_out_drawing_is_not_trained_on() -> None:
     before = [_drawn(f"noto/cat-{number}", number) for number in range(2)]
-    (held,) = (s.art for s in before if s.art in SpriteLibrary(before, "test").arts)
+    (held,) = (s.asset for s in before if s.asset in SpriteLibrary(before, "test").assets)
     number = int(held[-1])
     more = [_drawn("twemoji/copy-of-held", number), _drawn("twemoji/copy-of-seen", 1 - number)]
-    training = SpriteLibrary(before + more, "train").arts
+    training = SpriteLibrary(before + more, "train").assets
     assert "twemoji/copy-of-seen" in training and "twemoji/copy-of-held" not in training
 
 
 def test_the_only_drawing_of_old_serves_both_beside_new_ones() -> None:
     sprites = [_drawn("noto/cat", 0), _drawn("twemoji/cat", 1)]
-    assert SpriteLibrary(sprites, "test").arts == {"noto/cat"}
-    assert SpriteLibrary(sprites, "train").arts == {"noto/cat", "twemoji/cat"}
+    assert SpriteLibrary(sprites, "test").assets == {"noto/cat"}
+    assert SpriteLibrary(sprites, "train").assets == {"noto/cat", "twemoji/cat"}
 
 
 def test_a_category_of_training_sources_only_serves_both() -> None:
     sprites = [_drawn("twemoji/cat", 1)]
-    assert SpriteLibrary(sprites, "test").arts == SpriteLibrary(sprites, "train").arts
+    assert SpriteLibrary(sprites, "test").assets == SpriteLibrary(sprites, "train").assets
 
 
 def test_an_unknown_category_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'sofa'; the library has cat"):
-        SpriteLibrary([_sprite("cat", "cat-0")]).of("sofa")
+        SpriteLibrary([_sprite("cat", "cat-0")]).get_sprites("sofa")
     with pytest.raises(ValueError, match="at least one sprite"):
         SpriteLibrary([])

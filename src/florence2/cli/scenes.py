@@ -1,91 +1,47 @@
-"""``florence2 scenes``: labeled pictures made from nothing but free art."""
+"""``florence2 scenes``: synthetic images with exact labels, made from free assets."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..io.messages import format_count
+from ..synthetic.scene_config import OLD_LEVELS, SceneConfig
 from .command_line import CommandLine
 from .errors import interruption_note, user_errors
-from .options import MAX_SEED
 from .progress import progress_bar
+from .signature import expand_options
 
 if TYPE_CHECKING:
     from ..datasets.shards import ShardWriter
     from ..synthetic.scene_records import SceneRecords
 
-app = CommandLine(help="Make labeled pictures: objects, text, captions, all exact.")
-# Answers that a sheet shows beside the picture, in this order.
+app = CommandLine(help="Make synthetic images with exact labels: objects, text, captions.")
+# Annotations that the contact sheet shows, in this order.
 SHOWN = ("<OD>", "<REFERRING_EXPRESSION_SEGMENTATION>", "<OCR_WITH_REGION>", "<CAPTION>")
 
 
-class Split(StrEnum):
-    """Whose seeds and whose art: the two never meet."""
-
-    train = "train"
-    test = "test"
-
-
-class Level(StrEnum):
-    """How hard scenes are."""
-
-    easy = "easy"
-    text = "text"
-    crowd = "crowd"
-    full = "full"
-    altered = "altered"
-    altered_crowd = "altered-crowd"
-
-
-Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Other seeds give other scenes.")]
-SplitOption = Annotated[Split, typer.Option(help="Seeds and art for training, or held out.")]
-LevelOption = Annotated[
-    Level, typer.Option(help="How full, and whether drawings are changed: see docs/scenes.md.")
-]
-Size = Annotated[int, typer.Option(min=64, max=4096, help="Width and height in pixels.")]
-Art = Annotated[
-    Path | None, typer.Option(help="Folder of the fetched art. [default: the cache folder]")
-]
-Shapes = Annotated[bool, typer.Option("--shapes", help="Drawn shapes only, without any art.")]
-Tasks = Annotated[
-    list[str] | None, typer.Option("--task", "-t", help="Only these tasks. Repeatable.")
-]
-
-
 @app.command("make")
+@expand_options
 def make(
     count: Annotated[
-        int, typer.Argument(metavar="N", min=1, max=1_000_000_000, help="How many scenes.")
+        int, typer.Argument(metavar="N", min=1, max=1_000_000_000, help="Number of images.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the shards.")],
-    seed: Seed = 0,
-    split: SplitOption = Split.train,
-    level: LevelOption = Level.full,
-    size: Size = 256,
-    task: Tasks = None,
-    art: Art = None,
-    shapes: Shapes = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the shards.")],
+    config: SceneConfig,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="Label only these tasks. Repeatable.")
+    ] = None,
 ) -> None:
-    """Write N labeled scenes as shards; the same call goes on where a stopped one was."""
+    """Write N labeled synthetic images as shards; the same command resumes a stopped one."""
     with user_errors():
         from ..datasets.shards import ShardWriter
         from ..io.run_lock import lock_run_dir
 
-        records = _records(seed, split, level, size, task, art, shapes)
-        origin = {
-            "maker": "scenes",
-            "seed": seed,
-            "split": split.value,
-            "level": level.value,
-            "size": size,
-            "tasks": sorted(records.tasks or ()),
-            "art": sorted(records.library.arts),
-        }
-        with lock_run_dir(out), ShardWriter(out, origin=origin) as writer:
+        records = config.open(task)
+        with lock_run_dir(out), ShardWriter(out, origin=_origin(config, records, out)) as writer:
             done = writer.manifest.rows
             if done > count:
                 raise ValueError(f"{out} already holds {done} scenes, more than {count}")
@@ -93,14 +49,31 @@ def make(
         typer.echo(f"{format_count(count, 'scene')} in {out}, {count - done:,} of them new")
 
 
+def _origin(config: SceneConfig, records: SceneRecords, out: Path) -> dict[str, Any]:
+    """What the shards are made from: shards of another origin are refused."""
+    from ..datasets.shards.manifest import read_manifest
+
+    level, stored = config.level, read_manifest(out)
+    # Shards of release 0.1 keep the old name of their level.
+    if stored is not None and OLD_LEVELS.get(stored.origin.get("level", "")) == level:
+        level = stored.origin["level"]
+    return {
+        "maker": "scenes",
+        "seed": config.seed,
+        "split": config.split,
+        "level": level,
+        "size": config.size,
+        "tasks": sorted(records.tasks or ()),
+        "art": sorted(records.library.assets),
+    }
+
+
 def _write(writer: ShardWriter, records: SceneRecords, count: int) -> None:
-    """Write the scenes up to ``count`` that are missing; an interrupt keeps those made so far."""
+    """Write the missing scenes up to ``count``; an interrupt keeps those written so far."""
     done = writer.manifest.rows
 
     def note() -> str:
-        return (
-            f"{writer.manifest.rows} of {count} scenes are written; the same command makes the rest"
-        )
+        return f"{writer.manifest.rows} of {count} scenes are written; the same command resumes"
 
     with interruption_note(note), progress_bar(count - done, shown=True, noun="scene") as advance:
         try:
@@ -113,24 +86,19 @@ def _write(writer: ShardWriter, records: SceneRecords, count: int) -> None:
 
 
 @app.command("show")
+@expand_options
 def show(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path(
+    config: SceneConfig,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Image file to write.")] = Path(
         "scenes.png"
     ),
-    count: Annotated[int, typer.Option(min=1, max=60, help="How many scenes.")] = 6,
-    seed: Seed = 0,
-    split: SplitOption = Split.train,
-    level: LevelOption = Level.full,
-    size: Size = 256,
-    art: Art = None,
-    shapes: Shapes = False,
+    count: Annotated[int, typer.Option(min=1, max=60, help="Number of images.")] = 6,
 ) -> None:
-    """Draw a sheet of scenes with their labels."""
+    """Draw a contact sheet of synthetic images with their labels."""
     with user_errors():
         from ..io.atomic import atomic_write
 
-        records = _records(seed, split, level, size, list(SHOWN), art, shapes)
-        sheet = _sheet(records, count)
+        sheet = _draw_sheet(config.open(SHOWN), count)
         with atomic_write(out) as temporary:
             sheet.save(temporary, format="PNG")
         typer.echo(f"{format_count(count, 'scene')} drawn in {out}")
@@ -138,61 +106,35 @@ def show(
 
 @app.command("fetch")
 def fetch(
-    art: Art = None,
+    art: Annotated[
+        Path | None,
+        typer.Option(help="Directory for the assets. [default: the cache directory]"),
+    ] = None,
     notice: Annotated[
         bool, typer.Option("--notice", help="Only print the packages and their licenses.")
     ] = False,
 ) -> None:
-    """Take free art and fonts out of their packages, with npm; some 30 seconds."""
+    """Fetch free drawings and fonts with npm; takes about 30 seconds."""
     with user_errors():
-        from ..synthetic.asset_fetch import format_license_table as licenses
+        from ..synthetic.asset_fetch import fetch_assets, format_license_table
 
         if notice:
-            typer.echo(licenses())
+            typer.echo(format_license_table())
             return
         from ..synthetic.asset_cache import assets_dir
-        from ..synthetic.asset_fetch import fetch_assets as fetch_art
 
-        folder = art or assets_dir()
+        directory = art or assets_dir()
         try:
-            counts = fetch_art(folder)
+            counts = fetch_assets(directory)
         except RuntimeError as error:  # npm failed
             raise ValueError(str(error)) from error
         for source, number in counts.items():
             typer.echo(f"{number:6,} {source}")
-        typer.echo(f"art and fonts are in {folder}; licenses: florence2 scenes fetch --notice")
+        typer.echo(f"assets are in {directory}; licenses: florence2 scenes fetch --notice")
 
 
-def _records(
-    seed: int,
-    split: Split,
-    level: Level,
-    size: int,
-    tasks: list[str] | None,
-    art: Path | None,
-    shapes: bool,
-) -> SceneRecords:
-    from dataclasses import replace
-
-    import cv2
-
-    from ..results.tasks import find_task
-    from ..synthetic.asset_cache import assets_dir
-    from ..synthetic.scene import SceneSettings
-    from ..synthetic.scene_records import SceneRecords
-    from ..synthetic.sprite_library import load_library
-
-    if shapes and art is not None:
-        raise ValueError("--shapes draws without any art, and --art names some: leave one out")
-    cv2.setNumThreads(1)
-    sprites = load_library(None if shapes else art or assets_dir(), split.value)
-    settings = replace(SceneSettings.level(level.value), size=(size, size))
-    tokens = None if tasks is None else [find_task(name).token for name in tasks]
-    return SceneRecords(sprites, split.value, stages=[(0, settings)], tasks=tokens, series=seed)
-
-
-def _sheet(records: SceneRecords, count: int) -> Any:
-    """One picture: each scene once with every kind of label that it has, its caption below."""
+def _draw_sheet(records: SceneRecords, count: int) -> Any:
+    """A contact sheet: each image with its labels drawn, and its caption below."""
     from ..processing.image import load_image
     from ..results.draw import draw_answer
     from .sheet import Tile, make_sheet
@@ -200,11 +142,11 @@ def _sheet(records: SceneRecords, count: int) -> Any:
     tiles = []
     for number in range(count):
         record = records[number]
-        answers = {each.task: each for each in record.annotations}
-        picture = load_image(record.image_bytes())
+        annotations = {each.task: each for each in record.annotations}
+        image = load_image(record.image_bytes())
         for token in SHOWN[:-1]:
-            if token in answers:
-                picture = draw_answer(picture, answers[token].answer)
-        caption = answers["<CAPTION>"].answer
-        tiles.append(Tile(picture, record.id, getattr(caption, "text", "")))
+            if token in annotations:
+                image = draw_answer(image, annotations[token].answer)
+        caption = annotations["<CAPTION>"].answer
+        tiles.append(Tile(image, record.id, getattr(caption, "text", "")))
     return make_sheet(tiles)

@@ -48,7 +48,7 @@ class AssetPackage:
 class Drawing:
     """A drawing as it is stored: whose it is, which emoji it draws, and its PNG."""
 
-    art: str
+    asset: str
     emoji: str
     png: bytes
 
@@ -81,7 +81,7 @@ def write_assets(
         "format": _FORMAT,
         "pictures_sha256": _hash(pictures),
         "drawings": [
-            {"art": drawing.art, "emoji": strip_variation_selectors(drawing.emoji), "end": end}
+            {"art": drawing.asset, "emoji": strip_variation_selectors(drawing.emoji), "end": end}
             for drawing, end in zip(drawings, ends, strict=True)
         ],
         "fonts": {name: _hash(content) for name, content in fonts.items()},
@@ -108,7 +108,7 @@ def read_sprites(folder: Path) -> list[Sprite]:
         category, end = shown.get(entry["emoji"]), entry["end"]
         if category is not None:
             image = _decode_png(pictures[start:end])
-            sprites.append(Sprite.drawn(category.name, entry["art"], image))
+            sprites.append(Sprite.from_image(category.name, entry["art"], image))
         start = end
     return sprites
 

@@ -119,7 +119,7 @@ def _label_object(found: VisibleSprite, size: tuple[int, int]) -> SceneObject:
     mask[found.placed.window] = found.seen
     sprite = found.placed.sprite
     return SceneObject(
-        sprite.category, sprite.art, sprite.color, mask, mask_to_box(mask), found.visible
+        sprite.category, sprite.asset, sprite.color, mask, mask_to_box(mask), found.visible
     )
 
 
@@ -186,12 +186,12 @@ def choose_sprites(
         if alike and sprites and name == sprites[0].category:
             sprites.append(sprites[0])
             continue
-        drawings = library.of(name)
+        drawings = library.get_sprites(name)
         sprite = drawings[int(rng.integers(len(drawings)))]
         sprite = _maybe_recolor(sprite, rng, settings.recolored)
         # Nothing is drawn from the generator where nothing is changed: those scenes stay as they
         # were before there were changes.
-        if settings.changed and rng.random() < settings.changed:
+        if settings.augmentation and rng.random() < settings.augmentation:
             sprite = augment_sprite(sprite, rng)
         sprites.append(sprite)
     return sprites
@@ -256,9 +256,11 @@ def _sample_pose(
 ) -> Pose:
     width, height = settings.size
     side = float(np.exp(rng.uniform(np.log(settings.sides[0]), np.log(reach)))) * min(width, height)
-    degrees = float(np.clip(rng.normal(0, settings.turn / 2), -settings.turn, settings.turn))
+    degrees = float(
+        np.clip(rng.normal(0, settings.rotation / 2), -settings.rotation, settings.rotation)
+    )
     # Objects usually lie inside the picture; some are cut off by its edge.
-    keep = 0.3 if rng.random() < settings.cut_off else 0.5
+    keep = 0.3 if rng.random() < settings.truncation else 0.5
     high, wide = sprite.image.shape[:2]
     half_wide, half_high = (
         keep * side * wide / max(wide, high),
@@ -285,4 +287,4 @@ def _maybe_recolor(sprite: Sprite, rng: np.random.Generator, probability: float)
 @lru_cache(maxsize=512)
 def _recolor_sprite(sprite: Sprite, name: str) -> Sprite | None:
     turned = recolor(sprite.image, name)
-    return None if turned is None else Sprite(sprite.category, sprite.art, turned, name)
+    return None if turned is None else Sprite(sprite.category, sprite.asset, turned, name)

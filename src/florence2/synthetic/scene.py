@@ -1,7 +1,10 @@
-"""What a made picture holds: objects with their visible pixels, lines of text with their corners.
+"""Synthetic images with all that they contain, their settings, and their seeds.
 
-Everything is exact, for it was drawn from this. Coordinates are pixels of the picture, masks are
-those of what can be seen: what lies in front is cut out.
+A scene holds objects with their visible pixels and lines of text with their corners. Labels are
+exact because the image is drawn from them. Coordinates are pixels of the image; a mask covers
+what can be seen of an object, so objects in front are cut out of it.
+
+Seeds: even ones are for training, odd ones for testing, so the two splits share no scene.
 """
 
 from __future__ import annotations
@@ -12,24 +15,33 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.deprecation import renamed_fields
+from .scene_config import LEVELS, rename_level
+
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
 Surface = Literal["background", "object", "sign", "document", "screen"]
 Kind = Literal["scene", "page"]
+SeedSplit = Literal["train", "test"]
+
+_REMAINDERS: dict[SeedSplit, int] = {"train": 0, "test": 1}
 
 
 @dataclass(frozen=True, eq=False)
 class SceneObject:
-    """A thing in a picture.
+    """An object in an image.
 
-    ``category`` is a singular noun in small letters ("red apple" is an apple: colors are apart).
-    ``art`` names the drawing it is, for telling art that was trained on from art that was not.
-    ``color`` is a word when the whole drawing plainly has that color, else ``None``. ``visible``
-    is the share of its pixels that nothing hides, ``box`` the tight bounds of ``mask``.
+    Attributes:
+        category: singular noun in lower case, without the color: a red apple is an "apple".
+        asset: name of the drawing, such as ``noto/car``.
+        color: color word if the drawing clearly has one color, else ``None``.
+        mask: visible pixels, ``bool[height, width]``.
+        box: tight bounds of ``mask``.
+        visible: share of the object's pixels that nothing hides.
     """
 
     category: str
-    art: str
+    asset: str
     color: str | None
     mask: Mask
     box: Box
@@ -37,7 +49,7 @@ class SceneObject:
 
     @property
     def area(self) -> int:
-        """The number of pixels to be seen."""
+        """The number of visible pixels."""
         return int(self.mask.sum())
 
 
@@ -45,7 +57,7 @@ class SceneObject:
 class TextLine:
     """One line of rendered text; ``quad`` float32[4, 2] runs clockwise from the text's top left.
 
-    ``color`` is the word for the letters' color; ``surface`` is what the line is written on.
+    ``color`` is the word for the characters' color; ``surface`` is what the line is written on.
     """
 
     text: str
@@ -56,12 +68,17 @@ class TextLine:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture ``uint8[height, width, 3]`` with all that is in it.
+    """A synthetic image ``uint8[height, width, 3]`` with its contents.
 
-    ``objects`` go from the farthest to the nearest; ``lines`` are in reading order.
-    ``background`` is a short phrase such as "a blue sky" or "green grass", for captions. ``page``
-    pictures are documents and screens: text before anything else. The same ``seed``, settings
-    and art give the same scene.
+    The same ``seed``, settings and assets give the same scene.
+
+    Attributes:
+        seed: seed of the random generator.
+        kind: "page" for documents and screens, which are mostly text.
+        image: the pixels.
+        background: short phrase for captions, such as "a blue sky" or "green grass".
+        objects: from the farthest to the nearest.
+        lines: in reading order.
     """
 
     seed: int
@@ -77,150 +94,166 @@ class Scene:
         return self.image.shape[1], self.image.shape[0]
 
 
+@renamed_fields(
+    turn="rotation",
+    changed="augmentation",
+    recoloured="recolored",
+    cut_off="truncation",
+    groups="num_text_groups",
+    letters="font_size",
+    tilt="text_rotation",
+)
 @dataclass(frozen=True)
 class SceneSettings:
-    """What to draw. Shares are of the picture's shorter side, probabilities from 0 to 1.
+    """What to draw. Pairs are a minimum and a maximum; sizes are shares of the shorter side.
 
-    ``objects`` are the fewest and most objects, ``sides`` the shortest and longest an object's
-    longer side may be, ``visible`` the share of an object that must show for it to be there.
-    ``turn`` is the most degrees it is turned by, ``stretch`` the most times it is wider or narrower
-    than drawn.
-    ``groups`` are the fewest and most places with text in a picture that has any, ``letters``
-    the lowest and highest a capital letter may be. Of pictures, ``repeats`` show one category
-    several times, ``texts`` have text and ``pages`` are documents or screens. Of drawings,
-    ``recolored`` are turned to another color word where their kind may be, and ``changed`` are
-    bent, toned, shaded, flattened or outlined. ``effects`` is the
-    strength of blur, noise and the like. ``categories=None`` draws from all there are.
+    Attributes:
+        size: width and height in pixels.
+        objects: number of objects.
+        sides: longer side of an object.
+        visible: minimum share of an object that is visible; other objects are left out.
+        rotation: maximum rotation of an object in degrees.
+        stretch: maximum change of an object's aspect ratio, as a factor.
+        repeats: probability that one category occurs several times.
+        recolored: probability that an object gets another color, where its category allows it.
+        augmentation: probability that an object's drawing is warped, color-jittered, shaded,
+            smoothed or outlined.
+        shadows: probability that objects cast shadows.
+        truncation: probability that an object may extend beyond the image.
+        texts: probability of text.
+        num_text_groups: number of places with text in an image with text.
+        font_size: height of capital letters.
+        text_rotation: maximum rotation of text in degrees.
+        pages: probability that the image is a document or a screen.
+        effects: strength of blur, noise, lighting and JPEG artifacts.
+        categories: names of the categories to draw; ``None`` for all of the library.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     size: tuple[int, int] = (256, 256)
     objects: tuple[int, int] = (1, 12)
     sides: tuple[float, float] = (0.12, 0.6)
     visible: float = 0.35
-    turn: float = 20.0
+    rotation: float = 20.0
     stretch: float = 1.0
     repeats: float = 0.35
     recolored: float = 0.5
-    changed: float = 0.0
+    augmentation: float = 0.0
     shadows: float = 0.5
-    cut_off: float = 0.12
+    truncation: float = 0.12
     texts: float = 0.5
-    groups: tuple[int, int] = (1, 3)
-    letters: tuple[float, float] = (0.05, 0.14)
-    tilt: float = 30.0
+    num_text_groups: tuple[int, int] = (1, 3)
+    font_size: tuple[float, float] = (0.05, 0.14)
+    text_rotation: float = 30.0
     pages: float = 0.12
     effects: float = 1.0
     categories: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("objects", "sides", "groups", "letters"):
+        for name in ("objects", "sides", "num_text_groups", "font_size"):
             low, high = getattr(self, name)
             if not 0 < low <= high and not (name == "objects" and 0 <= low <= high):
-                raise ValueError(f"{name} runs from a smaller to a larger number, got {low, high}")
+                raise ValueError(f"{name} must be a minimum and a maximum, got {low, high}")
         if self.stretch < 1:
-            raise ValueError(f"stretch is 1 or more, got {self.stretch}")
+            raise ValueError(f"stretch must be at least 1, got {self.stretch}")
         for name in (
             "visible",
             "repeats",
             "recolored",
-            "changed",
+            "augmentation",
             "shadows",
-            "cut_off",
+            "truncation",
             "texts",
             "pages",
         ):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is between 0 and 1, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if min(self.size) < 64:
-            raise ValueError(f"a scene is at least 64 pixels wide and high, got {self.size}")
+            raise ValueError(f"a scene must have at least 64 x 64 pixels, got {self.size}")
 
     @classmethod
     def level(cls, name: str) -> SceneSettings:
-        """The settings of a level, by the name of one of those below; or ``ValueError``."""
-        levels = {
-            "easy": cls.easy,
-            "text": cls.text,
-            "full": cls.full,
-            "crowd": cls.crowd,
-            "altered": cls.altered,
-            "altered-crowd": cls.altered_crowd,
-        }
-        if name not in levels:
-            raise ValueError(f"levels of scenes are {', '.join(levels)}, got {name!r}")
-        return levels[name]()
+        """The settings of one of ``LEVELS``. Raises ``ValueError`` for another name."""
+        name = rename_level(name)
+        if name not in LEVELS:
+            raise ValueError(f"unknown level {name!r}; available: {', '.join(LEVELS)}")
+        settings: SceneSettings = getattr(cls, name.replace("-", "_"))()
+        return settings
 
     @classmethod
     def easy(cls) -> SceneSettings:
-        """One to three large objects that hardly hide each other, large letters."""
+        """One to three large objects with little occlusion, and large text."""
         return cls(
             objects=(1, 3),
             sides=(0.35, 0.7),
             visible=0.85,
-            turn=10.0,
-            cut_off=0.0,
+            rotation=10.0,
+            truncation=0.0,
             texts=0.35,
-            groups=(1, 1),
-            letters=(0.06, 0.14),
-            tilt=10.0,
+            num_text_groups=(1, 1),
+            font_size=(0.06, 0.14),
+            text_rotation=10.0,
             pages=0.05,
             effects=0.4,
         )
 
     @classmethod
     def text(cls) -> SceneSettings:
-        """One thing and a line or two in very large letters: for learning to read."""
+        """One small object and one or two lines of very large text, for learning to read."""
         return cls(
             objects=(1, 1),
             sides=(0.15, 0.3),
             visible=0.85,
-            turn=10.0,
-            cut_off=0.0,
+            rotation=10.0,
+            truncation=0.0,
             texts=1.0,
-            groups=(1, 2),
-            letters=(0.09, 0.22),
-            tilt=10.0,
+            num_text_groups=(1, 2),
+            font_size=(0.09, 0.22),
+            text_rotation=10.0,
             pages=0.1,
             effects=0.4,
         )
 
     @classmethod
     def full(cls) -> SceneSettings:
-        """Everything: one to twelve objects down to small ones, documents, rough pictures."""
+        """Everything: one to twelve objects down to small ones, documents, image degradation."""
         return cls()
 
     @classmethod
-    def crowd(cls) -> SceneSettings:
-        """As full as can be, with little text, all in other proportions than drawn: the most names
-        learnt from a picture."""
+    def dense(cls) -> SceneSettings:
+        """Eight to sixteen objects of changed aspect ratio with little text: many labels per
+        image."""
         return cls(
-            objects=(8, 16), sides=(0.14, 0.4), stretch=1.35, texts=0.2, groups=(1, 1), pages=0.0
+            objects=(8, 16),
+            sides=(0.14, 0.4),
+            stretch=1.35,
+            texts=0.2,
+            num_text_groups=(1, 1),
+            pages=0.0,
         )
 
     @classmethod
-    def altered(cls) -> SceneSettings:
-        """Everything, and most drawings changed: for learning things rather than drawings."""
-        return cls(changed=0.7)
+    def augmented(cls) -> SceneSettings:
+        """Everything, with most drawings augmented: for learning categories, not drawings."""
+        return cls(augmentation=0.7)
 
     @classmethod
-    def altered_crowd(cls) -> SceneSettings:
-        """As full as can be, and most drawings changed."""
-        return replace(cls.crowd(), changed=0.7)
-
-
-SeedSplit = Literal["train", "test"]
-
-_REMAINDERS: dict[SeedSplit, int] = {"train": 0, "test": 1}
+    def augmented_dense(cls) -> SceneSettings:
+        """``dense`` with most drawings augmented."""
+        return replace(cls.dense(), augmentation=0.7)
 
 
 def scene_seed(split: SeedSplit, index: int) -> int:
     """The seed of scene ``index`` (0, 1, 2...) of ``split``."""
     if split not in _REMAINDERS:
-        raise ValueError(f'split is "train" or "test", got {split!r}')
+        raise ValueError(f'split must be "train" or "test", got {split!r}')
     if index < 0:
-        raise ValueError(f"scenes are numbered from 0, got {index}")
+        raise ValueError(f"the index of a scene must be at least 0, got {index}")
     return 2 * index + _REMAINDERS[split]
 
 
 def seed_split(seed: int) -> SeedSplit:
-    """The split that a seed belongs to."""
+    """The split of a seed."""
     return "test" if seed % 2 else "train"

@@ -106,7 +106,7 @@ def _draw_sprite(category: str, draw: Callable[[Canvas], None], name: str, numbe
     red, green, blue = (int(v) for v in np.clip(np.array(PALETTE[name]) + spread, 0, 255))
     pen = Canvas((red, green, blue), rng)
     draw(pen)
-    return Sprite.drawn(category, f"shapes/{category}-{name}", pen.drawing())
+    return Sprite.from_image(category, f"shapes/{category}-{name}", pen.drawing())
 
 
 def _points_on_circle(count: int, radii: Sequence[float], start: float = -90.0) -> list[Point]:

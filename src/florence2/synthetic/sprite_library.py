@@ -56,11 +56,11 @@ class SpriteLibrary:
         return tuple(self._sprites)
 
     @property
-    def arts(self) -> frozenset[str]:
+    def assets(self) -> frozenset[str]:
         """The names of all drawings."""
-        return frozenset(sprite.art for group in self._sprites.values() for sprite in group)
+        return frozenset(sprite.asset for group in self._sprites.values() for sprite in group)
 
-    def of(self, category: str) -> tuple[Sprite, ...]:
+    def get_sprites(self, category: str) -> tuple[Sprite, ...]:
         """The drawings of a category, in a fixed order."""
         if category not in self._sprites:
             raise ValueError(
@@ -96,16 +96,16 @@ def load_library(source: str | Path | None = None, split: Split = "all") -> Spri
 
 
 def _select_split(split: Split, sprites: list[Sprite]) -> tuple[Sprite, ...]:
-    ordered = sorted(sprites, key=lambda sprite: sprite.art)
-    more = [sprite for sprite in ordered if sprite.art.partition("/")[0] in _TRAINING_ONLY]
+    ordered = sorted(sprites, key=lambda sprite: sprite.asset)
+    more = [sprite for sprite in ordered if sprite.asset.partition("/")[0] in _TRAINING_ONLY]
     rest = [sprite for sprite in ordered if sprite not in more]
-    kept_back = select_test_assets(sprite.art for sprite in rest)
+    kept_back = select_test_assets(sprite.asset for sprite in rest)
     if split == "all" or not (more or kept_back):
         return tuple(ordered)
-    testing = [sprite for sprite in rest if sprite.art in kept_back or not kept_back]
+    testing = [sprite for sprite in rest if sprite.asset in kept_back or not kept_back]
     if split == "test" and testing:
         return tuple(testing)
-    hidden = [sprite for sprite in testing if sprite.art in kept_back]
+    hidden = [sprite for sprite in testing if sprite.asset in kept_back]
     return tuple(
         sprite
         for sprite in ordered

@@ -28,21 +28,21 @@ _OPAQUE = 24
 class Sprite:
     """One drawing ``uint8[h, w, 4]`` (RGB and straight alpha), cropped to what can be seen of it.
 
-    ``art`` names the drawing, ``color`` is a word when all of it plainly has that color.
+    ``asset`` names the drawing, ``color`` is a word when all of it plainly has that color.
     """
 
     category: str
-    art: str
+    asset: str
     image: NDArray[np.uint8]
     color: str | None
 
     @classmethod
-    def drawn(cls, category: str, art: str, image: NDArray[np.uint8]) -> Sprite:
+    def from_image(cls, category: str, asset: str, image: NDArray[np.uint8]) -> Sprite:
         """A drawing with the color word that it plainly has; people have none."""
         known = load_categories().get(category)
         # Nobody calls a man yellow, though emoji are.
         is_person = known is not None and known.group == "person"
-        return cls(category, art, image, None if is_person else dominant_color(image))
+        return cls(category, asset, image, None if is_person else dominant_color(image))
 
 
 def premultiply(image: Pixels) -> Pixels:
@@ -73,7 +73,7 @@ def augment_sprite(sprite: Sprite, rng: np.random.Generator) -> Sprite:
     image = _crop(image)
     if not image.size:
         return sprite
-    return Sprite.drawn(sprite.category, sprite.art, image)
+    return Sprite.from_image(sprite.category, sprite.asset, image)
 
 
 def _shrink(image: Pixels) -> Pixels:

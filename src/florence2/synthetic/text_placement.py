@@ -35,7 +35,7 @@ def place_scene_text(
     """Signs and loose lines for a picture of which so far only the background is painted."""
     laid: list[RenderedText] = []
     taken = np.zeros((settings.size[1], settings.size[0]), bool)
-    for _ in range(int(rng.integers(settings.groups[0], settings.groups[1] + 1))):
+    for _ in range(int(rng.integers(settings.num_text_groups[0], settings.num_text_groups[1] + 1))):
         found = _find_position(rng, image, faces, settings, taken)
         if found is not None:
             taken |= sheet_mask(found, settings.size, margin=3)
@@ -50,11 +50,11 @@ def place_page(
     width, height = settings.size
     share = rng.uniform(0.72, 0.93)
     extent = int(width * share), int(height * share * rng.uniform(0.8, 1.0))
-    low, high = settings.letters
+    low, high = settings.font_size
     capitals = rng.uniform(low, max(low, min(high, 0.06))) * min(settings.size)
     make = make_page if rng.random() < 0.65 else make_screen
     sheet = make(rng, faces, capitals, extent)
-    steepest = min(settings.tilt, 8.0)
+    steepest = min(settings.text_rotation, 8.0)
     while True:
         degrees = float(np.clip(rng.normal(0, 3), -steepest, steepest))
         laid = place_sheet(sheet, (width / 2, height / 2), degrees, _sample_bend(rng, 0.03))
@@ -77,7 +77,7 @@ def place_object_text(
     level, busy = _measure_region(image, seen)
     if busy > _MAX_DEVIATION * 1.4:
         return None
-    capitals = settings.letters[0] * min(settings.size) * rng.uniform(1, 1.5)
+    capitals = settings.font_size[0] * min(settings.size) * rng.uniform(1, 1.5)
     sheet = make_text_line(rng, _sample_face(rng, faces), capitals, widest, level)
     if sheet is None:
         return None
@@ -105,9 +105,9 @@ def _find_position(
     taken: Mask,
 ) -> RenderedText | None:
     width, height = settings.size
-    low, high = np.log(settings.letters)
+    low, high = np.log(settings.font_size)
     as_sign = rng.random() < 0.45
-    degrees = _sample_rotation(rng, settings.tilt)
+    degrees = _sample_rotation(rng, settings.text_rotation)
     for attempt in range(_MAX_ATTEMPTS):
         middle = float(rng.uniform(0.15, 0.85) * width), float(rng.uniform(0.08, 0.92) * height)
         # Large letters find no place in the end, small ones do.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ..io.deprecation import rename_keys, renamed_fields
 from ..results.geometry import MIN_VERTICES
+from ..synthetic.scene_config import OLD_LEVELS, rename_level
 
 Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -176,6 +177,8 @@ class AuxiliaryConfig:
             )
         if self.prompts_per_image < 1:
             raise ValueError(f"prompts_per_image must be at least 1, got {self.prompts_per_image}")
+        curriculum = tuple((start, _rename_levels(levels)) for start, levels in self.curriculum)
+        object.__setattr__(self, "curriculum", curriculum)
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,11 @@ def to_dict(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _rename_levels(levels: str) -> str:
+    """``levels`` joined with "+", those of release 0.1 by their new names."""
+    return "+".join(rename_level(level) for level in levels.split("+"))
+
+
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """A stored recipe (from ``to_dict``) with today's field names, and defaults for new fields."""
     values = rename_keys(values, GROUPS, "recipe", stacklevel=0)
@@ -280,4 +288,10 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, fields_ in values.items()
         if is_dataclass(getattr(Recipe, name, None))
     }
+    curriculum = groups.get("auxiliary", {}).get("curriculum")
+    if curriculum:
+        groups["auxiliary"]["curriculum"] = [
+            [start, "+".join(OLD_LEVELS.get(level, level) for level in levels.split("+"))]
+            for start, levels in curriculum
+        ]
     return {**defaults, **values, **groups}
