@@ -107,6 +107,7 @@ TINY_RECIPE = (
 
 BLOCKS: dict[tuple[str, int], Block | NotRun] = {
     ("README.md", 0): Block(check_first_look),
+    ("README.md", 1): Block(check_nothing),
     ("docs/index.md", 0): Block(check_first_look),
     ("docs/evaluation.md", 0): Block(check_evaluation),
     ("docs/export.md", 0): Block(

@@ -61,9 +61,11 @@ MEASURED = NotRun("a measurement: minutes, and data that is not here")
 SERVED = NotRun("test_served.py runs it: it serves until it is stopped")
 
 COMMANDS: dict[str, Command | NotRun] = {
-    "make demo": NotRun("sets up a virtual environment from the network"),
-    "make test": NotRun("sets up a virtual environment from the network"),
     "pip install florence2": NETWORK,
+    "pip install -c constraints.txt .": NETWORK,
+    "uvx --from . florence2 demo": NETWORK,
+    "pipx install .": NETWORK,
+    "florence2 --install-completion": NotRun("writes into the shell's own files"),
     "pip install 'florence2[evaluate]'": NETWORK,
     "pip install 'florence2[onnx]'": NETWORK,
     "pip install 'florence2[serve]'": NETWORK,
@@ -95,9 +97,6 @@ COMMANDS: dict[str, Command | NotRun] = {
     ),
     "florence2 run clip.mp4 --task caption --every 2": Command(
         check_frames("<CAPTION>", (0.0, 2.0, 4.0))
-    ),
-    "florence2 export my-fine-tune --to onnx --precision int8 --out exported": Command(
-        check_export("int8"), slow=True
     ),
     "florence2 export my-fine-tune --to onnx --precision fp32 --precision fp16 --precision int8 "
     "--out exported": Command(check_export("fp32", "fp16", "int8"), slow=True),

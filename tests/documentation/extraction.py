@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,8 @@ class Snippet:
     line: int
     kind: str  # "sh" or "python"
     text: str
+    # What the page says that it prints, from a block of text right below; "..." is any text.
+    printed: str | None = None
 
     @property
     def words(self) -> list[str]:
@@ -43,12 +46,16 @@ def read_snippets(page: str) -> list[Snippet]:
     """What ``page`` tells its reader to type, in its order."""
     text = (ROOT / page).read_text(encoding="utf-8")
     found: list[Snippet] = []
+    end = -1
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start()) + 2
         if match[2] == "sh":
             found += _commands(page, line, match[3])
         elif match[2] == "python":
             found.append(Snippet(page, line, "python", match[3]))
+        elif match[2] == "text" and end >= 0 and not text[end : match.start()].strip():
+            found[-1] = replace(found[-1], printed=textwrap.dedent(match[3]))
+        end = match.end() if match[2] in ("sh", "python") else -1
     outside = _BLOCK.sub(lambda match: "\n" * match[0].count("\n"), text)
     for match in _INDENTED.finditer(outside):
         found += _commands(page, text.count("\n", 0, match.start()) + 1, match[0])

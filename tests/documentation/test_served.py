@@ -21,6 +21,7 @@ import pytest
 
 from .extraction import Snippet, read_snippets
 from .inputs import SCENE, make_scene
+from .test_snippets import check_printed
 
 PORT = "8000"
 
@@ -80,6 +81,7 @@ def test_curl_gets_boxes(port: str, tmp_path: Path) -> None:
         )
         (answer,) = json.loads(done.stdout)["answers"]
         assert answer["task"] == "<OD>" and answer["answer"]["bboxes"]
+        check_printed(snippet, done.stdout)
 
 
 def test_the_client_of_openai_gets_a_caption(port: str) -> None:
