@@ -54,8 +54,18 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
+    command = ["serve", "--model", arguments.model, "--port", str(port)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "florence2", "serve", "--model", arguments.model, "--port", f"{port}"]
+        [
+            sys.executable,
+            "-m",
+            "florence2",
+            "serve",
+            "--model",
+            arguments.model,
+            "--port",
+            f"{port}",
+        ]
     )
     try:
         wait_until_ready(url, server)
