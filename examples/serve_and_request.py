@@ -55,18 +55,7 @@ def main() -> None:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = ["serve", "--model", arguments.model, "--port", str(port)]
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "florence2",
-            "serve",
-            "--model",
-            arguments.model,
-            "--port",
-            f"{port}",
-        ]
-    )
+    server = subprocess.Popen([sys.executable, "-m", "florence2", *command])
     try:
         wait_until_ready(url, server)
         # Several tasks in one request share one encoding of the image.
