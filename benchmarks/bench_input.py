@@ -38,7 +38,7 @@ def main() -> None:
     recipe = override(Recipe(), ["batch.size=8"])
     nano = florence2.load("nano", device="cpu").processor
     # The size of the pictures is what costs; the positions only have to leave room for a prompt.
-    processor = nano.resized((options.image_size, options.image_size), 4096, 32)
+    processor = nano.with_image_size((options.image_size, options.image_size), 4096, 32)
     world = DistributedContext(0, 1, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         stream = BatchStream(

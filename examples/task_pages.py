@@ -67,7 +67,7 @@ def picture(record: Record, annotation: Annotation) -> Image.Image:
         return draw_answer(image, annotation.answer)
     font = ImageFont.load_default(17)
     lines = [""]
-    for word in annotation.answer.plain.split():
+    for word in annotation.answer.plain_text.split():
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) > image.width - 24:
             lines.append(word)
@@ -83,7 +83,7 @@ def picture(record: Record, annotation: Annotation) -> Image.Image:
 def page(record: Record, task: Task) -> str:
     """The page of a task."""
     annotation = chosen(record, task)
-    question = annotation.question
+    question = annotation.prompt_input
     asked = "" if question is None else f", {json.dumps(question)}"
     if isinstance(question, tuple):
         asked = f", ({', '.join(f'{at:g}' for at in question)})"

@@ -47,7 +47,7 @@ def refined(old: Florence2, side: int, window: int) -> Florence2:
     model = Florence2Model(config)
     model.load_state_dict(state)
     _keep_sums(model, [b / a for b, a in zip(sides_before, sides_after, strict=True)])
-    processor = old.processor.resized(
+    processor = old.processor.with_image_size(
         (side, side), config.text.max_position_embeddings, vision.stride
     )
     return Florence2(old.name, TorchRuntime(model), processor)

@@ -14,7 +14,7 @@ from .io.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
     from .inference.predictor import Features, Florence2, Prediction, load, parse
-    from .results.tasks import TASKS, Task, free_prompt
+    from .results.tasks import TASKS, Task, custom_task
     from .results.types import Boxes, Failure, Polygons, Quads, Result, Text
     from .training.trainer import train
 
@@ -33,7 +33,7 @@ __all__ = [
     "Task",
     "Text",
     "__version__",
-    "free_prompt",
+    "custom_task",
     "load",
     "parse",
     "train",
@@ -44,12 +44,12 @@ _HOMES = {
         ("Features", "Florence2", "Prediction", "load", "parse"), "inference.predictor"
     ),
     **dict.fromkeys(("Boxes", "Failure", "Polygons", "Quads", "Result", "Text"), "results.types"),
-    **dict.fromkeys(("TASKS", "Task", "free_prompt"), "results.tasks"),
+    **dict.fromkeys(("TASKS", "Task", "custom_task"), "results.tasks"),
     "train": "training.trainer",
 }
 
 # The command line answers ``--help`` without loading torch.
-__getattr__ = import_lazily(__name__, _HOMES)
+__getattr__ = import_lazily(__name__, _HOMES, renamed={"free_prompt": "custom_task"})
 install_moved_modules()
 
 

@@ -234,6 +234,7 @@ workflows.exporting workflows.graph_export
 ATTRIBUTES = """
 Agreement AnnotatorAgreement
 Aids AuxiliaryConfig
+AnswerOptions PostprocessOptions
 Answering RequestHandler
 Asked VqaExample
 Asking PredictionService
@@ -281,8 +282,11 @@ OnRay RayExecutor
 OnnxDecoding OnnxDecoderState
 Ontology ClassMap
 OpenVinoDecoding OpenVinoDecoderState
+Options ExportOptions
+Output ExportDirectory
 Package AssetPackage
 Prepared PreparedRequest
+Problem ImportProblem
 Progress TrainState
 Query GenerationRequest
 Range MinMaxObserver
@@ -306,6 +310,7 @@ StudentPlan StudentConfig
 Told ProbeOutputs
 TorchDecoding TorchDecoderState
 Validator LabelChecker
+Verdict FilterDecision
 WithDenseTask DenseHeadModel
 Worker PartRunner
 World DistributedContext
@@ -317,12 +322,14 @@ boxes_of to_boxes
 cache_folder cache_dir
 caption write_caption
 categories load_categories
+clean postprocess
 counts_of_cells cell_weights
 even_outline trace_even_polygons
 evenly_cornered resample_polygons
 evenly_spaced resample_polyline
 file_of onnx_path
 first_against first_failure
+free_prompt custom_task
 gathered_model gather_full_state
 graph_folder graph_cache_dir
 graphs_of load_graphs
@@ -344,8 +351,10 @@ mean_figure mean_metric
 measure_loss compare_outputs
 mendable_errors user_errors
 near_locations neighbor_bins
+needed optional_import
 objects_named count_named_objects
 one_torch_thread single_torch_thread
+order_corners fix_inverted_boxes
 outline trace_polygons
 overheard capture_encoder_states
 photographed degrade_image
@@ -370,6 +379,7 @@ starting_model build_model
 states_of_pictures image_token_states
 sums_figure ratio_metric
 surest_first sort_by_score
+synchronise fsync
 take_step train_step
 to_record scene_to_record
 usable_device resolve_device

@@ -59,7 +59,7 @@ def test_rapidocr_reads_a_line_and_finds_none_where_there_is_none(written: Recor
     reader = RapidOcr()
     blank = record_of(saved(Image.new("RGB", (120, 90), "gray")))
     (lines, whole), nothing = reader.annotate([written, blank])
-    assert whole.answer.plain == "OPEN 24 HOURS" and lines.answer.labels == ("OPEN 24 HOURS",)
+    assert whole.answer.plain_text == "OPEN 24 HOURS" and lines.answer.labels == ("OPEN 24 HOURS",)
     assert lines.answer.scores[0] > 0.8 and lines.annotator.name == "rapidocr"
     x0, y0, x1, y1 = lines.answer.bounds[0]
     assert 15 < x0 < 40 and 370 > x1 > 280 and 25 < y0 < 60 and 60 < y1 < 95
@@ -79,7 +79,7 @@ def test_tesseract_reads_lines_and_nothing_from_noise() -> None:
     blank, noise = saved(Image.new("RGB", (300, 100), "white")), picture(0)[0]
     read = Tesseract().annotate([record_of(each) for each in (saved(image), blank, noise)])
     lines, whole = read[0]
-    assert whole.answer.plain == "OPEN 24 HOURS" and lines.annotator.name == "tesseract"
+    assert whole.answer.plain_text == "OPEN 24 HOURS" and lines.annotator.name == "tesseract"
     assert lines.answer.scores[0] > 0.8
     assert len(read[1]) == 1 and len(read[1][0].answer) == 0
     assert read[2][0].task == "<OCR_WITH_REGION>"

@@ -10,7 +10,7 @@ from florence2.data_engine.caption_parsing import parse_captions
 from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.merge import FUSION, agreement, fuse
 from florence2.data_engine.part_files import failure
-from florence2.results.records import KEPT, Annotation, Annotator, Verdict
+from florence2.results.records import KEPT, Annotation, Annotator, FilterDecision
 from florence2.results.types import Boxes, Quads, Text
 
 SIZE = (100, 100)
@@ -30,7 +30,7 @@ def judging(*annotations: Annotation, **options) -> FilterContext:
 
 def told(annotations) -> list[tuple]:
     return [
-        (each.annotator.name, list(getattr(each.answer, "labels", [])), each.verdict.reason)
+        (each.annotator.name, list(getattr(each.answer, "labels", [])), each.decision.reason)
         for each in annotations
     ]
 
@@ -118,10 +118,10 @@ def test_captions_are_held_against_fused_detections_and_each_other() -> None:
     loose = judged(
         [boxes, *captions], FilterContext(limits, judging(*captions).facts, {"dog", "cat"})
     )
-    assert [each.verdict.reason for each in found[1:]] == [
+    assert [each.decision.reason for each in found[1:]] == [
         "", "", "names what is not detected: cat", "empty text", "objects too plain",
     ]  # fmt: skip
-    assert loose[2].verdict.reason == "near-duplicate text"
+    assert loose[2].decision.reason == "near-duplicate text"
 
 
 def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -> None:
@@ -138,7 +138,7 @@ def test_a_near_duplicate_has_everything_dropped_with_the_reason() -> None:
     found = judged(
         [od(A, ([0, 0, 50, 50], "dog", 0.9)), failure(B, "x")], FilterContext(), "first.png"
     )
-    assert [each.verdict.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
+    assert [each.decision.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
 
 
 def test_fusion_of_nothing_of_boxes_without_area_and_of_other_sizes() -> None:
@@ -160,5 +160,5 @@ def test_agreement_pairs_each_box_once() -> None:
 
 def test_split_orders_kept_before_dropped() -> None:
     one = od(A, *[([0, 0, 9, 9], name, 0.5) for name in "xyz"])
-    parts = split(one, [Verdict(False, "b"), KEPT, Verdict(False, "a")])
+    parts = split(one, [FilterDecision(False, "b"), KEPT, FilterDecision(False, "a")])
     assert told(parts) == [("a", ["y"], ""), ("a", ["z"], "a"), ("a", ["x"], "b")]

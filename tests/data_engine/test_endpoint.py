@@ -130,8 +130,8 @@ EMPTY = (200, {}, completion({"content": None}))
 def test_one_prompt_without_words_costs_no_other(server: str) -> None:
     Server.replies = [GOOD, EMPTY]
     ((first, second),) = endpoint(server, 2).annotate([image()])
-    assert first.answer.plain == "A cat." and is_failure(second)
-    assert second.verdict.reason.startswith("failed: <DETAILED_CAPTION>: http://127.0.0.1")
+    assert first.answer.plain_text == "A cat." and is_failure(second)
+    assert second.decision.reason.startswith("failed: <DETAILED_CAPTION>: http://127.0.0.1")
 
 
 def test_one_record_without_words_costs_no_other_and_nobody_is_asked_twice(server: str) -> None:
@@ -151,7 +151,7 @@ def test_a_key_is_never_sent_to_where_an_answer_redirects(server: str) -> None:
 def test_what_passes_is_tried_again_when_the_server_says(server: str) -> None:
     Server.replies = [(429, {"Retry-After": "0"}, b"slow down"), (503, {}, b""), GOOD]
     ((given,),) = endpoint(server).annotate([image()])
-    assert given.answer.plain == "A cat."
+    assert given.answer.plain_text == "A cat."
     Server.replies = [(429, {"Retry-After": "86400"}, b"come back tomorrow")]
     with pytest.raises(ConnectionError, match=r"come back tomorrow.*asks to wait for 86400 s"):
         endpoint(server).annotate([image()])

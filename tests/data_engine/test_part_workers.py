@@ -51,7 +51,7 @@ def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(folder: RunFol
         if id in ("01.png", "07.png"):
             (only,) = given
             assert (
-                is_failure(only) and f"RuntimeError: will not look at {id}" in only.verdict.reason
+                is_failure(only) and f"RuntimeError: will not look at {id}" in only.decision.reason
             )
         else:
             assert len(given) == 2 and not any(map(is_failure, given))
@@ -64,7 +64,7 @@ def test_a_specialist_that_hangs_is_left_behind_at_its_limit(folder: RunFolder) 
     assert (done.pictures, done.failures) == (6, 1)
     assert worker.stuck
     given = {each.id: each.annotations for each in read_said(folder.said(0, "plain", 0))}
-    assert "no answer within 0.2 seconds" in given["04.png"][0].verdict.reason
+    assert "no answer within 0.2 seconds" in given["04.png"][0].decision.reason
     assert len(given["05.png"]) == 2
 
 
@@ -72,7 +72,7 @@ def test_a_picture_that_went_away_carries_the_error(folder: RunFolder, pictures:
     (pictures / "02.png").unlink()
     annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
     found = said(folder, "plain")
-    assert "cannot be read" in found["02.png"][0].verdict.reason
+    assert "cannot be read" in found["02.png"][0].decision.reason
     assert len(found["03.png"]) == 2
 
 
@@ -87,14 +87,14 @@ def test_answers_that_do_not_fit_their_pictures_are_failures(folder: RunFolder) 
             return [(Annotation("<OD>", box, annotator=self.annotator),) for _ in records]
 
     annotate(folder, [spec_of(Miscounting("few")), spec_of(Missized("small"))], 0, LocalExecutor())
-    assert all("0 answers to 1" in each[0].verdict.reason for each in said(folder, "few").values())
-    assert all("(7, 7)" in each[0].verdict.reason for each in said(folder, "small").values())
+    assert all("0 answers to 1" in each[0].decision.reason for each in said(folder, "few").values())
+    assert all("(7, 7)" in each[0].decision.reason for each in said(folder, "small").values())
 
 
 def test_those_that_come_after_are_given_what_was_said(folder: RunFolder) -> None:
     second = spec_of(Plain("second"), after=("first",))
     annotate(folder, [second, spec_of(Plain("first"))], 0, LocalExecutor())
-    texts = [one.answer.plain for given in said(folder, "second").values() for one in given
+    texts = [one.answer.plain_text for given in said(folder, "second").values() for one in given
              if isinstance(one.answer, Text)]  # fmt: skip
     assert all("first+first" in text for text in texts) and len(texts) == 10
 

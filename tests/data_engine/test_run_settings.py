@@ -142,7 +142,7 @@ def test_a_text_that_is_too_long_is_dropped_and_ends_nothing(pictures: Path) -> 
 
     out = pictures.parent / "out"
     run(pictures, out, spec_of(Endless()))
-    reasons = {each.verdict.reason for record in open_round(out) for each in record.annotations}
+    reasons = {each.decision.reason for record in open_round(out) for each in record.annotations}
     assert reasons == {"text too long"}
 
 
@@ -153,7 +153,7 @@ def test_a_text_that_is_no_unicode_is_a_failure_and_ends_nothing(pictures: Path)
     out = pictures.parent / "out"
     run(pictures, out, spec_of(Half()))
     found = [each for record in open_round(out) for each in record.annotations]
-    assert len(found) == 10 and all("not Unicode" in each.verdict.reason for each in found)
+    assert len(found) == 10 and all("not Unicode" in each.decision.reason for each in found)
 
 
 @pytest.mark.parametrize(

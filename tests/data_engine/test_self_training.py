@@ -161,8 +161,8 @@ def test_rounds_train_annotate_and_take_the_last_word(
     last = open_round(out)
     students = [each for record in last for each in record.annotations
                 if each.annotator.name == "student" and each.task == "<CAPTION>"]  # fmt: skip
-    assert {each.round for each in students if each.verdict.keep} <= {2}
-    old = {each.verdict.reason for each in students if each.round == 1}
+    assert {each.round for each in students if each.decision.kept} <= {2}
+    old = {each.decision.reason for each in students if each.round == 1}
     assert old == {"superseded by a later round"}
     run(pictures, out, degraded, rounds=2, student=plan)
     assert len(commands) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from florence2.datasets import ImportContext, LabelError, Problem
+from florence2.datasets import ImportContext, ImportProblem, LabelError
 from florence2.results.tasks import Task
 from florence2.results.types import Answer, Boxes, ImageSize, Text
 
@@ -25,13 +25,13 @@ def read_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
 
 
 @pytest.fixture
-def problems() -> list[Problem]:
+def problems() -> list[ImportProblem]:
     """What the intake has listed."""
     return []
 
 
 @pytest.fixture
-def intake(problems: list[Problem]) -> ImportContext:
+def intake(problems: list[ImportProblem]) -> ImportContext:
     """An intake that lets every annotation pass and lists problems in ``problems``."""
     return ImportContext(problems.append, read_suffix=read_suffix)
 

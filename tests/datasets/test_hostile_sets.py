@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.importers.coco import find_coco, read_coco
 from florence2.datasets.importers.csv import read_csv_questions
 from florence2.datasets.importers.image_files import find_pictures, read_picture
@@ -44,7 +44,7 @@ def test_an_eps_under_another_name_starts_no_program(
 
 
 def test_a_damaged_avif_is_one_problem(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     content = draw("whole.avif").read_bytes()
     for number, cut in enumerate((40, len(content) // 2, len(content) - 4)):
@@ -60,7 +60,7 @@ def test_a_damaged_avif_is_one_problem(
 
 @pytest.mark.parametrize("kind", ["fifo", "zero", "folder"])
 def test_only_regular_files_are_read(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], kind: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], kind: str
 ) -> None:
     def place(name: str) -> Path:
         path = tmp_path / name
@@ -90,7 +90,7 @@ def test_only_regular_files_are_read(
 
 
 def test_a_vast_text_is_refused_before_it_is_tokenized(
-    tmp_path: Path, draw: Draw, problems: list[Problem]
+    tmp_path: Path, draw: Draw, problems: list[ImportProblem]
 ) -> None:
     def tokenize(text: str, task: Task, size: ImageSize) -> Answer:
         raise AssertionError(f"{len(text)} characters reached the tokenizer")
@@ -109,7 +109,7 @@ def test_a_vast_text_is_refused_before_it_is_tokenized(
 
 
 def test_labels_that_check_too_long_are_not_tokenized(
-    tmp_path: Path, draw: Draw, problems: list[Problem]
+    tmp_path: Path, draw: Draw, problems: list[ImportProblem]
 ) -> None:
     checked = []
     intake = ImportContext(problems.append, lambda annotation, size: checked.append(annotation))
@@ -156,7 +156,7 @@ def test_xml_that_is_deep_or_declares_entities(tmp_path: Path, content: str) -> 
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/secret.png", "..\\..\\secret.png"])
 def test_names_in_labels_do_not_leave_the_set(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], name: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], name: str
 ) -> None:
     secret = draw("secret.png")
     folder = tmp_path / "one" / "set"
@@ -180,7 +180,7 @@ def test_names_in_labels_do_not_leave_the_set(
 
 
 def test_a_problem_can_always_be_written(
-    tmp_path: Path, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     with intake.listing(Path(os.fsdecode(b"caf\xe9.txt"))):
         raise LabelError("malformed", "\ud800" + "x" * 100_000)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.importers.class_list import ClassList
 from florence2.datasets.importers.cvat import find_cvat, read_cvat
 from florence2.datasets.importers.label_studio import find_label_studio, read_label_studio
@@ -32,7 +32,7 @@ SHAPES = """<annotations><version>1.1</version><meta><job><labels><label><name>n
 
 
 def test_cvat_shapes(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/sub/a.png")
     (tmp_path / "annotations.xml").write_text(SHAPES)
@@ -62,7 +62,7 @@ def rectangle(**more: object) -> dict[str, object]:
 
 
 def test_results_of_other_types_are_counted(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/a.png")
     mark = {"x": 1, "y": 2, "width": 0.5, "keypointlabels": ["nose"]}
@@ -82,7 +82,7 @@ def test_results_of_other_types_are_counted(
 
 
 def test_label_studio_exports(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/a b.png")
     corners = [[0, 0], [10, 0], [10, 10], [0, 10]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.datasets import ImportContext, LabelError, Problem
+from florence2.datasets import ImportContext, ImportProblem, LabelError
 from florence2.datasets.importers.csv import CsvColumns, read_csv_questions
 from florence2.datasets.importers.jsonl import find_jsonl, read_jsonl
 from florence2.datasets.importers.prompts import split_prefix
@@ -67,7 +67,7 @@ def line(image: str, prefix: str, suffix: str) -> str:
 
 
 def test_lines_about_one_picture_are_one_record(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     draw("b.png")
@@ -110,7 +110,7 @@ def test_a_bad_line_is_listed_with_its_number(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     bad: bytes,
     kind: str,
 ) -> None:
@@ -134,7 +134,7 @@ def test_line_files_are_found_by_split(tmp_path: Path) -> None:
 
 
 def test_csv_questions_follow_the_prompt(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     file = tmp_path / "questions.csv"
@@ -167,7 +167,7 @@ def test_a_bad_row_is_listed_with_its_line(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     bad: bytes,
     kind: str,
 ) -> None:
@@ -187,7 +187,7 @@ def test_a_missing_column_is_refused(tmp_path: Path, intake: ImportContext) -> N
 
 
 def test_sidecars_answer_the_prompt(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("deep/a.png")
     (tmp_path / "deep" / "a.txt").write_text("A boat.\n")
@@ -198,7 +198,7 @@ def test_sidecars_answer_the_prompt(
 
 
 def test_pictures_and_texts_that_lack_each_other_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png", "e.jpg", "e.png"):
         draw(name)
@@ -225,7 +225,7 @@ def test_csv_as_spreadsheets_write_it(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     mark: str,
     encoding: str,
 ) -> None:
@@ -271,7 +271,7 @@ def test_a_split_is_a_column_or_refused(tmp_path: Path, draw: Draw, intake: Impo
 
 
 def test_lines_as_other_tools_write_them(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/a.png")
     file = tmp_path / "lines.jsonl"
@@ -303,7 +303,7 @@ def test_a_file_of_a_split_is_found_by_its_name(tmp_path: Path) -> None:
 
 
 def test_sidecars_whatever_the_case_and_hidden_files(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("A.PNG")
     draw(".ipynb_checkpoints/A-checkpoint.png")

@@ -26,7 +26,7 @@ from florence2.evaluation.benchmark import (
 )
 from florence2.evaluation.metric import mean_metric
 from florence2.evaluation.runner import evaluate
-from florence2.results.tasks import Task, find_task, free_prompt
+from florence2.results.tasks import Task, custom_task, find_task
 from florence2.results.types import Answer, Failure, Result, Text
 
 QUESTIONS = ("colour?", "shape?")
@@ -40,7 +40,7 @@ def read(data: Path, split: str) -> list[BenchmarkExample]:
             f"{name}-{number}",
             data / f"{name}.png",
             name,
-            free_prompt("<VQA>"),
+            custom_task("<VQA>"),
             question,
             None if split == "hidden" else f"{name} {question}",
         )

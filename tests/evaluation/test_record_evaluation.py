@@ -11,7 +11,7 @@ from PIL import Image
 
 from florence2.evaluation import record_evaluation as judging
 from florence2.evaluation.record_evaluation import evaluate_records, figure_prefix, selection_metric
-from florence2.results.records import Annotation, Record, Verdict, content_hash
+from florence2.results.records import Annotation, FilterDecision, Record, content_hash
 from florence2.results.tasks import Task
 from florence2.results.types import Answer, Boxes, Failure, Polygons, Quads, Result, Text
 
@@ -126,7 +126,7 @@ def test_an_answer_to_a_prompt_of_ones_own_is_read_as_the_kind_of_the_truth() ->
 
 
 def test_records_are_taken_at_even_distances_and_dropped_annotations_left_out() -> None:
-    dropped = Annotation("<CAPTION>", Text("no"), verdict=Verdict(False, "wrong"))
+    dropped = Annotation("<CAPTION>", Text("no"), decision=FilterDecision(False, "wrong"))
     records = [
         make_record(Annotation("<CAPTION>", Text(str(number))), dropped, name=str(number))
         for number in range(10)

@@ -228,7 +228,7 @@ def test_a_prompt_takes_the_place_of_the_benchmarks_own(
 ) -> None:
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out", prompt="<MY_VQA>")
     assert {(task.prompt, task.answer) for task in model.tasks} == {("<MY_VQA>", "text")}
-    assert model.tasks[0].fill("colour?") == "<MY_VQA>colour?"
+    assert model.tasks[0].format_prompt("colour?") == "<MY_VQA>colour?"
     with pytest.raises(ValueError, match=r"<CAPTION> asks about nothing, and case 000-0"):
         evaluate(stand_in.BENCHMARK, model, data, tmp_path / "other", prompt="<CAPTION>")
 

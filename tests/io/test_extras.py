@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.io.extras import add_checkout_hint, find_extra, needed
+from florence2.io.extras import add_checkout_hint, find_extra, optional_import
 
 
 def test_a_missing_library_says_what_to_install() -> None:
     with pytest.raises(ImportError, match=r"needs something, .*pip install something$"):
-        needed("no_such_library", "something")
+        optional_import("no_such_library", "something")
     with pytest.raises(
         ImportError,
         match=r"needs something, .*pip install 'florence2\[more\]' \(.* -e '\.\[more\]'\)$",
     ):
-        needed("no_such_library.at_all", "something", "florence2[more]")
+        optional_import("no_such_library.at_all", "something", "florence2[more]")
 
 
 def test_a_library_that_is_there() -> None:
-    assert needed("json", "json").dumps([1]) == "[1]"
+    assert optional_import("json", "json").dumps([1]) == "[1]"
 
 
 def test_an_extra_is_found_by_the_module_it_brings() -> None:

@@ -36,7 +36,7 @@ def ids(model: Florence2, records: list[Record], **options: int) -> list[tuple[i
 def answers(model: Florence2, records: list[Record], **options: int) -> list[Prediction]:
     """All answers to all questions about the records; none of them may fail."""
     requests = [
-        (record.image_bytes(), each.known_task, each.question)
+        (record.image_bytes(), each.task_definition, each.prompt_input)
         for record in records
         for each in record.annotations
     ]

@@ -9,8 +9,8 @@ import pytest
 
 from florence2.inference.predictor import resolve
 from florence2.processing.processor import ImagePreprocessing, Processor
-from florence2.results.postprocess import AnswerOptions
-from florence2.results.tasks import TASKS, free_prompt
+from florence2.results.postprocess import PostprocessOptions
+from florence2.results.tasks import TASKS, custom_task
 from florence2.results.types import Boxes, Text
 
 NANO = resolve("nano")
@@ -51,7 +51,7 @@ def test_prompts_of_fine_tunes_pass_through(processor: Processor) -> None:
     asked = processor.prompt("<DocVQA>What is the date?")
     assert asked.text == "<DocVQA>What is the date?"
     assert processor.prompt("<DocVQA>", "What is the date?").text == asked.text
-    assert processor.prompt(free_prompt("describe")).text == "describe"
+    assert processor.prompt(custom_task("describe")).text == "describe"
     assert asked.task.answer == "text"
 
 
@@ -81,18 +81,20 @@ def test_what_cannot_be_asked_is_told(
 def test_targets_read_back_as_results(processor: Processor) -> None:
     prompt = processor.prompt("od", None)
     boxes = Boxes([[1, 2, 30, 40], [5, 5, 20, 90]], ["猫", "dog"], (100, 100))
-    ids = processor.target(boxes, "boxes")
+    ids = processor.encode_target(boxes, "boxes")
     result = processor.read(ids, prompt, (100, 100), token_logprobs=[-0.5] * len(ids))
     assert isinstance(result.answer, Boxes)
     assert result.answer.labels == ("猫", "dog")
     assert result.answer.scores is not None
     assert result.answer.scores.tolist() == pytest.approx([0.60653, 0.60653], abs=1e-4)
-    strict = AnswerOptions(min_score=0.7)
+    strict = PostprocessOptions(min_score=0.7)
     kept = processor.read(ids, prompt, (100, 100), token_logprobs=[-0.5] * len(ids), options=strict)
     assert kept.to_dict() == {
         "<OD>": {"bboxes": [], "labels": [], "scores": [], "label_scores": []}
     }
-    ascii_only = processor.read(ids, prompt, (100, 100), options=AnswerOptions(ascii_labels=True))
+    ascii_only = processor.read(
+        ids, prompt, (100, 100), options=PostprocessOptions(ascii_labels=True)
+    )
     assert ascii_only.answer.labels == ("", "dog")  # type: ignore[union-attr]
 
 
@@ -120,11 +122,11 @@ def test_preprocessing_is_read_from_both_layouts(tmp_path: Path) -> None:
 
 
 def test_image_sizes_must_leave_room_for_a_prompt(processor: Processor) -> None:
-    assert processor.resized((768, 768), 1024, 32).max_prompt_tokens == 447
+    assert processor.with_image_size((768, 768), 1024, 32).max_prompt_tokens == 447
     with pytest.raises(ValueError, match="multiples of 32, got 100 x 96"):
-        processor.resized((100, 96), 1024, 32)
+        processor.with_image_size((100, 96), 1024, 32)
     with pytest.raises(ValueError, match="use a smaller image size"):
-        processor.resized((1024, 1024), 1024, 32)
+        processor.with_image_size((1024, 1024), 1024, 32)
 
 
 def test_text_answers_know_their_words_without_locations(processor: Processor) -> None:
@@ -132,7 +134,7 @@ def test_text_answers_know_their_words_without_locations(processor: Processor) -
     ids = processor.tokenizer.encode("car<loc_1><loc_2><loc_3><loc_4>")
     answer = processor.read(ids, prompt, (10, 10)).answer
     assert isinstance(answer, Text)
-    assert (answer.text, answer.plain) == ("car<loc_1><loc_2><loc_3><loc_4>", "car")
+    assert (answer.text, answer.plain_text) == ("car<loc_1><loc_2><loc_3><loc_4>", "car")
 
 
 @pytest.mark.parametrize(

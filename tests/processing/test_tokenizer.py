@@ -85,7 +85,7 @@ def released(shared: Path) -> Tokenizer:
 def test_prompts_have_the_released_ids(
     released: Tokenizer, task: str, text: str, ids: list[int]
 ) -> None:
-    assert released.encode_prompt(find_task(task).fill(text)) == ids
+    assert released.encode_prompt(find_task(task).format_prompt(text)) == ids
 
 
 def test_released_ids_of_added_tokens(released: Tokenizer) -> None:
@@ -165,11 +165,11 @@ def test_words_are_never_added_tokens(pieces: list[str]) -> None:
 def test_spelt_ids_are_the_same_text_byte_by_byte(pieces: list[str]) -> None:
     tokenizer, text = _NANO_OF_PROPERTIES, "".join(pieces)
     ids = tokenizer.encode_prompt(text)
-    spelt = tokenizer.spell(ids)
+    spelt = tokenizer.to_byte_tokens(ids)
     assert tokenizer.decode(spelt) == f"<s>{text}</s>"
     words = [each for each in spelt[1:-1] if not tokenizer.is_added(each)]
     assert all(tokenizer.num_bytes(each) == 1 for each in words)
-    assert tokenizer.spell(spelt) == spelt
+    assert tokenizer.to_byte_tokens(spelt) == spelt
 
 
 def test_added_tokens_in_text_become_their_ids(nano: Tokenizer) -> None:

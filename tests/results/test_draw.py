@@ -89,18 +89,18 @@ class TestRegions:
 class TestLabels:
     def test_labels_keep_their_color_and_differ_from_each_other(self) -> None:
         names = ["cat", "dog", "car", "house", "person", "tree", "cat"]
-        colors = draw._colors(names)
+        colors = draw._choose_colors(names)
         assert colors[0] == colors[6]
         assert len(set(colors)) == 6
-        assert draw._colors(["cat"]) == draw._colors(["cat", "cat"])[:1]
+        assert draw._choose_colors(["cat"]) == draw._choose_colors(["cat", "cat"])[:1]
         many = [f"thing {index}" for index in range(len(draw.COLORS))]
-        assert len(set(draw._colors(many))) == len(draw.COLORS)
+        assert len(set(draw._choose_colors(many))) == len(draw.COLORS)
 
     def test_regions_without_label_have_a_color_each(self) -> None:
-        assert len(set(draw._colors([""] * 5))) == 5
+        assert len(set(draw._choose_colors([""] * 5))) == 5
 
     def test_the_plate_has_the_color_of_the_region(self) -> None:
-        color = draw._colors(["cat"])[0]
+        color = draw._choose_colors(["cat"])[0]
         large = (1280, 960)
         drawn = draw_answer(blank(large), Boxes([[40, 400, 800, 800]], ["cat"], large))
         above_the_box = drawn.crop((40, 300, 800, 390))
@@ -117,7 +117,7 @@ class TestLabels:
         assert (light + 0.05) / (dark + 0.05) > 3
 
     def test_scores_are_written_and_survive_a_long_label(self) -> None:
-        font = draw._Pen.of(blank()).font
+        font = draw._Style.of(blank()).font
         answer = Boxes([[0, 0, 9, 9]] * 2, ["cat", "long " * 40], SIZE, [0.875, 0.5])
         short, long = draw._label_texts(answer, 300, font)
         assert short == "cat 0.88"
@@ -125,7 +125,7 @@ class TestLabels:
         assert font.getlength(long) <= 300
 
     def test_plates_stay_in_the_picture(self) -> None:
-        pen = draw._Pen.of(blank())
+        pen = draw._Style.of(blank())
         for bounds in ([0, 0, 320, 240], [300, 230, 320, 240], [0, 0, 4, 4], [310, 0, 320, 5]):
             places = draw._places(np.asarray(bounds, np.float32), (90.0, 20.0), SIZE, pen)
             assert places.min() >= 0
@@ -134,10 +134,12 @@ class TestLabels:
     def test_labels_of_one_place_do_not_hide_each_other(self) -> None:
         answer = Boxes([[80, 80, 240, 160]] * 3, ["cat", "dog", "cow"], SIZE)
         drawn = draw_answer(blank(), answer)
-        plates = [(np.asarray(drawn) == c).all(axis=-1).sum() for c in draw._colors(answer.labels)]
+        plates = [
+            (np.asarray(drawn) == c).all(axis=-1).sum() for c in draw._choose_colors(answer.labels)
+        ]
         alone = draw_answer(blank(), answer.select([0]))
-        whole = (np.asarray(alone) == draw._colors(["cat"])[0]).all(axis=-1).sum()
-        lines = 2 * (160 + 80) * draw._Pen.of(blank()).line
+        whole = (np.asarray(alone) == draw._choose_colors(["cat"])[0]).all(axis=-1).sum()
+        lines = 2 * (160 + 80) * draw._Style.of(blank()).line
         assert min(plates) > 0.6 * (whole - lines)
 
     @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ class TestCaptions:
         assert np.asarray(strip.convert("L")).min() < 90
 
     def test_long_text_is_wrapped_and_keeps_its_own_lines(self) -> None:
-        font = draw._Pen.of(blank()).font
+        font = draw._Style.of(blank()).font
         text = "first line\n" + "word " * 60 + "x" * 200
         lines = draw._wrapped(text, 280, font)
         assert lines[0] == "first line"

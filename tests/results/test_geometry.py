@@ -14,8 +14,8 @@ from florence2.results.geometry import (
     box_iou,
     clip_boxes,
     clip_points,
+    fix_inverted_boxes,
     non_maximum_suppression,
-    order_corners,
     point_bounds,
     polygon_area,
     quad_bounds,
@@ -37,8 +37,8 @@ BOX_LISTS = st.lists(
 def test_areas_and_inverted_boxes() -> None:
     boxes = np.array([[0, 0, 2, 3], [5, 5, 5, 9], [4, 4, 1, 1]], dtype=np.float32)
     assert box_area(boxes).tolist() == [6, 0, 0]
-    assert order_corners(boxes)[2].tolist() == [1, 1, 4, 4]
-    assert box_area(order_corners(boxes)).tolist() == [6, 0, 9]
+    assert fix_inverted_boxes(boxes)[2].tolist() == [1, 1, 4, 4]
+    assert box_area(fix_inverted_boxes(boxes)).tolist() == [6, 0, 9]
 
 
 def test_iou_by_hand() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.results.records import Annotation, Annotator, Record, Verdict, content_hash
+from florence2.results.records import Annotation, Annotator, FilterDecision, Record, content_hash
 from florence2.results.types import Boxes, Polygons, Quads, Text
 
 SIZE = (40, 30)
@@ -23,7 +23,7 @@ def test_records_compare_by_content() -> None:
     assert first == record(annotations=(Annotation("<OD>", same),))
     other = Boxes([[1, 2, 3, 5]], ["car"], SIZE)
     assert first != record(annotations=(Annotation("<OD>", other),))
-    assert first != record(annotations=(Annotation("<OD>", same, verdict=Verdict(False)),))
+    assert first != record(annotations=(Annotation("<OD>", same, decision=FilterDecision(False)),))
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_the_kind_is_the_tasks_or_for_a_free_prompt_the_answers(
 
 def test_the_task_of_a_free_prompt_puts_the_text_behind_it() -> None:
     annotation = Annotation("<VQA>", Text("red"), text="What colour?")
-    assert annotation.known_task.fill(annotation.text) == "<VQA>What colour?"
-    assert Annotation("<OD>", BOXES).known_task.name == "object-detection"
+    assert annotation.task_definition.format_prompt(annotation.text) == "<VQA>What colour?"
+    assert Annotation("<OD>", BOXES).task_definition.name == "object-detection"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_bytes_come_from_the_record_or_from_its_unchanged_file(tmp_path: Path) -
 
 def test_kept_leaves_out_what_a_filter_turned_down() -> None:
     kept = Annotation("<CAPTION>", Text("a"))
-    dropped = Annotation("<CAPTION>", Text("b"), verdict=Verdict(False, "too short"))
+    dropped = Annotation("<CAPTION>", Text("b"), decision=FilterDecision(False, "too short"))
     assert record(annotations=(kept, dropped)).kept() == (kept,)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from florence2.results.tasks import TASKS, find_task, free_prompt, split_prompt
+from florence2.results.tasks import TASKS, custom_task, find_task, split_prompt
 
 
 def test_names_lead_to_one_task_each() -> None:
@@ -35,16 +35,16 @@ def test_the_input_of_a_task_stands_in_its_prompt() -> None:
     ],
 )
 def test_prompts(name: str, text: str, prompt: str) -> None:
-    assert find_task(name).fill(text) == prompt
+    assert find_task(name).format_prompt(text) == prompt
 
 
 def test_text_is_given_where_it_is_asked_for() -> None:
     with pytest.raises(ValueError, match=r"<OCR> takes no text, got 'extra text'"):
-        find_task("<OCR>").fill("extra text")
+        find_task("<OCR>").format_prompt("extra text")
     for task in TASKS:
         if task.input != "none":
             with pytest.raises(ValueError, match="needs text"):
-                task.fill(" ")
+                task.format_prompt(" ")
 
 
 def test_unknown_words_are_refused_and_prompts_pass() -> None:
@@ -54,8 +54,8 @@ def test_unknown_words_are_refused_and_prompts_pass() -> None:
         find_task("captoin")
     with pytest.raises(ValueError, match="empty"):
         find_task("  ")
-    assert find_task("Is there a cat?") == free_prompt("Is there a cat?")
-    assert free_prompt("captoin").fill() == "captoin"
+    assert find_task("Is there a cat?") == custom_task("Is there a cat?")
+    assert custom_task("captoin").format_prompt() == "captoin"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_misspelled_names_are_refused_with_the_near_one(name: str, meant: str) -
      "<DESCRIPTION>", "a < b > c", "describe the image"],
 )  # fmt: skip
 def test_prompts_of_fine_tunes_stay_free(prompt: str) -> None:
-    assert find_task(prompt) == free_prompt(prompt)
+    assert find_task(prompt) == custom_task(prompt)
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_what_does_not_fit_is_refused(make: Any, message: str) -> None:
 
 
 def test_plain_text_has_no_locations() -> None:
-    assert Text(" car<loc_52><loc_0><loc_999><loc_1000> ").plain == "car<loc_1000>"
-    assert Text("<loc of it> ").plain == "<loc of it>"
+    assert Text(" car<loc_52><loc_0><loc_999><loc_1000> ").plain_text == "car<loc_1000>"
+    assert Text("<loc of it> ").plain_text == "<loc of it>"
 
 
 def test_released_forms() -> None:

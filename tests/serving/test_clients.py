@@ -37,7 +37,7 @@ def test_openai(address: str, model: florence2.Florence2) -> None:
         message: Any = {"role": "user", "content": parts(words)}
         return client.chat.completions.create(model="nano", messages=[message], **options)
 
-    caption = model(DEMO, "caption").answer.plain
+    caption = model(DEMO, "caption").answer.plain_text
     for words in ("<CAPTION>", "What does the image describe?", "caption"):
         answer = ask(words)
         assert answer.choices[0].message.content == caption

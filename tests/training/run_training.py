@@ -40,7 +40,7 @@ def dying(path: Path) -> None:
 
 loop.train_step = recorded
 if int(die_at) >= 0:
-    checkpoints.synchronise = dying
+    checkpoints.fsync = dying
 recipe = override(
     Recipe(start=start),
     ["batch.size=4", "batch.micro=2", f"schedule.samples={4 * int(steps)}",

@@ -45,7 +45,7 @@ def real_records(photos: Path, processor: Processor) -> list[Record]:
         spoken = next(each["caption"] for each in captions["annotations"]
                       if each["image_id"] == entry["id"])  # fmt: skip
         annotation = _annotation(kind, objects, names, spoken, size)
-        if len(processor.target(annotation.answer, annotation.kind)) > 60:
+        if len(processor.encode_target(annotation.answer, annotation.kind)) > 60:
             continue
         content = path.read_bytes()
         records.append(
@@ -91,7 +91,7 @@ def test_32_real_records_are_learned_by_heart(shared: Path, tmp_path: Path) -> N
         annotation = record.annotations[0]
         found = model(record.image_bytes(), annotation.task, annotation.region, beams=1,
                       max_new_tokens=80, no_repeat_ngram=0)  # fmt: skip
-        target = tuple(model.processor.target(annotation.answer, annotation.kind))
+        target = tuple(model.processor.encode_target(annotation.answer, annotation.kind))
         expected = model.processor.read(target, replace_prompt(model, annotation), found.image_size)
         if found.answer != strip_scores(expected.answer, found.answer):
             wrong.append((record.id, annotation.task))

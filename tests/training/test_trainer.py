@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import florence2
 from florence2.inference.predictor import Florence2
 from florence2.model.checkpoint.weights import load_checkpoint
-from florence2.results.records import Annotation, Verdict
+from florence2.results.records import Annotation, FilterDecision
 from florence2.results.types import Text
 from florence2.training import Recipe, TrainingError, TrainingOutcome, override, train
 from florence2.training.batches import micro_size
@@ -131,7 +131,7 @@ def test_pairs_that_cannot_be_read_are_listed(records, start: Path, tmp_path: Pa
     damaged[3] = replace(records[3], image=b"no picture")
     long = Annotation("<CAPTION>", Text("word " * 300))
     damaged[5] = replace(records[5], annotations=(long,))
-    dropped = replace(records[7].annotations[0], verdict=Verdict(False, "for this test"))
+    dropped = replace(records[7].annotations[0], decision=FilterDecision(False, "for this test"))
     damaged[7] = replace(records[7], annotations=(dropped,))
     outcome = run(damaged, start, tmp_path, "schedule.epochs=1", "schedule.samples=none")
     assert outcome.skipped_examples == 2
@@ -240,6 +240,6 @@ def test_a_finite_data_set_is_spelt_too_and_tasks_it_has_not_are_told(
     example = next(each for each in list_examples(records) if each.task == "<OCR>")
     plain = ExampleReader(records, processor, Recipe()).read(example, 0).target
     spelt = ExampleReader(records, processor, recipe).read(example, 0).target
-    assert spelt == processor.tokenizer.spell(plain) != plain
+    assert spelt == processor.tokenizer.to_byte_tokens(plain) != plain
     with pytest.raises(ValueError, match=r"char_level_tasks names \['<WRITING>'\]; the data has"):
         run(records, start, tmp_path, "auxiliary.char_level_tasks=('<WRITING>',)")

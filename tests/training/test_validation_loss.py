@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from florence2.results.records import Annotation, Record, Verdict
+from florence2.results.records import Annotation, FilterDecision, Record
 from florence2.results.types import Text
 from florence2.training.batches import collate
 from florence2.training.examples import ExampleReader, list_examples
@@ -53,7 +53,7 @@ def test_what_cannot_be_read_is_passed_over_unless_it_is_everything(
 def test_dropped_annotations_do_not_count(records: Any, start: Path) -> None:
     recipe = Recipe(start=str(start))
     model, processor = build_model(recipe)
-    dropped = Annotation("<CAPTION>", Text("a" * 20), verdict=Verdict(False, "too long"))
+    dropped = Annotation("<CAPTION>", Text("a" * 20), decision=FilterDecision(False, "too long"))
     first = records[0]
     both = Record(**{**vars(first), "annotations": (*first.annotations, dropped)})
     losses = [

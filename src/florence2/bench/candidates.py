@@ -39,7 +39,7 @@ def checkpoint(model: str, folder: Path) -> str:
     fit = config.text.max_position_embeddings, config.vision.stride
     processor = Processor.from_directory(resolve(BUNDLED), *fit)
     if shape != "nano":
-        processor = processor.resized(RELEASED_PIXELS, *fit)
+        processor = processor.with_image_size(RELEASED_PIXELS, *fit)
     target = folder / shape
     Florence2(model, TorchRuntime(made), processor).save(target)
     return str(target)

@@ -74,7 +74,7 @@ def _input(value: str | list[float] | None) -> QuestionInput:
 def _words(answer: Answer) -> str:
     """The answer in one line."""
     if isinstance(answer, Text):
-        return answer.plain or "(nothing)"
+        return answer.plain_text or "(nothing)"
     names = ", ".join(label for label in answer.labels if label)
     plural = type(answer).__name__.lower()
     singular = "box" if plural == "boxes" else plural.removesuffix("s")

@@ -137,8 +137,11 @@ NmsIou = Annotated[
         min=0, max=1, help="NMS: drop a box whose IoU with a better one of its label is higher."
     ),
 ]
-OrderCorners = Annotated[
-    bool, typer.Option("--order-corners", help="Swap the corners of inverted boxes.")
+FixInvertedBoxes = Annotated[
+    bool,
+    typer.Option(
+        "--fix-inverted-boxes", "--order-corners", help="Swap the corners of inverted boxes."
+    ),
 ]
 Clip = Annotated[bool, typer.Option("--clip", help="Clip coordinates to the image.")]
 AsciiLabels = Annotated[

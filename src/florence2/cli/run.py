@@ -78,7 +78,7 @@ def run(
     allow_urls: option.AllowUrls = False,
     min_score: option.MinScore = None,
     nms_iou: option.NmsIou = None,
-    order_corners: option.OrderCorners = False,
+    fix_inverted_boxes: option.FixInvertedBoxes = False,
     clip: option.Clip = False,
     ascii_labels: option.AsciiLabels = False,
     beams: option.Beams = None,
@@ -98,7 +98,7 @@ def run(
     answering = option.given(
         min_score=min_score,
         nms_iou=nms_iou,
-        order_corners=order_corners,
+        fix_inverted_boxes=fix_inverted_boxes,
         clip=clip,
         ascii_labels=ascii_labels,
         beams=beams,

@@ -19,7 +19,7 @@ JSON_LINES = "jsonl"
 _WITH_CLASSES = frozenset(TARGETS) - {JSON_LINES, "hocr", "pdf"}
 _WITH_IMAGES = frozenset(TARGETS) - {JSON_LINES, "csv", "pdf"}
 # What changes regions only.
-_OF_REGIONS = ("min_score", "nms_iou", "order_corners", "clip", "ascii_labels")
+_OF_REGIONS = ("min_score", "nms_iou", "fix_inverted_boxes", "clip", "ascii_labels")
 
 
 def split_formats(values: Sequence[str] | None) -> list[str]:

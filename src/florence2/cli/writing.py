@@ -15,9 +15,9 @@ from ..io.messages import format_count
 from .conversion import SHOWN_PROBLEMS
 
 if TYPE_CHECKING:
-    from ..datasets import Problem
+    from ..datasets import ImportProblem
     from ..datasets.conversion import ImportOptions
-    from ..datasets.exporters import Options, Written
+    from ..datasets.exporters import ExportOptions, Written
     from ..processing.processor import Processor
     from ..results.records import Record
 
@@ -54,13 +54,13 @@ def writing_options(
     trigger: str | None = None,
     caption: str | None = None,
     link_images: bool = False,
-) -> Options:
+) -> ExportOptions:
     """How a set is written; ``classes`` are written out, or the name of a file that lists them.
 
     Raises ``ValueError`` for classes that make no sense, for a caption that there is not, and for
     an option that does not apply to ``target``.
     """
-    from ..datasets.exporters import Options
+    from ..datasets.exporters import ExportOptions
     from ..results.tasks import CAPTIONS, find_task
 
     given = {
@@ -79,7 +79,7 @@ def writing_options(
         raise ValueError("--link-images and --no-pictures contradict each other: leave one out")
     if caption is not None and find_task(caption).token not in CAPTIONS:
         raise ValueError(f"--caption {caption!r} is no task of captions")
-    return Options(
+    return ExportOptions(
         None if classes is None else read_classes(classes),
         pictures,
         prefix or "",
@@ -120,7 +120,7 @@ def write_set(
     format: str,
     target: str,
     out: Path,
-    options: Options,
+    options: ExportOptions,
     reading: ImportOptions | None = None,
     processor: tuple[Processor, int] | None = None,
     *,
@@ -139,7 +139,7 @@ def write_set(
     from ..datasets.importers.class_list import ClassList
 
     reading = reading or ImportOptions()
-    problems: list[Problem] = []
+    problems: list[ImportProblem] = []
     classes = ClassList()
     records = _records(source, format, problems, reading, processor, classes)
     origin = {**origin_of(source, format, reading), "target": target, "options": str(options)}
@@ -215,7 +215,7 @@ def _named(counts: Any) -> str:
 def _records(
     source: Path,
     format: str,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     reading: ImportOptions,
     processor: tuple[Processor, int] | None,
     classes: Any,

@@ -78,7 +78,7 @@ def _picture(record: Record, colors: dict[str, str]) -> str:
 
 
 def _outlines(annotation: Annotation, color: str, stroke: float) -> str:
-    dash = "" if annotation.verdict.keep else f' stroke-dasharray="{3 * stroke:g}"'
+    dash = "" if annotation.decision.kept else f' stroke-dasharray="{3 * stroke:g}"'
     style = f'fill="none" stroke="{color}" stroke-width="{stroke:.2f}"{dash}'
     who = escape(f"{annotation.annotator.name} {annotation.task}")
     return "".join(
@@ -124,13 +124,13 @@ def _points(corners: Sequence[Sequence[float]]) -> str:
 
 
 def _item(annotation: Annotation, color: str) -> str:
-    verdict = annotation.verdict
+    decision = annotation.decision
     who = f"{annotation.annotator.name}, round {annotation.round}"
     if annotation.score is not None:
         who += f", {annotation.score:.2f}"
-    reason = "" if verdict.keep else f" · {escape(verdict.reason)}"
+    reason = "" if decision.kept else f" · {escape(decision.reason)}"
     asked = f" <q>{escape(annotation.text)}</q>" if annotation.text else ""
-    kind = ' class="dropped"' if not verdict.keep else ""
+    kind = ' class="dropped"' if not decision.kept else ""
     return (
         f'<li{kind}><span class="task" style="color:{color}">{escape(annotation.task)}</span>'
         f'{asked} <span class="who">{escape(who)}{reason}</span><br>'

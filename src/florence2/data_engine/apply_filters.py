@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..results.records import KEPT, Annotation, Verdict
+from ..results.records import KEPT, Annotation, FilterDecision
 from ..results.tasks import CAPTIONS
 from ..results.types import Boxes, Polygons, Quads, Text
 from .caption_parsing import TextFacts
@@ -36,7 +36,7 @@ _WITH_CLASSES = frozenset({"<OD>", "<OPEN_VOCABULARY_DETECTION>", "<REGION_PROPO
 # What several annotators are asked alike, so that their boxes can be one answer.
 _FUSED_TASK = "<OD>"
 # A text that is too long to be parsed has no facts.
-TOO_LONG = Verdict(False, "text too long")
+TOO_LONG = FilterDecision(False, "text too long")
 
 
 @dataclass(frozen=True)
@@ -64,34 +64,36 @@ def judged(
     merged = _with_fusion(first, judging)
     settled = _judge_texts(merged, judging)
     if near_duplicate_of:
-        reason = Verdict(False, f"near-duplicate of {near_duplicate_of}")
-        settled = [replace(each, verdict=reason) if each.verdict.keep else each for each in settled]
+        reason = FilterDecision(False, f"near-duplicate of {near_duplicate_of}")
+        settled = [
+            replace(each, decision=reason) if each.decision.kept else each for each in settled
+        ]
     return tuple(settled)
 
 
 def texts_of(annotations: Sequence[Annotation]) -> list[str]:
     """The captions among annotations, whose facts ``FilterContext`` needs."""
     return [
-        each.answer.plain
+        each.answer.plain_text
         for each in annotations
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.verdict.keep
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.decision.kept
     ]
 
 
-def split(annotation: Annotation, verdicts: Sequence[Verdict]) -> list[Annotation]:
+def split(annotation: Annotation, decisions: Sequence[FilterDecision]) -> list[Annotation]:
     """The annotation of regions, one for each verdict among its regions, kept ones first.
 
     One without regions, or with one verdict for all, stays whole.
     """
     answer = annotation.answer
-    if isinstance(answer, Text) or not verdicts:
+    if isinstance(answer, Text) or not decisions:
         return [annotation]
-    kinds = sorted(set(verdicts), key=lambda each: (not each.keep, each.reason))
+    kinds = sorted(set(decisions), key=lambda each: (not each.kept, each.reason))
     return [
         replace(
             annotation,
-            answer=answer.select(np.flatnonzero([each == kind for each in verdicts])),
-            verdict=kind,
+            answer=answer.select(np.flatnonzero([each == kind for each in decisions])),
+            decision=kind,
         )
         for kind in kinds
     ]
@@ -100,18 +102,18 @@ def split(annotation: Annotation, verdicts: Sequence[Verdict]) -> list[Annotatio
 def _judge_alone(annotation: Annotation, judging: FilterContext) -> list[Annotation]:
     """Verdicts that need nothing but the annotation itself."""
     name, limits = annotation.annotator.name, judging.limits
-    if not annotation.verdict.keep:
+    if not annotation.decision.kept:
         return [annotation]
     if annotation.round < judging.superseded.get(name, annotation.round):
-        return [replace(annotation, verdict=Verdict(False, "superseded by a later round"))]
+        return [replace(annotation, decision=FilterDecision(False, "superseded by a later round"))]
     answer = annotation.answer
     if isinstance(answer, Text):
-        verdict = judge_score(annotation.score, name, limits)
-        if not answer.plain:
-            verdict = Verdict(False, "empty text")
-        return [replace(annotation, verdict=verdict)]
-    verdicts = _judge_regions(annotation.task, answer, name, limits)
-    parts = split(annotation, verdicts)
+        decision = judge_score(annotation.score, name, limits)
+        if not answer.plain_text:
+            decision = FilterDecision(False, "empty text")
+        return [replace(annotation, decision=decision)]
+    decisions = _judge_regions(annotation.task, answer, name, limits)
+    parts = split(annotation, decisions)
     if annotation.task not in _WITH_CLASSES or not isinstance(answer, Boxes):
         return parts
     # Copies are looked for among what else is good, so that a bad box suppresses no good one.
@@ -120,7 +122,7 @@ def _judge_alone(annotation: Annotation, judging: FilterContext) -> list[Annotat
 
 def _judge_regions(
     task: str, answer: Boxes | Quads | Polygons, name: str, limits: Thresholds
-) -> list[Verdict]:
+) -> list[FilterDecision]:
     shapes = judge_shapes(answer.bounds, answer.image_size, limits)
     scores = [None] * len(answer) if answer.scores is None else answer.scores.tolist()
     trusts = [judge_score(score, name, limits) for score in scores]
@@ -130,7 +132,7 @@ def _judge_regions(
 
 def _without_copies(annotation: Annotation, limits: Thresholds) -> list[Annotation]:
     answer = annotation.answer
-    if not annotation.verdict.keep or not isinstance(answer, Boxes) or not len(answer):
+    if not annotation.decision.kept or not isinstance(answer, Boxes) or not len(answer):
         return [annotation]
     return split(annotation, judge_overlaps(answer.xyxy, answer.labels, answer.scores, limits))
 
@@ -145,7 +147,7 @@ def _with_fusion(annotations: Sequence[Annotation], judging: FilterContext) -> l
     by_name: dict[str, list[Boxes]] = {}
     for each in annotations:
         name = each.annotator.name
-        heard = each.verdict.keep or each.verdict.reason == LOW_CONFIDENCE
+        heard = each.decision.kept or each.decision.reason == LOW_CONFIDENCE
         current = each.round >= judging.superseded.get(name, each.round)
         if each.task == _FUSED_TASK and isinstance(each.answer, Boxes) and heard and current:
             by_name.setdefault(name, []).append(each.answer)
@@ -153,19 +155,21 @@ def _with_fusion(annotations: Sequence[Annotation], judging: FilterContext) -> l
         return list(annotations)
     trusted = list(boxes_by(annotations, _FUSED_TASK).values())
     fused = fuse([joined(parts) for parts in by_name.values()], limits.overlap, trusted)
-    verdicts = [
-        judge_support(count, len(by_name), limits) if count else Verdict(False, LOW_CONFIDENCE)
+    decisions = [
+        judge_support(count, len(by_name), limits)
+        if count
+        else FilterDecision(False, LOW_CONFIDENCE)
         for count in fused.support
     ]
     latest = max(each.round for each in annotations)
     whole = Annotation(_FUSED_TASK, fused.boxes, annotator=FUSION, round=latest)
     replaced = [
-        replace(each, verdict=Verdict(False, MERGED))
-        if each.task == _FUSED_TASK and each.verdict.keep
+        replace(each, decision=FilterDecision(False, MERGED))
+        if each.task == _FUSED_TASK and each.decision.kept
         else each
         for each in annotations
     ]
-    return [*replaced, *split(whole, verdicts)]
+    return [*replaced, *split(whole, decisions)]
 
 
 def _judge_texts(annotations: Sequence[Annotation], judging: FilterContext) -> list[Annotation]:
@@ -173,7 +177,7 @@ def _judge_texts(annotations: Sequence[Annotation], judging: FilterContext) -> l
     detected = {
         label.lower().split()[-1]
         for each in annotations
-        if each.task == _FUSED_TASK and each.verdict.keep and isinstance(each.answer, Boxes)
+        if each.task == _FUSED_TASK and each.decision.kept and isinstance(each.answer, Boxes)
         for label in each.answer.labels
         if label.strip()
     }
@@ -181,10 +185,10 @@ def _judge_texts(annotations: Sequence[Annotation], judging: FilterContext) -> l
     earlier: dict[str, list[str]] = {task: [] for task in CAPTIONS}
     judged_texts = []
     for each in annotations:
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.verdict.keep:
-            text = each.answer.plain
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.decision.kept:
+            text = each.answer.plain_text
             facts = judging.facts.get(text)
-            verdict = (
+            decision = (
                 TOO_LONG
                 if facts is None
                 else first_failure(
@@ -195,8 +199,8 @@ def _judge_texts(annotations: Sequence[Annotation], judging: FilterContext) -> l
                     ]
                 )
             )
-            if verdict.keep:
+            if decision.kept:
                 earlier[each.task].append(text)
-            each = replace(each, verdict=verdict)
+            each = replace(each, decision=decision)
         judged_texts.append(each)
     return judged_texts

@@ -1,4 +1,4 @@
-"""What not to trust: pure functions from an annotation's parts to a ``Verdict`` with its reason.
+"""Filters: pure functions from an annotation's parts to a ``FilterDecision`` with its reason.
 
 The paper names these filters and gives no threshold for any of them (section 3.4). The defaults of
 ``Thresholds`` come from data, with the curves in ``docs/engine.md``; all are settings of a run.
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results.geometry import box_area, non_maximum_suppression
-from ..results.records import KEPT, Verdict
+from ..results.records import KEPT, FilterDecision
 from .caption_parsing import TextFacts
 
 LOW_CONFIDENCE = "low confidence"
@@ -108,56 +108,56 @@ _RELEASED = ("a group", "other objects", "lots", "a set", "the image", "image")
 BLACKLIST = frozenset([*_PRONOUNS.split(), *_ABSTRACT.split(), *_RELEASED])
 
 
-def judge_text(facts: TextFacts, limits: Thresholds) -> Verdict:
+def judge_text(facts: TextFacts, limits: Thresholds) -> FilterDecision:
     """Whether a text says enough, and not more than can be true of one picture."""
     if not facts.tokens:
-        return Verdict(False, "empty text")
+        return FilterDecision(False, "empty text")
     if len(facts.objects) > limits.most_objects:
-        return Verdict(False, "too many objects")
+        return FilterDecision(False, "too many objects")
     if not facts.objects or facts.object_complexity < limits.object_complexity:
-        return Verdict(False, "objects too plain")
+        return FilterDecision(False, "objects too plain")
     if limits.action_complexity and facts.action_complexity < limits.action_complexity:
-        return Verdict(False, "actions too plain")
+        return FilterDecision(False, "actions too plain")
     return KEPT
 
 
-def judge_same(text: str, earlier: Sequence[str], limits: Thresholds) -> Verdict:
+def judge_same(text: str, earlier: Sequence[str], limits: Thresholds) -> FilterDecision:
     """Whether a text says anything that those before it do not, by the words they share."""
     words = Counter(re.findall(r"\w+", text.lower()))
     for other in earlier:
         others = Counter(re.findall(r"\w+", other.lower()))
         union = (words | others).total()
         if union and (words & others).total() / union >= limits.same_text:
-            return Verdict(False, "near-duplicate text")
+            return FilterDecision(False, "near-duplicate text")
     return KEPT
 
 
-def judge_score(score: float | None, annotator: str, limits: Thresholds) -> Verdict:
+def judge_score(score: float | None, annotator: str, limits: Thresholds) -> FilterDecision:
     """Whether an annotator trusts its own answer enough; one without a score is believed."""
     least = limits.confidence.get(annotator, limits.least_confidence)
     if score is not None and score < least:
-        return Verdict(False, LOW_CONFIDENCE)
+        return FilterDecision(False, LOW_CONFIDENCE)
     return KEPT
 
 
 def judge_shapes(
     bounds: NDArray[np.floating], image_size: tuple[int, int], limits: Thresholds
-) -> list[Verdict]:
+) -> list[FilterDecision]:
     """Whether each box ``float[N, 4]`` is one that can be seen: large enough, inside, upright."""
     width, height = image_size
     areas = box_area(bounds)
-    verdicts = []
+    decisions = []
     for box, area in zip(bounds, areas, strict=True):
         sides = box[2:] - box[:2]
         if not np.isfinite(box).all() or sides.min() <= 0:
-            verdicts.append(Verdict(False, "degenerate region"))
+            decisions.append(FilterDecision(False, "degenerate region"))
         elif box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
-            verdicts.append(Verdict(False, "outside the picture"))
+            decisions.append(FilterDecision(False, "outside the picture"))
         elif sides.min() < limits.least_side or area < limits.least_area * width * height:
-            verdicts.append(Verdict(False, "tiny region"))
+            decisions.append(FilterDecision(False, "tiny region"))
         else:
-            verdicts.append(KEPT)
-    return verdicts
+            decisions.append(KEPT)
+    return decisions
 
 
 def judge_overlaps(
@@ -165,30 +165,30 @@ def judge_overlaps(
     labels: Sequence[str],
     scores: NDArray[np.floating] | None,
     limits: Thresholds,
-) -> list[Verdict]:
+) -> list[FilterDecision]:
     """Whether each box is the best of those of its class at its place."""
     trusted = np.ones(len(bounds)) if scores is None else scores
     kept = set(non_maximum_suppression(bounds, trusted, limits.overlap, labels).tolist())
     return [
-        KEPT if index in kept else Verdict(False, "overlaps a better one")
+        KEPT if index in kept else FilterDecision(False, "overlaps a better one")
         for index in range(len(bounds))
     ]
 
 
-def judge_phrase(phrase: str, blacklist: Collection[str] = BLACKLIST) -> Verdict:
+def judge_phrase(phrase: str, blacklist: Collection[str] = BLACKLIST) -> FilterDecision:
     """Whether a phrase names something one can draw a box around."""
     words = re.findall(r"[^\W_]+(?:['-][^\W_]+)*", phrase.lower())
     bare = [word for word in words if word not in _DETERMINERS]
     if not bare:
-        return Verdict(False, "blacklisted phrase")
+        return FilterDecision(False, "blacklisted phrase")
     if " ".join(bare) in blacklist or " ".join(words) in blacklist:
-        return Verdict(False, "blacklisted phrase")
+        return FilterDecision(False, "blacklisted phrase")
     return KEPT
 
 
 def judge_named(
     facts: TextFacts, detected: Collection[str], known: Collection[str], limits: Thresholds
-) -> Verdict:
+) -> FilterDecision:
     """Whether the objects of a text that detectors ``known`` to them were ``detected``.
 
     A text none of whose objects any detector knows cannot be judged and is kept.
@@ -199,17 +199,17 @@ def judge_named(
     shown = len(names & set(detected)) / len(names)
     if shown < limits.named_shown:
         missing = ", ".join(sorted(names - set(detected)))
-        return Verdict(False, f"names what is not detected: {missing}")
+        return FilterDecision(False, f"names what is not detected: {missing}")
     return KEPT
 
 
-def judge_support(count: int, annotators: int, limits: Thresholds) -> Verdict:
+def judge_support(count: int, annotators: int, limits: Thresholds) -> FilterDecision:
     """Whether enough of the annotators that could have found a region did."""
     if count < min(limits.agreeing, annotators):
-        return Verdict(False, "found by too few")
+        return FilterDecision(False, "found by too few")
     return KEPT
 
 
-def first_failure(verdicts: Sequence[Verdict]) -> Verdict:
+def first_failure(decisions: Sequence[FilterDecision]) -> FilterDecision:
     """The first verdict that drops, or else that it is kept."""
-    return next((each for each in verdicts if not each.keep), KEPT)
+    return next((each for each in decisions if not each.kept), KEPT)

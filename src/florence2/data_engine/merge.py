@@ -84,7 +84,7 @@ def boxes_by(annotations: Sequence[Annotation], task: str) -> dict[str, Boxes]:
     return {
         each.annotator.name: each.answer
         for each in annotations
-        if each.task == task and each.verdict.keep and isinstance(each.answer, Boxes)
+        if each.task == task and each.decision.kept and isinstance(each.answer, Boxes)
     }
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ..datasets.shards.columns import ANNOTATIONS, annotation_rows, annotations_from_row
 from ..io.atomic import atomic_write
-from ..results.records import Annotation, Annotator, Verdict
+from ..results.records import Annotation, Annotator, FilterDecision
 from ..results.types import Text
 
 _SCHEMA = pa.schema(
@@ -77,12 +77,12 @@ class RunFolder:
 def failure(annotator: Annotator, message: str) -> Annotation:
     """What stands where a specialist could not annotate a picture: dropped, with the reason."""
     reason = f"{FAILED}: {' '.join(message.split())[:400]}"
-    return Annotation("", Text(""), annotator=annotator, verdict=Verdict(False, reason))
+    return Annotation("", Text(""), annotator=annotator, decision=FilterDecision(False, reason))
 
 
 def is_failure(annotation: Annotation) -> bool:
     """Whether it stands for a picture that could not be annotated."""
-    return not annotation.verdict.keep and annotation.verdict.reason.startswith(f"{FAILED}: ")
+    return not annotation.decision.kept and annotation.decision.reason.startswith(f"{FAILED}: ")
 
 
 def write_part(path: Path, said: Sequence[PartOutput]) -> None:

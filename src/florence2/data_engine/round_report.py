@@ -104,12 +104,12 @@ def report_round(
     for given in annotations:
         pictures += 1
         for each in given:
-            state = "kept" if each.verdict.keep else "dropped"
+            state = "kept" if each.decision.kept else "dropped"
             regions = 0 if isinstance(each.answer, Text) else len(each.answer)
             kinds[each.task or "(failed)"].update({state: 1, f"regions_{state}": regions})
             annotators[each.annotator.name][state] += 1
-            if not each.verdict.keep:
-                reasons[each.verdict.reason.split(":")[0].split(" of ")[0]] += 1
+            if not each.decision.kept:
+                reasons[each.decision.reason.split(":")[0].split(" of ")[0]] += 1
         _count_pairs(given, pairs)
     return RoundReport(
         round,
@@ -127,7 +127,7 @@ def _count_pairs(given: Sequence[Annotation], pairs: dict[tuple[str, str], list[
     boxes = {
         each.annotator.name: each.answer
         for each in given
-        if each.task == "<OD>" and isinstance(each.answer, Boxes) and each.verdict.reason == MERGED
+        if each.task == "<OD>" and isinstance(each.answer, Boxes) and each.decision.reason == MERGED
     }
     for first, second in combinations(sorted(boxes), 2):
         for at, count in enumerate(agreement(boxes[first], boxes[second])):

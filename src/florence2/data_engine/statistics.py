@@ -123,9 +123,9 @@ def statistics_of(pictures: Iterable[Sequence[Annotation]]) -> Statistics:
     waiting = iter(pictures)
     while batch := list(islice(waiting, _AT_A_TIME)):
         total += len(batch)
-        kept = [[each for each in given if each.verdict.keep] for given in batch]
+        kept = [[each for each in given if each.decision.kept] for given in batch]
         told = [
-            (each.task, each.answer.plain)
+            (each.task, each.answer.plain_text)
             for given in kept
             for each in given
             if each.task in CAPTIONS and isinstance(each.answer, Text)
@@ -187,7 +187,7 @@ def _count_regions(
 def _count_phrases(given: Sequence[Annotation], phrases: dict[str, list[int]]) -> None:
     """The phrases with boxes of each grounded text, by the task that the text answers."""
     tasks = {
-        each.answer.plain: each.task
+        each.answer.plain_text: each.task
         for each in given
         if each.task in CAPTIONS and isinstance(each.answer, Text)
     }

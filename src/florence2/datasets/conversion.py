@@ -14,7 +14,7 @@ from ..io.atomic import atomic_write
 from ..io.run_lock import lock_run_dir
 from ..processing.processor import Processor
 from ..results.records import HUMAN, Annotator, Record, content_hash
-from . import ImportContext, LabelError, Problem
+from . import ImportContext, ImportProblem, LabelError
 from .exporters.export_names import decode_name
 from .importers.class_list import ClassList
 from .importers.coco import find_coco, read_coco
@@ -67,7 +67,7 @@ class ConversionReport:
     """
 
     manifest: Manifest
-    problems: tuple[Problem, ...]
+    problems: tuple[ImportProblem, ...]
     without_annotations: int
     resumed: int
 
@@ -110,7 +110,7 @@ def convert(
     that is not there.
     """
     source, destination, reading = Path(source), Path(destination), reading or ImportOptions()
-    problems: list[Problem] = []
+    problems: list[ImportProblem] = []
     classes = ClassList()
     validator = LabelChecker(processor, max_answer_tokens)
     intake = ImportContext(
@@ -241,7 +241,7 @@ def _plain(reading: ImportOptions) -> dict[str, Any]:
     return plain
 
 
-def _write_problems(problems: list[Problem], destination: Path) -> None:
+def _write_problems(problems: list[ImportProblem], destination: Path) -> None:
     with (
         atomic_write(destination / PROBLEMS_FILE) as temporary,
         temporary.open("w", encoding="utf-8") as stream,

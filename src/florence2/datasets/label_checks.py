@@ -24,11 +24,11 @@ class LabelChecker:
     def check(self, annotation: Annotation, image_size: ImageSize) -> None:
         """Raise ``LabelError`` when the prompt or the answer does not fit the model."""
         try:
-            self._processor.prompt(annotation.known_task, annotation.question, image_size)
+            self._processor.prompt(annotation.task_definition, annotation.prompt_input, image_size)
         except ValueError as error:
             raise LabelError("too-long", str(error)) from error
         try:
-            answer = self._processor.target(annotation.answer, annotation.kind)
+            answer = self._processor.encode_target(annotation.answer, annotation.kind)
         except ValueError as error:
             raise LabelError("unwritable-answer", f"{annotation.task}: {error}") from error
         if len(answer) > self._max_answer_tokens:

@@ -47,7 +47,7 @@ def sort_by_score(answer: Answer | None) -> NDArray[np.int64]:
 
 def to_text(answer: Answer | None) -> str:
     """The words without location tokens."""
-    return answer.plain if isinstance(answer, Text) else ""
+    return answer.plain_text if isinstance(answer, Text) else ""
 
 
 def outlines_of(answer: Answer | None) -> list[NDArray[np.float32]]:

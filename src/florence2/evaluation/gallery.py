@@ -129,7 +129,7 @@ def _answered(answer: Answer | None) -> DrawnTruth:
     if answer is None:
         return DrawnTruth(None, ("could not be asked",))
     if isinstance(answer, Text):
-        return DrawnTruth(None, (answer.plain,) if answer.plain else ())
+        return DrawnTruth(None, (answer.plain_text,) if answer.plain_text else ())
     return DrawnTruth(answer if len(answer) else None, ())
 
 

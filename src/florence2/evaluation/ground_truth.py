@@ -74,7 +74,7 @@ def _known(value: Any, size: ImageSize) -> Iterator[Regions | str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Text):
-        yield value.plain
+        yield value.plain_text
     elif isinstance(value, Regions):
         yield value
     elif isinstance(value, TrueObjects):

@@ -127,7 +127,7 @@ def selection_metric(annotations: Iterable[Sequence[Annotation]]) -> tuple[str, 
         (_shape(each), figure_prefix(each.task))
         for group in annotations
         for each in group
-        if each.verdict.keep
+        if each.decision.kept
     )
     for shape, (figure, higher) in _WATCHED.items():
         tasks = {prefix: count for (found, prefix), count in counts.items() if found == shape}
@@ -143,7 +143,7 @@ def list_figures(annotations: Iterable[Sequence[Annotation]]) -> dict[str, bool]
         (figure_prefix(each.task), _shape(each))
         for group in annotations
         for each in group
-        if each.verdict.keep
+        if each.decision.kept
     }
     return {
         f"{prefix}/{name}": name not in _LOWER_IS_BETTER
@@ -173,7 +173,7 @@ def _requests(records: Iterator[Record], waiting: list[Annotation]) -> Iterator[
         for annotation in record.kept():
             waiting.append(annotation)
             # An answer to a prompt outside the table is read as the kind that the truth is.
-            task = replace(annotation.known_task, answer=annotation.kind)
+            task = replace(annotation.task_definition, answer=annotation.kind)
             yield content, task, annotation.region or annotation.text or None
 
 

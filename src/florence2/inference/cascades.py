@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..results.geometry import clip_boxes, order_corners
+from ..results.geometry import clip_boxes, fix_inverted_boxes
 from ..results.tasks import AnswerKind, Task
 from ..results.types import Answer, Boxes, Failure, Polygons, Result, Text
 
@@ -110,9 +110,9 @@ def _ground(first: Result, ask: Ask, second: str) -> tuple[Answer, bool] | None:
     """Boxes of the phrases of a caption; ``None`` when the first answer is no text."""
     if not isinstance(first.answer, Text):
         return None
-    if not first.answer.plain:
+    if not first.answer.plain_text:
         return Boxes([], [], first.image_size), False
-    (grounded,) = ask([(second, first.answer.plain)])
+    (grounded,) = ask([(second, first.answer.plain_text)])
     if isinstance(grounded, Failure):
         raise ValueError(grounded.error)
     return grounded.answer, grounded.truncated
@@ -121,7 +121,7 @@ def _ground(first: Result, ask: Ask, second: str) -> tuple[Answer, bool] | None:
 def _each_region(first: Result, ask: Ask, second: str) -> tuple[Answer, bool]:
     found = first.answer
     assert isinstance(found, Boxes)
-    boxes = clip_boxes(order_corners(found.xyxy), found.image_size)
+    boxes = clip_boxes(fix_inverted_boxes(found.xyxy), found.image_size)
     usable = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
     asked = [(second, tuple(float(at) for at in boxes[index])) for index in usable]
     answers = ask(asked) if asked else []
@@ -134,9 +134,9 @@ def _each_region(first: Result, ask: Ask, second: str) -> tuple[Answer, bool]:
         if isinstance(result, Failure):
             continue
         truncated |= result.truncated
-        if isinstance(result.answer, Text) and result.answer.plain:
+        if isinstance(result.answer, Text) and result.answer.plain_text:
             kept.append(index)
-            texts.append(result.answer.plain)
+            texts.append(result.answer.plain_text)
         elif isinstance(result.answer, Polygons) and len(result.answer):
             kept.append(index)
             outlines.append(tuple(part for parts in result.answer.polygons for part in parts))

@@ -22,7 +22,7 @@ from ..processing.image import ImageSource, load_image, to_pixels
 from ..processing.processor import Processor, Prompt, TextInput
 from ..processing.tokenizer import Tokenizer
 from ..results.draw import draw_answer
-from ..results.postprocess import AnswerOptions
+from ..results.postprocess import PostprocessOptions
 from ..results.tasks import Task, find_task
 from ..results.types import Failure, ImageSize, Result
 from ..runtime import Runtime
@@ -162,7 +162,7 @@ def parse(
     """The result that an answer means, without a model.
 
     A string is the rendered answer (``"car<loc_1>..."``, from any Florence-2). Ids need the
-    ``tokenizer`` of the model that gave them. ``options`` are those of ``AnswerOptions``.
+    ``tokenizer`` of the model that gave them. ``options`` are those of ``PostprocessOptions``.
     """
     if tokenizer is None:
         if not isinstance(text_or_ids, str):
@@ -171,7 +171,9 @@ def parse(
     ids = tokenizer.encode(text_or_ids) if isinstance(text_or_ids, str) else text_or_ids
     processor = Processor(tokenizer)
     found = task if isinstance(task, Task) else find_task(task)
-    return processor.read(ids, Prompt(found, "", ()), image_size, options=AnswerOptions(**options))
+    return processor.read(
+        ids, Prompt(found, "", ()), image_size, options=PostprocessOptions(**options)
+    )
 
 
 def default_device() -> str:

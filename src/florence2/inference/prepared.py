@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generation import DecodingOptions
+from ..io.deprecation import rename_keys
 from ..processing.image import ImageSource, load_image
 from ..processing.processor import Processor, Prompt, TextInput
-from ..results.postprocess import AnswerOptions
+from ..results.postprocess import PostprocessOptions
 from ..results.tasks import Task
 from ..results.types import ImageSize
 
@@ -24,7 +25,7 @@ Request = tuple[ImageSource, str | Task] | tuple[ImageSource, str | Task, TextIn
 
 
 class Options(TypedDict, total=False):
-    """What a call may set: the fields of ``DecodingOptions`` and ``AnswerOptions``, and more.
+    """What a call may set: the fields of ``DecodingOptions`` and ``PostprocessOptions``, and more.
 
     ``batch_size`` requests are answered at a time, fewer where what the decoder keeps for them
     could take more than ``memory`` bytes; ``allow_urls`` lets a source be an http address.
@@ -43,7 +44,7 @@ class Options(TypedDict, total=False):
     constrained: bool
     min_score: float | None
     nms_iou: float | None
-    order_corners: bool
+    fix_inverted_boxes: bool
     clip: bool
     ascii_labels: bool
     batch_size: int
@@ -56,7 +57,7 @@ class Settings:
     """The options of a call, sorted by whom they concern."""
 
     decoding: DecodingOptions
-    answers: AnswerOptions
+    answers: PostprocessOptions
     batch_size: int
     memory: int
     allow_urls: bool
@@ -64,19 +65,23 @@ class Settings:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
         """Options as given to a call. Raises ``ValueError`` for unknown ones and bad values."""
-        given = dict(options)
+        given = rename_keys(options, {"order_corners": "fix_inverted_boxes"}, "option")
         batch_size = given.pop("batch_size", DEFAULT_BATCH_SIZE)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         memory = given.pop("memory", DEFAULT_MEMORY)
         allow_urls = given.pop("allow_urls", False)
         decoding = {name: given.pop(name) for name in _names(DecodingOptions) if name in given}
-        answers = {name: given.pop(name) for name in _names(AnswerOptions) if name in given}
+        answers = {name: given.pop(name) for name in _names(PostprocessOptions) if name in given}
         if given:
             known = ", ".join(Options.__annotations__)
             raise ValueError(f"unknown options {', '.join(given)}; there are {known}")
         return cls(
-            DecodingOptions(**decoding), AnswerOptions(**answers), batch_size, memory, allow_urls
+            DecodingOptions(**decoding),
+            PostprocessOptions(**answers),
+            batch_size,
+            memory,
+            allow_urls,
         )
 
 
@@ -113,5 +118,5 @@ def describe(image: ImageSource) -> str:
     return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"
 
 
-def _names(options: type[DecodingOptions] | type[AnswerOptions]) -> list[str]:
+def _names(options: type[DecodingOptions] | type[PostprocessOptions]) -> list[str]:
     return [each.name for each in fields(options)]

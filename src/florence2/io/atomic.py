@@ -101,9 +101,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    synchronise(temporary)
+    fsync(temporary)
     temporary.replace(path)
-    synchronise(path.parent)
+    fsync(path.parent)
 
 
 def atomic_replace(path: Path, content: bytes | str) -> None:
@@ -123,7 +123,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def synchronise(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Make the disk hold what was written to a file, or what was renamed in a folder."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders

@@ -19,7 +19,7 @@ _PACKAGES = {
 _EXTRA = re.compile(r"pip install ([\"']?)florence2\[([\w,]+)\]\1(?! \(in a checkout)")
 
 
-def needed(name: str, package: str, install: str | None = None) -> Any:
+def optional_import(name: str, package: str, install: str | None = None) -> Any:
     """The module ``name``; an ``ImportError`` that tells what to install when it is missing.
 
     ``package`` is what the reader knows it by, ``install`` what brings it, if that is another:

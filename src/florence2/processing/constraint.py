@@ -24,7 +24,7 @@ _BOX, _QUAD, _TRIANGLE = 4, 8, 6
 
 
 @dataclass(frozen=True, eq=False)
-class Allowed:
+class AllowedTokens:
     """The tokens that may come next: ``mask`` is ``bool[V]``; ``span`` is the range of ids in which
     all of them lie, where that is far smaller than the vocabulary."""
 
@@ -39,14 +39,14 @@ class Constraint:
         self.kind, self._tokenizer = kind, tokenizer
         self._allowed = lru_cache(maxsize=None)(self._of)
 
-    def allowed(self, ids: Sequence[int]) -> Allowed:
+    def allowed(self, ids: Sequence[int]) -> AllowedTokens:
         """The tokens that may follow ``ids``, which begin with the start token and ``<s>``."""
         return self._allowed(frozenset(self._next(ids[2:])))
 
     def _next(self, body: Sequence[int]) -> set[Token]:
         if self.kind == "text":
             return {"word", "location", "end"}
-        tail = _Tail.of(body, self._tokenizer)
+        tail = _CoordinateSuffix.of(body, self._tokenizer)
         if tail.opened:
             return self._in_polygon(tail) | ({"close"} if self._is_polygon(tail) else set())
         match self.kind:
@@ -61,35 +61,35 @@ class Constraint:
             case _:
                 return self._after_label(tail) or self._after_boxes(tail, {"word", "end"})
 
-    def _after_label(self, tail: _Tail) -> set[Token]:
+    def _after_label(self, tail: _CoordinateSuffix) -> set[Token]:
         """What follows words; nothing where the last token is none."""
         if not tail.words:
             return set()
         named = self._tokenizer.decode(tail.words).strip()
         return {"word", "location"} if named else {"word"}
 
-    def _after_boxes(self, tail: _Tail, whole: set[Token]) -> set[Token]:
+    def _after_boxes(self, tail: _CoordinateSuffix, whole: set[Token]) -> set[Token]:
         """Locations by fours; ``whole`` may follow where there is no part of a box."""
         if tail.locations % _BOX:
             return {"location"}
         at_start = not tail.locations and not tail.closed
         return whole if at_start and "word" in whole else whole | {"location"}
 
-    def _quads(self, tail: _Tail) -> set[Token]:
+    def _quads(self, tail: _CoordinateSuffix) -> set[Token]:
         if words := self._after_label(tail):
             return words
         if tail.locations in (0, _QUAD):
             return {"word", "end"}
         return {"location"}
 
-    def _polygons(self, tail: _Tail) -> set[Token]:
+    def _polygons(self, tail: _CoordinateSuffix) -> set[Token]:
         if tail.closed:
             return {"open", "end"}
         if not tail.locations and not tail.separated:
             return {"location", "open", "end"}
         return self._in_polygon(tail) | ({"end"} if self._is_polygon(tail) else set())
 
-    def _boxes_or_polygons(self, tail: _Tail, body: Sequence[int]) -> set[Token]:
+    def _boxes_or_polygons(self, tail: _CoordinateSuffix, body: Sequence[int]) -> set[Token]:
         """One or the other, whatever the first region is: the reader takes all for the same."""
         if words := self._after_label(tail):
             if "location" not in words:
@@ -101,13 +101,13 @@ class Constraint:
             return {"open", "word", "end"}
         return self._after_boxes(tail, {"word", "end"})
 
-    def _in_polygon(self, tail: _Tail) -> set[Token]:
+    def _in_polygon(self, tail: _CoordinateSuffix) -> set[Token]:
         return {"location", "separator"} if self._is_polygon(tail) else {"location"}
 
-    def _is_polygon(self, tail: _Tail) -> bool:
+    def _is_polygon(self, tail: _CoordinateSuffix) -> bool:
         return tail.locations >= _TRIANGLE and tail.locations % 2 == 0
 
-    def _of(self, tokens: frozenset[Token]) -> Allowed:
+    def _of(self, tokens: frozenset[Token]) -> AllowedTokens:
         tokenizer = self._tokenizer
         mask = np.zeros(tokenizer.vocab_size, np.bool_)
         if "word" in tokens:
@@ -120,11 +120,11 @@ class Constraint:
         mask[tokenizer.polygon_open] = "open" in tokens
         mask[tokenizer.polygon_close] = "close" in tokens
         mask[tokenizer.separator] = "separator" in tokens
-        return Allowed(mask, range(first, first + BINS) if tokens == {"location"} else None)
+        return AllowedTokens(mask, range(first, first + BINS) if tokens == {"location"} else None)
 
 
 @dataclass(frozen=True)
-class _Tail:
+class _CoordinateSuffix:
     """How an answer ends: words with nothing after them, or locations in a row.
 
     ``opened`` tells that they stand in a ``<poly>``, ``separated`` that a ``<sep>`` stands before
@@ -138,7 +138,7 @@ class _Tail:
     closed: bool = False
 
     @classmethod
-    def of(cls, body: Sequence[int], tokenizer: Tokenizer) -> _Tail:
+    def of(cls, body: Sequence[int], tokenizer: Tokenizer) -> _CoordinateSuffix:
         at = len(body)
         while at and tokenizer.is_location(body[at - 1]):
             at -= 1

@@ -192,7 +192,7 @@ class _Reader:
         for position, token_id in enumerate(self.ids):
             if token_id == self.tokenizer.eos and body:
                 break
-            if token_id not in silent and self.tokenizer.knows(token_id):
+            if token_id not in silent and self.tokenizer.is_valid_id(token_id):
                 body.append(position)
         return body
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..io.atomic import replace_json
+from ..io.deprecation import renamed_fields
 from ..io.files import read_json
-from ..results.postprocess import AnswerOptions, clean
+from ..results.postprocess import PostprocessOptions, postprocess
 from ..results.tasks import AnswerKind, Task, find_task, split_prompt
 from ..results.types import Answer, ImageSize, Result
 from . import grammar
@@ -144,6 +145,7 @@ class Prompt:
     token_ids: tuple[int, ...]
 
 
+@renamed_fields(target="encode_target", resized="with_image_size")
 class Processor:
     """Prepares inputs, writes targets and reads answers for one vocabulary and image size.
 
@@ -192,11 +194,13 @@ class Processor:
                 preprocessing = _read_preprocessing(source)
                 break
         try:
-            return cls(tokenizer, preprocessing).resized(preprocessing.size, positions, stride)
+            return cls(tokenizer, preprocessing).with_image_size(
+                preprocessing.size, positions, stride
+            )
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
 
-    def resized(self, size: ImageSize, positions: int, stride: int) -> Processor:
+    def with_image_size(self, size: ImageSize, positions: int, stride: int) -> Processor:
         """The same processor for pictures resized to ``size`` (width, height).
 
         Raises ``ValueError`` when the model has no position left beside that many image tokens.
@@ -254,7 +258,7 @@ class Processor:
             words = write_region(inline, image_size)
         else:
             words = inline
-        sentence = found.fill(words)
+        sentence = found.format_prompt(words)
         self._check_length(sentence)
         token_ids = tuple(self.tokenizer.encode_prompt(sentence))
         if len(token_ids) > self.max_prompt_tokens:
@@ -264,7 +268,7 @@ class Processor:
             )
         return Prompt(found, sentence, token_ids)
 
-    def target(self, answer: Answer, kind: AnswerKind) -> list[int]:
+    def encode_target(self, answer: Answer, kind: AnswerKind) -> list[int]:
         """The ids ``<s> ... </s>`` that a model should answer."""
         return grammar.write(answer, kind, self.tokenizer)
 
@@ -276,10 +280,10 @@ class Processor:
         *,
         token_logprobs: Sequence[float] | None = None,
         truncated: bool = False,
-        options: AnswerOptions | None = None,
+        options: PostprocessOptions | None = None,
     ) -> Result:
         """The result that generated ids mean for a picture of ``image_size`` (width, height)."""
-        options = options or AnswerOptions()
+        options = options or PostprocessOptions()
         answer = grammar.read(
             token_ids,
             prompt.task.answer,
@@ -292,7 +296,7 @@ class Processor:
         return Result(
             task=prompt.task,
             prompt=prompt.text,
-            answer=clean(answer, options),
+            answer=postprocess(answer, options),
             image_size=image_size,
             token_ids=tuple(token_ids),
             token_logprobs=None if token_logprobs is None else tuple(token_logprobs),

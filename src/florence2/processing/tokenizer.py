@@ -15,6 +15,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from ..io.atomic import atomic_replace
+from ..io.deprecation import renamed_fields
 from ..results.locations import BINS
 from .vocabulary_file import read_vocabulary_file
 
@@ -50,6 +51,7 @@ ADDED_TOKENS = (
 )
 
 
+@renamed_fields(spell="to_byte_tokens", knows="is_valid_id")
 class Tokenizer:
     """Text to ids and back, losslessly; every id follows from the vocabulary it is made of.
 
@@ -129,7 +131,7 @@ class Tokenizer:
         """The ids of ``text`` as words: ``"<loc_5>"`` or ``"</s>"`` in it is spelled out."""
         return list(self._words.encode(text, add_special_tokens=False).ids)
 
-    def spell(self, ids: Iterable[int]) -> list[int]:
+    def to_byte_tokens(self, ids: Iterable[int]) -> list[int]:
         """The same text with a token for every byte of its words; special and added tokens stay.
 
         Raises ``ValueError`` for a vocabulary that lacks a byte.
@@ -152,10 +154,10 @@ class Tokenizer:
 
         Ids outside the vocabulary are passed over; bytes that are no UTF-8 become U+FFFD.
         """
-        known = [int(token_id) for token_id in ids if self.knows(token_id)]
+        known = [int(token_id) for token_id in ids if self.is_valid_id(token_id)]
         return self._backend.decode(known, skip_special_tokens=False)
 
-    def knows(self, token_id: int) -> bool:
+    def is_valid_id(self, token_id: int) -> bool:
         """Whether the id lies in the vocabulary: a model may have more rows than that."""
         return 0 <= token_id < self.vocab_size
 

@@ -50,7 +50,7 @@ _NOT_IN_ANY_FONT = "\uffff"
 
 
 @dataclass(frozen=True)
-class _Pen:
+class _Style:
     """Sizes that suit a picture, in pixels, and the font to go with them."""
 
     line: int
@@ -59,7 +59,7 @@ class _Pen:
     text_height: int
 
     @classmethod
-    def of(cls, picture: Image.Image) -> _Pen:
+    def of(cls, picture: Image.Image) -> _Style:
         # The geometric mean keeps panoramas from getting the lettering of a stamp.
         scale = (picture.width * picture.height) ** 0.5
         font = ImageFont.load_default(max(11, round(scale / 34)))
@@ -82,11 +82,11 @@ def draw_answer(image: Image.Image, answer: Answer) -> Image.Image:
     that Pillow's bundled font lacks lose their accents or become question marks.
     """
     picture = image.convert("RGB")
-    pen = _Pen.of(picture)
+    pen = _Style.of(picture)
     if isinstance(answer, Text):
-        return _with_caption(picture, answer.plain, pen)
+        return _with_caption(picture, answer.plain_text, pen)
     outlines = [_fitted(parts, answer, picture, pen) for parts in _outlines(answer)]
-    colors = _colors(answer.labels)
+    colors = _choose_colors(answer.labels)
     # Large regions first: a small one on top of them stays whole.
     order = sorted(range(len(answer)), key=lambda index: -sum(map(polygon_area, outlines[index])))
     for index in order:
@@ -108,7 +108,7 @@ def _outlines(answer: Regions) -> list[list[Outline]]:
 
 
 def _fitted(
-    parts: Iterable[Outline], answer: Regions, picture: Image.Image, pen: _Pen
+    parts: Iterable[Outline], answer: Regions, picture: Image.Image, pen: _Style
 ) -> list[Outline]:
     """Outlines in pixels of ``picture``, moved so far inside that the whole line shows."""
     scale = np.asarray(picture.size, dtype=np.float32) / np.asarray(answer.image_size)
@@ -119,7 +119,7 @@ def _fitted(
 
 
 def _draw_region(
-    picture: Image.Image, parts: Iterable[Outline], color: Color, pen: _Pen, *, tinted: bool
+    picture: Image.Image, parts: Iterable[Outline], color: Color, pen: _Style, *, tinted: bool
 ) -> None:
     # Drawing in RGBA on an RGB picture mixes instead of replacing.
     canvas = ImageDraw.Draw(picture, "RGBA")
@@ -149,7 +149,7 @@ def _draw_labels(
     outlines: Sequence[Sequence[Outline]],
     texts: Sequence[str],
     colors: Sequence[Color],
-    pen: _Pen,
+    pen: _Style,
 ) -> None:
     canvas = ImageDraw.Draw(picture)
     taken = np.zeros((0, 4), dtype=np.float32)
@@ -170,7 +170,7 @@ def _draw_labels(
 
 
 def _places(
-    bounds: NDArray[np.floating], extent: tuple[float, float], size: tuple[int, int], pen: _Pen
+    bounds: NDArray[np.floating], extent: tuple[float, float], size: tuple[int, int], pen: _Style
 ) -> NDArray[np.float32]:
     """Plates ``float32[8, 4]`` for a label of ``extent``, the best first, all in the picture.
 
@@ -187,7 +187,7 @@ def _places(
     return np.concatenate([corners, corners + np.asarray(extent)], axis=1).astype(np.float32)
 
 
-def _with_caption(picture: Image.Image, text: str, pen: _Pen) -> Image.Image:
+def _with_caption(picture: Image.Image, text: str, pen: _Style) -> Image.Image:
     """``picture`` with ``text`` in lines on a strip below it, wider than a very small picture."""
     margin = 3 * pen.padding
     width = max(picture.width, MIN_CAPTION_WIDTH)
@@ -267,7 +267,7 @@ def _in_font(character: str) -> bool:
     return bytes(font.getmask(character)) != bytes(font.getmask(_NOT_IN_ANY_FONT))
 
 
-def _colors(labels: Sequence[str]) -> list[Color]:
+def _choose_colors(labels: Sequence[str]) -> list[Color]:
     """A color for each region: by its label, or each its own where regions have no label."""
     chosen: dict[str, int] = {}
     for label in sorted(filter(None, set(labels))):

@@ -40,7 +40,7 @@ def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
     return overlap
 
 
-def order_corners(boxes: FloatArray) -> FloatArray:
+def fix_inverted_boxes(boxes: FloatArray) -> FloatArray:
     """The same boxes with ``x0 <= x1`` and ``y0 <= y1``."""
     return np.concatenate(
         [np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1

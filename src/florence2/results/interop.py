@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.extras import needed
-from .geometry import clip_boxes, order_corners
+from ..io.extras import optional_import
+from .geometry import clip_boxes, fix_inverted_boxes
 
 if TYPE_CHECKING:
     from .types import Result
@@ -22,7 +22,7 @@ def to_supervision(result: Result) -> Any:
     in ``data["class_name"]``. The four corners of lines of text are in
     ``data["xyxyxyxy"]``. Raises ``ValueError`` for a text answer.
     """
-    supervision = needed("supervision", "supervision")
+    supervision = optional_import("supervision", "supervision")
     from .types import Polygons, Quads
 
     answer = _regions(result)
@@ -33,7 +33,7 @@ def to_supervision(result: Result) -> Any:
     if isinstance(answer, Quads):
         data["xyxyxyxy"] = answer.corners.copy()
     return supervision.Detections(
-        xyxy=clip_boxes(order_corners(answer.bounds), answer.image_size).astype(np.float32),
+        xyxy=clip_boxes(fix_inverted_boxes(answer.bounds), answer.image_size).astype(np.float32),
         mask=_masks(answer) if isinstance(answer, Polygons) else None,
         confidence=None if answer.scores is None else answer.scores.copy(),
         class_id=np.array([numbers[label] for label in answer.labels], int),
@@ -46,16 +46,16 @@ def to_fiftyone(result: Result) -> Any:
 
     Coordinates are parts of the picture's width and height.
     """
-    fiftyone = needed("fiftyone", "fiftyone")
+    fiftyone = optional_import("fiftyone", "fiftyone")
     from .types import Boxes, Polygons, Text
 
     answer = result.answer
     if isinstance(answer, Text):
-        return fiftyone.Classification(label=answer.plain)
+        return fiftyone.Classification(label=answer.plain_text)
     size = np.asarray(answer.image_size, np.float64)
     confidences = [None] * len(answer) if answer.scores is None else answer.scores.tolist()
     if isinstance(answer, Boxes):
-        clipped = clip_boxes(order_corners(answer.xyxy), answer.image_size)
+        clipped = clip_boxes(fix_inverted_boxes(answer.xyxy), answer.image_size)
         boxes = clipped.reshape(-1, 2, 2) / size
         return fiftyone.Detections(
             detections=[
@@ -94,12 +94,12 @@ def to_pandas(result: Result) -> Any:
     Columns are ``task``, ``label``, ``x0``, ``y0``, ``x1``, ``y1`` (pixels), ``score``,
     ``label_score`` and ``outlines``; of a text ``task`` and ``text``.
     """
-    pandas = needed("pandas", "pandas")
+    pandas = optional_import("pandas", "pandas")
     from .types import Boxes, Polygons, Text
 
     answer = result.answer
     if isinstance(answer, Text):
-        return pandas.DataFrame({"task": [result.task.token], "text": [answer.plain]})
+        return pandas.DataFrame({"task": [result.task.token], "text": [answer.plain_text]})
     table: dict[str, Any] = {"task": [result.task.token] * len(answer), "label": answer.labels}
     table |= dict(zip(("x0", "y0", "x1", "y1"), answer.bounds.T.copy(), strict=True))
     nothing = [None] * len(answer)

@@ -1,6 +1,6 @@
-"""What to keep of an answer: minimum score, overlap, corner order, image bounds.
+"""Postprocessing of predictions: minimum score, non-maximum suppression, inverted boxes, clipping.
 
-Everything is off by default: an answer is then exactly what the model said.
+Everything is off by default: the prediction is then exactly what the model generated.
 """
 
 from __future__ import annotations
@@ -9,23 +9,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .geometry import clip_boxes, clip_points, non_maximum_suppression, order_corners
+from ..io.deprecation import renamed_fields
+from .geometry import clip_boxes, clip_points, fix_inverted_boxes, non_maximum_suppression
 from .types import Answer, Boxes, Polygons, Quads, Text
 
 
+@renamed_fields(order_corners="fix_inverted_boxes")
 @dataclass(frozen=True)
-class AnswerOptions:
-    """How an answer is cleaned after it was read.
+class PostprocessOptions:
+    """How a prediction is filtered and corrected after parsing.
 
-    ``min_score`` drops regions whose score is lower; ``nms_iou`` drops a region that overlaps a
-    better one of the same label by more; ``order_corners`` swaps the corners of inverted boxes;
-    ``clip`` moves coordinates into the image. ``ascii_labels`` is the released behaviour for
-    boxes and phrases: characters outside ASCII vanish from labels.
+    Args:
+        min_score: Regions with a lower score are dropped.
+        nms_iou: A region is dropped when its IoU with a higher-scoring region of the same label
+            is above this (non-maximum suppression per class).
+        fix_inverted_boxes: Swap the corners of inverted boxes.
+        clip: Move coordinates into the image.
+        ascii_labels: Remove characters outside ASCII from the labels of boxes and phrases, as
+            the released processor does.
     """
 
     min_score: float | None = None
     nms_iou: float | None = None
-    order_corners: bool = False
+    fix_inverted_boxes: bool = False
     clip: bool = False
     ascii_labels: bool = False
 
@@ -36,20 +42,22 @@ class AnswerOptions:
                 raise ValueError(f"{name} must lie between 0 and 1, got {value}")
 
 
-def clean(answer: Answer, options: AnswerOptions) -> Answer:
-    """The answer as ``options`` want it. Regions without scores pass ``min_score`` and count as
-    equal in suppression."""
+def postprocess(answer: Answer, options: PostprocessOptions) -> Answer:
+    """Apply ``options`` to a prediction.
+
+    Regions without scores pass ``min_score`` and count as equal in suppression.
+    """
     if isinstance(answer, Text):
         return answer
-    if options.order_corners and isinstance(answer, Boxes):
-        answer = replace(answer, xyxy=order_corners(answer.xyxy))
+    if options.fix_inverted_boxes and isinstance(answer, Boxes):
+        answer = replace(answer, xyxy=fix_inverted_boxes(answer.xyxy))
     if options.clip:
         answer = _clipped(answer)
     if options.min_score is not None and answer.scores is not None:
         answer = answer.select(answer.scores >= options.min_score)
     if options.nms_iou is not None and len(answer):
         scores = np.ones(len(answer)) if answer.scores is None else answer.scores
-        bounds = order_corners(answer.bounds)
+        bounds = fix_inverted_boxes(answer.bounds)
         kept = non_maximum_suppression(bounds, scores, options.nms_iou, answer.labels)
         answer = answer.select(np.sort(kept))
     return answer

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..io.deprecation import renamed_fields
 from ..io.files import read_regular
-from .tasks import TASKS, AnswerKind, Task, free_prompt
+from .tasks import TASKS, AnswerKind, Task, custom_task
 from .types import Answer, Boxes, ImageSize, Polygons, Quads, Text
 
 MAX_IMAGE_BYTES = 2**31
@@ -87,17 +88,19 @@ class LabeledObject:
     annotator: Annotator = HUMAN
 
 
+@renamed_fields(keep="kept")
 @dataclass(frozen=True)
-class Verdict:
+class FilterDecision:
     """Whether an annotation is kept, and why not. Nothing is deleted: it is marked."""
 
-    keep: bool = True
+    kept: bool = True
     reason: str = ""
 
 
-KEPT = Verdict()
+KEPT = FilterDecision()
 
 
+@renamed_fields(verdict="decision", question="prompt_input", known_task="task_definition")
 @dataclass(frozen=True)
 class Annotation:
     """One answer to one question about a picture.
@@ -116,7 +119,7 @@ class Annotation:
     annotator: Annotator = HUMAN
     score: float | None = None
     round: int = 0
-    verdict: Verdict = KEPT
+    decision: FilterDecision = KEPT
 
     def __post_init__(self) -> None:
         if self.region is not None:
@@ -131,12 +134,12 @@ class Annotation:
         _check_input(task, self.text, self.region)
 
     @property
-    def known_task(self) -> Task:
+    def task_definition(self) -> Task:
         """The row of the task table, or the free prompt that this annotation was made for."""
-        return _BY_TOKEN.get(self.task) or free_prompt(self.task)
+        return _BY_TOKEN.get(self.task) or custom_task(self.task)
 
     @property
-    def question(self) -> str | Region | None:
+    def prompt_input(self) -> str | Region | None:
         """What the prompt is filled with: the region, or else the text, or nothing."""
         return self.region if self.region is not None else self.text or None
 
@@ -218,7 +221,7 @@ class Record:
 
     def kept(self) -> tuple[Annotation, ...]:
         """The annotations that no filter has turned down."""
-        return tuple(each for each in self.annotations if each.verdict.keep)
+        return tuple(each for each in self.annotations if each.decision.kept)
 
 
 def content_hash(content: bytes) -> str:
@@ -284,4 +287,4 @@ def _check_input(task: Task, text: str, region: Region | None) -> None:
     if region is not None:
         raise ValueError(f"{task.token} takes no region, got {region}")
     # The table's own rule for text that is missing or unasked for.
-    task.fill(text)
+    task.format_prompt(text)

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ..io.deprecation import renamed_fields
 from ..io.messages import suggest
 
 InputKind = Literal[
@@ -28,6 +29,7 @@ AnswerKind = Literal[
 ]
 
 
+@renamed_fields(fill="format_prompt")
 @dataclass(frozen=True)
 class Task:
     """One row of the table. ``prompt`` holds ``{input}`` where the user's text or region goes."""
@@ -40,7 +42,7 @@ class Task:
     answer: AnswerKind
     summary: str
 
-    def fill(self, text: str = "") -> str:
+    def format_prompt(self, text: str = "") -> str:
         """The prompt with ``text`` in place. ``ValueError`` when text is missing or unasked for."""
         if self.input == "optional":
             return self.prompt + text
@@ -141,16 +143,16 @@ CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 _BY_NAME = {name: task for task in TASKS for name in (task.token, task.name, *task.aliases)}
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]*")
 _TOKEN = re.compile(r"<?[A-Za-z_ -]{2,40}>|<[A-Za-z_-]{2,40}$")
-_LONGEST_NAME = 60
+_MAX_NAME_CHARS = 60
 
 
 def find_task(name: str) -> Task:
     """The task called ``name``: a token (``<OD>``), name or alias, in any case, ``_`` or ``-``.
 
     Anything with a character no task name has (``<DocVQA>What is the date?``) is a prompt of a
-    fine-tuned model and comes back as ``free_prompt(name)``. A bare word that is no name, and a
+    fine-tuned model and comes back as ``custom_task(name)``. A bare word that is no name, and a
     token one or two letters from a token of the table (``<CAPTOIN>``), raise ``ValueError`` with
-    the names there are; to send one as it is, pass ``free_prompt(word)``.
+    the names there are; to send one as it is, pass ``custom_task(word)``.
     """
     if not name.strip():
         raise ValueError("task is empty; name one, for example 'caption' or '<OD>'")
@@ -159,24 +161,24 @@ def find_task(name: str) -> Task:
         known = _BY_NAME[name.strip().upper()]
     if known is not None:
         return known
-    if len(name) <= _LONGEST_NAME and _WORD.fullmatch(name.strip().replace("_", "-")):
+    if len(name) <= _MAX_NAME_CHARS and _WORD.fullmatch(name.strip().replace("_", "-")):
         names = ", ".join(task.name for task in TASKS)
         raise ValueError(f"unknown task {name!r}; tasks are {names}{suggest(name, _BY_NAME)}")
-    misspelled = _misspelt(name)
+    misspelled = _find_misspelling(name)
     if misspelled is not None:
         raise ValueError(
             f"unknown task {name[:80]!r}; did you mean {misspelled!r}? To send it to the model as "
-            "it is, pass florence2.free_prompt"
+            "it is, pass florence2.custom_task"
         )
-    return free_prompt(name)
+    return custom_task(name)
 
 
-def _misspelt(name: str) -> str | None:
+def _find_misspelling(name: str) -> str | None:
     """The token or name of the table that ``name`` is a misspelling of, if it is one."""
     text = name.strip()
     token = _TOKEN.match(text)
     if token is None:
-        return _BY_LETTERS.get(_letters(text)) if len(text) <= _LONGEST_NAME else None
+        return _BY_LETTERS.get(_letters(text)) if len(text) <= _MAX_NAME_CHARS else None
     letters = _letters(token.group())
     if letters in _BY_LETTERS:
         return _BY_LETTERS[letters]
@@ -184,7 +186,7 @@ def _misspelt(name: str) -> str | None:
         known = _letters(task.token)
         # Short tokens of fine-tunes may be near by chance.
         allowed = 0 if len(known) < 6 else 1 if len(known) < 9 else 2
-        if abs(len(known) - len(letters)) <= allowed and edit_distance(known, letters) <= allowed:
+        if abs(len(known) - len(letters)) <= allowed and count_edits(known, letters) <= allowed:
             return task.token
     return None
 
@@ -198,7 +200,7 @@ _BY_LETTERS = {
 }
 
 
-def edit_distance(first: str, second: str) -> int:
+def count_edits(first: str, second: str) -> int:
     """Insertions, removals, changes and swaps of neighbors that make ``second`` of ``first``."""
     before: list[int] = []
     row = list(range(len(second) + 1))
@@ -212,7 +214,7 @@ def edit_distance(first: str, second: str) -> int:
     return row[-1]
 
 
-def free_prompt(prompt: str) -> Task:
+def custom_task(prompt: str) -> Task:
     """A task outside the table: the prompt goes to the model unchanged and the answer is text."""
     return Task(prompt, prompt, (), prompt, "optional", "text", "a prompt of a fine-tuned model")
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.deprecation import renamed_fields
 from .geometry import point_bounds, quad_bounds
 from .locations import BINS
 from .tasks import Task
@@ -46,6 +47,7 @@ def _same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
+@renamed_fields(plain="plain_text")
 @dataclass(frozen=True, eq=False)
 class Text(_Value):
     """Words. ``text`` keeps location tokens (region tasks repeat the region they speak of)."""
@@ -54,7 +56,7 @@ class Text(_Value):
     score: float | None = None
 
     @property
-    def plain(self) -> str:
+    def plain_text(self) -> str:
         """The words alone: without location tokens, without white space at the ends."""
         text = self.text
         if "<loc_" in text:
@@ -175,6 +177,7 @@ Answer = Text | Regions
 RegionsType = TypeVar("RegionsType", Boxes, Quads, Polygons)
 
 
+@renamed_fields(value="data")
 @dataclass(frozen=True)
 class Result:
     """One answer with all that led to it.
@@ -195,10 +198,10 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """``{"<TASK>": answer}`` as the released processor writes it, with scores where known."""
-        return {self.task.token: self.value}
+        return {self.task.token: self.data}
 
     @property
-    def value(self) -> Any:
+    def data(self) -> Any:
         """The answer as the released processor writes it: a text, or lists by name."""
         return _answer_dict(self.answer, self.task)
 

@@ -184,14 +184,14 @@ def create_mcp(
     def told(source: str, page: int, task: str, text: Any = None) -> dict[str, Any]:
         result = ask(source, page, task, text)
         width, height = result.image_size
-        return _rounded({"image_size": [width, height], **result.value})
+        return _rounded({"image_size": [width, height], **result.data})
 
     @server.tool()
     def caption(source: Source, detail: Detail = "brief", page: Page = 1) -> str:
         """Describe an image in words."""
         if detail not in _CAPTIONS:
             raise ToolError(f"detail is one of {', '.join(_CAPTIONS)}, got {detail!r}")
-        return str(ask(source, page, _CAPTIONS[detail]).answer.plain)
+        return str(ask(source, page, _CAPTIONS[detail]).answer.plain_text)
 
     @server.tool()
     def detect(source: Source, classes: Classes = None, page: Page = 1) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def create_mcp(
         assert isinstance(result.answer, Quads)
         found: dict[str, Any] = {"text": joined_text(result.answer)}
         if regions:
-            found["lines"] = _rounded(result.value)
+            found["lines"] = _rounded(result.data)
         return found
 
     @server.tool()

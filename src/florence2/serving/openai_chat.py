@@ -139,8 +139,8 @@ def options_of(request: ChatRequest) -> AnswerOptions:
 def content_of(result: Result, stop: Sequence[str] | None = None) -> str:
     """The answer as a message: a text up to the first of ``stop``, regions as JSON."""
     if not isinstance(result.answer, Text):
-        return json.dumps(result.value, ensure_ascii=False)
-    text = result.answer.plain
+        return json.dumps(result.data, ensure_ascii=False)
+    text = result.answer.plain_text
     places = [place for each in stop or () if (place := text.find(each)) >= 0]
     return text[: min(places)] if places else text
 

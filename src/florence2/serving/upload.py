@@ -22,7 +22,8 @@ MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencode
 # A form has at most so many fields.
 _MOST_FIELDS = 1000
 _MOST_ESCAPES = 1_000_000
-_OPTIONS = set(AnswerOptions.model_fields)
+# The second is the name of release 0.1 for the first.
+_OPTIONS = {*AnswerOptions.model_fields, "order_corners"}
 _REPEATED = {"task", "text"}
 _FIELDS = {"image", "task", "text", "region", "tasks", "options", "page", "seconds"} | _OPTIONS
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, WithJsonSchema
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    WithJsonSchema,
+)
 
 from ..generation.generate_options import MAX_TEMPERATURE, MIN_TEMPERATURE
 from ..results.types import Result
@@ -94,7 +102,9 @@ class AnswerOptions(_Strict):
     constrained: bool | None = None
     min_score: FiniteFloat | None = Field(None, ge=0, le=1)
     nms_iou: FiniteFloat | None = Field(None, ge=0, le=1)
-    order_corners: bool | None = None
+    fix_inverted_boxes: bool | None = Field(
+        None, validation_alias=AliasChoices("fix_inverted_boxes", "order_corners")
+    )
     clip: bool | None = None
     ascii_labels: bool | None = None
 
@@ -276,7 +286,7 @@ def answer_of(result: Result) -> Answer:
     """A result as it goes over the wire."""
     return Answer(
         task=result.task.token,
-        answer=result.value,
+        answer=result.data,
         truncated=result.truncated,
         tokens=len(result.token_ids),
     )

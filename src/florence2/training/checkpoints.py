@@ -29,7 +29,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from ..io.atomic import naming_full_disk, synchronise
+from ..io.atomic import fsync, naming_full_disk
 from ..model.checkpoint.state_dict_keys import current_key
 from .checkpoint_reader import DamagedCheckpointError, SafeCheckpointReader, SafeLoadPlanner
 from .checksums import find_damage, write_checksums
@@ -222,10 +222,10 @@ def _write_state(
 
 def _put_in_place(temporary: Path, final: Path) -> None:
     for path in [*temporary.iterdir(), temporary]:
-        synchronise(path)
+        fsync(path)
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
-    synchronise(final.parent)
+    fsync(final.parent)
 
 
 def _what_is_kept(directory: Path) -> str:

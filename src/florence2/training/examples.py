@@ -65,7 +65,7 @@ def list_examples(records: Records) -> list[Example]:
         Example(record, number, annotation.task)
         for record, annotations in enumerate(records.annotations())
         for number, annotation in enumerate(annotations)
-        if annotation.verdict.keep
+        if annotation.decision.kept
     ]
 
 
@@ -181,13 +181,13 @@ def encode_annotation(
     In ``char_level_tasks`` the words of the target have a token for every byte; polygons have
     ``polygon_vertices`` vertices if that is set.
     """
-    prompt = processor.prompt(annotation.known_task, annotation.question, image_size)
+    prompt = processor.prompt(annotation.task_definition, annotation.prompt_input, image_size)
     answer = annotation.answer
     if auxiliary.polygon_vertices and isinstance(answer, Polygons):
         answer = resample_record_polygons(answer, auxiliary.polygon_vertices)
-    target = processor.target(answer, annotation.kind)
+    target = processor.encode_target(answer, annotation.kind)
     if annotation.task in auxiliary.char_level_tasks:
-        target = processor.tokenizer.spell(target)
+        target = processor.tokenizer.to_byte_tokens(target)
     return prompt.token_ids, target
 
 

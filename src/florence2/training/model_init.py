@@ -48,7 +48,7 @@ def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
     positions, stride = config.text.max_position_embeddings, config.vision.stride
     processor = Processor.from_directory(directory, positions, stride)
     if recipe.image_size is not None:
-        processor = processor.resized(recipe.image_size, positions, stride)
+        processor = processor.with_image_size(recipe.image_size, positions, stride)
     return processor, config
 
 

@@ -54,7 +54,7 @@ def _column(
     annotation = record.annotations[example.annotation]
     check_text(annotation, _MOST_TOKENS)
     image = load_image(record.image_bytes())
-    task, text = annotation.known_task, annotation.question
+    task, text = annotation.task_definition, annotation.prompt_input
     found = model(image, task, text, beams=1, max_new_tokens=max_new_tokens)
     return [_shrunk(draw_answer(image, each)) for each in (annotation.answer, found.answer)]
 

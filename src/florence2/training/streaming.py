@@ -107,7 +107,7 @@ class IterablePairs:
         """Annotations by weight, each once unless there are too few."""
         weights = np.asarray(
             [
-                self.recipe.task_weights.get(each.task, 1.0) * each.verdict.keep
+                self.recipe.task_weights.get(each.task, 1.0) * each.decision.kept
                 for each in record.annotations
             ],
             np.float64,

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..processing.image import ImageSource, load_image
 from ..processing.processor import TextInput
-from ..results.geometry import box_area, box_iou, order_corners
+from ..results.geometry import box_area, box_iou, fix_inverted_boxes
 from ..results.reading_order import reading_order
 from ..results.tasks import Task
 from ..results.types import Answer, Boxes, Failure, ImageSize, Polygons, Quads, Result, Text
@@ -155,7 +155,7 @@ def _moved(
         raise ValueError(f"{task.token} answers with a text, which tiles cannot be joined of")
     x, y = place[:2]
     if isinstance(answer, Boxes):
-        boxes = order_corners(answer.xyxy) + np.array([x, y, x, y], np.float32)
+        boxes = fix_inverted_boxes(answer.xyxy) + np.array([x, y, x, y], np.float32)
         return replace(answer, xyxy=boxes, image_size=size)
     if isinstance(answer, Quads):
         return replace(

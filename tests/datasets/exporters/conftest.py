@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.results.records import Annotation, Record, Verdict, content_hash
+from florence2.results.records import Annotation, FilterDecision, Record, content_hash
 from florence2.results.types import Boxes, Polygons, Quads, Text
 
 SIZE = (200, 100)
@@ -39,7 +39,7 @@ def records(tmp_path: Path) -> list[Record]:
         ["Ünïcode <&> 漢字", "second line"], SIZE,
     )  # fmt: skip
     dropped = Annotation(
-        "<OD>", Boxes([(1, 1, 9, 9)], ["ghost"], SIZE), verdict=Verdict(False, "low score")
+        "<OD>", Boxes([(1, 1, 9, 9)], ["ghost"], SIZE), decision=FilterDecision(False, "low score")
     )
     photos = tmp_path / "photos"
     return [

@@ -10,8 +10,8 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 import pytest
 
-from florence2.datasets import ImportContext, Problem
-from florence2.datasets.exporters import WRITERS, ClassMap, Options, write_records
+from florence2.datasets import ImportContext, ImportProblem
+from florence2.datasets.exporters import WRITERS, ClassMap, ExportOptions, write_records
 from florence2.datasets.importers.coco import CocoPart, read_coco
 from florence2.datasets.importers.prediction_lines import find_answers, read_answers
 from florence2.datasets.importers.voc import find_voc, read_voc
@@ -19,7 +19,7 @@ from florence2.datasets.importers.yolo import find_yolo, read_yolo
 from florence2.results.records import Record
 from florence2.results.types import Boxes, Quads
 
-ONTOLOGY = Options(classes=ClassMap.parse("delivery truck=truck, person, dog, text"))
+ONTOLOGY = ExportOptions(classes=ClassMap.parse("delivery truck=truck, person, dog, text"))
 
 
 def boxes_of(record: Record) -> Boxes:
@@ -72,7 +72,7 @@ def test_coco_is_read_back_by_our_own_reader(records: list[Record], tmp_path: Pa
     out = tmp_path / "out"
     write_records(records, "coco", out, ONTOLOGY)
     part = CocoPart((out / "annotations/instances.json",), out / "images")
-    found: list[Problem] = []
+    found: list[ImportProblem] = []
     (first, _, empty) = read_coco([part], out / "images", ImportContext(found.append), ["od"])
     assert not found
     assert boxes_of(first).labels == ("truck", "person", "person")
@@ -176,7 +176,7 @@ def test_answer_lines_come_back_as_the_same_annotations(
     records: list[Record], tmp_path: Path
 ) -> None:
     write_records(records, "jsonl", tmp_path)
-    problems: list[Problem] = []
+    problems: list[ImportProblem] = []
     read = list(read_answers(find_answers(tmp_path), ImportContext(problems.append)))
     assert not problems
     assert [each.annotations for each in read] == [each.kept() for each in records]
@@ -186,14 +186,14 @@ def test_answer_lines_come_back_as_the_same_annotations(
 def test_sidecars_hold_the_caption_between_trigger_and_suffix(
     records: list[Record], tmp_path: Path
 ) -> None:
-    options = Options(prefix="photo of ", suffix=", sharp", trigger="ohwx")
+    options = ExportOptions(prefix="photo of ", suffix=", sharp", trigger="ohwx")
     write_records(records, "sidecars", tmp_path, options)
     text = (tmp_path / "below/b.txt").read_text()
     assert text == "ohwx, photo of A dog beside words., sharp\n"
     assert (tmp_path / "a.txt").read_text() == (
         "ohwx, photo of delivery truck, person, Person, sharp\n"
     )
-    short = write_records(records, "sidecars", tmp_path, Options(caption="caption"))
+    short = write_records(records, "sidecars", tmp_path, ExportOptions(caption="caption"))
     assert (tmp_path / "below/b.txt").read_text() == "a dog\n"
     assert set(short.problems) == {"a.png", "a.jpg"}
 
@@ -234,7 +234,7 @@ def test_a_picture_that_is_gone_is_listed_and_the_others_go_on(
     (tmp_path / "photos/a.png").unlink()
     written = write_records(records, "yolo", tmp_path / "out", ONTOLOGY)
     assert written.pictures == 2 and list(written.problems) == ["a.png"]
-    without = write_records(records, "yolo", tmp_path / "out", Options(pictures=False))
+    without = write_records(records, "yolo", tmp_path / "out", ExportOptions(pictures=False))
     assert without.pictures == 3
 
 

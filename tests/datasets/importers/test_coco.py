@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.importers.coco import TASKS, CocoPart, find_coco, read_coco
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes, Polygons, Text
@@ -45,7 +45,7 @@ def test_boxes_become_corners(tmp_path: Path, draw: Draw, intake: ImportContext)
 
 
 def test_each_task_is_made_on_request(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     triangle = [10, 20, 40, 20, 40, 60]
@@ -90,7 +90,7 @@ def test_a_bad_label_is_listed_and_the_others_stay(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     label: dict[str, Any],
     kind: str,
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_bad_mask_is_listed_and_its_box_stays(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     segmentation: Any,
     kind: str,
 ) -> None:
@@ -139,7 +139,7 @@ def test_run_lengths_become_polygons(tmp_path: Path, draw: Draw, intake: ImportC
 
 
 def test_nothing_there_is_an_answer_but_bad_labels_are_not(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     (empty,) = read(write(tmp_path, []), intake)
@@ -149,7 +149,7 @@ def test_nothing_there_is_an_answer_but_bad_labels_are_not(
 
 
 def test_bad_pictures_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     (tmp_path / "broken.png").write_bytes(b"x")
@@ -171,7 +171,7 @@ def test_bad_pictures_are_listed(
 
 
 def test_another_size_than_declared_is_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png", (80, 100))
     assert read(write(tmp_path, [GOOD]), intake) == []
@@ -180,7 +180,7 @@ def test_another_size_than_declared_is_listed(
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"images": 3}'])
 def test_a_file_that_is_no_coco_is_listed(
-    tmp_path: Path, intake: ImportContext, problems: list[Problem], content: bytes
+    tmp_path: Path, intake: ImportContext, problems: list[ImportProblem], content: bytes
 ) -> None:
     path = tmp_path / "labels.json"
     path.write_bytes(content)
@@ -189,7 +189,7 @@ def test_a_file_that_is_no_coco_is_listed(
 
 
 def test_duplicate_annotations_and_categories_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     categories = [{"id": 3, "name": "boat"}, {"id": 3, "name": "ship"}]
@@ -226,7 +226,7 @@ def test_tasks_without_labels_are_refused(tmp_path: Path, intake: ImportContext)
 
 @pytest.mark.parametrize("id", [7, 7.0, "7"])
 def test_an_id_is_the_same_however_it_is_written(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], id: Any
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], id: Any
 ) -> None:
     draw("a.png")
     (record,) = read(write(tmp_path, [{**GOOD, "image_id": id, "category_id": "3"}]), intake)
@@ -251,7 +251,7 @@ def test_an_id_is_the_same_however_it_is_written(
     ],
 )
 def test_hostile_labels_are_listed_one_by_one(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], label: Any
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], label: Any
 ) -> None:
     draw("a.png")
     (record,) = read(write(tmp_path, [label, {**GOOD, "id": 99}]), intake)
@@ -275,7 +275,7 @@ def test_hostile_labels_are_listed_one_by_one(
     ],
 )
 def test_a_mask_is_checked_before_memory_is_taken(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], mask: Any
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], mask: Any
 ) -> None:
     draw("a.png")
     labels = [{**GOOD, "segmentation": mask}]
@@ -306,7 +306,7 @@ def test_a_single_polygon_stands_in_for_its_box(
 
 
 def test_labels_of_a_photo_that_is_stored_turned(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     exif = Image.Exif()
     exif[274] = 6

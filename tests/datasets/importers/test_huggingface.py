@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.importers.huggingface import Columns, open_huggingface, read_huggingface
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes, Text
@@ -27,7 +27,9 @@ def read(made: Any, columns: Columns, intake: ImportContext) -> list[Record]:
     return list(read_huggingface(made, PLACE, columns, intake))
 
 
-def test_prompts_and_captions(draw: Draw, intake: ImportContext, problems: list[Problem]) -> None:
+def test_prompts_and_captions(
+    draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+) -> None:
     path = draw("a.png")
     made = dataset([str(path)], name=["x"], ask=["<VQA>Who?"], say=["me"], texts=[["One.", "Two."]])
     columns = Columns(id="name", prefix="ask", suffix="say", answers={"texts": "<CAPTION>"})
@@ -68,7 +70,7 @@ def test_boxes_with_class_numbers(draw: Draw, intake: ImportContext, nested: str
 
 
 def test_bad_rows_are_listed_by_their_number(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     size = [0.0, 0.0, 9.0, 9.0]
     good = {"bytes": None, "path": str(draw("a.png"))}
@@ -156,7 +158,7 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path, draw: Draw) -> None:
 
 
 def test_images_outside_the_folder_are_not_read(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     root = tmp_path / "set"
     pictures = [{"bytes": None, "path": str(draw(name))} for name in ("set/a.png", "b.png")]

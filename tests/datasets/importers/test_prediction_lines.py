@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.exporters import WRITERS, write_records
 from florence2.datasets.importers.prediction_lines import read_answers
 
@@ -36,7 +36,9 @@ def answered(tmp_path: Path) -> Path:
     return tmp_path / "answers.jsonl"
 
 
-def test_records_of_pages_have_their_own_image(answered: Path, problems: list[Problem]) -> None:
+def test_records_of_pages_have_their_own_image(
+    answered: Path, problems: list[ImportProblem]
+) -> None:
     records = list(read_answers(answered, ImportContext(problems.append)))
     assert not problems
     assert [each.id for each in records[:2]] == [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.importers.voc import find_voc, read_voc
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes
@@ -34,7 +34,7 @@ def read(folder: Path, intake: ImportContext, **options: object) -> list[Record]
 
 
 def test_boxes_count_from_one_and_hold_their_last_pixel(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, GOOD)
@@ -63,7 +63,7 @@ def test_a_bad_object_is_listed_with_its_line(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     content: str,
     kind: str,
 ) -> None:
@@ -79,7 +79,7 @@ ENTITIES = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><annotation>&c;</
 
 @pytest.mark.parametrize("content", ["<annotation>", "", "words", ENTITIES, "<annotation/>"])
 def test_a_file_that_cannot_be_read_is_listed_and_the_next_one_is_read(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], content: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], content: str
 ) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, GOOD, "z")
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_listed_and_the_next_one_is_read(
 
 
 def test_missing_doubled_and_misdeclared_pictures_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     page(tmp_path, GOOD)
     assert read(tmp_path, intake) == []
@@ -104,7 +104,7 @@ def test_missing_doubled_and_misdeclared_pictures_are_listed(
 
 
 def test_splits_come_from_lists_or_folders(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("JPEGImages/a.png")
     page(tmp_path, GOOD)
@@ -166,7 +166,7 @@ def test_images_by_the_names_that_tools_write(
 
 @pytest.mark.parametrize("size", ["", "<width>0</width><height>0</height>", "<width>x</width>"])
 def test_a_size_that_says_nothing(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], size: str
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], size: str
 ) -> None:
     draw("JPEGImages/a.png")
     path = page(tmp_path, GOOD)
@@ -176,7 +176,7 @@ def test_a_size_that_says_nothing(
 
 
 def test_a_polygon_stands_in_for_a_box_and_parts_are_no_objects(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("JPEGImages/a.png")
     corners = [(11, 21), (41, 21), (41, 61)]
@@ -207,7 +207,7 @@ def test_labels_of_a_photo_that_is_stored_turned(
 
 
 def test_a_set_in_fractions_is_read_and_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("JPEGImages/a.png")
     fractions = "<xmin>0.25</xmin><ymin>0.5</ymin><xmax>0.75</xmax><ymax>1</ymax>"

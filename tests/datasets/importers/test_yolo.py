@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.importers.yolo import find_yolo, label_path, read_yolo
 from florence2.results.records import Annotation
 from florence2.results.types import Boxes, Polygons
@@ -25,7 +25,7 @@ def label(folder: Path, content: str | None, name: str = "a", yaml: str = YAML) 
 
 
 def test_boxes_and_polygons_become_pixels(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("train/images/a.png")
     label(tmp_path, "1 0.5 0.5 0.2 0.5\n\n0 0.1 0.1 0.5 0.1 0.5 0.5\n")
@@ -62,7 +62,7 @@ def test_a_bad_line_is_listed_with_its_number(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     line: str,
     kind: str,
 ) -> None:
@@ -77,7 +77,7 @@ def test_a_bad_line_is_listed_with_its_number(
 
 
 def test_an_empty_and_a_missing_label_file_say_that_nothing_is_there(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("train/images/a.png")
     draw("train/images/b.png")
@@ -89,7 +89,7 @@ def test_an_empty_and_a_missing_label_file_say_that_nothing_is_there(
 
 
 def test_a_set_without_any_label_file_is_listed_once(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     label(tmp_path, "")
     (tmp_path / "train" / "labels" / "a.txt").unlink()
@@ -101,7 +101,7 @@ def test_a_set_without_any_label_file_is_listed_once(
 
 
 def test_broken_and_doubled_pictures_and_missing_folders_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("train/images/a.jpg")
     draw("train/images/a.png")
@@ -165,7 +165,7 @@ def test_keypoints_are_neither_boxes_nor_outlines(
     tmp_path: Path,
     draw: Draw,
     intake: ImportContext,
-    problems: list[Problem],
+    problems: list[ImportProblem],
     shape: str,
     line: str,
 ) -> None:
@@ -213,7 +213,7 @@ def test_outlines_stay_outlines_where_the_file_says_so(
     ],
 )
 def test_numbers_and_lines_as_other_tools_write_them(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem], content: bytes
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], content: bytes
 ) -> None:
     draw("train/images/a.png")
     label(tmp_path, "").write_bytes(content)
@@ -257,7 +257,7 @@ def test_class_numbers_may_have_gaps(tmp_path: Path) -> None:
 
 
 def test_files_of_other_types_and_labels_without_image_are_named(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("train/images/a.png")
     draw("train/images/.ipynb_checkpoints/a-checkpoint.png")
@@ -280,7 +280,7 @@ def test_images_elsewhere(tmp_path: Path, draw: Draw, intake: ImportContext) -> 
 
 
 def test_classes_of_a_labeling_tool(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/a.png")
     (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfcat\r\nno\r\n")
@@ -292,7 +292,7 @@ def test_classes_of_a_labeling_tool(
 
 
 def test_a_file_without_images_is_refused_and_doubled_names_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("Images/a.png")
     label(tmp_path, None, yaml="names: [cat, dog, cat]\n")
@@ -307,7 +307,7 @@ def test_a_file_without_images_is_refused_and_doubled_names_are_listed(
 
 
 def test_a_list_leads_nowhere_else(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[Problem]
+    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     draw("set/one/images/b.png")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from florence2.datasets import ImportContext, Problem
+from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.conversion import ImportOptions, read_records
 from florence2.datasets.exporters import write_records
 from florence2.datasets.importers.class_list import ClassList
@@ -109,7 +109,7 @@ def write(records: list[Record], categories: tuple[Category, ...], kind: str, fo
 
 
 def read(kind: str, folder: Path) -> tuple[ClassList, list[Record]]:
-    problems: list[Problem] = []
+    problems: list[ImportProblem] = []
     classes = ClassList()
     intake = ImportContext(problems.append, declare=classes.declare)
     records = list(read_records(folder, KINDS[kind].read_as, ImportOptions(), intake))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from florence2.results.records import Annotation, Record, Verdict, content_hash
+from florence2.results.records import Annotation, FilterDecision, Record, content_hash
 from florence2.results.tasks import TASKS
 from florence2.results.types import Boxes, Polygons, Quads, Text
 
@@ -26,7 +26,9 @@ def make_record() -> MakeRecord:
         annotations = (
             Annotation("<CAPTION>", Text(f"picture {number}")),
             Annotation("<OD>", Boxes([[0, 1, 2, 3]] * (number % 3), ["dot"] * (number % 3), size)),
-            Annotation("<VQA>", Text("no"), text="Is it?", verdict=Verdict(False, "too short")),
+            Annotation(
+                "<VQA>", Text("no"), text="Is it?", decision=FilterDecision(False, "too short")
+            ),
         )
         name = f"{number:04d}.png"
         return Record(name, *size, content_hash(content), content, name, annotations)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from florence2.datasets.shards.columns import SCHEMA, check_version, from_row, to_row
-from florence2.results.records import Annotation, Annotator, Record, Verdict
+from florence2.results.records import Annotation, Annotator, FilterDecision, Record
 from florence2.results.types import Answer, Boxes, Polygons, Quads, Text
 
 SIZE = (64, 48)
@@ -55,7 +55,7 @@ def annotations(draw: st.DrawFn) -> Annotation:
         annotator=Annotator(draw(words), draw(words), draw(words)),
         score=draw(st.none() | st.floats(0, 1)),
         round=draw(st.integers(0, 9)),
-        verdict=Verdict(draw(st.booleans()), draw(words)),
+        decision=FilterDecision(draw(st.booleans()), draw(words)),
     )
 
 

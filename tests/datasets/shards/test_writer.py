@@ -46,7 +46,7 @@ def test_the_manifest_counts_tasks_annotators_and_verdicts(
     counts = writer.manifest.counts
     assert counts.task == {"<CAPTION>": 5, "<OD>": 5, "<VQA>": 5}
     assert counts.annotator == {"human": 15}
-    assert counts.verdict == {"kept": 10, "too short": 5}
+    assert counts.decision == {"kept": 10, "too short": 5}
     assert read_manifest(tmp_path) == writer.manifest
 
 

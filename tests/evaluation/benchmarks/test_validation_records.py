@@ -12,7 +12,7 @@ from PIL import Image
 from florence2.datasets.shards import ShardWriter
 from florence2.evaluation.benchmark import Answered
 from florence2.evaluation.benchmarks import find_benchmark
-from florence2.results.records import Annotation, Record, Verdict, content_hash
+from florence2.results.records import Annotation, FilterDecision, Record, content_hash
 from florence2.results.types import Boxes, Polygons, Quads, Text
 
 SIZE = (60, 40)
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
         Annotation("<OCR_WITH_REGION>", Quads(corners, ["OPEN"], SIZE)),
         Annotation("<REFERRING_EXPRESSION_SEGMENTATION>", Polygons(outline, [""], SIZE),
                    text="the cat"),
-        Annotation("<CAPTION>", Text("wrong"), verdict=Verdict(False, "dropped")),
+        Annotation("<CAPTION>", Text("wrong"), decision=FilterDecision(False, "dropped")),
     )  # fmt: skip
     with ShardWriter(tmp_path / "shards") as writer:
         for number in range(2):

@@ -38,7 +38,7 @@ def sights() -> RegionTargets:
 
 def told(annotation: Annotation, sights: RegionTargets, processor) -> list[tuple[str, list[int]]]:
     """The answer's tokens between its ends, and the cells of each."""
-    target = processor.target(annotation.answer, annotation.kind)
+    target = processor.encode_target(annotation.answer, annotation.kind)
     places = build_attention_targets(target, annotation, sights, processor.tokenizer)
     assert places.shape == (len(target), GRID[0] * GRID[1])
     assert not places[[0, -1]].any()
@@ -81,7 +81,9 @@ def test_letters_are_read_where_they_stand(sights: RegionTargets, processor) -> 
 
 def test_spelt_letters_are_read_one_by_one(sights: RegionTargets, processor) -> None:
     annotation = Annotation("<OCR>", Text("ab cd"))
-    target = processor.tokenizer.spell(processor.target(annotation.answer, annotation.kind))
+    target = processor.tokenizer.to_byte_tokens(
+        processor.encode_target(annotation.answer, annotation.kind)
+    )
     places = build_attention_targets(target, annotation, sights, processor.tokenizer)
     assert [list(np.flatnonzero(row)) for row in places] == [[], [0], [1], [], [2], [3], []]
 

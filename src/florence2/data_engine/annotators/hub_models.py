@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...io.extras import needed
+from ...io.extras import optional_import
 from ...processing.image import load_image
 from ...results.records import Annotation, Annotator, Record
 from ...results.tasks import CAPTIONS
@@ -27,7 +27,7 @@ class _Hub:
     def __init__(self, source: str, model_class: str, name: str, device: str | None) -> None:
         from ...inference.predictor import default_device
 
-        library = needed("transformers", "transformers")
+        library = optional_import("transformers", "transformers")
         self.device = device or default_device()
         self.processor: Any = library.AutoProcessor.from_pretrained(source)
         loaded = getattr(library, model_class).from_pretrained(source)
@@ -182,9 +182,9 @@ class Captioner(_Hub):
 
 def _texts(record: Record) -> list[str]:
     found = [
-        each.answer.plain
+        each.answer.plain_text
         for each in record.kept()
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.answer.plain
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.answer.plain_text
     ]
     return list(dict.fromkeys(found))
 

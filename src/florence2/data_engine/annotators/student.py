@@ -111,9 +111,9 @@ class Student:
 def _texts(annotations: Sequence[Annotation]) -> list[str]:
     """The captions among annotations, each once."""
     found = [
-        each.answer.plain
+        each.answer.plain_text
         for each in annotations
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.answer.plain
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.answer.plain_text
     ]
     return list(dict.fromkeys(found))
 

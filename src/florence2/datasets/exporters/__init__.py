@@ -9,9 +9,9 @@ from ...io.lazy_imports import import_lazily
 if TYPE_CHECKING:
     from .class_map import ClassMap
     from .exporter_registry import WRITERS, write_records
-    from .output import Options, Written
+    from .output import ExportOptions, Written
 
-__all__ = ["WRITERS", "ClassMap", "Options", "Written", "write_records"]
+__all__ = ["WRITERS", "ClassMap", "ExportOptions", "Written", "write_records"]
 
 # The names of the formats are known without the libraries that write them.
 __getattr__ = import_lazily(
@@ -20,7 +20,7 @@ __getattr__ = import_lazily(
         "WRITERS": "exporter_registry",
         "write_records": "exporter_registry",
         "ClassMap": "class_map",
-        "Options": "output",
+        "ExportOptions": "output",
         "Written": "output",
     },
 )

@@ -20,7 +20,7 @@ from ...results.geometry import polygon_area
 from ...results.records import Record, SourceId
 from ..importers.class_list import fill_ids
 from .export_names import split_file_name
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import Found, regions_of, texts_of
 
 _RESERVED = frozenset(("id", "image_id", "category_id", "bbox", "score", "segmentation", "caption"))
@@ -43,7 +43,7 @@ class _Part:
 class CocoWriter:
     """Holds the labels of the whole set, for the format is one file a split."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         self._parts: dict[str | None, _Part] = {}
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as Xml
 
 from ...results.records import Record, SourceId
 from ..importers.class_list import fill_ids
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import Found, regions_of, texts_of
 from .xml_text import allowed, attribute_texts, coordinate
 
@@ -19,7 +19,7 @@ _CAPTION = "caption"
 class CvatWriter:
     """Holds the labels of the whole set, for the format is one file."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         self._images: list[Xml.Element] = []
         self._ids: list[SourceId | None] = []

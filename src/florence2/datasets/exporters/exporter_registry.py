@@ -15,7 +15,7 @@ from .cvat import CvatWriter
 from .export_names import OutputNames
 from .label_studio import LabelStudioWriter
 from .ocr_documents import HocrWriter
-from .output import Options, Output, Writer, Written
+from .output import ExportDirectory, ExportOptions, Writer, Written
 from .record_regions import collect_regions
 from .rows import CsvWriter, JsonLinesWriter
 from .searchable_pdf import PdfWriter
@@ -23,7 +23,7 @@ from .sidecars import SidecarWriter
 from .voc import VocWriter
 from .yolo import YoloWriter
 
-WRITERS: dict[str, Callable[[Output], Writer]] = {
+WRITERS: dict[str, Callable[[ExportDirectory], Writer]] = {
     "coco": CocoWriter,
     "yolo": YoloWriter,
     "yolo-segments": partial(YoloWriter, lines="segments"),
@@ -51,7 +51,7 @@ def write_records(
     records: Iterable[Record],
     format: str,
     folder: Path,
-    options: Options | None = None,
+    options: ExportOptions | None = None,
     *,
     categories: Callable[[], Iterable[Category]] = tuple,
     note: Callable[[str], None] | None = None,
@@ -75,7 +75,7 @@ def write_records(
     """
     if format not in WRITERS:
         raise ValueError(f"unknown format {format!r}; formats are {', '.join(WRITERS)}")
-    output, written = Output(folder, options or Options()), Written(folder)
+    output, written = ExportDirectory(folder, options or ExportOptions()), Written(folder)
     if note is not None:
         output.note = note
     writer = WRITERS[format](output)
@@ -104,7 +104,7 @@ def write_records(
     return written
 
 
-def _count(record: Record, output: Output, written: Written) -> None:
+def _count(record: Record, output: ExportDirectory, written: Written) -> None:
     """Count what of a record was left out."""
     collected = collect_regions(record, output.classes)
     written.unmapped += collected.unmapped
@@ -131,6 +131,6 @@ def _count_without_place(record: Record, format: str, written: Written) -> None:
         if holds_answer(format, annotation.task, kind):
             written.has_place = True
         elif isinstance(answer, Text):
-            written.dropped["texts"] += bool(answer.plain.strip())
+            written.dropped["texts"] += bool(answer.plain_text.strip())
         elif record.objects is None:
             written.dropped["regions"] += len(answer)

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as Xml
 from ...results.records import Record, SourceId
 from ..importers.class_list import fill_ids
 from .coco import clean_values
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import Found, clean_text, lines_of, regions_of, texts_of
 from .xml_text import allowed
 
@@ -29,7 +29,7 @@ class LabelStudioWriter:
     Pictures are named as local files below ``images``, for "Local files" storage of the folder.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         self._tasks: list[dict[str, Any]] = []
         self._ids: list[SourceId | None] = []

@@ -15,7 +15,7 @@ import numpy as np
 from ...results.reading_order import paragraphs_of
 from ...results.records import Record
 from ...results.types import Quads
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import Found, lines_of
 from .xml_text import allowed
 
@@ -23,7 +23,7 @@ from .xml_text import allowed
 class HocrWriter:
     """A ``.hocr`` file beside each picture."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
 
     def add(self, record: Record, name: str) -> int:

@@ -26,7 +26,7 @@ _QUALITY: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How a set is written.
 
     ``classes`` are the only ones there are, else those of the source, else labels become classes
@@ -86,7 +86,7 @@ class Writer(Protocol):
 
 
 @dataclass
-class Output:
+class ExportDirectory:
     """Where a writer writes, with the classes of the set.
 
     ``note`` is called with the place of each file before it is written. ``dropped`` counts what
@@ -94,7 +94,7 @@ class Output:
     """
 
     folder: Path
-    options: Options
+    options: ExportOptions
     classes: Classes = field(init=False)
     note: Callable[[str], None] = field(default=lambda place: None)
     dropped: Counter[str] = field(default_factory=Counter)

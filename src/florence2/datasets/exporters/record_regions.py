@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...results.geometry import box_iou, clip_boxes, clip_points, order_corners, point_bounds
+from ...results.geometry import box_iou, clip_boxes, clip_points, fix_inverted_boxes, point_bounds
 from ...results.records import Annotation, LabeledObject, Record, SourceId
 from ...results.tasks import CAPTIONS
 from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
@@ -139,7 +139,7 @@ def regions_of(record: Record, classes: Classes) -> list[Found]:
 def texts_of(record: Record) -> dict[str, str]:
     """The captions of a record by task, without location tokens, the shortest kind first."""
     found = {
-        each.task: each.answer.plain for each in record.kept() if isinstance(each.answer, Text)
+        each.task: each.answer.plain_text for each in record.kept() if isinstance(each.answer, Text)
     }
     return {task: found[task] for task in CAPTIONS if task in found}
 
@@ -183,7 +183,7 @@ def _labelled(annotation: Annotation) -> Iterator[tuple[str, Boxes | Quads | Pol
     if isinstance(answer, Text):
         if annotation.task == "<REGION_TO_CATEGORY>" and annotation.region is not None:
             # The record's size is not known here; a box carries the one it is checked against.
-            yield answer.plain, Boxes([annotation.region], [answer.plain], (1, 1)), 0
+            yield answer.plain_text, Boxes([annotation.region], [answer.plain_text], (1, 1)), 0
         return
     for index, label in enumerate(answer.labels):
         yield TEXT if isinstance(answer, Quads) else label or annotation.text, answer, index
@@ -206,7 +206,7 @@ def _same_object(found: Found, before: list[Found], tasks: list[str]) -> int | N
 
 
 def _from_source(labeled: LabeledObject, size: ImageSize) -> Found | None:
-    box = clip_boxes(order_corners(np.array([labeled.box], np.float64)), size)[0]
+    box = clip_boxes(fix_inverted_boxes(np.array([labeled.box], np.float64)), size)[0]
     parts = (np.array(part, np.float64).reshape(-1, 2) for part in labeled.outlines)
     outlines = tuple(clip_points(part, size) for part in parts if len(part) > 2)
     if not _has_extent(box) or not all(np.isfinite(part).all() for part in outlines):
@@ -238,7 +238,7 @@ def _found(name: str, answer: Answer, index: int, size: ImageSize) -> Found | No
         if isinstance(answer, Quads):
             words = clean_text(answer.labels[index])
             corners = clip_points(answer.corners[index].astype(np.float64), size)
-        ordered = order_corners(answer.bounds[index : index + 1].astype(np.float64))
+        ordered = fix_inverted_boxes(answer.bounds[index : index + 1].astype(np.float64))
         box = clip_boxes(ordered, size)[0]
     if not _has_extent(box):
         return None

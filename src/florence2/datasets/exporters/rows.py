@@ -14,11 +14,11 @@ from ...results.types import Text
 from ..importers.prediction_lines import ANSWERS, answer_line, image_line
 from ..importers.prediction_rows import CLASSES_FILE, COLUMNS, CSV_FILE
 from .coco import clean_values
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import Found, choose_annotations, regions_of
 
 
-def put_image(output: Output, record: Record, name: str) -> str:
+def put_image(output: ExportDirectory, record: Record, name: str) -> str:
     """What a line calls the image: its own path, or where an image without a file was written."""
     if record.image is None or not output.options.pictures:
         return record.path or record.id
@@ -34,7 +34,7 @@ class JsonLinesWriter:
     has no annotation, has a line of its own.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         self._lines: list[str] = []
 
@@ -64,7 +64,7 @@ class CsvWriter:
     classes, empty ones too, stand in ``classes.json``.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         self._rows: list[dict[str, object]] = []
 
@@ -102,7 +102,7 @@ class CsvWriter:
         return [self._output.put(CSV_FILE, content), self._output.put(CLASSES_FILE, classes)]
 
     def _answer(self, record: Record, annotation: Annotation) -> list[dict[str, object]]:
-        asked = annotation.question
+        asked = annotation.prompt_input
         words = " ".join(map(str, asked)) if isinstance(asked, tuple) else asked
         shared: dict[str, object] = {
             "task": annotation.task,
@@ -112,7 +112,7 @@ class CsvWriter:
             "question": words,
         }
         if isinstance(annotation.answer, Text):
-            return [{**shared, "text": annotation.answer.plain}]
+            return [{**shared, "text": annotation.answer.plain_text}]
         alone = replace(record, annotations=(annotation,), objects=None)
         found = regions_of(alone, self._output.classes)
         return [{**shared, **self._region(each)} for each in found]

@@ -23,7 +23,7 @@ from ...processing.containers import UnitReader, find_container_kind, parse_unit
 from ...processing.image import load_image, open_image
 from ...results.records import Record
 from .ocr_documents import ordered_lines
-from .output import Output
+from .output import ExportDirectory
 from .record_regions import Found
 from .xml_text import allowed
 
@@ -66,7 +66,7 @@ class PdfWriter:
     ``problems`` are files whose PDF could not be made in the end, by name, with the reason.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         self._sources: dict[str, _Source] = {}
         self._taken: set[str] = set()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...results.records import Record
 from ...results.tasks import find_task
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import lines_of, regions_of, texts_of
 
 
@@ -17,7 +17,7 @@ class SidecarWriter:
     lines that were read, else the classes of what was found, each once.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         caption = output.options.caption
         self._task = None if caption is None else find_task(caption).token

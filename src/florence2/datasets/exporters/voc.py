@@ -12,7 +12,7 @@ from xml.etree import ElementTree as Xml
 
 from ...results.records import Record
 from .export_names import split_file_name
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import Found, Points, regions_of
 from .xml_text import allowed, attribute_texts, coordinate
 
@@ -24,7 +24,7 @@ _OPTIONAL = ("occluded",)
 class VocWriter:
     """One file a picture; the lists of splits and classes at the end."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: ExportDirectory) -> None:
         self._output = output
         self._names: dict[str, list[str]] = {}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...results.records import Record
 from ..importers.splits import find_role
 from .export_names import split_file_name
-from .output import Output, suffix_of
+from .output import ExportDirectory, suffix_of
 from .record_regions import Found, Points, regions_of
 
 Lines = Literal["boxes", "segments", "corners"]
@@ -26,7 +26,7 @@ _NO_SPLIT = "train"
 class YoloWriter:
     """Writes the labels of a picture when it comes, and ``data.yaml`` at the end."""
 
-    def __init__(self, output: Output, lines: Lines = "boxes") -> None:
+    def __init__(self, output: ExportDirectory, lines: Lines = "boxes") -> None:
         self._output, self._lines = output, lines
         self._splits: dict[str, None] = {}
 

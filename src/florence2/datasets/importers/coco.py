@@ -263,7 +263,10 @@ def _caption(label: dict[str, Any], annotator: Annotator) -> Annotation:
 
 
 def _instance(
-    label: dict[str, Any], polygons: Outlines, classes: dict[Key, Category], frame: LabelFrame
+    label: dict[str, Any],
+    polygons: Outlines,
+    classes: dict[Key, Category],
+    frame: LabelFrame,
 ) -> Instance:
     """The object of a label, in pixels of the upright image."""
     key = _key(label, "category_id")

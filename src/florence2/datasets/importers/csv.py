@@ -12,7 +12,7 @@ from pathlib import Path
 from ...io.files import open_regular
 from ...results.records import Record
 from .grouped_rows import WrittenRow, grouped_records
-from .problems import ImportContext, LabelError, Problem
+from .problems import ImportContext, ImportProblem, LabelError
 from .splits import choose_splits
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -179,7 +179,7 @@ def _rows(
                 row = next(reader, None)
             except csv.Error as error:
                 line = reader.reader.line_num
-                intake.report(Problem(str(file), line, f"not CSV: {error}", "malformed"))
+                intake.report(ImportProblem(str(file), line, f"not CSV: {error}", "malformed"))
                 continue
             if row is None:
                 return

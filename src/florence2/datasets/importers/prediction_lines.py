@@ -48,8 +48,8 @@ def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
         line["region"] = list(annotation.region)
     elif annotation.text:
         line["text"] = annotation.text
-    result = Result(annotation.known_task, "", annotation.answer, record.image_size)
-    line |= {"image_size": list(record.image_size), "answer": result.value}
+    result = Result(annotation.task_definition, "", annotation.answer, record.image_size)
+    line |= {"image_size": list(record.image_size), "answer": result.data}
     if annotation.annotator.name:
         line["annotator"] = annotation.annotator.name
     if annotation.score is not None:

@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ...results.records import Annotation, Annotator, Category, LabeledObject, Record, SourceId
+from ...results.records import (
+    Annotation,
+    Annotator,
+    Category,
+    LabeledObject,
+    Record,
+    SourceId,
+)
 from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
 from .image_files import UniqueNames, read_picture
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations

@@ -1,7 +1,7 @@
 """What is wrong with a data set, where, and of which kind.
 
 Importers raise a ``LabelError`` for one bad item inside ``ImportContext.listing``, which lists it
-as a ``Problem`` with its file and line and lets the importer continue.
+as a ``ImportProblem`` with its file and line and lets the importer continue.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MAX_MESSAGE = 600
 
 
 @dataclass(frozen=True)
-class Problem:
+class ImportProblem:
     """One item that was left out. ``line`` counts from 1, where the file has lines."""
 
     file: str
@@ -88,7 +88,7 @@ class ImportContext:
     ``declare`` with the classes that its dataset lists, before it yields the first record.
     """
 
-    report: Callable[[Problem], None]
+    report: Callable[[ImportProblem], None]
     check: Callable[[Annotation, ImageSize], None] = accept
     read_suffix: Callable[[str, Task, ImageSize], Answer] = refuse_suffix
     annotator: Annotator = HUMAN
@@ -104,7 +104,7 @@ class ImportContext:
             yield
         except LabelError as error:
             message = f"{item}: {error}" if item else str(error)
-            self.report(Problem(_printable(str(file)), line, _printable(message), error.kind))
+            self.report(ImportProblem(_printable(str(file)), line, _printable(message), error.kind))
 
     def checked(
         self,

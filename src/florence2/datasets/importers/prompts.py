@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ...results.records import Annotation, Region
-from ...results.tasks import TASKS, Task, free_prompt
+from ...results.tasks import TASKS, Task, custom_task
 from ...results.types import ImageSize
 from .problems import ImportContext, LabelError, check_text
 from .region_checks import box_of_bins
@@ -50,7 +50,7 @@ def split_prefix(prefix: str, image_size: ImageSize) -> tuple[Task, str, Region 
     rest = prefix[len(opening) :].strip()
     task = _TABLE.get(token)
     if task is None:
-        return free_prompt(opening if rest else token), rest, None
+        return custom_task(opening if rest else token), rest, None
     if task.input != "region":
         return task, rest, None
     if _LOCATION.sub("", rest).strip():

@@ -15,7 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...results.records import Annotation, Annotator, Record, Verdict, source_fields, source_values
+from ...results.records import (
+    Annotation,
+    Annotator,
+    FilterDecision,
+    Record,
+    source_fields,
+    source_values,
+)
 from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Regions, Text
 
 SCHEMA_VERSION = 1
@@ -143,7 +150,7 @@ def with_bytes(record: Record) -> Record:
 
 
 def _annotation_row(annotation: Annotation) -> Row:
-    annotator, verdict = annotation.annotator, annotation.verdict
+    annotator, decision = annotation.annotator, annotation.decision
     return {
         "task": annotation.task,
         "text": annotation.text,
@@ -156,7 +163,7 @@ def _annotation_row(annotation: Annotation) -> Row:
         },
         "score": annotation.score,
         "round": annotation.round,
-        "verdict": {"keep": verdict.keep, "reason": verdict.reason},
+        "verdict": {"keep": decision.kept, "reason": decision.reason},
     }
 
 
@@ -170,7 +177,7 @@ def _annotation(values: Row, image_size: ImageSize) -> Annotation:
         annotator=Annotator(**values["annotator"]),
         score=values["score"],
         round=values["round"],
-        verdict=Verdict(**values["verdict"]),
+        decision=FilterDecision(values["verdict"]["keep"], values["verdict"]["reason"]),
     )
 
 

@@ -1,7 +1,7 @@
-"""The list of finished shards: what is in it counts, whatever else lies in the folder.
+"""The list of finished shards: files of the directory that it does not list are ignored.
 
-The manifest is replaced as a whole after each shard, so a killed run finds in it exactly the
-shards that it had finished.
+The manifest is replaced as a whole after each shard, so after a kill it lists exactly the shards
+that were finished.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...io.atomic import replace_json
-from ...results.records import Category, Record
+from ...io.deprecation import rename_keys
+from ...results.records import Category, FilterDecision, Record
 from .columns import SCHEMA_VERSION
 
 MANIFEST_FILE = "manifest.json"
@@ -23,14 +24,14 @@ FREE_PROMPT = "(free prompt)"
 
 @dataclass(frozen=True)
 class Counts:
-    """How many annotations there are, by task, by annotator and by verdict.
+    """Numbers of annotations by task, by annotator and by filter decision.
 
-    A verdict counts as ``kept``, or as the reason for which an annotation was dropped.
+    A decision counts as ``kept``, or as the reason for which an annotation was dropped.
     """
 
     task: Mapping[str, int] = field(default_factory=dict)
     annotator: Mapping[str, int] = field(default_factory=dict)
-    verdict: Mapping[str, int] = field(default_factory=dict)
+    decision: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Counts:
@@ -39,18 +40,14 @@ class Counts:
         return cls(
             _sorted(Counter(each.task or FREE_PROMPT for each in annotations)),
             _sorted(Counter(each.annotator.name for each in annotations)),
-            _sorted(
-                Counter(
-                    _verdict_name(each.verdict.keep, each.verdict.reason) for each in annotations
-                )
-            ),
+            _sorted(Counter(_decision_name(each.decision) for each in annotations)),
         )
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             _sorted(Counter(self.task) + Counter(other.task)),
             _sorted(Counter(self.annotator) + Counter(other.annotator)),
-            _sorted(Counter(self.verdict) + Counter(other.verdict)),
+            _sorted(Counter(self.decision) + Counter(other.decision)),
         )
 
 
@@ -96,6 +93,8 @@ class Manifest:
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Put the manifest of ``folder`` in place of the one before."""
     values = {"version": SCHEMA_VERSION, "rows": manifest.rows, **asdict(manifest)}
+    for shard in values["shards"]:
+        shard["counts"] = rename_keys(shard["counts"], {"decision": "verdict"}, "counts", 0)
     replace_json(folder / MANIFEST_FILE, values)
 
 
@@ -126,11 +125,12 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def _shard(values: dict[str, Any]) -> Shard:
-    return Shard(**{**values, "counts": Counts(**values["counts"])})
+    counts = rename_keys(values["counts"], {"verdict": "decision"}, "counts", stacklevel=0)
+    return Shard(**{**values, "counts": Counts(**counts)})
 
 
-def _verdict_name(keep: bool, reason: str) -> str:
-    return "kept" if keep else reason or "dropped"
+def _decision_name(decision: FilterDecision) -> str:
+    return "kept" if decision.kept else decision.reason or "dropped"
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

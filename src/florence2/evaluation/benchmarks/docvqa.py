@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ...results.tasks import free_prompt
+from ...results.tasks import custom_task
 from ..answer_values import to_text
 from ..benchmark import Answered, Benchmark, BenchmarkExample, Scored, pictures_of
 from ..metric import mean_metric
@@ -31,7 +31,7 @@ from .question_answering import (
 )
 
 VAL, TEST = "val", "test"
-DOCVQA = free_prompt("<DocVQA>")
+DOCVQA = custom_task("<DocVQA>")
 
 SOURCE = """\
 From docvqa.org (the Robust Reading Competition's download page), task 1, "single page":

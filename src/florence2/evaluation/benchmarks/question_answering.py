@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...io.atomic import replace_json
-from ...results.tasks import Task, free_prompt
+from ...results.tasks import Task, custom_task
 from ..answer_values import to_text
 from ..benchmark import Answered, BenchmarkExample, Scored, pictures_of
 from ..metric import mean_metric
@@ -17,7 +17,7 @@ from ..metrics.vqa import Protocol, vqa_scores
 from .benchmark_files import Id, field_of
 from .group_table import grouped_table
 
-VQA = free_prompt("<VQA>")
+VQA = custom_task("<VQA>")
 NO_VQA = """\
 The released weights were not made to answer questions (the paper's mix had VQA, the weights give
 no usable answers): this is for a model fine-tuned with this prompt; `--prompt` names another."""

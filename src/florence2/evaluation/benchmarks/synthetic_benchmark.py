@@ -84,8 +84,8 @@ def _cases(record: Record, split: str, data: Path) -> list[BenchmarkExample]:
             id=f"{record.id}/{each.task}/{number}",
             image=content,
             image_id=record.id,
-            task=each.known_task,
-            question=each.question,
+            task=each.task_definition,
+            question=each.prompt_input,
             truth=each.answer,
         )
         for number, each in enumerate(record.annotations)

@@ -68,12 +68,12 @@ def _cases(record: Record) -> list[BenchmarkExample]:
             image=content,
             image_id=record.id,
             # An answer to a prompt outside the table is read as the kind that the truth is.
-            task=replace(each.known_task, answer=each.kind),
+            task=replace(each.task_definition, answer=each.kind),
             question=each.region or each.text or None,
             truth=each.answer,
         )
         for number, each in enumerate(record.annotations)
-        if each.verdict.keep
+        if each.decision.kept
     ]
 
 

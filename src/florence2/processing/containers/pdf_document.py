@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from ...io.extras import needed
+from ...io.extras import optional_import
 
 MAX_PAGES = 100_000
 MAX_SIDE = 30_000
@@ -23,7 +23,7 @@ class PdfDocument:
     """
 
     def __init__(self, stream: IO[bytes], password: str | None = None) -> None:
-        pdfium = needed("pypdfium2", "pypdfium2", "'florence2[formats]'")
+        pdfium = optional_import("pypdfium2", "pypdfium2", "'florence2[formats]'")
         self._pdfium, self._stream = pdfium, stream
         try:
             self._document = pdfium.PdfDocument(stream, password=password)

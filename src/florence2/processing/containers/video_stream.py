@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from ...io.extras import needed
+from ...io.extras import optional_import
 
 MAX_PACKETS = 20_000_000
 # Formats that hold a video themselves; playlists, which name other files and URLs, are left out.
@@ -23,7 +23,7 @@ class VideoStream:
     """The first video of an open file. Raises ``ValueError`` for a file without one."""
 
     def __init__(self, stream: IO[bytes], max_pixels: int) -> None:
-        self._av = needed("av", "PyAV", "'florence2[formats]'")
+        self._av = optional_import("av", "PyAV", "'florence2[formats]'")
         self._stream, self._max_pixels = stream, max_pixels
         try:
             self._container = self._av.open(

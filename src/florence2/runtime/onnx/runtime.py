@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...io.extras import needed
+from ...io.extras import optional_import
 from ...io.files import open_regular
 from ...model import Florence2Config, Florence2Model
 from ..openvino.threads import single_torch_thread
@@ -57,7 +57,7 @@ class OnnxRuntime:
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
-        onnxruntime = needed("onnxruntime", "ONNX Runtime", "florence2[onnx]")
+        onnxruntime = optional_import("onnxruntime", "ONNX Runtime", "florence2[onnx]")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:

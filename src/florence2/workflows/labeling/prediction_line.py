@@ -28,7 +28,7 @@ def make_line(
     return {
         **start,
         "image_size": list(outcome.image_size),
-        "answer": outcome.value,
+        "answer": outcome.data,
         "truncated": outcome.truncated,
     }
 
@@ -54,7 +54,7 @@ def sidecar_text(lines: Iterable[Line]) -> str:
     for line in lines:
         answer = line["answer"]
         if isinstance(answer, str):
-            words.append(Text(answer).plain)
+            words.append(Text(answer).plain_text)
         else:
             names = ("labels", "bboxes_labels", "polygons_labels")
             words += [label for name in names for label in answer.get(name, ()) if label]
