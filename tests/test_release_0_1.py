@@ -140,3 +140,27 @@ def test_train_is_a_function_and_its_old_modules_still_import() -> None:
 
     assert load_recipe("fine-tune").name == "fine-tune"
     assert callable(florence2.train)
+
+
+def test_results_have_their_old_names() -> None:
+    import florence2
+    from florence2.results.postprocess import PostprocessOptions
+    from florence2.results.records import Annotation, FilterDecision
+
+    with pytest.warns(DeprecationWarning, match="plain is now plain_text"):
+        assert florence2.Text(" a <loc_3>").plain == "a"  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="free_prompt is now florence2.custom_task"):
+        task = florence2.free_prompt("<VQA>")  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="fill is now format_prompt"):
+        assert task.fill("who?") == "<VQA>who?"
+    with pytest.warns(DeprecationWarning, match="order_corners. is now"):
+        options = PostprocessOptions(order_corners=True)  # type: ignore[call-arg]
+    assert options.fix_inverted_boxes
+    dropped = FilterDecision(False, "empty text")
+    with pytest.warns(DeprecationWarning, match="verdict. is now"):
+        annotation = Annotation("<CAPTION>", florence2.Text("a"), verdict=dropped)  # type: ignore[call-arg]
+    assert annotation.decision == dropped
+    with pytest.warns(DeprecationWarning, match="keep is now kept"):
+        assert not annotation.decision.keep  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="question is now prompt_input"):
+        assert annotation.question is None  # type: ignore[attr-defined]
