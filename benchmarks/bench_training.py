@@ -125,11 +125,11 @@ def _work(side: str, options: dict[str, Any], end: Connection) -> None:
 
 
 def _config(options: dict[str, Any]) -> Any:
-    from florence2.inference.predictor import resolve
+    from florence2.inference.predictor import resolve_checkpoint
     from florence2.model import Florence2Config, Florence2Model
 
     if options["size"] == "nano":
-        values = json.loads((resolve("nano") / "config.json").read_text())
+        values = json.loads((resolve_checkpoint("nano") / "config.json").read_text())
         return Florence2Model, Florence2Config.from_dict(values)
     return Florence2Model, {"base": Florence2Config(), "large": Florence2Config.large()}[
         options["size"]

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from florence2.inference.predictor import BUNDLED, load, resolve
+from florence2.inference.predictor import BUNDLED, load, resolve_checkpoint
 from florence2.io.atomic import atomic_replace
 
 WEIGHTS = "model.safetensors"
@@ -56,9 +56,9 @@ def main() -> None:
     parser.add_argument("--after", type=Path, nargs="*", default=[], help="the runs before it")
     parser.add_argument("--log", type=Path, required=True, help="file for the joined logs")
     given = parser.parse_args()
-    size = bundle(given.run / "last", resolve(BUNDLED))
+    size = bundle(given.run / "last", resolve_checkpoint(BUNDLED))
     atomic_replace(given.log, joined_logs([*given.after, given.run]))
-    print(f"{size:,} bytes of weights in {resolve(BUNDLED)}")
+    print(f"{size:,} bytes of weights in {resolve_checkpoint(BUNDLED)}")
 
 
 if __name__ == "__main__":

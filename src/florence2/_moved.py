@@ -21,7 +21,7 @@ from ._old_names import ATTRIBUTES, MODULES
 
 _PACKAGE = __package__ or "florence2"
 _MODULES = dict(line.split() for line in MODULES.strip().split("\n"))
-_ATTRIBUTES = dict(line.split() for line in ATTRIBUTES.strip().split("\n"))
+_ATTRIBUTES = {old: new for old, *new in (line.split() for line in ATTRIBUTES.strip().split("\n"))}
 
 
 class _MovedModule(ModuleType):
@@ -31,8 +31,8 @@ class _MovedModule(ModuleType):
     target: ModuleType
 
     def __getattr__(self, name: str) -> Any:
-        new_name = _ATTRIBUTES.get(name, name)
-        return getattr(self.target, new_name if hasattr(self.target, new_name) else name)
+        found = (new for new in _ATTRIBUTES.get(name, ()) if hasattr(self.target, new))
+        return getattr(self.target, next(found, name))
 
     def __dir__(self) -> list[str]:
         return dir(self.target)

@@ -35,8 +35,8 @@ data_engine.report data_engine.round_report
 data_engine.rounds data_engine.round_end
 data_engine.sources data_engine.image_sources
 data_engine.specialists data_engine.annotators
-data_engine.specialists.coco_names results.coco_names
 data_engine.specialists.choosing data_engine.annotators.annotator_registry
+data_engine.specialists.coco_names results.coco_names
 data_engine.specialists.degraded data_engine.annotators.noisy
 data_engine.specialists.detection data_engine.annotators.ssd_mobilenet
 data_engine.specialists.hub data_engine.annotators.hub_models
@@ -117,7 +117,7 @@ generate generation
 generate.beam generation.beam_hypotheses
 generate.beams generation.beam_search
 generate.lane generation.decode_batch
-generate.options generation.generate_options
+generate.options generation.decoding_options
 generate.rules generation.logits_processors
 generate.single generation.sampling
 generate.slot_lane generation.static_batch
@@ -227,15 +227,17 @@ train.training training.trainer
 train.validation datasets.label_checks
 train.whole training.gather
 vocabulary_file processing.vocabulary_file
+workflows.cascades inference.cascades
 workflows.exporting workflows.graph_export
 """
 
-# A class, function or constant in such a module and its name now.
+# A class, function or constant in such a module and its name now; several where modules differ.
 ATTRIBUTES = """
 Agreement AnnotatorAgreement
 Aids AuxiliaryConfig
 AnswerOptions PostprocessOptions
 Answering RequestHandler
+Ask RunRequests
 Asked VqaExample
 Asking PredictionService
 Attended CrossKVCache
@@ -282,13 +284,15 @@ OnRay RayExecutor
 OnnxDecoding OnnxDecoderState
 Ontology ClassMap
 OpenVinoDecoding OpenVinoDecoderState
-Options ExportOptions
+Options ExportOptions GenerateOptions
 Output ExportDirectory
 Package AssetPackage
+Picture LoadedImage
 Prepared PreparedRequest
 Problem ImportProblem
 Progress TrainState
 Query GenerationRequest
+Question TaskRequest
 Range MinMaxObserver
 Readers WorkerPool
 Reading ImportOptions
@@ -300,6 +304,7 @@ Said PartOutput
 Seen ForwardOutputs
 SeenNames UniqueNames
 Sequences EncodedExample
+Settings InferenceConfig
 Shown DrawnTruth
 Sights RegionTargets
 SingleSearch SamplingSearch
@@ -319,11 +324,14 @@ answer_in_order predict_stream
 art_folder assets_dir
 blurred_loss_sum soft_location_loss
 boxes_of to_boxes
+bundled default_calibration_images
 cache_folder cache_dir
 caption write_caption
 categories load_categories
 clean postprocess
+constraint_of shared_constraint
 counts_of_cells cell_weights
+describe source_name
 even_outline trace_even_polygons
 evenly_cornered resample_polygons
 evenly_spaced resample_polyline
@@ -336,8 +344,10 @@ graphs_of load_graphs
 hand_over_halves pass_fp16_kv
 held_out select_test_assets
 hold_settings write_or_check_settings
+identity image_key
 in_8_bits quantize_int8
 is_address is_url
+is_trained has_weights
 java_is_there has_java
 joined_world init_distributed
 judge_records evaluate_records
@@ -345,6 +355,7 @@ keep_lines truncate_partial_line
 key_of cache_key
 let_go drop_mapped_pages
 library load_library
+load_picture read_image
 machine_of environment_info
 mark_halves mark_fp16_decompression
 mean_figure mean_metric
@@ -362,6 +373,7 @@ places_of build_attention_targets
 plain_colour dominant_color
 plural pluralize
 precision_figure ap_metric
+prepare prepare_request
 processor_name cpu_name
 quietly suppress_warnings
 rasterise polygons_to_mask
@@ -369,9 +381,12 @@ read_art read_sprites
 read_texts parse_captions
 replace_file atomic_replace
 replacing atomic_write
+resolve resolve_checkpoint
+rule_of get_constraint
 run_steps train_loop
 set_rates set_dropout
 shape_sprites load_shape_sprites
+shapes model_configs
 shared_out allocate_vertices
 show_truth draw_ground_truth
 smoothed smoothquant

@@ -38,13 +38,13 @@ def predictor(module: ModuleType) -> ModuleType:
         answer = module.mostly_right if source != "blind" else lambda image, question: None
         return module.StandInModel(answer, source, trained=source != "nano")
 
-    def resolve(source: str, revision: str | None = None) -> Path:
+    def resolve_checkpoint(source: str, revision: str | None = None) -> Path:
         if source == "no-such/model":
             raise FileNotFoundError(f"no checkpoint called {source!r}; name a directory")
         return Path(source)
 
     stand_in.load = load  # type: ignore[attr-defined]
-    stand_in.resolve = resolve  # type: ignore[attr-defined]
+    stand_in.resolve_checkpoint = resolve_checkpoint  # type: ignore[attr-defined]
     stand_in.loaded = loaded  # type: ignore[attr-defined]
     return stand_in
 

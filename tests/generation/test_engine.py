@@ -69,7 +69,7 @@ def test_everybody_gets_the_answer_of_a_call_alone(
     runtime: TorchRuntime, pictures: NDArray[np.float32], most: int
 ) -> None:
     asked = queries(pictures)
-    engine = Engine(runtime, most=most)
+    engine = Engine(runtime, max_num_seqs=most)
     numbers = [engine.submit(query) for query in asked]
     done = run(engine)
     assert sorted(done) == numbers
@@ -82,7 +82,7 @@ def test_queries_that_come_late_join_those_in_the_middle(
     runtime: TorchRuntime, pictures: NDArray[np.float32]
 ) -> None:
     asked = queries(pictures)
-    engine, done = Engine(runtime, most=6), {}
+    engine, done = Engine(runtime, max_num_seqs=6), {}
     for query in asked:
         engine.submit(query)
         done |= engine.step()
@@ -101,7 +101,7 @@ def test_a_picture_is_encoded_once_for_all_queries_in_line(
         return encode(pixels)
 
     monkeypatch.setattr(runtime, "encode_images", counted)
-    engine = Engine(runtime, most=2)
+    engine = Engine(runtime, max_num_seqs=2)
     for prompt in PROMPTS:
         engine.submit(GenerationRequest("one", pictures[0], prompt, GREEDY))
     run(engine)
@@ -124,7 +124,7 @@ def test_memory_bounds_how_many_run_at_once(
     one = 2 * 2 * (9 + 1 + 3 + 12) * 32 * 4
     for memory, most in ((1, 1), (one, 1), (3 * one + 1, 3), (None, 6)):
         rows.clear()
-        engine = Engine(runtime, most=6, memory=memory)
+        engine = Engine(runtime, max_num_seqs=6, memory=memory)
         for query in asked:
             engine.submit(query)
         assert len(run(engine)) == 6
@@ -137,7 +137,7 @@ def test_a_query_that_cannot_run_fails_alone(
     asked = queries(pictures, 6)
     asked[2] = GenerationRequest(0, pictures[0], [0, *[5] * 80, 2], BEAMS)
     asked[3] = GenerationRequest(9, pictures[0][:, :50, :70], PROMPTS[0], BEAMS)
-    engine = Engine(runtime, most=6)
+    engine = Engine(runtime, max_num_seqs=6)
     for query in asked:
         engine.submit(query)
     done = run(engine)
@@ -150,7 +150,7 @@ def test_a_query_that_cannot_run_fails_alone(
 def test_a_step_that_fails_for_all_is_the_outcome_of_all(
     runtime: TorchRuntime, pictures: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine(runtime, most=2)
+    engine = Engine(runtime, max_num_seqs=2)
     asked = [GenerationRequest(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
     for query in asked:
         engine.submit(query)
@@ -175,7 +175,7 @@ def test_a_step_that_fails_once_costs_nobody_an_answer(
     asked = [
         GenerationRequest(n % 3, pictures[n % 3], prompt, BEAMS) for n, prompt in enumerate(PROMPTS)
     ]
-    engine = Engine(runtime, most=6)
+    engine = Engine(runtime, max_num_seqs=6)
     numbers = [engine.submit(query) for query in asked]
     done = engine.step()
     engine.cancel(numbers[3])
@@ -228,7 +228,7 @@ def test_one_search_that_fails_costs_the_others_nothing(
     expected = [alone(runtime, query) for query in asked]
     assert seen
     monkeypatch.setattr(torch, "multinomial", failing)
-    engine = Engine(runtime, most=4)
+    engine = Engine(runtime, max_num_seqs=4)
     for query in asked:
         engine.submit(query)
     done = run(engine)
@@ -242,7 +242,7 @@ def test_a_rule_that_fails_costs_the_others_nothing(
 ) -> None:
     asked = [GenerationRequest(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
     asked[1] = dataclasses.replace(asked[1], rule=Refuses())
-    engine = Engine(runtime, most=3)
+    engine = Engine(runtime, max_num_seqs=3)
     for query in asked:
         engine.submit(query)
     done = run(engine)
@@ -254,7 +254,7 @@ def test_cancelled_queries_are_gone_and_others_go_on(
     runtime: TorchRuntime, pictures: NDArray[np.float32]
 ) -> None:
     asked = queries(pictures, 9)
-    engine = Engine(runtime, most=4)
+    engine = Engine(runtime, max_num_seqs=4)
     numbers = [engine.submit(query) for query in asked]
     done = engine.step()
     for number in (numbers[1], numbers[4], numbers[7], 1000):
@@ -265,7 +265,9 @@ def test_cancelled_queries_are_gone_and_others_go_on(
     assert all(same(done[number], alone(runtime, asked[number])) for number in done)
 
 
-@pytest.mark.parametrize(("settings", "word"), [({"most": 0}, "most=0"), ({"memory": 0}, "0")])
+@pytest.mark.parametrize(
+    ("settings", "word"), [({"max_num_seqs": 0}, "max_num_seqs=0"), ({"memory": 0}, "0")]
+)
 def test_bad_bounds_are_told(runtime: TorchRuntime, settings: dict[str, int], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         Engine(runtime, **settings)  # type: ignore[arg-type]

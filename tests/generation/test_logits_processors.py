@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from florence2.generation.generate_options import DecodingOptions
+from florence2.generation.decoding_options import DecodingOptions
 from florence2.generation.logits_processors import (
     NEVER,
     ban_repeated_ngrams,

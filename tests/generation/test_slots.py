@@ -72,7 +72,7 @@ def test_prompts_come_and_go(
     exact: TorchRuntime, slotted: TorchRuntime, pixels: np.ndarray
 ) -> None:
     """More queries than slots, of all lengths; and again when the slots were used before."""
-    engines = [Engine(each, most=3) for each in (exact, slotted)]
+    engines = [Engine(each, max_num_seqs=3) for each in (exact, slotted)]
     for again in range(2):
         queries = [
             GenerationRequest(n % 4, pixels[n % 4], PROMPTS[(n + again) % 4],
@@ -100,7 +100,7 @@ def test_cancelled_prompts_leave_and_what_has_a_rule_goes_elsewhere(
 
         span, mask = None, np.ones(60, np.bool_)
 
-    engine = Engine(slotted, most=4)
+    engine = Engine(slotted, max_num_seqs=4)
     options = DecodingOptions(max_new_tokens=30)
     numbers = [
         engine.submit(GenerationRequest(0, pixels[0], PROMPTS[n], options)) for n in range(3)

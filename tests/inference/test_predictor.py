@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import florence2
-from florence2.inference.predictor import Florence2, Prediction, resolve
+from florence2.inference.predictor import Florence2, Prediction, resolve_checkpoint
 from florence2.results.types import Boxes, Failure
 
 DEMO = str(resources.files("florence2") / "nano" / "demo.png")
@@ -225,7 +225,7 @@ def test_cascades_go_wherever_a_task_does(model: Florence2, photos: list[Path]) 
     assert found[1] == called
     assert found[0].task.name == found[2].task.name == "caption"
     assert isinstance(found[3], florence2.Failure) and "takes no text" in found[3].error
-    assert model.look(photos[0], **options)("<CAPTION_THEN_GROUND>") == called
+    assert model.encode_image(photos[0], **options)("<CAPTION_THEN_GROUND>") == called
 
 
 def test_a_failure_says_that_it_has_no_answer() -> None:
@@ -270,7 +270,7 @@ def test_a_directory_that_is_no_checkpoint_says_what_to_give(tmp_path: Path) -> 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "preprocessor_config.json"])
 def test_named_pipes_in_a_checkpoint_are_refused(tmp_path: Path, name: str) -> None:
-    nano = resolve("nano")
+    nano = resolve_checkpoint("nano")
     for file in nano.iterdir():
         if file.name != name:
             (tmp_path / file.name).symlink_to(file)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import florence2
-from florence2.inference.predictor import BUNDLED, Florence2, resolve
+from florence2.inference.predictor import BUNDLED, Florence2, resolve_checkpoint
 from florence2.processing import grammar
 from florence2.processing.constraint import Constraint
 from florence2.processing.tokenizer import Tokenizer
@@ -29,7 +29,7 @@ FORMS: dict[AnswerKind, str] = {
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.from_file(resolve(BUNDLED) / "tokenizer.json")
+    return Tokenizer.from_file(resolve_checkpoint(BUNDLED) / "tokenizer.json")
 
 
 def letters(ids: list[int], tokenizer: Tokenizer) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from florence2.inference.predictor import resolve
+from florence2.inference.predictor import resolve_checkpoint
 from florence2.processing.processor import ImagePreprocessing, Processor
 from florence2.results.postprocess import PostprocessOptions
 from florence2.results.tasks import TASKS, custom_task
 from florence2.results.types import Boxes, Text
 
-NANO = resolve("nano")
+NANO = resolve_checkpoint("nano")
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from florence2.inference.predictor import resolve
+from florence2.inference.predictor import resolve_checkpoint
 from florence2.processing.processor import Processor
 from florence2.processing.tokenizer import Tokenizer
 
-NANO = resolve("nano") / "tokenizer.json"
+NANO = resolve_checkpoint("nano") / "tokenizer.json"
 
 
 @pytest.mark.parametrize(

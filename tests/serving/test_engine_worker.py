@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 import florence2
-from florence2.inference.prepared import Settings
+from florence2.inference.prepared import InferenceConfig
 from florence2.results.types import Failure, Result
 from florence2.serving import RequestLimits, Worker
 from florence2.serving.request_limits import RequestError
 
 from .conftest import DEMO, FAST
 
-SETTINGS = Settings.of(FAST)
+SETTINGS = InferenceConfig.of(FAST)
 
 
 def test_many_threads_get_the_answers_of_one(model: florence2.Florence2, worker: Worker) -> None:
@@ -74,7 +74,7 @@ def test_closing_finishes_what_was_taken(model: florence2.Florence2) -> None:
 def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits())
     picture = worker.read(DEMO).result(20)
-    futures = worker.ask(picture, [("more-detailed-caption", None)] * 20, Settings.of({}))
+    futures = worker.ask(picture, [("more-detailed-caption", None)] * 20, InferenceConfig.of({}))
     worker.close(finish=False, seconds=60)
     wait(futures, 10)
     assert all(each.done() for each in futures)
@@ -84,7 +84,7 @@ def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> Non
 def test_cancelled_questions_leave_room(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits(queue=8), most=1)
     picture = worker.read(DEMO).result(20)
-    futures = worker.ask(picture, [("more-detailed-caption", None)] * 8, Settings.of({}))
+    futures = worker.ask(picture, [("more-detailed-caption", None)] * 8, InferenceConfig.of({}))
     with pytest.raises(RequestError, match="as many as may"):
         worker.ask(picture, [("caption", None)], SETTINGS)
     for each in futures:

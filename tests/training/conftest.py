@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.inference.predictor import resolve
+from florence2.inference.predictor import resolve_checkpoint
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
 from florence2.model.checkpoint.weights import save_checkpoint
 from florence2.processing.processor import ImagePreprocessing, Processor
@@ -118,7 +118,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Florence2Model(Florence2Config(vision, text))
     model.initialize(seed=0)
     save_checkpoint(model, directory)
-    (directory / "tokenizer.json").write_bytes((resolve("nano") / "tokenizer.json").read_bytes())
+    (directory / "tokenizer.json").write_bytes(
+        (resolve_checkpoint("nano") / "tokenizer.json").read_bytes()
+    )
     preprocessing = ImagePreprocessing((64, 64)).to_dict()
     (directory / "preprocessor_config.json").write_text(json.dumps(preprocessing))
     return directory

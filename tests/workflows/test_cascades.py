@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import florence2
+from florence2.inference.cascades import CASCADES, find_cascade
 from florence2.results.tasks import find_task
 from florence2.results.types import Boxes, Failure, Polygons, Result, Text
-from florence2.workflows.cascades import CASCADES, find_cascade
 
 DEMO = str(files("florence2") / "nano" / "demo.png")
 SIZE = (100, 80)
@@ -87,7 +87,7 @@ def test_the_model_runs_them_on_one_encoding(cascade: Any, monkeypatch: Any) -> 
     monkeypatch.setattr(
         model.runtime, "encode_images", lambda pixels: count.append(1) or encode(pixels)
     )
-    look = model.look(DEMO, beams=1, max_new_tokens=40)
+    look = model.encode_image(DEMO, beams=1, max_new_tokens=40)
     result = cascade.run(look.batch)
     assert len(count) == 1 and result.image_size == look.image_size == (256, 256)
     single = look("caption")

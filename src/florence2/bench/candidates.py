@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..inference.predictor import BUNDLED, Florence2, load, resolve, shapes
+from ..inference.predictor import BUNDLED, Florence2, load, model_configs, resolve_checkpoint
 from ..model import Florence2Model
 from ..processing.processor import Processor
 from ..runtime import TorchRuntime
@@ -28,7 +28,7 @@ def checkpoint(model: str, folder: Path) -> str:
     if not model.startswith(RANDOM):
         return model
     shape = model.removeprefix(RANDOM)
-    there = shapes()
+    there = model_configs()
     if shape not in there:
         raise ValueError(f"random shapes are {', '.join(there)}, got {model!r}")
     config = there[shape]
@@ -37,7 +37,7 @@ def checkpoint(model: str, folder: Path) -> str:
     for parameter in made.parameters():
         parameter.data = parameter.data.half().float()
     fit = config.text.max_position_embeddings, config.vision.stride
-    processor = Processor.from_directory(resolve(BUNDLED), *fit)
+    processor = Processor.from_directory(resolve_checkpoint(BUNDLED), *fit)
     if shape != "nano":
         processor = processor.with_image_size(RELEASED_PIXELS, *fit)
     target = folder / shape

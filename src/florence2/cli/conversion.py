@@ -143,11 +143,11 @@ def ensure_converted(
 
 def load_processor(model: str, revision: str | None = None) -> tuple[Processor, int]:
     """The vocabulary of a checkpoint, and how many positions its answers have; no weights."""
-    from ..inference.predictor import resolve
+    from ..inference.predictor import resolve_checkpoint
     from ..model.checkpoint.weights import read_config
     from ..processing.processor import Processor
 
-    directory = resolve(model, revision)
+    directory = resolve_checkpoint(model, revision)
     config = read_config(directory)
     positions = config.text.max_position_embeddings
     return Processor.from_directory(directory, positions, config.vision.stride), positions

@@ -35,11 +35,11 @@ def doctor(
         _print_table("this machine", machine_facts())
         if model is None:
             return
-        from ..inference.predictor import resolve
+        from ..inference.predictor import resolve_checkpoint
         from ..model.checkpoint.directories import find_exported_graphs
         from ..model.checkpoint.weights import inspect_checkpoint
 
-        directory = Path(resolve(model, revision))
+        directory = Path(resolve_checkpoint(model, revision))
         typer.echo()
         graphs = find_exported_graphs(directory)
         if graphs is not None:

@@ -126,12 +126,12 @@ class LazyModel:
     """A checkpoint that is loaded when it is first asked: wrong data is told at once."""
 
     def __init__(self, name: str, *, device: str | None, **loading: Any) -> None:
-        from ..inference.predictor import resolve
+        from ..inference.predictor import resolve_checkpoint
 
         self.name = name
         self._loading = {"device": device, **loading}
         adapter = loading.get("adapter")
-        checkpoint = resolve(name, loading.get("revision"))
+        checkpoint = resolve_checkpoint(name, loading.get("revision"))
         self.folders = [checkpoint, *([] if adapter is None else [Path(adapter)])]
 
     def stream(self, requests: Iterable[Any], /, **options: Any) -> Iterator[Result | Failure]:

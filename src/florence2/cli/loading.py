@@ -54,11 +54,14 @@ def hash_checkpoint(source: str, revision: str | None, adapter: str | None) -> s
     ``None`` where there are no files, as for a bundled model without weights. Raises what
     ``florence2.load`` raises for a checkpoint that is not there.
     """
-    from ..inference.predictor import resolve
+    from ..inference.predictor import resolve_checkpoint
     from ..io.atomic import file_hash
     from ..model.checkpoint.weights import checkpoint_files
 
-    directories = [resolve(source, revision), *([] if adapter is None else [Path(adapter)])]
+    directories = [
+        resolve_checkpoint(source, revision),
+        *([] if adapter is None else [Path(adapter)]),
+    ]
     if not all(each.is_dir() for each in directories):
         return None
     digest = hashlib.sha256()

@@ -125,7 +125,7 @@ def check_questions(
 
 
 def _takes_tiles(question: Question) -> bool:
-    from ..workflows.cascades import find_cascade
+    from ..inference.cascades import find_cascade
 
     return question.task.answer != "text" and find_cascade(question.task.token) is None
 
@@ -138,6 +138,6 @@ def check_every(given: bool, every: float, images: Sequence[Source]) -> None:
 
 def check_decoding(options: dict[str, Any]) -> None:
     """Raise ``ValueError`` for values that decoding or the reading of answers does not take."""
-    from ..inference.prepared import Settings
+    from ..inference.prepared import InferenceConfig
 
-    Settings.of(options)
+    InferenceConfig.of(options)

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..runtime import Runtime
 from .decode_batch import DecodeBatch
+from .decoding_options import DecodingOptions, Generated
 from .engine import Engine, GenerationRequest
-from .generate_options import DecodingOptions, Generated
 from .logits_processors import Rule
 from .static_batch import CudaGraphBatch
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..model import TextConfig
 from .beam_search import IMPOSSIBLE, best_of
-from .generate_options import DecodingOptions, Generated
+from .decoding_options import DecodingOptions, Generated
 from .logits_processors import NEVER, LogitsProcessor
 from .search import Move
 

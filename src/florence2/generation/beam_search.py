@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..model import TextConfig
-from .generate_options import DecodingOptions, Generated
+from .decoding_options import DecodingOptions, Generated
 from .logits_processors import NEVER
 
 # Finite, so that sums of it stay ordered; as in the reference.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..runtime import DecoderState, Runtime
 from .beam_hypotheses import BeamSearch
-from .generate_options import DecodingOptions, Generated
+from .decoding_options import DecodingOptions, Generated
 from .logits_processors import LogitsProcessor, Rule
 from .sampling import SamplingSearch
 from .search import Move, Search

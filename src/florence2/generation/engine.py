@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..io.deprecation import renamed_arguments
 from ..runtime import Runtime
 from .decode_batch import DecodeBatch
-from .generate_options import DecodingOptions, Generated
+from .decoding_options import DecodingOptions, Generated
 from .logits_processors import Rule
 from .static_batch import CudaGraphBatch
 
@@ -42,18 +43,23 @@ Outcome = Generated | Exception
 
 
 class Engine:
-    """Answers queries in the order they can be answered in, ``most`` of them at a time.
+    """Answers queries in the order they can be answered in, ``max_num_seqs`` of them at a time.
 
     ``memory`` bounds the bytes that the attention of running queries may take, counting every
     answer at its longest; one query always runs.
     """
 
-    def __init__(self, runtime: Runtime, *, most: int = 8, memory: int | None = None) -> None:
-        if most < 1:
-            raise ValueError(f"an engine runs at least 1 query at a time, got most={most}")
+    @renamed_arguments(most="max_num_seqs")
+    def __init__(
+        self, runtime: Runtime, *, max_num_seqs: int = 8, memory: int | None = None
+    ) -> None:
+        if max_num_seqs < 1:
+            raise ValueError(
+                f"an engine runs at least 1 query at a time, got max_num_seqs={max_num_seqs}"
+            )
         if memory is not None and memory < 1:
             raise ValueError(f"memory is a number of bytes above 0, got {memory}")
-        self._runtime, self._most, self._memory = runtime, most, memory
+        self._runtime, self._max_num_seqs, self._memory = runtime, max_num_seqs, memory
         self._waiting: deque[int] = deque()
         self._queries: dict[int, GenerationRequest] = {}
         self._lanes: dict[int, DecodeBatch] = {}
@@ -71,9 +77,9 @@ class Engine:
         return len(self._queries)
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many more queries could run at once than wait or run."""
-        return max(0, self._most - len(self))
+        return max(0, self._max_num_seqs - len(self))
 
     def submit(self, query: GenerationRequest) -> int:
         """Put a query in line; the number under which ``step`` returns its answer."""
@@ -83,11 +89,11 @@ class Engine:
         self._waiting.append(number)
         return number
 
-    def hold(self, picture: Hashable) -> None:
-        """Keep the encoding of a picture between queries, until ``release``."""
+    def pin(self, picture: Hashable) -> None:
+        """Keep the encoding of a picture between queries, until ``unpin``."""
         self._held.add(picture)
 
-    def release(self, picture: Hashable) -> None:
+    def unpin(self, picture: Hashable) -> None:
         """Forget the encoding of a picture as soon as no waiting query asks about it."""
         self._held.discard(picture)
         self._forget_pictures()
@@ -135,8 +141,8 @@ class Engine:
         While others run they are let in by the quarter of what fits: encoding a few together
         costs less than one by one, and waiting for more costs more.
         """
-        free = self._most - len(self._running)
-        if self._running and free < max(1, self._most // 4):
+        free = self._max_num_seqs - len(self._running)
+        if self._running and free < max(1, self._max_num_seqs // 4):
             return []
         admitted: list[int] = []
         used = sum(self._bytes(self._queries[number]) for number in self._running)
@@ -202,7 +208,7 @@ class Engine:
         if not ruled:
             same = options.without_max_tokens
             if same not in self._slot_lanes:
-                self._slot_lanes[same] = CudaGraphBatch.of(self._runtime, same, self._most)
+                self._slot_lanes[same] = CudaGraphBatch.of(self._runtime, same, self._max_num_seqs)
             lane = self._slot_lanes[same]
             if lane is not None:
                 return lane

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..model import TextConfig
-from .generate_options import DecodingOptions, Generated
+from .decoding_options import DecodingOptions, Generated
 from .logits_processors import (
     LogitsProcessor,
     ban_repeated_ngrams,

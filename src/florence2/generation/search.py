@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .generate_options import Generated
+from .decoding_options import Generated
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..model import CrossAttentionCache
 from ..runtime import StaticBuffers, recorded
 from ..runtime.protocol import Runtime
 from .beam_search import Beams
-from .generate_options import DecodingOptions, Generated
+from .decoding_options import DecodingOptions, Generated
 from .logits_processors import Rule
 
 # Steps between two questions to a GPU; an answer that is done waits for at most so many.

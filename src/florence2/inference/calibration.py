@@ -29,7 +29,11 @@ class Calibration:
 
     @cached_property
     def _pixels(self) -> NDArray[np.float32]:
-        chosen = bundled() if self.pictures is None else [*map(load_image, self.pictures)]
+        chosen = (
+            default_calibration_images()
+            if self.pictures is None
+            else [*map(load_image, self.pictures)]
+        )
         if not chosen:
             raise ValueError("calibration needs at least one picture, got none")
         return np.stack([self.processor.pixels(picture) for picture in chosen])
@@ -39,7 +43,7 @@ class Calibration:
         return hashlib.sha256(self.pixels().tobytes()).hexdigest()[:16]
 
 
-def bundled() -> list[Image.Image]:
+def default_calibration_images() -> list[Image.Image]:
     """The bundled picture, whole and in parts, bright and dark, upright and not."""
     whole = load_image((files("florence2") / "nano" / "demo.png").read_bytes())
     width, height = whole.size

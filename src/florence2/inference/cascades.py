@@ -1,6 +1,6 @@
 """Cascades: the answer to one question is what the next one asks about, on one encoding.
 
-``model.look(image).batch`` is an ``Ask``; the server has another, over its engine.
+``model.encode_image(image).batch`` is a ``RunRequests``; the server has another, over its engine.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..results.tasks import AnswerKind, Task
 from ..results.types import Answer, Boxes, Failure, Polygons, Result, Text
 
 # A task, and what it asks about: ``processor.TextInput`` or nothing.
-Question = tuple[str | Task, Any]
+TaskRequest = tuple[str | Task, Any]
 # Answers to questions about one picture, in order.
-Ask = Callable[[Sequence[Question]], Sequence[Result | Failure]]
+RunRequests = Callable[[Sequence[TaskRequest]], Sequence[Result | Failure]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Cascade:
         token = f"<{self.name.upper().replace('-', '_')}>"
         return Task(token, self.name, (), self.name, "none", self.answer, self.summary)
 
-    def run(self, ask: Ask) -> Result:
+    def run(self, ask: RunRequests) -> Result:
         """The joined answer of both steps."""
         (first,) = ask([(self.first, None)])
         if isinstance(first, Failure):
@@ -106,7 +106,7 @@ def find_cascade(name: str) -> Cascade | None:
     return _BY_NAME.get(key) or _BY_NAME.get(key.lower().replace("_", "-"))
 
 
-def _ground(first: Result, ask: Ask, second: str) -> tuple[Answer, bool] | None:
+def _ground(first: Result, ask: RunRequests, second: str) -> tuple[Answer, bool] | None:
     """Boxes of the phrases of a caption; ``None`` when the first answer is no text."""
     if not isinstance(first.answer, Text):
         return None
@@ -118,7 +118,7 @@ def _ground(first: Result, ask: Ask, second: str) -> tuple[Answer, bool] | None:
     return grounded.answer, grounded.truncated
 
 
-def _each_region(first: Result, ask: Ask, second: str) -> tuple[Answer, bool]:
+def _each_region(first: Result, ask: RunRequests, second: str) -> tuple[Answer, bool]:
     found = first.answer
     assert isinstance(found, Boxes)
     boxes = clip_boxes(fix_inverted_boxes(found.xyxy), found.image_size)

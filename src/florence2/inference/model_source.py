@@ -12,7 +12,7 @@ from ..model.checkpoint.weights import load_checkpoint, read_config
 BUNDLED = "nano"
 
 
-def resolve(source: str | Path, revision: str | None = None) -> Path:
+def resolve_checkpoint(source: str | Path, revision: str | None = None) -> Path:
     """The directory that holds a checkpoint: ``nano``, a directory, or a Hub id fetched or cached.
 
     Raises ``FileNotFoundError`` with the remedy when it is not to be had.
@@ -24,16 +24,16 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
     return checkpoint_directory(source, revision)
 
 
-def shapes() -> dict[str, Florence2Config]:
+def model_configs() -> dict[str, Florence2Config]:
     """The shapes that weights can be drawn for: ``base``, ``large``, and the bundled ``nano``."""
     return {
         "base": Florence2Config(),
         "large": Florence2Config.large(),
-        "nano": read_config(resolve(BUNDLED)),
+        "nano": read_config(resolve_checkpoint(BUNDLED)),
     }
 
 
-def is_trained(source: str | Path, directory: Path) -> bool:
+def has_weights(source: str | Path, directory: Path) -> bool:
     """Whether ``source`` has weights: all have, but a bundled model without its file."""
     return str(source) != BUNDLED or (directory / "model.safetensors").is_file()
 
@@ -43,7 +43,7 @@ def read_model(source: str | Path, directory: Path) -> tuple[Florence2Model, boo
 
     Where the bundled one has no weights they are seeded: everything runs, and answers are noise.
     """
-    if is_trained(source, directory):
+    if has_weights(source, directory):
         return load_checkpoint(directory), True
     model = Florence2Model(read_config(directory))
     model.initialize(seed=0)

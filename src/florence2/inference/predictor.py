@@ -39,20 +39,20 @@ from ..runtime.factory import (
 from .calibration import Calibration
 from .cascades import Cascade, find_cascade
 from .model_source import BUNDLED as BUNDLED
-from .model_source import is_trained as is_trained
+from .model_source import has_weights as has_weights
+from .model_source import model_configs as model_configs
 from .model_source import read_model as read_model
-from .model_source import resolve as resolve
-from .model_source import shapes as shapes
-from .prefetch import predict_stream, prepare, rule_of
+from .model_source import resolve_checkpoint as resolve_checkpoint
+from .prefetch import get_constraint, predict_stream, prepare_request
 from .prepared import (
-    Options,
-    Picture,
+    GenerateOptions,
+    InferenceConfig,
+    LoadedImage,
     PreparedRequest,
     Request,
-    Settings,
-    describe,
-    identity,
-    load_picture,
+    image_key,
+    read_image,
+    source_name,
 )
 
 RELEASED = "microsoft/Florence-2-base-ft"
@@ -112,7 +112,7 @@ def load(
     the remedy.
     """
     prepare_environment()
-    directory = resolve(source, revision)
+    directory = resolve_checkpoint(source, revision)
     graphs = find_exported_graphs(directory)
     runtime = choose_exported_runtime(directory, graphs, runtime)
     chosen_device = resolve_device(device or ("cpu" if graphs else default_device()))
@@ -148,7 +148,7 @@ def load(
         files = checkpoint_files(directory, *adapters)
         measured = Calibration(processor, calibration)
         made = openvino_runtime(config, load_model, files, (height, width), precision, measured)
-    trained = graphs is not None or is_trained(source, directory)
+    trained = graphs is not None or has_weights(source, directory)
     return Florence2(str(source), made, processor, trained=trained)
 
 
@@ -167,7 +167,7 @@ def parse(
     if tokenizer is None:
         if not isinstance(text_or_ids, str):
             raise ValueError("ids need tokenizer=, the one of the model that gave them")
-        tokenizer = Tokenizer.from_file(resolve(BUNDLED) / "tokenizer.json")
+        tokenizer = Tokenizer.from_file(resolve_checkpoint(BUNDLED) / "tokenizer.json")
     ids = tokenizer.encode(text_or_ids) if isinstance(text_or_ids, str) else text_or_ids
     processor = Processor(tokenizer)
     found = task if isinstance(task, Task) else find_task(task)
@@ -225,7 +225,7 @@ class Florence2:
         image: ImageSource,
         task: str | Task,
         text: TextInput | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[GenerateOptions],
     ) -> Prediction:
         """The answer to one task about one picture.
 
@@ -236,18 +236,18 @@ class Florence2:
         """
         cascade = _cascade_of(task)
         if cascade is not None:
-            return self.look(image, **options)(task, text)
-        settings = Settings.of(options)
-        picture = load_picture(image, self.processor, settings)
-        prepared = prepare(self.processor, picture, task, text)
+            return self.encode_image(image, **options)(task, text)
+        settings = InferenceConfig.of(options)
+        picture = read_image(image, self.processor, settings)
+        prepared = prepare_request(self.processor, picture, task, text)
         image_1ND = self.runtime.encode_images(picture.pixels[None])
         prompted = self.runtime.encode_prompts(image_1ND, [prepared.prompt.token_ids])
-        rule = rule_of(self.processor, prepared, settings)
+        rule = get_constraint(self.processor, prepared, settings)
         (answer,) = generate(self.runtime, prompted, settings.decoding, [rule])
         return self._predict(prepared, answer, settings)
 
     def batch(
-        self, requests: Iterable[Request], **options: Unpack[Options]
+        self, requests: Iterable[Request], **options: Unpack[GenerateOptions]
     ) -> list[Prediction | Failure]:
         """One answer a request ``(image, task)`` or ``(image, task, text)``, in order.
 
@@ -257,14 +257,14 @@ class Florence2:
         listed = list(requests)
         by_image: dict[object, list[int]] = {}
         for index, request in enumerate(listed):
-            by_image.setdefault(identity(request[0]), []).append(index)
+            by_image.setdefault(image_key(request[0]), []).append(index)
         order = [index for indices in by_image.values() for index in indices]
         answers = self.stream((listed[index] for index in order), **options)
         placed = dict(zip(order, answers, strict=True))
         return [placed[index] for index in range(len(listed))]
 
     def stream(
-        self, requests: Iterable[Request], **options: Unpack[Options]
+        self, requests: Iterable[Request], **options: Unpack[GenerateOptions]
     ) -> Iterator[Prediction | Failure]:
         """The same as ``batch`` for any number of requests, yielded in order as they are done.
 
@@ -272,7 +272,7 @@ class Florence2:
         of a picture. Answers of any length share decode steps: a finished one makes room for the
         next request.
         """
-        settings = Settings.of(options)
+        settings = InferenceConfig.of(options)
         for is_cascade, group in groupby(requests, lambda each: _cascade_of(each[1]) is not None):
             if is_cascade:
                 for image, task, *text in group:
@@ -285,23 +285,25 @@ class Florence2:
                     yield self._predict(*answered, settings)
 
     def _answer_cascade(
-        self, image: ImageSource, task: str | Task, text: TextInput | None, options: Options
+        self, image: ImageSource, task: str | Task, text: TextInput | None, options: GenerateOptions
     ) -> Prediction | Failure:
         try:
-            return self.look(image, **options)(task, text)
+            return self.encode_image(image, **options)(task, text)
         except (ValueError, TypeError, OSError) as error:
-            return Failure(describe(image), str(error))
+            return Failure(source_name(image), str(error))
 
-    def look(self, image: ImageSource, **options: Unpack[Options]) -> EncodedImage:
+    def encode_image(self, image: ImageSource, **options: Unpack[GenerateOptions]) -> EncodedImage:
         """A picture that is encoded once, for one question after the other.
 
         ``options`` are those of a call and hold for all questions. Raises what a call raises.
         """
-        settings = Settings.of(options)
-        picture = load_picture(image, self.processor, settings)
+        settings = InferenceConfig.of(options)
+        picture = read_image(image, self.processor, settings)
         return EncodedImage(
             self, picture, settings, self.runtime.encode_images(picture.pixels[None])
         )
+
+    look = encode_image
 
     def features(self, image: ImageSource, *, size: ImageSize | None = None) -> Features:
         """The image tokens and the tower's maps, for use as a backbone.
@@ -326,7 +328,7 @@ class Florence2:
         self.processor.save(Path(directory), layout=layout)
 
     def _predict(
-        self, request: PreparedRequest, answer: Generated, settings: Settings
+        self, request: PreparedRequest, answer: Generated, settings: InferenceConfig
     ) -> Prediction:
         picture = request.picture
         result = self.processor.read(
@@ -339,7 +341,7 @@ class Florence2:
         )
         return Prediction(
             **vars(result),
-            source=describe(picture.source),
+            source=source_name(picture.source),
             image=picture.source,
             allow_urls=settings.allow_urls,
         )
@@ -349,7 +351,7 @@ class EncodedImage:
     """One picture, encoded: what is asked about it costs no tower. Made by ``Florence2.look``."""
 
     def __init__(
-        self, model: Florence2, picture: Picture, settings: Settings, image_1ND: Tensor
+        self, model: Florence2, picture: LoadedImage, settings: InferenceConfig, image_1ND: Tensor
     ) -> None:
         self._model, self._picture, self._settings = model, picture, settings
         self._image_1ND = image_1ND
@@ -379,7 +381,7 @@ class EncodedImage:
         picture = self._picture
         return Prediction(
             **vars(result),
-            source=describe(picture.source),
+            source=source_name(picture.source),
             image=picture.source,
             allow_urls=self._settings.allow_urls,
         )
@@ -396,15 +398,15 @@ class EncodedImage:
                 if (cascade := _cascade_of(task)) is not None:
                     placed[index] = self._run(cascade, text)
                     continue
-                prepared[index] = prepare(processor, self._picture, task, text)
+                prepared[index] = prepare_request(processor, self._picture, task, text)
             except (ValueError, TypeError) as error:
-                placed[index] = Failure(describe(self._picture.source), str(error))
+                placed[index] = Failure(source_name(self._picture.source), str(error))
         runtime, places = self._model.runtime, list(prepared)
         for begin in range(0, len(places), settings.batch_size):
             chosen = [prepared[place] for place in places[begin : begin + settings.batch_size]]
             image_BND = self._image_1ND.expand(len(chosen), -1, -1)
             prompted = runtime.encode_prompts(image_BND, [each.prompt.token_ids for each in chosen])
-            rules = [rule_of(processor, each, settings) for each in chosen]
+            rules = [get_constraint(processor, each, settings) for each in chosen]
             answers = generate(runtime, prompted, settings.decoding, rules)
             for place, each, answer in zip(places[begin:], chosen, answers, strict=False):
                 placed[place] = self._model._predict(each, answer, settings)

@@ -16,11 +16,19 @@ from ..processing.tokenizer import Tokenizer
 from ..results.tasks import AnswerKind, Task
 from ..results.types import Failure
 from ..runtime import Runtime
-from .prepared import Picture, PreparedRequest, Request, Settings, describe, identity, load_picture
+from .prepared import (
+    InferenceConfig,
+    LoadedImage,
+    PreparedRequest,
+    Request,
+    image_key,
+    read_image,
+    source_name,
+)
 
-READERS = 2
+NUM_WORKERS = 2
 # Requests that are read, run or wait for an earlier one's answer, to each that can run at once.
-AHEAD = 3
+PREFETCH = 3
 
 Answered = tuple[PreparedRequest, Generated]
 
@@ -28,14 +36,14 @@ _UNFIT = "a request is a tuple of (image, task) or (image, task, text), got {}"
 
 
 def predict_stream(
-    runtime: Runtime, processor: Processor, requests: Iterable[Request], settings: Settings
+    runtime: Runtime, processor: Processor, requests: Iterable[Request], settings: InferenceConfig
 ) -> Iterator[Answered | Failure]:
     """One answer a request, in the order of the requests, each as soon as those before it are.
 
     Pictures are read by threads, some ahead of their turn; requests about the same picture that
     are not far apart share its encoding. A request that cannot be answered gives a ``Failure``.
     """
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(NUM_WORKERS) as pool:
         schedule = _Schedule(runtime, processor, iter(requests), settings, pool)
         try:
             yield from schedule.run()
@@ -49,7 +57,7 @@ class _Reading:
 
     place: int
     request: Request
-    picture: Future[Picture]
+    picture: Future[LoadedImage]
 
 
 class _Schedule:
@@ -58,12 +66,12 @@ class _Schedule:
         runtime: Runtime,
         processor: Processor,
         requests: Iterator[Request],
-        settings: Settings,
+        settings: InferenceConfig,
         pool: ThreadPoolExecutor,
     ) -> None:
         self._processor, self._requests = processor, requests
         self._settings, self._pool = settings, pool
-        self._engine = Engine(runtime, most=settings.batch_size, memory=settings.memory)
+        self._engine = Engine(runtime, max_num_seqs=settings.batch_size, memory=settings.memory)
         self._reading: deque[_Reading] = deque()
         self._running: dict[int, tuple[int, PreparedRequest]] = {}
         self._done: dict[int, Answered | Failure] = {}
@@ -81,7 +89,7 @@ class _Schedule:
                     (prepared, outcome)
                     if isinstance(outcome, Generated)
                     else Failure(
-                        describe(prepared.picture.source), str(outcome) or type(outcome).__name__
+                        source_name(prepared.picture.source), str(outcome) or type(outcome).__name__
                     )
                 )
             while self._given in self._done:
@@ -98,10 +106,10 @@ class _Schedule:
 
     def _read_ahead(self) -> None:
         """Have the next pictures read, as long as not too many answers are under way."""
-        room = AHEAD * self._settings.batch_size - (self._taken - self._given)
-        known = {identity(each.request[0]): each.picture for each in self._reading}
+        room = PREFETCH * self._settings.batch_size - (self._taken - self._given)
+        known = {image_key(each.request[0]): each.picture for each in self._reading}
         known |= {
-            identity(prepared.picture.source): _already(prepared.picture)
+            image_key(prepared.picture.source): _already(prepared.picture)
             for _, prepared in self._running.values()
         }
         requests = list(islice(self._requests, max(0, room)))
@@ -111,10 +119,10 @@ class _Schedule:
                 self._done[self._taken] = Failure("", _UNFIT.format(type(request).__name__))
                 self._taken += 1
                 continue
-            key = identity(request[0])
+            key = image_key(request[0])
             if key not in known:
                 known[key] = self._pool.submit(
-                    load_picture, request[0], self._processor, self._settings
+                    read_image, request[0], self._processor, self._settings
                 )
             self._reading.append(_Reading(self._taken, request, known[key]))
             self._taken += 1
@@ -131,7 +139,7 @@ class _Schedule:
                 self._done[reading.place] = prepared
                 continue
             picture, prompt = prepared.picture, prepared.prompt.token_ids
-            rule = rule_of(self._processor, prepared, self._settings)
+            rule = get_constraint(self._processor, prepared, self._settings)
             query = GenerationRequest(
                 id(picture), picture.pixels, prompt, self._settings.decoding, rule
             )
@@ -141,14 +149,14 @@ class _Schedule:
         image, task, *words = reading.request
         try:
             picture = reading.picture.result()
-            return prepare(self._processor, picture, task, words[0] if words else None)
+            return prepare_request(self._processor, picture, task, words[0] if words else None)
         # Whatever is wrong with one request, the others go on.
         except Exception as error:
-            return Failure(describe(image), str(error) or type(error).__name__)
+            return Failure(source_name(image), str(error) or type(error).__name__)
 
 
-def prepare(
-    processor: Processor, picture: Picture, task: str | Task, text: TextInput | None
+def prepare_request(
+    processor: Processor, picture: LoadedImage, task: str | Task, text: TextInput | None
 ) -> PreparedRequest:
     """The request of ``task`` about a picture. Raises ``ValueError`` when they do not fit."""
     prompt = processor.prompt(task, text, picture.size)
@@ -157,22 +165,22 @@ def prepare(
     return PreparedRequest(picture, prompt)
 
 
-def rule_of(
-    processor: Processor, request: PreparedRequest, settings: Settings
+def get_constraint(
+    processor: Processor, request: PreparedRequest, settings: InferenceConfig
 ) -> Constraint | None:
     """The grammar that the answer to a request must follow, if the settings ask for that."""
     if not settings.decoding.constrained:
         return None
-    return constraint_of(request.prompt.task.answer, processor.tokenizer)
+    return shared_constraint(request.prompt.task.answer, processor.tokenizer)
 
 
 @lru_cache(maxsize=32)
-def constraint_of(kind: AnswerKind, tokenizer: Tokenizer) -> Constraint:
+def shared_constraint(kind: AnswerKind, tokenizer: Tokenizer) -> Constraint:
     """The one constraint of a kind of answer, whose masks all requests share."""
     return Constraint(kind, tokenizer)
 
 
-def _already(picture: Picture) -> Future[Picture]:
-    future: Future[Picture] = Future()
+def _already(picture: LoadedImage) -> Future[LoadedImage]:
+    future: Future[LoadedImage] = Future()
     future.set_result(picture)
     return future

@@ -24,7 +24,7 @@ DEFAULT_MEMORY = 4 * 2**30
 Request = tuple[ImageSource, str | Task] | tuple[ImageSource, str | Task, TextInput | None]
 
 
-class Options(TypedDict, total=False):
+class GenerateOptions(TypedDict, total=False):
     """What a call may set: the fields of ``DecodingOptions`` and ``PostprocessOptions``, and more.
 
     ``batch_size`` requests are answered at a time, fewer where what the decoder keeps for them
@@ -53,7 +53,7 @@ class Options(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Settings:
+class InferenceConfig:
     """The options of a call, sorted by whom they concern."""
 
     decoding: DecodingOptions
@@ -63,8 +63,8 @@ class Settings:
     allow_urls: bool
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Settings:
-        """Options as given to a call. Raises ``ValueError`` for unknown ones and bad values."""
+    def of(cls, options: Mapping[str, Any]) -> InferenceConfig:
+        """From the options of a call. Raises ``ValueError`` for unknown ones and bad values."""
         given = rename_keys(options, {"order_corners": "fix_inverted_boxes"}, "option")
         batch_size = given.pop("batch_size", DEFAULT_BATCH_SIZE)
         if batch_size < 1:
@@ -74,7 +74,7 @@ class Settings:
         decoding = {name: given.pop(name) for name in _names(DecodingOptions) if name in given}
         answers = {name: given.pop(name) for name in _names(PostprocessOptions) if name in given}
         if given:
-            known = ", ".join(Options.__annotations__)
+            known = ", ".join(GenerateOptions.__annotations__)
             raise ValueError(f"unknown options {', '.join(given)}; there are {known}")
         return cls(
             DecodingOptions(**decoding),
@@ -86,7 +86,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Picture:
+class LoadedImage:
     """A picture as the model reads it, and where it came from."""
 
     source: ImageSource
@@ -98,22 +98,22 @@ class Picture:
 class PreparedRequest:
     """A request that is ready for the model."""
 
-    picture: Picture
+    picture: LoadedImage
     prompt: Prompt
 
 
-def load_picture(image: ImageSource, processor: Processor, settings: Settings) -> Picture:
+def read_image(image: ImageSource, processor: Processor, settings: InferenceConfig) -> LoadedImage:
     """The picture behind a source. Raises ``ValueError`` or ``OSError`` when it cannot be read."""
     loaded = load_image(image, allow_urls=settings.allow_urls)
-    return Picture(image, loaded.size, processor.pixels(loaded))
+    return LoadedImage(image, loaded.size, processor.pixels(loaded))
 
 
-def identity(image: ImageSource) -> object:
+def image_key(image: ImageSource) -> object:
     """Equal for requests about the same picture: paths by name, everything else by object."""
     return str(image) if isinstance(image, str | Path) else id(image)
 
 
-def describe(image: ImageSource) -> str:
+def source_name(image: ImageSource) -> str:
     """A picture's source in words."""
     return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"
 

@@ -17,10 +17,10 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from .. import __version__
+from ..inference.cascades import CASCADES
 from ..inference.predictor import BUNDLED, NANO_NOTICE
 from ..io.fetch import UrlFetcher
 from ..results.tasks import TASKS
-from ..workflows.cascades import CASCADES
 from . import openai_chat as chat
 from .engine_worker import Worker
 from .handlers import RequestHandler

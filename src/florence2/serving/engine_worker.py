@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from ..generation import Engine, Generated, GenerationRequest
 from ..inference.predictor import Florence2
-from ..inference.prefetch import prepare, rule_of
-from ..inference.prepared import Picture, PreparedRequest, Settings
+from ..inference.prefetch import get_constraint, prepare_request
+from ..inference.prepared import InferenceConfig, LoadedImage, PreparedRequest
 from ..processing.image import ImageSource, load_image
 from ..processing.processor import TextInput
 from ..results.tasks import Task
@@ -30,7 +30,7 @@ class _Asked:
     """A question on its way through the engine; ``number`` is the engine's."""
 
     prepared: PreparedRequest
-    settings: Settings
+    settings: InferenceConfig
     future: Future[Result]
     number: int | None = None
 
@@ -60,7 +60,7 @@ class Worker:
         readers: int = 2,
     ) -> None:
         self.model, self.limits = model, limits
-        self._engine = Engine(model.runtime, most=most, memory=memory)
+        self._engine = Engine(model.runtime, max_num_seqs=most, memory=memory)
         self._inbox = _Inbox()
         self._running: dict[int, _Asked] = {}
         self._load = 0
@@ -88,7 +88,7 @@ class Worker:
         turn: Turn = ANYONE,
         place: Place = WHOLE_FILE,
         is_large: bool = False,
-    ) -> Future[Picture]:
+    ) -> Future[LoadedImage]:
         """A picture made ready by a thread; its errors are those of ``load_image``.
 
         ``place`` chooses a page or frame; what ``is_large_file`` is read apart. Clients and
@@ -102,9 +102,9 @@ class Worker:
 
     def ask(
         self,
-        picture: Picture,
+        picture: LoadedImage,
         questions: Sequence[tuple[str | Task, TextInput | None]],
-        settings: Settings,
+        settings: InferenceConfig,
     ) -> list[Future[Result]]:
         """A future for every question about one picture; all are taken, or none.
 
@@ -113,7 +113,7 @@ class Worker:
         """
         processor = self.model.processor
         asked = [
-            _Asked(prepare(processor, picture, task, text), settings, Future())
+            _Asked(prepare_request(processor, picture, task, text), settings, Future())
             for task, text in questions
         ]
         with self._changed:
@@ -132,9 +132,9 @@ class Worker:
 
     def answers(
         self,
-        picture: Picture,
+        picture: LoadedImage,
         questions: Sequence[tuple[str | Task, TextInput | None]],
-        settings: Settings,
+        settings: InferenceConfig,
         seconds: float | None = None,
         started: Callable[[Sequence[Future[Result]]], None] | None = None,
     ) -> list[Result | Failure]:
@@ -165,14 +165,14 @@ class Worker:
                 answers.append(Failure("", str(error)))
         return answers
 
-    def hold(self, picture: Picture) -> None:
+    def hold(self, picture: LoadedImage) -> None:
         """Keep a picture's encoding for the questions to come, until ``release``."""
-        self._order(lambda: self._engine.hold(id(picture)))
+        self._order(lambda: self._engine.pin(id(picture)))
 
-    def release(self, picture: Picture) -> None:
+    def release(self, picture: LoadedImage) -> None:
         """Nobody asks about a picture any more."""
         # The picture is kept alive until then, so that its key is nobody else's.
-        self._order(lambda: self._engine.release(id(picture)))
+        self._order(lambda: self._engine.unpin(id(picture)))
 
     def close(self, finish: bool = True, seconds: float | None = None) -> None:
         """Take nothing more; wait until what was taken is answered, or give it up."""
@@ -184,13 +184,13 @@ class Worker:
         self._readers.close()
         self._large_readers.close()
 
-    def _read(self, image: ImageSource, place: Place) -> Picture:
+    def _read(self, image: ImageSource, place: Place) -> LoadedImage:
         most = self.limits.pixels
         if isinstance(image, bytes):
             loaded = load_uploaded(image, place, most)
         else:
             loaded = load_image(image, max_pixels=most)
-        return Picture(image, loaded.size, self.model.processor.pixels(loaded))
+        return LoadedImage(image, loaded.size, self.model.processor.pixels(loaded))
 
     def _one_less(self, future: Future[Result]) -> None:
         with self._changed:
@@ -242,7 +242,7 @@ class Worker:
 
     def _submit(self, asked: _Asked) -> None:
         picture, prompt = asked.prepared.picture, asked.prepared.prompt
-        rule = rule_of(self.model.processor, asked.prepared, asked.settings)
+        rule = get_constraint(self.model.processor, asked.prepared, asked.settings)
         options = asked.settings.decoding
         query = GenerationRequest(id(picture), picture.pixels, prompt.token_ids, options, rule)
         self._running[self._engine.submit(query)] = asked

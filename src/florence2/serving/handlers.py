@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from ..inference.cascades import CASCADES
 from ..results.tasks import TASKS
 from ..results.types import ImageSize, Result
-from ..workflows.cascades import CASCADES
 from . import openai_chat as chat
 from .fair_pool import Turn
 from .prometheus import Metrics

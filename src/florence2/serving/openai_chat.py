@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..generation.generate_options import MIN_TEMPERATURE
+from ..generation.decoding_options import MIN_TEMPERATURE
 from ..results.tasks import TASKS
 from ..results.types import Result, Text
 from .request_limits import RequestError

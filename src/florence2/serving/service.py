@@ -11,12 +11,12 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from ..inference.prepared import Picture, Settings
+from ..inference.cascades import Cascade, find_cascade
+from ..inference.prepared import InferenceConfig, LoadedImage
 from ..io.fetch import UrlFetcher
 from ..processing.image import is_url
 from ..processing.processor import TextInput
 from ..results.types import Failure, Result
-from ..workflows.cascades import Cascade, find_cascade
 from .engine_worker import Worker
 from .fair_pool import ANYONE, FairPool, Turn
 from .openai_chat import Usage
@@ -75,10 +75,10 @@ class PredictionService:
         """What ``call`` returns, run by a thread for work that needs no model."""
         return await asyncio.wrap_future(self._parsers.submit(turn, call))
 
-    def settings(self, options: AnswerOptions) -> Settings:
+    def settings(self, options: AnswerOptions) -> InferenceConfig:
         """The settings of a request. Raises ``RequestError`` (422)."""
         try:
-            return Settings.of(options.given())
+            return InferenceConfig.of(options.given())
         except _UNFIT as error:
             raise RequestError(422, str(error)) from error
 
@@ -88,7 +88,7 @@ class PredictionService:
         deadline: float,
         turn: Turn = ANYONE,
         place: Place = WHOLE_FILE,
-    ) -> Picture:
+    ) -> LoadedImage:
         """The picture at a place of the file. Raises ``RequestError``: 422 for what is no picture,
         503 without time."""
         body = content if isinstance(content, bytes) else await self._bytes(content, deadline, turn)
@@ -98,9 +98,9 @@ class PredictionService:
 
     async def answers(
         self,
-        picture: Picture,
+        picture: LoadedImage,
         questions: Sequence[Question],
-        settings: Settings,
+        settings: InferenceConfig,
         deadline: float,
         turn: Turn = ANYONE,
         usage: Usage | None = None,
@@ -151,9 +151,9 @@ class PredictionService:
 
     def _ask(
         self,
-        picture: Picture,
+        picture: LoadedImage,
         simple: dict[int, tuple[str, TextInput | None]],
-        settings: Settings,
+        settings: InferenceConfig,
         placed: list[Any],
         waiting: _Futures,
     ) -> None:
@@ -171,8 +171,8 @@ class PredictionService:
     async def _cascade(
         self,
         cascade: Cascade,
-        picture: Picture,
-        settings: Settings,
+        picture: LoadedImage,
+        settings: InferenceConfig,
         deadline: float,
         turn: Turn,
         usage: Usage | None,

@@ -14,7 +14,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from ..generation.generate_options import MAX_TEMPERATURE, MIN_TEMPERATURE
+from ..generation.decoding_options import MAX_TEMPERATURE, MIN_TEMPERATURE
 from ..results.types import Result
 from .validation_errors import shown
 

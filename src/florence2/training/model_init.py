@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..inference.predictor import BUNDLED, read_model, resolve, shapes
+from ..inference.predictor import BUNDLED, model_configs, read_model, resolve_checkpoint
 from ..model import Florence2Config, Florence2Model
 from ..model.bart import Attention, Decoder, DecoderLayer, Encoder, EncoderLayer
 from ..model.checkpoint.weights import load_bart_text, read_config
@@ -29,9 +29,9 @@ def build_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
         model = Florence2Model(config)
         model.initialize(recipe.seed)
     else:
-        model, _ = read_model(recipe.start, resolve(recipe.start))
+        model, _ = read_model(recipe.start, resolve_checkpoint(recipe.start))
     if recipe.text_from is not None:
-        load_bart_text(model, resolve(recipe.text_from))
+        load_bart_text(model, resolve_checkpoint(recipe.text_from))
     set_dropout(model, recipe.regularization)
     return model.float(), processor
 
@@ -39,11 +39,11 @@ def build_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
 def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
     """The processor of ``build_model``, and the shape of its model, without any weights."""
     if recipe.start.startswith(SCRATCH):
-        directory = resolve(recipe.text_from or BUNDLED)
+        directory = resolve_checkpoint(recipe.text_from or BUNDLED)
         vocabulary = Tokenizer.from_file(directory / TOKENIZER_FILE).vocab_size
         config = _fresh_config(recipe.start).with_vocabulary(vocabulary)
     else:
-        directory = resolve(recipe.start)
+        directory = resolve_checkpoint(recipe.start)
         config = read_config(directory)
     positions, stride = config.text.max_position_embeddings, config.vision.stride
     processor = Processor.from_directory(directory, positions, stride)
@@ -53,7 +53,7 @@ def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
 
 
 def _fresh_config(start: str) -> Florence2Config:
-    sizes = shapes()
+    sizes = model_configs()
     size = start.removeprefix(SCRATCH)
     if size not in sizes:
         raise ValueError(f"start {start!r}: scratch is one of {', '.join(sizes)}")

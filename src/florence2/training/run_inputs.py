@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..datasets.shards import ShardDataset
-from ..inference.predictor import resolve
+from ..inference.predictor import resolve_checkpoint
 from ..io.atomic import file_hash
 from .examples import Records
 from .model_init import SCRATCH
@@ -92,7 +92,7 @@ def _describe_model(source: str) -> Description:
     """The checksums of a model's files; fresh weights have none."""
     if source.startswith(SCRATCH):
         return {"name": source, "files": {}}
-    directory = resolve(source)
+    directory = resolve_checkpoint(source)
     weights = next((found for each in _WEIGHTS if (found := sorted(directory.glob(each)))), [])
     files = [*(directory / name for name in _MODEL_FILES), *weights]
     return {

@@ -171,7 +171,7 @@ def test_an_engine_answers_as_the_reference_does(
     ]
     found = []
     for each in (runtime, reference):
-        engine, done = Engine(each, most=3), {}
+        engine, done = Engine(each, max_num_seqs=3), {}
         for query in asked:
             engine.submit(query)
         while len(engine):
@@ -200,7 +200,7 @@ def test_no_past_moves_for_prompts_that_come_while_others_are_answered(
     ]
     found: list[dict[int, Any]] = []
     for each in (runtime, reference):
-        engine, done = Engine(each, most=2), dict[int, Any]()
+        engine, done = Engine(each, max_num_seqs=2), dict[int, Any]()
         numbers = [engine.submit(query) for query in asked]
         while len(engine):
             done |= engine.step()

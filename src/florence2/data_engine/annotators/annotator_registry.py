@@ -92,9 +92,9 @@ def check_specialists(specs: Sequence[SpecialistSpec], limits: Thresholds) -> No
         _check_packages(spec.name, _NEEDED.get(kind, {}))
         model = spec.identity.partition(":")[2]
         if kind == "student":
-            from ...inference.predictor import resolve
+            from ...inference.predictor import resolve_checkpoint
 
-            resolve(model or "nano")
+            resolve_checkpoint(model or "nano")
         elif kind == "tesseract" and model and not Path(model).is_dir():
             raise FileNotFoundError(f"tesseract: there is no folder {model} of trained data")
     if any(kind in _GIVES_TEXT for kind in kinds):

@@ -42,12 +42,12 @@ class Student:
         runtime: str | None = None,
         model: Florence2 | None = None,
     ) -> None:
-        from ...inference.predictor import load, resolve
+        from ...inference.predictor import load, resolve_checkpoint
 
         self._model = model or load(source, device=device, runtime=runtime)
         self._tasks = tuple(find_task(task).token for task in tasks)
         self._beams, self._max_new_tokens = beams, max_new_tokens
-        weights = resolve(source) / "model.safetensors"
+        weights = resolve_checkpoint(source) / "model.safetensors"
         checkpoint = file_hash(weights)[:16] if weights.is_file() else ""
         self.annotator = Annotator(name, version or str(source), checkpoint)
 

@@ -107,7 +107,7 @@ def prompts_of(ontology: ClassMap | None, tasks: Sequence[str]) -> tuple[str, ..
 
 def _task_of(name: str) -> Task:
     """The task, or the cascade as one, that ``name`` calls."""
-    from ..cascades import find_cascade
+    from ...inference.cascades import find_cascade
 
     cascade = find_cascade(name)
     if cascade is not None:
@@ -120,8 +120,8 @@ def _task_of(name: str) -> Task:
 
 def _near_token(name: str) -> str | None:
     """The token of the table that an unknown one is nearly, for it would be sent as a prompt."""
+    from ...inference.cascades import CASCADES
     from ...results.tasks import TASKS
-    from ..cascades import CASCADES
 
     known = {task.token for task in (*TASKS, *(each.task for each in CASCADES))}
     word = name.strip().upper().replace("-", "_")

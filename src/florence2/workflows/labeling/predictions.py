@@ -93,7 +93,7 @@ def _alone(
     try:
         result: Result
         if cascade is not None:
-            result = cascade.run(model.look(picture, **options).batch)
+            result = cascade.run(model.encode_image(picture, **options).batch)
         elif tiling is not None and question.task.answer != "text":
             _, task, *words = question.request(picture)
             text = words[0] if words else None
