@@ -20,9 +20,7 @@ pytest.importorskip("cv2")
 Command = Callable[..., Any]
 
 
-def test_made_shards_hold_every_task_and_a_second_call_goes_on(
-    command: Command, tmp_path: Path
-) -> None:
+def test_shards_have_every_task_and_a_second_call_resumes(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     first = command("scenes", "make", "3", "--out", str(out), "--shapes", "--size", "128")
     assert first.exit_code == 0, first.stderr
@@ -40,7 +38,7 @@ def test_made_shards_hold_every_task_and_a_second_call_goes_on(
     assert str(out) in other.stderr
 
 
-def test_only_the_tasks_asked_for_are_made(command: Command, tmp_path: Path) -> None:
+def test_only_the_requested_tasks_are_labeled(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     made = command("scenes", "make", "2", "-o", str(out), "--shapes", "-t", "od", "--size", "96")
     assert made.exit_code == 0, made.stderr
@@ -55,13 +53,15 @@ def test_a_sheet_is_drawn(command: Command, tmp_path: Path) -> None:
         assert min(sheet.size) > 256
 
 
-def test_absent_art_is_told_with_the_remedy(command: Command, tmp_path: Path) -> None:
+def test_missing_assets_name_the_command_that_fetches_them(
+    command: Command, tmp_path: Path
+) -> None:
     result = command("scenes", "show", "--art", str(tmp_path), "--out", str(tmp_path / "a.png"))
     assert result.exit_code == 2
     assert "florence2 scenes fetch" in result.stderr
 
 
-def test_the_licenses_of_all_art_can_be_read(command: Command) -> None:
+def test_the_licenses_of_all_assets_are_printed(command: Command) -> None:
     printed = command("scenes", "fetch", "--notice").stdout
     assert "Apache-2.0" in printed and "MIT" in printed and "OFL" in printed
 
@@ -78,7 +78,7 @@ def test_every_option_is_documented(verb: str) -> None:
     assert options == documented(f"scenes {verb}")
 
 
-def test_what_differs_is_named_alone_and_a_second_process_is_refused(
+def test_the_difference_is_named_and_a_second_process_is_refused(
     command: Any, tmp_path: Path
 ) -> None:
     from florence2.io.run_lock import lock_run_dir

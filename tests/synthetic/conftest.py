@@ -1,4 +1,4 @@
-"""Fixtures for made pictures: sprites without files, and a cache of art that a test builds."""
+"""Fixtures for synthetic images: sprites without files, and a cache of art that a test builds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shapes() -> SpriteLibrary:
 
 @pytest.fixture
 def art(tmp_path: Path) -> Path:
-    """A folder of art with four drawings of cars and one of a zebra, all plain rectangles."""
+    """A directory of art with four drawings of cars and one of a zebra, all plain rectangles."""
     folder = tmp_path / "art"
     drawings = [Drawing(f"noto/car-{n}", "🚗", _png(20 + n)) for n in range(4)]
     drawings.append(Drawing("noto/zebra", "🦓", _png(30)))
@@ -45,14 +45,14 @@ def build() -> Callable[..., Scene]:
 
 
 def _build(
-    *things: Thing,
+    *objects: Thing,
     lines: Sequence[TextLine] = (),
     background: str = "green grass",
     kind: Kind = "scene",
 ) -> Scene:
     covered: Mask = np.zeros((200, 200), bool)
     objects = []
-    for category, color, (x0, y0, x1, y1) in reversed(things):
+    for category, color, (x0, y0, x1, y1) in reversed(objects):
         whole: Mask = np.zeros((200, 200), bool)
         whole[y0:y1, x0:x1] = True
         mask = whole & ~covered

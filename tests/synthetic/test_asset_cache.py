@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 
 from florence2.synthetic.asset_cache import (
     assets_dir,
-    licenses,
     read_font_paths,
     read_sprites,
     write_assets,
@@ -25,16 +25,18 @@ from florence2.synthetic.asset_fetch import (
 from florence2.synthetic.sprite_library import load_library
 
 
-def test_art_comes_back_with_category_and_color(art: Path) -> None:
+def test_stored_sprites_have_category_and_color(art: Path) -> None:
     sprites = read_sprites(art)
     assert [sprite.category for sprite in sprites] == ["car"] * 4 + ["zebra"]
     assert [sprite.image.shape for sprite in sprites[:2]] == [(20, 24, 4), (21, 25, 4)]
     np.testing.assert_array_equal(sprites[0].image[0, 0], (200, 30, 30, 255))
     assert sprites[0].color == "red"
-    assert licenses(art)[0]["license"] == "Apache-2.0"
+    with np.load(art / "art.npz") as stored:
+        packages = json.loads(stored["index"].tobytes())["packages"]
+    assert packages[0]["license"] == "Apache-2.0"
 
 
-def test_fetched_art_is_split_and_joins_the_shapes(art: Path) -> None:
+def test_fetched_assets_are_split_and_added_to_the_shapes(art: Path) -> None:
     training, testing = load_library(art, "train"), load_library(art, "test")
     assert not {s.asset for s in training.get_sprites("car")} & {
         s.asset for s in testing.get_sprites("car")
@@ -48,12 +50,12 @@ def test_fetched_art_is_split_and_joins_the_shapes(art: Path) -> None:
     )
 
 
-def test_a_folder_without_art_says_how_to_get_it(tmp_path: Path) -> None:
+def test_a_directory_without_assets_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="florence2 scenes fetch"):
         load_library(tmp_path / "nothing")
 
 
-def test_damaged_art_is_told(art: Path) -> None:
+def test_damaged_assets_are_an_error(art: Path) -> None:
     path = art / "art.npz"
     content = bytearray(path.read_bytes())
     content[content.index(b"IDAT") + 6] ^= 0xFF
@@ -65,7 +67,7 @@ def test_damaged_art_is_told(art: Path) -> None:
         read_sprites(art)
 
 
-def test_a_missing_or_altered_font_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_changed_font_is_an_error(tmp_path: Path) -> None:
     write_assets(tmp_path, [], {"some.woff": b"letters"}, [NOTO])
     assert [path.name for path in read_font_paths(tmp_path)] == ["some.woff"]
     (tmp_path / "fonts" / "some.woff").write_bytes(b"other")
@@ -73,7 +75,7 @@ def test_a_missing_or_altered_font_is_told(tmp_path: Path) -> None:
         read_font_paths(tmp_path)
 
 
-def test_fetching_without_npm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_without_npm_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(FileNotFoundError, match="npm was not found"):
         fetch_assets(tmp_path / "art")
@@ -90,7 +92,9 @@ def test_a_failing_npm_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         unpack_package(NOTO, tmp_path)
 
 
-def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_sets_the_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("FLORENCE2_ART", str(tmp_path))
     assert assets_dir() == tmp_path
     monkeypatch.delenv("FLORENCE2_ART")

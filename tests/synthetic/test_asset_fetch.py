@@ -20,7 +20,7 @@ def _package(folder: Path, icons: dict[str, str], characters: dict[str, str]) ->
     return folder
 
 
-def test_a_set_without_code_points_goes_by_the_names_of_those_before(tmp_path: Path) -> None:
+def test_a_set_without_code_points_uses_names_of_earlier_sets(tmp_path: Path) -> None:
     pytest.importorskip("resvg_py")
     names: dict[str, list[str]] = {}
     wanted = ["🐱", "🐶", "🦊"]
@@ -36,7 +36,7 @@ def test_a_set_without_code_points_goes_by_the_names_of_those_before(tmp_path: P
     assert second[0].png.startswith(b"\x89PNG")
 
 
-def test_a_set_of_other_names_goes_by_the_names_of_characters(tmp_path: Path) -> None:
+def test_a_set_with_other_names_uses_unicode_names(tmp_path: Path) -> None:
     pytest.importorskip("resvg_py")
     names = {"1f697": ["car-front"], "1f42b": ["two-hump-camel"]}
     package = _package(tmp_path / "set", {"automobile": _BODY, "bactriancamel": _BODY}, {})
@@ -44,7 +44,7 @@ def test_a_set_of_other_names_goes_by_the_names_of_characters(tmp_path: Path) ->
     assert [each.asset for each in found] == ["set/automobile", "set/bactriancamel"]
 
 
-def test_numbered_drawings_of_one_emoji_are_all_taken_where_the_name_itself_is_missing(
+def test_numbered_drawings_are_used_if_the_name_itself_is_missing(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("resvg_py")

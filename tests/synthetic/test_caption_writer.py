@@ -63,7 +63,7 @@ def test_a_car_and_two_dogs(build: Callable[..., Scene]) -> None:
     )
 
 
-def test_colors_part_things_only_when_all_have_one(build: Callable[..., Scene]) -> None:
+def test_objects_are_split_by_color_only_if_all_have_one(build: Callable[..., Scene]) -> None:
     blue = ("car", "blue", (120, 60, 170, 100))
     plain = ("car", None, (120, 120, 170, 160))
     text = write_caption(build(CAR, blue), "detailed", np.random.default_rng(0)).text
@@ -72,14 +72,14 @@ def test_colors_part_things_only_when_all_have_one(build: Callable[..., Scene]) 
     assert "three cars" in text and "red" not in text
 
 
-def test_others_are_mentioned_when_there_are_several(build: Callable[..., Scene]) -> None:
+def test_other_things_are_at_least_two(build: Callable[..., Scene]) -> None:
     names = ("cat", "dog", "cup", "bee", "key")
-    things = [(name, None, (30 * n, 20, 30 * n + 20 - n, 40)) for n, name in enumerate(names)]
-    assert all("other things" in text for text in _texts(build(*things), "brief"))
-    assert not any("other things" in text for text in _texts(build(*things[:4]), "brief"))
+    objects = [(name, None, (30 * n, 20, 30 * n + 20 - n, 40)) for n, name in enumerate(names)]
+    assert all("other things" in text for text in _texts(build(*objects), "brief"))
+    assert not any("other things" in text for text in _texts(build(*objects[:4]), "brief"))
 
 
-def test_writing_is_read_out(build: Callable[..., Scene]) -> None:
+def test_text_is_quoted(build: Callable[..., Scene]) -> None:
     scene = build(CAR, lines=[_line("NO", 20), _line('"DOGS"', 34), _line("7", 150, "background")])
     assert [passage.text for passage in find_passages(scene)] == ["NO 'DOGS'", "7"]
     for text in _texts(scene, "more detailed"):
@@ -90,7 +90,7 @@ def test_writing_is_read_out(build: Callable[..., Scene]) -> None:
     assert _texts(build(), "brief") == {"Nothing but green grass."}
 
 
-def test_pages_are_told_as_pages(build: Callable[..., Scene]) -> None:
+def test_pages_are_described_as_pages(build: Callable[..., Scene]) -> None:
     lines = [_line(f"line {n}", 20 * n, "document") for n in range(1, 7)]
     page = build(lines=lines, kind="page")
     assert _texts(page, "brief") == {'A page of text that says "line 1".'}
@@ -103,13 +103,13 @@ def test_pages_are_told_as_pages(build: Callable[..., Scene]) -> None:
 def test_counts_read_back(scenes: list[Scene], shapes: SpriteLibrary, length: Length) -> None:
     for scene in scenes:
         text = write_caption(scene, length, np.random.default_rng(scene.seed)).text
-        there = Counter(thing.category for thing in scene.objects)
+        there = Counter(obj.category for obj in scene.objects)
         named = count_named_objects(text, shapes.categories)
         assert named == there if length != "brief" else named <= there, text
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_mentions_stand_in_the_caption_in_order(scenes: list[Scene], length: Length) -> None:
+def test_mentions_are_in_the_caption_in_order(scenes: list[Scene], length: Length) -> None:
     for scene in scenes:
         found = write_caption(scene, length, np.random.default_rng(scene.seed))
         start = 0
@@ -139,17 +139,17 @@ def test_relations_hold(scenes: list[Scene]) -> None:
 
 def _named(scene: Scene, phrase: str) -> list[int]:
     """The objects that a phrase such as "two red cars" is about: all that fit its words."""
-    (category,) = count_named_objects(phrase, sorted({thing.category for thing in scene.objects}))
+    (category,) = count_named_objects(phrase, sorted({obj.category for obj in scene.objects}))
     return [
         index
-        for index, thing in enumerate(scene.objects)
-        if thing.category == category
-        and (thing.color in phrase.split() or not _has_color(scene, phrase))
+        for index, obj in enumerate(scene.objects)
+        if obj.category == category
+        and (obj.color in phrase.split() or not _has_color(scene, phrase))
     ]
 
 
 def _has_color(scene: Scene, phrase: str) -> bool:
-    return bool({thing.color for thing in scene.objects} & set(phrase.split()))
+    return bool({obj.color for obj in scene.objects} & set(phrase.split()))
 
 
 def _holds(scene: Scene, first: list[int], word: str, second: list[int]) -> bool:

@@ -1,4 +1,4 @@
-"""What captions name, and which names cover which things."""
+"""What captions name, and which names cover which objects."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_only_the_vocabulary_is_counted_but_longer_names_keep_their_words() -> N
     assert count_named_objects("a hot dog, a dog and a zebra", ["dog"]) == {"dog": 1}
 
 
-def test_a_name_that_holds_another_covers_it_one_way() -> None:
+def test_a_name_that_contains_another_matches_in_one_direction() -> None:
     assert matches_name("police car", "car") and not matches_name("car", "police car")
     assert matches_name("basketball", "ball")
     assert matches_name("chef", "person")

@@ -32,39 +32,39 @@ def test_a_seed_gives_the_same_scene_again(shapes: SpriteLibrary, scenes: list[S
     for scene in scenes[:6]:
         again = make_scene(scene.seed, shapes)
         np.testing.assert_array_equal(again.image, scene.image)
-        assert [thing.asset for thing in again.objects] == [thing.asset for thing in scene.objects]
+        assert [obj.asset for obj in again.objects] == [obj.asset for obj in scene.objects]
         assert [line.text for line in again.lines] == [line.text for line in scene.lines]
     assert len({scene.image.tobytes() for scene in scenes}) == COUNT
 
 
-def test_pictures_are_what_was_asked_for(shapes: SpriteLibrary) -> None:
+def test_images_have_the_requested_size(shapes: SpriteLibrary) -> None:
     scene = make_scene(3, shapes, SceneSettings(size=(192, 128)))
     assert scene.image.shape == (128, 192, 3)
     assert scene.image.dtype == np.uint8
     assert scene.size == (192, 128)
-    assert all(thing.mask.shape == (128, 192) for thing in scene.objects)
+    assert all(obj.mask.shape == (128, 192) for obj in scene.objects)
 
 
-def test_boxes_are_the_bounds_of_masks_and_masks_are_apart(scenes: list[Scene]) -> None:
+def test_boxes_are_the_bounds_of_disjoint_masks(scenes: list[Scene]) -> None:
     assert sum(len(scene.objects) for scene in scenes) > COUNT
     for scene in scenes:
         covered = np.zeros(scene.image.shape[:2], int)
-        for thing in scene.objects:
-            rows, columns = np.nonzero(thing.mask)
+        for obj in scene.objects:
+            rows, columns = np.nonzero(obj.mask)
             bounds = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-            assert thing.box == tuple(map(float, bounds))
-            covered += thing.mask
+            assert obj.box == tuple(map(float, bounds))
+            covered += obj.mask
         assert covered.max(initial=0) <= 1
 
 
 def test_what_is_labeled_is_visible_enough(scenes: list[Scene]) -> None:
-    shares = [thing.visible for scene in scenes for thing in scene.objects]
+    shares = [obj.visible for scene in scenes for obj in scene.objects]
     assert min(shares) >= SceneSettings().visible
     assert max(shares) <= 1.0
     assert any(share < 0.9 for share in shares)
 
 
-def test_masks_are_where_the_picture_differs_from_its_background(shapes: SpriteLibrary) -> None:
+def test_masks_are_where_the_image_differs_from_its_background(shapes: SpriteLibrary) -> None:
     plain = SceneSettings(objects=(1, 1), texts=0, pages=0, effects=0, shadows=0)
     empty = SceneSettings(objects=(0, 0), texts=0, pages=0, effects=0, shadows=0)
     for seed in range(12):
@@ -98,7 +98,7 @@ def test_no_line_overlaps_another_or_hides(written: list[Scene]) -> None:
             x, y = line.quad.mean(axis=0).astype(int)
             taken[y, x] += 1
             if line.surface != "object":
-                assert not any(thing.mask[y, x] for thing in scene.objects)
+                assert not any(obj.mask[y, x] for obj in scene.objects)
         assert taken.max(initial=0) <= 1
 
 
@@ -129,8 +129,8 @@ def test_easy_scenes_have_few_large_objects(shapes: SpriteLibrary) -> None:
     for seed in range(10):
         scene = make_scene(seed, shapes, SceneSettings.easy())
         assert len(scene.objects) <= 3
-        for thing in scene.objects:
-            x0, y0, x1, y1 = thing.box
+        for obj in scene.objects:
+            x0, y0, x1, y1 = obj.box
             assert max(x1 - x0, y1 - y0) > 0.2 * 256
 
 
@@ -152,7 +152,7 @@ def test_a_negative_seed_is_refused(shapes: SpriteLibrary) -> None:
         make_scene(-5, shapes)
 
 
-def test_stretched_things_keep_their_area_and_labels(shapes: SpriteLibrary) -> None:
+def test_stretched_objects_keep_their_area_and_labels(shapes: SpriteLibrary) -> None:
     """Only what is asked to be stretched is; otherwise scenes are what they always were."""
     (sprite,) = shapes.get_sprites(shapes.categories[0])[:1]
     plain, wide = (
@@ -160,7 +160,10 @@ def test_stretched_things_keep_their_area_and_labels(shapes: SpriteLibrary) -> N
         for stretch in (1.0, 2.0)
     )
     assert plain is not None and wide is not None
-    (x0, y0, x1, y1), (left, top, right, bottom) = mask_to_box(plain.solid), mask_to_box(wide.solid)
+    (x0, y0, x1, y1), (left, top, right, bottom) = (
+        mask_to_box(plain.opaque),
+        mask_to_box(wide.opaque),
+    )
     assert (right - left) / (x1 - x0) == pytest.approx(2**0.5, abs=0.1)
     assert (bottom - top) / (y1 - y0) == pytest.approx(2**-0.5, abs=0.1)
     assert wide.total == pytest.approx(plain.total, rel=0.1)

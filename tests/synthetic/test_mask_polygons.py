@@ -65,7 +65,7 @@ def test_an_outline_covers_its_mask(make: Callable[[Mask], list[np.ndarray]], se
     assert _iou(make(mask), mask) >= 0.948
 
 
-def test_a_rectangle_has_four_corners_in_order_and_true_to_the_edge() -> None:
+def test_a_rectangle_has_four_exact_corners_in_order() -> None:
     mask = np.zeros((50, 60), bool)
     mask[10:30, 20:55] = True
     (polygon,) = trace_polygons(mask)
@@ -109,7 +109,7 @@ def test_the_parts_of_an_even_outline_share_its_vertices_by_their_length() -> No
     assert len(large) > 1.8 * len(small) >= 1.8 * 4
 
 
-def test_what_even_steps_cannot_tell_has_the_simplest_outline() -> None:
+def test_without_even_polygons_of_enough_iou_the_simplest_are_used() -> None:
     assert trace_even_polygons(np.zeros((9, 9), bool)) == []
     comb = np.zeros((60, 120), bool)
     comb[:4] = comb[:, ::4] = True

@@ -1,127 +1,125 @@
-"""Sprites, their colors, and the split by art."""
+"""Changed drawings: other images of the same object, cropped, colored as they look."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from florence2.synthetic.colors import PALETTE, dominant_color, recolor
-from florence2.synthetic.shapes import load_shape_sprites
-from florence2.synthetic.sprite_library import SpriteLibrary, load_library, select_test_assets
-from florence2.synthetic.sprites import Sprite
+from florence2.synthetic import sprites as augment
+from florence2.synthetic.colors import PALETTE, dominant_color
+from florence2.synthetic.compose import make_scene
+from florence2.synthetic.scene import SceneSettings
+from florence2.synthetic.sprite_library import SpriteLibrary
+from florence2.synthetic.sprites import Sprite, augment_sprite, premultiply
+
+SETTINGS = SceneSettings(size=(96, 96), texts=0.0, pages=0.0, effects=0.0)
 
 
-def _sprite(category: str, art: str) -> Sprite:
-    return Sprite(category, art, np.full((8, 8, 4), 255, np.uint8), "white")
+def _disc(side: int = 120) -> Sprite:
+    """A red disc with a hole, soft at its rim, on nothing."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    distance = np.hypot(x, y)
+    image = np.zeros((side, side, 4), np.uint8)
+    image[..., :3] = PALETTE["red"]
+    image[..., 3] = np.clip((side / 2 - distance) * 128, 0, 255) * (distance > side / 8)
+    return Sprite("ring", "test/disc", image, "red")
 
 
-def test_shapes_are_cropped_and_many() -> None:
-    sprites = load_shape_sprites()
-    assert len({sprite.category for sprite in sprites}) >= 14
-    assert len({sprite.asset for sprite in sprites}) == len(sprites)
-    for sprite in sprites:
-        alpha = sprite.image[..., 3]
-        assert sprite.image.dtype == np.uint8
-        assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
+@pytest.mark.parametrize("seed", range(30))
+def test_an_augmented_sprite_keeps_its_names_and_is_cropped(seed: int) -> None:
+    before = _disc()
+    after = augment_sprite(before, np.random.default_rng(seed))
+    assert (after.category, after.asset) == (before.category, before.asset)
+    assert after.image.dtype == np.uint8 and after.image.shape[2] == 4
+    alpha = after.image[..., 3] >= 24
+    assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()
+    assert after.color == dominant_color(after.image)
+    # Still a ring: solid for the most part, and with its hole.
+    height, width = alpha.shape
+    assert 0.4 < alpha.mean() < 0.95
+    assert not alpha[height // 2 - 2 : height // 2 + 2, width // 2 - 2 : width // 2 + 2].all()
 
 
-def test_plain_shapes_have_the_color_they_were_drawn_in() -> None:
-    circles = [sprite for sprite in load_shape_sprites() if sprite.category == "circle"]
-    assert {sprite.color for sprite in circles} == set(PALETTE)
-    assert all(sprite.asset == f"shapes/circle-{sprite.color}" for sprite in circles)
+def test_the_same_generator_gives_the_same_sprite() -> None:
+    drawn = [augment_sprite(_disc(), np.random.default_rng(seed)).image for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert drawn[0].shape != drawn[2].shape or (drawn[0] != drawn[2]).any()
 
 
-def test_many_colors_are_no_color() -> None:
-    image = np.full((12, 12, 4), 255, np.uint8)
-    image[:, :4, :3], image[:, 4:8, :3], image[:, 8:, :3] = (
-        PALETTE[name] for name in ("red", "green", "blue")
+def test_the_original_sprite_is_not_modified() -> None:
+    before = _disc()
+    kept = before.image.copy()
+    for seed in range(8):
+        augment_sprite(before, np.random.default_rng(seed))
+    np.testing.assert_array_equal(before.image, kept)
+
+
+def test_people_have_no_color() -> None:
+    person = replace(_disc(), category="man")
+    assert all(
+        augment_sprite(person, np.random.default_rng(seed)).color is None for seed in range(6)
     )
-    assert dominant_color(image) is None
 
 
-def test_recoloring_gives_the_color_and_leaves_the_rest() -> None:
-    car = next(sprite for sprite in load_shape_sprites() if sprite.asset == "shapes/car-red")
-    turned = recolor(car.image, "blue")
-    assert turned is not None
-    assert dominant_color(turned) == "blue"
-    np.testing.assert_array_equal(turned[..., 3], car.image[..., 3])
-    dark = (car.image[..., :3].max(axis=2) < 60) & (car.image[..., 3] == 255)
-    assert dark.any()
-    assert np.abs(turned[dark].astype(int) - car.image[dark]).max() <= 2
+def test_warping_moves_the_contour_and_color_jitter_does_not() -> None:
+    image = _disc(96).image
+    rng = np.random.default_rng(5)
+    toned = augment._jitter_colors(image, rng)
+    np.testing.assert_array_equal(toned[..., 3], image[..., 3])
+    assert (toned[..., :3] != image[..., :3]).any()
+    bent = augment._crop(augment._warp(image, rng))
+    assert bent.shape != image.shape
 
 
-def test_what_has_no_hue_cannot_be_recolored() -> None:
-    assert recolor(np.full((8, 8, 4), 255, np.uint8), "red") is None
+@pytest.mark.parametrize("ink", [0, 1, 2, 3])
+def test_an_outline_surrounds_the_drawing(ink: int) -> None:
+    image = _disc(60).image
+    outlined = augment._add_outline(image, np.random.default_rng(ink))
+    thick = (outlined.shape[0] - 60) // 2
+    assert 1 <= thick <= 3
+    inner = outlined[thick:-thick, thick:-thick]
+    solid = image[..., 3] == 255
+    np.testing.assert_array_equal(inner[solid], image[solid])
+    assert (outlined[..., 3] >= 128).sum() > (image[..., 3] >= 128).sum()
 
 
-def test_art_of_training_and_testing_never_meets() -> None:
-    sprites = [_sprite("cat", f"cat-{n}") for n in range(10)] + [_sprite("dog", "dog-0")]
-    training, testing = (SpriteLibrary(sprites, split) for split in ("train", "test"))
-    assert training.categories == testing.categories == ("cat", "dog")
-    seen, kept = ({s.asset for s in one.get_sprites("cat")} for one in (training, testing))
-    assert not seen & kept
-    assert len(seen) == 7 and len(kept) == 3
-    assert training.get_sprites("dog")[0].asset == testing.get_sprites("dog")[0].asset
+def test_premultiplied_colors_are_restored() -> None:
+    image = _disc(60).image
+    again = augment._unpremultiply(premultiply(image))
+    seen = image[..., 3] >= 128
+    assert np.abs(again[seen].astype(int) - image[seen]).max() <= 2
+    assert not again[image[..., 3] == 0].any()
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 7, 30])
-def test_some_is_held_out_and_most_is_not(count: int) -> None:
-    kept = select_test_assets(f"art-{number}" for number in range(count))
-    assert 1 <= len(kept) <= max(1, count // 3)
+def test_scenes_without_augmentation_stay_the_same_and_augmented_ones_are_exact(
+    shapes: SpriteLibrary,
+) -> None:
+    plain = make_scene(7, shapes, SETTINGS)
+    np.testing.assert_array_equal(
+        plain.image, make_scene(7, shapes, replace(SETTINGS, augmentation=0.0)).image
+    )
+    augmented = [
+        make_scene(seed, shapes, replace(SETTINGS, augmentation=1.0)) for seed in range(12)
+    ]
+    objects = [obj for scene in augmented for obj in scene.objects]
+    assert len(objects) > 30
+    assert {obj.asset for obj in objects} <= shapes.assets
+    for obj in objects:
+        rows, columns = np.nonzero(obj.mask)
+        assert obj.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
 
 
-def test_the_split_hangs_on_names_only() -> None:
-    arts = [f"art-{number}" for number in range(9)]
-    assert select_test_assets(arts) == select_test_assets(reversed(arts))
+def test_levels_of_augmented_sprites() -> None:
+    augmented, dense = map(SceneSettings.level, ("augmented", "augmented-dense"))
+    assert augmented == replace(SceneSettings.full(), augmentation=augmented.augmentation)
+    assert dense == replace(SceneSettings.dense(), augmentation=dense.augmentation)
+    assert 0 < augmented.augmentation <= 1 and 0 < dense.augmentation <= 1
+    with pytest.raises(ValueError, match="augmentation must be between 0 and 1, got 2"):
+        SceneSettings(augmentation=2)
 
 
-def test_the_shapes_are_split() -> None:
-    training, testing = load_library(None, "train"), load_library(None, "test")
-    assert training.categories == testing.categories
-    assert not training.assets & testing.assets
-
-
-def _drawn(art: str, dots: int) -> Sprite:
-    """A drawing that no other number of dots looks like."""
-    image = np.zeros((48, 48, 4), np.uint8)
-    image[..., 3] = 255
-    generator = np.random.default_rng(dots)
-    image[..., :3] = np.kron(generator.integers(0, 256, (6, 6, 3)), np.ones((8, 8, 1)))
-    return Sprite("cat", art, image, None)
-
-
-def test_sources_for_training_only_change_nothing_that_is_held_out() -> None:
-    before = [_drawn(f"noto/cat-{number}", number) for number in range(4)]
-    more = [_drawn("twemoji/cat", 10), _drawn("noto-v1/cat", 11)]
-    held = SpriteLibrary(before, "test").assets
-    assert SpriteLibrary(before + more, "test").assets == held
-    training = SpriteLibrary(before + more, "train").assets
-    assert training == {sprite.asset for sprite in before + more} - held
-    assert SpriteLibrary(before + more, "all").assets == training | held
-
-
-def test_what_looks_like_a_held_out_drawing_is_not_trained_on() -> None:
-    before = [_drawn(f"noto/cat-{number}", number) for number in range(2)]
-    (held,) = (s.asset for s in before if s.asset in SpriteLibrary(before, "test").assets)
-    number = int(held[-1])
-    more = [_drawn("twemoji/copy-of-held", number), _drawn("twemoji/copy-of-seen", 1 - number)]
-    training = SpriteLibrary(before + more, "train").assets
-    assert "twemoji/copy-of-seen" in training and "twemoji/copy-of-held" not in training
-
-
-def test_the_only_drawing_of_old_serves_both_beside_new_ones() -> None:
-    sprites = [_drawn("noto/cat", 0), _drawn("twemoji/cat", 1)]
-    assert SpriteLibrary(sprites, "test").assets == {"noto/cat"}
-    assert SpriteLibrary(sprites, "train").assets == {"noto/cat", "twemoji/cat"}
-
-
-def test_a_category_of_training_sources_only_serves_both() -> None:
-    sprites = [_drawn("twemoji/cat", 1)]
-    assert SpriteLibrary(sprites, "test").assets == SpriteLibrary(sprites, "train").assets
-
-
-def test_an_unknown_category_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'sofa'; the library has cat"):
-        SpriteLibrary([_sprite("cat", "cat-0")]).get_sprites("sofa")
-    with pytest.raises(ValueError, match="at least one sprite"):
-        SpriteLibrary([])
+def test_an_invisible_sprite_is_returned_unchanged() -> None:
+    faint = Sprite("ring", "test/faint", np.full((9, 9, 4), 3, np.uint8), None)
+    assert all(augment_sprite(faint, np.random.default_rng(seed)) is faint for seed in range(6))

@@ -17,6 +17,7 @@ from florence2.synthetic.text_render import (
     font_size_for_capitals,
     load_font,
     make_clear_sheet,
+    make_page,
     place_sheet,
     render_line,
     sample_text_color,
@@ -55,14 +56,14 @@ def test_quads_start_at_the_top_left_of_the_text() -> None:
     assert quad[1][1] < quad[2][1] and quad[3][0] == quad[0][0]
 
 
-def test_capitals_have_the_height_asked_for() -> None:
+def test_capitals_have_the_requested_height() -> None:
     size = font_size_for_capitals(None, 20.0)
     _, top, _, bottom = load_font(None, size).getbbox("H", anchor="ls")
     assert 20 <= bottom - top <= 22
     assert 0.5 < capital_height_ratio(None) < 0.9
 
 
-def test_letters_stand_out() -> None:
+def test_text_has_contrast() -> None:
     rng = np.random.default_rng(0)
     assert {sample_text_color(rng, (250, 250, 250)) for _ in range(60)} & {
         "white",
@@ -85,3 +86,9 @@ def test_the_vocabulary_is_large_and_plain() -> None:
     words = load_vocabulary()
     assert len(words) >= 800
     assert all(word.isascii() and word.isalpha() and word.islower() for word in words)
+
+
+def test_a_page_too_narrow_for_its_text_uses_smaller_text() -> None:
+    for seed in range(40):
+        sheet = make_page(np.random.default_rng(seed), (None,), 60.0, (120, 120))
+        assert sheet.lines

@@ -1,4 +1,4 @@
-"""``--data scenes``: pictures made while a model learns from them."""
+"""``--data scenes``: images made while a model learns from them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SCENES = Path("scenes")
 
 @dataclass(frozen=True)
 class SceneData:
-    """Endless scenes of the training split; ``art`` is the folder of the fetched art.
+    """Endless scenes of the training split; ``art`` is the directory of the fetched art.
 
-    ``validation`` is a folder of shards, as ``florence2 scenes make --split test`` writes it.
+    ``validation`` is a directory of shards, as ``florence2 scenes make --split test`` writes it.
     """
 
     validation: Path | None

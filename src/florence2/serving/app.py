@@ -60,7 +60,7 @@ def create_app(
 ) -> FastAPI:
     """The server over a worker.
 
-    ``key`` guards everything below ``/v1/``; ``fetch`` lets pictures be addresses; ``local``
+    ``key`` guards everything below ``/v1/``; ``fetch`` lets images be addresses; ``local``
     answers only to names of this machine, so that no web page elsewhere can talk to it through a
     name of its own, and to ``hosts``; ``prefix`` is the path that a proxy puts before the routes
     and does not take away. When the server stops, what was taken is finished and the worker closed.
@@ -164,9 +164,9 @@ def _add_answers(app: FastAPI, answering: RequestHandler) -> None:
         },
     )
     async def run(request: Request) -> RunAnswer:
-        """Ask one or more tasks about one picture, which is encoded once.
+        """Ask one or more tasks about one image, which is encoded once.
 
-        The body is JSON with the picture in base64, or a form with the file.
+        The body is JSON with the image in base64, or a form with the file.
         """
         return await answering.run(request)
 
@@ -180,9 +180,9 @@ def _add_answers(app: FastAPI, answering: RequestHandler) -> None:
         openapi_extra={"requestBody": _json_body("BatchRequest")},
     )
     async def batch(request: Request) -> BatchAnswer:
-        """Ask about several pictures; each is answered or fails by itself.
+        """Ask about several images; each is answered or fails by itself.
 
-        The status is that of the server as a whole: 429 only when no picture found room.
+        The status is that of the server as a whole: 429 only when no image found room.
         """
         return await answering.batch(request)
 
@@ -206,7 +206,7 @@ def _add_chat(app: FastAPI, answering: RequestHandler, worker: Worker) -> None:
         openapi_extra={"requestBody": _json_body("ChatRequest")},
     )
     async def complete(request: Request) -> Any:
-        """The last words of the chat name a task; the last picture is what it is about.
+        """The last words of the chat name a task; the last image is what it is about.
 
         Texts come back as they are, regions as JSON.
         """

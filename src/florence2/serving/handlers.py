@@ -1,4 +1,4 @@
-"""What the routes do: a picture, a batch, a chat; every answer is counted."""
+"""What the routes do: an image, a batch, a chat; every answer is counted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RequestHandler:
         self._numbers = itertools.count()
 
     async def run(self, request: Request) -> RunAnswer:
-        """The answers about one picture, from JSON or a form."""
+        """The answers about one image, from JSON or a form."""
         begin, turn = time.monotonic(), self._turn(request)
         kind = request.headers.get("content-type", "")
         body = await request.body()
@@ -65,7 +65,7 @@ class RequestHandler:
         return RunAnswer(image_size=size, answers=answers, seconds=time.monotonic() - begin)
 
     async def batch(self, request: Request) -> BatchAnswer:
-        """The answers about several pictures; refused as a whole only when all of them are."""
+        """The answers about several images; refused as a whole only when all of them are."""
         begin, most, turn = time.monotonic(), self._limits.pictures, self._turn(request)
         asked = await self._parsed(turn, await request.body(), BatchRequest)
         if len(asked.requests) > most:
@@ -89,7 +89,7 @@ class RequestHandler:
         return BatchAnswer(results=items, seconds=time.monotonic() - begin)
 
     async def complete(self, request: Request) -> tuple[ChatRequest, Result, chat.Usage]:
-        """The answer to the last words of a chat about its last picture, and what it took."""
+        """The answer to the last words of a chat about its last image, and what it took."""
         deadline, turn = time.monotonic() + self._limits.seconds, self._turn(request)
         asked = await self._parsed(turn, await request.body(), ChatRequest)
         image, question = chat.question_of(asked)

@@ -55,7 +55,7 @@ Expression = Annotated[_Text, Field(description="Words that name one object, suc
 
 
 class Pictures:
-    """Pictures as agents name them: paths and file: URIs below ``roots`` (anywhere, without them),
+    """Images as agents name them: paths and file: URIs below ``roots`` (anywhere, without them),
     http(s) URLs with ``fetch``; of a PDF a page.
 
     A relative name is looked for below the roots. What is allowed is checked after links are
@@ -67,7 +67,7 @@ class Pictures:
         self._roots = [Path(root).expanduser().resolve() for root in roots]
 
     def get(self, source: str, page: int = 1) -> ImageSource:
-        """The picture. Raises ``ValueError`` or ``OSError`` that says what to change."""
+        """The image. Raises ``ValueError`` or ``OSError`` that says what to change."""
         if page < 1:
             raise ValueError(f"pages count from 1, got {page}")
         if is_url(source):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class RequestLimits:
     """Bounds of a server.
 
-    ``body`` bytes of a request, ``bodies`` of all that are held at a time, ``pixels`` of a picture,
+    ``body`` bytes of a request, ``bodies`` of all that are held at a time, ``pixels`` of an image,
     ``tasks`` and ``pictures`` of one request, ``queue`` answers that wait or run, ``seconds`` a
     request may take, ``upload_seconds`` its body, ``head_seconds`` its head, ``values`` of its
     JSON, ``connections`` that may be open, ``requests`` that may be under way.

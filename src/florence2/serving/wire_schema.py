@@ -114,7 +114,7 @@ class AnswerOptions(_Strict):
 
 
 class RunRequest(_Strict):
-    """One picture and what is asked about it."""
+    """One image and what is asked about it."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -134,7 +134,7 @@ class RunRequest(_Strict):
 
 
 class BatchRequest(_Strict):
-    """Several pictures; each is answered or fails by itself."""
+    """Several images; each is answered or fails by itself."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -157,7 +157,7 @@ class Answer(BaseModel):
 
 
 class RunAnswer(BaseModel):
-    """All answers about one picture."""
+    """All answers about one image."""
 
     image_size: tuple[int, int] = Field(description="Width and height of the upright picture.")
     answers: list[Answer]
@@ -165,7 +165,7 @@ class RunAnswer(BaseModel):
 
 
 class BatchItem(BaseModel):
-    """The answers about one picture of a batch, or why there are none."""
+    """The answers about one image of a batch, or why there are none."""
 
     image_size: tuple[int, int] | None = None
     answers: list[Answer] = []
@@ -205,7 +205,7 @@ _CONTENT_SCHEMA = {
 
 
 class Message(BaseModel):
-    """A message of a chat; the last picture and the last words count."""
+    """A message of a chat; the last image and the last words count."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     # Read by ``chat.question_of``, whose errors name the part.

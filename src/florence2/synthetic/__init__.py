@@ -1,1 +1,1 @@
-"""Made pictures whose labels are exact, for training and for testing without any data."""
+"""Synthetic images with exact labels, for training and testing without a dataset."""

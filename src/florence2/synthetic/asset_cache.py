@@ -1,8 +1,8 @@
-"""The folder of fetched art: drawings in one file, type faces beside it.
+"""The directory of fetched assets: drawings in one file, fonts beside it.
 
 ``art.npz`` holds all drawings as PNG, one after another, and an index with the emoji, the name,
-the source and the place of each, the licenses, and check sums of everything. It is written last:
-where it is, the rest is.
+the source and the offset of each, the licenses, and checksums of everything. It is written last, so
+a directory with this file is complete.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .categories import load_categories
 from .sprites import Sprite
 
 CACHE_DIR_VARIABLE = "FLORENCE2_ART"
-"""The environment variable that names another folder for the art."""
+"""The environment variable that names another directory for the assets."""
 
 _FILE = "art.npz"
 _FONTS = "fonts"
@@ -35,18 +35,18 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class AssetPackage:
-    """One npm package: exact version, what it holds, its license and who made it."""
+    """One npm package: exact version, contents, license and author."""
 
     name: str
     version: str
-    holds: str
+    contents: str
     license: str
     author: str
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing as it is stored: whose it is, which emoji it draws, and its PNG."""
+    """A stored drawing: its name, the emoji that it shows, and its PNG."""
 
     asset: str
     emoji: str
@@ -54,7 +54,7 @@ class Drawing:
 
 
 def assets_dir() -> Path:
-    """Where art is kept unless told otherwise: the platform's cache, or ``FLORENCE2_ART``."""
+    """The default directory of the assets: ``FLORENCE2_ART``, or in the platform's cache."""
     chosen = os.environ.get(CACHE_DIR_VARIABLE)
     if chosen:
         return Path(chosen)
@@ -62,24 +62,24 @@ def assets_dir() -> Path:
 
 
 def strip_variation_selectors(characters: str) -> str:
-    """An emoji without the marks that only ask for color, as sources differ in these."""
+    """An emoji without variation selectors, in which the sources differ."""
     return characters.replace("\ufe0f", "")
 
 
 def write_assets(
-    folder: Path,
+    directory: Path,
     drawings: Sequence[Drawing],
     fonts: Mapping[str, bytes],
     packages: Sequence[AssetPackage],
 ) -> None:
-    """Put drawings and font files (by file name) into a folder, whole or not at all."""
+    """Write drawings and font files (by file name) to a directory, all or nothing."""
     for name, content in fonts.items():
-        atomic_replace(folder / _FONTS / name, content)
-    pictures = b"".join(drawing.png for drawing in drawings)
+        atomic_replace(directory / _FONTS / name, content)
+    pngs = b"".join(drawing.png for drawing in drawings)
     ends = np.cumsum([len(drawing.png) for drawing in drawings]).tolist()
     index = {
         "format": _FORMAT,
-        "pictures_sha256": _hash(pictures),
+        "pictures_sha256": _hash(pngs),
         "drawings": [
             {"art": drawing.asset, "emoji": strip_variation_selectors(drawing.emoji), "end": end}
             for drawing, end in zip(drawings, ends, strict=True)
@@ -87,17 +87,18 @@ def write_assets(
         "fonts": {name: _hash(content) for name, content in fonts.items()},
         "packages": [asdict(package) for package in packages],
     }
-    with atomic_write(folder / _FILE) as temporary, temporary.open("wb") as file:
-        np.savez(file, index=_to_array(json.dumps(index).encode()), pictures=_to_array(pictures))
+    with atomic_write(directory / _FILE) as temporary, temporary.open("wb") as file:
+        np.savez(file, index=_to_array(json.dumps(index).encode()), pictures=_to_array(pngs))
 
 
-def read_sprites(folder: Path) -> list[Sprite]:
-    """The drawings of all emoji that a category names.
+def read_sprites(directory: Path) -> list[Sprite]:
+    """Read the drawings of all emoji that belong to a category.
 
-    Raises ``FileNotFoundError`` when the folder holds no art and ``ValueError`` when it is damaged.
+    Raises ``FileNotFoundError`` for a directory without assets, and ``ValueError`` for damaged
+    ones.
     """
-    index, pictures = _load_file(folder)
-    shown = {
+    index, pngs = _load_file(directory)
+    by_emoji = {
         strip_variation_selectors(emoji): category
         for category in load_categories().values()
         for emoji in category.emoji
@@ -105,56 +106,49 @@ def read_sprites(folder: Path) -> list[Sprite]:
     sprites = []
     start = 0
     for entry in index["drawings"]:
-        category, end = shown.get(entry["emoji"]), entry["end"]
+        category, end = by_emoji.get(entry["emoji"]), entry["end"]
         if category is not None:
-            image = _decode_png(pictures[start:end])
+            image = _decode_png(pngs[start:end])
             sprites.append(Sprite.from_image(category.name, entry["art"], image))
         start = end
     return sprites
 
 
-def read_font_paths(folder: Path) -> tuple[Path, ...]:
-    """The font files in a folder of art, sorted by name; errors as in `read_sprites`."""
-    index, _ = _load_file(folder)
-    paths = tuple(folder / _FONTS / name for name in sorted(index["fonts"]))
+def read_font_paths(directory: Path) -> tuple[Path, ...]:
+    """The font files of an assets directory, sorted by name; errors as in `read_sprites`."""
+    index, _ = _load_file(directory)
+    paths = tuple(directory / _FONTS / name for name in sorted(index["fonts"]))
     for path in paths:
         if not path.is_file() or _hash(path.read_bytes()) != index["fonts"][path.name]:
-            raise _damage_error(folder, f"{path.name} is missing or not what was fetched")
+            raise _damage_error(directory, f"{path.name} is missing or has changed")
     return paths
 
 
-def licenses(folder: Path) -> list[dict[str, str]]:
-    """Name, version, contents, license and author of every package the art came from."""
-    index, _ = _load_file(folder)
-    packages: list[dict[str, str]] = index["packages"]
-    return packages
-
-
-def _load_file(folder: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    path = folder / _FILE
+def _load_file(directory: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    path = directory / _FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} holds no art: get it with `florence2 scenes fetch`, or make scenes from "
-            "shapes alone, which needs none"
+            f"{directory} has no assets: run `florence2 scenes fetch`, or use --shapes, which "
+            "needs none"
         )
     try:
         with np.load(path, allow_pickle=False) as stored:
-            pictures = stored["pictures"]
+            pngs = stored["pictures"]
             index: dict[str, Any] = json.loads(stored["index"].tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _damage_error(folder, str(error)) from error
+        raise _damage_error(directory, str(error)) from error
     if index.get("format") != _FORMAT:
         raise _damage_error(
-            folder, f"its format is {index.get('format')}, this version reads {_FORMAT}"
+            directory, f"its format is {index.get('format')}, this version reads {_FORMAT}"
         )
-    if _hash(pictures.tobytes()) != index["pictures_sha256"]:
-        raise _damage_error(folder, "the check sum of the drawings is wrong")
-    return index, pictures
+    if _hash(pngs.tobytes()) != index["pictures_sha256"]:
+        raise _damage_error(directory, "the checksum of the drawings is wrong")
+    return index, pngs
 
 
-def _damage_error(folder: Path, why: str) -> ValueError:
+def _damage_error(directory: Path, reason: str) -> ValueError:
     return ValueError(
-        f"the art in {folder} is damaged ({why}): get it anew with `florence2 scenes fetch`"
+        f"the assets in {directory} are damaged ({reason}): run `florence2 scenes fetch` again"
     )
 
 

@@ -1,4 +1,4 @@
-"""The packages that free art and type come in, and taking them from the package manager."""
+"""Fetching of free assets: emoji drawings of the categories and fonts, from npm packages."""
 
 from __future__ import annotations
 
@@ -70,27 +70,27 @@ ALL_PACKAGES = (
 
 
 def format_license_table() -> str:
-    """A Markdown table of what is fetched, by whom it is and under which license."""
+    """A Markdown table of the fetched packages with author and license."""
     rows = [
-        f"| {package.holds} | `{package.name}` {package.version} | {package.author} "
+        f"| {package.contents} | `{package.name}` {package.version} | {package.author} "
         f"| {package.license} |"
         for package in ALL_PACKAGES
     ]
     return "\n".join(["| what | package | by | license |", "|---|---|---|---|", *rows]) + "\n"
 
 
-def unpack_package(package: AssetPackage, folder: Path) -> Path:
-    """The folder with a package's files, fetched into ``folder`` with the user's own ``npm``.
+def unpack_package(package: AssetPackage, directory: Path) -> Path:
+    """Fetch a package with ``npm`` and unpack it below ``directory``; returns the directory.
 
-    Raises ``FileNotFoundError`` when there is no npm and ``RuntimeError`` when npm fails.
+    Raises ``FileNotFoundError`` without npm and ``RuntimeError`` when npm fails.
     """
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError(
-            "npm was not found, and the free art comes from npm packages: install Node.js with "
-            "npm, or make scenes from shapes alone, which needs no art"
+            "npm was not found, and the assets come from npm packages: install Node.js with npm, "
+            "or use --shapes, which needs no assets"
         )
-    target = folder / package.name.replace("/", "_")
+    target = directory / package.name.replace("/", "_")
     target.mkdir(parents=True, exist_ok=True)
     wanted = f"{package.name}@{package.version}"
     try:
@@ -105,8 +105,8 @@ def unpack_package(package: AssetPackage, folder: Path) -> Path:
         raise RuntimeError(f"npm took over {_TIMEOUT_MINUTES} minutes to get {wanted}") from error
     archives = sorted(target.glob("*.tgz"))
     if outcome.returncode or not archives:
-        said = (outcome.stderr or outcome.stdout).strip()[-500:]
-        raise RuntimeError(f"npm pack {wanted} failed; is the registry reachable? npm says: {said}")
+        output = (outcome.stderr or outcome.stdout).strip()[-500:]
+        raise RuntimeError(f"npm pack {wanted} failed; is the registry reachable? npm: {output}")
     with tarfile.open(archives[0]) as archive:
         archive.extractall(target, filter="data")
     return target / "package"
@@ -125,42 +125,42 @@ _SOURCES = {
 }
 
 
-def fetch_assets(folder: Path) -> dict[str, int]:
-    """Put all art into ``folder`` and say how many drawings each source gave, and how many fonts.
+def fetch_assets(directory: Path) -> dict[str, int]:
+    """Fetch all assets into ``directory``; returns the number of drawings by source, and of fonts.
 
-    Needs npm and a network. What was there before stays until all is fetched, then is replaced.
+    Needs npm and a network. Existing assets are replaced once everything is fetched.
     Raises ``FileNotFoundError`` without npm, ``ModuleNotFoundError`` without the ``scenes``
-    extra and ``RuntimeError`` when a package cannot be had or is not as expected.
+    extra and ``RuntimeError`` when a package cannot be fetched or has another layout.
     """
     wanted = [emoji for category in load_categories().values() for emoji in category.emoji]
     drawings: list[Drawing] = []
     counts: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        workshop = Path(scratch)
+        work_dir = Path(scratch)
         names: dict[str, list[str]] = {}
         for source, package in _SOURCES.items():
-            found = list(_read_icon_set(source, unpack_package(package, workshop), wanted, names))
+            found = list(_read_icon_set(source, unpack_package(package, work_dir), wanted, names))
             drawings += found
             counts[source] = len(found)
-        found = list(_read_image_set(unpack_package(FLUENT_3D, workshop), wanted))
+        found = list(_read_image_set(unpack_package(FLUENT_3D, work_dir), wanted))
         drawings += found
         counts["fluent-3d"] = len(found)
-        fonts = {name: data for package in FONTS for name, data in _read_fonts(package, workshop)}
+        fonts = {name: data for package in FONTS for name, data in _read_fonts(package, work_dir)}
     counts["fonts"] = len(fonts)
     empty = [source for source, count in counts.items() if not count]
     if empty:
-        raise RuntimeError(f"the packages of {', '.join(empty)} are not laid out as expected")
-    write_assets(folder, drawings, fonts, ALL_PACKAGES)
+        raise RuntimeError(f"the packages of {', '.join(empty)} have another layout than expected")
+    write_assets(directory, drawings, fonts, ALL_PACKAGES)
     return counts
 
 
 def _read_icon_set(
     source: str, package: Path, wanted: list[str], names: dict[str, list[str]]
 ) -> Iterator[Drawing]:
-    """Drawings of an icon set: one JSON of SVG bodies, mostly another from code points to names.
+    """The drawings of an icon set: a JSON file of SVG bodies, and one from code points to names.
 
-    ``names`` has the names that the sets before gave every emoji: they are much the same in all
-    sets, and a set without such a table is asked for these, and for the character's own name.
+    ``names`` has the names that earlier sets gave to each emoji. A set without a table of code
+    points is searched for these, and for the character's Unicode name.
     """
     icons = json.loads((package / "icons.json").read_text("utf-8"))
     table = json.loads((package / "chars.json").read_text("utf-8"))
@@ -177,32 +177,30 @@ def _read_icon_set(
 
 
 def _find_numbered(known: list[str], own: set[str]) -> list[str]:
-    """The first known name that a set has several drawings of: ``cactus-1``, ``cactus-2``."""
+    """The numbered drawings of the first known name that has any: ``cactus-1``, ``cactus-2``."""
     for name in filter(None, known):
-        several = [f"{name}-{number}" for number in range(1, _MAX_NUMBERED + 1)]
-        found = [each for each in several if each in own]
+        numbered = [f"{name}-{number}" for number in range(1, _MAX_NUMBERED + 1)]
+        found = [name for name in numbered if name in own]
         if found:
             return found
     return []
 
 
 def _read_image_set(package: Path, wanted: list[str]) -> Iterator[Drawing]:
-    """Drawings that are pictures already, named by their code points."""
+    """The drawings of a set of images that are named by code points."""
     by_points = {
         _strip_selector_points(path.stem): path for path in (package / "assets").glob("*.webp")
     }
     for emoji in wanted:
         path = by_points.get(_code_points(emoji))
         if path is not None:
-            with Image.open(path) as picture:
-                yield Drawing(
-                    f"fluent-3d/{path.stem}", emoji, _crop_to_png(picture.convert("RGBA"))
-                )
+            with Image.open(path) as image:
+                yield Drawing(f"fluent-3d/{path.stem}", emoji, _crop_to_png(image.convert("RGBA")))
 
 
-def _read_fonts(package: AssetPackage, workshop: Path) -> Iterator[tuple[str, bytes]]:
-    """The regular and, where there is one, the bold face of a family."""
-    files = unpack_package(package, workshop) / "files"
+def _read_fonts(package: AssetPackage, work_dir: Path) -> Iterator[tuple[str, bytes]]:
+    """The regular and, where it exists, the bold font of a family."""
+    files = unpack_package(package, work_dir) / "files"
     family = package.name.rpartition("/")[2]
     for weight in (400, 700):
         path = files / f"{family}-latin-{weight}-normal.woff"
@@ -216,14 +214,14 @@ def _code_points(emoji: str) -> str:
 
 
 def _character_name(emoji: str) -> str:
-    """The name of an emoji of one character, in letters alone: ``bactriancamel``; or nothing."""
+    """The Unicode name of an emoji of one character without spaces: ``bactriancamel``; or ""."""
     character = strip_variation_selectors(emoji)
     name = unicodedata.name(character, "") if len(character) == 1 else ""
     return name.lower().replace(" ", "").replace("-", "")
 
 
 def _strip_selector_points(points: str) -> str:
-    """The same code points less those that `strip_variation_selectors` leaves out."""
+    """The code points without variation selectors."""
     return "-".join(point for point in points.lower().split("-") if point != "fe0f")
 
 
@@ -244,10 +242,10 @@ def _render_svg(svg: str) -> Image.Image:
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
-def _crop_to_png(picture: Image.Image) -> bytes:
-    """The drawing without its clear rim, its longer side brought to size, as PNG."""
-    solid = picture.getchannel("A").point([0] * 24 + [255] * 232)
-    tight = picture.crop(solid.getbbox())
+def _crop_to_png(image: Image.Image) -> bytes:
+    """The drawing without its transparent border, resized, as PNG."""
+    solid = image.getchannel("A").point([0] * 24 + [255] * 232)
+    tight = image.crop(solid.getbbox())
     scale = _SIDE / max(tight.size)
     size = (max(1, round(tight.width * scale)), max(1, round(tight.height * scale)))
     stored = io.BytesIO()

@@ -1,7 +1,7 @@
-"""What lies behind everything: skies, floors, walls and patterns, each with its phrase.
+"""Backgrounds: skies, floors, walls and patterns, each with a phrase for captions.
 
-Every kind is painted once per process, larger than a picture, from a fixed seed; a scene takes a
-random window of it, perhaps mirrored, in its own light. So a background costs next to nothing.
+Every kind is painted once per process, larger than an image, from a fixed seed; a scene takes a
+random crop of it, flipped or not, with random brightness. So a background costs little time.
 """
 
 from __future__ import annotations
@@ -24,31 +24,26 @@ _VARIANTS = 4
 
 
 def make_background(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Pixels, str]:
-    """A fresh picture ``uint8[height, width, 3]`` of a random background, and its phrase."""
+    """A new image ``uint8[height, width, 3]`` of a random background, and its phrase."""
     phrases = tuple(_PAINTERS)
     phrase = phrases[int(rng.integers(len(phrases)))]
     return render_background(phrase, rng, size), phrase
 
 
 def render_background(phrase: str, rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
-    """A fresh picture of the background with this phrase."""
+    """A new image of the background with this phrase."""
     width, height = size
     painted = _paint(phrase, int(rng.integers(_VARIANTS)))
-    # Larger pictures see the same thing, not more of it.
+    # A larger image shows the same crop at a higher resolution.
     share = min(1.0, rng.uniform(0.45, 0.9))
     window = share * _SIDE / max(width, height)
     wide, high = int(width * window), int(height * window)
     x = int(rng.integers(_SIDE - wide + 1))
     y = int(rng.integers(_SIDE - high + 1))
-    picture = cv2.resize(painted[y : y + high, x : x + wide], (width, height))
+    image = cv2.resize(painted[y : y + high, x : x + wide], (width, height))
     if rng.random() < 0.5:
-        picture = cv2.flip(picture, 1)
-    return cv2.convertScaleAbs(picture, alpha=rng.uniform(0.88, 1.08))
-
-
-def background_phrases() -> tuple[str, ...]:
-    """All phrases that a background may have."""
-    return tuple(_PAINTERS)
+        image = cv2.flip(image, 1)
+    return cv2.convertScaleAbs(image, alpha=rng.uniform(0.88, 1.08))
 
 
 @lru_cache(maxsize=256)
@@ -58,13 +53,13 @@ def _paint(phrase: str, variant: int) -> Pixels:
 
 
 def _noise(rng: np.random.Generator, cells: tuple[int, int]) -> _Field:
-    """Smooth noise of about -1 to 1 over the whole side, ``cells`` bumps across and down."""
+    """Smooth noise of about -1 to 1, with ``cells`` bumps across and down."""
     coarse = rng.standard_normal((cells[1] + 3, cells[0] + 3)).astype(np.float32)
     return cv2.resize(coarse, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC) * 0.6
 
 
 def _cloud_noise(rng: np.random.Generator, cells: int, octaves: int = 4) -> _Field:
-    """Noise with detail at several sizes."""
+    """Noise with detail at several scales."""
     field = np.zeros((_SIDE, _SIDE), np.float32)
     for octave in range(octaves):
         scale = 2**octave
@@ -73,9 +68,9 @@ def _cloud_noise(rng: np.random.Generator, cells: int, octaves: int = 4) -> _Fie
 
 
 def _tint(color: Rgb, brightness: _Field) -> Pixels:
-    """A color made lighter and darker by a field in gray levels."""
-    picture = np.asarray(color, np.float32) + brightness[..., None]
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    """A color with a field of gray levels added."""
+    image = np.asarray(color, np.float32) + brightness[..., None]
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def _mix_colors(low: Rgb, high: Rgb, field: _Field) -> Pixels:
@@ -182,7 +177,7 @@ def _road(rng: np.random.Generator) -> Pixels:
 
 
 def _marble(rng: np.random.Generator) -> Pixels:
-    # A vein runs where the noise changes sign.
+    # There is a vein where the noise changes sign.
     veins = np.minimum(1, 3 * np.abs(_cloud_noise(rng, 3, 5)))
     return _mix_colors((172, 172, 178), (236, 235, 232), np.sqrt(veins) * 0.6 + 0.4)
 
@@ -247,24 +242,24 @@ def _plaid(rng: np.random.Generator) -> Pixels:
 
 
 def _blurred_lights(rng: np.random.Generator) -> Pixels:
-    picture = _tint(_jitter_color(rng, (58, 54, 70)), 10 * _noise(rng, (4, 4)))
+    image = _tint(_jitter_color(rng, (58, 54, 70)), 10 * _noise(rng, (4, 4)))
     for _ in range(70):
         x, y = (int(value) for value in rng.integers(0, _SIDE, 2))
         color = _jitter_color(rng, (190, 150, 110), 60)
-        overlay = picture.copy()
+        overlay = image.copy()
         cv2.circle(overlay, (x, y), int(rng.integers(10, 42)), color, -1, cv2.LINE_AA)
-        picture = cv2.addWeighted(overlay, 0.35, picture, 0.65, 0)
-    return cv2.GaussianBlur(picture, (0, 0), 4)
+        image = cv2.addWeighted(overlay, 0.35, image, 0.65, 0)
+    return cv2.GaussianBlur(image, (0, 0), 4)
 
 
 def _landscape(ground: _Painter) -> _Painter:
-    """Ground under a sky; the horizon runs through the middle, where every window sees it."""
+    """Ground under a sky; the horizon is in the middle, so that every crop contains it."""
 
     def paint(rng: np.random.Generator) -> Pixels:
-        picture = _cloudy_sky(rng) if rng.random() < 0.5 else _sky(rng)
+        image = _cloudy_sky(rng) if rng.random() < 0.5 else _sky(rng)
         ridge = _SIDE * rng.uniform(0.47, 0.53) + 14 * _noise(rng, (5, 1))[0]
         below = _pixel_grid()[0] > ridge[None, :]
-        return np.where(below[..., None], ground(rng), picture)
+        return np.where(below[..., None], ground(rng), image)
 
     return paint
 

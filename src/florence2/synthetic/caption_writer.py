@@ -1,4 +1,4 @@
-"""Captions of three lengths, every word of them true, with what their phrases speak of."""
+"""Captions of three lengths, true in every word, with the objects that their phrases name."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _MAX_QUOTED_LINES = 4
 
 
 def write_caption(scene: Scene, length: Length, rng: np.random.Generator) -> Caption:
-    """A caption of a scene; the same generator state gives the same one.
+    """Write a caption of a scene; the same generator state gives the same caption.
 
-    Brief is one sentence that names the main things. Detailed is two or three with everything,
-    the background first. More detailed is a paragraph with places, sizes and the text read out.
+    Brief is one sentence that names the main objects. Detailed has two or three sentences with all
+    objects. More detailed is a paragraph with locations, sizes and the text.
     """
     if scene.kind == "page" and scene.lines:
         return _PAGE_WRITERS[length](scene, rng)
@@ -50,24 +50,24 @@ def _write_brief(scene: Scene, rng: np.random.Generator) -> Caption:
     where = describe_background(scene.background)
     named = sorted(group_objects(scene, by_color=False), key=lambda group: -group.area(scene))
     style, with_text = rng.random(2)
-    # "Other things" are several.
+    # "Other things" are at least two.
     main = named if len(named) <= _MAX_BRIEF_GROUPS + 1 else named[:_MAX_BRIEF_GROUPS]
-    things = [group.indefinite for group in main]
-    if scene.lines and (with_text < 0.5 or not things):
-        things.append(describe_passage(find_passages(scene)[0]))
+    phrases = [group.indefinite for group in main]
+    if scene.lines and (with_text < 0.5 or not phrases):
+        phrases.append(describe_passage(find_passages(scene)[0]))
     if len(named) > len(main):
-        things.append("other things")
-    if not things:
+        phrases.append("other things")
+    if not phrases:
         return compose_caption([f"nothing but {scene.background}"], ())
-    if len(named) == len(things) == 2 and style < 0.5:
+    if len(named) == len(phrases) == 2 and style < 0.5:
         word = find_direction(named[0].box(scene), named[1].box(scene), scene.size)
         if word is not None:
-            return compose_caption([f"{things[0]} {word} {things[1]}"], named)
+            return compose_caption([f"{phrases[0]} {word} {phrases[1]}"], named)
     if style < 0.75 or not named:
-        sentence = f"{join_phrases(things)} {where}"
+        sentence = f"{join_phrases(phrases)} {where}"
     else:
         verb = "is" if named[0].count == 1 else "are"
-        sentence = f"there {verb} {join_phrases(things)} {where}"
+        sentence = f"there {verb} {join_phrases(phrases)} {where}"
     return compose_caption([sentence], main)
 
 
@@ -81,8 +81,8 @@ def _write_detailed(scene: Scene, rng: np.random.Generator) -> Caption:
     if style < 0.6:
         sentences = [f"{describe_background(scene.background)} {write_there_are(first)}"]
     else:
-        things = join_phrases([group.indefinite for group in first])
-        sentences = [f"the picture shows {things} {describe_background(scene.background)}"]
+        phrases = join_phrases([group.indefinite for group in first])
+        sentences = [f"the picture shows {phrases} {describe_background(scene.background)}"]
     if rest:
         sentences.append(write_there_are(rest, also="also "))
     sentences += write_passages(scene, 1)
@@ -98,7 +98,7 @@ def _write_more_detailed(scene: Scene, rng: np.random.Generator) -> Caption:
         opening = f"the picture shows {spell_number(count)} things {where}"
     else:
         opening = f"the background is {scene.background}"
-    sentences, named = _write_by_location(scene, things_first=bool(style[1] < 0.3))
+    sentences, named = _write_by_location(scene, objects_first=bool(style[1] < 0.3))
     sentences = [opening, *sentences]
     sentences += write_relations(scene, group_objects(scene, by_color=True), rng, 2)
     sentences += [
@@ -108,8 +108,8 @@ def _write_more_detailed(scene: Scene, rng: np.random.Generator) -> Caption:
     return compose_caption(sentences, named)
 
 
-def _write_by_location(scene: Scene, *, things_first: bool) -> tuple[list[str], list[ObjectGroup]]:
-    """A sentence for each ninth of the picture that has things in it, and the things named."""
+def _write_by_location(scene: Scene, *, objects_first: bool) -> tuple[list[str], list[ObjectGroup]]:
+    """A sentence for each cell of a 3x3 grid with objects, and the groups in order."""
     cells: dict[tuple[int, int], list[ObjectGroup]] = {}
     for group in group_by_size(scene):
         cells.setdefault(find_grid_cell(group.box(scene), scene.size), []).append(group)
@@ -117,9 +117,9 @@ def _write_by_location(scene: Scene, *, things_first: bool) -> tuple[list[str], 
     for _, here in sorted(cells.items()):
         where = describe_location(here[0].box(scene), scene.size)
         named += here
-        if things_first:
-            things = join_phrases([group.indefinite for group in here])
-            sentences.append(f"{things} {choose_verb(here)} {where}")
+        if objects_first:
+            phrases = join_phrases([group.indefinite for group in here])
+            sentences.append(f"{phrases} {choose_verb(here)} {where}")
         else:
             sentences.append(f"{where} {write_there_are(here)}")
     return sentences, named
@@ -142,7 +142,7 @@ def _write_detailed_page(scene: Scene, rng: np.random.Generator) -> Caption:
 
 def _write_more_detailed_page(scene: Scene, rng: np.random.Generator) -> Caption:
     opening = f"the picture shows {describe_page(scene)} {describe_background(scene.background)}"
-    sentences, named = _write_by_location(scene, things_first=False)
+    sentences, named = _write_by_location(scene, objects_first=False)
     read = " ".join(escape_quotes(line.text) for line in scene.lines[:_MAX_QUOTED_LINES])
     text = [*_write_line_count(scene.lines)[:1], f'the text says "{read}"']
     if len(scene.lines) > _MAX_QUOTED_LINES:
@@ -151,7 +151,7 @@ def _write_more_detailed_page(scene: Scene, rng: np.random.Generator) -> Caption
 
 
 def _write_line_count(lines: Sequence[TextLine]) -> list[str]:
-    """How much text there is and how it begins."""
+    """The number of lines and the first line."""
     count = f"{spell_number(len(lines))} line{'s' if len(lines) > 1 else ''}"
     return [f"it has {count} of text", f'the first line says "{escape_quotes(lines[0].text)}"']
 
@@ -174,7 +174,7 @@ _PAGE_WRITERS = {
 
 @dataclass(frozen=True)
 class Mention:
-    """A phrase as it stands in a caption, and the indices of the objects that it names."""
+    """A phrase as written in a caption, and the indices of the objects that it names."""
 
     phrase: str
     objects: tuple[int, ...]
@@ -182,17 +182,16 @@ class Mention:
 
 @dataclass(frozen=True)
 class Caption:
-    """A true description; ``mentions`` are the phrases that name things first, in its order."""
+    """A caption; ``mentions`` are the phrases that introduce objects, in order."""
 
     text: str
     mentions: tuple[Mention, ...]
 
 
 def compose_caption(sentences: Iterable[str], named: Sequence[ObjectGroup]) -> Caption:
-    """The sentences as one caption, in which the groups are named in the order given.
+    """Join sentences to a caption in which the groups are named in the given order.
 
-    A phrase is found behind the one before it, written as it stands there: it may begin a
-    sentence with a capital.
+    Each phrase is searched after the previous one. It may begin a sentence with a capital.
     """
     text = " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
     folded = text.lower()
@@ -212,12 +211,12 @@ def write_there_are(named: Sequence[ObjectGroup], also: str = "") -> str:
 
 
 def choose_verb(named: Sequence[ObjectGroup]) -> str:
-    """The verb for all of them together."""
+    """The verb for all groups together: "is" or "are"."""
     return "is" if len(named) == 1 and named[0].count == 1 else "are"
 
 
 def find_relation(scene: Scene, first: ObjectGroup, second: ObjectGroup) -> str | None:
-    """What plainly holds between all of one group and all of another: "left of"."""
+    """The spatial relation between two groups, such as "left of"; ``None`` if none is clear."""
     if first.count == second.count == 1:
         nearer, farther = first.members[0], second.members[0]
         if is_in_front_of(scene.objects, nearer, farther):
@@ -228,11 +227,11 @@ def find_relation(scene: Scene, first: ObjectGroup, second: ObjectGroup) -> str 
 
 
 def write_relations(
-    scene: Scene, named: Sequence[ObjectGroup], rng: np.random.Generator, most: int
+    scene: Scene, named: Sequence[ObjectGroup], rng: np.random.Generator, limit: int
 ) -> list[str]:
-    """Up to ``most`` sentences such as "the red car is left of the two dogs".
+    """Up to ``limit`` sentences such as "the red car is left of the two dogs".
 
-    Neighbors in the order given are compared, and nothing that might be mistaken for another.
+    Consecutive groups are compared, without ambiguous ones.
     """
     clear = [group for group in named if is_unambiguous(group, named)]
     sentences = []
@@ -245,12 +244,12 @@ def write_relations(
         if single and is_next_to(*boxes, scene.size) and rng.random() < 0.5:
             word = "next to"
         sentences.append(f"{first.definite} {choose_verb([first])} {word} {second.definite}")
-    start = int(rng.integers(max(1, len(sentences) - most + 1)))
-    return sentences[start : start + max(0, most)]
+    start = int(rng.integers(max(1, len(sentences) - limit + 1)))
+    return sentences[start : start + max(0, limit)]
 
 
 def is_unambiguous(group: ObjectGroup, named: Sequence[ObjectGroup]) -> bool:
-    """Whether "the dog" can mean only this group: no other thing may be called so."""
+    """Whether "the dog" can mean only this group: its name fits no other object."""
     return not any(
         matches_name(other.category, group.category)
         and (other.adjectives == group.adjectives or not other.adjectives or not group.adjectives)
@@ -259,9 +258,9 @@ def is_unambiguous(group: ObjectGroup, named: Sequence[ObjectGroup]) -> bool:
     )
 
 
-def write_passages(scene: Scene, most: int) -> list[str]:
-    """What signs and other writing say, the first ``most`` of them."""
-    return [write_passage(passage) for passage in find_passages(scene)[:most]]
+def write_passages(scene: Scene, limit: int) -> list[str]:
+    """Sentences about the first ``limit`` passages of text."""
+    return [write_passage(passage) for passage in find_passages(scene)[:limit]]
 
 
 def write_passage(passage: TextPassage, where: str = "") -> str:
@@ -273,17 +272,17 @@ def write_passage(passage: TextPassage, where: str = "") -> str:
 
 
 def describe_passage(passage: TextPassage) -> str:
-    """Writing as a thing: 'a sign that says "OPEN"'."""
-    thing = "a sign that says" if passage.surface == "sign" else "the text"
-    return f'{thing} "{passage.text}"'
+    """A passage of text as a noun phrase: 'a sign that says "OPEN"'."""
+    noun = "a sign that says" if passage.surface == "sign" else "the text"
+    return f'{noun} "{passage.text}"'
 
 
 def describe_page(scene: Scene) -> str:
-    """What the picture of a page shows: "a page of text", "a screen with text"."""
+    """A noun phrase for a page: "a page of text", "a screen with text"."""
     on_screen = any(line.surface == "screen" for line in scene.lines)
     return "a screen with text" if on_screen else "a page of text"
 
 
 def quote_first_line(scene: Scene) -> str:
-    """The first line of a page, to be quoted."""
+    """The first line of a page with escaped quotation marks."""
     return escape_quotes(scene.lines[0].text)

@@ -1,4 +1,4 @@
-"""The things that scenes show: their names, groups and emoji, read from ``categories.csv``."""
+"""Categories of objects, read from ``categories.csv``, and the words that name them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .language import MEASURES, NUMBER_WORDS, pluralize
 
 @dataclass(frozen=True)
 class ObjectCategory:
-    """A kind of thing.
+    """A category of objects.
 
-    ``name`` is a singular noun, ``group`` what it is a kind of ("animal"), ``coco`` its name
-    among the 80 COCO categories if it is one. ``emoji`` are the characters whose drawings show
-    it; a shape has none. ``is_recolorable`` says that the thing comes in any color.
+    ``name`` is a singular noun, ``group`` its supercategory ("animal"), ``coco`` its name among
+    the 80 COCO categories if it is one. ``emoji`` are the emoji that show it; a shape has none.
+    ``is_recolorable`` is true for objects of any color.
     """
 
     name: str
@@ -47,13 +47,13 @@ def load_categories() -> dict[str, ObjectCategory]:
 
 
 def is_recolorable(name: str) -> bool:
-    """Whether things of this category come in any color; unknown ones keep theirs."""
+    """Whether objects of this category come in any color; false for an unknown category."""
     category = load_categories().get(name)
     return category is not None and category.is_recolorable
 
 
-# What else a thing may rightly be called. Names that hold another ("police car", "basketball")
-# need no entry, and what is here errs on the side of asking less.
+# Other correct names of a category. Names that contain another ("police car", "basketball") need
+# no entry. Too many entries only mean fewer prompts, too few mean wrong labels.
 _ALSO_CALLED = {
     "person": ("man", "woman"),
     "man": ("person",),
@@ -111,15 +111,15 @@ _COUNT_BREAKS = frozenset(
 
 
 def matches_name(category: str, name: str) -> bool:
-    """Whether a thing of ``category`` may be called ``name``: a police car is a car."""
+    """Whether ``name`` is a correct name for an object of ``category``: a police car is a car."""
     if category == name or name in _ALSO_CALLED.get(category, ()):
         return True
-    # "police car" is a car and "basketball" a ball; "carrot" is no car.
+    # "police car" is a car and "basketball" a ball; "carrot" is not a car.
     return f" {name} " in f" {category} " or category.endswith(name)
 
 
 def are_ambiguous(first: str, second: str) -> bool:
-    """Whether a thing of one category may be called by the other's name, either way round."""
+    """Whether the name of one of two categories is correct for objects of the other."""
     return (
         matches_name(first, second)
         or matches_name(second, first)
@@ -128,11 +128,11 @@ def are_ambiguous(first: str, second: str) -> bool:
 
 
 def count_named_objects(caption: str, vocabulary: Sequence[str]) -> Counter[str]:
-    """How many of which categories a caption names: ``{"dog": 2, "car": 1}``.
+    """Count the objects that a caption names by category: ``{"dog": 2, "car": 1}``.
 
-    Singular and plural count, the longest name first, so a hot dog is no dog; a plural without a
-    number counts two. What "the" leads was named before and adds nothing to as many. Words in
-    quotation marks are what signs say, and an orange car is no orange.
+    Singular and plural count, the longest name first, so a hot dog is not a dog; a plural without a
+    number counts two. A phrase with "the" refers to objects named before and adds none. Words in
+    quotation marks are text in the image, and an orange car is not an orange.
     """
     names = _index_names(frozenset(vocabulary))
     tokens = _TOKEN.findall(_QUOTED.sub(" , ", caption.lower()))
@@ -143,12 +143,12 @@ def count_named_objects(caption: str, vocabulary: Sequence[str]) -> Counter[str]
         if matched is None or _is_color(tokens, position, matched[2], names):
             position += 1
             continue
-        category, several, length = matched
-        count, known = _count_named(tokens, last, position, several)
+        category, is_plural, length = matched
+        count, known = _count_named(tokens, last, position, is_plural)
         found[category] = max(found[category], count) if known else found[category] + count
         last = position = position + length
-    wanted = set(vocabulary)
-    return Counter({name: count for name, count in found.items() if name in wanted and count})
+    selected = set(vocabulary)
+    return Counter({name: count for name, count in found.items() if name in selected and count})
 
 
 _NameIndex = dict[tuple[str, ...], tuple[str, bool]]
@@ -156,9 +156,9 @@ _NameIndex = dict[tuple[str, ...], tuple[str, bool]]
 
 @lru_cache(maxsize=8)
 def _index_names(vocabulary: frozenset[str]) -> _NameIndex:
-    """Words in a row, to the category they name and whether they are its plural.
+    """Sequences of words with the category that they name and whether they are its plural.
 
-    Categories that are not asked for are here too, for they hold words of those that are.
+    Categories outside the vocabulary are included, because their names contain words of others.
     """
     known: Iterable[str] = sorted(vocabulary | load_categories().keys() | {"hot dog", "teddy bear"})
     names: _NameIndex = {}
@@ -172,7 +172,7 @@ def _index_names(vocabulary: frozenset[str]) -> _NameIndex:
 def _match_name(
     tokens: list[str], position: int, names: _NameIndex
 ) -> tuple[str, bool, int] | None:
-    """The category that begins here, whether in the plural, and of how many words."""
+    """The category that is named at ``position``, whether in the plural, and its word count."""
     for length in range(min(4, len(tokens) - position), 0, -1):
         found = names.get(tuple(tokens[position : position + length]))
         if found is not None:
@@ -181,7 +181,7 @@ def _match_name(
 
 
 def _is_color(tokens: list[str], position: int, length: int, names: _NameIndex) -> bool:
-    """Whether a name is meant as a color here: something that is named stands behind it."""
+    """Whether a name is used as a color: the name of an object follows."""
     if length != 1 or tokens[position] not in PALETTE:
         return False
     following = position + 1
@@ -192,9 +192,9 @@ def _is_color(tokens: list[str], position: int, length: int, names: _NameIndex) 
     return following < len(tokens) and _match_name(tokens, following, names) is not None
 
 
-def _count_named(tokens: list[str], start: int, position: int, several: bool) -> tuple[int, bool]:
-    """How many are named, and whether "the" leads them; nothing before ``start`` is about them."""
-    count = 2 if several else 1
+def _count_named(tokens: list[str], start: int, position: int, is_plural: bool) -> tuple[int, bool]:
+    """The count before a name, and whether it has "the"; words before ``start`` do not count."""
+    count = 2 if is_plural else 1
     for at in range(position - 1, max(start, position - _MAX_WORDS_BEFORE) - 1, -1):
         word = tokens[at]
         if word in _COUNT_BREAKS:
@@ -203,13 +203,13 @@ def _count_named(tokens: list[str], start: int, position: int, several: bool) ->
             number = _COUNTS[word] if word in _COUNTS else int(word)
             return number, at > start and tokens[at - 1] == "the"
         if word in _ARTICLES:
-            # "a pair of skis": the measure bears the number.
+            # "a pair of skis": the measure has the number.
             return 1 if word != "the" else count, word == "the"
     return count, False
 
 
 def _share_coco_name(first: str, second: str) -> bool:
-    """Whether a data set that scenes share names with calls both the same, or one the other."""
+    """Whether COCO has one name for both, or the name of one for the other."""
     known = load_categories()
     names = [
         {name, known[name].coco if name in known else None} - {None} for name in (first, second)

@@ -1,4 +1,4 @@
-"""Plain color words: their values, which one a drawing has, and drawings in another one."""
+"""Color words: their values, the color of a sprite, and recoloring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PALETTE: dict[str, Rgb] = {
     "white": (246, 246, 246),
     "gray": (132, 134, 138),
 }
-"""The colors that scenes know, by their words."""
+"""The colors of synthetic images by their words."""
 
 _NAMES = tuple(PALETTE)
 _NO_WORD = len(_NAMES)
@@ -33,13 +33,13 @@ _HUE_NAMES = _NAMES[:7]
 
 
 def luminance(color: Rgb) -> float:
-    """How bright a color looks, from 0 to 255 (Rec. 601 weights)."""
+    """The luminance of a color, from 0 to 255 (Rec. 601 weights)."""
     red, green, blue = color
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def dominant_color(image: Pixels) -> str | None:
-    """The word for the color that most of a sprite ``uint8[h, w, 4]`` plainly has, or ``None``."""
+    """The word for the color of most of a sprite ``uint8[h, w, 4]``, or ``None``."""
     step = max(1, max(image.shape[:2]) // 48)
     small = image[::step, ::step]
     names = _name_pixels(small[..., :3])[small[..., 3] >= _OPAQUE]
@@ -47,14 +47,14 @@ def dominant_color(image: Pixels) -> str | None:
         return None
     counts = np.bincount(names, minlength=_NO_WORD + 1)[:_NO_WORD]
     best = int(counts.argmax())
-    # A red car has black wheels and clear windows: its only vivid color names it.
+    # A red car has black wheels and transparent windows: its only vivid color counts.
     vivid = int(counts[: len(_HUE_NAMES)].sum())
     only_hue = best < len(_HUE_NAMES) and counts[best] >= max(_HUE_SHARE * len(names), 0.75 * vivid)
     return _NAMES[best] if only_hue or counts[best] >= _DOMINANT_SHARE * len(names) else None
 
 
 def recolor(image: Pixels, name: str) -> Pixels | None:
-    """A sprite turned to another color, or ``None`` when the outcome would not plainly have it.
+    """The sprite in another color, or ``None`` if the result does not clearly have it.
 
     Only pixels of the sprite's own main hue change, so the wheels of a car stay black.
     """
@@ -75,12 +75,12 @@ def recolor(image: Pixels, name: str) -> Pixels | None:
         hsv[..., channel][chosen] = target[channel] + (values - middle[channel]) * 0.7
     hsv[..., 0] %= 180
     hsv_bytes = np.clip(hsv, 0, 255).astype(np.uint8)
-    turned = np.dstack([cv2.cvtColor(hsv_bytes, cv2.COLOR_HSV2RGB), image[..., 3]])
-    return turned if dominant_color(turned) == name else None
+    recolored = np.dstack([cv2.cvtColor(hsv_bytes, cv2.COLOR_HSV2RGB), image[..., 3]])
+    return recolored if dominant_color(recolored) == name else None
 
 
 def _name_pixels(rgb: Pixels) -> NDArray[np.intp]:
-    """The index into ``PALETTE`` of the color word for every pixel, or that of no word."""
+    """The index into ``PALETTE`` of each pixel's color word, or ``_NO_WORD``."""
     hsv = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2HSV)
     hue, saturation, value = (hsv[..., channel].astype(np.int16) for channel in range(3))
     bounds = np.array([9, 20, 34, 84, 128, 150, 170])
@@ -89,11 +89,11 @@ def _name_pixels(rgb: Pixels) -> NDArray[np.intp]:
     pinkish = ((hue < 11) | (hue >= 160)) & (saturation < 140) & (value > 175)
     named = np.where(pinkish, _NAMES.index("pink"), named)
     dark_earth = ((hue < 22) | (hue > 174)) & (value < 175) & ~((hue < 5) & (saturation > 150))
-    # Tan is brown; what is paler still, like skin and sand, has no word here.
+    # Tan is brown; paler tones such as skin and sand have no word.
     tan = (hue >= 11) & (hue < 22) & (saturation < 165)
     named = np.where((dark_earth | tan) & (saturation > 50), _NAMES.index("brown"), named)
     named = np.where(tan & (saturation < 95) & (value > 215), _NO_WORD, named)
-    # Emoji shade white and gray with lavender.
+    # In emoji, white and gray are shaded with lavender.
     lavender = (hue > 112) & (hue < 152) & (saturation < 72)
     pale = (saturation < 40) | ((saturation < 70) & (value < 110)) | lavender
     bright = np.where(value > 208, _NAMES.index("white"), _NAMES.index("gray"))

@@ -1,4 +1,4 @@
-"""Whole scenes: background, objects, writing and effects, with labels that are exact."""
+"""Composition of scenes: background, objects, text and degradation, with exact labels."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _PAGE_OBJECTS_SHARE = 0.3
 
 
 def make_scene(seed: int, library: SpriteLibrary, settings: SceneSettings | None = None) -> Scene:
-    """The scene that belongs to a seed, made of a library's drawings (``SceneSettings()`` if none).
+    """Make the scene of a seed from the sprites of a library; default settings if none are given.
 
-    The same arguments give the same scene, to the last pixel. Use `seeds.scene_seed` with the
-    library's split, so that no test scene is ever made in training. Raises ``ValueError`` for a
-    negative seed and for a category that the library has no drawing of.
+    The same arguments give the same pixels. Use `scene_seed` with the library's split, so that
+    training has no test scene. Raises ``ValueError`` for a negative seed and for a category
+    without a sprite.
     """
     if seed < 0:
-        raise ValueError(f"a scene's seed is 0 or above, got {seed}")
+        raise ValueError(f"the seed of a scene must be at least 0, got {seed}")
     settings = settings or SceneSettings()
     rng = np.random.default_rng(seed)
     is_page = rng.random() < settings.pages
     image, phrase = make_background(rng, settings.size)
     sheets = _place_text(rng, image, library, settings, is_page)
-    arranged = _place_objects(rng, library, settings, sheets, is_page)
-    _paint_objects(rng, image, arranged, settings)
+    placed_objects = _place_objects(rng, library, settings, sheets, is_page)
+    _paint_objects(rng, image, placed_objects, settings)
     for sheet in sheets:
         paint_text(image, sheet)
-    objects = tuple(_label_object(found, settings.size) for found in reversed(arranged))
+    objects = tuple(_label_object(found, settings.size) for found in reversed(placed_objects))
     if not is_page and rng.random() < settings.texts:
         sheets = [*sheets, *_write_on_objects(rng, image, objects, library, settings)]
     return Scene(
@@ -84,7 +84,7 @@ def _place_objects(
     sheets: list[RenderedText],
     is_page: bool,
 ) -> list[VisibleSprite]:
-    """The scene's objects, nearest first, behind every sign and away from loose lines."""
+    """The scene's objects, nearest first, behind all signs and not behind lines of text."""
     covered = np.zeros((settings.size[1], settings.size[0]), bool)
     forbidden = covered.copy()
     for sheet in sheets:
@@ -94,29 +94,32 @@ def _place_objects(
             covered |= opaque_mask(sheet, settings.size)
     if is_page and rng.random() >= _PAGE_OBJECTS_SHARE:
         return []
-    fewest, most = (1, 2) if is_page else settings.objects
-    count = int(rng.integers(fewest, most + 1))
+    min_count, max_count = (1, 2) if is_page else settings.objects
+    count = int(rng.integers(min_count, max_count + 1))
     sprites = choose_sprites(rng, library, settings, count)
     return place_sprites(rng, sprites, settings, covered, forbidden)
 
 
 def _paint_objects(
-    rng: np.random.Generator, image: Pixels, arranged: list[VisibleSprite], settings: SceneSettings
+    rng: np.random.Generator,
+    image: Pixels,
+    placed_objects: list[VisibleSprite],
+    settings: SceneSettings,
 ) -> None:
-    """Paint from the farthest to the nearest, all shadows falling the same way."""
-    shadowed = rng.random() < settings.shadows
+    """Paint from the farthest to the nearest, with all shadows in one direction."""
+    has_shadows = rng.random() < settings.shadows
     reach = 0.02 * min(settings.size)
     across, down = (float(value) for value in rng.uniform((-reach, 0), (reach, 2 * reach)))
     darkness = float(rng.uniform(0.2, 0.5))
-    for found in reversed(arranged):
-        if shadowed:
+    for found in reversed(placed_objects):
+        if has_shadows:
             paint_shadow(image, found.placed, (round(across), round(down)), darkness)
         paint_sprite(image, found.placed)
 
 
 def _label_object(found: VisibleSprite, size: tuple[int, int]) -> SceneObject:
     mask: Mask = np.zeros((size[1], size[0]), bool)
-    mask[found.placed.window] = found.seen
+    mask[found.placed.window] = found.visible_mask
     sprite = found.placed.sprite
     return SceneObject(
         sprite.category, sprite.asset, sprite.color, mask, mask_to_box(mask), found.visible
@@ -130,21 +133,21 @@ def _write_on_objects(
     library: SpriteLibrary,
     settings: SceneSettings,
 ) -> list[RenderedText]:
-    """Lines on some of the larger objects, painted."""
-    laid = []
-    smallest = 0.03 * settings.size[0] * settings.size[1]
-    for thing in objects:
-        if thing.area < smallest or rng.random() >= _OBJECT_TEXT_SHARE:
+    """Paint lines of text on some of the larger objects."""
+    placed_texts = []
+    min_area = 0.03 * settings.size[0] * settings.size[1]
+    for obj in objects:
+        if obj.area < min_area or rng.random() >= _OBJECT_TEXT_SHARE:
             continue
-        found = place_object_text(rng, image, library.faces, settings, thing.mask)
+        found = place_object_text(rng, image, library.faces, settings, obj.mask)
         if found is not None:
             paint_text(image, found)
-            laid.append(found)
-    return laid
+            placed_texts.append(found)
+    return placed_texts
 
 
 def _sort_lines(sheets: list[RenderedText]) -> tuple[TextLine, ...]:
-    """Sheets from top to bottom, then from left to right; lines as their sheet has them."""
+    """The lines of all sheets; sheets from top to bottom, then from left to right."""
     groups = sorted(
         (sheet.lines for sheet in sheets),
         key=lambda lines: (float(lines[0].quad[:, 1].min()), float(lines[0].quad[:, 0].min())),
@@ -158,19 +161,19 @@ _MIN_PIXELS = 30
 
 @dataclass(frozen=True, eq=False)
 class VisibleSprite:
-    """A placed sprite with the pixels ``bool[h, w]`` of its window that nothing hides."""
+    """A placed sprite with its visible pixels, ``bool[h, w]``, and their share."""
 
     placed: PlacedSprite
-    seen: Mask
+    visible_mask: Mask
     visible: float
 
 
 def choose_sprites(
     rng: np.random.Generator, library: SpriteLibrary, settings: SceneSettings, count: int
 ) -> list[Sprite]:
-    """``count`` drawings of different categories, or with one category several times."""
+    """Sample ``count`` sprites of different categories, or with one category several times."""
     names = settings.categories or library.categories
-    # Few categories cannot all differ.
+    # With few categories some repeat.
     drawn = (
         rng.permutation(len(names))[:count]
         if len(names) >= count
@@ -180,17 +183,16 @@ def choose_sprites(
     if count > 1 and rng.random() < settings.repeats:
         copies = int(rng.integers(1, min(4, count)))
         chosen[1 : 1 + copies] = [chosen[0]] * copies
-    alike = rng.random() < 0.6
+    is_same_sprite = rng.random() < 0.6
     sprites: list[Sprite] = []
     for name in chosen:
-        if alike and sprites and name == sprites[0].category:
+        if is_same_sprite and sprites and name == sprites[0].category:
             sprites.append(sprites[0])
             continue
         drawings = library.get_sprites(name)
         sprite = drawings[int(rng.integers(len(drawings)))]
         sprite = _maybe_recolor(sprite, rng, settings.recolored)
-        # Nothing is drawn from the generator where nothing is changed: those scenes stay as they
-        # were before there were changes.
+        # Without augmentation no random number is used, so that existing scenes stay the same.
         if settings.augmentation and rng.random() < settings.augmentation:
             sprite = augment_sprite(sprite, rng)
         sprites.append(sprite)
@@ -204,21 +206,21 @@ def place_sprites(
     covered: Mask,
     forbidden: Mask,
 ) -> list[VisibleSprite]:
-    """The sprites placed, nearest first; ``covered`` hides them and gains what they cover.
+    """Place the sprites, nearest first; ``covered`` hides them and is updated in place.
 
-    A sprite that finds no place where enough of it shows is left out, as is one that would touch
-    ``forbidden``: what is there and has no label would be a wrong label.
+    A sprite without a position where enough of it is visible is left out, and so is one that
+    overlaps ``forbidden``.
     """
-    arranged = []
+    placed_objects = []
     reach = _max_side(settings, len(sprites))
     for sprite in sprites:
         for _ in range(_MAX_ATTEMPTS):
             found = _try_position(rng, sprite, settings, reach, covered, forbidden)
             if found is not None:
-                covered[found.placed.window] |= found.placed.solid
-                arranged.append(found)
+                covered[found.placed.window] |= found.placed.opaque
+                placed_objects.append(found)
                 break
-    return arranged
+    return placed_objects
 
 
 def _max_side(settings: SceneSettings, count: int) -> float:
@@ -239,16 +241,16 @@ def _try_position(
     placed = place_sprite(sprite, pose, settings.size)
     if placed is None:
         return None
-    solid = placed.solid
-    if (forbidden[placed.window] & solid).any():
+    opaque = placed.opaque
+    if (forbidden[placed.window] & opaque).any():
         return None
-    seen = solid & ~covered[placed.window]
-    pixels = int(np.count_nonzero(seen))
+    visible_mask = opaque & ~covered[placed.window]
+    pixels = int(np.count_nonzero(visible_mask))
     scale = min(settings.size) / 256
     visible = pixels / placed.total
     if visible < settings.visible or pixels < _MIN_PIXELS * scale * scale:
         return None
-    return VisibleSprite(placed, seen, visible)
+    return VisibleSprite(placed, visible_mask, visible)
 
 
 def _sample_pose(
@@ -259,7 +261,7 @@ def _sample_pose(
     degrees = float(
         np.clip(rng.normal(0, settings.rotation / 2), -settings.rotation, settings.rotation)
     )
-    # Objects usually lie inside the picture; some are cut off by its edge.
+    # Objects are usually inside the image; some are truncated by its border.
     keep = 0.3 if rng.random() < settings.truncation else 0.5
     high, wide = sprite.image.shape[:2]
     half_wide, half_high = (
@@ -269,22 +271,22 @@ def _sample_pose(
     x = rng.uniform(min(half_wide, width / 2), max(width - half_wide, width / 2))
     y = rng.uniform(min(half_high, height / 2), max(height - half_high, height / 2))
     mirrored = bool(rng.random() < 0.5)
-    # Nothing is drawn from the generator where nothing is stretched: those scenes stay as they are.
+    # Without stretching no random number is used, so that existing scenes stay the same.
     spread = np.log(settings.stretch)
     stretch = float(np.exp(rng.uniform(-spread, spread))) if spread else 1.0
     return Pose(float(x), float(y), side, degrees, mirrored, stretch)
 
 
 def _maybe_recolor(sprite: Sprite, rng: np.random.Generator, probability: float) -> Sprite:
-    wanted = rng.random() < probability
+    is_recolored = rng.random() < probability
     names = tuple(PALETTE)
     name = names[int(rng.integers(len(names)))]
-    if not wanted or not is_recolorable(sprite.category):
+    if not is_recolored or not is_recolorable(sprite.category):
         return sprite
     return _recolor_sprite(sprite, name) or sprite
 
 
 @lru_cache(maxsize=512)
 def _recolor_sprite(sprite: Sprite, name: str) -> Sprite | None:
-    turned = recolor(sprite.image, name)
-    return None if turned is None else Sprite(sprite.category, sprite.asset, turned, name)
+    recolored = recolor(sprite.image, name)
+    return None if recolored is None else Sprite(sprite.category, sprite.asset, recolored, name)

@@ -1,4 +1,4 @@
-"""Sprites in a picture: where their pixels land, what hides them, how they are painted."""
+"""Compositing of sprites with an image: placement, painting, shadows; and image degradation."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SHADOW_MARGIN = 12
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a sprite goes: its middle and longer side in pixels, its turn in degrees.
+    """The placement of a sprite: center and longer side in pixels, rotation in degrees.
 
-    ``stretch`` is how many times wider it is drawn than its own shape, at the same area.
+    ``stretch`` is the factor on the aspect ratio, at the same area.
     """
 
     x: float
@@ -36,10 +36,10 @@ class Pose:
 
 @dataclass(frozen=True, eq=False)
 class PlacedSprite:
-    """A sprite laid onto a picture, cut to the picture's frame.
+    """A sprite in the coordinates of an image, clipped to the image.
 
     ``pixels`` is ``uint8[h, w, 4]`` with colors already multiplied by alpha, its top left at
-    ``left, top``; ``total`` counts the pixels it would have if nothing cut or hid it.
+    ``left, top``; ``total`` is the number of its pixels without clipping and occlusion.
     """
 
     sprite: Sprite
@@ -50,24 +50,24 @@ class PlacedSprite:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """The part of the picture that it may cover."""
+        """The rows and columns of the image with the sprite."""
         height, width = self.pixels.shape[:2]
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
     @property
-    def solid(self) -> Mask:
-        """The pixels ``bool[h, w]`` of its window that it covers."""
+    def opaque(self) -> Mask:
+        """The opaque pixels, ``bool[h, w]``, in the window."""
         return self.pixels[..., 3] >= _OPAQUE
 
 
 def place_sprite(sprite: Sprite, pose: Pose, size: tuple[int, int]) -> PlacedSprite | None:
-    """The sprite as it comes to lie in a picture of ``size``, or ``None`` if it falls outside."""
+    """The sprite in an image of ``size``, or ``None`` if it is outside."""
     height, width = sprite.image.shape[:2]
     scale = pose.side / max(height, width)
     level = min(4, max(0, floor(log2(1 / scale) + 0.3))) if scale < 1 else 0
     source = _scale_down(sprite, level)
-    turn = np.radians(pose.degrees)
-    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    angle = np.radians(pose.degrees)
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if pose.mirrored:
         linear = linear @ np.diag([-1.0, 1.0])
     if pose.stretch != 1:
@@ -75,32 +75,32 @@ def place_sprite(sprite: Sprite, pose: Pose, size: tuple[int, int]) -> PlacedSpr
     half_wide, half_high = np.abs(linear) @ (width / 2, height / 2)
     left, top = floor(pose.x - half_wide) - 1, floor(pose.y - half_high) - 1
     extent = int(2 * half_wide) + 4, int(2 * half_high) + 4
-    # OpenCV puts whole numbers at the middles of pixels, we at their corners: hence the halves.
+    # In OpenCV integer coordinates are pixel centers, here they are pixel corners: hence 0.5.
     level_linear = linear @ np.diag([width / source.shape[1], height / source.shape[0]])
     middle = np.array([source.shape[1], source.shape[0]]) / 2 - 0.5
     offset = np.array([pose.x - left, pose.y - top]) - 0.5 - level_linear @ middle
     matrix = np.hstack([level_linear, offset[:, None]])
-    drawn = cv2.warpAffine(source, matrix, extent, flags=cv2.INTER_LINEAR)
-    total = int(np.count_nonzero(drawn[..., 3] >= _OPAQUE))
-    return _clip_to_image(sprite, drawn, (left, top), total, size)
+    warped = cv2.warpAffine(source, matrix, extent, flags=cv2.INTER_LINEAR)
+    total = int(np.count_nonzero(warped[..., 3] >= _OPAQUE))
+    return _clip_to_image(sprite, warped, (left, top), total, size)
 
 
 def paint_sprite(image: Pixels, placed: PlacedSprite) -> None:
-    """Put a sprite into the picture."""
+    """Paint a sprite onto the image, in place."""
     image[placed.window] = blend(image[placed.window], placed.pixels)
 
 
 def blend(behind: Pixels, front: Pixels) -> Pixels:
-    """``uint8[h, w, 3]`` with ``uint8[h, w, 4]``, whose colors are times alpha, in front of it."""
-    through = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(front, 3)), cv2.COLOR_GRAY2RGB)
-    dimmed = cv2.multiply(behind, through, scale=1 / 255)
+    """Alpha-blend a premultiplied ``uint8[h, w, 4]`` over ``uint8[h, w, 3]``."""
+    transparency = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(front, 3)), cv2.COLOR_GRAY2RGB)
+    dimmed = cv2.multiply(behind, transparency, scale=1 / 255)
     return cv2.add(dimmed, cv2.cvtColor(front, cv2.COLOR_RGBA2RGB))
 
 
 def paint_shadow(
     image: Pixels, placed: PlacedSprite, shift: tuple[int, int], darkness: float
 ) -> None:
-    """Darken the picture where the sprite's soft shadow falls, ``shift`` pixels away."""
+    """Paint the sprite's soft shadow, ``shift`` pixels away, in place."""
     margin = _SHADOW_MARGIN
     alpha = cv2.copyMakeBorder(
         cv2.extractChannel(placed.pixels, 3), *(margin,) * 4, cv2.BORDER_CONSTANT, value=0
@@ -120,7 +120,7 @@ def paint_shadow(
 
 
 def mask_to_box(mask: Mask) -> Box:
-    """The bounds ``(x0, y0, x1, y1)`` of the true pixels, outer edges, of a mask that has some."""
+    """The bounds ``(x0, y0, x1, y1)`` of a mask that is not empty."""
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
@@ -128,7 +128,7 @@ def mask_to_box(mask: Mask) -> Box:
 
 @lru_cache(maxsize=1536)
 def _scale_down(sprite: Sprite, level: int) -> Pixels:
-    """The sprite with colors multiplied by alpha, halved ``level`` times."""
+    """The premultiplied sprite, downscaled by 2 ``level`` times."""
     if level:
         larger = _scale_down(sprite, level - 1)
         half = max(1, larger.shape[1] // 2), max(1, larger.shape[0] // 2)
@@ -137,16 +137,16 @@ def _scale_down(sprite: Sprite, level: int) -> Pixels:
 
 
 def _clip_to_image(
-    sprite: Sprite, drawn: Pixels, corner: tuple[int, int], total: int, size: tuple[int, int]
+    sprite: Sprite, warped: Pixels, corner: tuple[int, int], total: int, size: tuple[int, int]
 ) -> PlacedSprite | None:
-    """What of a drawing with its top left at ``corner`` lies inside the picture."""
+    """The part of a drawing with its top left at ``corner`` that is inside the image."""
     left, top = corner
-    height, width = drawn.shape[:2]
+    height, width = warped.shape[:2]
     first_x, last_x = max(0, -left), min(width, size[0] - left)
     first_y, last_y = max(0, -top), min(height, size[1] - top)
     if first_x >= last_x or first_y >= last_y or total == 0:
         return None
-    inside = np.ascontiguousarray(drawn[first_y:last_y, first_x:last_x])
+    inside = np.ascontiguousarray(warped[first_y:last_y, first_x:last_x])
     return PlacedSprite(sprite, inside, left + first_x, top + first_y, total)
 
 
@@ -154,17 +154,17 @@ _GRAIN_SIDE = 1024
 
 
 def degrade_image(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
-    """The picture as mild random effects leave it; at ``strength`` 0 it is returned as it is.
+    """Apply mild random degradations: light, blur, noise, compression; none at ``strength`` 0.
 
-    Every effect is left out in part of the pictures. None moves a pixel.
+    Each is applied to a part of the images. None moves a pixel.
     """
     if strength <= 0:
         return image
     if rng.random() < 0.6:
         image = _adjust_light(image, rng, strength)
     if rng.random() < 0.3:
-        deviation = 0.35 + rng.uniform(0, 0.6) * strength
-        image = cv2.GaussianBlur(image, (0, 0), deviation)
+        sigma = 0.35 + rng.uniform(0, 0.6) * strength
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
     if rng.random() < 0.4:
         image = _add_grain(image, rng, rng.uniform(1, 9) * strength)
     if rng.random() < 0.5:
@@ -173,7 +173,7 @@ def degrade_image(image: Pixels, rng: np.random.Generator, strength: float) -> P
 
 
 def _adjust_light(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
-    """Other brightness, contrast and warmth."""
+    """Change brightness, contrast and color temperature."""
     contrast = 1 + rng.uniform(-0.18, 0.18) * strength
     brightness = rng.uniform(-22, 22) * strength + 128 * (1 - contrast)
     warmth = rng.uniform(-9, 9) * strength
@@ -182,14 +182,14 @@ def _adjust_light(image: Pixels, rng: np.random.Generator, strength: float) -> P
     return cv2.LUT(image, table)
 
 
-def _add_grain(image: Pixels, rng: np.random.Generator, deviation: float) -> Pixels:
+def _add_grain(image: Pixels, rng: np.random.Generator, sigma: float) -> Pixels:
     height, width = image.shape[:2]
     grain = _grain(max(_GRAIN_SIDE, height, width))
     x = int(rng.integers(grain.shape[1] - width + 1))
     y = int(rng.integers(grain.shape[0] - height + 1))
     window = np.ascontiguousarray(grain[y : y + height, x : x + width])
-    # The stored grain is 128 plus 32 standard deviations' worth; the middle is taken off again.
-    share = deviation / 32
+    # The stored grain has mean 128 and standard sigma 32.
+    share = sigma / 32
     return cv2.addWeighted(image, 1.0, window, share, -128 * share)
 
 

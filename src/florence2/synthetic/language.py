@@ -1,6 +1,6 @@
-"""English words for things: number words, plurals, articles, colors, lists.
+"""English for captions: number words, plurals, articles, lists; and random texts to render.
 
-A small vocabulary on purpose: a small model is to learn it.
+The vocabulary of captions is small, so that a small model can learn it.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ _PLURALS = {
     "bus": "buses", "cactus": "cacti", "potato": "potatoes", "tomato": "tomatoes",
     "mango": "mangoes", "snowman": "snowmen", "policeman": "policemen", "fireman": "firemen",
 }  # fmt: skip
-# What is counted by another word: in pairs, for there is no singular, or in pieces.
+# Nouns that are counted with a measure, because they have no singular or no plural.
 _MEASURE_NOUNS = {
     "scissors": ("pair", "scissors"), "skis": ("pair", "skis"), "glasses": ("pair", "glasses"),
     "sunglasses": ("pair", "sunglasses"), "jeans": ("pair", "jeans"), "shorts": ("pair", "shorts"),
     "pants": ("pair", "pants"), "grape": ("bunch", "grapes"), "bread": ("loaf", "bread"),
     "corn": ("ear", "corn"), "broccoli": ("piece", "broccoli"), "cheese": ("piece", "cheese"),
 }  # fmt: skip
-# Spelled with a vowel and spoken without, and the other way round.
+# Spelled with a vowel but spoken with a consonant, and the reverse.
 _CONSONANT_SOUNDS = ("uni", "use", "one", "eu", "ukulele")
 _VOWEL_SOUNDS = ("hour", "honest", "heir")
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 
 MEASURES = frozenset(measure for measure, _ in _MEASURE_NOUNS.values())
-"""Words that count what has no singular: "pair", "piece"."""
+"""Measure words: "pair", "piece"."""
 
 
 def spell_number(count: int) -> str:
-    """The word for a count up to twelve, figures above."""
+    """The word for a count up to twelve, digits above."""
     return NUMBER_WORDS[count] if 0 <= count < len(NUMBER_WORDS) else str(count)
 
 
 def pluralize(noun: str) -> str:
-    """The plural of a singular noun, of whose words the last changes: "police officers"."""
+    """The plural of a singular noun; its last word changes: "police officers"."""
     if noun in _MEASURE_NOUNS:
         return _MEASURE_NOUNS[noun][1]
     before, space, last = noun.rpartition(" ")
@@ -55,21 +55,21 @@ def pluralize(noun: str) -> str:
 
 
 def with_article(phrase: str) -> str:
-    """The phrase behind its indefinite article: "an apple", "a unicorn"."""
+    """The phrase with its indefinite article: "an apple", "a unicorn"."""
     start = phrase.lower()
     is_vowel = start.startswith(("a", "e", "i", "o", "u")) or start.startswith(_VOWEL_SOUNDS)
     return f"{'an' if is_vowel and not start.startswith(_CONSONANT_SOUNDS) else 'a'} {phrase}"
 
 
 def format_counted(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
-    """How many of a noun: "a red car", "two small dogs", "a pair of blue skis"."""
+    """A noun with its count: "a red car", "two small dogs", "a pair of blue skis"."""
     if count == 1:
         return with_article(format_noun(noun, 1, adjectives))
     return f"{spell_number(count)} {format_noun(noun, count, adjectives)}"
 
 
 def format_definite(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
-    """The ones spoken of before: "the red car", "the two dogs"."""
+    """A noun with the definite article: "the red car", "the two dogs"."""
     number = "" if count == 1 else f"{spell_number(count)} "
     return f"the {number}{format_noun(noun, count, adjectives)}"
 
@@ -77,21 +77,21 @@ def format_definite(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -
 def format_noun(noun: str, count: int = 1, adjectives: Sequence[str] = ()) -> str:
     """The noun for a count with its adjectives, without article or number: "small red cars".
 
-    A color that is the noun's own name is left out: nobody says "an orange orange".
+    An adjective that equals the noun is left out: no "orange orange".
     """
-    described = [word for word in adjectives if word and word != noun]
+    words = [word for word in adjectives if word and word != noun]
     if noun in _MEASURE_NOUNS:
-        measure, stuff = _MEASURE_NOUNS[noun]
+        measure, counted_noun = _MEASURE_NOUNS[noun]
         measure = measure if count == 1 else _pluralize_word(measure)
-        # A color is of the stuff, a size is of the piece.
-        sizes = [word for word in described if word in SIZES]
-        others = [word for word in described if word not in SIZES]
-        return " ".join([*sizes, measure, "of", *others, stuff])
-    return " ".join([*described, noun if count == 1 else pluralize(noun)])
+        # A color describes the noun, a size the measure.
+        sizes = [word for word in words if word in SIZES]
+        others = [word for word in words if word not in SIZES]
+        return " ".join([*sizes, measure, "of", *others, counted_noun])
+    return " ".join([*words, noun if count == 1 else pluralize(noun)])
 
 
 SIZES = ("small", "large")
-"""The words for sizes."""
+"""Words for sizes."""
 
 
 def join_phrases(phrases: Sequence[str]) -> str:
@@ -99,11 +99,6 @@ def join_phrases(phrases: Sequence[str]) -> str:
     if len(phrases) < 2:
         return "".join(phrases)
     return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
-
-
-def capitalized(sentence: str) -> str:
-    """The sentence with a capital first letter, the rest as it is."""
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _pluralize_word(word: str) -> str:
@@ -134,43 +129,47 @@ _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 @lru_cache(maxsize=1)
 def load_vocabulary() -> tuple[str, ...]:
-    """Common English words in small letters."""
+    """Common English words in lower case."""
     text = files("florence2.synthetic").joinpath("words.txt").read_text("utf-8")
     return tuple(dict.fromkeys(text.split()))
 
 
-def sample_short_text(rng: np.random.Generator, longest: int = 22) -> str:
-    """Something short that may be written anywhere, at most ``longest`` characters."""
+def sample_short_text(rng: np.random.Generator, max_length: int = 22) -> str:
+    """A random short text of at max_words ``max_length`` characters."""
     while True:
         make = _SHORT_SAMPLERS[int(rng.choice(len(_SHORT_SAMPLERS), p=_SHORT_SHARES))]
         text = make(rng)
-        if len(text) <= longest:
+        if len(text) <= max_length:
             return text
 
 
-def sample_prose(rng: np.random.Generator, lines: int, longest: int) -> list[str]:
-    """A paragraph of made-up sentences, broken into lines of at most ``longest`` characters."""
-    written = [""]
-    starts = True
-    while len(written) <= lines:
+def sample_prose(rng: np.random.Generator, lines: int, max_length: int) -> list[str]:
+    """A paragraph of random sentences in lines of at max_words ``max_length`` characters."""
+    text_lines = [""]
+    starts_sentence = True
+    while len(text_lines) <= lines:
         word = _sample_word(rng)
-        shown = word.capitalize() if starts else word
-        starts = rng.random() < 0.13
-        shown += "." if starts else "," if rng.random() < 0.06 else ""
-        longer = f"{written[-1]} {shown}".strip()
-        if len(longer) <= longest:
-            written[-1] = longer
+        token = word.capitalize() if starts_sentence else word
+        starts_sentence = rng.random() < 0.13
+        token += "." if starts_sentence else "," if rng.random() < 0.06 else ""
+        longer = f"{text_lines[-1]} {token}".strip()
+        if len(longer) <= max_length:
+            text_lines[-1] = longer
         else:
-            written.append(shown[:longest])
-    return written[:lines]
+            text_lines.append(token[:max_length])
+    return text_lines[:lines]
 
 
 def sample_listing(rng: np.random.Generator, lines: int) -> list[str]:
-    """Lines as on a menu, a receipt or a screen: a word or two with a figure."""
-    figure: Callable[[np.random.Generator], str] = (_sample_price, _sample_number, _sample_clock)[
-        int(rng.integers(3))
+    """Lines as on a menu or a receipt: one or two words with a number."""
+    sample_figure: Callable[[np.random.Generator], str] = (
+        _sample_price,
+        _sample_number,
+        _sample_clock,
+    )[int(rng.integers(3))]
+    return [
+        f"{_sample_case(_sample_words(rng, 1, 2), rng)} {sample_figure(rng)}" for _ in range(lines)
     ]
-    return [f"{_sample_case(_sample_words(rng, 1, 2), rng)} {figure(rng)}" for _ in range(lines)]
 
 
 def _sample_word(rng: np.random.Generator) -> str:
@@ -178,8 +177,8 @@ def _sample_word(rng: np.random.Generator) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def _sample_words(rng: np.random.Generator, fewest: int, most: int) -> str:
-    return " ".join(_sample_word(rng) for _ in range(int(rng.integers(fewest, most + 1))))
+def _sample_words(rng: np.random.Generator, min_words: int, max_words: int) -> str:
+    return " ".join(_sample_word(rng) for _ in range(int(rng.integers(min_words, max_words + 1))))
 
 
 def _choose(rng: np.random.Generator, options: Sequence[str]) -> str:
@@ -227,9 +226,9 @@ def _sample_date(rng: np.random.Generator) -> str:
 
 
 def _sample_plate(rng: np.random.Generator) -> str:
-    letters = "".join(_choose(rng, _LETTERS) for _ in range(int(rng.integers(2, 4))))
-    figures = str(int(rng.integers(100, 10000)))
-    return f"{letters} {figures}" if rng.random() < 0.5 else f"{figures} {letters}"
+    characters = "".join(_choose(rng, _LETTERS) for _ in range(int(rng.integers(2, 4))))
+    digits = str(int(rng.integers(100, 10000)))
+    return f"{characters} {digits}" if rng.random() < 0.5 else f"{digits} {characters}"
 
 
 def _sample_telephone(rng: np.random.Generator) -> str:

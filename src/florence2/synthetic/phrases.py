@@ -1,4 +1,4 @@
-"""What is spoken of in a scene: groups of like things, their places and sizes, pieces of text."""
+"""Phrases about a scene: groups of objects, sizes, locations, relations, passages of text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MAX_LINE_GAP = 0.9
 
 @dataclass(frozen=True)
 class ObjectGroup:
-    """Like things that one phrase names: their indices in ``Scene.objects``, in reading order."""
+    """Objects of one phrase: their indices in ``Scene.objects``, in reading order."""
 
     category: str
     adjectives: tuple[str, ...]
@@ -42,31 +42,31 @@ class ObjectGroup:
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """The number of objects."""
         return len(self.members)
 
     @property
     def indefinite(self) -> str:
-        """For naming them first: "two red cars"."""
+        """The phrase for the first mention: "two red cars"."""
         return format_counted(self.category, self.count, self.adjectives)
 
     @property
     def definite(self) -> str:
-        """For naming them again: "the two red cars"."""
+        """The phrase for later mentions: "the two red cars"."""
         return format_definite(self.category, self.count, self.adjectives)
 
     def box(self, scene: Scene) -> Box:
-        """The bounds of them all."""
+        """The bounds of all objects."""
         return union_box([scene.objects[index].box for index in self.members])
 
     def area(self, scene: Scene) -> float:
-        """How much of the picture their boxes take, in pixels."""
+        """The summed area of their boxes in pixels."""
         return float(box_area(np.array([scene.objects[index].box for index in self.members])).sum())
 
 
 @dataclass(frozen=True)
 class TextPassage:
-    """Lines that belong together, read as one: what a sign says."""
+    """Lines of text that belong together, such as those of a sign."""
 
     text: str
     surface: Surface
@@ -80,18 +80,18 @@ class TextPassage:
 
 
 def sort_by_position(scene: Scene) -> list[int]:
-    """The objects from the top down, and from left to right where they begin equally high.
+    """The indices of the objects by the top edge of their boxes, then the left.
 
-    This is the one order of things in all answers: by the top edge of the box, then the left.
+    All labels have this order.
     """
-    boxes = [thing.box for thing in scene.objects]
+    boxes = [obj.box for obj in scene.objects]
     return sorted(range(len(boxes)), key=lambda index: (boxes[index][1], boxes[index][0]))
 
 
 def group_objects(scene: Scene, *, by_color: bool) -> list[ObjectGroup]:
-    """The objects by category, in reading order of their first; a color where all share it.
+    """Group the objects by category, in reading order; a group has a color if all share it.
 
-    With ``by_color``, things of one category in different colors part, if each has a color.
+    With ``by_color``, objects of one category are split by color if each has one.
     """
     by_category: dict[str, list[int]] = {}
     for index in sort_by_position(scene):
@@ -107,49 +107,49 @@ def group_objects(scene: Scene, *, by_color: bool) -> list[ObjectGroup]:
 
 
 def group_by_size(scene: Scene) -> list[ObjectGroup]:
-    """Things alike in category, color, size and place, in reading order of their first."""
-    alike: dict[tuple[str, str, str, tuple[int, int]], list[int]] = {}
+    """Group the objects by category, color, size and location, in reading order."""
+    members: dict[tuple[str, str, str, tuple[int, int]], list[int]] = {}
     for index in sort_by_position(scene):
-        thing = scene.objects[index]
+        obj = scene.objects[index]
         key = (
-            thing.category,
-            find_size_word(thing, scene.size),
-            thing.color or "",
-            find_grid_cell(thing.box, scene.size),
+            obj.category,
+            find_size_word(obj, scene.size),
+            obj.color or "",
+            find_grid_cell(obj.box, scene.size),
         )
-        alike.setdefault(key, []).append(index)
+        members.setdefault(key, []).append(index)
     return [
         ObjectGroup(category, (size, color), tuple(members))
-        for (category, size, color, _), members in alike.items()
+        for (category, size, color, _), members in members.items()
     ]
 
 
-def find_size_word(thing: SceneObject, size: tuple[int, int]) -> str:
-    """ "small", "large" or nothing, by the longer side in a picture of ``size``."""
-    x0, y0, x1, y1 = thing.box
+def find_size_word(obj: SceneObject, size: tuple[int, int]) -> str:
+    """ "small", "large" or nothing, by the longer side in an image of ``size``."""
+    x0, y0, x1, y1 = obj.box
     share = max(x1 - x0, y1 - y0) / min(size)
     return "small" if share < _SMALL else "large" if share > _LARGE else ""
 
 
-def describe_object(thing: SceneObject, size: tuple[int, int]) -> str:
-    """A short name with size and color, without an article: "small red car"."""
-    return format_noun(thing.category, 1, (find_size_word(thing, size), thing.color or ""))
+def describe_object(obj: SceneObject, size: tuple[int, int]) -> str:
+    """A phrase with size and color, without an article: "small red car"."""
+    return format_noun(obj.category, 1, (find_size_word(obj, size), obj.color or ""))
 
 
 def describe_location(box: Box, size: tuple[int, int]) -> str:
-    """Where a box lies, by the ninth of the picture that its middle falls in: "at the top"."""
+    """The location of a box by the cell of a 3x3 grid with its center: "at the top"."""
     row, column = find_grid_cell(box, size)
     return _LOCATIONS[row][column]
 
 
 def find_grid_cell(box: Box, size: tuple[int, int]) -> tuple[int, int]:
-    """Row and column, 0 to 2, of the ninth of the picture that the box's middle falls in."""
+    """Row and column, 0 to 2, of the cell of a 3x3 grid with the box's center."""
     across, down = (box[0] + box[2]) / (2 * size[0]), (box[1] + box[3]) / (2 * size[1])
     return min(2, max(0, int(3 * down))), min(2, max(0, int(3 * across)))
 
 
 def describe_background(background: str) -> str:
-    """How things are placed on a background: "on green grass", "in front of a brick wall"."""
+    """A background with its preposition: "on green grass", "in front of a brick wall"."""
     words = background.split()
     if any(word in _GROUND_WORDS for word in words):
         return f"on {background}"
@@ -157,7 +157,7 @@ def describe_background(background: str) -> str:
 
 
 def find_passages(scene: Scene) -> list[TextPassage]:
-    """The lines in reading order; those of one sign, and all of a page, are one passage."""
+    """The passages of text in reading order; a sign or a page is one passage."""
     runs: list[list[TextLine]] = []
     for line in scene.lines:
         if runs and _is_continuation(runs[-1][-1], line):
@@ -171,7 +171,7 @@ def find_passages(scene: Scene) -> list[TextPassage]:
 
 
 def escape_quotes(text: str) -> str:
-    """The text without what would end a quotation."""
+    """The text with single quotation marks in place of double ones."""
     return text.replace('"', "'")
 
 
@@ -180,20 +180,20 @@ def _split_by_color(scene: Scene, category: str, members: Sequence[int]) -> list
     for index in members:
         colors.setdefault(scene.objects[index].color or "", []).append(index)
     return [
-        ObjectGroup(category, (color,) if color else (), tuple(alike))
-        for color, alike in colors.items()
+        ObjectGroup(category, (color,) if color else (), tuple(members))
+        for color, members in colors.items()
     ]
 
 
 def _is_continuation(line: TextLine, following: TextLine) -> bool:
-    """Whether a line goes on with what the line before it began."""
+    """Whether ``following`` belongs to the same passage as ``line``."""
     if line.surface != following.surface or line.color != following.color:
         return False
     if line.surface in ("document", "screen"):
         return True
     if line.surface != "sign":
         return False
-    # Lines of a sign are written at one angle, close below each other and centered.
+    # Lines of a sign have one angle, are close below each other and centered.
     down = line.quad[3] - line.quad[0]
     height = float(np.hypot(*down))
     step = following.quad.mean(axis=0) - line.quad.mean(axis=0)
@@ -211,7 +211,7 @@ OPPOSITES = {
     "in front of": "behind",
     "behind": "in front of",
 }
-"""The relations there are, each with what holds the other way round."""
+"""All spatial relations with their inverses."""
 
 _MIN_DISTANCE = 0.12
 _MAX_OVERLAP = 0.2
@@ -229,10 +229,10 @@ def union_box(boxes: Sequence[Box]) -> Box:
 
 
 def find_direction(first: Box, second: Box, size: tuple[int, int]) -> str | None:
-    """ "left of", "right of", "above" or "below": where ``first`` is seen from ``second``.
+    """ "left of", "right of", "above" or "below": where ``first`` is relative to ``second``.
 
-    ``None`` unless the middles lie well apart, more along one axis than along the other, and the
-    boxes hardly overlap along it. ``size`` is the picture's, (width, height).
+    ``None`` unless the centers are clearly apart along one axis and the boxes hardly overlap along
+    it. ``size`` is the image's (width, height).
     """
     reach = min(size)
     across = (second[0] + second[2] - first[0] - first[2]) / 2
@@ -250,7 +250,7 @@ def find_direction(first: Box, second: Box, size: tuple[int, int]) -> str | None
 
 
 def is_next_to(first: Box, second: Box, size: tuple[int, int]) -> bool:
-    """Whether two boxes stand side by side with little or nothing between them."""
+    """Whether two boxes are side by side with a small gap."""
     if find_direction(first, second, size) not in ("left of", "right of"):
         return False
     gap = max(first[0], second[0]) - min(first[2], second[2])
@@ -260,10 +260,10 @@ def is_next_to(first: Box, second: Box, size: tuple[int, int]) -> bool:
 
 
 def is_in_front_of(objects: Sequence[SceneObject], nearer: int, farther: int) -> bool:
-    """Whether the object at index ``nearer`` hides a good part of the one at ``farther``.
+    """Whether the object at index ``nearer`` occludes much of the one at ``farther``.
 
-    Objects go from the farthest to the nearest. What is hidden is not known pixel by pixel: the
-    nearer must show in much of the farther's box, and the farther lack a part.
+    Objects go from the farthest to the nearest. The hidden pixels are not known, so the nearer
+    object must cover much of the farther one's box, and a part of the farther one must be hidden.
     """
     if nearer <= farther or objects[farther].visible > 1 - _MIN_HIDDEN:
         return False

@@ -122,7 +122,7 @@ class SceneSettings:
         truncation: probability that an object may extend beyond the image.
         texts: probability of text.
         num_text_groups: number of places with text in an image with text.
-        font_size: height of capital letters.
+        font_size: height of capital characters.
         text_rotation: maximum rotation of text in degrees.
         pages: probability that the image is a document or a screen.
         effects: strength of blur, noise, lighting and JPEG artifacts.

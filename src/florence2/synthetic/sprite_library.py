@@ -1,4 +1,4 @@
-"""Cut-out drawings by category, and which of them are kept for testing."""
+"""The sprites of a split by category: procedural shapes and fetched drawings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .asset_cache import read_font_paths, read_sprites
+from .shapes import load_shape_sprites
 from .sprites import Sprite
 from .text_render import Face
 
@@ -26,12 +28,11 @@ _THUMBNAIL_SIDE = 24
 class SpriteLibrary:
     """The drawings of one split, by category.
 
-    Of every category with several drawings about a quarter, at least one, are for testing only;
-    the only drawing of a category serves both. The choice hangs on the names of the drawings
-    alone, so it is the same everywhere. Splits are made of all drawings there are: hand over all.
-    Five sources (Twemoji, the old Noto, EmojiTwo, FxEmojis, Streamline) are for training only,
-    less those of their drawings that look like a held-out one of their category: what is held out
-    did not change when they came.
+    About a quarter of the drawings of each category, at least one, are for testing only; the only
+    drawing of a category is in both splits. The split depends on the names of the drawings alone,
+    so it is the same on every machine; pass all drawings. Five sources (Twemoji, the old Noto,
+    EmojiTwo, FxEmojis, Streamline) are for training only, without drawings that look like a test
+    drawing of their category.
     """
 
     def __init__(
@@ -61,65 +62,65 @@ class SpriteLibrary:
         return frozenset(sprite.asset for group in self._sprites.values() for sprite in group)
 
     def get_sprites(self, category: str) -> tuple[Sprite, ...]:
-        """The drawings of a category, in a fixed order."""
+        """The drawings of a category, in a fixed order. Raises ``ValueError`` for another name."""
         if category not in self._sprites:
             raise ValueError(
-                f"no sprite shows a {category!r}; the library has {', '.join(self.categories)}"
+                f"unknown category {category!r}; available: {', '.join(self.categories)}"
             )
         return self._sprites[category]
 
 
-def select_test_assets(arts: Iterable[str]) -> frozenset[str]:
-    """Those of the drawings of one category that are for testing only."""
-    ranked = sorted(set(arts), key=lambda art: hashlib.sha256(art.encode()).digest())
+def select_test_assets(names: Iterable[str]) -> frozenset[str]:
+    """The drawings of one category that are for testing only, by their names."""
+    ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
     count = max(1, round(_TEST_SHARE * len(ranked))) if len(ranked) > 1 else 0
     return frozenset(ranked[:count])
 
 
 @lru_cache(maxsize=4)
 def load_library(source: str | Path | None = None, split: Split = "all") -> SpriteLibrary:
-    """The procedural shapes, and with them the fetched art in the folder ``source`` if given.
+    """Load the procedural shapes, and the fetched assets in the directory ``source`` if given.
 
-    Raises ``FileNotFoundError`` when there is no art in the folder and ``ValueError`` when it is
-    damaged. What was read is kept for the next call with the same arguments.
+    Libraries are cached. Raises ``FileNotFoundError`` for a directory without assets and
+    ``ValueError`` for damaged ones.
     """
-    from .shapes import load_shape_sprites
-
     if source is None:
         return SpriteLibrary(load_shape_sprites(), split)
-    from .asset_cache import read_font_paths, read_sprites
-
-    folder = Path(source)
+    directory = Path(source)
     return SpriteLibrary(
-        [*load_shape_sprites(), *read_sprites(folder)], split, read_font_paths(folder)
+        [*load_shape_sprites(), *read_sprites(directory)], split, read_font_paths(directory)
     )
 
 
 def _select_split(split: Split, sprites: list[Sprite]) -> tuple[Sprite, ...]:
     ordered = sorted(sprites, key=lambda sprite: sprite.asset)
-    more = [sprite for sprite in ordered if sprite.asset.partition("/")[0] in _TRAINING_ONLY]
-    rest = [sprite for sprite in ordered if sprite not in more]
-    kept_back = select_test_assets(sprite.asset for sprite in rest)
-    if split == "all" or not (more or kept_back):
+    training_only = [
+        sprite for sprite in ordered if sprite.asset.partition("/")[0] in _TRAINING_ONLY
+    ]
+    shared = [sprite for sprite in ordered if sprite not in training_only]
+    test_assets = select_test_assets(sprite.asset for sprite in shared)
+    if split == "all" or not (training_only or test_assets):
         return tuple(ordered)
-    testing = [sprite for sprite in rest if sprite.asset in kept_back or not kept_back]
-    if split == "test" and testing:
-        return tuple(testing)
-    hidden = [sprite for sprite in testing if sprite.asset in kept_back]
+    test_sprites = [sprite for sprite in shared if sprite.asset in test_assets or not test_assets]
+    if split == "test" and test_sprites:
+        return tuple(test_sprites)
+    test_only = [sprite for sprite in test_sprites if sprite.asset in test_assets]
     return tuple(
         sprite
         for sprite in ordered
-        if sprite not in hidden
-        and not (sprite in more and any(_look_alike(sprite, other) for other in hidden))
+        if sprite not in test_only
+        and not (
+            sprite in training_only and any(_look_alike(sprite, second) for second in test_only)
+        )
     )
 
 
-def _look_alike(one: Sprite, other: Sprite) -> bool:
-    """Whether two drawings differ, small and over gray, by less than independent ones do.
+def _look_alike(first: Sprite, second: Sprite) -> bool:
+    """Whether the thumbnails of two drawings over gray differ less than those of independent ones.
 
-    Of 800 pairs of drawings of one emoji by two houses, one in a hundred is as near as this.
+    Of 800 pairs of drawings of one emoji from two sources, 1% differ less than this.
     """
-    difference = np.abs(_thumbnail(one) - _thumbnail(other))
+    difference = np.abs(_thumbnail(first) - _thumbnail(second))
     return float(difference.mean()) < _MAX_LOOK_ALIKE_DIFFERENCE
 
 

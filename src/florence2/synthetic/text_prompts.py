@@ -1,4 +1,4 @@
-"""Expressions that name one object and no other, and descriptions of single objects."""
+"""Texts that prompt for objects: referring expressions, descriptions, open-vocabulary classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .scene import Box, Scene
 
 _SIDE_MARGIN = 0.12
 _MIN_AREA_RATIO = 1.6
-# Ends of an axis of the box's middle: which one, and whether the least or the most is meant.
+# The phrase, the axis of the box center, and the sign of the end of the axis.
 _SIDES = (
     ("on the left", 0, -1),
     ("on the right", 0, 1),
@@ -33,30 +33,30 @@ _SIDES = (
 
 
 def find_expressions(scene: Scene, index: int) -> list[str]:
-    """All ways to name the object at ``index`` so that nothing else can be meant, plainest first.
+    """All unambiguous expressions for the object at ``index``, the simplest first.
 
     "the car", "the red car", "the dog on the left", "the largest dog", "the cup next to the cat".
-    An object that shares all these with another has none.
+    An object without distinctive features has none.
     """
-    thing = scene.objects[index]
+    obj = scene.objects[index]
     rivals = _find_rivals(scene, index)
     if not rivals:
-        plain = [format_definite(thing.category)]
-        return [*plain, format_definite(thing.category, 1, [thing.color])] if thing.color else plain
+        plain = [format_definite(obj.category)]
+        return [*plain, format_definite(obj.category, 1, [obj.color])] if obj.color else plain
     found = [*_by_color(scene, index, rivals), *_by_side(scene, index, rivals)]
     return [*found, *_by_size(scene, index, rivals), *_by_neighbor(scene, index, rivals)]
 
 
 def write_description(scene: Scene, index: int, rng: np.random.Generator) -> str:
-    """What is in an object's box: "a small red car", some with "left of two dogs"."""
-    thing = scene.objects[index]
-    words = (find_size_word(thing, scene.size), thing.color or "")
-    text = ObjectGroup(thing.category, words, (index,)).indefinite
+    """Describe an object: "a small red car", half of the time with "left of two dogs"."""
+    obj = scene.objects[index]
+    words = (find_size_word(obj, scene.size), obj.color or "")
+    text = ObjectGroup(obj.category, words, (index,)).indefinite
     if rng.random() >= 0.5:
         return text
-    alone = ObjectGroup(thing.category, (), (index,))
+    alone = ObjectGroup(obj.category, (), (index,))
     others = [group for group in group_objects(scene, by_color=True) if index not in group.members]
-    near = sorted(others, key=lambda group: _center_distance(thing.box, group.box(scene)))
+    near = sorted(others, key=lambda group: _center_distance(obj.box, group.box(scene)))
     for other in near:
         word = find_relation(scene, alone, other)
         if word is not None:
@@ -65,25 +65,25 @@ def write_description(scene: Scene, index: int, rng: np.random.Generator) -> str
 
 
 def _find_rivals(scene: Scene, index: int) -> list[int]:
-    """The other objects that may be called by the category of this one."""
+    """The other objects for which this one's category is a correct name."""
     category = scene.objects[index].category
     return [
         other
-        for other, thing in enumerate(scene.objects)
-        if other != index and matches_name(thing.category, category)
+        for other, obj in enumerate(scene.objects)
+        if other != index and matches_name(obj.category, category)
     ]
 
 
 def _by_color(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
-    """By color, when every rival plainly has another."""
-    thing = scene.objects[index]
+    """By color, if every rival has another color."""
+    obj = scene.objects[index]
     others = {scene.objects[rival].color for rival in rivals}
-    if thing.color and thing.color != thing.category and not others & {None, thing.color}:
-        yield format_definite(thing.category, 1, [thing.color])
+    if obj.color and obj.color != obj.category and not others & {None, obj.color}:
+        yield format_definite(obj.category, 1, [obj.color])
 
 
 def _by_side(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
-    """By the side that it is nearest to, well before every rival."""
+    """By location, if it is clearly the first in that direction."""
     middle = _box_center(scene.objects[index].box)
     margin = _SIDE_MARGIN * min(scene.size)
     for words, axis, sign in _SIDES:
@@ -95,7 +95,7 @@ def _by_side(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
 
 
 def _by_size(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
-    """By size, when it is plainly the largest or the smallest."""
+    """By size, if it is clearly the largest or the smallest."""
     own = _box_area(scene.objects[index].box)
     others = [_box_area(scene.objects[rival].box) for rival in rivals]
     category = scene.objects[index].category
@@ -106,7 +106,7 @@ def _by_size(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
 
 
 def _by_neighbor(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[str]:
-    """By where it is from something that is there once, on whose other side all rivals are."""
+    """By the relation to a unique object, if no rival has the same relation."""
     own = scene.objects[index]
     named = group_objects(scene, by_color=False)
     single = [group for group in named if group.count == 1 and is_unambiguous(group, named)]
@@ -115,29 +115,31 @@ def _by_neighbor(scene: Scene, index: int, rivals: Sequence[int]) -> Iterator[st
             continue
         box = other.box(scene)
         word = find_direction(own.box, box, scene.size)
-        theirs = {find_direction(scene.objects[rival].box, box, scene.size) for rival in rivals}
-        thing = format_definite(other.category)
+        rival_relations = {
+            find_direction(scene.objects[rival].box, box, scene.size) for rival in rivals
+        }
+        obj = format_definite(other.category)
         if is_next_to(own.box, box, scene.size) and not _is_any_near(scene, rivals, box):
-            yield f"{format_definite(own.category)} next to {thing}"
-        elif word is not None and theirs == {OPPOSITES[word]}:
-            yield f"{format_definite(own.category)} {word} {thing}"
+            yield f"{format_definite(own.category)} next to {obj}"
+        elif word is not None and rival_relations == {OPPOSITES[word]}:
+            yield f"{format_definite(own.category)} {word} {obj}"
 
 
 def _is_any_near(scene: Scene, rivals: Sequence[int], box: Box) -> bool:
-    """Whether a rival may seem to be next to the box as well."""
+    """Whether a rival might count as next to the box too."""
     reach = 0.25 * min(scene.size)
     return any(_box_gap(scene.objects[rival].box, box) < reach for rival in rivals)
 
 
 def _box_gap(first: Box, second: Box) -> float:
-    """The distance between the nearest points of two boxes."""
+    """The gap between two boxes; 0 if they overlap."""
     across = max(0.0, first[0] - second[2], second[0] - first[2])
     down = max(0.0, first[1] - second[3], second[1] - first[3])
     return float(np.hypot(across, down))
 
 
 def _center_distance(first: Box, second: Box) -> float:
-    """The distance between the middles of two boxes."""
+    """The distance between the centers of two boxes."""
     return float(np.hypot(*np.subtract(_box_center(first), _box_center(second))))
 
 
@@ -150,7 +152,7 @@ def _box_area(box: Box) -> float:
 
 
 CLASS_SEPARATOR = "<and>"
-"""What stands between the names when several classes are asked for."""
+"""Separator of class names in a prompt."""
 
 _ABSENT_SHARE = 1 / 3
 _PHRASE_SHARE = 0.25
@@ -162,13 +164,13 @@ LabeledIndices = list[tuple[int, str]]
 def sample_open_vocabulary_prompt(
     scene: Scene, vocabulary: Sequence[str], rng: np.random.Generator
 ) -> tuple[str, LabeledIndices] | None:
-    """A class, a phrase or several classes, and the objects that answer to it with their labels.
+    """Sample a class, a phrase or several classes, with the matching objects and their labels.
 
-    One in three asks for what is not there, and nothing answers. Several classes are written
-    with ``<and>`` between them, some of them absent. ``None`` when nothing can be asked.
+    One in three prompts is negative: no object matches. Several classes are separated by
+    ``<and>``, and some of them are absent. ``None`` if there is no unambiguous prompt.
     """
-    kind, form = rng.random(2)
-    if kind < _ABSENT_SHARE:
+    negative, form = rng.random(2)
+    if negative < _ABSENT_SHARE:
         text = _sample_absent_phrase(scene, rng) if form < _PHRASE_SHARE else None
         text = text or sample_absent_category(scene, vocabulary, rng)
         return None if text is None else (text, [])
@@ -189,8 +191,8 @@ def sample_open_vocabulary_prompt(
 def sample_absent_category(
     scene: Scene, vocabulary: Sequence[str], rng: np.random.Generator
 ) -> str | None:
-    """A category that no object is of or may be taken for, or ``None`` when there is none."""
-    shown = {thing.category for thing in scene.objects}
+    """Sample a category whose name fits no object in the scene; ``None`` if there is none."""
+    shown = {obj.category for obj in scene.objects}
     for index in rng.permutation(len(vocabulary)).tolist():
         if not any(are_ambiguous(vocabulary[index], category) for category in shown):
             return vocabulary[index]
@@ -198,8 +200,8 @@ def sample_absent_category(
 
 
 def _find_unambiguous_categories(scene: Scene) -> list[str]:
-    """The categories there are whose names fit no object of another category."""
-    shown = sorted({thing.category for thing in scene.objects})
+    """The categories in the scene whose names fit no object of another category."""
+    shown = sorted({obj.category for obj in scene.objects})
     return [
         name
         for name in shown
@@ -216,7 +218,7 @@ def _label_category(scene: Scene, name: str) -> LabeledIndices:
 def _sample_several_classes(
     scene: Scene, present: list[str], vocabulary: Sequence[str], rng: np.random.Generator
 ) -> tuple[str, LabeledIndices]:
-    """Two or three classes, at least one of them there."""
+    """Two or three classes, at least one of them present."""
     names = present[: int(rng.integers(1, 3))]
     missing = sample_absent_category(scene, vocabulary, rng)
     if missing is not None and (len(names) < 2 or rng.random() < 0.5):
@@ -228,13 +230,13 @@ def _sample_several_classes(
 def _sample_present_phrase(
     scene: Scene, present: list[str], rng: np.random.Generator
 ) -> tuple[str, LabeledIndices] | None:
-    """A color with a category, when every object of that category plainly has a color."""
+    """A color with a category, if every object of that category has a color."""
     colored = [
-        thing
-        for thing in scene.objects
-        if thing.category in present
-        and thing.category != thing.color
-        and None not in _find_colors(scene, thing.category)
+        obj
+        for obj in scene.objects
+        if obj.category in present
+        and obj.category != obj.color
+        and None not in _find_colors(scene, obj.category)
     ]
     if not colored:
         return None
@@ -249,7 +251,7 @@ def _sample_present_phrase(
 
 
 def _sample_absent_phrase(scene: Scene, rng: np.random.Generator) -> str | None:
-    """A category that is there in a color that it plainly does not have there."""
+    """A present category in a color that none of its objects has."""
     names = [
         name
         for name in _find_unambiguous_categories(scene)
@@ -263,4 +265,4 @@ def _sample_absent_phrase(scene: Scene, rng: np.random.Generator) -> str | None:
 
 
 def _find_colors(scene: Scene, name: str) -> set[str | None]:
-    return {thing.color for thing in scene.objects if thing.category == name}
+    return {obj.color for obj in scene.objects if obj.category == name}

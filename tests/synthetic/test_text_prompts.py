@@ -16,13 +16,13 @@ from florence2.synthetic.text_prompts import find_expressions, write_description
 LEFT, RIGHT = (10, 60, 50, 100), (140, 60, 180, 100)
 
 
-def test_what_is_there_once_needs_no_more(build: Callable[..., Scene]) -> None:
+def test_a_unique_object_needs_no_more_than_its_name(build: Callable[..., Scene]) -> None:
     scene = build(("car", "red", LEFT), ("dog", None, RIGHT))
     assert find_expressions(scene, 0) == ["the car", "the red car"]
     assert find_expressions(scene, 1) == ["the dog"]
 
 
-def test_rivals_are_told_apart_by_color_side_and_size(build: Callable[..., Scene]) -> None:
+def test_objects_are_distinguished_by_color_side_and_size(build: Callable[..., Scene]) -> None:
     scene = build(("car", "red", LEFT), ("car", "blue", (140, 20, 190, 70)))
     assert find_expressions(scene, 0) == [
         "the red car",
@@ -33,12 +33,14 @@ def test_rivals_are_told_apart_by_color_side_and_size(build: Callable[..., Scene
     assert find_expressions(scene, 1)[-1] == "the smallest dog"
 
 
-def test_a_color_of_one_does_not_tell_it_from_one_without(build: Callable[..., Scene]) -> None:
+def test_a_color_does_not_distinguish_from_an_object_without_color(
+    build: Callable[..., Scene],
+) -> None:
     scene = build(("car", "red", LEFT), ("car", None, RIGHT))
     assert "the red car" not in find_expressions(scene, 0)
 
 
-def test_by_the_side_of_something_else(build: Callable[..., Scene]) -> None:
+def test_objects_are_distinguished_by_relations(build: Callable[..., Scene]) -> None:
     scene = build(
         ("cup", "red", (60, 90, 80, 110)),
         ("cup", "red", (170, 90, 190, 110)),
@@ -48,13 +50,13 @@ def test_by_the_side_of_something_else(build: Callable[..., Scene]) -> None:
     assert "the cup right of the cat" in find_expressions(scene, 1)
 
 
-def test_another_kind_may_be_meant_too(build: Callable[..., Scene]) -> None:
+def test_an_object_of_another_category_can_match_the_name(build: Callable[..., Scene]) -> None:
     scene = build(("car", None, LEFT), ("police car", None, RIGHT))
     assert "the car" not in find_expressions(scene, 0)
     assert "the police car" in find_expressions(scene, 1)
 
 
-def test_twins_in_one_place_have_no_name(build: Callable[..., Scene]) -> None:
+def test_similar_objects_in_one_place_have_no_expression(build: Callable[..., Scene]) -> None:
     twins = [("dog", "brown", (80, 80, 100, 100)), ("dog", "brown", (102, 82, 122, 102))]
     scene = build(*twins)
     assert find_expressions(scene, 0) == []
@@ -85,15 +87,15 @@ def test_no_expression_is_given_to_two_objects(scenes: list[Scene]) -> None:
 def test_descriptions_name_the_object_and_its_color(scenes: list[Scene]) -> None:
     related = 0
     for scene in scenes:
-        for index, thing in enumerate(scene.objects):
+        for index, obj in enumerate(scene.objects):
             text = write_description(scene, index, np.random.default_rng(index))
-            assert count_named_objects(text, [thing.category])
-            assert thing.color is None or thing.color in text or thing.color == thing.category
+            assert count_named_objects(text, [obj.category])
+            assert obj.color is None or obj.color in text or obj.color == obj.category
             related += any(word in text for word in ("left of", "above", "in front of"))
     assert related > 10
 
 
-def test_a_description_may_speak_of_the_nearest(build: Callable[..., Scene]) -> None:
+def test_a_description_can_name_the_nearest_object(build: Callable[..., Scene]) -> None:
     scene = build(
         ("car", "red", (10, 60, 50, 100)),
         ("dog", "brown", (100, 50, 130, 90)),

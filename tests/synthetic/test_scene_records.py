@@ -43,7 +43,7 @@ def _annotated(scene: Scene, tasks: list[str] | None = None) -> tuple[Annotation
     return annotate_scene(scene, VOCABULARY, np.random.default_rng(scene.seed), tasks)
 
 
-def test_all_tasks_are_answered(scenes: list[Scene]) -> None:
+def test_all_tasks_are_labeled(scenes: list[Scene]) -> None:
     found = {annotation.task for scene in scenes for annotation in _annotated(scene)}
     assert found == {task.token for task in TASKS}
     for scene in scenes:
@@ -52,7 +52,7 @@ def test_all_tasks_are_answered(scenes: list[Scene]) -> None:
         assert scene.lines or not {"<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>"} & set(tasks)
 
 
-def test_every_answer_reads_back_from_its_ids(scenes: list[Scene], tokenizer: Tokenizer) -> None:
+def test_every_label_is_read_back_from_its_ids(scenes: list[Scene], tokenizer: Tokenizer) -> None:
     for scene in scenes:
         for annotation in _annotated(scene):
             written = grammar.write(annotation.answer, annotation.kind, tokenizer)
@@ -82,7 +82,7 @@ def _same(answer: object, read: object) -> None:
         assert np.abs(bins).max(initial=0) <= 1
 
 
-def test_one_task_alone_is_answered_as_among_all(scenes: list[Scene]) -> None:
+def test_labels_of_a_task_do_not_depend_on_the_others(scenes: list[Scene]) -> None:
     for scene in scenes[:6]:
         everything = _annotated(scene)
         for task in TASKS:
@@ -110,15 +110,15 @@ def test_phrases_are_in_their_caption_with_their_boxes(scenes: list[Scene]) -> N
             start = 0
             for label, _ in groupby(boxes.labels):
                 start = annotation.text.index(label, start) + len(label)
-            shown = {thing.box: thing.category for thing in scene.objects}
+            shown = {obj.box: obj.category for obj in scene.objects}
             assert all(tuple(box) in shown for box in boxes.xyxy.tolist())
 
 
-def test_absent_things_are_absent(scenes: list[Scene]) -> None:
+def test_absent_categories_are_absent(scenes: list[Scene]) -> None:
     rng = np.random.default_rng(0)
     asked, empty = 0, 0
     for scene in scenes:
-        shown = {thing.category for thing in scene.objects}
+        shown = {obj.category for obj in scene.objects}
         for _ in range(10):
             missing = sample_absent_category(scene, VOCABULARY, rng)
             assert missing is not None
@@ -145,20 +145,20 @@ def _check_open_vocabulary(scene: Scene, text: str, found: list[tuple[int, str]]
     assert {label for _, label in found} <= set(names)
 
 
-def test_a_kind_of_cup_hides_the_cup(build: Callable[..., Scene]) -> None:
+def test_a_category_with_an_ambiguous_name_is_not_prompted(build: Callable[..., Scene]) -> None:
     scene = build(("coffee cup", None, (20, 20, 60, 60)))
     assert sample_absent_category(scene, ["cup"], np.random.default_rng(0)) is None
     assert sample_absent_category(scene, ["cup", "dog"], np.random.default_rng(0)) == "dog"
 
 
-def test_an_empty_picture_has_empty_boxes_and_no_regions(build: Callable[..., Scene]) -> None:
+def test_an_empty_image_has_empty_boxes_and_no_regions(build: Callable[..., Scene]) -> None:
     annotations = {each.task: each for each in _annotated(build())}
     assert len(annotations["<OD>"].answer) == 0
     assert len(annotations["<OPEN_VOCABULARY_DETECTION>"].answer) == 0
     assert not {"<REGION_TO_CATEGORY>", "<OCR>", "<CAPTION_TO_PHRASE_GROUNDING>"} & set(annotations)
 
 
-def test_a_record_holds_the_picture(shapes: SpriteLibrary) -> None:
+def test_a_record_contains_the_image(shapes: SpriteLibrary) -> None:
     scene = make_scene(scene_seed("test", 123), shapes)
     record = scene_to_record(scene, _annotated(scene), encode="png")
     assert record.id == "scene-test-000123"

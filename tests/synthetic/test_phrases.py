@@ -59,7 +59,7 @@ def test_next_to_is_side_by_side_and_close() -> None:
     assert not is_next_to((50, 10, 100, 60), (50, 65, 100, 110), SIZE)
 
 
-def test_in_front_of_is_who_hides_whom(build: Callable[..., Scene]) -> None:
+def test_in_front_of_follows_occlusion(build: Callable[..., Scene]) -> None:
     scene = build(
         ("car", None, (20, 20, 100, 80)),
         ("dog", None, (60, 30, 120, 90)),

@@ -22,7 +22,7 @@ def test_a_number_always_gives_the_same_record() -> None:
     assert records[3].sha256 != records[4].sha256 != other[4].sha256
 
 
-def test_training_and_test_scenes_have_no_picture_and_no_id_in_common() -> None:
+def test_training_and_test_scenes_share_no_image_and_no_id() -> None:
     splits = {
         split: SceneRecords(load_library(None, split), split, stages=[(0, SMALL)], tasks=())
         for split in ("train", "test")
@@ -43,14 +43,14 @@ def test_stages_change_what_is_drawn() -> None:
     assert [each.image_size[0] for each in answers] == [96] * 4 + [128] * 4
 
 
-def test_stages_and_series_out_of_range_are_told() -> None:
+def test_stages_and_series_out_of_range_are_errors() -> None:
     with pytest.raises(ValueError, match=r"\[1\]"):
         SceneRecords(load_library(), stages=[(1, SMALL)])
     with pytest.raises(ValueError, match="-1"):
         SceneRecords(load_library(), series=-1)
 
 
-def test_several_settings_take_turns() -> None:
+def test_several_settings_alternate() -> None:
     one, many = SceneSettings(objects=(1, 1), pages=0), SceneSettings(objects=(5, 5), pages=0)
     records = SceneRecords(load_library(), stages=[(0, [one, many])], tasks=["<OD>"])
     counts = [len(records[number].annotations[0].answer) for number in range(6)]
@@ -63,7 +63,7 @@ def test_levels_have_names(level: str) -> None:
     assert isinstance(SceneSettings.level(level), SceneSettings)
 
 
-def test_the_text_level_has_text_in_large_letters() -> None:
+def test_the_text_level_has_large_text() -> None:
     records = SceneRecords(load_library(), stages=[(0, SceneSettings.text())], tasks=["<OCR>"])
     answered = sum(bool(records[number].annotations) for number in range(12))
     assert answered >= 11
