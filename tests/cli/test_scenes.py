@@ -53,9 +53,7 @@ def test_a_sheet_is_drawn(command: Command, tmp_path: Path) -> None:
         assert min(sheet.size) > 256
 
 
-def test_missing_assets_name_the_command_that_fetches_them(
-    command: Command, tmp_path: Path
-) -> None:
+def test_missing_assets_name_the_fetch_command(command: Command, tmp_path: Path) -> None:
     result = command("scenes", "show", "--art", str(tmp_path), "--out", str(tmp_path / "a.png"))
     assert result.exit_code == 2
     assert "florence2 scenes fetch" in result.stderr

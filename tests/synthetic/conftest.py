@@ -35,7 +35,7 @@ def art(tmp_path: Path) -> Path:
     return folder
 
 
-Thing = tuple[str, str | None, tuple[int, int, int, int]]
+ObjectSpec = tuple[str, str | None, tuple[int, int, int, int]]
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +45,14 @@ def build() -> Callable[..., Scene]:
 
 
 def _build(
-    *objects: Thing,
+    *specs: ObjectSpec,
     lines: Sequence[TextLine] = (),
     background: str = "green grass",
     kind: Kind = "scene",
 ) -> Scene:
     covered: Mask = np.zeros((200, 200), bool)
     objects = []
-    for category, color, (x0, y0, x1, y1) in reversed(objects):
+    for category, color, (x0, y0, x1, y1) in reversed(specs):
         whole: Mask = np.zeros((200, 200), bool)
         whole[y0:y1, x0:x1] = True
         mask = whole & ~covered

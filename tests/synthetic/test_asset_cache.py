@@ -92,9 +92,7 @@ def test_a_failing_npm_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         unpack_package(NOTO, tmp_path)
 
 
-def test_the_environment_sets_the_directory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_variable_sets_the_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLORENCE2_ART", str(tmp_path))
     assert assets_dir() == tmp_path
     monkeypatch.delenv("FLORENCE2_ART")
