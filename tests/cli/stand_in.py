@@ -51,7 +51,7 @@ class StandInModel:
 
     def answer(self, image: str, name: str, text: Any = None) -> StandInPrediction | Failure:
         if BROKEN in image or not Path(image).exists():
-            return Failure(image, "cannot be read as a picture")
+            return Failure(image, "cannot be read as an image")
         task = find_task(name)
         size = (40, 30)
         words = Path(image).name if text is None else f"{text} in {Path(image).name}"

@@ -1,4 +1,4 @@
-"""What ``florence2 convert`` does with whole sets: classes, splits, folders, refusals."""
+"""What ``florence2 convert`` does with whole sets: classes, splits, directories, refusals."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_classes_come_from_a_file_and_other_labels_are_named(yolo: Path, tmp_pat
         (tmp_path / name).write_text(text)
         out = tmp_path / f"by {name}"
         result = convert(*arguments[:-1], out, "--classes", tmp_path / name)
-        assert result.exit_code == 1 and "all 2 regions were left out" in result.stderr
+        assert result.exit_code == 1 and "all 2 regions were skipped" in result.stderr
     missing = convert(*arguments, "--classes", tmp_path / "gone.txt")
     assert missing.exit_code == 2 and "gone.txt" in missing.stderr
 
@@ -344,7 +344,7 @@ def test_a_format_without_a_place_for_captions_says_so(
     arguments = (tmp_path / "set", "--format", "sidecars", "--to", target, "--out")
     result = convert(*arguments, tmp_path / "out")
     assert result.exit_code == status
-    assert f"{target} cannot hold texts: 1 left out" in result.stderr
+    assert f"{target} cannot hold texts: 1 skipped" in result.stderr
     # The pages of a PDF are there without a text above them.
     assert (f"nothing was written as {target}" in result.stderr) == bool(status)
 
@@ -353,7 +353,7 @@ def test_captions_left_out_beside_regions_are_counted(tmp_path: Path) -> None:
     caption = {"task": "<CAPTION>", "answer": "a blue image"}
     run = write_answers(tmp_path / "run", boxes("cat"), caption)
     result = convert(run, "--to", "yolo", "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "yolo cannot hold texts: 1 left out" in result.stderr
+    assert result.exit_code == 0 and "yolo cannot hold texts: 1 skipped" in result.stderr
 
 
 def test_splits_of_shards_go_by_the_names_that_people_use(yolo: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_hidden_truth_ends_in_a_file_for_the_server(evaluate: Command, data: Pat
 def test_failed_cases_end_with_status_1(evaluate: Command, data: Path) -> None:
     result = evaluate("colours", "--data", data, "--model", "blind", "--out", "out")
     assert result.exit_code == 1
-    assert "failed: colours 000-0: cannot be read as a picture" in result.stderr
+    assert "failed: colours 000-0: cannot be read as an image" in result.stderr
     assert "failed: 14 more" in result.stderr
     assert "accuracy" in result.stdout
 

@@ -51,7 +51,7 @@ def test_a_list_on_standard_input(command: Command, pictures: Path) -> None:
     assert bad == {
         "image": str(pictures / "gone.png"),
         "task": "<CAPTION>",
-        "error": "cannot be read as a picture",
+        "error": "cannot be read as an image",
     }
     assert f"failed: {pictures / 'gone.png'}: cannot be read" in result.stderr
 

@@ -1,4 +1,4 @@
-"""A picture folder, and an intake that remembers what was listed."""
+"""An image directory, and an intake that remembers what was listed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Draw = Callable[..., Path]
 
 
 def read_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
-    """Stands in for the grammar: texts are texts, a name is a thing that fills the picture."""
+    """Stands in for the grammar: texts are texts, a name is a thing that fills the image."""
     if "bad" in suffix:
         raise LabelError("unreadable-suffix", f"cannot read {suffix!r}")
     if task.answer == "text":
@@ -38,7 +38,7 @@ def intake(problems: list[ImportProblem]) -> ImportContext:
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """``draw(name, size)``: the path of a new picture in the test's folder."""
+    """``draw(name, size)``: the path of a new image in the test's directory."""
 
     def make(name: str, size: ImageSize = (100, 80), **options: object) -> Path:
         path = tmp_path / name

@@ -30,7 +30,7 @@ def processor(shared: Path) -> Processor:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """One picture in each of the layouts that a folder can have."""
+    """One image in each of the layouts that a directory can have."""
     folder = tmp_path / "source"
     (folder / "images").mkdir(parents=True)
     (folder / "labels").mkdir()
@@ -150,7 +150,7 @@ def test_unknown_formats_and_sources(tmp_path: Path, processor: Processor) -> No
         convert(tmp_path, tmp_path / "shards", "tfrecord", processor=processor)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         convert(tmp_path / "gone", tmp_path / "shards", FORMATS[0], processor=processor)
-    with pytest.raises(ValueError, match="is a folder: name the CSV file"):
+    with pytest.raises(ValueError, match="is a directory: name the CSV file"):
         convert(tmp_path, tmp_path / "shards", "csv", processor=processor)
 
 

@@ -1,4 +1,4 @@
-"""Data sets from strangers: nothing blocks, starts, leaves the folder or takes memory unchecked."""
+"""Hostile datasets: nothing blocks, starts, leaves the directory or takes unchecked memory."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class StandInModel:
             self.tasks.append(task)
             answer = self.answer(image, question)
             if answer is None:
-                yield Failure(str(image), "cannot be read as a picture")
+                yield Failure(str(image), "cannot be read as an image")
             else:
                 yield Result(task, task.prompt, answer, (8, 6), truncated="5" in image.stem)
 

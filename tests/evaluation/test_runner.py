@@ -202,7 +202,7 @@ def test_what_cannot_be_asked_counts_as_wrong_and_is_tried_again(
     assert report is not None
     assert report.figures[0].value == pytest.approx(100 * 31 / 40)
     assert report.failures == (
-        ("001-0", "cannot be read as a picture"), ("001-1", "cannot be read as a picture"),
+        ("001-0", "cannot be read as an image"), ("001-1", "cannot be read as an image"),
     )  # fmt: skip
     again = evaluate(stand_in.BENCHMARK, model, data, out)
     assert model.asked == [("001", "colour?"), ("001", "shape?")]

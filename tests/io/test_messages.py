@@ -19,7 +19,7 @@ def test_a_long_value_loses_its_middle() -> None:
     text = shorten("a" * 1000 + "z" * 1000)
     assert len(text) < 260
     assert text.startswith("aaa") and text.endswith("zzz")
-    assert "1,800 characters left out" in text
+    assert "1,800 characters skipped" in text
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_whatever_is_allowed_is_a_whole_answer(kind: AnswerKind, tokenizer: Toke
         seen.add(form[:3])
         ids = [tokenizer.bos, *body, tokenizer.eos]
         answer = grammar.read(ids, kind, (1000, 1000), tokenizer)
-        # Nothing that was said is passed over: the locations of the answer are those of the ids.
+        # Nothing that was said is skipped: the locations of the answer are those of the ids.
         if kind in ("boxes", "proposals") and isinstance(answer, Boxes):
             assert 4 * len(answer.xyxy) == form.count("l")
         if isinstance(answer, Quads):

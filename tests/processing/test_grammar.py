@@ -73,7 +73,7 @@ ANSWERS: dict[AnswerKind, st.SearchStrategy[Answer]] = {
 
 
 def quantised(answer: Answer) -> Answer:
-    """The answer that tokens can hold: coordinates at the centres of bins, labels stripped."""
+    """The answer that tokens can hold: coordinates at the centers of bins, labels stripped."""
     if isinstance(answer, Text):
         return answer
 
@@ -216,7 +216,7 @@ def test_bin_1000_is_no_location() -> None:
 @pytest.mark.parametrize(
     ("kind", "pieces", "labels"),
     [
-        # Boxes without a label, before a labelled one and alone.
+        # Boxes without a label, before a labeled one and alone.
         ("boxes", (1, 2, 3, 4, "cat", 1, 2, 3, 4), ("cat",)),
         ("phrases", (1, 2, 3, 4), ()),
         # Labels that the released patterns cannot hold.

@@ -1,4 +1,4 @@
-"""Damaged picture files load or raise ImageError, quickly and without asking for much memory.
+"""Damaged image files load or raise ImageError, quickly and without asking for much memory.
 
 The files are tried in a process of their own, whose peak of memory is then theirs alone.
 """

@@ -1,4 +1,4 @@
-"""Answers show on a copy of the picture, inside it, and legibly."""
+"""Answers show on a copy of the image, inside it, and legibly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def blank(size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def changed(drawn: Image.Image, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Where ``drawn`` differs from the blank picture, ``bool[H, W]``."""
+    """Where ``drawn`` differs from the blank image, ``bool[H, W]``."""
     return (np.asarray(drawn) != np.asarray(blank(size))).any(axis=-1)
 
 

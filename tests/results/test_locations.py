@@ -1,4 +1,4 @@
-"""The quantiser: released values, round trips, float32 arithmetic, errors."""
+"""The quantizer: released values, round trips, float32 arithmetic, errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from florence2.results.locations import BINS, dequantize, quantize
     ],
 )
 def test_round_trips_of_transformers(pixels: list[list[int]], back: list[list[int]]) -> None:
-    """transformers' own test of its quantiser, which cuts pixels to whole numbers."""
+    """transformers' own test of its quantizer, which cuts pixels to whole numbers."""
     bins = quantize(pixels, (800, 1200))
     assert dequantize(bins, (800, 1200)).astype(int).tolist() == back
 

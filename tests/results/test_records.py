@@ -45,8 +45,8 @@ def test_the_kind_is_the_tasks_or_for_a_free_prompt_the_answers(
 
 
 def test_the_task_of_a_free_prompt_puts_the_text_behind_it() -> None:
-    annotation = Annotation("<VQA>", Text("red"), text="What colour?")
-    assert annotation.task_definition.format_prompt(annotation.text) == "<VQA>What colour?"
+    annotation = Annotation("<VQA>", Text("red"), text="What color?")
+    assert annotation.task_definition.format_prompt(annotation.text) == "<VQA>What color?"
     assert Annotation("<OD>", BOXES).task_definition.name == "object-detection"
 
 
@@ -68,7 +68,7 @@ def test_an_annotation_that_fits_no_task_is_refused(
 
 
 def test_a_record_needs_a_picture_a_size_and_answers_of_its_size() -> None:
-    with pytest.raises(ValueError, match=r"'a\.jpg' has no picture"):
+    with pytest.raises(ValueError, match=r"'a\.jpg' has no image"):
         record(image=None)
     with pytest.raises(ValueError, match=r"above zero, got \(0, 30\)"):
         record(width=0)

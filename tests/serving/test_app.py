@@ -78,7 +78,7 @@ def test_a_form_asks_the_same(client: TestClient) -> None:
         ),
         ({"image": ENCODED, "tasks": []}, "at least 1 item"),
         ({"image": ENCODED}, "tasks is missing"),
-        ({"image": "AAA=", "tasks": [{"task": "od"}]}, "cannot be read as a picture"),
+        ({"image": "AAA=", "tasks": [{"task": "od"}]}, "cannot be read as an image"),
         ({"image": "!", "tasks": [{"task": "od"}]}, "no base64"),
         ({"image": "data:text/plain,hi", "tasks": [{"task": "od"}]}, "base64"),
         ({"image": "http://example.org/a.png", "tasks": [{"task": "od"}]}, "not fetched"),

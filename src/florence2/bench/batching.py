@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..inference.predictor import Florence2
 from ..inference.prepared import Request
+from ..processing.image import load_image
 from ..results.types import Failure
 from .timing import seconds_of
 
@@ -77,7 +78,7 @@ def _compare(model: Florence2, requests: Sequence[Request], tokens: int) -> Toge
 
 def _variants(picture: bytes, count: int) -> list[bytes]:
     """The picture in so many lights, so that every one has to be read and encoded by itself."""
-    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), np.float32)
+    pixels = np.asarray(load_image(picture), np.float32)
     variants = []
     for light in np.linspace(0.6, 1.0, count):
         file = io.BytesIO()

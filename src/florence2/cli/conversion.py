@@ -1,4 +1,4 @@
-"""Data sets of other formats on the command line: read, turned into shards, and reported."""
+"""Datasets of other formats on the command line: read, turned into shards, and reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHARDS = "shards"
 WRITTEN_FORMATS = ("jsonl", "csv", "sidecars", "huggingface")
 # Problems that are printed; all of them are in the file.
 SHOWN_PROBLEMS = 10
-# What a data set is, checked when the command line is parsed.
+# What a dataset is, checked when the command line is parsed.
 check_format = choose(*FORMATS)
 
 
@@ -47,7 +47,7 @@ def make_reading(
     columns: Sequence[str] = (),
     answers: Sequence[str] = (),
 ) -> ImportOptions:
-    """What of a data set is read; ``columns`` are ``NAME=COLUMN``, ``answers`` ``COLUMN=PROMPT``.
+    """What of a dataset is read; ``columns`` are ``NAME=COLUMN``, ``answers`` ``COLUMN=PROMPT``.
 
     Raises ``ValueError`` for columns where the format has none, for names there are not, and for
     an option that the format does not take.
@@ -171,7 +171,7 @@ def _print_report(report: ConversionReport, folder: Path) -> None:
         if report.is_empty:
             typer.echo("florence2: nothing was converted: the source has no images", err=True)
         return
-    typer.echo(f"{format_count(len(report.problems), 'problem')}, left out and listed:")
+    typer.echo(f"{format_count(len(report.problems), 'problem')}, skipped and listed:")
     _print_counts(report.problem_counts.items())
     for problem in report.problems[:SHOWN_PROBLEMS]:
         typer.echo(f"  {problem}")

@@ -1,4 +1,4 @@
-"""``florence2 convert``: any data set to shards or to another format, every problem listed."""
+"""``florence2 convert``: any dataset to shards or to another format, every problem listed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .writing import guess_format, write_set, writing_options
 def convert(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(help="The data set: its folder, or its file of labels.")
+        Path, typer.Argument(help="The dataset: its directory, or its file of labels.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for what is written.")],
     format: Annotated[
         str | None,
         typer.Option(
@@ -60,7 +60,7 @@ def convert(
     prompt: option.DatasetPrompt = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="Folder of the images. [default: where the format has them]"),
+        typer.Option(help="Directory of the images. [default: where the format has them]"),
     ] = None,
     column: Annotated[
         list[str] | None,
@@ -87,10 +87,10 @@ def convert(
         bool, typer.Option("--overwrite", help="Replace what an earlier conversion wrote to --out.")
     ] = False,
 ) -> None:
-    """Turn a data set into shards, or shards, answers and data sets into files of other tools.
+    """Turn a dataset into shards, or shards, answers and datasets into files of other tools.
 
     For shards, labels are checked with the vocabulary and the positions of --model. What it cannot
-    be trained on is left out, counted and listed with its file and line. A killed conversion goes
+    be trained on is skipped, counted and listed with its file and line. A killed conversion goes
     on when called again in the same words. Other tools get the source's classes, ids, splits and
     outlines as they are. Ends with status 1 when nothing was written.
     """

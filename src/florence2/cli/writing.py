@@ -1,4 +1,4 @@
-"""Answers and data sets written in the formats of other tools."""
+"""Answers and datasets written in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def writing_options(
         if target is not None and value and target not in _APPLIES_TO[name]:
             raise ValueError(f"{name} does not apply to {target}: leave it out")
     if link_images and not pictures:
-        raise ValueError("--link-images and --no-pictures contradict each other: leave one out")
+        raise ValueError("--link-images and --no-images contradict each other: leave one out")
     if caption is not None and find_task(caption).token not in CAPTIONS:
         raise ValueError(f"--caption {caption!r} is no task of captions")
     return ExportOptions(
@@ -107,12 +107,14 @@ def guess_format(source: Path) -> str:
     from ..datasets.shards.manifest import MANIFEST_FILE
 
     if not source.exists():
-        raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
+        raise FileNotFoundError(f"{source} does not exist: name a dataset's directory or file")
     if (source / MANIFEST_FILE).is_file():
         return "shards"
     if (source / ANSWERS).is_file() or source.name == ANSWERS:
         return "answers"
-    raise ValueError(f"{source} is no folder of shards or answers: name what it is with --format")
+    raise ValueError(
+        f"{source} is no directory of shards or answers: name what it is with --format"
+    )
 
 
 def write_set(
@@ -131,7 +133,8 @@ def write_set(
 
     ``processor``, with the positions of its model, is needed where answers are written as text.
     ``overwrite`` replaces the set that an earlier conversion wrote there; ``owned`` says that
-    ``out`` is a folder of the run itself. Raises ``ValueError`` when ``out`` holds something else.
+    ``out`` is a directory of the run itself. Raises ``ValueError`` when ``out`` holds something
+    else.
     """
     from ..datasets.conversion import ImportOptions, origin_of
     from ..datasets.exporters import write_records
@@ -182,14 +185,14 @@ def _print_written(written: Written, target: str) -> None:
         )
     if written.other_tasks:
         typer.echo(
-            f"  {written.other_tasks.total():,} regions were left out, their labels are no "
+            f"  {written.other_tasks.total():,} regions were skipped, their labels are no "
             f"classes: {_named(written.other_tasks)}; choose them with --task",
             err=True,
         )
     if written.unusable:
         typer.echo(f"  {written.unusable:,} regions have no area in their image", err=True)
     for what, count in (+written.dropped).items():
-        typer.echo(f"  {target} cannot hold {what}: {count:,} left out", err=True)
+        typer.echo(f"  {target} cannot hold {what}: {count:,} skipped", err=True)
 
 
 def _why_empty(written: Written, with_problems: bool) -> str:
@@ -198,7 +201,7 @@ def _why_empty(written: Written, with_problems: bool) -> str:
         return "no image could be used" if with_problems else "there is no image in the source"
     left_out = written.left_out + written.other_tasks.total() + written.unusable
     if not written.regions and left_out:
-        return f"all {left_out:,} regions were left out"
+        return f"all {left_out:,} regions were skipped"
     if not written.regions and not written.has_place and (count := written.dropped.total()):
         return (
             f"it cannot hold any of {format_count(count, 'label or answer', 'labels and answers')}"
@@ -232,7 +235,7 @@ def _records(
         read_suffix = LabelChecker(*processor).read_suffix
     intake = ImportContext(problems.append, read_suffix=read_suffix, declare=classes.declare)
     if format == "answers":
-        # Pictures stay where they lie: they are copied from there.
+        # Images stay where they lie: they are copied from there.
         from ..datasets.importers.prediction_lines import find_answers, read_answers
         from ..datasets.importers.record_selection import select_records
 

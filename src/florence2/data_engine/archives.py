@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..processing.image import IMAGE_SUFFIXES
+from ..io.file_types import IMAGE_SUFFIXES
 from .captions import (
     MAX_CAPTION_BYTES,
     Captions,

@@ -21,15 +21,13 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from ..io.file_types import IMAGE_SUFFIXES, PDF_SUFFIXES, VIDEO_SUFFIXES
 from ..io.files import open_regular
 from ..processing.containers import (
-    PDF_SUFFIXES,
-    VIDEO_SUFFIXES,
     UnitReader,
     load_unit,
     parse_unit_name,
 )
-from ..processing.image import IMAGE_SUFFIXES
 from .archives import (
     DAMAGE,
     IMAGE_COLUMNS,

@@ -1,4 +1,4 @@
-"""Data sets: importers and exporters of other tools' formats, shards, conversion, label checks."""
+"""Datasets: importers and exporters of other tools' formats, shards, conversion, label checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any data set to shards: read by its format, validated, and every problem listed."""
+"""Any dataset to shards: read by its format, validated, and every problem listed."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ PROBLEMS_FILE = "problems.jsonl"
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What of a data set is read, and how. A format refuses what it has no use for.
+    """What of a dataset is read, and how. A format refuses what it has no use for.
 
     ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio, boxes
-    of Hugging Face data sets), and are those that are taken from shards and answers; ``split`` is
-    one part of the set, all by default; ``images`` is the folder of
+    of Hugging Face datasets), and are those that are taken from shards and answers; ``split`` is
+    one part of the set, all by default; ``images`` is the directory of
     the images, by default where the format has them; ``prompt`` is what CSV questions
     follow and sidecar texts answer; ``csv_columns`` and ``columns`` say what columns hold.
     """
@@ -73,12 +73,12 @@ class ConversionReport:
 
     @property
     def records(self) -> int:
-        """The number of pictures in the shards."""
+        """The number of images in the shards."""
         return self.manifest.rows
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing came out: no picture, or no annotation where all were problems."""
+        """Whether nothing came out: no image, or no annotation where all were problems."""
         annotations = sum(self.manifest.counts.task.values())
         return not self.records or bool(self.problems and not annotations)
 
@@ -101,9 +101,9 @@ def convert(
     max_bytes: int = 128 * 1024**2,
     overwrite: bool = False,
 ) -> ConversionReport:
-    """The report of turning the data set ``source`` into shards in folder ``destination``.
+    """The report of turning the dataset ``source`` into shards in directory ``destination``.
 
-    What ``processor``'s model cannot be trained on is left out and listed, also in
+    What ``processor``'s model cannot be trained on is skipped and listed, also in
     ``problems.jsonl`` beside the shards. A killed conversion goes on where it was when called
     again in the same words. Raises ``ValueError`` for an unknown format and for a destination that
     is finished (unless ``overwrite``) or holds something else, ``FileNotFoundError`` for a source
@@ -161,7 +161,7 @@ def _with_utf8_names(record: Record) -> Record:
 def read_records(
     source: Path, format: str, reading: ImportOptions, intake: ImportContext
 ) -> Iterator[Record]:
-    """The records of a data set in one of ``FORMATS``, or of ``"shards"``.
+    """The records of a dataset in one of ``FORMATS``, or of ``"shards"``.
 
     Its problems go to ``intake``. Raises ``ValueError`` for an unknown format, and for what of
     ``reading`` was set and the format does not take.
@@ -172,9 +172,9 @@ def read_records(
     if unused:
         raise ValueError(f"{unused[0]!r} does not apply to format {format!r}: leave it out")
     if not source.exists():
-        raise FileNotFoundError(f"{source} does not exist: name a data set's folder or file")
+        raise FileNotFoundError(f"{source} does not exist: name a dataset's directory or file")
     if reading.images is not None and not reading.images.is_dir():
-        raise ValueError(f"{reading.images} (--images) is not a folder: name that of the images")
+        raise ValueError(f"{reading.images} (--images) is not a directory: name that of the images")
     return _READERS[format](source, reading, intake)
 
 
@@ -220,7 +220,7 @@ def _resumed_origin(
     asked = {name: value for name, value in origin.items() if name != "content"}
     what = f"from {found}, not from {asked}" if found != asked else f"before {found} was changed"
     raise ValueError(
-        f"{destination} holds shards made {what}; choose another folder, or convert again with "
+        f"{destination} holds shards made {what}; choose another directory, or convert again with "
         "overwrite=True"
     )
 
@@ -230,7 +230,7 @@ def _refuse_finished(destination: Path) -> None:
     if manifest is not None and manifest.complete:
         raise ValueError(
             f"{destination} holds a finished set of {manifest.rows} records; choose another "
-            "folder, or convert anew with overwrite=True"
+            "directory, or convert anew with overwrite=True"
         )
 
 
@@ -292,7 +292,7 @@ def _csv(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterato
     if is_answer_rows(rows):
         return read_answer_rows(rows, intake)
     if source.is_dir():
-        raise ValueError(f"{source} is a folder: name the CSV file in it")
+        raise ValueError(f"{source} is a directory: name the CSV file in it")
     return read_csv_questions(
         source,
         source.parent,
@@ -360,11 +360,11 @@ def _answers(source: Path, reading: ImportOptions, intake: ImportContext) -> Ite
     for record in select_records(found, source, reading.tasks, reading.split):
         with intake.listing(source, item=record.id):
             if not record.sha256:
-                raise LabelError("missing-file", f"the picture {record.path} is missing")
+                raise LabelError("missing-file", f"the image {record.path} is missing")
             try:
                 content = record.image_bytes()
             except (OSError, ValueError) as error:
-                raise LabelError("broken-image", f"the picture cannot be read: {error}") from error
+                raise LabelError("broken-image", f"the image cannot be read: {error}") from error
             yield replace(record, image=content, path=record.id, sha256=content_hash(content))
 
 

@@ -91,7 +91,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Whoever looks finds the old file or the new one, never a part. The temporary name is always
     the same one, so that a killed run leaves at most one behind and the next run writes over it.
-    Folders on the way are made.
+    Directories on the way are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
@@ -124,9 +124,9 @@ def file_hash(path: Path) -> str:
 
 
 def fsync(path: Path) -> None:
-    """Make the disk hold what was written to a file, or what was renamed in a folder."""
+    """Make the disk hold what was written to a file, or what was renamed in a directory."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
+        return  # Windows opens no directories
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 
 def cache_dir(name: str) -> Path:
-    """The folder ``name`` in the platform's cache for this package. Nothing is created.
+    """The directory ``name`` in the platform's cache for this package. Nothing is created.
 
     A variable that is empty or holds a relative path counts as unset. Where neither a variable nor
-    the account names a place, a temporary folder is used until the process ends, with a warning.
+    the account names a place, a temporary directory is used until the process ends, with a warning.
     Raises ``OSError`` where there is no place for temporary files either.
     """
     base = _cache_base()
@@ -71,11 +71,11 @@ def _variable_folder(name: str) -> Path | None:
 
 @cache
 def _temporary_base() -> Path:
-    """A folder for this process alone: one with a known name could be somebody else's."""
+    """A directory for this process alone: one with a known name could be somebody else's."""
     parent = tempfile.gettempdir()
     if os.path.realpath(parent) == os.path.realpath(os.curdir) and "TMPDIR" not in os.environ:
         # The library's last resort; nothing of ours belongs into the working directory.
-        raise FileNotFoundError("there is no folder for temporary files: set TMPDIR")
+        raise FileNotFoundError("there is no directory for temporary files: set TMPDIR")
     folder = Path(tempfile.mkdtemp(prefix="florence2-", dir=parent))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     warnings.warn(

@@ -216,7 +216,7 @@ def _hosts_of_environment() -> frozenset[str]:
 
 
 class _PinnedConnection(http.client.HTTPConnection):
-    """A connection to an address that was chosen before, all of it within one deadline."""
+    """A connection to a URL that was chosen before, all of it within one deadline."""
 
     def __init__(self, host: str, port: int, address: str, deadline: float, secure: bool) -> None:
         self.default_port = 443 if secure else 80

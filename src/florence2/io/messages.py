@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 # A value that is longer hides the sentence that it stands in.
 MAX_VALUE_CHARS = 200
-# What the note on the characters left out takes: a cut saves more than that.
+# What the note on the characters skipped takes: a cut saves more than that.
 _NOTE_CHARS = 50
 # How alike two names are at least for the one to be suggested for the other.
 _CUTOFF = 0.6
@@ -19,13 +19,13 @@ def format_count(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def shorten(text: str, limit: int = MAX_VALUE_CHARS) -> str:
-    """``text`` with at most about ``limit`` characters: the middle of a longer one is left out."""
+    """``text`` with at most about ``limit`` characters: the middle of a longer one is skipped."""
     if len(text) <= limit + _NOTE_CHARS:
         return text
     head = limit * 2 // 3
     tail = limit - head
     left_out = len(text) - head - tail
-    return f"{text[:head]} ... ({left_out:,} characters left out) ... {text[len(text) - tail :]}"
+    return f"{text[:head]} ... ({left_out:,} characters skipped) ... {text[len(text) - tail :]}"
 
 
 def find_near_miss(name: str, choices: Iterable[str]) -> str | None:

@@ -19,7 +19,7 @@ def confine(directory: Path, name: str, *, follow_links: bool = False) -> Path:
     Args:
         directory: Where the path must stay.
         name: A relative path with forward slashes.
-        follow_links: Let links inside ``directory`` lead outside, as the owner of a data set may
+        follow_links: Let links inside ``directory`` lead outside, as the owner of a dataset may
             have laid them. Without it the place that the path finally names must lie inside too.
 
     Raises:

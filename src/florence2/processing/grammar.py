@@ -4,20 +4,20 @@ The grammar, as the released model speaks it::
 
     text       words, with location tokens where a region task repeats its region
     boxes      label <loc>x4 [<loc>x4 ...]  label ...
-    phrases    as boxes; phrases that name nothing ("it", "the image") are left out
+    phrases    as boxes; phrases that name nothing ("it", "the image") are skipped
     proposals  <loc>x4 [<loc>x4 ...]
     quads      text <loc>x8  text ...
     polygons   <loc>... [<sep> <loc>...]   or, for several instances, <poly> ... </poly> each
     boxes_or_polygons   as boxes, or  label <poly> ... </poly> [<poly> ... </poly>]  label ...
 
 A location is an id range, so a label may hold any character and a score is a slice of the
-log-probabilities. ``read`` takes any ids whatever: what fits no rule is passed over.
+log-probabilities. ``read`` takes any ids whatever: what fits no rule is skipped.
 
 The released parser matches text and mistakes its own syntax for words. These faults are not
 copied: ``</s>`` in front of the first text of quads, ``loc_4>`` in a label behind a box without
 a label or behind locations that make no box or quad, ``od>`` in a label behind a task marker,
 ``<pad>`` in a text, labels lost or cut at ``<`` or a line break. A polygon without a point is
-left out.
+skipped.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _Parts = list[list[int]]
 def write(answer: Answer, kind: AnswerKind, tokenizer: Tokenizer) -> list[int]:
     """The ids ``<s> ... </s>`` of an answer to a task of ``kind``.
 
-    They read back as the answer with coordinates quantised, labels stripped of white space at
+    They read back as the answer with coordinates quantized, labels stripped of white space at
     the ends and no scores; where a kind knows boxes and polygons, no instances read back as boxes.
     Raises ``ValueError`` for an answer that cannot: one of another kind, a blank label where the
     kind has labels, a label where it has none, a phrase that ``read`` leaves out, a polygon
@@ -104,7 +104,7 @@ def read(
     truncated: bool = False,
     ascii_labels: bool = False,
 ) -> Answer:
-    """What ids mean as an answer of ``kind`` about a picture of ``image_size`` (width, height).
+    """What ids mean as an answer of ``kind`` about an image of ``image_size`` (width, height).
 
     ``token_logprobs``, one for each id, become scores (see ``results``): a region's are those of
     the locations that gave its coordinates, its label's those of the label's tokens; kinds
@@ -210,7 +210,7 @@ class _Reader:
         return phrases
 
     def boxes(self, phrase: _Phrase) -> Iterator[_Parts]:
-        """Four locations in a row each; one to three left over are passed over."""
+        """Four locations in a row each; one to three left over are skipped."""
         for run in self._location_runs(phrase):
             for start in range(0, len(run) - 3, 4):
                 yield [run[start : start + 4]]
@@ -225,7 +225,7 @@ class _Reader:
     def polygons(self, phrase: _Phrase) -> Iterator[_Parts]:
         """What every ``<poly> ... </poly>`` holds, or the whole phrase where no pair is closed.
 
-        A surplus last location of a polygon is passed over, and so are polygons without a point.
+        A surplus last location of a polygon is skipped, and so are polygons without a point.
         Where the length limit fell into a phrase, what follows its last ``<poly>`` or ``<sep>``
         is unfinished.
         """

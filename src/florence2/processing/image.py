@@ -1,7 +1,10 @@
-"""From whatever holds a picture to upright RGB, and from there to the pixels the model reads.
+"""Image sources to upright RGB, and RGB to the pixel values that the model reads.
 
-Files are untrusted: only formats that hold one picture are opened, the size a header claims is
-checked before memory is asked for, and every way a decoder can fail becomes an ``ImageError``.
+Every image from outside is opened by ``open_image``, decoded by ``load_image`` or checked by
+``probe_image``.
+
+Files are untrusted: only formats that hold one image are opened, the size a header claims is
+checked before memory is allocated, and every way a decoder can fail becomes an ``ImageError``.
 """
 
 from __future__ import annotations
@@ -32,39 +35,15 @@ MAX_PIXELS = 2**27
 MAX_DOWNLOAD_BYTES = 2**26
 DOWNLOAD_SECONDS = 20.0
 
-# Left out on purpose: formats that run other programs (EPS), hold pictures of a size the header
+# Not supported on purpose: formats that run other programs (EPS), hold images of a size the header
 # does not tell (ICO, ICNS), or have no signature, so that noise passes for them (TGA).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-# The file names that are taken for images in a directory: those of the formats above.
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".avif",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".j2k",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-# More frames than this in one file are a fault of the file.
+# A file that claims more frames is damaged.
 MAX_FRAMES = 100_000
 
-_REMEDY = "check that the picture opens elsewhere, or save it anew as PNG or JPEG"
-_UPRIGHT = 1
-_TURN_UPRIGHT = {
+_REMEDY = "check that the image opens elsewhere, or save it again as PNG or JPEG"
+_EXIF_NORMAL = 1
+_EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -76,7 +55,7 @@ _TURN_UPRIGHT = {
 
 
 class ImageError(ValueError):
-    """A source that cannot be read as a picture; the message names it, the reason, the remedy."""
+    """A source that cannot be read as an image; the message names it, the reason, the remedy."""
 
 
 @dataclass(frozen=True)
@@ -109,45 +88,47 @@ def load_image(
     *,
     allow_urls: bool = False,
     max_pixels: int = MAX_PIXELS,
-    frame: int = 0,
 ) -> Image.Image:
-    """The picture as a new upright RGB image of at most ``max_pixels`` pixels.
+    """Load an image as a new upright RGB image of at most ``max_pixels`` pixels.
 
-    ``source`` is a path, an http(s) address with ``allow_urls=True``, the bytes of a file, a PIL
-    image, or ``uint8`` of shape ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA). EXIF
-    orientation is applied, transparency laid over white, 16-bit grey scaled to 8 bits. ``frame``
-    is the frame of an animation, or the page of a TIFF, from 0. Only public hosts are fetched from
-    (``io.fetch``). Raises ``FileNotFoundError`` for a missing file, ``ImageError`` for a broken or
-    too large picture or a missing frame, ``ValueError`` for an unfit array or type.
+    EXIF orientation is applied, transparency laid over white, 16-bit gray scaled to 8 bits. Of a
+    file with several images the first one is loaded; ``processing.containers`` loads the others.
+
+    Args:
+        source: A path, an http(s) URL with ``allow_urls=True``, the bytes of a file, a PIL image,
+            or ``uint8`` of shape ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA).
+        allow_urls: Fetch URLs, from public hosts only (``io.fetch``).
+        max_pixels: The largest size that is decoded.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ImageError: The image is damaged or too large, or cannot be fetched.
+        ValueError: The array or the type of the source is not supported.
     """
-    if frame and not isinstance(source, str | Path | bytes):
-        raise ValueError(f"frame {frame} of {type(source).__name__}: only files have frames")
     if isinstance(source, np.ndarray):
-        return _upright_rgb(_from_array(source), f"array {list(source.shape)}", max_pixels)
+        return _to_upright_rgb(_from_array(source), f"array {list(source.shape)}", max_pixels)
     if isinstance(source, Image.Image):
         name = str(getattr(source, "filename", "") or f"PIL image {source.size}")
-        return _upright_rgb(source, name, max_pixels)
+        return _to_upright_rgb(source, name, max_pixels)
     if not isinstance(source, str | Path | bytes):
         raise ValueError(
-            "a picture is a path, an address, bytes, a PIL image or a uint8 array, "
+            "an image is a path, a URL, bytes, a PIL image or a uint8 array, "
             f"got {type(source).__name__}"
         )
     name = source_name(source)
     if isinstance(source, str) and is_url(source):
         if not allow_urls:
-            raise ValueError(f"{source} is an address; pass allow_urls=True to fetch pictures")
+            raise ValueError(f"{source} is a URL; pass allow_urls=True to fetch images")
         source = _download(source)
     with open_image(source, name, max_pixels=max_pixels) as image:
-        if frame:
-            _seek(image, frame, name)
-        return _upright_rgb(image, name, max_pixels)
+        return _to_upright_rgb(image, name, max_pixels)
 
 
 @contextmanager
 def open_image(
     source: str | Path | bytes, name: str | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> Iterator[ImageFile.ImageFile]:
-    """Open an image file without decoding it: the one door for image bytes from outside.
+    """Open an image file without decoding it.
 
     Only regular files are opened, only ``FORMATS`` are recognized, whatever the name says, and no
     other program is ever started. Every failure, also one that a decoder raises inside the block,
@@ -178,37 +159,25 @@ def open_image(
 def probe_image(
     source: str | Path | bytes, name: str | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> ImageInfo:
-    """Decode an image once to prove it whole; what it holds.
+    """Decode an image once to check that it is complete; return what it holds.
 
     Takes and raises what ``open_image`` does. A JPEG is decoded at an eighth of its size, which
     reads every byte at a fraction of the cost.
     """
     with open_image(source, name, max_pixels=max_pixels) as image:
-        size, stored = image.size, _orientation(image)
+        size, stored = image.size, read_orientation(image)
         image.draft(None, (max(1, size[0] // 8), max(1, size[1] // 8)))
         image.load()
         # What decoding has not applied yet: TIFF applies it, and its size is upright before.
-        left = _orientation(image)
+        left = read_orientation(image)
         width, height = size if left < 5 else size[::-1]
-        orientation = stored if stored != _UPRIGHT else left
+        orientation = stored if stored != _EXIF_NORMAL else left
         return ImageInfo(width, height, image.format or "", orientation)
-
-
-def count_frames(source: str | Path | bytes, name: str | None = None) -> int:
-    """The number of frames of an animation, or of pages of a TIFF; 1 for other images.
-
-    Takes and raises what ``open_image`` does. The second view inside an MPO file is no frame.
-    """
-    with open_image(source, name) as image:
-        frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-    if frames > MAX_FRAMES:
-        raise ImageError(f"{name or source_name(source)} claims {frames} frames")
-    return frames
 
 
 def source_name(source: str | Path | bytes) -> str:
     """What messages call a source: its path or URL, or how many bytes it has."""
-    return f"picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+    return f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
 def to_pixels(
@@ -217,14 +186,14 @@ def to_pixels(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> NDArray[np.float32]:
-    """Normalised pixels ``float32[3, H, W]`` of an RGB picture resized to ``(width, height)``.
+    """Normalized pixels ``float32[3, H, W]`` of an RGB image resized to ``(width, height)``.
 
     Bit for bit the released preprocessing: bicubic on 8-bit values without regard to the aspect
-    ratio, scaling by 1/255 in double precision, normalisation in single precision. Raises
-    ``ValueError`` for a picture that is not RGB, a size below 1, or not three ``mean`` and ``std``.
+    ratio, scaling by 1/255 in double precision, normalization in single precision. Raises
+    ``ValueError`` for an image that is not RGB, a size below 1, or not three ``mean`` and ``std``.
     """
     if image.mode != "RGB":
-        raise ValueError(f"pixels are made of RGB pictures, got {image.mode}; use load_image")
+        raise ValueError(f"expected an RGB image, got mode {image.mode}; use load_image")
     if min(size) < 1:
         raise ValueError(f"size must be (width, height) of at least 1, got {size}")
     if len(mean) != 3 or len(std) != 3:
@@ -232,29 +201,29 @@ def to_pixels(
     planes = image.resize(size, Image.Resampling.BICUBIC).split()
     pixels = np.empty((3, size[1], size[0]), dtype=np.float32)
     for value_of_level, plane, channel in zip(
-        _normalised_levels(mean, std), planes, pixels, strict=True
+        _normalize_levels(mean, std), planes, pixels, strict=True
     ):
         value_of_level.take(np.asarray(plane), out=channel, mode="clip")
     return pixels
 
 
 def is_url(source: str) -> bool:
-    """Whether a picture is named by an http(s) address, not by a path or by its content."""
+    """Whether ``source`` is an http(s) URL, not a path."""
     return source[:8].lower().startswith(("http://", "https://"))
 
 
-def _normalised_levels(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
-    """What each of the 256 levels becomes, ``float32[3, 256]``."""
+def _normalize_levels(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """The normalized value of each of the 256 levels, ``float32[3, 256]``."""
     scaled = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
-    centred = scaled[None, :] - np.asarray(mean, dtype=np.float32)[:, None]
-    return centred / np.asarray(std, dtype=np.float32)[:, None]
+    centered = scaled[None, :] - np.asarray(mean, dtype=np.float32)[:, None]
+    return centered / np.asarray(std, dtype=np.float32)[:, None]
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if array.dtype != np.uint8 or not shape_fits or array.size == 0:
         raise ValueError(
-            "an array picture is uint8 of shape [H, W], [H, W, 3] or [H, W, 4], "
+            "an image array must be uint8 of shape [H, W], [H, W, 3] or [H, W, 4], "
             f"got {array.dtype} of shape {list(array.shape)}"
         )
     return Image.fromarray(array)
@@ -267,21 +236,14 @@ def _open_stream(source: str | Path | bytes) -> IO[bytes]:
         return open_regular(source)
     except FileRefusedError as error:
         if os.path.isdir(source):
-            raise ImageError(f"{source} is a folder; name the pictures in it") from error
+            raise ImageError(f"{source} is a directory; name the images in it") from error
         raise ImageError(f"{error}, or read it yourself and pass its bytes") from error
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"there is no picture {source}; check the path") from error
-
-
-def _seek(image: ImageFile.ImageFile, frame: int, name: str) -> None:
-    try:
-        image.seek(frame)
-    except EOFError as error:
-        raise ImageError(f"{name} has no frame {frame}") from error
+        raise FileNotFoundError(f"there is no image {source}; check the path") from error
 
 
 def _identify(stream: IO[bytes]) -> ImageFile.ImageFile:
-    """The picture whose header ``stream`` holds, not decoded yet.
+    """The image whose header ``stream`` holds, not decoded yet.
 
     Does what ``Image.open`` does without its check of the size: that one is set for the whole
     process and warns or refuses on its own terms, while ours comes with each call.
@@ -299,10 +261,10 @@ def _identify(stream: IO[bytes]) -> ImageFile.ImageFile:
         image = factory(cast(IO[bytes], header), "")
         header.lift_limit()
         return image
-    raise ValueError(f"it is none of {', '.join(FORMATS)}")
+    raise ValueError(f"it is not one of {', '.join(FORMATS)}")
 
 
-def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _to_upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     """A new RGB image of the pixels of ``image``, turned as its EXIF orientation says."""
     _check_size(image.size, name, max_pixels)
     try:
@@ -311,9 +273,9 @@ def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     except Exception as error:
         raise _broken(name, error) from error
     # Read after decoding: some formats keep the orientation behind the pixels or apply it.
-    turn = _TURN_UPRIGHT.get(_orientation(image))
+    turn = _EXIF_TRANSPOSE.get(read_orientation(image))
     upright = rgb if turn is None else rgb.transpose(turn)
-    # The copied EXIF block would turn the picture again wherever it is next loaded or saved.
+    # The copied EXIF block would turn the image again wherever it is next loaded or saved.
     upright.info.clear()
     return upright
 
@@ -326,16 +288,16 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
             "make it smaller, or raise max_pixels if you trust it"
         )
     if width * height == 0:
-        raise ImageError(f"{name} is {width} x {height} pixels large: there is nothing to see")
+        raise ImageError(f"{name} is {width} x {height} pixels large: the image is empty")
 
 
-def _orientation(image: Image.Image) -> int:
+def read_orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; upright when there is none or the EXIF block is damaged."""
     try:
-        orientation = int(image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, _EXIF_NORMAL))
     except Exception:
-        return _UPRIGHT
-    return orientation if orientation in _TURN_UPRIGHT else _UPRIGHT
+        return _EXIF_NORMAL
+    return orientation if orientation in _EXIF_TRANSPOSE else _EXIF_NORMAL
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -350,7 +312,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
-    """Grey values ``[H, W]`` of a deep mode as ``uint8[H, W]``.
+    """Gray values ``[H, W]`` of a deep mode as ``uint8[H, W]``.
 
     16-bit modes use their whole range. ``I`` and ``F`` do not tell theirs: it is taken to be the
     smallest usual one that holds all values (1 for ``F``, 255, 65535), and failing that, from the
@@ -369,7 +331,7 @@ def _to_8_bits(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
 
 def _broken(name: str, error: Exception) -> ImageError:
     reason = str(error) or type(error).__name__
-    return ImageError(f"{name} cannot be read as a picture ({reason}); {_REMEDY}")
+    return ImageError(f"{name} cannot be read as an image ({reason}); {_REMEDY}")
 
 
 def _download(url: str) -> bytes:
@@ -377,5 +339,5 @@ def _download(url: str) -> bytes:
         return UrlFetcher(MAX_DOWNLOAD_BYTES, DOWNLOAD_SECONDS)(url)
     except FetchError as error:
         raise ImageError(
-            f"{url} cannot be fetched ({error}); download the picture and pass its path"
+            f"{url} cannot be fetched ({error}); download the image and pass its path"
         ) from error

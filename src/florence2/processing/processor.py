@@ -36,7 +36,7 @@ TextInput = str | Sequence[str] | Sequence[float]
 
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """How a picture becomes pixels: resized to ``size`` (width, height), scaled, normalised."""
+    """How an image becomes pixels: resized to ``size`` (width, height), scaled, normalized."""
 
     size: ImageSize = (768, 768)
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -138,7 +138,7 @@ def _read_channels(name: str, value: Any, default: tuple[float, ...]) -> tuple[f
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model is asked about one picture: the sentence, and its ids ``<s> ... </s>``."""
+    """What the model is asked about one image: the sentence, and its ids ``<s> ... </s>``."""
 
     task: Task
     text: str
@@ -149,7 +149,7 @@ class Prompt:
 class Processor:
     """Prepares inputs, writes targets and reads answers for one vocabulary and image size.
 
-    A picture becomes ``image_tokens`` tokens; ``max_prompt_tokens`` is what the positions of the
+    An image becomes ``image_tokens`` tokens; ``max_prompt_tokens`` is what the positions of the
     model leave beside them.
     """
 
@@ -201,7 +201,7 @@ class Processor:
             raise ValueError(f"{source}: {error}") from error
 
     def with_image_size(self, size: ImageSize, positions: int, stride: int) -> Processor:
-        """The same processor for pictures resized to ``size`` (width, height).
+        """The same processor for images resized to ``size`` (width, height).
 
         Raises ``ValueError`` when the model has no position left beside that many image tokens.
         """
@@ -232,7 +232,7 @@ class Processor:
         replace_json(directory / PREPROCESSOR_FILE, values)
 
     def pixels(self, image: Image.Image) -> NDArray[np.float32]:
-        """Normalised pixels ``float32[3, H, W]`` of an RGB picture, at the model's size."""
+        """Normalized pixels ``float32[3, H, W]`` of an RGB image, at the model's size."""
         preprocessing = self.preprocessing
         return to_pixels(image, preprocessing.size, preprocessing.mean, preprocessing.std)
 
@@ -282,7 +282,7 @@ class Processor:
         truncated: bool = False,
         options: PostprocessOptions | None = None,
     ) -> Result:
-        """The result that generated ids mean for a picture of ``image_size`` (width, height)."""
+        """The result that generated ids mean for an image of ``image_size`` (width, height)."""
         options = options or PostprocessOptions()
         answer = grammar.read(
             token_ids,

@@ -152,7 +152,7 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``, special tokens spelled out and nothing put between tokens.
 
-        Ids outside the vocabulary are passed over; bytes that are no UTF-8 become U+FFFD.
+        Ids outside the vocabulary are skipped; bytes that are no UTF-8 become U+FFFD.
         """
         known = [int(token_id) for token_id in ids if self.is_valid_id(token_id)]
         return self._backend.decode(known, skip_special_tokens=False)
@@ -193,7 +193,7 @@ class Tokenizer:
     def _id(self, token: str) -> int:
         found = self._backend.token_to_id(token)
         if found is None:
-            raise ValueError(f"the vocabulary has no {token}: it is none of Florence-2's")
+            raise ValueError(f"the vocabulary has no {token}: it is not one of Florence-2's")
         return int(found)
 
 

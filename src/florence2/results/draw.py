@@ -1,4 +1,4 @@
-"""Answers drawn on their pictures: boxes, quads, polygons with labels, and text as a caption."""
+"""Answers drawn on their images: boxes, quads, polygons with labels, and text as a caption."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Color = tuple[int, int, int]
 Outline = NDArray[np.float32]
 
-# Bright enough for dark pictures; the halo around lines serves the light ones.
+# Bright enough for dark images; the halo around lines serves the light ones.
 COLORS = (
     (235, 64, 72),
     (64, 140, 255),
@@ -51,7 +51,7 @@ _NOT_IN_ANY_FONT = "\uffff"
 
 @dataclass(frozen=True)
 class _Style:
-    """Sizes that suit a picture, in pixels, and the font to go with them."""
+    """Sizes that suit an image, in pixels, and the font to go with them."""
 
     line: int
     padding: int
@@ -73,12 +73,12 @@ class _Style:
 
 
 def draw_answer(image: Image.Image, answer: Answer) -> Image.Image:
-    """A new RGB picture with ``answer`` on it; ``image`` stays as it is.
+    """A new RGB image with ``answer`` on it; ``image`` stays as it is.
 
     Regions are outlined (polygons also tinted) and labeled, with their score where they have
-    one. A label keeps its color from picture to picture unless another label of the picture
+    one. A label keeps its color from image to image unless another label of the image
     has it: there, labels differ as far as ``COLORS`` go. Text stands on a strip that is added
-    below. Coordinates follow the picture when its size is not that of the answer. Characters
+    below. Coordinates follow the image when its size is not that of the answer. Characters
     that Pillow's bundled font lacks lose their accents or become question marks.
     """
     picture = image.convert("RGB")
@@ -121,7 +121,7 @@ def _fitted(
 def _draw_region(
     picture: Image.Image, parts: Iterable[Outline], color: Color, pen: _Style, *, tinted: bool
 ) -> None:
-    # Drawing in RGBA on an RGB picture mixes instead of replacing.
+    # Drawing in RGBA on an RGB image mixes instead of replacing.
     canvas = ImageDraw.Draw(picture, "RGBA")
     for part in parts:
         points = [(float(x), float(y)) for x, y in part]
@@ -172,7 +172,7 @@ def _draw_labels(
 def _places(
     bounds: NDArray[np.floating], extent: tuple[float, float], size: tuple[int, int], pen: _Style
 ) -> NDArray[np.float32]:
-    """Plates ``float32[8, 4]`` for a label of ``extent``, the best first, all in the picture.
+    """Plates ``float32[8, 4]`` for a label of ``extent``, the best first, all in the image.
 
     On the corners of the region's ``bounds``: above, inside, below, at the left and the right.
     """
@@ -188,7 +188,7 @@ def _places(
 
 
 def _with_caption(picture: Image.Image, text: str, pen: _Style) -> Image.Image:
-    """``picture`` with ``text`` in lines on a strip below it, wider than a very small picture."""
+    """``picture`` with ``text`` in lines on a strip below it, wider than a very small image."""
     margin = 3 * pen.padding
     width = max(picture.width, MIN_CAPTION_WIDTH)
     lines = _wrapped(text, width - 2 * margin, pen.font)

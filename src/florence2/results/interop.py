@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def to_supervision(result: Result) -> Any:
     """``supervision.Detections`` of a result's regions, a row each.
 
-    ``xyxy`` is upright and within the picture. ``confidence`` is there when the answer has scores,
+    ``xyxy`` is upright and within the image. ``confidence`` is there when the answer has scores,
     ``mask`` when it has outlines. Classes are numbered in the order of their names; the names are
     in ``data["class_name"]``. The four corners of lines of text are in
     ``data["xyxyxyxy"]``. Raises ``ValueError`` for a text answer.
@@ -44,7 +44,7 @@ def to_supervision(result: Result) -> Any:
 def to_fiftyone(result: Result) -> Any:
     """FiftyOne's label: ``Detections``, ``Polylines`` or, for a text, ``Classification``.
 
-    Coordinates are parts of the picture's width and height.
+    Coordinates are parts of the image's width and height.
     """
     fiftyone = optional_import("fiftyone", "fiftyone")
     from .types import Boxes, Polygons, Text

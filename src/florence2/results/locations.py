@@ -1,4 +1,4 @@
-"""The 1,000-bin quantiser between pixels and location tokens.
+"""The 1,000-bin quantizer between pixels and location tokens.
 
 Bins divide the image's width and height evenly. The arithmetic is float32, as in the released
 processor: float64 lands in other bins for about one value in 600.
@@ -21,13 +21,13 @@ def quantize(coordinates: ArrayLike, image_size: tuple[int, int]) -> NDArray[np.
     values = np.asarray(coordinates, dtype=np.float32)
     size_per_bin = _size_per_bin(values.shape, image_size)
     if not np.isfinite(values).all():
-        raise ValueError(f"coordinates must be finite to be quantised, got {values.tolist()}")
+        raise ValueError(f"coordinates must be finite to be quantized, got {values.tolist()}")
     bins: NDArray[np.float32] = np.clip(np.floor(values / size_per_bin), 0, BINS - 1)
     return bins.astype(np.int64)
 
 
 def dequantize(bins: ArrayLike, image_size: tuple[int, int]) -> NDArray[np.float32]:
-    """Pixels ``float32[..., 2k]`` at the centres of bins ``int[..., 2k]`` that alternate x and y.
+    """Pixels ``float32[..., 2k]`` at the centers of bins ``int[..., 2k]`` that alternate x and y.
 
     ``image_size`` is ``(width, height)``. Raises ``ValueError`` as ``quantize`` does.
     """

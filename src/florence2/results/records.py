@@ -1,6 +1,6 @@
-"""A picture with its answers, and who gave each of them.
+"""An image with its answers, and who gave each of them.
 
-A ``Record`` is what a data set is converted to, what the data engine adds to, what a shard stores
+A ``Record`` is what a dataset is converted to, what the data engine adds to, what a shard stores
 and what training reads. Records are immutable values that compare by content.
 """
 
@@ -103,7 +103,7 @@ KEPT = FilterDecision()
 @renamed_fields(verdict="decision", question="prompt_input", known_task="task_definition")
 @dataclass(frozen=True)
 class Annotation:
-    """One answer to one question about a picture.
+    """One answer to one question about an image.
 
     ``task`` is a token of the table (``"<OD>"``) or the prompt of a fine-tuned model
     (``"<VQA>"``); ``text`` is what the prompt is filled with: a caption, an expression, a
@@ -160,15 +160,15 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Record:
-    """A picture with its annotations.
+    """An image with its annotations.
 
-    The picture is ``image`` (the bytes of its file), comes from ``image_loader`` (a page or frame,
+    The image is ``image`` (the bytes of its file), comes from ``image_loader`` (a page or frame,
     rendered as PNG when it is asked for), or lies at ``path``; with one of the first two, ``path``
-    is only the name it came by. ``width`` and ``height`` are those of the upright picture, and
+    is only the name it came by. ``width`` and ``height`` are those of the upright image, and
     ``sha256`` is of the file's bytes. What its dataset says of it: ``split``, ``file_name`` (its
     name among the images of the split), ``source_id`` (its id), ``attributes`` (other fields of the
     image), and ``objects``, ``None`` where the dataset labels no objects. Raises ``ValueError``
-    when there is no picture, or regions belong to another image size.
+    when there is no image, or regions belong to another image size.
     """
 
     id: str
@@ -187,7 +187,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if self.image is None and self.path is None:
-            raise ValueError(f"record {self.id!r} has no picture: give its bytes or its path")
+            raise ValueError(f"record {self.id!r} has no image: give its bytes or its path")
         if self.width <= 0 or self.height <= 0:
             size = (self.width, self.height)
             raise ValueError(f"record {self.id!r} needs a size above zero, got {size}")
@@ -201,11 +201,11 @@ class Record:
 
     @property
     def image_size(self) -> ImageSize:
-        """``(width, height)`` of the upright picture."""
+        """``(width, height)`` of the upright image."""
         return self.width, self.height
 
     def image_bytes(self) -> bytes:
-        """The bytes of the picture's file, loaded when the record does not hold them.
+        """The bytes of the image's file, loaded when the record does not hold them.
 
         Raises ``FileNotFoundError`` when the file is gone, ``ValueError`` when it was changed or
         cannot be decoded.

@@ -61,7 +61,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         "<OCR>", "ocr", ("read", "text"),
         "What is the text in the image?", "none", "text",
-        "all text in the picture, as one string",
+        "all text in the image, as one string",
     ),
     Task(
         "<OCR_WITH_REGION>", "ocr-with-region", ("ocr-regions", "ocr-with-text-detection"),
@@ -137,7 +137,7 @@ TASKS: tuple[Task, ...] = (
     ),
 )  # fmt: skip
 
-# Texts about the whole picture, the shortest first.
+# Texts about the whole image, the shortest first.
 CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 
 _BY_NAME = {name: task for task in TASKS for name in (task.token, task.name, *task.aliases)}

@@ -185,7 +185,7 @@ class Result:
     ``prompt`` is the sentence the model saw. ``token_ids`` are the generated ids without the
     decoder start token, and ``token_logprobs`` belong to them one by one (``None`` when the
     answer was parsed from text). ``truncated`` tells that the length limit, not the model, ended
-    the answer: what was unfinished is left out of it.
+    the answer: what was unfinished is skipped of it.
     """
 
     task: Task

@@ -1,4 +1,4 @@
-"""A small set with every kind of answer, its pictures on disk."""
+"""A small set with every kind of answer, its images on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def record_of(path: Path, name: str, annotations: tuple[Annotation, ...]) -> Rec
 
 @pytest.fixture
 def records(tmp_path: Path) -> list[Record]:
-    """Three pictures: detection with scores; outlines, text and captions; nothing found."""
+    """Three images: detection with scores; outlines, text and captions; nothing found."""
     boxes = Boxes(
         [(10, 20, 60, 80), (100, 10, 190.5, 95.25), (150, 90, 120, 50), (5, 5, 5, 60)],
         ["delivery truck", "person", "Person", "dog"], SIZE, scores=[0.9, 0.5, 0.25, 0.8],

@@ -77,7 +77,7 @@ def test_coco_is_read_back_by_our_own_reader(records: list[Record], tmp_path: Pa
     assert not found
     assert boxes_of(first).labels == ("truck", "person", "person")
     assert len(boxes_of(empty)) == 0
-    # Two pictures of one stem keep apart.
+    # Two images of one stem keep apart.
     assert {first.id, empty.id} == {"a.png", "a-jpg.jpg"}
 
 
@@ -223,7 +223,7 @@ def test_pdf_can_be_searched_where_the_words_are(records: list[Record], tmp_path
     assert left == pytest.approx(10 * scale, abs=1.5) and right < 25 * scale
     assert 100 - 55 - 2 <= bottom / scale <= top / scale <= 100 - 40 + 6
     assert count == len("second line")
-    # The picture is there too, and nothing is drawn over it.
+    # The image is there too, and nothing is drawn over it.
     pixels = np.asarray(page.render(scale=1 / scale).to_pil().convert("RGB"))
     assert pixels.std() > 30
 

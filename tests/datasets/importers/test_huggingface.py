@@ -174,7 +174,7 @@ def test_a_card_does_not_lead_elsewhere(tmp_path: Path, name: str) -> None:
     (tmp_path / "README.md").write_text(
         f"---\nconfigs:\n- config_name: default\n  data_files: {name}/a.parquet\n---\n"
     )
-    with pytest.raises(ValueError, match="names data outside the folder"):
+    with pytest.raises(ValueError, match="names data outside the directory"):
         open_huggingface(tmp_path)
 
 

@@ -39,7 +39,7 @@ def test_missing_and_broken_pictures_are_told_apart(tmp_path: Path, draw: Draw) 
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[:-400])
     text = tmp_path / "text.png"
-    text.write_text("not a picture")
+    text.write_text("not an image")
     for path, kind in (
         (tmp_path / "none.jpg", "missing-file"),
         (tmp_path, "missing-file"),
@@ -55,7 +55,7 @@ def test_a_declared_size_must_be_true_unless_left_out(draw: Draw) -> None:
     record = read_picture(draw("a.png"), "a.png")
     for declared in ((100, 80), (0, 0), (None, None)):
         check_declared_size(record, declared)
-    with pytest.raises(LabelError, match="at 80 x 100, the upright picture is 100 x 80"):
+    with pytest.raises(LabelError, match="at 80 x 100, the upright image is 100 x 80"):
         check_declared_size(record, (80, 100))
 
 

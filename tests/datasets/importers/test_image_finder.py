@@ -61,7 +61,7 @@ def test_nothing_outside_the_data_set_is_read(tmp_path: Path, draw: Draw) -> Non
     (tmp_path / "set").mkdir()
     finder = ImageFinder(tmp_path / "set")
     for name in ("../secret.png", "images/../../secret.png", str(outside), f"file://{outside}"):
-        with pytest.raises(LabelError, match="outside the data set"):
+        with pytest.raises(LabelError, match="outside the dataset"):
             finder.find(name)
     assert ImageFinder(tmp_path / "set", images=tmp_path).find(str(outside)) == outside
 

@@ -241,8 +241,8 @@ def test_outlines_with_a_confidence(tmp_path: Path, draw: Draw, intake: ImportCo
         ("{0: a, 00: b}", "gives class 0 twice"),
         ("[a, b]\nnc: 3", "nc is 3, but 'names' has 2"),
         ("[a]\nkpt_shape: [5]", "kpt_shape should be"),
-        ("[a]\ntrain: {x: y}", "'train' should be a folder"),
-        ("[a]\ntrain: ../../../etc", "leads out of the data set"),
+        ("[a]\ntrain: {x: y}", "'train' should be a directory"),
+        ("[a]\ntrain: ../../../etc", "leads out of the dataset"),
     ],
 )
 def test_a_yaml_that_makes_no_sense_is_refused(tmp_path: Path, names: str, message: str) -> None:

@@ -17,14 +17,14 @@ MakeRecord = Callable[[int], Record]
 
 @pytest.fixture
 def make_record() -> MakeRecord:
-    """Record number ``n``: a small PNG of its own colour, a caption, boxes, a dropped answer."""
+    """Record number ``n``: a small PNG of its own color, a caption, boxes, a dropped answer."""
 
     def make(number: int) -> Record:
         stream = io.BytesIO()
         Image.new("RGB", (8 + number % 3, 6), (number % 256, 40, 90)).save(stream, "PNG")
         content, size = stream.getvalue(), (8 + number % 3, 6)
         annotations = (
-            Annotation("<CAPTION>", Text(f"picture {number}")),
+            Annotation("<CAPTION>", Text(f"image {number}")),
             Annotation("<OD>", Boxes([[0, 1, 2, 3]] * (number % 3), ["dot"] * (number % 3), size)),
             Annotation(
                 "<VQA>", Text("no"), text="Is it?", decision=FilterDecision(False, "too short")
@@ -38,7 +38,7 @@ def make_record() -> MakeRecord:
 
 @pytest.fixture
 def shared_annotations() -> list[Annotation]:
-    """One annotation for every task of the table, about a picture of 64 x 48."""
+    """One annotation for every task of the table, about an image of 64 x 48."""
     size = (64, 48)
     answers = {
         "text": Text("words"),

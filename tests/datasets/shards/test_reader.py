@@ -68,11 +68,11 @@ def test_hugging_face_datasets_decodes_the_pictures(folder: Path, tmp_path: Path
     assert isinstance(loaded.features["image"], datasets.Image)
     assert loaded[41]["image"].size == (10, 6)
     assert loaded[41]["image"].getpixel((0, 0)) == (41, 40, 90)
-    assert loaded[41]["annotations"][0]["answer"]["text"] == "picture 41"
+    assert loaded[41]["annotations"][0]["answer"]["text"] == "image 41"
 
 
 def test_a_folder_without_shards_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no folder of shards"):
+    with pytest.raises(FileNotFoundError, match="no directory of shards"):
         ShardDataset(tmp_path)
 
 

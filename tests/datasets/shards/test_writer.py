@@ -133,13 +133,13 @@ WRITE_SLOWLY = textwrap.dedent(
     from florence2.results.types import Text
     from florence2.datasets.shards import ShardDataset, ShardWriter
 
-    folder = sys.argv[1]
-    with ShardWriter(folder, max_records=3) as writer:
-        done = set(ShardDataset(folder).ids()) if writer.manifest.rows else set()
+    directory = sys.argv[1]
+    with ShardWriter(directory, max_records=3) as writer:
+        done = set(ShardDataset(directory).ids()) if writer.manifest.rows else set()
         for number in range(200):
             if str(number) not in done:
                 content = str(number).encode() * 2000
-                caption = Annotation("<CAPTION>", Text(f"picture {number}"))
+                caption = Annotation("<CAPTION>", Text(f"image {number}"))
                 writer.write(
                     Record(str(number), 4, 4, content_hash(content), content, None, (caption,))
                 )

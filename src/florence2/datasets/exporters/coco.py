@@ -4,7 +4,7 @@ Boxes are ``[x, y, width, height]`` in pixels (cocodataset.org, "Data format" an
 Images, categories and annotations keep the ids and the other fields that the source gives them;
 categories without an id count from 1. A set with splits has ``annotations/instances_SPLIT.json``
 and ``images/SPLIT`` for each, one without has ``annotations/instances.json`` and ``images``.
-Scores stand in both files; the results file needs one for everything and has 1 where nobody gave
+Scores stand in both files; the results file needs one for everything and has 1 where no one gave
 one.
 """
 

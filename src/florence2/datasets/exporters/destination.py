@@ -1,6 +1,6 @@
-"""The folder of a conversion: held by one process, and never of two sets.
+"""The directory of a conversion: held by one process, and never of two sets.
 
-What a conversion writes is listed in a hidden file of the folder, so that a later one can tell a
+What a conversion writes is listed in a hidden file of the directory, so that a later one can tell a
 set of its own from another, and remove it whole.
 """
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ...io.atomic import JsonlAppender, complete_lines
+from ...io.file_types import IMAGE_SUFFIXES
 from ...io.paths import confine
 from ...io.run_lock import LOCK_FILE, lock_run_dir
-from ...processing.image import IMAGE_SUFFIXES
 
 FILES_LIST = ".florence2-files.jsonl"
 _IMAGES = "images"
-# What stands in a folder that holds a set of the format.
+# What stands in a directory that holds a set of the format.
 _PLACES = {
     "coco": ("annotations", _IMAGES, "results.json"),
     "yolo": ("data.yaml", "labels", _IMAGES),
@@ -46,19 +46,19 @@ def claim_folder(
 ) -> Iterator[Note]:
     """Hold ``folder`` for a set of ``format`` made from ``origin`` while the block runs.
 
-    Gives the function that lists a file, by its place in the folder, before it is written. The
-    folder is made at the first one.
+    Gives the function that lists a file, by its place in the directory, before it is written. The
+    directory is made at the first one.
 
     Args:
-        folder: Where the set is written to.
+        directory: Where the set is written to.
         format: The format of the set.
         origin: What the set is made from and how; the same again writes the same files again.
         overwrite: Remove the files that an earlier conversion listed, whatever it was of.
-        owned: The folder is the caller's own, whatever lies in it.
+        owned: The directory is the caller's own, whatever lies in it.
 
     Raises:
         RunLockedError: Another process writes there.
-        ValueError: The folder holds another set, or files that no conversion listed.
+        ValueError: The directory holds another set, or files that no conversion listed.
     """
     with lock_run_dir(folder):
         listed = read_files_list(folder)
@@ -68,7 +68,7 @@ def claim_folder(
         elif listed is not None and listed["origin"] != plain and not (overwrite or owned):
             raise ValueError(
                 f"{folder} holds a set made from {_describe(listed['origin'], plain)}; choose "
-                "another folder, or replace that set with overwrite=True"
+                "another directory, or replace that set with overwrite=True"
             )
         writing = _FilesList(folder, plain, listed)
         try:
@@ -90,7 +90,7 @@ def read_files_list(folder: Path) -> dict[str, Any] | None:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{folder / FILES_LIST} is damaged ({error}); choose another folder"
+            f"{folder / FILES_LIST} is damaged ({error}); choose another directory"
         ) from error
 
 
@@ -128,7 +128,7 @@ class _FilesList:
 
 
 def _remove(folder: Path, place: str) -> None:
-    """Remove a file that was listed, and the folders that are empty then."""
+    """Remove a file that was listed, and the directories that are empty then."""
     try:
         path = confine(folder, place)
         path.unlink()
@@ -158,7 +158,7 @@ def _refuse_unlisted(folder: Path, format: str) -> None:
     if found:
         raise ValueError(
             f"{folder} holds {found[0]!r}, which no conversion of this release wrote: choose "
-            "another folder, for two sets would be mixed"
+            "another directory, for two sets would be mixed"
         )
 
 

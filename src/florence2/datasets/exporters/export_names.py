@@ -10,10 +10,10 @@ from ...io.paths import safe_component
 
 @dataclass
 class OutputNames:
-    """A name of its own, without suffix, for every picture: ``below/a`` for ``below/a.png``.
+    """A name of its own, without suffix, for every image: ``below/a`` for ``below/a.png``.
 
-    Without ``folders`` it is ``below_a``: many readers of data sets look into one folder only.
-    Pictures that differ in their suffix alone get it appended: ``a-png``. With ``by_split``, a name
+    Without ``folders`` it is ``below_a``: many readers of datasets look into one directory only.
+    Images that differ in their suffix alone get it appended: ``a-png``. With ``by_split``, a name
     may come once in each split. Case makes no difference, as on file systems where it makes none.
     """
 
@@ -23,7 +23,7 @@ class OutputNames:
     _next: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def of(self, name: str, split: str | None = None) -> str:
-        """The name of a picture; never leads out of the folder that is written to."""
+        """The name of an image; never leads out of the directory that is written to."""
         path = PurePosixPath(decode_name(name).replace("\\", "/").replace("://", "/"))
         parts = [safe_component(part) for part in path.parts if part not in ("/", "..", ".")]
         path = PurePosixPath(*parts) if parts else PurePosixPath("picture")
@@ -51,7 +51,7 @@ class OutputNames:
 
 
 def split_file_name(split: str) -> str:
-    """A split's name as a file or folder is called."""
+    """A split's name as a file or directory is called."""
     return safe_component(decode_name(split))
 
 

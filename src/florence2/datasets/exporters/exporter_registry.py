@@ -37,9 +37,9 @@ WRITERS: dict[str, Callable[[ExportDirectory], Writer]] = {
     "hocr": HocrWriter,
     "pdf": PdfWriter,
 }
-# Those whose files lie in the folders that the pictures lay in.
+# Those whose files lie in the directories that the images lay in.
 _IN_FOLDERS = ("sidecars", "hocr", "pdf", "coco", "cvat", "label-studio")
-# Those that have a folder of images for each split, so that a name may come once in each.
+# Those that have a directory of images for each split, so that a name may come once in each.
 _BY_SPLIT = ("coco", "yolo", "yolo-segments", "yolo-corners")
 # Those that write everything there is, whatever it means.
 _WITHOUT_CLASSES = ("jsonl", "hocr", "pdf")
@@ -58,13 +58,13 @@ def write_records(
 ) -> Written:
     """Write what is kept of ``records`` into ``folder`` in one of ``WRITERS``.
 
-    A picture that cannot be written is listed in ``problems`` and the others go on. Files are
+    An image that cannot be written is listed in ``problems`` and the others go on. Files are
     replaced whole, so that the same call again gives the same files.
 
     Args:
         records: What is written, read one after another.
         format: A name of ``WRITERS``.
-        folder: Where the set is written to.
+        directory: Where the set is written to.
         options: How it is written.
         categories: The classes that the source lists so far; asked before each record and at the
             end, for a reader knows them only when it has begun.
@@ -105,7 +105,7 @@ def write_records(
 
 
 def _count(record: Record, output: ExportDirectory, written: Written) -> None:
-    """Count what of a record was left out."""
+    """Count what of a record was skipped."""
     collected = collect_regions(record, output.classes)
     written.unmapped += collected.unmapped
     written.other_tasks += collected.other_tasks

@@ -1,6 +1,6 @@
 """Label Studio out: ``tasks.json`` and the ``config.xml`` that it belongs to.
 
-Coordinates are per cent of the picture. The source's own labels are annotations, those of a model
+Coordinates are per cent of the image. The source's own labels are annotations, those of a model
 predictions. The configuration holds exactly the labels of the set: Label Studio shows nothing for a
 label that its project does not know. Fields that it has no place for stand in a region's ``meta``.
 """
@@ -26,7 +26,7 @@ _MODEL = "florence2"
 class LabelStudioWriter:
     """Holds the tasks of the whole set, for the format is one file.
 
-    Pictures are named as local files below ``images``, for "Local files" storage of the folder.
+    Images are named as local files below ``images``, for "Local files" storage of the directory.
     """
 
     def __init__(self, output: ExportDirectory) -> None:

@@ -21,7 +21,7 @@ from .xml_text import allowed
 
 
 class HocrWriter:
-    """A ``.hocr`` file beside each picture."""
+    """A ``.hocr`` file beside each image."""
 
     def __init__(self, output: ExportDirectory) -> None:
         self._output = output

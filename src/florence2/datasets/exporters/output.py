@@ -1,4 +1,4 @@
-"""The folder that a set is written to, and what its writers share."""
+"""The directory that a set is written to, and what its writers share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...io.atomic import atomic_replace
-from ...processing.image import IMAGE_SUFFIXES, load_image, open_image
+from ...io.file_types import IMAGE_SUFFIXES
+from ...processing.image import load_image, open_image
 from ...results.records import Record
 from .class_map import Classes, ClassMap
 
@@ -30,7 +31,7 @@ class ExportOptions:
     """How a set is written.
 
     ``classes`` are the only ones there are, else those of the source, else labels become classes
-    as they come by. ``pictures`` says whether formats that have a place for pictures get them;
+    as they come by. ``pictures`` says whether formats that have a place for images get them;
     ``link_images`` makes them hard links to the source where the disk allows it, not copies.
     Sidecars hold ``trigger``, ``prefix``, the text and ``suffix``; of several captions the
     ``caption`` task's.
@@ -47,9 +48,9 @@ class ExportOptions:
 
 @dataclass
 class Written:
-    """What was written: ``files``, without those of single pictures; how many of everything.
+    """What was written: ``files``, without those of single images; how many of everything.
 
-    ``problems`` are pictures that could not be written, by name, with the reason. What was left
+    ``problems`` are images that could not be written, by name, with the reason. What was left
     out is counted: regions by label (``unmapped``: they mean no class) and by task
     (``other_tasks``: their labels are no classes here), regions without extent (``unusable``), and
     by name what the format cannot hold (``dropped``). ``has_place`` tells whether it has a place
@@ -103,7 +104,7 @@ class ExportDirectory:
         self.classes = Classes(self.options.classes)
 
     def put(self, place: str, content: bytes | str) -> Path:
-        """Write a file at a place in the folder, whole or not at all, and on the disk."""
+        """Write a file at a place in the directory, whole or not at all, and on the disk."""
         self.note(place)
         path = self.folder / place
         atomic_replace(path, _encoded(content))
@@ -127,11 +128,11 @@ class ExportDirectory:
         return path
 
     def picture(self, record: Record, place: str) -> Path | None:
-        """Put the picture of a record at a place: a copy, or a link where links are asked for.
+        """Put the image of a record at a place: a copy, or a link where links are asked for.
 
-        A picture that its file only turns by its orientation is written upright, as its labels are.
-        ``None`` when pictures are not asked for. Raises ``OSError`` or ``ValueError`` when the
-        picture is gone or was changed.
+        An image that its file only turns by its orientation is written upright, as its labels are.
+        ``None`` when images are not asked for. Raises ``OSError`` or ``ValueError`` when the
+        image is gone or was changed.
         """
         if not self.options.pictures:
             return None

@@ -32,7 +32,7 @@ class Found:
     """One region: its class, the upright box around it, and its outlines where it has some.
 
     ``corners`` are the four of a quad, ``words`` what is written there. Everything lies within the
-    picture. ``score`` is ``None`` where nobody gave one. ``category_id``, ``id`` and ``attributes``
+    image. ``score`` is ``None`` where no one gave one. ``category_id``, ``id`` and ``attributes``
     are those of the source dataset, whose own labels are ``is_source``.
     """
 
@@ -68,10 +68,10 @@ class Found:
 
 @dataclass
 class Regions:
-    """The regions of a record that mean a class, and what was left out of them.
+    """The regions of a record that mean a class, and what was skipped of them.
 
     ``unmapped`` counts the labels that mean no class, ``other_tasks`` the regions of tasks that
-    give no classes here, ``unusable`` those without extent or outside the picture.
+    give no classes here, ``unusable`` those without extent or outside the image.
     """
 
     regions: list[Found] = field(default_factory=list)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from ...processing.containers import UnitReader, find_container_kind, parse_unit_name
-from ...processing.image import load_image, open_image
+from ...processing.image import load_image, open_image, read_orientation
 from ...results.records import Record
 from .ocr_documents import ordered_lines
 from .output import ExportDirectory
@@ -178,7 +178,7 @@ def _draw_image(canvas: Canvas, content: bytes) -> tuple[float, tuple[float, flo
     """Draw an image over a page of its size; its height in points, and points per pixel."""
     with open_image(content) as image:
         stored = image.size
-        orientation = _orientation(image)
+        orientation = read_orientation(image)
         across, down = (_INCH / dpi for dpi in _resolution(image.info.get("dpi")))
         jpeg = image.format in ("JPEG", "MPO") and (image.mode != "CMYK" or "adobe" in image.info)
         mode = image.mode
@@ -215,14 +215,6 @@ def _resolution(stated: object) -> tuple[float, float]:
     return DEFAULT_DPI, DEFAULT_DPI
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged block of EXIF raises nearly anything
-        return 1
-    return orientation if orientation in _PLACED else 1
-
-
 def _jpeg_reader(content: bytes, size: tuple[int, int], mode: str) -> Any:
     """What the library draws a JPEG from: its bytes, which are not decoded here."""
     from reportlab.lib.utils import ImageReader
@@ -248,7 +240,7 @@ def _jpeg_reader(content: bytes, size: tuple[int, int], mode: str) -> Any:
 
 
 def _pixel_reader(image: Image.Image) -> Any:
-    """What the library draws pixels from; grey ones take a third."""
+    """What the library draws pixels from; gray ones take a third."""
     from reportlab.lib.utils import ImageReader
 
     pixels = np.asarray(image)
@@ -298,7 +290,7 @@ def _write_line(
 
 
 def _runs(words: str) -> list[tuple[str, str]]:
-    """The words by font: what the Latin one lacks is left to one for Chinese and its neighbours.
+    """The words by font: what the Latin one lacks is left to one for Chinese and its neighbors.
 
     Both come with the library or the reader; unseen, a letter need only be known by its number.
     """

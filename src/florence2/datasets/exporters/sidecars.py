@@ -1,4 +1,4 @@
-"""Sidecars out: a ``.txt`` of the same name for every picture, as diffusion trainers read them."""
+"""Sidecars out: a ``.txt`` of the same name for every image, as diffusion trainers read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .record_regions import lines_of, regions_of, texts_of
 
 
 class SidecarWriter:
-    """The picture and its text side by side.
+    """The image and its text side by side.
 
     The text is a caption (the most detailed there is, or that of the task asked for), else the
     lines that were read, else the classes of what was found, each once.

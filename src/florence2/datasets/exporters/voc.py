@@ -22,7 +22,7 @@ _OPTIONAL = ("occluded",)
 
 
 class VocWriter:
-    """One file a picture; the lists of splits and classes at the end."""
+    """One file an image; the lists of splits and classes at the end."""
 
     def __init__(self, output: ExportDirectory) -> None:
         self._output = output

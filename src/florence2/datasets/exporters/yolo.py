@@ -1,7 +1,7 @@
-"""YOLO out: ``data.yaml``, and ``images/SPLIT`` and ``labels/SPLIT`` with a text file a picture.
+"""YOLO out: ``data.yaml``, and ``images/SPLIT`` and ``labels/SPLIT`` with a text file an image.
 
-Lines are ``class x y width height`` (the centre), ``class x y x y ...`` (an outline) or ``class``
-and four corners (oriented boxes), all as fractions of the picture (docs.ultralytics.com). A picture
+Lines are ``class x y width height`` (the center), ``class x y x y ...`` (an outline) or ``class``
+and four corners (oriented boxes), all as fractions of the image (docs.ultralytics.com). An image
 with nothing on it has an empty file.
 """
 
@@ -24,7 +24,7 @@ _NO_SPLIT = "train"
 
 
 class YoloWriter:
-    """Writes the labels of a picture when it comes, and ``data.yaml`` at the end."""
+    """Writes the labels of an image when it comes, and ``data.yaml`` at the end."""
 
     def __init__(self, output: ExportDirectory, lines: Lines = "boxes") -> None:
         self._output, self._lines = output, lines
@@ -76,9 +76,9 @@ class YoloWriter:
 
 
 def _split_entries(splits: list[str]) -> dict[str, str | list[str]]:
-    """The folders of ``train``, ``val`` and ``test``.
+    """The directories of ``train``, ``val`` and ``test``.
 
-    Trainers want both ``train`` and ``val``: a set with one of them names its folder twice.
+    Trainers want both ``train`` and ``val``: a set with one of them names its directory twice.
     """
     folders: dict[str, list[str]] = {}
     for split in splits:

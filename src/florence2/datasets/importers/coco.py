@@ -1,7 +1,7 @@
-"""COCO: one JSON file of pictures, categories and annotations (cocodataset.org, "Data format").
+"""COCO: one JSON file of images, categories and annotations (cocodataset.org, "Data format").
 
 Boxes are ``[x, y, width, height]``; a mask is a list of polygons or run lengths; captions stand in
-a file of their own with the same pictures.
+a file of their own with the same images.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["TASKS", "CocoPart", "find_coco", "read_coco"]
 
 @dataclass
 class _Contents:
-    """The annotation files of one part, joined by picture."""
+    """The annotation files of one part, joined by image."""
 
     images: dict[Key, tuple[Path, dict[str, Any]]] = field(default_factory=dict)
     labels: dict[Key, list[tuple[Path, dict[str, Any]]]] = field(
@@ -58,10 +58,10 @@ def read_coco(
     tasks: Sequence[str] = ("object-detection", "caption"),
     images: Path | None = None,
 ) -> Iterator[Record]:
-    """A record for each picture that can be read; its id is its path from ``root``.
+    """A record for each image that can be read; its id is its path from ``root``.
 
-    ``tasks`` are those of ``TASKS``. A picture for which the files list nothing at all has
-    an empty answer to detection. ``images`` is the folder of the pictures, where they do not lie
+    ``tasks`` are those of ``TASKS``. An image for which the files list nothing at all has
+    an empty answer to detection. ``images`` is the directory of the images, where they do not lie
     as ``find_coco`` says. All files are looked through before the first record. Raises
     ``ValueError`` when all boxes are fractions, as COCO has pixels.
     """
@@ -131,12 +131,12 @@ def _load(part: CocoPart, intake: ImportContext) -> _Contents:
     for key in [key for key in contents.labels if key not in known]:
         for file, label in contents.labels[key]:
             with intake.listing(file, item=f"annotation {label['id']}"):
-                raise LabelError("unknown-image", f"no picture has the id {key!r}")
+                raise LabelError("unknown-image", f"no image has the id {key!r}")
     return contents
 
 
 def _join(contents: _Contents, file: Path, values: dict[str, Any], intake: ImportContext) -> None:
-    """Add the pictures and labels of one file; pictures may be known from another."""
+    """Add the images and labels of one file; images may be known from another."""
     contents.has_classes |= "categories" in values
     contents.classes[file] = _classes(values, file, intake)
     here, labels = UniqueNames(), UniqueNames()
@@ -231,7 +231,7 @@ def _labeled(
                 captions += intake.checked(
                     [_caption(label, intake.annotator)], record.image_size, file
                 )
-    # A picture whose every label was bad is not one with nothing in it.
+    # An image whose every label was bad is not one with nothing in it.
     nothing_there = contents.has_classes and all("caption" in label for _, label in labels)
     objects = label_objects(instances, intake.annotator)
     made: tuple[Annotation, ...] = ()
@@ -245,7 +245,7 @@ def _labeled(
 def _outlines_intake(
     label: dict[str, Any], tokens: Sequence[str], intake: ImportContext
 ) -> ImportContext:
-    """Where it is listed that a mask has no outlines: nowhere if nobody asks for them.
+    """Where it is listed that a mask has no outlines: nowhere if no one asks for them.
 
     Run lengths are kept as they are, so that nothing is lost.
     """

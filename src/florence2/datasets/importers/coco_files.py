@@ -1,4 +1,4 @@
-"""The files of a COCO data set: which annotation files there are, and where their images lie."""
+"""The files of a COCO dataset: which annotation files there are, and where their images lie."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .image_finder import ImageFinder
 from .splits import choose_splits, find_role, match_splits
 
 _ROBOFLOW_FILE = "_annotations.coco.json"
-# Folders that hold label files, while the images lie beside the folder.
+# Directories that hold label files, while the images lie beside the directory.
 _LABEL_FOLDERS = ("annotations", "annotation", "labels", "label", "json")
 _KINDS = ("instances", "captions")
 
 
 @dataclass(frozen=True)
 class CocoPart:
-    """Annotation files of one split, and the folder its pictures lie in."""
+    """Annotation files of one split, and the directory its images lie in."""
 
     files: tuple[Path, ...]
     images: Path
@@ -25,13 +25,13 @@ class CocoPart:
 
 
 def find_coco(source: Path, split: str | None = None) -> tuple[CocoPart, ...]:
-    """The parts of the data set at ``source``.
+    """The parts of the dataset at ``source``.
 
-    ``source`` is an annotation file with its pictures beside it, a folder with
-    ``annotations/{instances,captions}_SPLIT.json`` (or without ``_SPLIT``) and a folder of
-    pictures per split, a folder with ``SPLIT/_annotations.coco.json`` beside the pictures, or one
+    ``source`` is an annotation file with its images beside it, a directory with
+    ``annotations/{instances,captions}_SPLIT.json`` (or without ``_SPLIT``) and a directory of
+    images per split, a directory with ``SPLIT/_annotations.coco.json`` beside the images, or one
     with any JSON files in it or in ``annotations``. ``split`` is a name or what it is for:
-    ``val`` finds ``val2017``. Raises ``FileNotFoundError`` when it is none of these,
+    ``val`` finds ``val2017``. Raises ``FileNotFoundError`` when it is not one of these,
     ``ValueError`` when it has no such split.
     """
     if source.is_file():
@@ -49,7 +49,7 @@ def find_coco(source: Path, split: str | None = None) -> tuple[CocoPart, ...]:
 
 
 def find_coco_images(part: CocoPart, root: Path, images: Path | None) -> ImageFinder:
-    """The finder of the images of a part; ``images`` is their folder when the user named it."""
+    """The finder of the images of a part; ``images`` is their directory when the user named it."""
     above = _set_folder(part.files[0])
     names = [part.split] if part.split else []
     names += [file.stem.removeprefix(f"{kind}_") for file in part.files for kind in _KINDS]
@@ -65,12 +65,12 @@ def name_record(finder: ImageFinder, root: Path, path: Path) -> str:
 
 
 def _single_file(source: Path, split: str | None) -> CocoPart:
-    """An annotation file that was named itself, with the folder of its pictures."""
+    """An annotation file that was named itself, with the directory of its images."""
     name = _split_of(source)
     if split is not None and (name is None or not match_splits(split, (name,))):
         raise ValueError(
             f"{source} is one annotation file, not split {split!r}; leave out --split, or name the "
-            "folder of the data set"
+            "directory of the dataset"
         )
     if source.name == _ROBOFLOW_FILE or source.parent.name != "annotations":
         return CocoPart((source,), source.parent, name)
@@ -95,7 +95,7 @@ def _named_parts(source: Path) -> dict[str, CocoPart]:
 
 
 def _other_parts(source: Path) -> dict[str, CocoPart]:
-    """The parts of a folder of JSON files by names of one's own; several are splits."""
+    """The parts of a directory of JSON files by names of one's own; several are splits."""
     for folder in (source / "annotations", source):
         files = _visible(folder, "*.json")
         if files:
@@ -126,7 +126,7 @@ def _visible(folder: Path, pattern: str) -> list[Path]:
 
 
 def _image_folder(source: Path, name: str | None) -> Path:
-    """Where the pictures of a split lie in the layouts that are about."""
+    """Where the images of a split lie in the layouts that are about."""
     named = () if name is None else (source / name, source / "images" / name)
     for folder in (*named, source / "images"):
         if folder.is_dir():
@@ -135,6 +135,6 @@ def _image_folder(source: Path, name: str | None) -> Path:
 
 
 def _set_folder(file: Path) -> Path:
-    """The folder of the data set that an annotation file belongs to."""
+    """The directory of the dataset that an annotation file belongs to."""
     folder = file.parent
     return folder.parent if folder.name.lower() in _LABEL_FOLDERS else folder

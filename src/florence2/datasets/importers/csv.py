@@ -1,4 +1,4 @@
-"""CSV of questions: a picture, a question about it, and the answer, a row each."""
+"""CSV of questions: an image, a question about it, and the answer, a row each."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def read_csv_questions(
     images: Path | None = None,
     split: str | None = None,
 ) -> Iterator[Record]:
-    """A record for each picture that the rows name; its id is its path from ``root``.
+    """A record for each image that the rows name; its id is its path from ``root``.
 
-    The model is asked ``prompt`` followed by the question. Pictures lie in ``images``, beside the
-    file or in its image folder by default. Fields are separated by commas, semicolons, tabs or
+    The model is asked ``prompt`` followed by the question. Images lie in ``images``, beside the
+    file or in its image directory by default. Fields are separated by commas, semicolons, tabs or
     bars, as the first row shows. Raises ``ValueError`` when the file lacks a column, and for a
     ``split`` where no column of splits is named.
     """

@@ -55,9 +55,9 @@ def read_cvat(
 ) -> Iterator[Record]:
     """A record for each image of the file that can be read; its id is its path from the file.
 
-    ``tasks`` are those of ``TASKS``; ``split`` is a subset; ``images`` is the folder of the images
-    where they do not lie beside the file. Raises ``ValueError`` when there is no such subset, or
-    the file is no XML of CVAT.
+    ``tasks`` are those of ``TASKS``; ``split`` is a subset; ``images`` is the directory of the
+    images where they do not lie beside the file. Raises ``ValueError`` when there is no such
+    subset, or the file is no XML of CVAT.
     """
     tokens = check_tasks(tasks, TASKS)
     try:
@@ -112,7 +112,7 @@ def _find(finder: ImageFinder, name: str, subset: str) -> Path:
     try:
         return finder.find(name)
     except LabelError:
-        # Exports of a project have a folder for each subset.
+        # Exports of a project have a directory for each subset.
         if not subset:
             raise
         return finder.find(f"{subset}/{name}")

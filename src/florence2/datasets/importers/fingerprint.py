@@ -7,22 +7,22 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ...io.file_types import IMAGE_SUFFIXES
 from ...io.files import open_regular
-from ...processing.image import IMAGE_SUFFIXES
 
 # Label files are hashed; of images and of larger files the size and the time of change count.
 _MAX_HASHED = 1024**3
 _BY_TIME = frozenset((*IMAGE_SUFFIXES, ".parquet", ".arrow", ".tar", ".zip"))
-# Folders with one of these files are results of ours that lie below the dataset.
+# Directories with one of these files are results of ours that lie below the dataset.
 _RESULTS = frozenset(("manifest.json", "recipe.json", "answers.jsonl", ".florence2-files.jsonl"))
 
 
 def fingerprint_source(source: Path, others: Iterable[Path] = ()) -> str:
-    """The fingerprint of the file or folder ``source``, and of ``others``.
+    """The fingerprint of the file or directory ``source``, and of ``others``.
 
     Args:
-        source: The dataset. Hidden files in it do not count, nor do folders of results.
-        others: Further files and folders that are read, such as one of images.
+        source: The dataset. Hidden files in it do not count, nor do directories of results.
+        others: Further files and directories that are read, such as one of images.
 
     Returns:
         64 hexadecimal digits. Other label files, and other images, give other digits.

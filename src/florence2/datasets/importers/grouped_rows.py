@@ -1,4 +1,4 @@
-"""Rows that name a picture and say one thing about it, gathered to one record a picture."""
+"""Rows that name an image and say one thing about it, gathered to one record an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .prompts import written_annotation
 
 @dataclass(frozen=True)
 class WrittenRow:
-    """A prompt and its answer as text, about the picture called ``image``; the line it is from."""
+    """A prompt and its answer as text, about the image called ``image``; the line it is from."""
 
     image: str
     prefix: str
@@ -31,10 +31,10 @@ def grouped_records(
     intake: ImportContext,
     split: str | None = None,
 ) -> Iterator[Record]:
-    """A record for each picture that can be read, in the order of its first row.
+    """A record for each image that can be read, in the order of its first row.
 
-    Pictures lie in ``images``, by default beside the file or where ``ImageFinder`` looks; they are
-    called by their path from ``root``. The rows are held in memory, the pictures are not. A row
+    Images lie in ``images``, by default beside the file or where ``ImageFinder`` looks; they are
+    called by their path from ``root``. The rows are held in memory, the images are not. A row
     that came before is listed.
     """
     named: dict[str, list[WrittenRow]] = {}

@@ -1,6 +1,6 @@
 """Hugging Face ``datasets``: rows with an image column, and a mapping of the others.
 
-Pictures are taken as the bytes that the data set stores; they are not encoded again.
+Images are taken as the bytes that the dataset stores; they are not encoded again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TASKS = tuple(task for task in INSTANCE_TASKS if task != "<REGION_TO_SEGMENTATIO
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a data set hold; a dot leads into a column of columns.
+    """What the columns of a dataset hold; a dot leads into a column of columns.
 
     Answers are ``suffix`` to the prompt in ``prefix``, or each of ``answers`` (column to prompt)
     with the text of ``question`` behind the prompt. Things are ``boxes`` and ``labels``, names or
@@ -73,12 +73,12 @@ def read_huggingface(
     prefix: str = "",
     root: Path | None = None,
 ) -> Iterator[Record]:
-    """A record for each row whose picture can be read; ``place`` is what problems name.
+    """A record for each row whose image can be read; ``place`` is what problems name.
 
     Lines of problems are row numbers from 1. ``tasks`` are asked of boxes. ``split`` is the one
-    that ``dataset`` is; ``prefix`` stands before the names of its rows. With ``root``, a picture
-    that is stored by its path is read only if it lies in that folder. Raises ``ValueError`` when
-    the data set lacks a column, and when all of its boxes are fractions.
+    that ``dataset`` is; ``prefix`` stands before the names of its rows. With ``root``, an image
+    that is stored by its path is read only if it lies in that directory. Raises ``ValueError`` when
+    the dataset lacks a column, and when all of its boxes are fractions.
     """
     import datasets
 
@@ -100,7 +100,7 @@ def read_huggingface(
 
 @dataclass(frozen=True)
 class _RowReader:
-    """What all rows of a data set are read with."""
+    """What all rows of a dataset are read with."""
 
     place: Path
     columns: Columns
@@ -156,7 +156,7 @@ def _rows(
 
 
 def _refuse_fractions(stored: Any, columns: Columns, place: Path) -> None:
-    """Raise ``ValueError`` when the boxes of the whole data set are fractions of the images."""
+    """Raise ``ValueError`` when the boxes of the whole dataset are fractions of the images."""
     only = stored.select_columns([str(columns.boxes).split(".")[0]])
 
     def corners() -> Iterator[Sequence[float]]:
@@ -217,15 +217,15 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
 
 def _picture(stored: Mapping[str, Any] | None, name: str, root: Path | None) -> Record:
     if stored is None:
-        raise LabelError("missing-file", "the row has no picture")
+        raise LabelError("missing-file", "the row has no image")
     if stored["bytes"] is not None:
         return picture_record(stored["bytes"], name)
     if not stored["path"]:
-        raise LabelError("missing-file", "the row has neither the bytes of a picture nor its path")
+        raise LabelError("missing-file", "the row has neither the bytes of an image nor its path")
     path = Path(stored["path"]) if root is None else root / stored["path"]
     if root is not None and not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root)):
         raise LabelError(
-            "missing-file", f"the picture {stored['path']!r:.200} is outside {root} and is not read"
+            "missing-file", f"the image {stored['path']!r:.200} is outside {root} and is not read"
         )
     return read_picture(path, name)
 
@@ -302,7 +302,7 @@ def _class_name(label: Any, classes: Sequence[str] | None) -> str:
 
 
 def _class_names(features: Any, labels: str | None) -> list[str] | None:
-    """The names of a column of class numbers, which lie in the features of the data set."""
+    """The names of a column of class numbers, which lie in the features of the dataset."""
     if labels is None:
         return None
     feature = features

@@ -1,4 +1,4 @@
-"""Opening a local Hugging Face data set: damaged files are named, and nothing outside is read."""
+"""Opening a local Hugging Face dataset: damaged files are named, and nothing outside is read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _OUTSIDE = re.compile(r"""://|\.\./|["'\s:-]/""")
 
 
 def open_huggingface_splits(source: Path, split: str | None = None) -> dict[str | None, Any]:
-    """The parts of a data set by their names: those that ``split`` means, all of them by default.
+    """The parts of a dataset by their names: those that ``split`` means, all of them by default.
 
-    A data set without splits is one part without a name. Raises ``ValueError`` when it has no such
+    A dataset without splits is one part without a name. Raises ``ValueError`` when it has no such
     split, and for a file that cannot be read.
     """
     found = _load(source)
@@ -35,7 +35,7 @@ def open_huggingface_splits(source: Path, split: str | None = None) -> dict[str 
 
 
 def open_huggingface(source: Path, split: str | None = None) -> Any:
-    """The ``datasets.Dataset`` saved in the folder ``source`` or kept in files that load there.
+    """The ``datasets.Dataset`` saved in the directory ``source`` or kept in files that load there.
 
     Raises ``ValueError`` when there are several splits and none is chosen, and for a file that
     cannot be read.
@@ -56,7 +56,9 @@ def _load(source: Path) -> Any:
     try:
         if source.is_file():
             if source.suffix.lower() != ".parquet":
-                raise ValueError(f"{source} is not a Parquet file: name the folder of the data set")
+                raise ValueError(
+                    f"{source} is not a Parquet file: name the directory of the dataset"
+                )
             return datasets.load_dataset("parquet", data_files=str(source))
         if any(path.parent == source for path in saved):
             return datasets.load_from_disk(str(source))
@@ -66,12 +68,12 @@ def _load(source: Path) -> Any:
         cause = error.__cause__ or error
         reason = str(cause).strip().split("\n")[0][:300] or type(cause).__name__
         raise ValueError(
-            f"{source} cannot be opened as a Hugging Face data set: {reason}"
+            f"{source} cannot be opened as a Hugging Face dataset: {reason}"
         ) from error
 
 
 def _check_files(source: Path, files: list[Path]) -> None:
-    """Raise ``ValueError`` for a file that is damaged or that leads out of the data set."""
+    """Raise ``ValueError`` for a file that is damaged or that leads out of the dataset."""
     for path in files:
         if path.suffix.lower() == ".parquet":
             _check_parquet(path)
@@ -106,7 +108,7 @@ def _check_parquet(path: Path) -> None:
 
 
 def _check_state(path: Path) -> None:
-    """The files that a saved data set names lie beside its state."""
+    """The files that a saved dataset names lie beside its state."""
     state = read_json(path, _MAX_STATE_BYTES)
     files = state.get("_data_files") if isinstance(state, dict) else None
     for each in files if isinstance(files, list) else ():
@@ -118,11 +120,11 @@ def _check_state(path: Path) -> None:
 
 
 def _check_card(path: Path) -> None:
-    """The data files that the card of a data set configures lie in its folder."""
+    """The data files that the card of a dataset configures lie in its directory."""
     text = read_text(path, _MAX_CARD_BYTES)
     header = text.split("---")[1] if text.startswith("---") and text.count("---") > 1 else ""
     lines = header.splitlines()
     named = any("data_files" in line or "data_dir" in line for line in lines)
     for line in lines if named else ():
         if re.search(r"\b(data_files|data_dir|path)\b|^\s*-", line) and _OUTSIDE.search(line):
-            raise ValueError(f"{path} names data outside the folder ({line.strip()[:80]!r})")
+            raise ValueError(f"{path} names data outside the directory ({line.strip()[:80]!r})")

@@ -1,4 +1,4 @@
-"""Picture files: found, decoded once to prove them whole, measured and hashed."""
+"""Image files: found, decoded once to prove them whole, measured and hashed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ...io.file_types import (
+    ARCHIVE_SUFFIXES,
+    IMAGE_SUFFIXES,
+    PDF_SUFFIXES,
+    UNSUPPORTED_SUFFIXES,
+    VIDEO_SUFFIXES,
+)
 from ...io.files import FileRefusedError, read_regular
-from ...processing.image import IMAGE_SUFFIXES, ImageError, ImageInfo, probe_image
+from ...processing.image import ImageError, ImageInfo, probe_image
 from ...results.records import Record, content_hash
 from .problems import ImportContext, LabelError
 
-SUFFIXES = IMAGE_SUFFIXES
-# Files that hold images too, but that are not read: they are counted and named.
-_PASSED_OVER = (
-    "heic heif hif tga psd svg eps ai ico icns jxl exr hdr dds pcx xcf dcm nii dng cr2 cr3 nef arw "
-    "orf rw2 raf pef srw raw pdf mp4 mov avi mkv webm m4v zip tar gz tgz 7z rar"
-)
-PASSED_OVER_SUFFIXES = frozenset(f".{name}" for name in _PASSED_OVER.split())
+# Files that hold images too, but that are not read here: they are counted and reported.
+SKIPPED_SUFFIXES = UNSUPPORTED_SUFFIXES | PDF_SUFFIXES | VIDEO_SUFFIXES | ARCHIVE_SUFFIXES
 # More bytes than this are not an image that anyone meant to train on.
 MAX_IMAGE_BYTES = 512 * 2**20
 _SHOWN_NAMES = 3
@@ -39,9 +41,9 @@ def find_files(folder: Path) -> list[Path]:
 
 
 def find_pictures(folder: Path) -> Iterator[Path]:
-    """The picture files in ``folder`` and below, in the order of their paths.
+    """The image files in ``folder`` and below, in the order of their paths.
 
-    Hidden files and folders are passed over, as ``.ipynb_checkpoints`` and ``._a.jpg``.
+    Hidden files and directories are skipped, as ``.ipynb_checkpoints`` and ``._a.jpg``.
     """
     return (path for path in find_files(folder) if _is_image_name(path.name) and path.is_file())
 
@@ -51,7 +53,7 @@ def list_passed_over(files: Iterable[Path], folder: Path, intake: ImportContext)
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for path in files:
         suffix = path.suffix.lower()
-        if suffix in PASSED_OVER_SUFFIXES:
+        if suffix in SKIPPED_SUFFIXES:
             by_suffix[suffix].append(name_in(folder, path))
     if not by_suffix:
         return
@@ -62,13 +64,13 @@ def list_passed_over(files: Iterable[Path], folder: Path, intake: ImportContext)
             kinds.append(f"{len(names)} {suffix} ({', '.join(names[:_SHOWN_NAMES])}{more})")
         raise LabelError(
             "passed-over",
-            f"files of other types were passed over: {'; '.join(kinds)}; "
+            f"files of other types were skipped: {'; '.join(kinds)}; "
             "save images as JPEG or PNG to have them read",
         )
 
 
 def name_in(folder: Path, path: Path) -> str:
-    """The path as a data set calls it: from its folder on, with forward slashes."""
+    """The path as a dataset calls it: from its directory on, with forward slashes."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 
@@ -80,11 +82,11 @@ def read_image_record(path: Path, name: str) -> tuple[Record, ImageInfo]:
     try:
         content = read_regular(path, MAX_IMAGE_BYTES)
     except FileNotFoundError as error:
-        raise LabelError("missing-file", f"the picture {path} is missing") from error
+        raise LabelError("missing-file", f"the image {path} is missing") from error
     except FileRefusedError as error:
-        raise LabelError("missing-file", f"the picture {path} cannot be read: {error}") from error
+        raise LabelError("missing-file", f"the image {path} cannot be read: {error}") from error
     except OSError as error:
-        raise LabelError("missing-file", f"the picture {path} cannot be read: {error}") from error
+        raise LabelError("missing-file", f"the image {path} cannot be read: {error}") from error
     return decode_image_record(content, name)
 
 
@@ -108,32 +110,32 @@ def decode_image_record(content: bytes, name: str) -> tuple[Record, ImageInfo]:
 
 
 def read_picture(path: Path, name: str) -> Record:
-    """The picture at ``path`` as a record without annotations, called ``name``.
+    """The image at ``path`` as a record without annotations, called ``name``.
 
-    Raises ``LabelError`` when there is no such file or no whole picture in it.
+    Raises ``LabelError`` when there is no such file or no whole image in it.
     """
     return read_image_record(path, name)[0]
 
 
 def picture_record(content: bytes, name: str) -> Record:
-    """The picture in ``content`` as a record without annotations, called ``name``.
+    """The image in ``content`` as a record without annotations, called ``name``.
 
-    Raises ``LabelError`` when the bytes are no whole picture.
+    Raises ``LabelError`` when the bytes are no whole image.
     """
     return decode_image_record(content, name)[0]
 
 
 def check_declared_size(record: Record, declared: tuple[object, object]) -> None:
-    """Raise ``LabelError`` when a label file gives the picture a size it does not have.
+    """Raise ``LabelError`` when a label file gives the image a size it does not have.
 
-    Sizes left out or zero are no statement.
+    Sizes skipped or zero are no statement.
     """
     width, height = (size_value(value) for value in declared)
     if width and height and (width, height) != record.image_size:
         found = f"{record.width} x {record.height}"
         raise LabelError(
             "image-size",
-            f"labels are for {record.id} at {width:g} x {height:g}, the upright picture is {found}",
+            f"labels are for {record.id} at {width:g} x {height:g}, the upright image is {found}",
         )
 
 
@@ -153,7 +155,7 @@ class UniqueNames:
 def read_listed(
     paths: Iterator[Path], folder: Path, intake: ImportContext
 ) -> Iterator[tuple[Path, Record]]:
-    """Each picture that can be read, with its path; the others are listed."""
+    """Each image that can be read, with its path; the others are listed."""
     for path in paths:
         with intake.listing(path):
             record = read_picture(path, name_in(folder, path))

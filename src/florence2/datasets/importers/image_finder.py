@@ -1,4 +1,4 @@
-"""From the image names in a label file to the image files of the data set."""
+"""From the image names in a label file to the image files of the dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
-from ...processing.image import IMAGE_SUFFIXES
+from ...io.file_types import IMAGE_SUFFIXES
 from .image_files import is_hidden, name_in
 from .problems import LabelError
 
@@ -21,18 +21,18 @@ MAX_NAME = 4096
 
 
 class ImageFinder:
-    """Finds images by name below the folders of one data set, and nowhere else.
+    """Finds images by name below the directories of one dataset, and nowhere else.
 
     A name is tried as it is written, then with forward slashes, without URL escapes and without
-    spaces at its ends. A name that none of the folders has is looked up in an index of the whole
-    set, which ignores case and Unicode normal form; there, the image may be in another folder if
-    its file name is unique. The index is built once, for the first such name.
+    spaces at its ends. A name that none of the directories has is looked up in an index of the
+    whole set, which ignores case and Unicode normal form; there, the image may be in another
+    directory if its file name is unique. The index is built once, for the first such name.
 
     Args:
-        root: The folder of the data set, from which records are named.
-        folders: Where to look before ``root`` and its ``IMAGE_FOLDERS``.
-        images: The only folder to look in, when the user named it.
-        allowed: Further folders that names may lead to.
+        root: The directory of the dataset, from which records are named.
+        directories: Where to look before ``root`` and its ``IMAGE_FOLDERS``.
+        images: The only directory to look in, when the user named it.
+        allowed: Further directories that names may lead to.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ImageFinder:
         return self._search(name) or self._fail(name, outside)
 
     def name(self, path: Path) -> str:
-        """Name the record of the image at ``path``: its path from the root of the data set."""
+        """Name the record of the image at ``path``: its path from the root of the dataset."""
         if path.is_relative_to(self._root):
             return name_in(self._root, path)
         absolute = Path(os.path.abspath(path))
@@ -77,7 +77,7 @@ class ImageFinder:
         return path.name
 
     def name_among_images(self, path: Path) -> str:
-        """Name the image at ``path`` by its path from the innermost folder that is looked in."""
+        """Name the image at ``path`` by its path from the innermost directory that is looked in."""
         absolute = Path(os.path.abspath(path))
         inside = [
             absolute.relative_to(folder).as_posix()
@@ -104,14 +104,14 @@ class ImageFinder:
         best = [path for path, length in zip(found, lengths, strict=True) if length == longest]
         best = [path for path in best if os.path.isfile(path)]
         if len(wanted) > 1 and longest < 2 and wanted[-2] in self._directories:
-            # The set has this folder, so the image of another folder is another image.
+            # The set has this directory, so the image of another directory is another image.
             return None
         if len(best) > 1:
             shown = ", ".join(repr(self.name(path)) for path in best[:3])
             raise LabelError(
                 "missing-file",
                 f"the image {name!r} is missing, and {len(best)} images are called so: {shown}; "
-                "write the folder into the name",
+                "write the directory into the name",
             )
         return best[0] if best else None
 
@@ -126,7 +126,7 @@ class ImageFinder:
         return self._paths
 
     def _walk(self) -> Iterator[Path]:
-        """The image files below the folders, each once."""
+        """The image files below the directories, each once."""
         walked: list[str] = []
         left = MAX_INDEXED
         for folder in sorted(self._folders, key=lambda each: len(os.path.abspath(each))):
@@ -148,7 +148,7 @@ class ImageFinder:
         if outside:
             raise LabelError(
                 "missing-file",
-                f"the image {name!r} is outside the data set and is not read; name the folder "
+                f"the image {name!r} is outside the dataset and is not read; name the directory "
                 "of the images (--images)",
             )
         if os.path.exists(path) and not os.path.isfile(path):
@@ -160,7 +160,7 @@ class ImageFinder:
         raise LabelError(
             "missing-file",
             f"the image {name!r} is missing; looked in {folders or self._folders[0]}{hint}; name "
-            "the folder of the images (--images) if it is elsewhere",
+            "the directory of the images (--images) if it is elsewhere",
         )
 
 

@@ -1,4 +1,4 @@
-"""Labelled things in a picture, and the tasks that can be asked about them.
+"""Labelled things in an image, and the tasks that can be asked about them.
 
 COCO, YOLO and VOC say the same in three notations; from here on it is one.
 """

@@ -60,7 +60,7 @@ def numbers_field(values: dict[str, Any], name: str) -> list[float]:
 
 
 def list_field(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The objects in the list called ``name``; none when it is left out.
+    """The objects in the list called ``name``; none when it is skipped.
 
     Raises ``LabelError`` when it is no list, or holds something that is no object.
     """

@@ -15,17 +15,17 @@ from .splits import find_role, match_splits
 
 
 def find_jsonl(source: Path, split: str | None = None) -> tuple[Path, ...]:
-    """The line files of the data set: ``source`` itself, or those in it and one folder down.
+    """The line files of the dataset: ``source`` itself, or those in it and one directory down.
 
-    ``split`` is a folder, or what a folder or file is called for (``valid/annotations.jsonl``,
-    ``val.jsonl``). Raises ``FileNotFoundError`` when there are none, ``ValueError`` for a split of
-    a single file.
+    ``split`` is a directory, or what a directory or file is called for
+    (``valid/annotations.jsonl``, ``val.jsonl``). Raises ``FileNotFoundError`` when there are none,
+    ``ValueError`` for a split of a single file.
     """
     if source.is_file():
         if split is not None and split_of_file(source) not in match_splits(split, _known(source)):
             raise ValueError(
                 f"{source} is one file and has no split {split!r}; leave out --split, or name the "
-                "folder of the data set"
+                "directory of the dataset"
             )
         return (source,)
     if split is not None and (source / split).is_dir():
@@ -43,17 +43,17 @@ def find_jsonl(source: Path, split: str | None = None) -> tuple[Path, ...]:
 
 
 def split_of_file(file: Path) -> str | None:
-    """The split that a line file is of, by its own name or its folder's; ``None`` for neither."""
+    """The split of a line file, by its own name or its directory's; ``None`` for neither."""
     return next((name for name in (file.stem, file.parent.name) if find_role(name)), None)
 
 
 def read_jsonl(
     file: Path, root: Path, intake: ImportContext, images: Path | None = None
 ) -> Iterator[Record]:
-    """A record for each picture that the lines name; its id is its path from ``root``.
+    """A record for each image that the lines name; its id is its path from ``root``.
 
-    Pictures lie in ``images``, beside the file or in its image folder by default. Several lines may
-    ask about one picture. Raises ``ValueError`` for a file that is one JSON array.
+    Images lie in ``images``, beside the file or in its image directory by default. Several lines
+    may ask about one image. Raises ``ValueError`` for a file that is one JSON array.
     """
     _refuse_array(file)
     rows = _rows(file, intake)

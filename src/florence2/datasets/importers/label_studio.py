@@ -60,8 +60,8 @@ def read_label_studio(
     """A record for each task whose image can be found; its id is its path from the files.
 
     ``tasks`` are those of ``TASKS``; ``split`` is a value of ``data.split``; ``images`` is the
-    folder of the images where they do not lie beside the files. Raises ``ValueError`` when a file
-    is no JSON of tasks, or there is no such split.
+    directory of the images where they do not lie beside the files. Raises ``ValueError`` when a
+    file is no JSON of tasks, or there is no such split.
     """
     tokens = check_tasks(tasks, TASKS)
     loaded = [(file, each) for file in files for each in _load(file)]

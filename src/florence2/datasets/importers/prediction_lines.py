@@ -103,9 +103,9 @@ def is_answers(file: Path) -> bool:
 def read_answers(
     file: Path, intake: ImportContext, annotator: str = "florence2"
 ) -> Iterator[Record]:
-    """A record for each picture that the lines speak of, in the order they come by.
+    """A record for each image that the lines speak of, in the order they come by.
 
-    Pictures stay where they lie; their ids are their paths from the folder that holds them all.
+    Images stay where they lie; their ids are their paths from the directory that holds them all.
     Errors of the run are listed as problems, and so are lines that make no sense.
     """
     lines = _read_lines(file, intake)
@@ -214,9 +214,9 @@ def _fits(annotation: Annotation, size: ImageSize) -> bool:
 
 
 def _locate(image: str, file: Path, beside: bool, started: str) -> str:
-    """Where an image lies: beside the file, or where the line says, from the working folder.
+    """Where an image lies: beside the file, or where the line says, from the working directory.
 
-    Where it is not there, the folder that the run was ``started`` in is looked in.
+    Where it is not there, the directory that the run was ``started`` in is looked in.
     """
     if "://" in image or os.path.isabs(image):
         return image
@@ -229,7 +229,7 @@ def _locate(image: str, file: Path, beside: bool, started: str) -> str:
 
 
 def _run_directory(file: Path) -> str:
-    """The working folder of the run that wrote the answers; ``""`` where it did not say."""
+    """The working directory of the run that wrote the answers; ``""`` where it did not say."""
     try:
         settings = read_json(file.parent / "run.json", 2**20)
     except (OSError, ValueError):

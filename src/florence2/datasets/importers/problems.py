@@ -1,4 +1,4 @@
-"""What is wrong with a data set, where, and of which kind.
+"""What is wrong with a dataset, where, and of which kind.
 
 Importers raise a ``LabelError`` for one bad item inside ``ImportContext.listing``, which lists it
 as a ``ImportProblem`` with its file and line and lets the importer continue.
@@ -20,7 +20,7 @@ ProblemKind = Literal[
     "malformed",  # a file, line, element or field that cannot be read
     "missing-file",
     "broken-image",
-    "image-size",  # the label file speaks of a picture of another size
+    "image-size",  # the label file speaks of an image of another size
     "outside-image",
     "degenerate-box",  # without area, inverted or not finite
     "empty-polygon",  # fewer than three points, or without area
@@ -28,7 +28,7 @@ ProblemKind = Literal[
     "unsupported-shape",  # a shape that is no box and no polygon
     "crowd",  # one region for many objects
     "unknown-class",
-    "unknown-image",  # a label for a picture that the data set does not list
+    "unknown-image",  # a label for an image that the dataset does not list
     "duplicate",
     "empty-text",
     "unreadable-prompt",
@@ -46,7 +46,7 @@ _MAX_MESSAGE = 600
 
 @dataclass(frozen=True)
 class ImportProblem:
-    """One item that was left out. ``line`` counts from 1, where the file has lines."""
+    """One item that was skipped. ``line`` counts from 1, where the file has lines."""
 
     file: str
     line: int | None
@@ -59,7 +59,7 @@ class ImportProblem:
 
 
 class LabelError(ValueError):
-    """One item of a data set that cannot be used; a reader lists it and goes on."""
+    """One item of a dataset that cannot be used; a reader lists it and goes on."""
 
     def __init__(self, kind: ProblemKind, message: str) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ def accept(annotation: Annotation, image_size: ImageSize) -> None:
 
 
 def ignore_categories(categories: Sequence[Category]) -> None:
-    """Nothing: stands in where nobody asks for the classes of a dataset."""
+    """Nothing: stands in where no one asks for the classes of a dataset."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Checks of one box or polygon against its picture."""
+"""Checks of one box or polygon against its image."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def checked_polygon(flat: Sequence[float], image_size: ImageSize) -> NDArray[np.
 
 
 def are_fractions(boxes: Iterable[Sequence[float]]) -> bool:
-    """Whether all boxes ``(x0, y0, x1, y1)`` of a data set lie in 0 to 1, so are not in pixels.
+    """Whether all boxes ``(x0, y0, x1, y1)`` of a dataset lie in 0 to 1, so are not in pixels.
 
     Stops at the first box that does not. False when there is no box.
     """

@@ -1,4 +1,4 @@
-"""Sidecars: a folder of pictures, each with its text in a ``.txt`` of the same name."""
+"""Sidecars: a directory of images, each with its text in a ``.txt`` of the same name."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _MAX_TEXT_BYTES = 4 * MAX_TEXT_LENGTH
 def read_sidecars(
     folder: Path, intake: ImportContext, prompt: str = "<CAPTION>"
 ) -> Iterator[Record]:
-    """A record for each picture in ``folder`` and below that can be read.
+    """A record for each image in ``folder`` and below that can be read.
 
-    The text answers ``prompt``. A picture without a text is listed and has no annotation; a text
-    without a picture is listed. Raises ``ValueError`` when ``folder`` is a file.
+    The text answers ``prompt``. An image without a text is listed and has no annotation; a text
+    without an image is listed. Raises ``ValueError`` when ``folder`` is a file.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is a file: name the folder of the images and their texts")
+        raise ValueError(f"{folder} is a file: name the directory of the images and their texts")
     return _read(folder, intake, prompt)
 
 
@@ -45,7 +45,7 @@ def _read(folder: Path, intake: ImportContext, prompt: str) -> Iterator[Record]:
         used.add(file)
         annotations: tuple[Annotation, ...] = ()
         with intake.listing(file):
-            seen.add(file, "the text of two pictures,")
+            seen.add(file, "the text of two images,")
             suffix = _text(file, record)
             annotation = written_annotation(prompt, suffix, record.image_size, intake)
             annotations = intake.checked([annotation], record.image_size, file)
@@ -54,7 +54,7 @@ def _read(folder: Path, intake: ImportContext, prompt: str) -> Iterator[Record]:
     for file in (each for each in files if each.suffix.lower() == ".txt" and each not in used):
         with intake.listing(file):
             if _stem(file) not in images:
-                raise LabelError("unknown-image", "there is no picture of this name")
+                raise LabelError("unknown-image", "there is no image of this name")
 
 
 def _stem(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file for each picture (the VOC2012 development kit, section 6).
+"""Pascal VOC: an XML file for each image (the VOC2012 development kit, section 6).
 
 Pixels count from 1 and both corners belong to the box.
 """
@@ -48,13 +48,13 @@ class _Units:
 
 
 def find_voc(source: Path, split: str | None = None) -> list[Path]:
-    """The annotation files of the data set in folder ``source``, in order.
+    """The annotation files of the dataset in directory ``source``, in order.
 
-    With ``split``, those that ``ImageSets/Main/SPLIT.txt`` lists, or of the folder ``SPLIT``.
+    With ``split``, those that ``ImageSets/Main/SPLIT.txt`` lists, or of the directory ``SPLIT``.
     Raises ``FileNotFoundError`` when there are none.
     """
     if source.is_file():
-        raise ValueError(f"{source} is a file: name the folder of the VOC data set")
+        raise ValueError(f"{source} is a file: name the directory of the VOC dataset")
     folder = _annotation_folder(source)
     lists = {file.stem: file for file in sorted((source / "ImageSets" / "Main").glob("*.txt"))}
     if split is None:
@@ -81,11 +81,11 @@ def read_voc(
     first_pixel: int = 1,
     images: Path | None = None,
 ) -> Iterator[Record]:
-    """A record for each annotation file whose picture can be read; its id is its path from root.
+    """A record for each annotation file whose image can be read; its id is its path from root.
 
     ``tasks`` are those of ``TASKS``. ``classes`` are the names allowed, all by default.
-    ``first_pixel`` is 0 for files whose writer counts from 0. ``images`` is the folder of the
-    pictures, where it is neither ``JPEGImages`` nor that of the annotations. When the boxes of
+    ``first_pixel`` is 0 for files whose writer counts from 0. ``images`` is the directory of the
+    images, where it is neither ``JPEGImages`` nor that of the annotations. When the boxes of
     the whole set lie between 0 and 1, they are read as fractions of the images, which is listed.
     """
     tokens = check_tasks(tasks, TASKS)
@@ -189,7 +189,7 @@ def _boxes(file: Path) -> Iterator[list[float]]:
 
 
 def _picture_path(file: Path, page: Node, finder: ImageFinder, images: Path | None) -> Path:
-    """Where the picture lies: beside the annotation, in ``JPEGImages``, or as the finder says.
+    """Where the image lies: beside the annotation, in ``JPEGImages``, or as the finder says.
 
     ``<filename>`` may lack its suffix, or name the image before it was renamed with its
     annotation.
@@ -217,13 +217,13 @@ def _declared_size(page: Node) -> tuple[object, object]:
 
 
 def _file_name(root: Path, path: Path) -> str:
-    """The name of the picture among those of the set: below ``JPEGImages``, where there is one."""
+    """The name of the image among those of the set: below ``JPEGImages``, where there is one."""
     folder = root / "JPEGImages"
     return name_in(folder if path.is_relative_to(folder) else root, path)
 
 
 def _listed_splits(root: Path) -> dict[str, str]:
-    """The split of each picture that ``ImageSets/Main`` lists in one of its own."""
+    """The split of each image that ``ImageSets/Main`` lists in one of its own."""
     found: dict[str, str] = {}
     for file in sorted((root / "ImageSets" / "Main").glob("*.txt")):
         # Others are joins (trainval) or list one class (cat_train).
@@ -285,7 +285,7 @@ def _instance(
     if not label:
         raise LabelError("malformed", "an <object> needs a <name>")
     if classes is not None and label not in classes:
-        raise LabelError("unknown-class", f"{label!r} is none of {len(classes)} classes")
+        raise LabelError("unknown-class", f"{label!r} is not one of {len(classes)} classes")
     outlines = _outlines(node, frame, units)
     box = _box(node, frame, units, outlines)
     confidence = node.text_of("confidence")

@@ -1,7 +1,7 @@
-"""YOLO: ``data.yaml`` with the class names, and a text file of labels for each picture.
+"""YOLO: ``data.yaml`` with the class names, and a text file of labels for each image.
 
-A line is ``class x y width height`` (the centre, as fractions of the picture) or ``class x y x y
-...`` (a polygon). Labels lie where the picture does, with ``labels`` in place of the last
+A line is ``class x y width height`` (the center, as fractions of the image) or ``class x y x y
+...`` (a polygon). Labels lie where the image does, with ``labels`` in place of the last
 ``images`` of the path (docs.ultralytics.com, "Detect" and "Segment dataset format").
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...results.records import Category, Record
 from .image_files import (
-    PASSED_OVER_SUFFIXES,
+    SKIPPED_SUFFIXES,
     UniqueNames,
     find_files,
     find_pictures,
@@ -52,10 +52,10 @@ def read_yolo(
     split: str | None = None,
     images: Path | None = None,
 ) -> Iterator[Record]:
-    """A record for each picture of the split (of all, by default) that can be read.
+    """A record for each image of the split (of all, by default) that can be read.
 
     ``tasks`` are those of ``TASKS``. An empty label file, or none beside other images that have
-    one, says that nothing is there. ``images`` is the folder of the images, where it is not the
+    one, says that nothing is there. ``images`` is the directory of the images, where it is not the
     one that ``data.yaml`` names. All labels are looked through before the first record. Raises
     ``ValueError`` for a split that the set does not have, and for labels that can be read in two
     ways.
@@ -89,7 +89,7 @@ def _list_doubled_names(data: YoloSet, intake: ImportContext) -> None:
 
 
 def label_path(picture: Path) -> Path:
-    """The label file of a picture."""
+    """The label file of an image."""
     parts = list(picture.with_suffix(".txt").parts)
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] in _LABEL_FOLDERS:
@@ -121,7 +121,7 @@ def _read(
     for item in items:
         with intake.listing(item.image):
             pictures.add(item.name, "picture")
-            labels.add(item.label or item.image, "the label file of two pictures,")
+            labels.add(item.label or item.image, "the label file of two images,")
             record = read_picture(item.image, item.name)
             record = replace(record, split=item.split, file_name=item.file_name)
             lines: list[tuple[int, str]] | None = []
@@ -174,7 +174,7 @@ def _labeled(
 def _list_items(
     data: YoloSet, entries: Sequence[tuple[str, Path]], images: Path | None, intake: ImportContext
 ) -> list[_Item]:
-    """The images of the folders and lists with their label files."""
+    """The images of the directories and lists with their label files."""
     items: list[_Item] = []
     labels = _LabelFolders()
     for split, entry in entries:
@@ -185,14 +185,14 @@ def _list_items(
         with intake.listing(data.file):
             if not os.path.isfile(entry):
                 raise LabelError(
-                    "missing-file", f"{entry} is neither a folder nor a list of pictures"
+                    "missing-file", f"{entry} is neither a directory nor a list of images"
                 )
             items += _listed_items(entry, data, split, images, labels, intake)
     return items
 
 
 def _image_folder(entry: Path, data: YoloSet, split: str, images: Path | None) -> Path:
-    """The folder of the images of an entry; below ``images`` when the user named that."""
+    """The directory of the images of an entry; below ``images`` when the user named that."""
     if images is None or os.path.isfile(entry):
         return entry
     below = [images / name_in(data.root, entry)] if entry.is_relative_to(data.root) else []
@@ -227,7 +227,7 @@ def _folder_items(
 def _list_orphans(
     folders: set[Path], used: set[Path | None], data: YoloSet, intake: ImportContext
 ) -> None:
-    """Report the label files that no image has, as one item for each folder."""
+    """Report the label files that no image has, as one item for each directory."""
     for folder in sorted(folders):
         if (folder.name != "labels" and "labels" not in folder.parts) or not os.path.isdir(folder):
             continue
@@ -259,7 +259,7 @@ def _listed_items(
     finder = ImageFinder(data.root, (data.root, file.parent), images, allowed)
     for number, line in split_lines(read_label_text(file, MAX_LIST_BYTES)):
         with intake.listing(file, number):
-            if os.path.splitext(line)[1].lower() in PASSED_OVER_SUFFIXES:
+            if os.path.splitext(line)[1].lower() in SKIPPED_SUFFIXES:
                 raise LabelError("passed-over", f"{line!r} is of a type that is not read")
             path = file.parent / line if line.startswith("./") else Path(line)
             found = path if _is_listed_file(path, line, allowed) else finder.find(line)
@@ -279,7 +279,7 @@ def _is_listed_file(path: Path, line: str, allowed: Sequence[Path]) -> bool:
 
 
 class _LabelFolders:
-    """Label files by name; a name that differs in case or Unicode form is found by its folder."""
+    """Label files by name, regardless of case and Unicode normal form."""
 
     def __init__(self) -> None:
         self._names: dict[Path, dict[str, Path]] = {}

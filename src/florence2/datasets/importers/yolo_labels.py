@@ -1,4 +1,4 @@
-"""The lines of YOLO label files: what their columns hold, decided once for a whole data set.
+"""The lines of YOLO label files: what their columns hold, decided once for a whole dataset.
 
 After the class number come ``x y width height`` (detection), a polygon ``x y x y ...``
 (segmentation, and the four corners of oriented boxes), or a box and its keypoints (pose, for which
@@ -33,7 +33,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True)
 class LabelLayout:
-    """What the numbers after the class are, for all label files of a data set.
+    """What the numbers after the class are, for all label files of a dataset.
 
     ``keypoint_values`` is the number of columns that hold keypoints; 0 in sets without. The two
     others say whether boxes and polygons are followed by a confidence.
@@ -46,7 +46,7 @@ class LabelLayout:
 
 @dataclass
 class LabelSurvey:
-    """Counts over all label lines of a data set, from which ``layout`` is decided."""
+    """Counts over all label lines of a dataset, from which ``layout`` is decided."""
 
     lengths: Counter[int] = field(default_factory=Counter)
     # How many of the long lines of each length fit a box with keypoints of 2 and 3 values.
@@ -55,7 +55,7 @@ class LabelSurvey:
     first: tuple[Path, int] | None = None
 
     def add(self, file: Path, lines: Iterable[tuple[int, str]]) -> None:
-        """Count the lines of one label file. Lines that are not numbers are passed over."""
+        """Count the lines of one label file. Lines that are not numbers are skipped."""
         for number, line in lines:
             fields = line.split()
             if is_comment(line) or len(fields) < 5:

@@ -1,4 +1,4 @@
-"""The ``data.yaml`` of a YOLO data set: class names, splits, and where the images are."""
+"""The ``data.yaml`` of a YOLO dataset: class names, splits, and where the images are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOTHING = ("", "~", "null", "Null", "NULL")
 
 @dataclass(frozen=True)
 class YoloSet:
-    """What ``data.yaml`` says: class names by number, and the folders or lists of each split.
+    """What ``data.yaml`` says: class names by number, and the directories or lists of each split.
 
     ``kpt_shape`` is the number of keypoints of an object and of the values of each (2 or 3), in
     pose sets; ``task`` is the task that the file names, or ``""``.
@@ -35,11 +35,11 @@ class YoloSet:
     task: str = ""
 
     def choose_entries(self, split: str | None) -> list[tuple[str, Path]]:
-        """The folders and lists of the splits that ``split`` means (all by default), each once.
+        """The directories and lists of the splits that ``split`` means (all by default), each once.
 
-        Training tools want both ``train`` and ``val``: a set with one of them names its folder
-        twice, and the folder's own name tells which it is. Raises ``ValueError`` for a split that
-        the set does not have.
+        Training tools want both ``train`` and ``val``: a set with one of them names its directory
+        twice, and the directory's own name tells which it is. Raises ``ValueError`` for a split
+        that the set does not have.
         """
         there = [name for name, entries in self.splits.items() if entries]
         if not there:
@@ -56,14 +56,14 @@ class YoloSet:
 
 
 def find_yolo(source: Path) -> YoloSet:
-    """The data set whose ``data.yaml`` is ``source`` or lies in it.
+    """The dataset whose ``data.yaml`` is ``source`` or lies in it.
 
-    A folder without one may have ``classes.txt``, a class a line, as labeling tools write it.
+    A directory without one may have ``classes.txt``, a class a line, as labeling tools write it.
     Raises ``FileNotFoundError`` when there is none, ``ValueError`` when it names no classes.
     """
     file = _find_file(source) if source.is_dir() else source
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing: it names the classes and the pictures")
+        raise FileNotFoundError(f"{file} is missing: it names the classes and the images")
     if file.name in _CLASS_FILES:
         return _find_listed(file)
     values = read_plain_yaml(file)
@@ -75,7 +75,9 @@ def find_yolo(source: Path) -> YoloSet:
         entries = values.get(split) or []
         entries = [entries] if isinstance(entries, str) else entries
         if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
-            raise ValueError(f"{file}: {split!r} should be a folder or a list, got {entries!r:.80}")
+            raise ValueError(
+                f"{file}: {split!r} should be a directory or a list, got {entries!r:.80}"
+            )
         found = [_entry(root, file, each) for each in entries if each not in _NOTHING]
         splits[split] = tuple(found)
     task = values.get("task")
@@ -85,7 +87,7 @@ def find_yolo(source: Path) -> YoloSet:
 
 
 def _find_listed(file: Path) -> YoloSet:
-    """The data set of a ``classes.txt``: its images lie in ``images``, or beside it."""
+    """The dataset of a ``classes.txt``: its images lie in ``images``, or beside it."""
     root = file.parent
     try:
         lines = [line for _, line in split_lines(read_label_text(file))]
@@ -103,7 +105,7 @@ def _find_listed(file: Path) -> YoloSet:
 
 
 def _find_file(folder: Path) -> Path:
-    """The description of the data set in ``folder``: ``data.yaml``, or the one file like it."""
+    """The description of the dataset in ``folder``: ``data.yaml``, or the one file like it."""
     found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     for name in _FILES:
         for path in found:
@@ -119,7 +121,7 @@ def _find_file(folder: Path) -> Path:
 
 
 def _find_root(file: Path, values: dict[str, Any]) -> Path:
-    """The folder that ``path`` names; the file's own when that is on another machine."""
+    """The directory that ``path`` names; the file's own when that is on another machine."""
     path = values.get("path") or ""
     if not isinstance(path, str) or path in _NOTHING:
         return file.parent
@@ -130,7 +132,7 @@ def _find_root(file: Path, values: dict[str, Any]) -> Path:
 
 
 def _entry(root: Path, file: Path, entry: str) -> Path:
-    """A folder or list. Exporters write ``../train/images`` and mean the folder beside the file.
+    """A directory or list; ``../train/images`` of some exporters is beside the file.
 
     A path of another machine is looked for by its end.
     """
@@ -157,7 +159,7 @@ def _check_inside(path: Path, file: Path, what: str, text: str, *more: Path) -> 
     # A relative file name has no parent to speak of.
     if absolute.is_relative_to(os.path.dirname(os.path.dirname(os.path.abspath(file)))):
         return
-    raise ValueError(f"{file}: {what} {text!r} leads out of the data set; write an absolute path")
+    raise ValueError(f"{file}: {what} {text!r} leads out of the dataset; write an absolute path")
 
 
 def _class_names(file: Path, names: Any) -> dict[int, str]:

@@ -145,7 +145,7 @@ def _source_to_json(record: Record) -> str | None:
 
 
 def with_bytes(record: Record) -> Record:
-    """The record holding its picture's bytes, as a shard stores it."""
+    """The record holding its image's bytes, as a shard stores it."""
     return record if record.image is not None else replace(record, image=record.image_bytes())
 
 

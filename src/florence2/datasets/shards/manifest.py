@@ -53,7 +53,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Shard:
-    """One finished file: its name in the folder, rows, bytes, SHA-256, and what it holds."""
+    """One finished file: its name in the directory, rows, bytes, SHA-256, and what it holds."""
 
     file: str
     rows: int

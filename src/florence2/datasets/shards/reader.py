@@ -31,10 +31,10 @@ class _OpenShard:
 
 
 class ShardDataset:
-    """The records of a folder of shards, in the order they were written.
+    """The records of a directory of shards, in the order they were written.
 
     Holds a few row groups at a time, whatever the size of the set. Raises ``FileNotFoundError``
-    when the folder has no manifest or a shard of it is gone, and ``ValueError`` that names the
+    when the directory has no manifest or a shard of it is gone, and ``ValueError`` that names the
     file when a shard is damaged.
     """
 
@@ -43,7 +43,7 @@ class ShardDataset:
         found = read_manifest(self._folder)
         if found is None:
             raise FileNotFoundError(
-                f"{self._folder / MANIFEST_FILE} is missing: {folder} is no folder of shards; "
+                f"{self._folder / MANIFEST_FILE} is missing: {folder} is no directory of shards; "
                 "make one with florence2 convert"
             )
         self._manifest = found
@@ -59,7 +59,7 @@ class ShardDataset:
 
     @property
     def manifest(self) -> Manifest:
-        """What the folder holds, by shard."""
+        """What the directory holds, by shard."""
         return self._manifest
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class ShardDataset:
                     yield from_row(table.slice(row, 1).to_pylist()[0])
 
     def ids(self) -> Iterator[str]:
-        """The ids of all records, in order, read without the pictures."""
+        """The ids of all records, in order, read without the images."""
         for shard in self._manifest.shards:
             for table in self._tables(shard, ["id"]):
                 yield from table["id"].to_pylist()
@@ -98,7 +98,7 @@ class ShardDataset:
                 yield from table["sha256"].to_pylist()
 
     def annotations(self) -> Iterator[tuple[Annotation, ...]]:
-        """The annotations of all records, in order, read without the pictures."""
+        """The annotations of all records, in order, read without the images."""
         for shard in self._manifest.shards:
             for table in self._tables(shard, ["width", "height", "annotations"]):
                 for row in table.to_pylist():

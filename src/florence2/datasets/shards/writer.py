@@ -24,11 +24,11 @@ ROWS_PER_GROUP = 4
 class ShardWriter:
     """Writes records to ``folder`` behind the shards that are finished there.
 
-    A shard is closed at ``max_records`` records or ``max_bytes`` of pictures, whatever comes
+    A shard is closed at ``max_records`` records or ``max_bytes`` of images, whatever comes
     first. Its file gets its name only when it is whole and on the disk, and counts once the
     manifest lists it; a file that the manifest does not list is written over. Leaving the block
     without an error closes the last shard and marks the manifest complete. Raises ``ValueError``
-    when the folder holds shards of another ``origin``.
+    when the directory holds shards of another ``origin``.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ShardWriter:
         self._manifest = replace(self._manifest, categories=tuple(categories))
 
     def write(self, record: Record) -> None:
-        """Take the record in; a picture known by its path is read now."""
+        """Take the record in; an image known by its path is read now."""
         held = with_bytes(record)
         self._waiting.append(held)
         self._waiting_bytes += len(held.image or b"")
@@ -116,7 +116,7 @@ def remove_shards(folder: Path) -> None:
 
 
 def _open_manifest(folder: Path, origin: dict[str, Any]) -> Manifest:
-    """The manifest to go on from: that of the folder, open again, or an empty one."""
+    """The manifest to go on from: that of the directory, open again, or an empty one."""
     found = read_manifest(folder)
     if found is None:
         return Manifest(origin=origin)
@@ -124,7 +124,7 @@ def _open_manifest(folder: Path, origin: dict[str, Any]) -> Manifest:
         name, before, now = _first_difference(dict(found.origin), origin)
         raise ValueError(
             f"{folder} holds shards made with {name} {shorten(repr(before))}, not "
-            f"{shorten(repr(now))}; choose another folder"
+            f"{shorten(repr(now))}; choose another directory"
         )
     return replace(found, complete=False)
 
@@ -145,7 +145,7 @@ def _write_parquet(records: Iterable[Record], path: Path) -> None:
         table,
         path,
         row_group_size=ROWS_PER_GROUP,
-        # Pictures are compressed already; numbers and words are worth it.
+        # Images are compressed already; numbers and words are worth it.
         compression={name: _compression(name) for name in _leaves(table.schema)},
         use_dictionary=["annotations.list.element.task"],
         write_statistics=False,

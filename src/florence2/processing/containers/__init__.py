@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...io.file_types import PDF_SUFFIXES, VIDEO_SUFFIXES
 from ...io.lazy_imports import import_lazily
-from .unit_names import PDF_SUFFIXES, VIDEO_SUFFIXES, Unit, parse_unit_name
+from .unit_names import Unit, parse_unit_name
 
 if TYPE_CHECKING:
     from .decoder_process import DecoderError, DecoderLimits, DecoderProcess

@@ -103,7 +103,7 @@ class DecoderProcess:
         except (OSError, ValueError):
             frame = None
         except BaseException:
-            self._end()  # an interrupted exchange leaves a reply that belongs to nobody
+            self._end()  # an interrupted exchange leaves a reply that belongs to no one
             raise
         finally:
             timer.cancel()

@@ -9,8 +9,6 @@ from typing import Literal
 
 ContainerKind = Literal["pdf", "video", "pages", "animation"]
 
-PDF_SUFFIXES = frozenset({".pdf"})
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 _PLACE = re.compile(r"(?P<file>.+)#(?:page=(?P<page>[1-9]\d{0,8})|t=(?P<seconds>\d{1,9}\.\d{3}))")
 
 

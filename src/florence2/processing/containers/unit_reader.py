@@ -15,10 +15,11 @@ from typing import Any
 
 from PIL import Image
 
+from ...io.file_types import PDF_SUFFIXES, VIDEO_SUFFIXES
 from ...io.files import open_regular
 from ..image import MAX_PIXELS, load_image
 from .decoder_process import DecoderProcess
-from .unit_names import PDF_SUFFIXES, VIDEO_SUFFIXES, ContainerKind, Unit, parse_unit_name
+from .unit_names import ContainerKind, Unit, parse_unit_name
 
 DEFAULT_RESOLUTION = 150
 _HEAD_BYTES = 2**13

@@ -10,7 +10,7 @@ from PIL import Image
 from ...io.extras import optional_import
 
 MAX_PACKETS = 20_000_000
-# Formats that hold a video themselves; playlists, which name other files and URLs, are left out.
+# Formats that hold a video themselves; playlists, which name other files and URLs, are skipped.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,mpegtsraw,m4v,h264,hevc,"
     "ogg,flv,asf,mxf,wtv"
@@ -144,7 +144,7 @@ class VideoStream:
         return found
 
     def _decoded(self) -> Iterator[tuple[float, Any]]:
-        """Frames with their times; packets that cannot be decoded are passed over."""
+        """Frames with their times; packets that cannot be decoded are skipped."""
         last, step = 0.0, 1 / float(self._video.average_rate or 25)
         try:
             for packet in self._container.demux(self._video):

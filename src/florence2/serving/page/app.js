@@ -20,7 +20,7 @@ async function addFiles(files) {
       const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
       state.pictures.push({ name: file.name || "picture", file, bitmap, url: URL.createObjectURL(file), answer: null, region: null });
       show(state.pictures.length - 1);
-    } catch { tell(`${file.name} cannot be read as a picture`, true); }
+    } catch { tell(`${file.name} cannot be read as an image`, true); }
   }
   byId("run").disabled = state.pictures.length === 0;
   drawThumbs();

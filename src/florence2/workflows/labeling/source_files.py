@@ -6,56 +6,19 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from ...datasets.exporters.capacity import TARGETS
-from ...processing.containers import PDF_SUFFIXES, VIDEO_SUFFIXES
-
-ARCHIVE_SUFFIXES = frozenset({".7z", ".gz", ".parquet", ".rar", ".tar", ".tgz", ".zip", ".zst"})
-# Images and videos of formats that are not read: they are counted, not silently left out.
-_UNREADABLE_SUFFIXES = frozenset(
-    {
-        ".3gp",
-        ".ai",
-        ".apng",
-        ".arw",
-        ".cr2",
-        ".cr3",
-        ".djvu",
-        ".dng",
-        ".emf",
-        ".eps",
-        ".exr",
-        ".flv",
-        ".hdr",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".icns",
-        ".ico",
-        ".jxl",
-        ".jxr",
-        ".m2ts",
-        ".mts",
-        ".nef",
-        ".ogv",
-        ".orf",
-        ".pcx",
-        ".ps",
-        ".psd",
-        ".raf",
-        ".raw",
-        ".rw2",
-        ".svg",
-        ".tga",
-        ".ts",
-        ".wdp",
-        ".wmf",
-        ".wmv",
-        ".xcf",
-    }
+from ...io.file_types import (
+    ARCHIVE_SUFFIXES,
+    IMAGE_SUFFIXES,
+    PDF_SUFFIXES,
+    UNSUPPORTED_SUFFIXES,
+    VIDEO_SUFFIXES,
 )
+
+# The suffixes of the files in a directory that are sources.
+SOURCE_SUFFIXES = IMAGE_SUFFIXES | PDF_SUFFIXES | VIDEO_SUFFIXES
 # What a run writes into its directory besides the directories of its formats.
 _RUN_OUTPUTS = frozenset({"pictures", "sidecars", *TARGETS})
 _SHOWN_DIRECTORIES = 3
@@ -90,17 +53,9 @@ class PassedOver:
         return told
 
 
-@cache
-def source_suffixes() -> frozenset[str]:
-    """The suffixes of the files in a directory that are sources, in lower case."""
-    from ...processing.image import IMAGE_SUFFIXES
-
-    return IMAGE_SUFFIXES | PDF_SUFFIXES | VIDEO_SUFFIXES
-
-
 def is_source_name(name: str) -> bool:
     """Whether a file of this name in a directory is a source; hidden files are none."""
-    return not name.startswith(".") and _suffix(name) in source_suffixes()
+    return not name.startswith(".") and _suffix(name) in SOURCE_SUFFIXES
 
 
 def walk_directory(
@@ -135,7 +90,7 @@ def walk_directory(
 def note_unread(name: str, passed_over: PassedOver) -> None:
     """Count a file that looks like images and is not read."""
     suffix = _suffix(name)
-    unread = (_UNREADABLE_SUFFIXES - source_suffixes()) | ARCHIVE_SUFFIXES
+    unread = UNSUPPORTED_SUFFIXES | ARCHIVE_SUFFIXES
     if not name.startswith(".") and suffix in unread:
         passed_over.suffixes[suffix] += 1
 

@@ -11,39 +11,27 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from ...io.file_types import (
+    ANIMATION_SUFFIXES,
+    PDF_SUFFIXES,
+    SINGLE_IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+)
 from ...io.paths import safe_component
-from ...processing.containers import PDF_SUFFIXES, VIDEO_SUFFIXES, Unit
+from ...processing.containers import Unit
 from .source_files import (
+    SOURCE_SUFFIXES,
     PassedOver,
     check_not_archive,
     is_source_name,
     note_unread,
-    source_suffixes,
     walk_directory,
 )
 
 if TYPE_CHECKING:
     from ...processing.containers import UnitReader
 
-# Formats that hold one image in one file: nothing is looked for in them.
-_SINGLE_SUFFIXES = frozenset(
-    {
-        ".bmp",
-        ".dib",
-        ".j2k",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".pbm",
-        ".pgm",
-        ".pnm",
-        ".ppm",
-    }
-)
-_TIMED_SUFFIXES = VIDEO_SUFFIXES | {".gif", ".webp", ".apng", ".avif"}
+_TIMED_SUFFIXES = VIDEO_SUFFIXES | ANIMATION_SUFFIXES
 MAX_LISTING_BYTES = 2**30
 
 
@@ -118,7 +106,7 @@ def expand(
             for source in _places(whole, reader):
                 found.setdefault(key if source is whole else _key(source), source)
     if not found:
-        suffixes = " ".join(sorted(source_suffixes()))
+        suffixes = " ".join(sorted(SOURCE_SUFFIXES))
         told = "".join(f"; {each}" for each in noted.sentences())
         raise ValueError(f"no image found in {' '.join(arguments)!r}; looked for {suffixes}{told}")
     return list(found.values())
@@ -131,7 +119,7 @@ def _key(source: Source) -> str:
 def _places(source: Source, reader: UnitReader) -> Iterator[Source]:
     """The pages or frames of a file with several; anything else as it is."""
     suffix = os.path.splitext(source.image)[1].lower()
-    if is_url(source.image) or suffix in _SINGLE_SUFFIXES or source.error:
+    if is_url(source.image) or suffix in SINGLE_IMAGE_SUFFIXES or source.error:
         yield source
         return
     file = source.image
