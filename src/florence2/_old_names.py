@@ -50,7 +50,7 @@ draw results.draw
 durable io.atomic
 evaluate evaluation
 evaluate.answer_parts evaluation.answer_values
-evaluate.answers evaluation.result_json
+evaluate.answers results.json_form
 evaluate.benchmarks evaluation.benchmarks
 evaluate.benchmarks.coco_categories results.coco_names
 evaluate.benchmarks.detection_failures evaluation.benchmarks.detection_errors
@@ -94,7 +94,7 @@ formats.jsonl datasets.importers.jsonl
 formats.label_frame datasets.importers.label_frame
 formats.label_studio_tasks datasets.importers.label_studio
 formats.label_text datasets.importers.label_text
-formats.masks datasets.importers.masks
+formats.masks results.masks
 formats.pictures datasets.importers.image_files
 formats.plain_yaml datasets.importers.plain_yaml
 formats.problems datasets.importers.problems
@@ -320,7 +320,10 @@ WithDenseTask DenseHeadModel
 Worker PartRunner
 World DistributedContext
 annotate annotate_scene
+answer_from_json answer_from_exact_json
 answer_in_order predict_stream
+answer_of answer_from_json
+answer_to_json answer_to_exact_json
 art_folder assets_dir
 blurred_loss_sum soft_location_loss
 boxes_of to_boxes
@@ -331,6 +334,7 @@ categories load_categories
 clean postprocess
 constraint_of shared_constraint
 counts_of_cells cell_weights
+decode_mask decode_rle
 describe source_name
 even_outline trace_even_polygons
 evenly_cornered resample_polygons
@@ -358,6 +362,7 @@ library load_library
 load_picture read_image
 machine_of environment_info
 mark_halves mark_fp16_decompression
+mask_polygons mask_to_polygons
 mean_figure mean_metric
 measure_loss compare_outputs
 mendable_errors user_errors

@@ -55,7 +55,7 @@ def test_failures_are_tried_again(path: Path) -> None:
         ('{"id": "z", "failure": "x"}', r"answers.jsonl:3: 'z' is no case of this run"),
         ('{"id": "a", "failure": "x"}', r"answers.jsonl:3: case 'a' is there twice"),
         ('{"id": "c", "answer": {"text": "t", "score": NaN}, "truncated": false}',
-         r"answers.jsonl:3: .*score must be finite numbers, there is nan"),
+         r"answers.jsonl:3: .*score must be finite numbers, got nan"),
         ("[]", r"answers.jsonl:3: .*is no outcome of a case"),
         ("no json", r"answers.jsonl:3: .*is no outcome of a case"),
         ('{"id": "c", "answer": {"text": "t"}}', r"answers.jsonl:3: .*truncated"),

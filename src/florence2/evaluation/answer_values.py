@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..results.masks import Mask, polygons_to_mask
 from ..results.types import Answer, Polygons, Quads, Text
-from .metrics.grounding import Mask, polygons_to_mask
 from .metrics.ocr import TextRegions
 
 FloatArray = NDArray[np.float64]

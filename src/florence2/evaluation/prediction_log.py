@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any
 
 from ..io.atomic import JsonlAppender, complete_lines, truncate_partial_line
+from ..results.json_form import answer_from_exact_json, answer_to_exact_json
 from ..results.types import Answer
 from .locking import exclusive
-from .result_json import answer_from_json, answer_to_json
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _line(outcome: Outcome) -> bytes:
         form: dict[str, Any] = {"id": outcome.id, "failure": outcome.failure or "no answer"}
     else:
         try:
-            answer = answer_to_json(outcome.answer)
+            answer = answer_to_exact_json(outcome.answer)
         except ValueError as error:
             raise ValueError(
                 f"the answer to case {outcome.id!r} cannot be scored: {error}; numbers overflow "
@@ -121,7 +121,7 @@ def _read(line: bytes, place: str) -> Outcome:
         form = json.loads(line)
         if "failure" in form:
             return Outcome(str(form["id"]), None, str(form["failure"]))
-        answer = answer_from_json(form["answer"])
+        answer = answer_from_exact_json(form["answer"])
         return Outcome(str(form["id"]), answer, None, bool(form["truncated"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -1,31 +1,28 @@
-"""Answers as values of other libraries, which are imported when they are asked for."""
+"""Answers as values of other libraries, which are imported at first use."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..io.extras import optional_import
+from .answers import Answer, Boxes, Polygons, Quads, Regions, Text
 from .geometry import clip_boxes, fix_inverted_boxes
-
-if TYPE_CHECKING:
-    from .types import Result
+from .masks import fill_polygons
 
 
-def to_supervision(result: Result) -> Any:
-    """``supervision.Detections`` of a result's regions, a row each.
+def to_supervision(answer: Answer, task: str) -> Any:
+    """``supervision.Detections`` of the regions of an answer, one row each.
 
     ``xyxy`` is upright and within the image. ``confidence`` is there when the answer has scores,
-    ``mask`` when it has outlines. Classes are numbered in the order of their names; the names are
+    ``mask`` when it has polygons. Classes are numbered in the order of their names; the names are
     in ``data["class_name"]``. The four corners of lines of text are in
     ``data["xyxyxyxy"]``. Raises ``ValueError`` for a text answer.
     """
     supervision = optional_import("supervision", "supervision")
-    from .types import Polygons, Quads
-
-    answer = _regions(result)
+    answer = _regions(answer, task)
     if not len(answer):
         return supervision.Detections.empty()
     numbers = {name: number for number, name in enumerate(sorted(set(answer.labels)))}
@@ -41,15 +38,12 @@ def to_supervision(result: Result) -> Any:
     )
 
 
-def to_fiftyone(result: Result) -> Any:
+def to_fiftyone(answer: Answer) -> Any:
     """FiftyOne's label: ``Detections``, ``Polylines`` or, for a text, ``Classification``.
 
     Coordinates are parts of the image's width and height.
     """
     fiftyone = optional_import("fiftyone", "fiftyone")
-    from .types import Boxes, Polygons, Text
-
-    answer = result.answer
     if isinstance(answer, Text):
         return fiftyone.Classification(label=answer.plain_text)
     size = np.asarray(answer.image_size, np.float64)
@@ -88,19 +82,16 @@ def to_fiftyone(result: Result) -> Any:
     )
 
 
-def to_pandas(result: Result) -> Any:
-    """A ``pandas.DataFrame`` of a result: a row a region, or one row with a text.
+def to_pandas(answer: Answer, task: str) -> Any:
+    """A ``pandas.DataFrame`` of an answer: a row a region, or one row with a text.
 
     Columns are ``task``, ``label``, ``x0``, ``y0``, ``x1``, ``y1`` (pixels), ``score``,
     ``label_score`` and ``outlines``; of a text ``task`` and ``text``.
     """
     pandas = optional_import("pandas", "pandas")
-    from .types import Boxes, Polygons, Text
-
-    answer = result.answer
     if isinstance(answer, Text):
-        return pandas.DataFrame({"task": [result.task.token], "text": [answer.plain_text]})
-    table: dict[str, Any] = {"task": [result.task.token] * len(answer), "label": answer.labels}
+        return pandas.DataFrame({"task": [task], "text": [answer.plain_text]})
+    table: dict[str, Any] = {"task": [task] * len(answer), "label": answer.labels}
     table |= dict(zip(("x0", "y0", "x1", "y1"), answer.bounds.T.copy(), strict=True))
     nothing = [None] * len(answer)
     table["score"] = nothing if answer.scores is None else answer.scores.copy()
@@ -114,26 +105,17 @@ def to_pandas(result: Result) -> Any:
     return pandas.DataFrame(table)
 
 
-def _regions(result: Result) -> Any:
-    from .types import Text
-
-    if isinstance(result.answer, Text):
-        raise ValueError(
-            f"{result.task.token} answers with a text, which has no regions: use result.answer.text"
-        )
-    return result.answer
+def _regions(answer: Answer, task: str) -> Regions:
+    if isinstance(answer, Text):
+        raise ValueError(f"{task} gives a text, which has no regions: use result.answer.text")
+    return answer
 
 
-def _masks(answer: Any) -> NDArray[np.bool_]:
-    """Masks ``bool[N, H, W]`` of the outlines."""
-    from PIL import Image, ImageDraw
-
+def _masks(answer: Polygons) -> NDArray[np.bool_]:
+    """Masks ``bool[N, H, W]`` of the instances."""
     width, height = answer.image_size
     masks = np.zeros((len(answer), height, width), np.bool_)
-    for index, parts in enumerate(answer.polygons):
-        image = Image.new("1", (width, height))
+    for mask, parts in zip(masks, answer.polygons, strict=True):
         for part in parts:
-            if len(part) > 2:
-                ImageDraw.Draw(image).polygon([tuple(point) for point in part.tolist()], fill=1)
-        masks[index] = np.asarray(image)
+            mask |= fill_polygons([part], answer.image_size)
     return masks

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results.geometry import resample_polygons
+from ..results.masks import fill_polygons, find_row_crossings
 from .compositing import mask_to_box
 from .scene import Mask
 
@@ -89,7 +90,7 @@ def _exact_iou(polygons: list[Points], mask: Mask) -> float:
     """The intersection over union of polygons with a mask; small masks are cut into subpixels."""
     height, width = mask.shape
     upscale = max(1, min(_SUBPIXELS, _GRID // max(height, width)))
-    filled = _fill_polygons(polygons, (width, height), upscale)
+    filled = fill_polygons(polygons, (width, height), upscale)
     target = np.repeat(np.repeat(mask, upscale, 0), upscale, 1) if upscale > 1 else mask
     union = int(np.count_nonzero(filled | target))
     return int(np.count_nonzero(filled & target)) / union if union else 1.0
@@ -216,47 +217,12 @@ class _PolygonFit:
         self._area = self._finer * int(self._before[:, -1].sum())
 
     def __call__(self, polygons: list[Points]) -> float:
-        row, x, sign = _find_crossings(polygons, self._rows, self._finer)
+        row, x, sign = find_row_crossings(polygons, self._rows, self._finer)
         x = np.clip(x, 0, self._columns)
         column = x.astype(np.int64)
         covered = self._before[row, column] + (x - column) * self._window[row, column]
         common = abs(float((sign * covered).sum()))
         return common / (abs(float((sign * x).sum())) + self._area - common)
-
-
-def _find_crossings(
-    polygons: list[Points], rows: int, upscale: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Where edges cross lines, ``upscale`` of them in every row: row, x, and -1 for edges going up.
-
-    The lines are the center lines of equal strips.
-    """
-    points = np.concatenate(polygons).astype(np.float64)
-    ends = np.concatenate([each for polygon in polygons for each in (polygon[1:], polygon[:1])])
-    (x, y), (x_end, y_end) = points.T, ends.T.astype(np.float64)
-    y, y_end = y * upscale - 0.5, y_end * upscale - 0.5
-    first = np.clip(np.ceil(np.minimum(y, y_end)), 0, rows * upscale).astype(np.int64)
-    extra = np.clip(np.ceil(np.maximum(y, y_end)), 0, rows * upscale).astype(np.int64)
-    count = extra - first
-    edge = np.repeat(np.arange(len(points)), count)
-    line = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
-    slope = (x_end - x) / np.where(count > 0, y_end - y, 1)
-    return line // upscale, x[edge] + (line - y[edge]) * slope[edge], np.sign(y_end - y)[edge]
-
-
-def _fill_polygons(polygons: list[Points], size: tuple[int, int], upscale: int) -> Mask:
-    """The mask ``bool[height * upscale, width * upscale]`` of cells with their center inside.
-
-    A point with an odd number of edges to its left is inside. OpenCV's polygon filling includes
-    the edges, 10% too much for a thin ring.
-    """
-    width, height = size[0] * upscale, size[1] * upscale
-    if not polygons:
-        return np.zeros((height, width), bool)
-    row, x, _ = _find_crossings([polygon * upscale for polygon in polygons], height, 1)
-    cell = row * (width + 1) + np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)
-    crossings = np.bincount(cell, minlength=height * (width + 1)).reshape(height, width + 1)
-    return (np.cumsum(crossings, axis=1)[:, :width] & 1).astype(bool)
 
 
 def _start_at_top(polygon: Points) -> Points:

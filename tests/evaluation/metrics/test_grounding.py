@@ -11,9 +11,9 @@ from florence2.evaluation.metrics.grounding import (
     mask_ious,
     mask_overlaps,
     phrase_hits,
-    polygons_to_mask,
     referring_hits,
 )
+from florence2.results.masks import polygons_to_mask
 
 LEFT, RIGHT, BOTH = [0, 0, 10, 10], [10, 0, 20, 10], [0, 0, 20, 10]
 AWAY = [90, 90, 99, 99]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...results.geometry import point_bounds
+from ...results.masks import MaskError, decode_rle, mask_to_polygons
 from ...results.records import Annotation, Annotator, Category, Record, SourceId
 from ...results.types import Text
 from .coco_files import CocoPart, find_coco, find_coco_images, name_record
@@ -25,7 +26,6 @@ from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .json_files import is_number, numbers_field, object_items, read_json_object, text_field
 from .label_frame import LabelFrame, find_frame
-from .masks import decode_mask, mask_polygons
 from .problems import ImportContext, LabelError, check_text
 from .region_checks import are_fractions, checked_box, checked_polygon
 
@@ -309,7 +309,10 @@ def _score(label: dict[str, Any]) -> float | None:
 def _polygons(segmentation: Any, frame: LabelFrame) -> Outlines:
     """The outlines of a mask. One bad part spoils it: the rest would be another shape."""
     if isinstance(segmentation, dict):
-        parts: list[list[float]] = mask_polygons(decode_mask(segmentation, frame.size))
+        try:
+            parts = mask_to_polygons(decode_rle(segmentation, frame.size))
+        except MaskError as error:
+            raise LabelError(error.kind, str(error)) from error
     elif isinstance(segmentation, list):
         # Some tools write a single polygon without the list around it.
         nested = [segmentation] if all(map(is_number, segmentation)) else segmentation

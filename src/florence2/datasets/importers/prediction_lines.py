@@ -17,12 +17,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from ...io.atomic import complete_lines
 from ...io.files import open_regular, read_json
 from ...processing.containers import parse_unit_name, read_unit_png
 from ...processing.containers.unit_names import Unit
+from ...results.json_form import answer_from_json, answer_to_json
 from ...results.records import (
     Annotation,
     Annotator,
@@ -32,7 +31,7 @@ from ...results.records import (
     source_fields,
     source_values,
 )
-from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Result, Text
+from ...results.types import ImageSize, Text
 from .json_files import parse_json_object, text_field
 from .problems import ImportContext, LabelError
 
@@ -48,8 +47,8 @@ def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
         line["region"] = list(annotation.region)
     elif annotation.text:
         line["text"] = annotation.text
-    result = Result(annotation.task_definition, "", annotation.answer, record.image_size)
-    line |= {"image_size": list(record.image_size), "answer": result.data}
+    data = answer_to_json(annotation.answer, annotation.task_definition)
+    line |= {"image_size": list(record.image_size), "answer": data}
     if annotation.annotator.name:
         line["annotator"] = annotation.annotator.name
     if annotation.score is not None:
@@ -248,7 +247,7 @@ def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
         text = line.get("text", "")
         return Annotation(
             task,
-            answer_of(line["answer"], size),
+            answer_from_json(line["answer"], size),
             text=", ".join(text) if isinstance(text, list) else str(text),
             region=tuple(line["region"]) if "region" in line else None,
             annotator=Annotator(str(line.get("annotator", annotator))),
@@ -257,33 +256,6 @@ def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
         )
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise LabelError("malformed", f"the answer to {task} is not one: {error}") from error
-
-
-def answer_of(value: Any, size: ImageSize) -> Answer:
-    """The answer that ``Result.to_dict`` wrote. Raises ``ValueError`` or ``KeyError``."""
-    if isinstance(value, str):
-        value.encode("utf-8")
-        return Text(value)
-    if not isinstance(value, dict):
-        raise ValueError(f"an answer is a text or an object, got {value!r:.80}")
-    for name in ("labels", "bboxes_labels", "polygons_labels"):
-        labels = value.get(name, [])
-        if not isinstance(labels, list) or not all(isinstance(each, str) for each in labels):
-            raise ValueError(f"{name!r} should be a list of texts, got {labels!r:.80}")
-        for label in labels:
-            label.encode("utf-8")
-    known = {key: value[key] for key in ("scores", "label_scores") if key in value}
-    if "bboxes_labels" in value:
-        if value["polygons_labels"]:
-            scores = value.get("polygons_scores")
-            return Polygons(_parts(value["polygons"]), value["polygons_labels"], size, scores)
-        return Boxes(value["bboxes"], value["bboxes_labels"], size, **known)
-    if "quad_boxes" in value:
-        corners = np.asarray(value["quad_boxes"], np.float32).reshape(-1, 4, 2)
-        return Quads(corners, value["labels"], size, **known)
-    if "polygons" in value:
-        return Polygons(_parts(value["polygons"]), value["labels"], size, **known)
-    return Boxes(value["bboxes"], value["labels"], size, **known)
 
 
 def _score(value: Any) -> float | None:
@@ -298,10 +270,6 @@ def _round(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value < _MAX_SIDE:
         raise ValueError(f"a round is a whole number from 0 on, got {value!r:.80}")
     return value
-
-
-def _parts(polygons: Any) -> list[list[Any]]:
-    return [[np.asarray(part, np.float32).reshape(-1, 2) for part in parts] for parts in polygons]
 
 
 def _size(line: dict[str, Any]) -> ImageSize | None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...datasets.importers.masks import decode_mask
+from ...results.masks import Mask, decode_rle, polygons_to_mask
 from ...results.tasks import find_task
 from ..answer_values import outlines_of
 from ..benchmark import Answered, Benchmark, BenchmarkExample, Reported, Scored
 from ..metric import mean_metric, ratio_metric, share
-from ..metrics.grounding import Mask, mask_ious, mask_overlaps, polygons_to_mask
+from ..metrics.grounding import mask_ious, mask_overlaps
 from .referring_expressions import Referent, group_tables, read_expressions, source_of
 
 FOLDER, PARTITION = "refcoco", "unc"
@@ -61,7 +61,7 @@ def score(answered: Sequence[Answered]) -> Scored:
 def true_mask(referent: Referent) -> Mask:
     """The annotated pixels ``bool[height, width]``."""
     if isinstance(referent.segmentation, dict):
-        return decode_mask(referent.segmentation)
+        return decode_rle(referent.segmentation)
     polygons = [np.reshape(polygon, (-1, 2)) for polygon in referent.segmentation]
     return polygons_to_mask(polygons, referent.image_size)
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.geometry import FloatArray, box_iou, point_bounds
+from ...results.masks import Mask
 from .input_checks import check_finite, check_not_empty, check_same_length
-from .libraries import load_library
 
 Protocol = Literal["any", "merged"]
-Mask = NDArray[np.bool_]
 
 
 def phrase_hits(
@@ -61,24 +60,6 @@ def referring_hits(predicted: ArrayLike, truths: ArrayLike, iou: float = 0.5) ->
         box_iou(one[None], other[None])[0, 0] for one, other in zip(first, second, strict=True)
     ]
     return np.asarray(overlap) > iou
-
-
-def polygons_to_mask(polygons: Iterable[ArrayLike], image_size: tuple[int, int]) -> Mask:
-    """The pixels `bool[height, width]` that polygons `float[K, 2]` cover together.
-
-    Rasterised as COCO does it, so that masks equal the ones the referring benchmarks are scored
-    on. Polygons below three points cover nothing. `image_size` is `(width, height)`. Coordinates
-    count to a thousandth of a pixel: official ones have two decimals, and what float32 makes of
-    them would move single pixels.
-    """
-    width, height = image_size
-    flat = [np.round(np.asarray(polygon, np.float64), 3).reshape(-1) for polygon in polygons]
-    outlines = [points.tolist() for points in flat if points.size >= 6]
-    if not outlines:
-        return np.zeros((height, width), bool)
-    library = load_library("faster_coco_eval.core.mask")
-    encoded = library.merge(library.frPyObjects(outlines, height, width))
-    return np.asarray(library.decode(encoded), bool)
 
 
 def mask_overlaps(pairs: Iterable[tuple[Mask, Mask]]) -> NDArray[np.int64]:

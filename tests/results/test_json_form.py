@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from florence2.evaluation.result_json import answer_from_json, answer_to_json
+from florence2.results.json_form import (
+    answer_from_exact_json,
+    answer_from_json,
+    answer_to_exact_json,
+    answer_to_json,
+)
+from florence2.results.tasks import find_task
 from florence2.results.types import Answer, Boxes, Polygons, Quads, Text
 
 SIZE = (640, 480)
@@ -17,7 +23,7 @@ words = st.text(max_size=8)
 
 
 def back(answer: Answer) -> Answer:
-    return answer_from_json(json.loads(json.dumps(answer_to_json(answer))))
+    return answer_from_exact_json(json.loads(json.dumps(answer_to_exact_json(answer))))
 
 
 @st.composite
@@ -56,7 +62,7 @@ def test_half_a_surrogate_pair_returns() -> None:
 
 def test_the_form_is_plain() -> None:
     boxes = Boxes([[1, 2, 3.5, 4]], ["cat"], SIZE, [0.5])
-    assert answer_to_json(boxes) == {
+    assert answer_to_exact_json(boxes) == {
         "boxes": [[1, 2, 3.5, 4]], "labels": ["cat"], "image_size": [640, 480], "scores": [0.5],
     }  # fmt: skip
 
@@ -71,8 +77,8 @@ def test_the_form_is_plain() -> None:
     ],
 )
 def test_numbers_that_are_not_finite_are_refused(answer: Answer) -> None:
-    with pytest.raises(ValueError, match=r"must be finite numbers, there is (nan|inf)"):
-        answer_to_json(answer)
+    with pytest.raises(ValueError, match=r"must be finite numbers, got (nan|inf)"):
+        answer_to_exact_json(answer)
 
 
 @pytest.mark.parametrize(
@@ -90,4 +96,36 @@ def test_numbers_that_are_not_finite_are_refused(answer: Answer) -> None:
 )
 def test_what_is_no_answer_is_refused(form: object) -> None:
     with pytest.raises(ValueError):
-        answer_from_json(form)
+        answer_from_exact_json(form)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        ("<CAPTION>", Text("a <loc_5> cat")),
+        ("<OD>", Boxes([[0, 1.5, 2, 3]], ["cat"], (40, 30), [0.25], [0.5])),
+        ("<REGION_PROPOSAL>", Boxes([[0, 1, 2, 3]], [""], (40, 30))),
+        ("<OCR_WITH_REGION>", Quads([[[0, 1], [2, 3], [4, 5], [6, 7]]], ["ab"], (40, 30), [1])),
+        (
+            "<REFERRING_EXPRESSION_SEGMENTATION>",
+            Polygons([[[[0, 1], [2, 3], [4, 5]], [[6, 7], [8, 9], [1, 2]]]], [""], (40, 30)),
+        ),
+        ("<OPEN_VOCABULARY_DETECTION>", Boxes([[0, 1, 2, 3]], ["cat"], (40, 30), [0.5])),
+        ("<OPEN_VOCABULARY_DETECTION>", Boxes([], [], (40, 30))),
+        (
+            "<OPEN_VOCABULARY_DETECTION>",
+            Polygons([[[[0, 1], [2, 3], [4, 5]]]], ["cat"], (40, 30), [0.5]),
+        ),
+    ],
+)
+def test_the_form_of_the_released_processor_is_read_back(task: str, answer: Answer) -> None:
+    written = json.loads(json.dumps(answer_to_json(answer, find_task(task))))
+    assert answer_from_json(written, (40, 30)) == answer
+
+
+@pytest.mark.parametrize(
+    "value", [3, {"bboxes": [[0, 1]], "labels": ["a"]}, {"bboxes": [], "labels": [1]}, {}]
+)
+def test_other_values_are_refused(value: object) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        answer_from_json(value, (40, 30))
