@@ -61,7 +61,6 @@ MEASURED = NotRun("a measurement: minutes, and data that is not here")
 SERVED = NotRun("test_served.py runs it: it serves until it is stopped")
 
 COMMANDS: dict[str, Command | NotRun] = {
-    "pip install florence2": NETWORK,
     "pip install -c constraints.txt .": NETWORK,
     "uvx --from . florence2 demo": NETWORK,
     "pipx install .": NETWORK,
