@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from florence2.data_engine.annotate import annotate, index_pictures
-from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.annotate import annotate, index_images
+from florence2.data_engine.annotators import AnnotatorSpec
+from florence2.data_engine.chunk_files import EngineFiles
 from florence2.data_engine.executor import Executor, LocalExecutor, RayExecutor
-from florence2.data_engine.part_files import RunFolder
 from florence2.io.atomic import replace_json
 from florence2.results.records import Annotation, Annotator, Record
 from florence2.results.types import Text
@@ -68,11 +68,11 @@ def main() -> None:
 def _measure(
     name: str, executor: Executor, workers: int, pictures: Path, folder: Path
 ) -> dict[str, float]:
-    run = RunFolder(folder / name.replace(" ", "-"))
+    run = EngineFiles(folder / name.replace(" ", "-"))
     began = time.perf_counter()
-    index_pictures(str(pictures), run, executor, workers=workers)
+    index_images(str(pictures), run, executor, workers=workers)
     indexed = time.perf_counter()
-    annotate(run, [SpecialistSpec("sleeper", Sleeper, workers=workers)], 0, executor)
+    annotate(run, [AnnotatorSpec("sleeper", Sleeper, workers=workers)], 0, executor)
     seconds = time.perf_counter() - indexed
     own = SLEEP * len(list(pictures.iterdir())) / workers
     return {
@@ -85,10 +85,10 @@ def _measure(
 class _Nothing:
     stuck = False
 
-    def __call__(self, part: int):
-        from florence2.data_engine.part_workers import PartDone
+    def __call__(self, chunk: int):
+        from florence2.data_engine.chunk_workers import ChunkResult
 
-        return PartDone(part)
+        return ChunkResult(chunk)
 
 
 def _one():

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import florence2
 from florence2 import Failure
-from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.annotators import AnnotatorSpec
 from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.filters import Thresholds
-from florence2.data_engine.merge import agreement
+from florence2.data_engine.merge import count_agreement
 from florence2.data_engine.self_training import StudentConfig, open_round, run_engine
 from florence2.datasets.shards import ShardDataset
 from florence2.evaluation.metrics.coco_ap import average_precision
@@ -56,14 +56,14 @@ def main() -> None:
     pictures = chosen.out / "pictures"
     _write_pictures(chosen.truth, pictures)
     specs = [
-        SpecialistSpec(name, partial(NoisyAnnotator, chosen.truth, Noise(), name=name, seed=seed),
+        AnnotatorSpec(name, partial(NoisyAnnotator, chosen.truth, Noise(), name=name, seed=seed),
                        batch_size=64, workers=max(1, chosen.workers))
         for seed, name in enumerate(NAMES)
     ]  # fmt: skip
     executor = RayExecutor() if chosen.workers else LocalExecutor()
     plan = StudentConfig(chosen.recipe, tuple(chosen.set), tasks=("<OD>",))
     run_engine(str(pictures), chosen.out / "run", specs, executor, rounds=chosen.rounds,
-               student=plan, limits=Thresholds(agreeing=2), tell=print)  # fmt: skip
+               student=plan, thresholds=Thresholds(min_agreement=2), log=print)  # fmt: skip
     rows = {f"{name}, raw": _figures(truth, _said(chosen.out / "run", 0, {name})) for name in NAMES}
     if chosen.rounds:
         rows["the start, untrained"] = _figures(truth, _answered(chosen.start, chosen.truth))
@@ -150,7 +150,7 @@ def _figures(
         ]
         true.append(TrueObjects(sha256, boxes.xyxy, boxes.labels, image_size=boxes.image_size))
         detected.append(DetectedObjects(sha256, whole.xyxy, whole.labels, scores))
-        both, mine, _ = agreement(whole, boxes)
+        both, mine, _ = count_agreement(whole, boxes)
         pairs, found = pairs + both, found + mine
         for each in given:
             if each.task == "<CAPTION>" and isinstance(each.answer, Text):

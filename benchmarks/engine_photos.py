@@ -23,9 +23,12 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from florence2.data_engine.annotators.annotator_registry import offline_ensemble, specialists
+from florence2.data_engine.annotators.annotator_registry import (
+    make_annotator_specs,
+    offline_ensemble,
+)
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
-from florence2.data_engine.merge import joined
+from florence2.data_engine.merge import concat_boxes
 from florence2.data_engine.self_training import open_round, run_engine
 from florence2.io.atomic import replace_json
 from florence2.results.geometry import box_iou
@@ -47,7 +50,9 @@ def main() -> None:
     names = chosen.specialist or offline_ensemble()
     began = time.perf_counter()
     executor = RayExecutor() if chosen.workers else LocalExecutor()
-    run = run_engine(str(chosen.images), chosen.out, specialists(names), executor, tell=print)
+    run = run_engine(
+        str(chosen.images), chosen.out, make_annotator_specs(names), executor, log=print
+    )
     seconds = time.perf_counter() - began
     truth = _truth(chosen.instances)
     answers = _answers(chosen.out, truth)
@@ -98,7 +103,7 @@ def _answers(out: Path, truth: COCO) -> dict[str, Found]:
             if each.task == "<OD>" and isinstance(each.answer, Boxes):
                 parts.setdefault(each.annotator.name, []).append(each.answer)
         for name, boxes in parts.items():
-            answers.setdefault(name, {})[number] = joined(boxes)
+            answers.setdefault(name, {})[number] = concat_boxes(boxes)
     return answers
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from florence2.data_engine.annotators.annotator_registry import specialists
-from florence2.data_engine.merge import paired
+from florence2.data_engine.annotators.annotator_registry import make_annotator_specs
+from florence2.data_engine.merge import match_pairs
 from florence2.datasets.shards import ShardDataset
 from florence2.io.atomic import replace_json
 from florence2.results.geometry import box_iou
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--specialist", default="rapidocr")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    reader = specialists([chosen.specialist])[0].make()
+    reader = make_annotator_specs([chosen.specialist])[0].make()
     scores, right, there = [], [], 0
     for record in ShardDataset(chosen.data):
         truth = [each.answer for each in record.annotations if isinstance(each.answer, Quads)]
@@ -66,7 +66,7 @@ def _right(found: Quads, truth: Quads) -> list[bool]:
     """Whether each line told is a true one; each true one counts once, best overlaps first."""
     told, true = ([_plain(label) for label in each.labels] for each in (found, truth))
     same = np.array(told, object)[:, None] == np.array(true, object)[None]
-    pairs = paired(np.where(same, box_iou(found.bounds, truth.bounds), 0), 0.5)
+    pairs = match_pairs(np.where(same, box_iou(found.bounds, truth.bounds), 0), 0.5)
     right = {row for row, _ in pairs}
     return [row in right for row in range(len(found))]
 

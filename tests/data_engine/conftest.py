@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from florence2.data_engine.annotators import SpecialistSpec
-from florence2.data_engine.part_files import RunFolder
+from florence2.data_engine.annotators import AnnotatorSpec
+from florence2.data_engine.chunk_files import EngineFiles
 from florence2.datasets.shards import ShardDataset, ShardWriter
 from florence2.results.records import Annotation, Annotator, Record
 from florence2.results.types import Boxes, Text
@@ -101,11 +101,11 @@ class Plain:
         return given
 
 
-def spec_of(specialist: Plain, **options: object) -> SpecialistSpec:
+def spec_of(specialist: Plain, **options: object) -> AnnotatorSpec:
     """A specification that makes the specialist."""
-    return SpecialistSpec(specialist.name, lambda: specialist, **{"batch_size": 3, **options})
+    return AnnotatorSpec(specialist.name, lambda: specialist, **{"batch_size": 3, **options})
 
 
-def table_of(folder: RunFolder, round: int = 0) -> list[tuple[str, tuple[Annotation, ...]]]:
+def table_of(folder: EngineFiles, round: int = 0) -> list[tuple[str, tuple[Annotation, ...]]]:
     """The pictures and annotations of a round's table, in order."""
     return [(record.id, record.annotations) for record in ShardDataset(folder.shards(round))]

@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from florence2.data_engine.annotators.annotator_registry import offline_ensemble, specialists
+from florence2.data_engine.annotators.annotator_registry import (
+    make_annotator_specs,
+    offline_ensemble,
+)
 from florence2.data_engine.annotators.endpoint import VisionEndpoint
 from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
 from florence2.data_engine.annotators.region_proposals import RegionProposals
@@ -204,7 +207,7 @@ def test_an_endpoint_that_refuses_is_not_asked_again(endpoint: VisionEndpoint) -
 
 
 def test_specialists_by_name() -> None:
-    specs = specialists(["masks:org/SAM-tiny", "student", "detector:org/detr", "rapidocr",
+    specs = make_annotator_specs(["masks:org/SAM-tiny", "student", "detector:org/detr", "rapidocr",
                          "grounding:org/dino", "endpoint:http://h/v1#m"], workers=2)  # fmt: skip
     by_name = {spec.name: spec for spec in specs}
     assert by_name["masks-sam-tiny"].after == ("student", "detector-detr")
@@ -215,7 +218,7 @@ def test_specialists_by_name() -> None:
                        ("endpoint:x", "ADDRESS#MODEL"),
                        ("ssd-mobilenet:tiled", "or mirrored")):  # fmt: skip
         with pytest.raises(ValueError, match=why):
-            specialists([wrong])
+            make_annotator_specs([wrong])
 
 
 def test_a_detector_of_the_hub(tmp_path: Path) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from florence2.data_engine.apply_filters import FilterContext, judged, split, texts_of
+from florence2.data_engine.apply_filters import (
+    FilterContext,
+    apply_filters,
+    list_captions,
+    split_by_verdict,
+)
 from florence2.data_engine.caption_parsing import parse_captions
+from florence2.data_engine.chunk_files import failure
 from florence2.data_engine.filters import Thresholds
-from florence2.data_engine.merge import FUSION, agreement, fuse
-from florence2.data_engine.part_files import failure
-from florence2.results.records import KEPT, Annotation, Annotator, FilterDecision
+from florence2.data_engine.merge import FUSION, count_agreement, fuse_boxes
+from florence2.results.records import KEPT, Annotation, Annotator, Verdict
 from florence2.results.types import Boxes, Quads, Text
 
 SIZE = (100, 100)
@@ -24,13 +29,13 @@ def od(annotator: Annotator, *boxes: tuple[list[float], str, float], round: int 
 
 
 def judging(*annotations: Annotation, **options) -> FilterContext:
-    texts = texts_of(annotations)
+    texts = list_captions(annotations)
     return FilterContext(facts=dict(zip(texts, parse_captions(texts), strict=True)), **options)
 
 
 def told(annotations) -> list[tuple]:
     return [
-        (each.annotator.name, list(getattr(each.answer, "labels", [])), each.decision.reason)
+        (each.annotator.name, list(getattr(each.answer, "labels", [])), each.verdict.reason)
         for each in annotations
     ]
 
@@ -40,7 +45,7 @@ def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
         A, ([10, 10, 50, 50], "dog", 0.9), ([10, 10, 51, 50], "dog", 0.5),
         ([20, 20, 22, 22], "cat", 0.9), ([60, 60, 90, 90], "cat", 0.05),
     )  # fmt: skip
-    found = judged([one], FilterContext(Thresholds(least_confidence=0.1)))
+    found = apply_filters([one], FilterContext(Thresholds(min_confidence=0.1)))
     assert told(found) == [
         ("a", ["dog"], ""),
         ("a", ["dog"], "overlaps a better one"),
@@ -53,14 +58,14 @@ def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
 
 def test_an_empty_answer_stays_and_a_failure_too() -> None:
     empty, broken = od(A), failure(B, "it broke")
-    assert judged([empty, broken], FilterContext()) == (empty, broken)
-    assert split(empty, []) == [empty]
+    assert apply_filters([empty, broken], FilterContext()) == (empty, broken)
+    assert split_by_verdict(empty, []) == [empty]
 
 
 def test_several_detectors_become_one_that_stands_for_them() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.4))
     second = od(B, ([12, 10, 52, 50], "dog", 0.7))
-    found = judged([first, second], FilterContext(Thresholds(agreeing=2)))
+    found = apply_filters([first, second], FilterContext(Thresholds(min_agreement=2)))
     assert told(found) == [
         ("a", ["dog", "cat"], "merged with others"),
         ("b", ["dog"], "merged with others"),
@@ -77,7 +82,7 @@ def test_several_detectors_become_one_that_stands_for_them() -> None:
 def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.2))
     second = od(B, ([12, 10, 52, 50], "dog", 0.1), ([60, 60, 90, 88], "cat", 0.25))
-    found = judged([first, second], FilterContext(Thresholds(least_confidence=0.3)))
+    found = apply_filters([first, second], FilterContext(Thresholds(min_confidence=0.3)))
     assert told(found) == [
         ("a", ["dog"], "merged with others"),
         ("a", ["cat"], "low confidence"),
@@ -87,7 +92,9 @@ def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
     ]
     assert found[3].answer.xyxy[0, 0] == pytest.approx(10.2, abs=1e-3)
     # With two needed, one that is sure is not enough.
-    strict = judged([first, second], FilterContext(Thresholds(least_confidence=0.3, agreeing=2)))
+    strict = apply_filters(
+        [first, second], FilterContext(Thresholds(min_confidence=0.3, min_agreement=2))
+    )
     assert told(strict)[3] == ("fusion", ["dog"], "found by too few")
 
 
@@ -95,15 +102,15 @@ def test_doubts_of_earlier_rounds_are_not_fused() -> None:
     old = od(A, ([60, 60, 90, 90], "cat", 0.1))
     new = od(A, ([10, 10, 50, 50], "dog", 0.9), round=1)
     other = od(B, ([12, 10, 52, 50], "dog", 0.7))
-    limits = Thresholds(least_confidence=0.3)
-    (doubtful,) = judged([old], FilterContext(limits))
-    found = judged([doubtful, new, other], FilterContext(limits, superseded={"a": 1}))
+    thresholds = Thresholds(min_confidence=0.3)
+    (doubtful,) = apply_filters([old], FilterContext(thresholds))
+    found = apply_filters([doubtful, new, other], FilterContext(thresholds, superseded={"a": 1}))
     assert [labels for name, labels, _ in told(found) if name == "fusion"] == [["dog"]]
 
 
 def test_what_an_annotator_said_in_earlier_rounds_gives_way() -> None:
     old, new = od(A, ([0, 0, 50, 50], "dog", 0.9)), od(A, ([0, 0, 50, 50], "cat", 0.9), round=1)
-    found = judged([old, new], FilterContext(superseded={"a": 1}))
+    found = apply_filters([old, new], FilterContext(superseded={"a": 1}))
     assert told(found) == [("a", ["dog"], "superseded by a later round"), ("a", ["cat"], "")]
 
 
@@ -113,15 +120,15 @@ def test_captions_are_held_against_fused_detections_and_each_other() -> None:
         Annotation("<CAPTION>", Text(text), annotator=B)
         for text in ("A dog on a red rug.", "A dog on the red rug.", "A cat in a box.", "", "Go!")
     ]
-    found = judged([boxes, *captions], judging(*captions, known={"dog", "cat"}))
-    limits = Thresholds(same_text=0.6)
-    loose = judged(
-        [boxes, *captions], FilterContext(limits, judging(*captions).facts, {"dog", "cat"})
+    found = apply_filters([boxes, *captions], judging(*captions, known={"dog", "cat"}))
+    thresholds = Thresholds(max_text_similarity=0.6)
+    loose = apply_filters(
+        [boxes, *captions], FilterContext(thresholds, judging(*captions).facts, {"dog", "cat"})
     )
-    assert [each.decision.reason for each in found[1:]] == [
+    assert [each.verdict.reason for each in found[1:]] == [
         "", "", "names what is not detected: cat", "empty text", "objects too plain",
     ]  # fmt: skip
-    assert loose[2].decision.reason == "near-duplicate text"
+    assert loose[2].verdict.reason == "near-duplicate text"
 
 
 def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -> None:
@@ -129,36 +136,36 @@ def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -
     grounded = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", boxes, text="it is a dog", annotator=A)
     quads = Quads([[[0, 0], [50, 0], [50, 20], [0, 20]]] * 2, ["it", "it"], SIZE)
     lines = Annotation("<OCR_WITH_REGION>", quads, annotator=B)
-    assert told(judged([grounded, lines], FilterContext())) == [
+    assert told(apply_filters([grounded, lines], FilterContext())) == [
         ("a", ["a dog"], ""), ("a", ["it"], "blacklisted phrase"), ("b", ["it", "it"], ""),
     ]  # fmt: skip
 
 
 def test_a_near_duplicate_has_everything_dropped_with_the_reason() -> None:
-    found = judged(
+    found = apply_filters(
         [od(A, ([0, 0, 50, 50], "dog", 0.9)), failure(B, "x")], FilterContext(), "first.png"
     )
-    assert [each.decision.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
+    assert [each.verdict.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
 
 
 def test_fusion_of_nothing_of_boxes_without_area_and_of_other_sizes() -> None:
     empty = Boxes([], [], SIZE)
-    assert len(fuse([empty, empty]).boxes) == 0
+    assert len(fuse_boxes([empty, empty]).boxes) == 0
     flat = Boxes([[5, 5, 5, 9], [1, 1, 9, 9]], ["dog", "dog"], SIZE, scores=[0.9, 0.4])
-    fused = fuse([flat, empty])
+    fused = fuse_boxes([flat, empty])
     assert fused.boxes.labels == ("dog",) and fused.support == (1,)
     with pytest.raises(ValueError, match="sizes"):
-        fuse([empty, Boxes([], [], (7, 7))])
+        fuse_boxes([empty, Boxes([], [], (7, 7))])
 
 
 def test_agreement_pairs_each_box_once() -> None:
     one = Boxes([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60]], ["dog", "dog", "cat"], SIZE)
     other = Boxes([[0, 0, 10, 11], [50, 50, 60, 60]], ["dog", "dog"], SIZE)
-    assert agreement(one, other) == (1, 3, 2)
-    assert agreement(one, Boxes([], [], SIZE)) == (0, 3, 0)
+    assert count_agreement(one, other) == (1, 3, 2)
+    assert count_agreement(one, Boxes([], [], SIZE)) == (0, 3, 0)
 
 
 def test_split_orders_kept_before_dropped() -> None:
     one = od(A, *[([0, 0, 9, 9], name, 0.5) for name in "xyz"])
-    parts = split(one, [FilterDecision(False, "b"), KEPT, FilterDecision(False, "a")])
+    parts = split_by_verdict(one, [Verdict(False, "b"), KEPT, Verdict(False, "a")])
     assert told(parts) == [("a", ["y"], ""), ("a", ["z"], "a"), ("a", ["x"], "b")]

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from florence2.data_engine.image_sources import Place, list_pictures, read_pictures
-from florence2.data_engine.index import Entry, look_at, read_entries, write_entries
+from florence2.data_engine.image_sources import ImageLocation, list_images, read_images
+from florence2.data_engine.index import IndexEntry, make_entries, read_entries, write_entries
 
 from .conftest import picture
 
@@ -29,11 +29,11 @@ def write_tar(path: Path, members: list[tuple[str, bytes]], mode: Any = "w") -> 
             tar.addfile(info, io.BytesIO(content))
 
 
-def listed(source: Path) -> tuple[dict[str, Place], dict[str, str]]:
+def listed(source: Path) -> tuple[dict[str, ImageLocation], dict[str, str]]:
     """The places by id, and the errors by id."""
-    places = list(list_pictures(str(source)))
-    good = {each.id: each for each in places if not each.error}
-    return good, {each.id: each.error for each in places if each.error}
+    locations = list(list_images(str(source)))
+    good = {each.id: each for each in locations if not each.error}
+    return good, {each.id: each.error for each in locations if each.error}
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def test_an_empty_a_cut_and_a_compressed_tar_cost_themselves(good: Path) -> None
     (good / "cut.tar").write_bytes(whole[: 512 * (2 + -(-len(members[0][1]) // 512)) + 7])
     write_tar(good / "z.tar.gz", members, "w:gz")
     (good / "noise.tar").write_bytes(b"noise" * 999)
-    places, errors = listed(good)
-    assert set(places) == {"good.png", "cut.tar/1.png"}
+    locations, errors = listed(good)
+    assert set(locations) == {"good.png", "cut.tar/1.png"}
     assert "is empty" in errors["empty.tar"] and "gunzip" in errors["z.tar.gz"]
     assert "cut" in errors["cut.tar"] and "noise.tar" in errors
-    assert list(read_pictures([places["cut.tar/1.png"]])) == [members[0][1]]
+    assert list(read_images([locations["cut.tar/1.png"]])) == [members[0][1]]
 
 
 def test_a_header_damaged_in_the_middle_is_told(good: Path) -> None:
@@ -67,8 +67,8 @@ def test_a_header_damaged_in_the_middle_is_told(good: Path) -> None:
     second = 512 + -(-len(members[0][1]) // 512) * 512
     content[second : second + 300] = b"\x07" * 300
     (good / "a.tar").write_bytes(content)
-    places, errors = listed(good)
-    assert "a.tar/1.png" in places and f"byte {second}" in errors["a.tar"]
+    locations, errors = listed(good)
+    assert "a.tar/1.png" in locations and f"byte {second}" in errors["a.tar"]
 
 
 def test_texts_of_a_tar_by_name_by_key_and_from_json(tmp_path: Path) -> None:
@@ -82,21 +82,23 @@ def test_texts_of_a_tar_by_name_by_key_and_from_json(tmp_path: Path) -> None:
         ("f.png", image), ("f.txt", b"caf\xe9"), ("._g.png", b"AppleDouble"),
         ("h.png", image), ("h.json", b"[" * 90_000),
     ])  # fmt: skip
-    places, errors = listed(tmp_path / "a.tar")
+    locations, errors = listed(tmp_path / "a.tar")
     assert not errors
-    assert {id.partition("/")[2]: place.texts for id, place in places.items()} == {
+    assert {id.partition("/")[2]: location.texts for id, location in locations.items()} == {
         "s0.input.png": ("one",), "b.png": ("two", "three"), "c.png": ("four",),
         "d.1.png": (), "d.2.png": (), "e.png": (), "f.png": (), "h.png": (),
     }  # fmt: skip
-    notes = {id.partition("/")[2]: place.note for id, place in places.items() if place.note}
+    notes = {
+        id.partition("/")[2]: location.note for id, location in locations.items() if location.note
+    }
     assert set(notes) == {"e.png", "f.png", "h.png"} and "UTF-8" in notes["f.png"]
 
 
 def test_a_name_twice_in_a_tar_is_two_pictures(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("a.png", picture(1)[0]), ("a.png", picture(2)[0])])
-    places, _ = listed(tmp_path / "a.tar")
-    assert list(places) == ["a.tar/a.png", "a.tar/a.png#2"]
-    assert list(read_pictures(places.values())) == [picture(1)[0], picture(2)[0]]
+    locations, _ = listed(tmp_path / "a.tar")
+    assert list(locations) == ["a.tar/a.png", "a.tar/a.png#2"]
+    assert list(read_images(locations.values())) == [picture(1)[0], picture(2)[0]]
 
 
 def test_links_and_sparse_members_are_told(tmp_path: Path) -> None:
@@ -105,8 +107,8 @@ def test_links_and_sparse_members_are_told(tmp_path: Path) -> None:
         link = tarfile.TarInfo("b.png")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    places, errors = listed(tmp_path / "a.tar")
-    assert list(places) == ["a.tar/a.png"] and "link" in errors["a.tar/b.png"]
+    locations, errors = listed(tmp_path / "a.tar")
+    assert list(locations) == ["a.tar/a.png"] and "link" in errors["a.tar/b.png"]
 
 
 def test_captions_of_a_table_in_lists_and_of_odd_types(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_captions_of_a_table_in_lists_and_of_odd_types(tmp_path: Path) -> None:
         table = pa.table({"image": [image] * 4, "caption": pa.array(captions, kind)})
         pq.write_table(table, tmp_path / f"{name}.parquet")
     texts = {
-        name: [place.texts for place in list_pictures(str(tmp_path / f"{name}.parquet"))]
+        name: [location.texts for location in list_images(str(tmp_path / f"{name}.parquet"))]
         for name, _, _ in cases
     }
     assert texts == {
@@ -135,8 +137,8 @@ def test_a_cut_an_empty_and_a_rowless_table_cost_themselves(good: Path) -> None:
     (good / "empty.parquet").write_bytes(b"")
     rowless = pa.table({"image": pa.array([], pa.binary())})
     pq.write_table(rowless, good / "rowless.parquet")
-    places, errors = listed(good)
-    assert set(places) == {"good.png"}
+    locations, errors = listed(good)
+    assert set(locations) == {"good.png"}
     assert set(errors) == {"cut.parquet", "empty.parquet", "rowless.parquet"}
 
 
@@ -146,9 +148,9 @@ def test_what_is_no_regular_file_is_told_and_blocks_nothing(good: Path) -> None:
     os.mkfifo(good / "good.txt")
     (good / "zero.png").symlink_to("/dev/zero")
     (good / "gone.png").symlink_to("nowhere")
-    places = list(list_pictures(str(good)))
-    entries = {each.place.id: each for each in look_at(places)}
-    assert not entries["good.png"].error and "pipe" in entries["good.png"].place.note
+    locations = list(list_images(str(good)))
+    entries = {each.location.id: each for each in make_entries(locations)}
+    assert not entries["good.png"].error and "pipe" in entries["good.png"].location.note
     assert all(entries[name].error for name in ("a.png", "b.tar", "zero.png"))
 
 
@@ -159,10 +161,10 @@ def test_a_name_that_is_not_utf_8_is_kept_and_found_again(good: Path) -> None:
         pytest.skip("the file system takes UTF-8 names only")
     (good / "Grüße.png").write_bytes(picture(2)[0])
     path = good / "entries.table"
-    write_entries(path, [Entry(each) for each in list_pictures(str(good))])
-    places = [each.place for each in read_entries(path)]
-    assert [each.id for each in places] == ["Grüße.png", "caf\\xe9.png", "good.png"]
-    assert list(read_pictures(places)) == [picture(2)[0], picture(1)[0], picture(0)[0]]
+    write_entries(path, [IndexEntry(each) for each in list_images(str(good))])
+    locations = [each.location for each in read_entries(path)]
+    assert [each.id for each in locations] == ["Grüße.png", "caf\\xe9.png", "good.png"]
+    assert list(read_images(locations)) == [picture(2)[0], picture(1)[0], picture(0)[0]]
 
 
 def test_hidden_files_and_those_of_other_kinds_are_counted(good: Path) -> None:
@@ -171,22 +173,22 @@ def test_hidden_files_and_those_of_other_kinds_are_counted(good: Path) -> None:
     (good / "._good.png").write_bytes(b"AppleDouble")
     (good / "photo.heic").write_bytes(b"x")
     (good / "good.txt").write_text("a square")
-    passed_over: Counter[str] = Counter()
-    places = list(list_pictures(str(good), passed_over))
-    assert [each.id for each in places] == ["good.png"]
-    assert passed_over == {"hidden": 2, ".heic": 1}
+    skipped_files: Counter[str] = Counter()
+    locations = list(list_images(str(good), skipped_files))
+    assert [each.id for each in locations] == ["good.png"]
+    assert skipped_files == {"hidden": 2, ".heic": 1}
 
 
 def test_pages_of_a_tiff_and_frames_of_an_animation_are_pictures_of_their_own(good: Path) -> None:
     frames = [Image.new("RGB", (20, 10), color) for color in ("red", "blue")]
     frames[0].save(good / "scan.tif", save_all=True, append_images=frames[1:])
-    places, errors = listed(good)
-    assert set(places) == {"good.png", "scan.tif#page=1", "scan.tif#page=2"} and not errors
-    contents = read_pictures([places["scan.tif#page=1"], places["scan.tif#page=2"]])
+    locations, errors = listed(good)
+    assert set(locations) == {"good.png", "scan.tif#page=1", "scan.tif#page=2"} and not errors
+    contents = read_images([locations["scan.tif#page=1"], locations["scan.tif#page=2"]])
     colors = [Image.open(io.BytesIO(bytes(each))).getpixel((5, 5)) for each in contents]  # type: ignore[arg-type]
     assert colors == [(255, 0, 0), (0, 0, 255)]
-    assert list(read_pictures([places["scan.tif#page=2"]])) == list(
-        read_pictures([places["scan.tif#page=2"]])
+    assert list(read_images([locations["scan.tif#page=2"]])) == list(
+        read_images([locations["scan.tif#page=2"]])
     )
     (good / "bad.pdf").write_bytes(b"%PDF-1.7 noise")
     assert set(listed(good)[1]) == {"bad.pdf"}

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from florence2.data_engine.annotators.endpoint import VisionEndpoint, check_endpoint, read_answer
-from florence2.data_engine.part_files import is_failure
+from florence2.data_engine.chunk_files import is_failure
 from florence2.datasets.importers.image_files import picture_record
 from florence2.results.records import Record
 

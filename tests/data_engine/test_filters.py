@@ -24,7 +24,7 @@ LIMITS = Thresholds()
 
 
 def reasons(verdicts) -> list[str]:
-    return ["" if each.kept else each.reason for each in verdicts]
+    return ["" if each.keep else each.reason for each in verdicts]
 
 
 def test_facts_of_a_parse() -> None:
@@ -49,7 +49,7 @@ def facts_degree(word: str) -> int:
 
 
 def test_texts_that_say_nothing_or_too_much() -> None:
-    assert judge_text(read_text("A dog on a red sofa."), LIMITS).kept
+    assert judge_text(read_text("A dog on a red sofa."), LIMITS).keep
     assert judge_text(read_text(""), LIMITS).reason == "empty text"
     assert judge_text(read_text("Running quickly."), LIMITS).reason == "objects too plain"
     crowd = "A " + ", a ".join(f"dog and a cat near chair {at}" for at in range(30)) + "."
@@ -59,16 +59,16 @@ def test_texts_that_say_nothing_or_too_much() -> None:
 
 
 def test_two_texts_with_the_same_words_are_one() -> None:
-    assert judge_same("A dog on a sofa.", ["a cat on a bed"], LIMITS).kept
-    assert not judge_same("A dog, on a sofa", ["A dog on a sofa."], LIMITS).kept
+    assert judge_same("A dog on a sofa.", ["a cat on a bed"], LIMITS).keep
+    assert not judge_same("A dog, on a sofa", ["A dog on a sofa."], LIMITS).keep
 
 
 def test_trust_is_by_annotator() -> None:
-    limits = Thresholds(confidence={"ssd": 0.4}, least_confidence=0.1)
-    assert judge_score(0.3, "other", limits).kept
-    assert not judge_score(0.3, "ssd", limits).kept
-    assert not judge_score(0.05, "other", limits).kept
-    assert judge_score(None, "ssd", limits).kept
+    thresholds = Thresholds(confidence={"ssd": 0.4}, min_confidence=0.1)
+    assert judge_score(0.3, "other", thresholds).keep
+    assert not judge_score(0.3, "ssd", thresholds).keep
+    assert not judge_score(0.05, "other", thresholds).keep
+    assert judge_score(None, "ssd", thresholds).keep
 
 
 def test_regions_that_cannot_be_seen() -> None:
@@ -86,7 +86,7 @@ def test_the_best_of_a_class_stays() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 11], [0, 0, 10, 10], [30, 30, 40, 40.0]])
     scores = np.array([0.5, 0.9, 0.4, 0.1])
     verdicts = judge_overlaps(boxes, ["dog", "dog", "cat", "dog"], scores, LIMITS)
-    assert [each.kept for each in verdicts] == [False, True, True, True]
+    assert [each.keep for each in verdicts] == [False, True, True, True]
     assert not any(map(reasons, [judge_overlaps(boxes[:0], [], None, LIMITS)]))
 
 
@@ -97,27 +97,27 @@ def test_phrases_that_name_nothing(phrase: str) -> None:
 
 @pytest.mark.parametrize("phrase", ["a red car", "a group of dogs", "its tail", "dog's toy", "7"])
 def test_phrases_that_name_something(phrase: str) -> None:
-    assert judge_phrase(phrase).kept
+    assert judge_phrase(phrase).keep
 
 
 def test_texts_are_held_against_what_was_detected() -> None:
     facts = read_text("A dog and a cat lie beside a quasar.")
     known = {"dog", "cat", "bus"}
-    assert judge_named(facts, {"dog", "cat"}, known, LIMITS).kept
-    assert judge_named(facts, {"dog"}, known, LIMITS).kept
-    decision = judge_named(facts, {"bus"}, known, LIMITS)
-    assert decision.reason == "names what is not detected: cat, dog"
-    assert judge_named(facts, set(), set(), LIMITS).kept
+    assert judge_named(facts, {"dog", "cat"}, known, LIMITS).keep
+    assert judge_named(facts, {"dog"}, known, LIMITS).keep
+    verdict = judge_named(facts, {"bus"}, known, LIMITS)
+    assert verdict.reason == "names what is not detected: cat, dog"
+    assert judge_named(facts, set(), set(), LIMITS).keep
 
 
 def test_support_is_asked_for_as_far_as_there_are_annotators() -> None:
-    limits = Thresholds(agreeing=2)
-    assert judge_support(2, 3, limits).kept
-    assert not judge_support(1, 3, limits).kept
-    assert judge_support(1, 1, limits).kept
+    thresholds = Thresholds(min_agreement=2)
+    assert judge_support(2, 3, thresholds).keep
+    assert not judge_support(1, 3, thresholds).keep
+    assert judge_support(1, 1, thresholds).keep
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan, 1.5, 0, True])
 def test_counts_are_whole_numbers(value: float) -> None:
     with pytest.raises(ValueError, match="threshold agreeing must be"):
-        Thresholds(agreeing=value)  # type: ignore[arg-type]
+        Thresholds(min_agreement=value)  # type: ignore[arg-type]

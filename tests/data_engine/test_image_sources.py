@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from florence2.data_engine.image_sources import list_pictures, read_pictures
+from florence2.data_engine.image_sources import list_images, read_images
 
 from .conftest import picture
 
 
 def contents(source: object) -> dict[str, bytes]:
-    places = list(list_pictures(str(source)))
-    return dict(zip([each.id for each in places], read_pictures(places), strict=True))
+    locations = list(list_images(str(source)))
+    return dict(zip([each.id for each in locations], read_images(locations), strict=True))
 
 
 def test_a_folder_with_texts_beside_its_pictures(tmp_path: Path) -> None:
@@ -27,8 +27,11 @@ def test_a_folder_with_texts_beside_its_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture(0)[0])
     (tmp_path / "a.txt").write_text(" a square \n")
     (tmp_path / "notes.md").write_text("no picture")
-    places = list(list_pictures(str(tmp_path)))
-    assert [(each.id, each.text) for each in places] == [("a.png", "a square"), ("deep/b.png", "")]
+    locations = list(list_images(str(tmp_path)))
+    assert [(each.id, each.text) for each in locations] == [
+        ("a.png", "a square"),
+        ("deep/b.png", ""),
+    ]
     assert contents(tmp_path) == {"a.png": picture(0)[0], "deep/b.png": picture(1)[0]}
 
 
@@ -48,11 +51,11 @@ def test_what_img2dataset_writes_is_read_as_it_lies(tmp_path: Path) -> None:
     write_tar(tmp_path / "00000.tar")
     pq.write_table(pa.table({"url": ["http://x"], "caption": ["c"]}), tmp_path / "00000.parquet")
     (tmp_path / "00000_stats.json").write_text("{}")
-    found = list(list_pictures(str(tmp_path)))
+    found = list(list_images(str(tmp_path)))
     assert [(each.id, each.text) for each in found] == [
         (f"00000.tar/0000{number}.png", f"text {number}") for number in range(3)
     ]
-    assert list(read_pictures(reversed(found))) == [picture(number)[0] for number in (2, 1, 0)]
+    assert list(read_images(reversed(found))) == [picture(number)[0] for number in (2, 1, 0)]
 
 
 @pytest.mark.parametrize("column", ["image", "jpg"])
@@ -61,9 +64,9 @@ def test_tables_hold_bytes_or_pairs_of_bytes_and_path(tmp_path: Path, column: st
     cells = [{"bytes": each, "path": None} for each in values] if column == "image" else values
     table = pa.table({column: cells, "caption": [f"text {number}" for number in range(5)]})
     pq.write_table(table, tmp_path / "data.parquet", row_group_size=2)
-    places = list(list_pictures(str(tmp_path / "data.parquet")))
-    assert [each.text for each in places] == [f"text {number}" for number in range(5)]
-    assert list(read_pictures(places)) == values
+    locations = list(list_images(str(tmp_path / "data.parquet")))
+    assert [each.text for each in locations] == [f"text {number}" for number in range(5)]
+    assert list(read_images(locations)) == values
 
 
 def test_an_object_store_by_its_address() -> None:
@@ -78,11 +81,11 @@ def test_an_object_store_by_its_address() -> None:
 def test_a_cut_tar_and_a_file_that_went_away_are_errors_of_their_pictures(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar")
     (tmp_path / "b.png").write_bytes(picture(7)[0])
-    places = list(list_pictures(str(tmp_path)))
+    locations = list(list_images(str(tmp_path)))
     whole = (tmp_path / "a.tar").read_bytes()
-    (tmp_path / "a.tar").write_bytes(whole[: places[1].offset + 10])
+    (tmp_path / "a.tar").write_bytes(whole[: locations[1].offset + 10])
     (tmp_path / "b.png").unlink()
-    read = list(read_pictures(places))
+    read = list(read_images(locations))
     assert read[0] == picture(0)[0]
     assert isinstance(read[1], ValueError) and "cut" in str(read[1])
     assert isinstance(read[3], FileNotFoundError)
@@ -90,7 +93,7 @@ def test_a_cut_tar_and_a_file_that_went_away_are_errors_of_their_pictures(tmp_pa
 
 def test_nothing_there_and_nothing_of_use_there_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        list(list_pictures(str(tmp_path / "nowhere")))
+        list(list_images(str(tmp_path / "nowhere")))
     (tmp_path / "readme.txt").write_text("words")
     with pytest.raises(ValueError, match="holds no pictures"):
-        list(list_pictures(str(tmp_path)))
+        list(list_images(str(tmp_path)))

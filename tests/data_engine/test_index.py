@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from florence2.data_engine.annotate import entries_of, index_pictures
+from florence2.data_engine.annotate import index_images, read_index
+from florence2.data_engine.chunk_files import EngineFiles
 from florence2.data_engine.executor import LocalExecutor
-from florence2.data_engine.image_sources import Place
-from florence2.data_engine.index import Entry, read_entries, with_copies, write_entries
-from florence2.data_engine.part_files import RunFolder
+from florence2.data_engine.image_sources import ImageLocation
+from florence2.data_engine.index import IndexEntry, mark_duplicates, read_entries, write_entries
 
 from .conftest import picture
 
 
-def entry(id: str, sha256: str, phash: int) -> Entry:
-    return Entry(Place(id, id), sha256, 10, 10, f"{phash:016x}")
+def entry(id: str, sha256: str, phash: int) -> IndexEntry:
+    return IndexEntry(ImageLocation(id, id), sha256, 10, 10, f"{phash:016x}")
 
 
 def test_copies_are_marked_with_the_first_of_their_kind() -> None:
     first = 0x0123_4567_89AB_CDEF
     near, far = first ^ 0b111, first ^ 0b1111 << 20 ^ 0b1111
-    made = with_copies([
+    made = mark_duplicates([
         entry("a", "1", first), entry("b", "1", first), entry("c", "2", near),
-        Entry(Place("d", "d"), error="broken"), entry("e", "3", far), entry("f", "4", near),
+        IndexEntry(ImageLocation("d", "d"), error="broken"), entry("e", "3", far), entry("f", "4", near),
     ])  # fmt: skip
     assert [(each.duplicate_of, each.near_duplicate_of) for each in made] == [
         ("", ""), ("a", ""), ("", "a"), ("", ""), ("", ""), ("", "a"),
@@ -38,7 +38,7 @@ def test_copies_are_marked_with_the_first_of_their_kind() -> None:
 def test_no_near_copy_escapes_the_bands(bits: int) -> None:
     for shift in range(0, 64 - bits, 5):
         changed = sum(1 << (shift + 13 * at) % 64 for at in range(bits))
-        made = with_copies([entry("a", "1", 0), entry("b", "2", changed)])
+        made = mark_duplicates([entry("a", "1", 0), entry("b", "2", changed)])
         assert made[1].near_duplicate_of == "a"
 
 
@@ -48,36 +48,38 @@ def test_a_picture_saved_again_is_a_near_duplicate(pictures: Path) -> None:
     (pictures / "99.jpg").write_bytes(stream.getvalue())
     (pictures / "98.png").write_bytes((pictures / "00.png").read_bytes())
     (pictures / "97.png").write_bytes(b"no picture")
-    folder = RunFolder(pictures.parent / "run")
-    summary = index_pictures(str(pictures), folder, LocalExecutor(), part_size=4)
+    folder = EngineFiles(pictures.parent / "run")
+    summary = index_images(str(pictures), folder, LocalExecutor(), chunk_size=4)
     assert (summary.pictures, summary.parts, summary.broken) == (13, 4, 1)
     assert (summary.duplicates, summary.near_duplicates) == (1, 1)
-    by_id = {each.place.id: each for each in entries_of(folder)}
+    by_id = {each.location.id: each for each in read_index(folder)}
     assert by_id["99.jpg"].near_duplicate_of == "03.png"
     assert by_id["98.png"].duplicate_of == "00.png"
     assert "97.png" in by_id["97.png"].error
 
 
 def test_what_is_added_later_is_no_part_of_the_run(pictures: Path) -> None:
-    folder = RunFolder(pictures.parent / "run")
-    first = index_pictures(str(pictures), folder, LocalExecutor(), part_size=4)
+    folder = EngineFiles(pictures.parent / "run")
+    first = index_images(str(pictures), folder, LocalExecutor(), chunk_size=4)
     (pictures / "00a.png").write_bytes(picture(50)[0])
     (folder.path / "index.json").unlink()
-    folder.index_path(1).unlink()
-    assert index_pictures(str(pictures), folder, LocalExecutor(), part_size=4) == first
+    folder.unmarked_index_chunk(1).unlink()
+    assert index_images(str(pictures), folder, LocalExecutor(), chunk_size=4) == first
 
 
 def test_a_folder_of_another_run_is_refused(pictures: Path) -> None:
-    folder = RunFolder(pictures.parent / "run")
-    index_pictures(str(pictures), folder, LocalExecutor(), part_size=4)
+    folder = EngineFiles(pictures.parent / "run")
+    index_images(str(pictures), folder, LocalExecutor(), chunk_size=4)
     with pytest.raises(ValueError, match="choose another folder"):
-        index_pictures(str(pictures), folder, LocalExecutor(), part_size=8)
+        index_images(str(pictures), folder, LocalExecutor(), chunk_size=8)
 
 
 def test_entries_come_back_as_they_were(tmp_path: Path) -> None:
     entries = [
-        Entry(Place("a", "f", 10, 20, text="Grüße"), "1", 3, 4, "00", duplicate_of="b"),
-        Entry(Place("b", "g", row=3, column="image"), error="cut"),
+        IndexEntry(
+            ImageLocation("a", "f", 10, 20, text="Grüße"), "1", 3, 4, "00", duplicate_of="b"
+        ),
+        IndexEntry(ImageLocation("b", "g", row=3, column="image"), error="cut"),
     ]
     write_entries(tmp_path / "entries.parquet", entries)
     assert read_entries(tmp_path / "entries.parquet") == entries

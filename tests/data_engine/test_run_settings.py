@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from florence2.data_engine.annotators.annotator_registry import check_specialists, specialists
+from florence2.data_engine.annotators.annotator_registry import (
+    check_annotators,
+    make_annotator_specs,
+)
+from florence2.data_engine.chunk_files import EngineFiles, is_failure, read_chunk
 from florence2.data_engine.executor import LocalExecutor
 from florence2.data_engine.filters import Thresholds
-from florence2.data_engine.part_files import RunFolder, is_failure, read_said
 from florence2.data_engine.run_settings import check_settings, write_settings
 from florence2.data_engine.self_training import open_round, run_engine
 from florence2.io.run_lock import RunLockedError, lock_run_dir
@@ -24,7 +27,7 @@ from .conftest import Plain, picture, spec_of
 def run(pictures: Path, out: Path, *specs: Any, **options: Any) -> list[str]:
     lines: list[str] = []
     run_engine(
-        str(pictures), out, specs, LocalExecutor(), part_size=4, tell=lines.append, **options
+        str(pictures), out, specs, LocalExecutor(), chunk_size=4, log=lines.append, **options
     )
     return lines
 
@@ -46,7 +49,7 @@ def test_a_run_of_an_earlier_version_states_its_specialists_by_their_files(pictu
     out = pictures.parent / "out"
     run(pictures, out, spec_of(Plain()))
     stated = json.loads((out / "run.json").read_text())
-    old = {name: stated[name] for name in ("source", "part_size")}
+    old = {name: stated[name] for name in ("source", "chunk_size")}
     (out / "run.json").write_text(json.dumps(old))
     with pytest.raises(ValueError, match="specialist"):
         run(pictures, out, spec_of(Plain("other")))
@@ -58,14 +61,14 @@ def test_other_thresholds_are_refused_by_name_before_any_work(pictures: Path) ->
     out = pictures.parent / "out"
     run(pictures, out, spec_of(Plain()))
     with pytest.raises(ValueError, match=r"thresholds\.overlap 0\.6, not 0\.5"):
-        run(pictures, out, spec_of(Plain()), limits=Thresholds(overlap=0.5))
+        run(pictures, out, spec_of(Plain()), thresholds=Thresholds(nms_iou=0.5))
 
 
 def test_one_source_may_be_written_in_several_ways(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_settings(tmp_path, {"source": "photos", "part_size": 4})
+    write_settings(tmp_path, {"source": "photos", "chunk_size": 4})
     check_settings(tmp_path, {"source": str(tmp_path / "photos" / "")})
     with pytest.raises(ValueError, match="source"):
         check_settings(tmp_path, {"source": "other"})
@@ -115,8 +118,8 @@ def test_pictures_that_change_or_vanish_cost_themselves(pictures: Path) -> None:
     assert ids == [f"{number:02d}.png" for number in range(10) if number not in (1, 5)]
     failed = {
         each.id
-        for part in range(3)
-        for each in read_said(RunFolder(out).said(0, "plain", part))
+        for chunk in range(3)
+        for each in read_chunk(EngineFiles(out).annotations_path(0, "plain", chunk))
         if any(map(is_failure, each.annotations))
     }
     assert "05.png" in failed
@@ -127,10 +130,10 @@ def test_pictures_that_change_or_vanish_cost_themselves(pictures: Path) -> None:
 class Talker(Plain):
     """Says one text about every picture."""
 
-    said = ""
+    annotations_path = ""
 
     def annotate(self, records: Any) -> Any:
-        text = Annotation("<CAPTION>", Text(self.said), annotator=self.annotator)
+        text = Annotation("<CAPTION>", Text(self.annotations_path), annotator=self.annotator)
         return [(text,) for _ in records]
 
 
@@ -138,7 +141,7 @@ def test_a_text_that_is_too_long_is_dropped_and_ends_nothing(pictures: Path) -> 
     (pictures / "02.txt").write_text("A red square. " * 3000)
 
     class Endless(Talker):
-        said = "a cat and " * 200_000
+        annotations_path = "a cat and " * 200_000
 
     out = pictures.parent / "out"
     run(pictures, out, spec_of(Endless()))
@@ -148,7 +151,7 @@ def test_a_text_that_is_too_long_is_dropped_and_ends_nothing(pictures: Path) -> 
 
 def test_a_text_that_is_no_unicode_is_a_failure_and_ends_nothing(pictures: Path) -> None:
     class Half(Talker):
-        said = "half a \ud83d pair"
+        annotations_path = "half a \ud83d pair"
 
     out = pictures.parent / "out"
     run(pictures, out, spec_of(Half()))
@@ -171,17 +174,17 @@ def test_a_text_that_is_no_unicode_is_a_failure_and_ends_nothing(pictures: Path)
     ],
 )  # fmt: skip
 def test_what_cannot_apply_is_refused_before_any_work(
-    names: list[str], limits: dict[str, Any], words: str
+    names: list[str], thresholds: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((ValueError, OSError, ImportError), match=words):
-        check_specialists(specialists(names), Thresholds(**limits))
+        check_annotators(make_annotator_specs(names), Thresholds(**thresholds))
 
 
 @pytest.mark.parametrize(
     "limits",
-    [{"agreeing": 0}, {"agreeing": 1.5}, {"overlap": 2}, {"least_side": -1}, {"same_text": None},
-     {"least_area": float("nan")}, {"confidence": {"a": 7}}, {"most_objects": True}],
+    [{"agreeing": 0}, {"agreeing": 1.5}, {"overlap": 2}, {"min_side": -1}, {"max_text_similarity": None},
+     {"min_area": float("nan")}, {"confidence": {"a": 7}}, {"max_objects": True}],
 )  # fmt: skip
-def test_thresholds_out_of_range_are_refused_by_name(limits: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"threshold {next(iter(limits))}"):
-        Thresholds(**limits)
+def test_thresholds_out_of_range_are_refused_by_name(thresholds: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"threshold {next(iter(thresholds))}"):
+        Thresholds(**thresholds)

@@ -16,14 +16,14 @@ import psutil
 import pytest
 
 from florence2.data_engine import self_training as refine
-from florence2.data_engine.annotation_page import view_page
-from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.annotation_page import make_annotation_page
+from florence2.data_engine.annotators import AnnotatorSpec
 from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
+from florence2.data_engine.chunk_files import EngineFiles
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.filters import Thresholds
-from florence2.data_engine.part_files import RunFolder
 from florence2.data_engine.self_training import StudentConfig, StudentError, open_round, run_engine
-from florence2.data_engine.statistics import draw_statistics, statistics_of
+from florence2.data_engine.statistics import compute_statistics, draw_statistics
 from florence2.datasets.shards import ShardDataset
 from florence2.results.records import Annotation
 from florence2.results.types import Boxes, Text
@@ -31,13 +31,13 @@ from florence2.results.types import Boxes, Text
 from .conftest import Plain, spec_of, table_of
 
 
-def run(pictures: Path, out: Path, *specs: SpecialistSpec, **options):
-    return run_engine(str(pictures), out, specs, LocalExecutor(), part_size=4, **options)
+def run(pictures: Path, out: Path, *specs: AnnotatorSpec, **options):
+    return run_engine(str(pictures), out, specs, LocalExecutor(), chunk_size=4, **options)
 
 
 def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(pictures: Path, truth: Path) -> None:
     out = pictures.parent / "out"
-    degraded = SpecialistSpec("degraded", lambda: NoisyAnnotator(truth))
+    degraded = AnnotatorSpec("degraded", lambda: NoisyAnnotator(truth))
     found = run(pictures, out, degraded, spec_of(Plain()))
     (report,) = found.reports
     assert report.pictures == 10 and found.index.pictures == 10
@@ -95,33 +95,33 @@ def test_stopped_anywhere_it_goes_on_to_the_same_table(
             break
         except KeyboardInterrupt:
             continue
-    assert table_of(RunFolder(broken)) == table_of(RunFolder(whole))
+    assert table_of(EngineFiles(broken)) == table_of(EngineFiles(whole))
 
 
 def test_other_thresholds_need_another_folder(pictures: Path) -> None:
     out = pictures.parent / "out"
     run(pictures, out, spec_of(Plain()))
     with pytest.raises(ValueError, match="choose another folder"):
-        run(pictures, out, spec_of(Plain()), limits=Thresholds(least_confidence=0.5))
+        run(pictures, out, spec_of(Plain()), thresholds=Thresholds(min_confidence=0.5))
 
 
 def test_filters_raise_precision(pictures: Path, truth: Path) -> None:
     specs = [
-        SpecialistSpec(name, lambda name=name, seed=seed: NoisyAnnotator(truth, Noise(), name=name,
+        AnnotatorSpec(name, lambda name=name, seed=seed: NoisyAnnotator(truth, Noise(), name=name,
                                                                    seed=seed))
         for seed, name in enumerate(("one", "two", "three"))
     ]  # fmt: skip
     out = pictures.parent / "out"
-    run(pictures, out, *specs, limits=Thresholds(agreeing=2))
+    run(pictures, out, *specs, thresholds=Thresholds(min_agreement=2))
     right = {record.id: record for record in ShardDataset(truth)}
 
     def precision(record_annotations) -> float:
-        from florence2.data_engine.merge import agreement
+        from florence2.data_engine.merge import count_agreement
 
         pairs = boxes = 0
         for id, answer in record_annotations:
             (said,) = [each for each in right[id].annotations if each.task == "<OD>"]
-            found, mine, _ = agreement(answer, said.answer)
+            found, mine, _ = count_agreement(answer, said.answer)
             pairs, boxes = pairs + found, boxes + mine
         return pairs / boxes
 
@@ -148,11 +148,11 @@ def test_rounds_train_annotate_and_take_the_last_word(
 
     monkeypatch.setattr(subprocess, "run", trained)
     monkeypatch.setattr(
-        refine, "student_spec", lambda checkpoint, round, plan: spec_of(Plain("student"))
+        refine, "student_spec", lambda checkpoint, round, config: spec_of(Plain("student"))
     )
-    degraded = SpecialistSpec("degraded", lambda: NoisyAnnotator(truth))
-    plan = StudentConfig("fine-tune", ("seed=3",), truth)
-    found = run(pictures, out, degraded, rounds=2, student=plan)
+    degraded = AnnotatorSpec("degraded", lambda: NoisyAnnotator(truth))
+    config = StudentConfig("fine-tune", ("seed=3",), truth)
+    found = run(pictures, out, degraded, rounds=2, student=config)
     assert [report.round for report in found.reports] == [0, 1, 2]
     assert found.reports[1].student == {"od/map50": 0.25}
     assert commands[1][3:6] == ["train", "fine-tune", "--data"]
@@ -164,19 +164,19 @@ def test_rounds_train_annotate_and_take_the_last_word(
     assert {each.round for each in students if each.decision.kept} <= {2}
     old = {each.decision.reason for each in students if each.round == 1}
     assert old == {"superseded by a later round"}
-    run(pictures, out, degraded, rounds=2, student=plan)
+    run(pictures, out, degraded, rounds=2, student=config)
     assert len(commands) == 2
 
 
 def test_a_training_that_fails_says_where_its_words_are(pictures: Path, truth: Path) -> None:
-    degraded = SpecialistSpec("degraded", lambda: NoisyAnnotator(truth))
-    plan = StudentConfig("no-such-recipe")
+    degraded = AnnotatorSpec("degraded", lambda: NoisyAnnotator(truth))
+    config = StudentConfig("no-such-recipe")
     with pytest.raises(StudentError, match=r"ended with 2; its words are in .*training.txt"):
-        run(pictures, pictures.parent / "out", degraded, rounds=1, student=plan)
+        run(pictures, pictures.parent / "out", degraded, rounds=1, student=config)
 
 
 def test_statistics_count_what_was_kept(pictures: Path, truth: Path, tmp_path: Path) -> None:
-    found = statistics_of(record.annotations for record in ShardDataset(truth))
+    found = compute_statistics(record.annotations for record in ShardDataset(truth))
     assert found.pictures == 10
     assert found.texts["<CAPTION>"].texts == 10
     objects = [len(each.answer) for record in ShardDataset(truth) for each in record.annotations
@@ -196,7 +196,7 @@ def test_the_page_shows_words_verdicts_and_escapes_them(pictures: Path) -> None:
     bad = Annotation("<CAPTION>", Text("<script>alert(1)</script>"))
     from dataclasses import replace
 
-    page = view_page("A & B", [replace(record, annotations=(*record.annotations, bad))])
+    page = make_annotation_page("A & B", [replace(record, annotations=(*record.annotations, bad))])
     assert "A &amp; B" in page and "<script" not in page
     assert page.count("<polygon") == 1 and "A red box of 96 by 64" in page
 
@@ -230,7 +230,7 @@ def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
     generator = random.Random(7)
     whole, killed = pictures.parent / "whole", pictures.parent / "killed"
     specs = [spec_of(Plain(name), workers=2) for name in ("plain", "other")]
-    run_engine(str(pictures), whole, specs, LocalExecutor(), part_size=2)
+    run_engine(str(pictures), whole, specs, LocalExecutor(), chunk_size=2)
     kills = 0
     while kills < 3:
         process = start(pictures, killed, "here")
@@ -245,8 +245,8 @@ def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
             break
         assert process.returncode == -signal.SIGKILL
         kills += 1
-    run_engine(str(pictures), killed, specs, LocalExecutor(), part_size=2)
-    assert kills and table_of(RunFolder(killed)) == table_of(RunFolder(whole))
+    run_engine(str(pictures), killed, specs, LocalExecutor(), chunk_size=2)
+    assert kills and table_of(EngineFiles(killed)) == table_of(EngineFiles(whole))
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -285,7 +285,7 @@ def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
     generator = random.Random(3)
     whole, killed = pictures.parent / "whole", pictures.parent / "killed"
     specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
-    run_engine(str(pictures), whole, specs, LocalExecutor(), part_size=2)
+    run_engine(str(pictures), whole, specs, LocalExecutor(), chunk_size=2)
     hit = 0
     for kill in range(10):
         # Work is left for every kill: some parts and the table of the round are not there.
@@ -301,8 +301,8 @@ def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
         else:
             kill_everything(process, generator)
     assert hit >= 3
-    run_engine(str(pictures), killed, specs, LocalExecutor(), part_size=2)
-    assert table_of(RunFolder(killed)) == table_of(RunFolder(whole))
+    run_engine(str(pictures), killed, specs, LocalExecutor(), chunk_size=2)
+    assert table_of(EngineFiles(killed)) == table_of(EngineFiles(whole))
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +325,7 @@ def test_ray_does_what_one_process_does(pictures: Path, ray_session: None) -> No
         spec_of(Plain("plain", raises=("01.png",)), workers=2),
         spec_of(Plain("hanging", hangs=("04.png",)), workers=1, time_limit=0.3),
     ]
-    run_engine(str(pictures), whole, make, LocalExecutor(), part_size=4)
-    found = run_engine(str(pictures), spread, make, RayExecutor(), part_size=4, workers=2)
-    assert table_of(RunFolder(spread)) == table_of(RunFolder(whole))
+    run_engine(str(pictures), whole, make, LocalExecutor(), chunk_size=4)
+    found = run_engine(str(pictures), spread, make, RayExecutor(), chunk_size=4, workers=2)
+    assert table_of(EngineFiles(spread)) == table_of(EngineFiles(whole))
     assert found.reports[0].reasons["failed"] == 2

@@ -17,9 +17,9 @@ from .command_line import CommandLine
 from .errors import VERBOSE, end_interrupted, interruption_note, print_message, user_errors
 
 if TYPE_CHECKING:
+    from ..data_engine.chunk_workers import ChunkResult
     from ..data_engine.executor import Executor
     from ..data_engine.filters import Thresholds
-    from ..data_engine.part_workers import PartDone
     from ..data_engine.self_training import StudentConfig
     from ..datasets.shards import ShardDataset
 
@@ -56,7 +56,7 @@ def run(
     gpus: Annotated[
         float, typer.Option(min=0, max=1024, help="GPUs of each worker with a network.")
     ] = 0,
-    part_size: Annotated[
+    chunk_size: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Pictures done or lost together.")
     ] = 64,
     threshold: Annotated[
@@ -85,9 +85,9 @@ def run(
     """
     with user_errors():
         from ..data_engine.annotators.annotator_registry import (
-            check_specialists,
+            check_annotators,
+            make_annotator_specs,
             offline_ensemble,
-            specialists,
         )
         from ..data_engine.executor import LocalExecutor, RayExecutor
         from ..data_engine.self_training import StudentConfig, StudentError, run_engine
@@ -95,16 +95,16 @@ def run(
         if workers == 0 and address is not None:
             raise ValueError("--address names a cluster, and --workers 0 uses none: leave one out")
         names = specialist or offline_ensemble()
-        specs = specialists(names, workers=max(workers, 1), gpus=gpus)
-        limits = _thresholds(threshold or ())
-        check_specialists(specs, limits)
-        plan = StudentConfig(
+        specs = make_annotator_specs(names, workers=max(workers, 1), gpus=gpus)
+        thresholds = _thresholds(threshold or ())
+        check_annotators(specs, thresholds)
+        config = StudentConfig(
             recipe, tuple(set_ or ()), validation, workers=max(workers, 1), gpus=gpus
         )
         if student_task:
-            plan = _with_tasks(plan, student_task)
+            config = _with_tasks(config, student_task)
         if rounds:
-            plan = _with_start(plan, names, out)
+            config = _with_start(config, names, out)
         if "student" in names and not any(each.startswith("start=") for each in set_ or ()):
             from ..inference.predictor import NANO_NOTICE
 
@@ -121,12 +121,12 @@ def run(
                     specs,
                     executor,
                     rounds=rounds,
-                    student=plan,
-                    limits=limits,
-                    part_size=part_size,
+                    student=config,
+                    thresholds=thresholds,
+                    chunk_size=chunk_size,
                     workers=max(workers, 1),
-                    tell=_say,
-                    advance=done.advance,
+                    log=_say,
+                    on_chunk=done.on_chunk,
                 )
         except StudentError as error:
             raise ValueError(str(error)) from error
@@ -150,10 +150,10 @@ def stats(
 ) -> None:
     """Print the paper's Tables 2 and 3 for a run's table or any shards."""
     with user_errors():
-        from ..data_engine.statistics import draw_statistics, statistics_of
+        from ..data_engine.statistics import compute_statistics, draw_statistics
         from ..io.atomic import replace_json
 
-        found = statistics_of(_shards(folder, round).annotations())
+        found = compute_statistics(_shards(folder, round).annotations())
         typer.echo(format_count(found.pictures, "image"))
         for header, *rows in found.rows():
             if rows and len(header) > 1:
@@ -175,13 +175,15 @@ def view(
 ) -> None:
     """Write a page of pictures with their annotations, verdicts and reasons."""
     with user_errors():
-        from ..data_engine.annotation_page import view_page
+        from ..data_engine.annotation_page import make_annotation_page
         from ..io.atomic import atomic_replace
 
         records = _shards(folder, round)
         chosen = range(0, len(records), max(1, len(records) // count))
         shown = [records[number] for number in list(chosen)[:count]]
-        atomic_replace(out, view_page(f"{folder}: {format_count(len(records), 'image')}", shown))
+        atomic_replace(
+            out, make_annotation_page(f"{folder}: {format_count(len(records), 'image')}", shown)
+        )
         typer.echo(f"written: {out}")
 
 
@@ -195,12 +197,12 @@ def _shards(folder: Path, round: int | None) -> ShardDataset:
     return open_round(folder, round)
 
 
-def _with_tasks(plan: StudentConfig, names: list[str]) -> StudentConfig:
+def _with_tasks(config: StudentConfig, names: list[str]) -> StudentConfig:
     from dataclasses import replace
 
     from ..results.tasks import find_task
 
-    return replace(plan, tasks=tuple(find_task(name).token for name in names))
+    return replace(config, tasks=tuple(find_task(name).token for name in names))
 
 
 def _thresholds(settings: list[str] | tuple[str, ...]) -> Thresholds:
@@ -209,7 +211,7 @@ def _thresholds(settings: list[str] | tuple[str, ...]) -> Thresholds:
 
     from ..data_engine.filters import Thresholds
 
-    limits = Thresholds()
+    thresholds = Thresholds()
     names = [each.name for each in fields(Thresholds) if each.name != "confidence"]
     for setting in settings:
         name, _, text = setting.partition("=")
@@ -220,18 +222,20 @@ def _thresholds(settings: list[str] | tuple[str, ...]) -> Thresholds:
             raise ValueError(f"a threshold is written NAME=NUMBER, got {setting!r}") from error
         if name.startswith("confidence."):
             annotator = name.removeprefix("confidence.")
-            limits = replace(limits, confidence={**limits.confidence, annotator: number})
+            thresholds = replace(
+                thresholds, confidence={**thresholds.confidence, annotator: number}
+            )
         elif name in names:
-            limits = replace(limits, **{name: value})
+            thresholds = replace(thresholds, **{name: value})
         else:
             raise ValueError(
                 f"no threshold {name!r}; there are {', '.join(names)} and confidence.ANNOTATOR"
                 f"{suggest(name, names)}"
             )
-    return limits
+    return thresholds
 
 
-def _with_start(plan: StudentConfig, names: Sequence[str], out: Path) -> StudentConfig:
+def _with_start(config: StudentConfig, names: Sequence[str], out: Path) -> StudentConfig:
     """The plan with the model that annotates as the one that students start from.
 
     A start that was set, or that an earlier version trained from in this run, stays. Either is
@@ -242,15 +246,15 @@ def _with_start(plan: StudentConfig, names: Sequence[str], out: Path) -> Student
     started = (out / "round-01" / "student" / "recipe.json").exists()
     stated = out / "run.json"
     if started and stated.exists() and "student" not in json.loads(stated.read_text("utf-8")):
-        return plan
-    if any(each.startswith("start=") for each in plan.settings):
-        return plan
+        return config
+    if any(each.startswith("start=") for each in config.settings):
+        return config
     models = [name.partition(":")[2] or "nano" for name in names if name.startswith("student")]
     if not models:
         _say("students start from what the recipe names; --set start=MODEL chooses another")
-        return plan
+        return config
     _say(f"students start from {models[0]}, which annotates; --set start=MODEL chooses another")
-    return replace(plan, settings=(f"start={models[0]}", *plan.settings))
+    return replace(config, settings=(f"start={models[0]}", *config.settings))
 
 
 def _leave(interrupt: KeyboardInterrupt) -> None:
@@ -258,7 +262,7 @@ def _leave(interrupt: KeyboardInterrupt) -> None:
 
     Its thread is in the middle of native code, which aborts when the interpreter is torn down.
     """
-    from ..data_engine.part_workers import calls_in_progress
+    from ..data_engine.chunk_workers import calls_in_progress
 
     if calls_in_progress():
         status = end_interrupted(interrupt).exit_code
@@ -278,7 +282,7 @@ class _Progress:
         self._out = out
         self._totals: dict[str, tuple[int, int, float, int]] = {}
 
-    def advance(self, name: str, part: PartDone) -> None:
+    def on_chunk(self, name: str, part: ChunkResult) -> None:
         """Count a part, and print the first and every tenth."""
         pictures, failures, seconds, parts = self._totals.get(name, (0, 0, 0.0, 0))
         pictures, failures = pictures + part.pictures, failures + part.failures
@@ -291,9 +295,9 @@ class _Progress:
 
     def describe(self) -> str:
         """What is done so far, and how to resume."""
-        from ..data_engine.part_files import RunFolder
+        from ..data_engine.chunk_files import EngineFiles
 
-        folder = RunFolder(self._out)
+        folder = EngineFiles(self._out)
         parts = folder.parts()
         if not parts:
             return f"interrupted while the images were listed; {_RESUME}"

@@ -1,6 +1,6 @@
-"""The data engine: pictures in, filtered annotations out, and a better annotator each round.
+"""The data engine: from images to filtered annotations, with a better annotator each round.
 
-After section 3 of the Florence-2 paper (arXiv 2311.06242): specialists annotate, filters mark what
-not to trust, a model trained on the rest annotates again. Nothing is deleted: every annotation
-keeps its annotator, score, round and verdict.
+Section 3 of the Florence-2 paper (arXiv 2311.06242): annotators annotate, filters drop unreliable
+annotations, and a model trained on the others annotates again. Nothing is deleted: every
+annotation keeps its annotator, score, round and the filter's decision.
 """

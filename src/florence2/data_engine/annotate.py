@@ -1,123 +1,132 @@
-"""Pictures to the files of their annotators: the index first, then every specialist in turn."""
+"""From images to annotation files: the index first, then one annotator after the other."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from ..io.atomic import replace_json
-from .annotators import SpecialistSpec
+from ..io.deprecation import rename_keys
+from .annotators import AnnotatorSpec
+from .chunk_files import EngineFiles
+from .chunk_workers import AnnotationWorker, ChunkResult, IndexWorker
+from .duplicates import mark_duplicates
 from .executor import Executor, Resources
-from .image_sources import list_pictures
-from .index import Entry, read_entries, with_copies, write_entries
-from .part_files import RunFolder
-from .part_workers import IndexWorker, PartDone, PartWorker
-from .run_settings import SETTINGS_FILE, check_settings, write_settings
+from .image_sources import list_images
+from .index import IndexEntry, read_entries, write_entries
 
-PART_SIZE = 64
+CHUNK_SIZE = 64
 _SUMMARY = "index.json"
-_PASSED_OVER = "passed_over.json"
+_SKIPPED = "passed_over.json"
+_OLD_KEYS = {"pictures": "images", "parts": "chunks", "passed_over": "skipped_files"}
 
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """How many pictures a run has, in how many parts, and how many will not be annotated.
+    """Number of images and chunks of a run, and of images that are not annotated or are copies.
 
-    ``passed_over`` counts the files of the source that are no pictures, by suffix.
+    ``skipped_files`` counts the files of the source that are not images, by suffix.
     """
 
-    pictures: int
-    parts: int
+    images: int
+    chunks: int
     broken: int
     duplicates: int
     near_duplicates: int
-    passed_over: Mapping[str, int] = field(default_factory=dict)
+    skipped_files: Mapping[str, int] = field(default_factory=dict)
 
 
-def index_pictures(
+def index_images(
     source: str,
-    folder: RunFolder,
+    files: EngineFiles,
     executor: Executor,
     *,
-    part_size: int = PART_SIZE,
+    chunk_size: int = CHUNK_SIZE,
     workers: int = 1,
-    settings: Mapping[str, Any] | None = None,
 ) -> IndexSummary:
-    """List, read and hash the pictures of a source; a second call finds what the first one did.
+    """List, read and hash the images of a source; a second call returns the first one's result.
 
-    What is at the source when it is first listed is what the run is about. Raises ``ValueError``
-    when the folder holds a run over another source, or one with other ``settings``.
+    Images that are added to the source after the first call do not belong to the run.
+
+    Raises:
+        FileNotFoundError: There is nothing at ``source``.
+        ValueError: ``source`` has no images.
     """
-    settings = {"source": source, "part_size": part_size, **(settings or {})}
-    check_settings(folder.path, settings)
-    summary = folder.path / _SUMMARY
+    summary = files.path / _SUMMARY
     if summary.exists():
-        write_settings(folder.path, settings)
-        return IndexSummary(**json.loads(summary.read_text("utf-8")))
-    passed_over = _list(source, folder)
-    write_settings(folder.path, settings)
-    count = len(read_entries(folder.listing))
-    parts = range(-(-count // part_size))
-    missing = [part for part in parts if not folder.index_path(part).exists()]
-    make = partial(IndexWorker, folder, part_size)
-    for _ in executor.run(make, missing, Resources(workers)):
+        stored = json.loads(summary.read_text("utf-8"))
+        return IndexSummary(**rename_keys(stored, _OLD_KEYS, _SUMMARY, stacklevel=0))
+    skipped_files = _list_source(source, files)
+    count = len(read_entries(files.listing))
+    chunks = range(-(-count // chunk_size))
+    pending = [chunk for chunk in chunks if not files.unmarked_index_chunk(chunk).exists()]
+    make = partial(IndexWorker, files, chunk_size)
+    for _ in executor.run(make, pending, Resources(workers)):
         pass
-    entries = with_copies(
-        entry for part in parts for entry in read_entries(folder.index_path(part))
+    entries = mark_duplicates(
+        entry for chunk in chunks for entry in read_entries(files.unmarked_index_chunk(chunk))
     )
-    for part in parts:
-        here = entries[part * part_size : (part + 1) * part_size]
-        write_entries(folder.index_part(part), here)
+    for chunk in chunks:
+        own = entries[chunk * chunk_size : (chunk + 1) * chunk_size]
+        write_entries(files.index_chunk(chunk), own)
     found = IndexSummary(
         len(entries),
-        len(parts),
-        sum(bool(each.error) for each in entries),
-        sum(bool(each.duplicate_of) for each in entries),
-        sum(bool(each.near_duplicate_of) for each in entries),
-        passed_over,
+        len(chunks),
+        sum(bool(entry.error) for entry in entries),
+        sum(bool(entry.duplicate_of) for entry in entries),
+        sum(bool(entry.near_duplicate_of) for entry in entries),
+        skipped_files,
     )
     replace_json(summary, vars(found))
     return found
 
 
 def annotate(
-    folder: RunFolder,
-    specs: Sequence[SpecialistSpec],
+    files: EngineFiles,
+    specs: Sequence[AnnotatorSpec],
     round: int,
     executor: Executor,
-    advance: Callable[[str, PartDone], None] = lambda name, done: None,
+    on_chunk: Callable[[str, ChunkResult], None] = lambda name, result: None,
 ) -> None:
-    """Have every specialist annotate every part that it has no file for yet, in a round.
+    """Run every annotator on every chunk that it has no file for, in a round.
 
-    A specialist comes after those whose annotations it is given. ``advance`` is told each part.
-    Raises ``ValueError`` when names repeat or specialists wait for each other.
+    Annotators run in the order of ``order_annotators``. ``on_chunk`` is called with the
+    annotator's name and each result.
     """
-    parts = range(folder.parts())
-    for spec in in_order(specs):
-        missing = [part for part in parts if not folder.said(round, spec.name, part).exists()]
-        make = partial(PartWorker, folder, spec, round)
-        for done in executor.run(make, missing, Resources(spec.workers, spec.cpus, spec.gpus)):
-            advance(spec.name, done)
+    chunks = range(files.num_chunks())
+    for spec in order_annotators(specs):
+        pending = [
+            chunk for chunk in chunks if not files.annotations(round, spec.name, chunk).exists()
+        ]
+        make = partial(AnnotationWorker, files, spec, round)
+        resources = Resources(spec.workers, spec.cpus, spec.gpus)
+        for result in executor.run(make, pending, resources):
+            on_chunk(spec.name, result)
 
 
-def in_order(specs: Sequence[SpecialistSpec]) -> list[SpecialistSpec]:
-    """The specialists, each behind those it comes ``after``, otherwise as they were given."""
+def order_annotators(specs: Sequence[AnnotatorSpec]) -> list[AnnotatorSpec]:
+    """The annotators in topological order: each one behind those in its ``after``.
+
+    Raises:
+        ValueError: Names repeat, ``after`` has an unknown name, or annotators form a cycle.
+    """
     names = [spec.name for spec in specs]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
-        raise ValueError(f"two specialists are called {', '.join(sorted(repeated))}: rename one")
-    unknown = {need for spec in specs for need in spec.after} - set(names)
+        raise ValueError(f"two annotators are called {', '.join(sorted(repeated))}: rename one")
+    unknown = {name for spec in specs for name in spec.after} - set(names)
     if unknown:
-        raise ValueError(f"specialists come after {sorted(unknown)}, which are not among {names}")
-    ordered: list[SpecialistSpec] = []
+        raise ValueError(
+            f"annotators run after {sorted(unknown)}, which are not among {names}: add them"
+        )
+    ordered: list[AnnotatorSpec] = []
     waiting = list(specs)
     while waiting:
-        there = {spec.name for spec in ordered}
-        ready = [spec for spec in waiting if there.issuperset(spec.after)]
+        done = {spec.name for spec in ordered}
+        ready = [spec for spec in waiting if done.issuperset(spec.after)]
         if not ready:
             raise ValueError(f"{[spec.name for spec in waiting]} wait for each other")
         ordered += ready[:1]
@@ -125,22 +134,25 @@ def in_order(specs: Sequence[SpecialistSpec]) -> list[SpecialistSpec]:
     return ordered
 
 
-def _list(source: str, folder: RunFolder) -> dict[str, int]:
-    """Write the places of a source, if no call before did; what was passed over, by suffix.
+def read_index(files: EngineFiles) -> Iterator[IndexEntry]:
+    """The entries of all images of a run, in order."""
+    for chunk in range(files.num_chunks()):
+        yield from read_entries(files.index_chunk(chunk))
 
-    Nothing is left behind when there is nothing to list.
+
+def _list_source(source: str, files: EngineFiles) -> dict[str, int]:
+    """Write the locations of a source's images, unless an earlier call did.
+
+    Returns the numbers of skipped files by suffix. Writes nothing when there are no images.
     """
-    counted = folder.path / _PASSED_OVER
-    if not folder.listing.exists() or not (folder.path / SETTINGS_FILE).exists():
-        passed_over: Counter[str] = Counter()
-        listed = [Entry(each, error=each.error) for each in list_pictures(source, passed_over)]
-        write_entries(folder.listing, listed)
-        replace_json(counted, dict(passed_over))
-    found: dict[str, int] = json.loads(counted.read_text("utf-8")) if counted.exists() else {}
+    counts = files.path / _SKIPPED
+    if not files.listing.exists():
+        skipped_files: Counter[str] = Counter()
+        listed = [
+            IndexEntry(location, error=location.error)
+            for location in list_images(source, skipped_files)
+        ]
+        write_entries(files.listing, listed)
+        replace_json(counts, dict(skipped_files))
+    found: dict[str, int] = json.loads(counts.read_text("utf-8")) if counts.exists() else {}
     return found
-
-
-def entries_of(folder: RunFolder) -> Iterable[Entry]:
-    """The pictures of a run, in order."""
-    for part in range(folder.parts()):
-        yield from read_entries(folder.index_part(part))

@@ -1,206 +1,146 @@
-"""All that was said about a picture, judged: every filter in its order, nothing thrown away.
+"""All annotations of an image through all filters. Nothing is deleted: decisions are marked.
 
-An annotation whose regions differ in verdict becomes several, one for each verdict; together they
-hold the regions that it had.
+An annotation whose regions get different decisions is split into several, one for each decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ..results.records import KEPT, Annotation, FilterDecision
+from ..results.records import KEPT, Annotation, Verdict
 from ..results.tasks import CAPTIONS
-from ..results.types import Boxes, Polygons, Quads, Text
-from .caption_parsing import TextFacts
+from ..results.types import Boxes, Text
 from .filters import (
+    ANNOTATION_FILTERS,
+    BOX_FILTERS,
+    CAPTION_FILTERS,
+    DETECTION,
+    FUSION_FILTERS,
+    IMAGE_FILTERS,
     LOW_CONFIDENCE,
-    Thresholds,
-    first_failure,
-    judge_named,
-    judge_overlaps,
-    judge_phrase,
-    judge_same,
-    judge_score,
-    judge_shapes,
-    judge_support,
-    judge_text,
+    Filter,
+    FilterContext,
 )
-from .merge import FUSION, MERGED, boxes_by, fuse, joined
-
-_WITH_PHRASES = frozenset({"<CAPTION_TO_PHRASE_GROUNDING>"})
-# Two lines of one text are no copies of each other, nor are phrases and descriptions.
-_WITH_CLASSES = frozenset({"<OD>", "<OPEN_VOCABULARY_DETECTION>", "<REGION_PROPOSAL>"})
-# What several annotators are asked alike, so that their boxes can be one answer.
-_FUSED_TASK = "<OD>"
-# A text that is too long to be parsed has no facts.
-TOO_LONG = FilterDecision(False, "text too long")
+from .merge import FUSION, MERGED, concat_boxes, fuse_boxes, group_boxes
 
 
-@dataclass(frozen=True)
-class FilterContext:
-    """What verdicts hang on: the thresholds, the facts of texts, the names that detectors know.
-
-    ``superseded`` tells by annotator the round of its last word: what it said before is dropped.
-    """
-
-    limits: Thresholds = field(default_factory=Thresholds)
-    facts: Mapping[str, TextFacts] = field(default_factory=dict)
-    known: Collection[str] = frozenset()
-    superseded: Mapping[str, int] = field(default_factory=dict)
-
-
-def judged(
-    annotations: Sequence[Annotation], judging: FilterContext, near_duplicate_of: str = ""
+def apply_filters(
+    annotations: Sequence[Annotation], context: FilterContext
 ) -> tuple[Annotation, ...]:
-    """The annotations of a picture with their verdicts, and the fused boxes of several annotators.
+    """The annotations of an image with their decisions, and the fused boxes of its detectors.
 
-    Those that are dropped already stay so. A near duplicate of another picture has everything
-    dropped, with that reason.
+    Annotations that are dropped already stay dropped.
     """
-    first = [part for each in annotations for part in _judge_alone(each, judging)]
-    merged = _with_fusion(first, judging)
-    settled = _judge_texts(merged, judging)
-    if near_duplicate_of:
-        reason = FilterDecision(False, f"near-duplicate of {near_duplicate_of}")
-        settled = [
-            replace(each, decision=reason) if each.decision.kept else each for each in settled
-        ]
-    return tuple(settled)
+    found = _filter_all(ANNOTATION_FILTERS, annotations, context)
+    found = _filter_all(BOX_FILTERS, found, context)
+    found = _fuse_detections(found, context)
+    found = _filter_captions(found, context)
+    return tuple(_filter_all(IMAGE_FILTERS, found, context))
 
 
-def texts_of(annotations: Sequence[Annotation]) -> list[str]:
-    """The captions among annotations, whose facts ``FilterContext`` needs."""
+def list_captions(annotations: Sequence[Annotation]) -> list[str]:
+    """The kept captions among annotations, whose parse ``FilterContext`` needs."""
     return [
-        each.answer.plain_text
+        each.answer.plain
         for each in annotations
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.decision.kept
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.verdict.keep
     ]
 
 
-def split(annotation: Annotation, decisions: Sequence[FilterDecision]) -> list[Annotation]:
-    """The annotation of regions, one for each verdict among its regions, kept ones first.
+def split_by_verdict(annotation: Annotation, verdicts: Sequence[Verdict]) -> list[Annotation]:
+    """The annotation of regions, split by the decisions on its regions; kept regions first.
 
-    One without regions, or with one verdict for all, stays whole.
+    An annotation without regions is returned as it is.
     """
     answer = annotation.answer
-    if isinstance(answer, Text) or not decisions:
+    if isinstance(answer, Text) or not verdicts:
         return [annotation]
-    kinds = sorted(set(decisions), key=lambda each: (not each.kept, each.reason))
+    kinds = sorted(set(verdicts), key=lambda each: (not each.keep, each.reason))
+    if len(kinds) == 1:
+        return [replace(annotation, verdict=kinds[0])]
     return [
         replace(
             annotation,
-            answer=answer.select(np.flatnonzero([each == kind for each in decisions])),
-            decision=kind,
+            answer=answer.select(np.flatnonzero([each == kind for each in verdicts])),
+            verdict=kind,
         )
         for kind in kinds
     ]
 
 
-def _judge_alone(annotation: Annotation, judging: FilterContext) -> list[Annotation]:
-    """Verdicts that need nothing but the annotation itself."""
-    name, limits = annotation.annotator.name, judging.limits
-    if not annotation.decision.kept:
+def apply_to_annotation(
+    filters: Sequence[Filter], annotation: Annotation, context: FilterContext
+) -> list[Annotation]:
+    """One annotation through ``filters``; the first filter that drops a region gives the reason."""
+    if not annotation.verdict.keep:
         return [annotation]
-    if annotation.round < judging.superseded.get(name, annotation.round):
-        return [replace(annotation, decision=FilterDecision(False, "superseded by a later round"))]
-    answer = annotation.answer
-    if isinstance(answer, Text):
-        decision = judge_score(annotation.score, name, limits)
-        if not answer.plain_text:
-            decision = FilterDecision(False, "empty text")
-        return [replace(annotation, decision=decision)]
-    decisions = _judge_regions(annotation.task, answer, name, limits)
-    parts = split(annotation, decisions)
-    if annotation.task not in _WITH_CLASSES or not isinstance(answer, Boxes):
-        return parts
-    # Copies are looked for among what else is good, so that a bad box suppresses no good one.
-    return [copy for part in parts for copy in _without_copies(part, limits)]
+    count = 0 if isinstance(annotation.answer, Text) else len(annotation.answer)
+    decisions = [KEPT] * count
+    for filter in filters:
+        decision = filter(annotation, context)
+        if isinstance(decision, Verdict):
+            if not decision.keep:
+                return [replace(annotation, verdict=decision)]
+            continue
+        pairs = zip(decisions, decision, strict=True)
+        decisions = [new if before.keep else before for before, new in pairs]
+    return split_by_verdict(annotation, decisions)
 
 
-def _judge_regions(
-    task: str, answer: Boxes | Quads | Polygons, name: str, limits: Thresholds
-) -> list[FilterDecision]:
-    shapes = judge_shapes(answer.bounds, answer.image_size, limits)
-    scores = [None] * len(answer) if answer.scores is None else answer.scores.tolist()
-    trusts = [judge_score(score, name, limits) for score in scores]
-    words = [judge_phrase(label) if task in _WITH_PHRASES else KEPT for label in answer.labels]
-    return [first_failure(each) for each in zip(shapes, trusts, words, strict=True)]
+def _filter_all(
+    filters: Sequence[Filter], annotations: Sequence[Annotation], context: FilterContext
+) -> list[Annotation]:
+    return [piece for each in annotations for piece in apply_to_annotation(filters, each, context)]
 
 
-def _without_copies(annotation: Annotation, limits: Thresholds) -> list[Annotation]:
-    answer = annotation.answer
-    if not annotation.decision.kept or not isinstance(answer, Boxes) or not len(answer):
-        return [annotation]
-    return split(annotation, judge_overlaps(answer.xyxy, answer.labels, answer.scores, limits))
+def _fuse_detections(annotations: Sequence[Annotation], context: FilterContext) -> list[Annotation]:
+    """The annotations, with the detections of several annotators fused into one.
 
-
-def _with_fusion(annotations: Sequence[Annotation], judging: FilterContext) -> list[Annotation]:
-    """With the detections of several annotators fused to one, which stands in their place.
-
-    Boxes of low confidence are fused too, for several of them may be one that ranks high; but only
-    what some annotator is sure enough of is kept.
+    Boxes of low confidence are fused too: two low-confidence detections reinforce each other. At
+    least one of them must exceed the threshold for the fused box to be kept.
     """
-    limits = judging.limits
     by_name: dict[str, list[Boxes]] = {}
     for each in annotations:
         name = each.annotator.name
-        heard = each.decision.kept or each.decision.reason == LOW_CONFIDENCE
-        current = each.round >= judging.superseded.get(name, each.round)
-        if each.task == _FUSED_TASK and isinstance(each.answer, Boxes) and heard and current:
+        is_usable = each.verdict.keep or each.verdict.reason == LOW_CONFIDENCE
+        is_current = each.round >= context.last_rounds.get(name, each.round)
+        if each.task == DETECTION and isinstance(each.answer, Boxes) and is_usable and is_current:
             by_name.setdefault(name, []).append(each.answer)
     if len(by_name) < 2:
         return list(annotations)
-    trusted = list(boxes_by(annotations, _FUSED_TASK).values())
-    fused = fuse([joined(parts) for parts in by_name.values()], limits.overlap, trusted)
-    decisions = [
-        judge_support(count, len(by_name), limits)
-        if count
-        else FilterDecision(False, LOW_CONFIDENCE)
-        for count in fused.support
-    ]
-    latest = max(each.round for each in annotations)
-    whole = Annotation(_FUSED_TASK, fused.boxes, annotator=FUSION, round=latest)
-    replaced = [
-        replace(each, decision=FilterDecision(False, MERGED))
-        if each.task == _FUSED_TASK and each.decision.kept
+    trusted = list(group_boxes(annotations, DETECTION).values())
+    boxes = [concat_boxes(pieces) for pieces in by_name.values()]
+    fused = fuse_boxes(boxes, context.thresholds.nms_iou, trusted)
+    context = replace(context, support=fused.support, num_detectors=len(by_name))
+    last_round = max(each.round for each in annotations)
+    annotation = Annotation(DETECTION, fused.boxes, annotator=FUSION, round=last_round)
+    merged = [
+        replace(each, verdict=Verdict(False, MERGED))
+        if each.task == DETECTION and each.verdict.keep
         else each
         for each in annotations
     ]
-    return [*replaced, *split(whole, decisions)]
+    return [*merged, *apply_to_annotation(FUSION_FILTERS, annotation, context)]
 
 
-def _judge_texts(annotations: Sequence[Annotation], judging: FilterContext) -> list[Annotation]:
-    """Captions by what they say, against those before them and against what was detected."""
+def _filter_captions(annotations: Sequence[Annotation], context: FilterContext) -> list[Annotation]:
+    """The captions through their filters: against detections and against earlier captions."""
     detected = {
-        label.lower().split()[-1]
+        label
         for each in annotations
-        if each.task == _FUSED_TASK and each.decision.kept and isinstance(each.answer, Boxes)
+        if each.task == DETECTION and each.verdict.keep and isinstance(each.answer, Boxes)
         for label in each.answer.labels
-        if label.strip()
     }
-    last_words = {name.lower().split()[-1] for name in judging.known if name.strip()}
     earlier: dict[str, list[str]] = {task: [] for task in CAPTIONS}
-    judged_texts = []
+    context = replace(context, detected_labels=detected, earlier_texts=earlier)
+    found = []
     for each in annotations:
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.decision.kept:
-            text = each.answer.plain_text
-            facts = judging.facts.get(text)
-            decision = (
-                TOO_LONG
-                if facts is None
-                else first_failure(
-                    [
-                        judge_text(facts, judging.limits),
-                        judge_named(facts, detected, last_words, judging.limits),
-                        judge_same(text, earlier[each.task], judging.limits),
-                    ]
-                )
-            )
-            if decision.kept:
-                earlier[each.task].append(text)
-            each = replace(each, decision=decision)
-        judged_texts.append(each)
-    return judged_texts
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.verdict.keep:
+            (each,) = apply_to_annotation(CAPTION_FILTERS, each, context)
+            if each.verdict.keep:
+                earlier[each.task].append(each.answer.plain)
+        found.append(each)
+    return found

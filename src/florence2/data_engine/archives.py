@@ -1,8 +1,8 @@
-"""Tars and Parquet tables as lists of places: what can be used, and what is wrong with the rest.
+"""Images in tars and Parquet tables, as lists of locations.
 
-What a header claims is checked before memory is taken for it. A member or row that can't be used
-is a place with an error; a container that is damaged gives what lies before the damage, and then
-a place with an error of its own.
+The sizes in headers are checked before memory is allocated for them. A member or row that cannot
+be used is a location with an error. A damaged container gives the images before the damage, and
+then a location with the container's error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .captions import (
     to_captions,
 )
 
-# Columns that hold an image's bytes, or a struct with them, and those that hold its text.
+# Columns with an image's bytes, or a struct with them, and columns with its caption.
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
 TEXT_COLUMNS = ("caption", "text", "TEXT", "txt")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
@@ -39,8 +39,8 @@ _COMPRESSED = {
     b"\xfd7zXZ": "unxz",
     b"(\xb5/\xfd": "unzstd",
 }
-# What damaged containers make their readers raise, besides OSError and ValueError.
-DAMAGE = (
+# What readers of damaged containers raise, besides OSError and ValueError.
+DAMAGE_ERRORS = (
     tarfile.TarError,
     pa.ArrowException,
     MemoryError,
@@ -53,13 +53,13 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one image's bytes lie, and the texts that came with it.
+class ImageLocation:
+    """Where the bytes of one image are, and the captions that came with it.
 
-    ``file`` alone is the image; with ``offset`` and ``size`` it is a part of a file, with ``row``
-    and ``column`` a value of a Parquet table, with ``unit`` (``#page=2``, ``#t=1.000``) a page or
-    frame. ``id`` is unique within a source. ``text`` is the first text, ``more`` are the others.
-    ``error`` says why there is no image here, ``note`` what of the rest could not be used.
+    ``file`` alone is the image. With ``offset`` and ``size`` the image is a part of the file, with
+    ``row`` and ``column`` a value of a Parquet table, with ``unit`` (``#page=2``, ``#t=1.000``) a
+    page or frame. ``id`` is unique within a source. ``text`` is the first caption, ``more`` are
+    the others. ``error`` is why there is no image, ``note`` why a caption is not used.
     """
 
     id: str
@@ -76,76 +76,75 @@ class Place:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that came with the image."""
+        """All captions that came with the image."""
         return (self.text, *self.more) if self.text else ()
 
 
-def place_with(captions: Captions, id: str, file: str, **where: Any) -> Place:
-    """A place with the texts that came with its image."""
+def make_location(captions: Captions, id: str, file: str, **fields: Any) -> ImageLocation:
+    """A location with the captions that came with its image."""
     first, *others = captions.texts or ("",)
-    return Place(id, file, text=first, more=tuple(others), note=captions.note, **where)
+    return ImageLocation(id, file, text=first, more=tuple(others), note=captions.note, **fields)
 
 
-def list_tar(stream: BinaryIO, file: str, name: str) -> Iterator[Place]:
-    """The images of a WebDataset tar; ``key.txt`` and ``key.json`` are the texts of ``key.jpg``."""
+def list_tar(stream: BinaryIO, file: str, name: str) -> Iterator[ImageLocation]:
+    """The images of a WebDataset tar; ``key.txt`` and ``key.json`` caption ``key.jpg``."""
     start, total = stream.read(8), stream.seek(0, os.SEEK_END)
     stream.seek(0)
     tool = next((tool for magic, tool in _COMPRESSED.items() if start.startswith(magic)), None)
     if tool is not None or not total:
         problem = f"is compressed: decompress it with {tool} first" if tool else "is empty"
-        yield Place(name, file, error=f"{name} {problem}")
+        yield ImageLocation(name, file, error=f"{name} {problem}")
         return
     found = _TarContents()
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             found.read(tar, total)
             found.check_end(stream, tar.offset, total)
-    except (OSError, ValueError, *DAMAGE) as error:
+    except (OSError, ValueError, *DAMAGE_ERRORS) as error:
         found.error = f"{error}"
     for member, offset, size, problem in found.images:
-        captions = Captions() if problem else found.captions_of(member)
+        captions = Captions() if problem else found.find_captions(member)
         id = clean_text(f"{name}/{member}")
-        where = {"offset": offset, "size": size, "error": problem}
-        yield place_with(captions, id, file, **where)
+        yield make_location(captions, id, file, offset=offset, size=size, error=problem)
     if found.error:
-        yield Place(name, file, error=f"{name} is damaged or cut: {found.error}")
+        yield ImageLocation(name, file, error=f"{name} is damaged or cut: {found.error}")
     elif not found.images:
-        yield Place(name, file, error=f"{name} holds no image")
+        yield ImageLocation(name, file, error=f"{name} has no images")
 
 
-def list_parquet(stream: BinaryIO, file: str, name: str) -> Iterator[Place] | None:
-    """The images of a Parquet table; None for a table that has no column for them.
+def list_parquet(stream: BinaryIO, file: str, name: str) -> Iterator[ImageLocation] | None:
+    """The images of a Parquet table; None for a table without an image column.
 
-    What img2dataset writes beside its tars has none.
+    The tables that img2dataset writes next to its tars have none.
     """
     try:
         table = pq.ParquetFile(stream)
         columns = table.schema_arrow
         column = next((each for each in IMAGE_COLUMNS if each in columns.names), None)
-        if column is None or not _holds_bytes(columns.field(column).type):
+        if column is None or not _has_bytes(columns.field(column).type):
             return None
         text = next((each for each in TEXT_COLUMNS if each in columns.names), None)
-    except (OSError, ValueError, *DAMAGE) as error:
-        return iter([Place(name, file, error=f"{name} is damaged or cut: {error}")])
+    except (OSError, ValueError, *DAMAGE_ERRORS) as error:
+        return iter([ImageLocation(name, file, error=f"{name} is damaged or cut: {error}")])
     return _list_rows(table, file, name, column, text)
 
 
 def _list_rows(
     table: pq.ParquetFile, file: str, name: str, column: str, text: str | None
-) -> Iterator[Place]:
+) -> Iterator[ImageLocation]:
     row = 0
     try:
         for group in range(table.num_row_groups):
             count = table.metadata.row_group(group).num_rows
             values = _read_texts(table, group, text, count)
             for value in values:
-                yield place_with(value, f"{name}/{row:08d}", file, row=row, column=column)
+                yield make_location(value, f"{name}/{row:08d}", file, row=row, column=column)
                 row += 1
-    except (OSError, ValueError, *DAMAGE) as error:
-        yield Place(name, file, error=f"{name} is damaged or cut after row {row}: {error}")
+    except (OSError, ValueError, *DAMAGE_ERRORS) as error:
+        yield ImageLocation(name, file, error=f"{name} is damaged or cut after row {row}: {error}")
         return
     if not row:
-        yield Place(name, file, error=f"{name} has no rows")
+        yield ImageLocation(name, file, error=f"{name} has no rows")
 
 
 def _read_texts(
@@ -159,45 +158,45 @@ def _read_texts(
 
 
 def check_column_size(table: pq.ParquetFile, group: int, column: str) -> None:
-    """Raise ``ValueError`` when a row group claims more bytes of a column than are read at once."""
-    held = table.metadata.row_group(group)
-    parts = (held.column(index) for index in range(held.num_columns))
+    """Raise ``ValueError`` when a row group has more bytes of a column than are read at once."""
+    metadata = table.metadata.row_group(group)
+    columns = (metadata.column(index) for index in range(metadata.num_columns))
     size = sum(
         each.total_uncompressed_size
-        for each in parts
+        for each in columns
         if each.path_in_schema.partition(".")[0] == column
     )
     if size > MAX_COLUMN_BYTES:
         raise ValueError(
-            f"row group {group} claims {size} bytes of {column}, the limit is {MAX_COLUMN_BYTES}: "
+            f"row group {group} has {size} bytes of {column}; the limit is {MAX_COLUMN_BYTES}: "
             "write the table with smaller row groups"
         )
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def _has_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 class _TarContents:
-    """What was found in a tar: images by name, offset, size and problem; texts by key."""
+    """The contents of a tar: images (name, offset, size, problem), and captions by key."""
 
     def __init__(self) -> None:
         self.images: list[tuple[str, int, int, str]] = []
         self.error = ""
-        self._texts: dict[str, Captions] = {}
-        # How many images have a WebDataset key: one text can't belong to several.
-        self._keys: dict[str, int] = {}
+        self._captions: dict[str, Captions] = {}
+        # Number of images with a WebDataset key: a caption cannot belong to several.
+        self._key_counts: dict[str, int] = {}
 
     def read(self, tar: tarfile.TarFile, total: int) -> None:
-        """Go through the members; raises what a damaged tar makes its reader raise."""
+        """Read all members. Raises one of ``DAMAGE_ERRORS`` for a damaged tar."""
         readers: dict[str, Callable[[bytes], Captions]] = {
             ".txt": read_caption_file,
             ".json": read_caption_json,
         }
         while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # it would keep all in memory
+            tar.members.clear()  # type: ignore[attr-defined]  # it keeps all in memory otherwise
             path = PurePosixPath(member.name)
             suffix = path.suffix.lower()
             if path.name.startswith(".") or member.isdir():
@@ -207,45 +206,45 @@ class _TarContents:
             elif suffix in readers and member.isfile():
                 stream = tar.extractfile(member)
                 content = b"" if stream is None else stream.read(MAX_CAPTION_BYTES + 1)
-                self._add_text(path, readers[suffix](content))
+                self._add_captions(path, readers[suffix](content))
 
     def _add_image(self, member: tarfile.TarInfo, total: int) -> None:
         problem = ""
         if not member.isreg() or member.issparse():
-            problem = f"{clean_text(member.name)} is a link or a sparse file, not a plain one"
+            problem = f"{clean_text(member.name)} is a link or a sparse file, not a regular file"
         elif member.offset_data + member.size > total:
             problem = f"{clean_text(member.name)} is cut off"
         self.images.append((member.name, member.offset_data, member.size, problem))
-        key = _web_key(PurePosixPath(member.name))
-        self._keys[key] = self._keys.get(key, 0) + 1
+        key = _sample_key(PurePosixPath(member.name))
+        self._key_counts[key] = self._key_counts.get(key, 0) + 1
 
-    def _add_text(self, path: PurePosixPath, captions: Captions) -> None:
-        # A text file is what people write; JSON beside it repeats it among other fields.
-        wins = path.suffix == ".txt" and bool(captions.texts or captions.note)
-        for key in {str(path.with_suffix("")), f"\0{_web_key(path)}"}:
-            known = self._texts.get(key)
-            if wins or known is None or not (known.texts or known.note):
-                self._texts[key] = captions
+    def _add_captions(self, path: PurePosixPath, captions: Captions) -> None:
+        # A text file takes precedence: JSON next to it repeats the caption among other fields.
+        takes_precedence = path.suffix == ".txt" and bool(captions.texts or captions.note)
+        for key in {str(path.with_suffix("")), f"\0{_sample_key(path)}"}:
+            known = self._captions.get(key)
+            if takes_precedence or known is None or not (known.texts or known.note):
+                self._captions[key] = captions
 
-    def captions_of(self, member: str) -> Captions:
-        """The texts of an image: those of its very name, or of its key up to the first dot."""
+    def find_captions(self, member: str) -> Captions:
+        """The captions of an image: those of its exact name, or of its WebDataset key."""
         path = PurePosixPath(member)
-        own = self._texts.get(str(path.with_suffix("")))
+        own = self._captions.get(str(path.with_suffix("")))
         if own is not None:
             return own
-        key = _web_key(path)
-        alone = self._keys.get(key, 0) == 1
-        return self._texts.get(f"\0{key}", Captions()) if alone else Captions()
+        key = _sample_key(path)
+        is_unique = self._key_counts.get(key, 0) == 1
+        return self._captions.get(f"\0{key}", Captions()) if is_unique else Captions()
 
     def check_end(self, stream: BinaryIO, offset: int, total: int) -> None:
-        """Raise ``ValueError`` when the members end where no tar ends."""
+        """Raise ``ValueError`` when the members do not end at the end of the tar."""
         if total % _BLOCK:
             raise ValueError("its length is not a multiple of 512 bytes")
         stream.seek(offset)
         if any(stream.read(_BLOCK)):
-            raise ValueError(f"what is at byte {offset} is no header of a member")
+            raise ValueError(f"there is no member header at byte {offset}")
 
 
-def _web_key(path: PurePosixPath) -> str:
-    """What WebDataset calls the key of a sample: the name up to its first dot."""
+def _sample_key(path: PurePosixPath) -> str:
+    """The WebDataset key of a sample: the name up to its first dot."""
     return str(path.with_name(path.name.partition(".")[0] or path.name))

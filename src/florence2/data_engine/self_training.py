@@ -1,7 +1,7 @@
-"""The loop: annotate, filter, train a student on what was kept, have it annotate, again.
+"""Self-training: annotate, filter, train a student on what is kept, annotate with it, repeat.
 
-Section 3.4 of the paper. The student is trained by ``florence2 train`` in a process of its own, so
-that it ends as an artifact like any other run and its memory is gone when it annotates.
+Section 3.4 of the paper. The student is trained by ``florence2 train`` in its own process: it ends
+as a checkpoint like any other, and its memory is free when it annotates.
 """
 
 from __future__ import annotations
@@ -10,208 +10,213 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..datasets.shards import ShardDataset
 from ..io.atomic import atomic_replace, replace_json
-from ..io.messages import shorten
-from ..io.run_lock import lock_run_dir
-from ..results.tasks import CAPTIONS
-from .annotate import PART_SIZE, IndexSummary, annotate, entries_of, in_order, index_pictures
-from .annotators import SpecialistSpec
-from .annotators.student import REGIONS, Student
+from ..io.deprecation import rename_keys, renamed_arguments, warn_renamed
+from ..io.messages import format_count, shorten
+from ..io.run_dir import RunDir
+from .annotate import IndexSummary, annotate, index_images, order_annotators, read_index
+from .annotators import AnnotatorSpec
+from .annotators.student import Student
+from .chunk_files import EngineFiles
+from .chunk_workers import ChunkResult
+from .engine_config import EngineConfig, StudentConfig, make_run_format, make_settings
 from .executor import Executor
-from .filters import Thresholds
-from .part_files import RunFolder
-from .part_workers import PartDone
 from .round_end import finish_round
 from .round_report import RoundReport, report_round
 
 STUDENT = "student"
-_FIGURES = "figures.json"
-_MOST_TOLD = 20
+_METRICS = "figures.json"
+_MAX_LISTED = 20
+_Log = Callable[[str], None]
+_OnChunk = Callable[[str, ChunkResult], None]
 
 
 class StudentError(RuntimeError):
-    """The training of a student ended with an error; the message says where its words are."""
+    """The training of a student ended with an error; the message names its log."""
 
 
 @dataclass(frozen=True)
-class StudentConfig:
-    """How students are made and what they answer. ``recipe`` and ``settings`` are those of
-    ``florence2 train``; ``validation`` are shards with the truth, for the report alone."""
-
-    recipe: str = "fine-tune"
-    settings: tuple[str, ...] = ()
-    validation: Path | None = None
-    tasks: tuple[str, ...] = (*CAPTIONS, *REGIONS)
-    workers: int = 1
-    cpus: float = 1
-    gpus: float = 0
-    batch_size: int = 16
-
-    def to_dict(self) -> dict[str, Any]:
-        """What a run states of it: all that shapes the students."""
-        return {
-            "recipe": self.recipe,
-            "settings": list(self.settings),
-            "validation": None if self.validation is None else str(self.validation),
-            "tasks": list(self.tasks),
-        }
-
-
-@dataclass(frozen=True)
-class EngineRun:
-    """What a run came to: its index, and the report of every round."""
+class EngineResult:
+    """The index of a run, and the report of every round."""
 
     index: IndexSummary
     reports: tuple[RoundReport, ...]
 
 
+@renamed_arguments(specs="annotators", tell="log", advance="on_chunk")
 def run_engine(
     source: str,
     out: Path,
-    specs: Sequence[SpecialistSpec],
+    annotators: Sequence[AnnotatorSpec],
     executor: Executor,
+    config: EngineConfig | None = None,
     *,
-    rounds: int = 0,
-    student: StudentConfig = StudentConfig(),
-    limits: Thresholds | None = None,
-    part_size: int = PART_SIZE,
-    workers: int = 1,
-    tell: Callable[[str], None] = lambda line: None,
-    advance: Callable[[str, PartDone], None] = lambda name, done: None,
-) -> EngineRun:
-    """Annotate the pictures of a source, and refine ``rounds`` times; goes on where it stopped.
+    log: _Log = lambda line: None,
+    on_chunk: _OnChunk = lambda name, result: None,
+    **old_settings: Any,
+) -> EngineResult:
+    """Annotate the images of a source, and refine in self-training rounds. A stopped run resumes.
 
-    ``out`` holds ``round-NN/shards``, the report beside it as JSON and Markdown, and the students.
-    One process at a time works in ``out``. Raises ``ValueError`` for a folder of another run or in
-    use by another process, ``StudentError`` when a training fails.
+    Args:
+        source: Directory, tar or Parquet file of images, or a URL of one.
+        out: Directory of the run: ``round-NN/shards``, their reports, and the students.
+        annotators: How the annotators of round 0 are made.
+        executor: Where they run.
+        config: Settings of the run.
+        log: Called with lines about the progress.
+        on_chunk: Called with an annotator's name and the result of each chunk.
+        old_settings: Settings as keyword arguments, as release 0.1 had them.
+
+    Raises:
+        RunLockedError: Another process works in ``out``.
+        StudentError: The training of a student failed.
+        ValueError: ``out`` has a run with other settings, or other files.
     """
-    limits = limits or Thresholds()
-    in_order(specs)  # names that repeat, or wait for each other, are an error before any work
-    settings: dict[str, Any] = {
-        "specialists": {each.name: each.identity or each.name for each in specs},
-        "thresholds": asdict(limits),
-    }
-    if rounds:
-        settings["student"] = student.to_dict()
-    with lock_run_dir(out):
-        folder = RunFolder(out)
-        tell(f"index of {source}")
-        index = index_pictures(
-            source, folder, executor, part_size=part_size, workers=workers, settings=settings
-        )
-        _tell_index(index, folder, tell)
-        reports = _run_rounds(folder, specs, executor, rounds, student, limits, tell, advance)
-    return EngineRun(index, tuple(reports))
+    config = _config_from_old(old_settings) if old_settings else config or EngineConfig()
+    order_annotators(annotators)  # raises before any work
+    files = EngineFiles(out)
+    settings = make_settings(source, annotators, config)
+    with RunDir.open(out, settings, make_run_format(files, settings)) as run:
+        log(f"index of {source}")
+        run.save()
+        try:
+            index = index_images(
+                source, files, executor, chunk_size=config.chunk_size, workers=config.workers
+            )
+        except BaseException:
+            if not files.listing.exists():
+                run.discard()
+            raise
+        _log_index(index, files, log)
+        reports = []
+        for round in range(config.rounds + 1):
+            metrics = _annotate_round(files, annotators, round, executor, config, log, on_chunk)
+            log(f"round {round}: filters")
+            records = finish_round(files, round, config.thresholds, log)
+            report = report_round(round, records.annotations(), metrics)
+            replace_json(files.round(round) / "report.json", report.to_dict())
+            atomic_replace(files.round(round) / "report.md", report.to_markdown())
+            reports.append(report)
+    return EngineResult(index, tuple(reports))
 
 
-def _run_rounds(
-    folder: RunFolder,
-    specs: Sequence[SpecialistSpec],
+def _config_from_old(old: dict[str, Any]) -> EngineConfig:
+    """The settings that release 0.1 took as keyword arguments."""
+    names = {"limits": "thresholds", "part_size": "chunk_size"}
+    known = {"rounds", "student", "workers", *names, *names.values()}
+    unknown = old.keys() - known
+    if unknown:
+        raise TypeError(f"run_engine() got an unknown keyword argument {sorted(unknown)[0]!r}")
+    warn_renamed("run_engine() with settings as keyword arguments", "EngineConfig", stacklevel=5)
+    values = rename_keys(old, names, "run_engine()", stacklevel=0)
+    return EngineConfig(**{name: value for name, value in values.items() if value is not None})
+
+
+def _annotate_round(
+    files: EngineFiles,
+    annotators: Sequence[AnnotatorSpec],
+    round: int,
     executor: Executor,
-    rounds: int,
-    student: StudentConfig,
-    limits: Thresholds,
-    tell: Callable[[str], None],
-    advance: Callable[[str, PartDone], None],
-) -> list[RoundReport]:
-    reports = []
-    for round in range(rounds + 1):
-        figures: dict[str, float] = {}
-        if round == 0:
-            annotate(folder, specs, 0, executor, advance)
-        else:
-            tell(f"round {round}: training a student on round {round - 1}")
-            checkpoint, figures = train_student(folder, round, student)
-            spec = student_spec(checkpoint, round, student)
-            tell(f"round {round}: the student annotates")
-            annotate(folder, [spec], round, executor, advance)
-        tell(f"round {round}: filters")
-        records = finish_round(folder, round, limits, tell=tell)
-        report = report_round(round, records.annotations(), figures)
-        replace_json(folder.round(round) / "report.json", report.to_dict())
-        atomic_replace(folder.round(round) / "report.md", report.to_markdown())
-        reports.append(report)
-    return reports
+    config: EngineConfig,
+    log: _Log,
+    on_chunk: _OnChunk,
+) -> dict[str, float]:
+    """Run the annotators of a round: the given ones, then each round's student.
+
+    Returns the student's validation metrics.
+    """
+    if round == 0:
+        annotate(files, annotators, 0, executor, on_chunk)
+        return {}
+    log(f"round {round}: training a student on round {round - 1}")
+    checkpoint, metrics = train_student(files, round, config.student)
+    spec = make_student_spec(checkpoint, round, config.student)
+    log(f"round {round}: the student annotates")
+    annotate(files, [spec], round, executor, on_chunk)
+    return metrics
 
 
-def _tell_index(index: IndexSummary, folder: RunFolder, tell: Callable[[str], None]) -> None:
-    """What the run is about, and by name what of the source cannot be used."""
-    tell(
-        f"{index.pictures} pictures, {index.broken} broken, {index.duplicates} duplicates, "
-        f"{index.near_duplicates} near duplicates"
+def _log_index(index: IndexSummary, files: EngineFiles, log: _Log) -> None:
+    """Log the size of the index, and name what cannot be used."""
+    log(
+        f"{format_count(index.images, 'image')}: {index.broken} broken, {index.duplicates} "
+        f"duplicates, {index.near_duplicates} near duplicates"
     )
-    if index.passed_over:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(index.passed_over.items()))
-        tell(f"passed over, as they are no pictures: {kinds}")
-    broken = [f"broken: {each.place.id}: {each.error}" for each in entries_of(folder) if each.error]
-    notes = [
-        f"text not used: {each.place.id}: {each.place.note}"
-        for each in entries_of(folder)
-        if each.place.note
+    if index.skipped_files:
+        counts = sorted(index.skipped_files.items())
+        log(f"skipped, not images: {', '.join(f'{count} {kind}' for kind, count in counts)}")
+    broken = [
+        f"broken: {entry.location.id}: {entry.error}" for entry in read_index(files) if entry.error
     ]
-    for lines in (broken, notes):
-        for line in lines[:_MOST_TOLD]:
-            tell(shorten(line))
-        if len(lines) > _MOST_TOLD:
+    unused = [
+        f"text not used: {entry.location.id}: {entry.location.note}"
+        for entry in read_index(files)
+        if entry.location.note
+    ]
+    for lines in (broken, unused):
+        for line in lines[:_MAX_LISTED]:
+            log(shorten(line))
+        if len(lines) > _MAX_LISTED:
             kind = lines[0].partition(":")[0]
-            tell(f"{kind}: {len(lines) - _MOST_TOLD} more, in {folder.path}/index")
+            log(f"{kind}: {len(lines) - _MAX_LISTED} more, in {files.path}/index")
 
 
 def train_student(
-    folder: RunFolder, round: int, plan: StudentConfig
+    files: EngineFiles, round: int, config: StudentConfig
 ) -> tuple[Path, dict[str, float]]:
-    """Train on what was kept in the round before: the checkpoint, and its figures if any.
+    """Train on what the round before kept: the checkpoint, and its validation metrics.
 
-    A training that was stopped goes on from its last checkpoint.
+    A stopped training resumes from its last checkpoint.
     """
-    run = folder.round(round) / STUDENT
-    done = run / _FIGURES
-    if not done.exists():
-        command = [sys.executable, "-m", "florence2", "train", plan.recipe]
-        command += ["--data", str(folder.shards(round - 1)), "--out", str(run), "--quiet"]
-        for setting in plan.settings:
+    run = files.round(round) / STUDENT
+    metrics = run / _METRICS
+    if not metrics.exists():
+        command = [sys.executable, "-m", "florence2", "train", config.recipe]
+        command += ["--data", str(files.shards(round - 1)), "--out", str(run), "--quiet"]
+        for setting in config.settings:
             command += ["--set", setting]
-        if plan.validation is not None:
-            command += ["--validation", str(plan.validation)]
+        if config.validation is not None:
+            command += ["--validation", str(config.validation)]
         run.mkdir(parents=True, exist_ok=True)
-        words = run / "training.txt"
-        with words.open("ab") as log:
+        log_file = run / "training.txt"
+        with log_file.open("ab") as log:
             ended = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT)
-        # Some pairs that cannot be read end a training with 1, and leave a student all the same.
+        # Status 1: some examples could not be read, and the student was trained on the others.
         if not (run / "last").is_dir() or ended.returncode not in (0, 1):
             raise StudentError(
-                f"training the student of round {round} ended with {ended.returncode}; its words "
-                f"are in {words}, and the same call tries again"
+                f"training the student of round {round} ended with {ended.returncode}; its log is "
+                f"{log_file}. The same call tries again"
             )
-        replace_json(done, _last_figures(run / "log.jsonl"))
+        replace_json(metrics, _read_last_metrics(run / "log.jsonl"))
     best = run / "best"
-    return (best if best.is_dir() else run / "last"), json.loads(done.read_text("utf-8"))
+    checkpoint = best if best.is_dir() else run / "last"
+    return checkpoint, json.loads(metrics.read_text("utf-8"))
 
 
-def student_spec(checkpoint: Path, round: int, plan: StudentConfig) -> SpecialistSpec:
-    """The student of a round as a specialist."""
-    return SpecialistSpec(
+def make_student_spec(checkpoint: Path, round: int, config: StudentConfig) -> AnnotatorSpec:
+    """The student of a round as an annotator."""
+    return AnnotatorSpec(
         STUDENT,
-        partial(Student, str(checkpoint), version=f"round-{round}", tasks=plan.tasks),
-        batch_size=plan.batch_size,
-        workers=plan.workers,
-        cpus=plan.cpus,
-        gpus=plan.gpus,
+        partial(Student, str(checkpoint), version=f"round-{round}", tasks=config.tasks),
+        batch_size=config.batch_size,
+        workers=config.workers,
+        cpus=config.cpus,
+        gpus=config.gpus,
     )
 
 
 def open_round(out: Path, round: int | None = None) -> ShardDataset:
-    """The table of a round, the last finished one by default.
+    """The shards of a round, by default of the last finished one.
 
     Raises ``FileNotFoundError`` when no round is finished.
     """
-    folder = RunFolder(out)
+    files = EngineFiles(out)
     finished = [
         int(path.name.removeprefix("round-"))
         for path in sorted(out.glob("round-*"))
@@ -220,18 +225,18 @@ def open_round(out: Path, round: int | None = None) -> ShardDataset:
     numbers = finished if round is None else [round]
     if not numbers:
         raise FileNotFoundError(f"{out} has no finished round: run florence2 engine run first")
-    return ShardDataset(folder.shards(numbers[-1]))
+    return ShardDataset(files.shards(numbers[-1]))
 
 
-def _last_figures(log: Path) -> dict[str, float]:
-    figures: dict[str, float] = {}
+def _read_last_metrics(log: Path) -> dict[str, float]:
+    """The metrics of the last validation in a training log."""
+    metrics: dict[str, float] = {}
     for line in log.read_text("utf-8").splitlines():
         values = json.loads(line)
         if values.get("kind") == "evaluation":
-            skip = ("kind", "step")
-            figures = {
+            metrics = {
                 name: float(value)
                 for name, value in values.items()
-                if name not in skip and isinstance(value, int | float)
+                if name not in ("kind", "step") and isinstance(value, int | float)
             }
-    return figures
+    return metrics

@@ -207,7 +207,7 @@ def read_run_settings(directory: Path, format: RunFormat) -> dict[str, Any]:
             raise ValueError(f"{path} is not a JSON object")
         kind = values.pop("kind", format.kind) if format.kind else ""
         stored = format.upgrade(_rename(values, format.renamed))
-    except (ValueError, OSError, TypeError, AttributeError) as error:
+    except (ValueError, OSError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): restore this file, or choose another directory"
         ) from error

@@ -1,5 +1,10 @@
-"""Those who annotate: one protocol, one file for each kind."""
+"""Annotators: one interface, one file for each kind."""
 
-from .annotator import Specialist, SpecialistSpec
+from ...io.deprecation import renamed_attributes
+from .annotator import AnnotatorSpec, ImageAnnotator
 
-__all__ = ["Specialist", "SpecialistSpec"]
+__all__ = ["AnnotatorSpec", "ImageAnnotator"]
+
+__getattr__ = renamed_attributes(
+    __name__, {"Specialist": "ImageAnnotator", "SpecialistSpec": "AnnotatorSpec"}
+)

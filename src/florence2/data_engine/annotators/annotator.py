@@ -1,4 +1,4 @@
-"""What a specialist is to the engine."""
+"""The interface of an annotator, and what the engine must know to run one."""
 
 from __future__ import annotations
 
@@ -9,35 +9,47 @@ from typing import Protocol
 
 from ...results.records import Annotation, Annotator, Record
 
+# Names of release 0.1 that are still in stored runs.
+OLD_ANNOTATOR_NAMES = {"colour-regions": "region-proposals"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-class Specialist(Protocol):
-    """Annotates pictures. ``annotator`` is who it says it is in every annotation."""
+class ImageAnnotator(Protocol):
+    """Annotates images. ``annotator`` is the identity that its annotations carry."""
 
     annotator: Annotator
 
     def annotate(self, records: Sequence[Record]) -> Sequence[tuple[Annotation, ...]]:
-        """What it says about each record, in order; none where it has nothing to say.
+        """The annotations of each record, in order; an empty tuple where there are none.
 
-        A record holds its picture's bytes and what the specialists before have said. An exception
-        is noted for the records that cause it, alone.
+        A record has its image's bytes and the annotations of the annotators in ``after``. An
+        exception is recorded as a failure of the records that cause it.
         """
         ...
 
 
 @dataclass(frozen=True)
-class SpecialistSpec:
-    """A specialist that is made where it works, and what it needs there.
+class AnnotatorSpec:
+    """How a worker makes an annotator, and the resources that it needs.
 
-    ``make`` is called once in every worker, of which there are ``workers``, each with ``cpus`` and
-    ``gpus``. ``batch_size`` pictures are given at a time; ``time_limit`` is in seconds for each
-    picture. ``after`` names the specialists whose annotations it is given. ``identity`` tells it
-    from another of its name, say by its model: a run resumes with the same only.
+    Args:
+        name: Name of its files: lower-case letters, digits, ``.``, ``_`` and ``-``.
+        make: Called once in every worker.
+        batch_size: Images for each call of ``annotate``.
+        workers: Number of workers.
+        cpus: CPUs of each worker.
+        gpus: GPUs of each worker.
+        time_limit: Seconds for each image.
+        after: Names of the annotators whose annotations it is given.
+        identity: Distinguishes it from others of its name, for example by the model. A run
+            resumes only with annotators of the same identity.
+
+    Raises:
+        ValueError: A value is out of range.
     """
 
     name: str
-    make: Callable[[], Specialist]
+    make: Callable[[], ImageAnnotator]
     batch_size: int = 8
     workers: int = 1
     cpus: float = 1
@@ -49,10 +61,10 @@ class SpecialistSpec:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(
-                f"a specialist's name is a file name in small letters, got {self.name!r}"
+                f"the name of an annotator must be a file name in lower case, got {self.name!r}"
             )
         if self.batch_size < 1 or self.workers < 1 or not self.time_limit > 0:
             raise ValueError(
-                f"{self.name}: batch_size and workers are at least 1 and time_limit is above 0, "
+                f"{self.name}: batch_size and workers must be at least 1 and time_limit above 0, "
                 f"got {self.batch_size}, {self.workers} and {self.time_limit}"
             )

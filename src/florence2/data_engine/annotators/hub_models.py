@@ -1,4 +1,4 @@
-"""Specialists from the Hub, through transformers: detection, grounding, masks, captions."""
+"""Annotators from the Hub, through transformers: detection, grounding, masks, captions."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...io.extras import optional_import
+from ...io.extras import needed
 from ...processing.image import load_image
 from ...results.records import Annotation, Annotator, Record
-from ...results.tasks import CAPTIONS
 from ...results.types import Boxes, Polygons, Text
 from ...synthetic.mask_polygons import trace_polygons
-from ..caption_parsing import parse_captions
-from .student import GROUNDING, SEGMENTATION
+from ..caption_parsing import parse_caption
+from .student import GROUNDING, SEGMENTATION, list_texts
 
-_MOST_BOXES = 20
+_MAX_BOXES = 20
 
 
 class _Hub:
-    """A model and its processor from the Hub or a folder, on a device."""
+    """A model and its processor from the Hub or a directory, on a device."""
 
     def __init__(self, source: str, model_class: str, name: str, device: str | None) -> None:
         from ...inference.predictor import default_device
 
-        library = optional_import("transformers", "transformers")
+        library = needed("transformers", "transformers")
         self.device = device or default_device()
         self.processor: Any = library.AutoProcessor.from_pretrained(source)
         loaded = getattr(library, model_class).from_pretrained(source)
@@ -39,24 +38,24 @@ class _Hub:
         return [load_image(record.image_bytes()) for record in records]
 
     def sizes(self, records: Sequence[Record]) -> list[tuple[int, int]]:
-        """Heights and widths, as transformers wants them."""
+        """Heights and widths in pixels, as transformers takes them."""
         return [(record.height, record.width) for record in records]
 
 
 class HubDetector(_Hub):
-    """Detection by DETR, RT-DETR, D-FINE or any other that transformers loads for it."""
+    """Detection by DETR, RT-DETR, D-FINE or another detector of transformers."""
 
-    def __init__(self, source: str, *, least: float = 0.1, device: str | None = None) -> None:
+    def __init__(self, source: str, *, min_score: float = 0.1, device: str | None = None) -> None:
         super().__init__(source, "AutoModelForObjectDetection", "detector", device)
-        self._least = least
+        self._min_score = min_score
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
-        """``<OD>`` of each record with the model's own class names and scores."""
+        """``<OD>`` for each record, with the model's class names."""
         inputs = self.processor(images=self.images(records), return_tensors="pt").to(self.device)
         with torch.inference_mode():
             outputs = self.model(**inputs)
         found = self.processor.post_process_object_detection(
-            outputs, threshold=self._least, target_sizes=self.sizes(records)
+            outputs, threshold=self._min_score, target_sizes=self.sizes(records)
         )
         names = self.model.config.id2label
         return [
@@ -77,20 +76,28 @@ class HubDetector(_Hub):
 
 
 class GroundingDetector(_Hub):
-    """Boxes for the noun phrases of the texts said before, by Grounding DINO and its like."""
+    """Boxes for the noun phrases of earlier captions, by Grounding DINO and similar models."""
 
     def __init__(
-        self, source: str, *, box: float = 0.3, word: float = 0.25, device: str | None = None
+        self,
+        source: str,
+        *,
+        box_threshold: float = 0.3,
+        text_threshold: float = 0.25,
+        device: str | None = None,
     ) -> None:
         super().__init__(source, "AutoModelForZeroShotObjectDetection", "grounding", device)
-        self._box, self._word = box, word
+        self._box_threshold, self._text_threshold = box_threshold, text_threshold
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
-        """``<CAPTION_TO_PHRASE_GROUNDING>`` for each text of each record."""
-        return [tuple(self._ground(record, text) for text in _texts(record)) for record in records]
+        """``<CAPTION_TO_PHRASE_GROUNDING>`` for each caption of each record."""
+        return [
+            tuple(self._ground(record, text) for text in list_texts(record.kept()))
+            for record in records
+        ]
 
     def _ground(self, record: Record, text: str) -> Annotation:
-        (facts,) = parse_captions([text])
+        facts = parse_caption(text)
         phrases = list(dict.fromkeys(phrase.lower() for phrase in facts.phrases if phrase))
         xyxy, labels, scores = np.zeros((0, 4), np.float32), [], np.zeros(0, np.float32)
         if phrases:
@@ -103,18 +110,18 @@ class GroundingDetector(_Hub):
             (found,) = self.processor.post_process_grounded_object_detection(
                 outputs,
                 inputs["input_ids"],
-                threshold=self._box,
-                text_threshold=self._word,
+                threshold=self._box_threshold,
+                text_threshold=self._text_threshold,
                 target_sizes=self.sizes([record]),
             )
             xyxy, scores = found["boxes"].cpu().numpy(), found["scores"].cpu().numpy()
-            labels = [_nearest(str(label), phrases) for label in found["text_labels"]]
+            labels = [_match_phrase(str(label), phrases) for label in found["text_labels"]]
         boxes = Boxes(xyxy, labels, record.image_size, scores=scores)
         return Annotation(GROUNDING, boxes, text=text, annotator=self.annotator)
 
 
 class SamSegmenter(_Hub):
-    """Polygons for the boxes said before, by SAM: phrases first, then detected objects."""
+    """Polygons for earlier boxes, by SAM: grounded phrases first, then detected objects."""
 
     def __init__(self, source: str, *, device: str | None = None) -> None:
         super().__init__(source, "AutoModelForMaskGeneration", "masks", device)
@@ -125,12 +132,12 @@ class SamSegmenter(_Hub):
         return [self._segment(record) for record in records]
 
     def _segment(self, record: Record) -> tuple[Annotation, ...]:
-        asked = _boxes(record)[:_MOST_BOXES]
-        if not asked:
+        prompts = _list_boxes(record)[:_MAX_BOXES]
+        if not prompts:
             return ()
         image = load_image(record.image_bytes())
         inputs = self.processor(
-            image, input_boxes=[[list(box) for _, box in asked]], return_tensors="pt"
+            image, input_boxes=[[list(box) for _, box in prompts]], return_tensors="pt"
         ).to(self.device)
         with torch.inference_mode():
             outputs = self.model(**inputs, multimask_output=False)
@@ -140,15 +147,15 @@ class SamSegmenter(_Hub):
         (masks,) = self.processor.image_processor.post_process_masks(
             outputs.pred_masks.cpu(), *sizes
         )
-        trust = outputs.iou_scores.float().cpu().reshape(len(asked), -1)[:, 0].tolist()
-        given = []
-        for (phrase, box), mask, score in zip(asked, masks[:, 0].numpy(), trust, strict=True):
-            parts = trace_polygons(np.asarray(mask, bool))
+        scores = outputs.iou_scores.float().cpu().reshape(len(prompts), -1)[:, 0].tolist()
+        annotations = []
+        for (phrase, box), mask, score in zip(prompts, masks[:, 0].numpy(), scores, strict=True):
+            contours = trace_polygons(np.asarray(mask, bool))
             polygons = Polygons(
-                [parts] if parts else [], [phrase] if parts else [], record.image_size
+                [contours] if contours else [], [phrase] if contours else [], record.image_size
             )
             task = SEGMENTATION if phrase else "<REGION_TO_SEGMENTATION>"
-            given.append(
+            annotations.append(
                 Annotation(
                     task,
                     polygons,
@@ -158,18 +165,18 @@ class SamSegmenter(_Hub):
                     score=score,
                 )
             )
-        return tuple(given)
+        return tuple(annotations)
 
 
 class Captioner(_Hub):
-    """Brief texts by BLIP or any other model that transformers loads as image-to-text."""
+    """Captions by BLIP or another image-to-text model of transformers."""
 
     def __init__(self, source: str, *, max_new_tokens: int = 40, device: str | None = None) -> None:
         super().__init__(source, "AutoModelForImageTextToText", "captioner", device)
         self._max_new_tokens = max_new_tokens
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
-        """``<CAPTION>`` of each record."""
+        """``<CAPTION>`` for each record."""
         inputs = self.processor(images=self.images(records), return_tensors="pt").to(self.device)
         with torch.inference_mode():
             ids = self.model.generate(**inputs, max_new_tokens=self._max_new_tokens)
@@ -180,17 +187,8 @@ class Captioner(_Hub):
         ]
 
 
-def _texts(record: Record) -> list[str]:
-    found = [
-        each.answer.plain_text
-        for each in record.kept()
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.answer.plain_text
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _boxes(record: Record) -> list[tuple[str, tuple[float, float, float, float]]]:
-    """The boxes to segment with their phrases; detected objects have none."""
+def _list_boxes(record: Record) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """The boxes to segment with their phrases; the phrase of a detected object is empty."""
     found = []
     for task in (GROUNDING, "<OD>"):
         for each in record.kept():
@@ -201,8 +199,8 @@ def _boxes(record: Record) -> list[tuple[str, tuple[float, float, float, float]]
     return found
 
 
-def _nearest(label: str, phrases: Sequence[str]) -> str:
-    """The phrase that a model's words for a box are of: it tells pieces of its prompt."""
+def _match_phrase(label: str, phrases: Sequence[str]) -> str:
+    """The phrase that a box belongs to: the model labels boxes with pieces of its prompt."""
     words = set(label.lower().split())
     best = max(phrases, key=lambda phrase: len(words & set(phrase.split())))
     return best if words & set(best.split()) else label

@@ -1,4 +1,4 @@
-"""A Florence-2 checkpoint as a specialist: all its tasks, through the batching scheduler."""
+"""A Florence-2 checkpoint as an annotator: all its tasks, in batches."""
 
 from __future__ import annotations
 
@@ -9,107 +9,97 @@ from ...inference.prepared import Request
 from ...io.atomic import file_hash
 from ...results.records import Annotation, Annotator, Record
 from ...results.tasks import CAPTIONS, find_task
-from ...results.types import Answer, Boxes, Failure, Text
-from ..part_files import failure
+from ...results.types import Boxes, Failure, Text
+from ..chunk_files import make_failure
 
 if TYPE_CHECKING:
-    from ...inference.predictor import Florence2
+    from ...inference.predictor import Prediction
 
 REGIONS = ("<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>", "<OCR>", "<OCR_WITH_REGION>")
 GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
 SEGMENTATION = "<REFERRING_EXPRESSION_SEGMENTATION>"
-# Phrases of one picture that polygons are asked for.
-_MOST_PHRASES = 8
+# Phrases of one image that are segmented.
+_MAX_PHRASES = 8
+# Index of the image in the batch, task, text input.
+_Prompt = tuple[int, str, str]
 
 
 class Student:
-    """What the checkpoint at ``source`` answers, greedily unless told otherwise.
+    """Annotates with the checkpoint ``source``, by default with greedy decoding.
 
-    Texts, its own and those it is given, are grounded, and the phrases found are segmented, where
-    ``tasks`` has these. An answer is scored where its type has a score.
+    Captions, its own and those of other annotators, are grounded, and the grounded phrases are
+    segmented, if ``tasks`` has these tasks. Annotations with a text have its score.
     """
 
     def __init__(
         self,
         source: str = "nano",
         *,
-        name: str = "student",
         version: str = "",
         tasks: Sequence[str] = (*CAPTIONS, *REGIONS, GROUNDING, SEGMENTATION),
         beams: int = 1,
         max_new_tokens: int = 256,
         device: str | None = None,
         runtime: str | None = None,
-        model: Florence2 | None = None,
     ) -> None:
         from ...inference.predictor import load, resolve_checkpoint
 
-        self._model = model or load(source, device=device, runtime=runtime)
+        self._model = load(source, device=device, runtime=runtime)
         self._tasks = tuple(find_task(task).token for task in tasks)
         self._beams, self._max_new_tokens = beams, max_new_tokens
         weights = resolve_checkpoint(source) / "model.safetensors"
         checkpoint = file_hash(weights)[:16] if weights.is_file() else ""
-        self.annotator = Annotator(name, version or str(source), checkpoint)
+        self.annotator = Annotator("student", version or str(source), checkpoint)
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
-        """The answers to all tasks about each record; one it cannot give is a noted failure."""
-        pictures = [record.image_bytes() for record in records]
+        """The predictions of all tasks for each record; a prediction that fails is a failure."""
+        images = [record.image_bytes() for record in records]
+        annotations: list[list[Annotation]] = [[] for _ in records]
         plain = [task for task in self._tasks if find_task(task).input == "none"]
-        given = self._answers(
-            [(at, task, "") for at in range(len(records)) for task in plain], pictures
-        )
+        prompts = [(index, task, "") for index in range(len(records)) for task in plain]
+        self._predict(prompts, images, annotations)
         if GROUNDING in self._tasks:
-            texts = [
-                (at, GROUNDING, text)
-                for at, record in enumerate(records)
-                for text in _texts((*record.annotations, *given[at]))
+            captions = [
+                (index, GROUNDING, text)
+                for index, record in enumerate(records)
+                for text in list_texts((*record.annotations, *annotations[index]))
             ]
-            self._add(given, texts, pictures)
+            self._predict(captions, images, annotations)
         if SEGMENTATION in self._tasks:
             phrases = [
-                (at, SEGMENTATION, phrase)
-                for at in range(len(records))
-                for phrase in _phrases(given[at])
+                (index, SEGMENTATION, phrase)
+                for index in range(len(records))
+                for phrase in _list_phrases(annotations[index])
             ]
-            self._add(given, phrases, pictures)
-        return [tuple(each) for each in given]
+            self._predict(phrases, images, annotations)
+        return [tuple(each) for each in annotations]
 
-    def _add(
+    def _predict(
         self,
-        given: list[list[Annotation]],
-        asked: Sequence[tuple[int, str, str]],
-        pictures: Sequence[bytes],
+        prompts: Sequence[_Prompt],
+        images: Sequence[bytes],
+        annotations: Sequence[list[Annotation]],
     ) -> None:
-        for mine, more in zip(given, self._answers(asked, pictures), strict=True):
-            mine += more
-
-    def _answers(
-        self, asked: Sequence[tuple[int, str, str]], pictures: Sequence[bytes]
-    ) -> list[list[Annotation]]:
-        """Annotations by picture, for questions ``(picture, task, text)``."""
-        given: list[list[Annotation]] = [[] for _ in pictures]
-        requests: list[Request] = [(pictures[at], task, text or None) for at, task, text in asked]
-        outcomes = self._model.batch(
+        """Add the predictions for ``prompts`` to the annotations of their images."""
+        requests: list[Request] = [
+            (images[index], task, text or None) for index, task, text in prompts
+        ]
+        predictions = self._model.batch(
             requests, beams=self._beams, max_new_tokens=self._max_new_tokens
         )
-        for (at, task, text), outcome in zip(asked, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                given[at].append(failure(self.annotator, f"{task}: {outcome.error}"))
-            else:
-                given[at].append(
-                    Annotation(
-                        task,
-                        outcome.answer,
-                        text=text,
-                        annotator=self.annotator,
-                        score=_score(outcome.answer),
-                    )
-                )
-        return given
+        for (index, task, text), prediction in zip(prompts, predictions, strict=True):
+            annotations[index].append(self._to_annotation(task, text, prediction))
+
+    def _to_annotation(self, task: str, text: str, prediction: Prediction | Failure) -> Annotation:
+        if isinstance(prediction, Failure):
+            return make_failure(self.annotator, f"{task}: {prediction.error}")
+        answer = prediction.answer
+        score = answer.score if isinstance(answer, Text) else None
+        return Annotation(task, answer, text=text, annotator=self.annotator, score=score)
 
 
-def _texts(annotations: Sequence[Annotation]) -> list[str]:
-    """The captions among annotations, each once."""
+def list_texts(annotations: Sequence[Annotation]) -> list[str]:
+    """The different captions among annotations, in order."""
     found = [
         each.answer.plain_text
         for each in annotations
@@ -118,8 +108,8 @@ def _texts(annotations: Sequence[Annotation]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _phrases(annotations: Sequence[Annotation]) -> list[str]:
-    """Phrases with boxes among the groundings, each once."""
+def _list_phrases(annotations: Sequence[Annotation]) -> list[str]:
+    """The different grounded phrases among annotations, in order."""
     found = [
         label
         for each in annotations
@@ -127,8 +117,4 @@ def _phrases(annotations: Sequence[Annotation]) -> list[str]:
         for label in each.answer.labels
         if label.strip()
     ]
-    return list(dict.fromkeys(found))[:_MOST_PHRASES]
-
-
-def _score(answer: Answer) -> float | None:
-    return answer.score if isinstance(answer, Text) else None
+    return list(dict.fromkeys(found))[:_MAX_PHRASES]

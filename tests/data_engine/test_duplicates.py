@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from florence2.data_engine.near_hashes import NEAR, NearHashes
+from florence2.data_engine.duplicates import MAX_DISTANCE, HashIndex
 
 
 def earliest(held: list[int], number: int) -> int | None:
-    near = (rank for rank, each in enumerate(held) if (each ^ number).bit_count() <= NEAR)
+    near = (rank for rank, each in enumerate(held) if (each ^ number).bit_count() <= MAX_DISTANCE)
     return next(near, None)
 
 
@@ -16,7 +16,7 @@ def test_the_earliest_near_one_is_found_as_by_comparing_all() -> None:
     generator = random.Random(3)
     # Many share bits, so that nodes are split several times.
     held = [generator.getrandbits(24) << 20 for _ in range(1500)]
-    hashes = NearHashes()
+    hashes = HashIndex()
     for rank, number in enumerate(held):
         hashes.add(number, rank)
     for _ in range(400):
@@ -31,7 +31,7 @@ def test_numbers_that_share_many_bits_are_not_all_compared() -> None:
     compared = []
     for size in (1000, 4000):
         generator = random.Random(5)
-        hashes = NearHashes()
+        hashes = HashIndex()
         for rank in range(size):
             hashes.add(generator.getrandbits(48) << 16, rank)
         number = generator.getrandbits(48) << 16
@@ -39,7 +39,7 @@ def test_numbers_that_share_many_bits_are_not_all_compared() -> None:
     assert compared[1] <= 2 * compared[0] + 64
 
 
-def count_compared(node: NearHashes, number: int) -> int:
+def count_compared(node: HashIndex, number: int) -> int:
     if node._bands is None:
         return len(node._held)
     total = 0

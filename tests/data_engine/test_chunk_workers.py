@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from florence2.data_engine.annotate import annotate, in_order, index_pictures
-from florence2.data_engine.annotators import SpecialistSpec
+from florence2.data_engine.annotate import annotate, index_images, order_annotators
+from florence2.data_engine.annotators import AnnotatorSpec
+from florence2.data_engine.chunk_files import EngineFiles, is_failure, read_chunk
+from florence2.data_engine.chunk_workers import AnnotationWorker
 from florence2.data_engine.executor import LocalExecutor
-from florence2.data_engine.part_files import RunFolder, is_failure, read_said
-from florence2.data_engine.part_workers import PartWorker
 from florence2.results.records import Annotation
 from florence2.results.types import Boxes, Text
 
@@ -19,64 +19,68 @@ from .conftest import Plain, spec_of
 
 
 @pytest.fixture
-def folder(pictures: Path) -> RunFolder:
-    made = RunFolder(pictures.parent / "run")
-    index_pictures(str(pictures), made, LocalExecutor(), part_size=6)
+def folder(pictures: Path) -> EngineFiles:
+    made = EngineFiles(pictures.parent / "run")
+    index_images(str(pictures), made, LocalExecutor(), chunk_size=6)
     return made
 
 
-def said(folder: RunFolder, name: str) -> dict[str, tuple[Annotation, ...]]:
+def annotations_path(folder: EngineFiles, name: str) -> dict[str, tuple[Annotation, ...]]:
     found = [
-        each for part in range(folder.parts()) for each in read_said(folder.said(0, name, part))
+        each
+        for chunk in range(folder.chunks())
+        for each in read_chunk(folder.annotations_path(0, name, chunk))
     ]
     assert len({each.id for each in found}) == len(found)
     return {each.id: each.annotations for each in found}
 
 
-def test_every_picture_is_there_once_with_annotator_and_round(folder: RunFolder) -> None:
+def test_every_picture_is_there_once_with_annotator_and_round(folder: EngineFiles) -> None:
     annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    found = said(folder, "plain")
+    found = annotations_path(folder, "plain")
     assert sorted(found) == [f"{number:02d}.png" for number in range(10)]
     assert all(each.annotator.name == "plain" for one in found.values() for each in one)
-    worker = PartWorker(folder, spec_of(Plain()), 3)
+    worker = AnnotationWorker(folder, spec_of(Plain()), 3)
     worker(0)
-    assert {one.round for each in read_said(folder.said(3, "plain", 0))
+    assert {one.round for each in read_chunk(folder.annotations_path(3, "plain", 0))
             for one in each.annotations} == {3}  # fmt: skip
 
 
-def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(folder: RunFolder) -> None:
+def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(folder: EngineFiles) -> None:
     annotate(folder, [spec_of(Plain(raises=("01.png", "07.png")))], 0, LocalExecutor())
-    found = said(folder, "plain")
+    found = annotations_path(folder, "plain")
     for id, given in found.items():
         if id in ("01.png", "07.png"):
             (only,) = given
             assert (
-                is_failure(only) and f"RuntimeError: will not look at {id}" in only.decision.reason
+                is_failure(only) and f"RuntimeError: will not look at {id}" in only.verdict.reason
             )
         else:
             assert len(given) == 2 and not any(map(is_failure, given))
 
 
-def test_a_specialist_that_hangs_is_left_behind_at_its_limit(folder: RunFolder) -> None:
-    spec = SpecialistSpec("plain", lambda: Plain(hangs=("04.png",)), batch_size=2, time_limit=0.2)
-    worker = PartWorker(folder, spec, 0)
+def test_a_specialist_that_hangs_is_left_behind_at_its_limit(folder: EngineFiles) -> None:
+    spec = AnnotatorSpec("plain", lambda: Plain(hangs=("04.png",)), batch_size=2, time_limit=0.2)
+    worker = AnnotationWorker(folder, spec, 0)
     done = worker(0)
     assert (done.pictures, done.failures) == (6, 1)
     assert worker.stuck
-    given = {each.id: each.annotations for each in read_said(folder.said(0, "plain", 0))}
-    assert "no answer within 0.2 seconds" in given["04.png"][0].decision.reason
+    given = {
+        each.id: each.annotations for each in read_chunk(folder.annotations_path(0, "plain", 0))
+    }
+    assert "no answer within 0.2 seconds" in given["04.png"][0].verdict.reason
     assert len(given["05.png"]) == 2
 
 
-def test_a_picture_that_went_away_carries_the_error(folder: RunFolder, pictures: Path) -> None:
+def test_a_picture_that_went_away_carries_the_error(folder: EngineFiles, pictures: Path) -> None:
     (pictures / "02.png").unlink()
     annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    found = said(folder, "plain")
-    assert "cannot be read" in found["02.png"][0].decision.reason
+    found = annotations_path(folder, "plain")
+    assert "cannot be read" in found["02.png"][0].verdict.reason
     assert len(found["03.png"]) == 2
 
 
-def test_answers_that_do_not_fit_their_pictures_are_failures(folder: RunFolder) -> None:
+def test_answers_that_do_not_fit_their_pictures_are_failures(folder: EngineFiles) -> None:
     class Miscounting(Plain):
         def annotate(self, records):
             return super().annotate(records)[:-1]
@@ -87,14 +91,19 @@ def test_answers_that_do_not_fit_their_pictures_are_failures(folder: RunFolder) 
             return [(Annotation("<OD>", box, annotator=self.annotator),) for _ in records]
 
     annotate(folder, [spec_of(Miscounting("few")), spec_of(Missized("small"))], 0, LocalExecutor())
-    assert all("0 answers to 1" in each[0].decision.reason for each in said(folder, "few").values())
-    assert all("(7, 7)" in each[0].decision.reason for each in said(folder, "small").values())
+    assert all(
+        "0 answers to 1" in each[0].verdict.reason
+        for each in annotations_path(folder, "few").values()
+    )
+    assert all(
+        "(7, 7)" in each[0].verdict.reason for each in annotations_path(folder, "small").values()
+    )
 
 
-def test_those_that_come_after_are_given_what_was_said(folder: RunFolder) -> None:
+def test_those_that_come_after_are_given_what_was_said(folder: EngineFiles) -> None:
     second = spec_of(Plain("second"), after=("first",))
     annotate(folder, [second, spec_of(Plain("first"))], 0, LocalExecutor())
-    texts = [one.answer.plain_text for given in said(folder, "second").values() for one in given
+    texts = [one.answer.plain for given in annotations_path(folder, "second").values() for one in given
              if isinstance(one.answer, Text)]  # fmt: skip
     assert all("first+first" in text for text in texts) and len(texts) == 10
 
@@ -102,20 +111,20 @@ def test_those_that_come_after_are_given_what_was_said(folder: RunFolder) -> Non
 def test_orders_that_cannot_be_are_refused() -> None:
     a, b = spec_of(Plain("a"), after=("b",)), spec_of(Plain("b"), after=("a",))
     with pytest.raises(ValueError, match="wait for each other"):
-        in_order([a, b])
+        order_annotators([a, b])
     with pytest.raises(ValueError, match=r"\['c'\], which are not among"):
-        in_order([spec_of(Plain("a"), after=("c",))])
+        order_annotators([spec_of(Plain("a"), after=("c",))])
     with pytest.raises(ValueError, match="two specialists are called a"):
-        in_order([spec_of(Plain("a")), spec_of(Plain("a"))])
+        order_annotators([spec_of(Plain("a")), spec_of(Plain("a"))])
     with pytest.raises(ValueError, match="file name in small letters"):
         spec_of(Plain("../x"))
 
 
-def test_what_is_done_is_not_done_again(folder: RunFolder, tmp_path: Path) -> None:
+def test_what_is_done_is_not_done_again(folder: EngineFiles, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     spec = spec_of(Plain(asked=asked))
     annotate(folder, [spec], 0, LocalExecutor())
-    folder.said(0, "plain", 1).unlink()
+    folder.annotations_path(0, "plain", 1).unlink()
     annotate(folder, [spec], 0, LocalExecutor())
     lines = asked.read_text().split()
     assert len(lines) == 10 + 4
@@ -123,7 +132,7 @@ def test_what_is_done_is_not_done_again(folder: RunFolder, tmp_path: Path) -> No
 
 
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+    folder: EngineFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, count = pq.write_table, []
 
@@ -137,8 +146,8 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
     monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
         annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    left = sorted(path.name for path in folder.said(0, "plain", 0).parent.iterdir())
+    left = sorted(path.name for path in folder.annotations_path(0, "plain", 0).parent.iterdir())
     assert left == ["part-000000.parquet"]
     monkeypatch.undo()
     annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    assert len(said(folder, "plain")) == 10
+    assert len(annotations_path(folder, "plain")) == 10
