@@ -24,8 +24,8 @@ import florence2
 from florence2 import Failure
 from florence2.data_engine.annotators import AnnotatorSpec
 from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
+from florence2.data_engine.engine_config import Thresholds
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
-from florence2.data_engine.filters import Thresholds
 from florence2.data_engine.merge import count_agreement
 from florence2.data_engine.self_training import StudentConfig, open_round, run_engine
 from florence2.datasets.shards import ShardDataset

@@ -79,6 +79,24 @@ def test_an_evaluation_is_scored_again_without_new_predictions(files: Path) -> N
     assert (files / "eval_run" / "answers-00000-of-00001.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("names", [("--annotator", "region-proposals"), ("-s", "colour-regions")])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_engine_run_resumes_without_new_annotations(files: Path, names: tuple[str, str]) -> None:
+    run_dir = files / "engine_run"
+    parts = {path: path.read_bytes() for path in run_dir.rglob("*.parquet")}
+    assert len(parts) == 5
+    result = run("engine", "run", "--images", "images", "--out", run_dir, "--workers", 0, *names)
+    assert result.exit_code == 0, result.output
+    assert "images/s" not in result.output, "an annotator ran"
+    assert {path: path.read_bytes() for path in run_dir.rglob("*.parquet")} == parts
+    settings = json.loads((run_dir / "run.json").read_text())
+    assert settings["annotators"] == {"region-proposals": "region-proposals"}
+    assert settings["thresholds"]["nms_iou"] == 0.6
+    refused = run("engine", "run", "--images", "images", "--out", run_dir, "--workers", 0, *names,
+                  "--threshold", "min_agreement=1", "--threshold", "nms_iou=0.5")  # fmt: skip
+    assert refused.exit_code == 2 and "thresholds.nms_iou 0.6, not 0.5" in refused.output
+
+
 def test_shards_are_read(files: Path) -> None:
     from florence2.datasets.shards import ShardDataset
 

@@ -28,7 +28,8 @@ cli.stream workflows.labeling.stdout
 constraint processing.constraint
 containers processing.containers
 data_engine.judge data_engine.apply_filters
-data_engine.parts data_engine.part_files
+data_engine.near_hashes data_engine.duplicates
+data_engine.parts data_engine.chunk_files
 data_engine.pipeline data_engine.executor
 data_engine.refine data_engine.self_training
 data_engine.report data_engine.round_report
@@ -45,7 +46,7 @@ data_engine.specialists.protocol data_engine.annotators.annotator
 data_engine.specialists.reading data_engine.annotators.ocr_engines
 data_engine.texts data_engine.caption_parsing
 data_engine.view data_engine.annotation_page
-data_engine.work data_engine.part_workers
+data_engine.work data_engine.chunk_workers
 draw results.draw
 durable io.atomic
 evaluate evaluation
@@ -257,10 +258,12 @@ Described CaptionExample
 EMPTY_PHRASES STOP_PHRASES
 EndlessPairs IterablePairs
 EndlessRecords IterableRecords
+EngineRun EngineResult
 Extent Coverage
 FEWEST_CORNERS MIN_VERTICES
 FIGURE_COLUMNS METRIC_COLUMNS
 FOLDER_VARIABLE CACHE_DIR_VARIABLE
+FOUND ALT_TEXT
 Figure Metric
 Guard AuthLimitMiddleware
 Here LocalExecutor
@@ -287,7 +290,10 @@ OpenVinoDecoding OpenVinoDecoderState
 Options ExportOptions GenerateOptions
 Output ExportDirectory
 Package AssetPackage
+PartDone ChunkResult
+PartWorker AnnotationWorker
 Picture LoadedImage
+Place ImageLocation
 Prepared PreparedRequest
 Problem ImportProblem
 Progress TrainState
@@ -298,9 +304,10 @@ Readers WorkerPool
 Reading ImportOptions
 RefusedError RequestError
 Rules LogitsProcessor
+RunFolder EngineFiles
 RunReport TrainingLogger
 SOME_FAILED EXIT_PARTIAL
-Said PartOutput
+Said ImageAnnotations
 Seen ForwardOutputs
 SeenNames UniqueNames
 Sequences EncodedExample
@@ -310,6 +317,8 @@ Sights RegionTargets
 SingleSearch SamplingSearch
 SlotLane CudaGraphBatch
 Slots StaticBuffers
+Specialist ImageAnnotator
+SpecialistSpec AnnotatorSpec
 StepOutcome StepMetrics
 StudentPlan StudentConfig
 Told ProbeOutputs
@@ -317,7 +326,7 @@ TorchDecoding TorchDecoderState
 Validator LabelChecker
 Verdict FilterDecision
 WithDenseTask DenseHeadModel
-Worker PartRunner
+Worker ChunkWorker
 World DistributedContext
 annotate annotate_scene
 answer_from_json answer_from_exact_json
@@ -331,6 +340,7 @@ bundled default_calibration_images
 cache_folder cache_dir
 caption write_caption
 categories load_categories
+check_specialists check_annotators
 clean postprocess
 constraint_of shared_constraint
 counts_of_cells cell_weights
@@ -355,10 +365,12 @@ is_trained has_weights
 java_is_there has_java
 joined_world init_distributed
 judge_records evaluate_records
+judged apply_filters
 keep_lines truncate_partial_line
 key_of cache_key
 let_go drop_mapped_pages
 library load_library
+list_pictures list_images
 load_picture read_image
 machine_of environment_info
 mark_halves mark_fp16_decompression
@@ -383,6 +395,8 @@ processor_name cpu_name
 quietly suppress_warnings
 rasterise polygons_to_mask
 read_art read_sprites
+read_pictures read_images
+read_said read_chunk
 read_texts parse_captions
 replace_file atomic_replace
 replacing atomic_write
@@ -395,19 +409,22 @@ shapes model_configs
 shared_out allocate_vertices
 show_truth draw_ground_truth
 smoothed smoothquant
+specialists make_annotator_specs
 starting_model build_model
 states_of_pictures image_token_states
 sums_figure ratio_metric
 surest_first sort_by_score
 synchronise fsync
 take_step train_step
+texts_of list_captions
 to_record scene_to_record
 usable_device resolve_device
+view_page make_annotation_page
 watched_figure selection_metric
 watching record_attention
 whole_lines complete_lines
 with_even_corners resample_record_polygons
 words_of to_text
 write_art write_assets
-write_said write_part
+write_said write_chunk
 """

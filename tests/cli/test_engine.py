@@ -1,4 +1,4 @@
-"""``florence2 engine``: a run over a folder, its figures and its page, in this process."""
+"""``florence2 engine``: a run over a directory, its statistics and its page."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def pictures(tmp_path: Path) -> Path:
 def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     first = command("engine", "run", "--images", str(pictures), "--out", str(out),
-                    "--workers", "0", "-s", "colour-regions", "--part-size", "2",
-                    "--threshold", "confidence.colour-regions=0.1")  # fmt: skip
+                    "--workers", "0", "-a", "region-proposals", "--chunk-size", "2",
+                    "--threshold", "confidence.region-proposals=0.1")  # fmt: skip
     assert first.exit_code == 0, first.stderr
-    assert "4 pictures, 1 broken" in first.stderr and "<REGION_PROPOSAL>" in first.stdout
+    assert "4 images: 1 broken" in first.stderr and "<REGION_PROPOSAL>" in first.stdout
     records = list(open_round(out))
     assert [record.id for record in records] == ["0.png", "1.png", "2.png"]
     counted = command("engine", "stats", str(out), "--plot", str(tmp_path / "a.png"),
@@ -60,52 +60,68 @@ def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-s", "magic"], "no specialist 'magic'; there are rapidocr"),
-        (["--threshold", "agreeing"], "NAME=NUMBER"),
-        (["--threshold", "size=3"], "no threshold 'size'; there are least_confidence"),
-        (["--images", "nowhere"], "nowhere is not there"),
+        (["-a", "magic"], "unknown annotator 'magic'; available: rapidocr"),
+        (["--threshold", "min_agreement"], "NAME=NUMBER"),
+        (["--threshold", "size=3"], "unknown threshold 'size'; available: min_confidence"),
+        (["--images", "nowhere"], "nowhere does not exist"),
         (["--student-task", "magic"], "unknown task 'magic'"),
-        (["-s", "rapidorc"], "did you mean 'rapidocr'"),
-        (["--threshold", "agreing=2"], "did you mean 'agreeing'"),
-        (["--threshold", "agreeing=2"], "needs as many detectors"),
-        (["--threshold", "overlap=7"], "overlap must be from 0 to 1"),
-        (["--address", "auto"], "--workers 0 uses none"),
+        (["-a", "rapidorc"], "did you mean 'rapidocr'"),
+        (["--threshold", "min_agrement=2"], "did you mean 'min_agreement'"),
+        (["--threshold", "min_agreement=2"], "needs as many detectors"),
+        (["--threshold", "nms_iou=7"], "nms_iou must be from 0 to 1"),
+        (["--address", "auto"], "are mutually exclusive"),
     ],
 )
-def test_bad_arguments_are_told(
+def test_bad_arguments_are_refused(
     command: Command, pictures: Path, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     images = [] if "--images" in arguments else ["--images", str(pictures)]
-    base = ["--out", str(tmp_path / "run"), "--workers", "0", "-s", "colour-regions"]
+    base = ["--out", str(tmp_path / "run"), "--workers", "0", "-a", "region-proposals"]
     result = command("engine", "run", *images, *base, *arguments)
     assert result.exit_code == 2
     assert words in result.stderr
 
 
-def test_a_run_with_other_words_is_refused_by_the_name_that_differs(
+def test_a_run_with_other_settings_is_refused_by_the_name_that_differs(
     command: Command, pictures: Path, tmp_path: Path
 ) -> None:
     base = ["engine", "run", "--images", str(pictures), "--out", str(tmp_path / "run"),
-            "--workers", "0", "-s", "colour-regions"]  # fmt: skip
+            "--workers", "0", "-a", "region-proposals"]  # fmt: skip
     assert command(*base).exit_code == 0
-    other = command(*base, "-s", "student:nano")
-    assert other.exit_code == 2 and "specialist student (none), not student:nano" in other.stderr
+    other = command(*base, "-a", "student:nano")
+    assert other.exit_code == 2 and "annotators.student (none), not student:nano" in other.stderr
+
+
+def test_old_options_and_names_work_with_a_warning(
+    command: Command, pictures: Path, tmp_path: Path
+) -> None:
+    base = ["engine", "run", "--images", str(pictures), "--out", str(tmp_path / "run"),
+            "--workers", "0"]  # fmt: skip
+    with pytest.warns(DeprecationWarning, match="'colour-regions' is now 'region-proposals'"):
+        old = command(*base, "--specialist", "colour-regions", "--part-size", "2",
+                      "--threshold", "overlap=0.5")  # fmt: skip
+    assert old.exit_code == 0, old.stderr
+    assert "--specialist is now --annotator" in old.stderr
+    assert "--part-size is now --chunk-size" in old.stderr
+    new = command(*base, "--annotator", "region-proposals", "--chunk-size", "2",
+                  "--threshold", "nms_iou=0.5")  # fmt: skip
+    assert new.exit_code == 0 and "is now" not in new.stderr
 
 
 def test_students_start_from_the_model_that_annotates(tmp_path: Path) -> None:
-    from florence2.cli.engine import _with_start
+    from florence2.cli.engine import _set_start
     from florence2.data_engine.self_training import StudentConfig
 
     plain = StudentConfig()
-    assert _with_start(plain, ["student:a/b"], tmp_path).settings == ("start=a/b",)
-    assert _with_start(plain, ["rapidocr", "student"], tmp_path).settings == ("start=nano",)
-    assert _with_start(plain, ["rapidocr"], tmp_path) == plain
+    assert _set_start(plain, ["student:a/b"], tmp_path).settings == ("start=a/b",)
+    assert _set_start(plain, ["rapidocr", "student"], tmp_path).settings == ("start=nano",)
+    assert _set_start(plain, ["rapidocr"], tmp_path) == plain
     chosen = StudentConfig(settings=("start=x",))
-    assert _with_start(chosen, ["student"], tmp_path) == chosen
+    assert _set_start(chosen, ["student"], tmp_path) == chosen
 
 
 def test_an_interrupted_run_ends_without_an_abort(pictures: Path, tmp_path: Path) -> None:
-    """A specialist is in the middle of native code when Ctrl-C comes."""
+    """An annotator is in the middle of native code when Ctrl-C comes."""
     program = """
 import os, signal, sys, threading
 from florence2.data_engine.annotators.region_proposals import RegionProposals
@@ -118,15 +134,15 @@ sys.exit(main())
 """
     done = subprocess.run(
         [sys.executable, "-c", program, "engine", "run", "--images", str(pictures), "--out",
-         str(tmp_path / "run"), "--workers", "0", "-s", "colour-regions"],
+         str(tmp_path / "run"), "--workers", "0", "-a", "region-proposals"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 130, done.stderr
-    assert "0 of 1 parts done; run the same command again" in done.stderr
+    assert "0 of 1 chunk done; run the same command again" in done.stderr
     assert "Traceback" not in done.stderr and "terminate" not in done.stderr
 
 
-def test_a_folder_without_a_round_is_told(command: Command, tmp_path: Path) -> None:
+def test_a_directory_without_a_finished_round_is_refused(command: Command, tmp_path: Path) -> None:
     result = command("engine", "stats", str(tmp_path))
     assert result.exit_code == 2 and "no finished round" in result.stderr
 

@@ -22,7 +22,7 @@ NAMES = ("square", "bar", "tile", "slab")
 SIZE = (96, 64)
 
 
-def picture(seed: int) -> tuple[bytes, Boxes]:
+def make_image(seed: int) -> tuple[bytes, Boxes]:
     """A PNG of some boxes on noise, and the boxes."""
     rng = np.random.default_rng(seed)
     image = Image.fromarray(rng.integers(0, 255, (8, 12, 3), np.uint8)).resize(SIZE)
@@ -40,29 +40,38 @@ def picture(seed: int) -> tuple[bytes, Boxes]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     """A folder of ten pictures."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for seed in range(10):
-        (folder / f"{seed:02d}.png").write_bytes(picture(seed)[0])
+        (folder / f"{seed:02d}.png").write_bytes(make_image(seed)[0])
     return folder
 
 
 @pytest.fixture
-def truth(tmp_path: Path, pictures: Path) -> Path:
+def truth(tmp_path: Path, images: Path) -> Path:
     """Shards with the boxes and a caption of each of the pictures."""
     from florence2.datasets.importers.image_files import read_picture
 
     folder = tmp_path / "truth"
     with ShardWriter(folder) as writer:
-        for seed, path in enumerate(sorted(pictures.iterdir())):
+        for seed, path in enumerate(sorted(images.iterdir())):
             record = read_picture(path, path.name)
-            boxes = picture(seed)[1]
+            boxes = make_image(seed)[1]
             text = "A photo of a " + " and a ".join(boxes.labels) + "."
             annotations = (Annotation("<OD>", boxes), Annotation("<CAPTION>", Text(text)))
-            writer.write(Record(record.id, record.width, record.height, record.sha256,
-                                record.image, record.path, annotations))  # fmt: skip
+            writer.write(
+                Record(
+                    record.id,
+                    record.width,
+                    record.height,
+                    record.sha256,
+                    record.image,
+                    record.path,
+                    annotations,
+                )
+            )
     return folder
 
 
@@ -94,16 +103,18 @@ class Plain:
             said = "+".join(sorted(each.annotator.name for each in record.annotations))
             text = Text(f"A red box of {record.width} by {record.height} stands here {said}.")
             box = Boxes([[5, 5, 60, 50]], ["box"], record.image_size, scores=[0.9])
-            given.append((
-                Annotation("<CAPTION>", text, annotator=self.annotator),
-                Annotation("<OD>", box, annotator=self.annotator),
-            ))  # fmt: skip
+            given.append(
+                (
+                    Annotation("<CAPTION>", text, annotator=self.annotator),
+                    Annotation("<OD>", box, annotator=self.annotator),
+                )
+            )
         return given
 
 
-def spec_of(specialist: Plain, **options: object) -> AnnotatorSpec:
+def spec_of(annotator: Plain, **options: object) -> AnnotatorSpec:
     """A specification that makes the specialist."""
-    return AnnotatorSpec(specialist.name, lambda: specialist, **{"batch_size": 3, **options})
+    return AnnotatorSpec(annotator.name, lambda: annotator, **{"batch_size": 3, **options})
 
 
 def table_of(folder: EngineFiles, round: int = 0) -> list[tuple[str, tuple[Annotation, ...]]]:

@@ -30,7 +30,7 @@ from florence2.results.geometry import box_iou
 from florence2.results.records import Annotation, Record
 from florence2.results.types import Boxes, Text
 
-from .conftest import picture
+from .conftest import make_image
 
 
 def saved(image: Image.Image) -> bytes:
@@ -79,7 +79,7 @@ def test_tesseract_reads_lines_and_nothing_from_noise() -> None:
         pytest.skip("no English trained data where Tesseract looks: set TESSDATA_PREFIX")
     image = Image.new("RGB", (400, 120), "white")
     ImageDraw.Draw(image).text((30, 30), "OPEN 24 HOURS", "black", ImageFont.load_default(40))
-    blank, noise = saved(Image.new("RGB", (300, 100), "white")), picture(0)[0]
+    blank, noise = saved(Image.new("RGB", (300, 100), "white")), make_image(0)[0]
     read = Tesseract().annotate([record_of(each) for each in (saved(image), blank, noise)])
     lines, whole = read[0]
     assert whole.answer.plain_text == "OPEN 24 HOURS" and lines.annotator.name == "tesseract"
@@ -93,8 +93,8 @@ def test_ssd_finds_something_in_a_photo_and_names_it_as_coco_does() -> None:
     from florence2.data_engine.annotators.ssd_mobilenet import SsdMobileNet
     from florence2.results.coco_names import COCO_NAMES
 
-    detector = SsdMobileNet(least=0.01)
-    ((found,),) = detector.annotate([record_of(picture(0)[0])])
+    detector = SsdMobileNet(min_score=0.01)
+    ((found,),) = detector.annotate([record_of(make_image(0)[0])])
     assert set(found.answer.labels) <= set(COCO_NAMES.values())
     assert found.annotator.checkpoint and len(COCO_NAMES) == 80
 
@@ -103,10 +103,10 @@ def test_ssd_finds_something_in_a_photo_and_names_it_as_coco_does() -> None:
 def test_ssd_in_the_mirror_tells_where_things_are_in_the_picture() -> None:
     from florence2.data_engine.annotators.ssd_mobilenet import SsdMobileNet
 
-    image = Image.open(io.BytesIO(picture(0)[0])).convert("RGB")
+    image = Image.open(io.BytesIO(make_image(0)[0])).convert("RGB")
     mirror = ImageOps.mirror(image)
-    ((plain,),) = SsdMobileNet(least=0.01).annotate([record_of(saved(mirror))])
-    ((found,),) = SsdMobileNet(mirrored=True, least=0.01).annotate([record_of(saved(image))])
+    ((plain,),) = SsdMobileNet(min_score=0.01).annotate([record_of(saved(mirror))])
+    ((found,),) = SsdMobileNet(mirrored=True, min_score=0.01).annotate([record_of(saved(image))])
     assert len(found.answer) and found.answer.labels == plain.answer.labels
     expected = image.width - plain.answer.xyxy[:, [2, 1, 0, 3]]
     np.testing.assert_allclose(found.answer.xyxy[:, [0, 2]], expected[:, [0, 2]], atol=0.01)
@@ -122,10 +122,11 @@ def test_colour_regions_propose_what_stands_out() -> None:
 
 
 def test_a_student_answers_grounds_texts_and_segments_phrases() -> None:
-    student = Student("nano", tasks=("caption", "od", "grounding", "segmentation"),
-                      max_new_tokens=24)  # fmt: skip
+    student = Student(
+        "nano", tasks=("caption", "od", "grounding", "segmentation"), max_new_tokens=24
+    )
     given = Annotation("<CAPTION>", Text("a red box"))
-    (found,) = student.annotate([record_of(picture(0)[0], "a.png", given)])
+    (found,) = student.annotate([record_of(make_image(0)[0], "a.png", given)])
     tasks = [each.task for each in found]
     assert tasks[:2] == ["<CAPTION>", "<OD>"]
     grounded = [each.text for each in found if each.task == "<CAPTION_TO_PHRASE_GROUNDING>"]
@@ -140,13 +141,13 @@ def test_degraded_truth_has_the_faults_it_was_told(truth: Path) -> None:
         np.testing.assert_allclose(boxes.answer.xyxy, record.annotations[0].answer.xyxy)
         assert boxes.answer.labels == record.annotations[0].answer.labels
         assert caption.answer.text == record.annotations[1].answer.text
-    blind = NoisyAnnotator(truth, Noise(missed=1, invented=0)).annotate(records)
+    blind = NoisyAnnotator(truth, Noise(miss_rate=1, false_positive_rate=0)).annotate(records)
     assert all(len(given[0].answer) == 0 for given in blind)
     again = NoisyAnnotator(truth).annotate(records)
     assert again == NoisyAnnotator(truth).annotate(records)
     assert again != NoisyAnnotator(truth, seed=1).annotate(records)
-    with pytest.raises(ValueError, match=r"x\.png is no picture of"):
-        exact.annotate([record_of(picture(77)[0], "x.png")])
+    with pytest.raises(ValueError, match=r"x\.png is not an image of"):
+        exact.annotate([record_of(make_image(77)[0], "x.png")])
 
 
 class Stand(BaseHTTPRequestHandler):
@@ -186,7 +187,7 @@ def endpoint() -> Iterator[VisionEndpoint]:
 
 def test_an_endpoint_is_sent_the_picture_and_tried_again(endpoint: VisionEndpoint) -> None:
     Stand.failures = [503, 429]
-    content = picture(0)[0]
+    content = make_image(0)[0]
     ((one,),) = endpoint.annotate([record_of(content)])
     assert (one.task, one.answer) == ("<CAPTION>", Text("A text, 3."))
     assert one.annotator.version == "vision"
@@ -199,24 +200,36 @@ def test_an_endpoint_is_sent_the_picture_and_tried_again(endpoint: VisionEndpoin
 def test_an_endpoint_that_refuses_is_not_asked_again(endpoint: VisionEndpoint) -> None:
     Stand.failures = [401]
     with pytest.raises(ConnectionError, match=r"answers with status 401: .*not now"):
-        endpoint.annotate([record_of(picture(0)[0])])
+        endpoint.annotate([record_of(make_image(0)[0])])
     assert len(Stand.asked) == 1
     Stand.failures = [500] * 9
     with pytest.raises(ConnectionError, match="4 times"):
-        endpoint.annotate([record_of(picture(0)[0])])
+        endpoint.annotate([record_of(make_image(0)[0])])
 
 
 def test_specialists_by_name() -> None:
-    specs = make_annotator_specs(["masks:org/SAM-tiny", "student", "detector:org/detr", "rapidocr",
-                         "grounding:org/dino", "endpoint:http://h/v1#m"], workers=2)  # fmt: skip
+    specs = make_annotator_specs(
+        [
+            "masks:org/SAM-tiny",
+            "student",
+            "detector:org/detr",
+            "rapidocr",
+            "grounding:org/dino",
+            "endpoint:http://h/v1#m",
+        ],
+        workers=2,
+    )
     by_name = {spec.name: spec for spec in specs}
     assert by_name["masks-sam-tiny"].after == ("student", "detector-detr")
     assert by_name["grounding-dino"].after == ("student", "endpoint")
     assert by_name["rapidocr"].workers == 2 and not by_name["rapidocr"].after
     assert "student" in offline_ensemble()
-    for wrong, why in (("magic", "there are rapidocr"), ("detector", "needs a model"),
-                       ("endpoint:x", "ADDRESS#MODEL"),
-                       ("ssd-mobilenet:tiled", "or mirrored")):  # fmt: skip
+    for wrong, why in (
+        ("magic", "available: rapidocr"),
+        ("detector", "needs a model"),
+        ("endpoint:x", "URL#MODEL"),
+        ("ssd-mobilenet:tiled", "or mirrored"),
+    ):
         with pytest.raises(ValueError, match=why):
             make_annotator_specs([wrong])
 
@@ -230,15 +243,24 @@ def test_a_detector_of_the_hub(tmp_path: Path) -> None:
         embedding_size=8, hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1], out_features=["stage4"]
     )
     config = hub.DetrConfig(
-        use_timm_backbone=False, use_pretrained_backbone=False, backbone=None,
-        backbone_config=backbone, d_model=16, encoder_layers=1, decoder_layers=1,
-        encoder_ffn_dim=16, decoder_ffn_dim=16, encoder_attention_heads=2,
-        decoder_attention_heads=2, num_queries=5, id2label={0: "dog", 1: "cat"},
-    )  # fmt: skip
+        use_timm_backbone=False,
+        use_pretrained_backbone=False,
+        backbone=None,
+        backbone_config=backbone,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        num_queries=5,
+        id2label={0: "dog", 1: "cat"},
+    )
     hub.DetrForObjectDetection(config).save_pretrained(tmp_path)
     hub.DetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
-    detector = HubDetector(str(tmp_path), least=0.0, device="cpu")
-    records = [record_of(picture(seed)[0], f"{seed}") for seed in range(2)]
+    detector = HubDetector(str(tmp_path), min_score=0.0, device="cpu")
+    records = [record_of(make_image(seed)[0], f"{seed}") for seed in range(2)]
     for (found,) in detector.annotate(records):
         assert found.task == "<OD>" and set(found.answer.labels) <= {"dog", "cat"}
         assert len(found.answer) and found.answer.scores is not None
@@ -251,10 +273,17 @@ def test_masks_of_the_hub_for_phrases_and_for_objects(tmp_path: Path) -> None:
     from florence2.data_engine.annotators.hub_models import SamSegmenter
 
     vision = hub.SamVisionConfig(
-        hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2,
-        image_size=64, patch_size=16, mlp_dim=16, global_attn_indexes=[0], window_size=2,
+        hidden_size=16,
+        output_channels=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=16,
+        mlp_dim=16,
+        global_attn_indexes=[0],
+        window_size=2,
         num_pos_feats=8,
-    )  # fmt: skip
+    )
     prompt = hub.SamPromptEncoderConfig(hidden_size=16, image_size=64, patch_size=16)
     decoder = hub.SamMaskDecoderConfig(
         hidden_size=16,
@@ -273,13 +302,15 @@ def test_masks_of_the_hub_for_phrases_and_for_objects(tmp_path: Path) -> None:
     boxes = Boxes([[10, 10, 60, 50], [20, 5, 90, 60]], ["a dog", "a cat"], (96, 64))
     grounded = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", boxes, text="a dog and a cat")
     detected = Annotation("<OD>", boxes)
-    found, nothing = maker.annotate([
-        record_of(picture(0)[0], "a", grounded, detected), record_of(picture(1)[0], "b")
-    ])  # fmt: skip
+    found, nothing = maker.annotate(
+        [record_of(make_image(0)[0], "a", grounded, detected), record_of(make_image(1)[0], "b")]
+    )
     assert [each.task for each in found] == [
-        "<REFERRING_EXPRESSION_SEGMENTATION>", "<REFERRING_EXPRESSION_SEGMENTATION>",
-        "<REGION_TO_SEGMENTATION>", "<REGION_TO_SEGMENTATION>",
-    ]  # fmt: skip
+        "<REFERRING_EXPRESSION_SEGMENTATION>",
+        "<REFERRING_EXPRESSION_SEGMENTATION>",
+        "<REGION_TO_SEGMENTATION>",
+        "<REGION_TO_SEGMENTATION>",
+    ]
     assert found[0].text == "a dog" and found[2].region == (10, 10, 60, 50)
     assert nothing == ()
 
@@ -297,19 +328,33 @@ def test_a_captioner_of_the_hub(tmp_path: Path) -> None:
 
     tokenizer = hub.BertTokenizer(str(vocabulary_at(tmp_path)))
     text = hub.BlipTextConfig(
-        vocab_size=len(tokenizer), hidden_size=16, encoder_hidden_size=16, intermediate_size=16,
-        num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=64, bos_token_id=2,
-        eos_token_id=3, sep_token_id=3, pad_token_id=0,
-    )  # fmt: skip
-    vision = hub.BlipVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-                                  num_attention_heads=2, image_size=32, patch_size=16)  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        encoder_hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=2,
+        eos_token_id=3,
+        sep_token_id=3,
+        pad_token_id=0,
+    )
+    vision = hub.BlipVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=16,
+    )
     hub.BlipForConditionalGeneration(
         hub.BlipConfig(text_config=text, vision_config=vision)
     ).save_pretrained(tmp_path)
     images = hub.BlipImageProcessor(size={"height": 32, "width": 32})
     hub.BlipProcessor(images, tokenizer).save_pretrained(tmp_path)
     captioner = Captioner(str(tmp_path), max_new_tokens=4, device="cpu")
-    found = captioner.annotate([record_of(picture(seed)[0], f"{seed}") for seed in range(2)])
+    found = captioner.annotate([record_of(make_image(seed)[0], f"{seed}") for seed in range(2)])
     assert [each[0].task for each in found] == ["<CAPTION>"] * 2
     assert all(isinstance(each[0].answer, Text) for each in found)
 
@@ -320,22 +365,41 @@ def test_grounding_of_the_hub_on_the_phrases_of_texts(tmp_path: Path) -> None:
     from florence2.data_engine.annotators.hub_models import GroundingDetector
 
     tokenizer = hub.BertTokenizer(str(vocabulary_at(tmp_path)))
-    text = hub.BertConfig(vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16,
-                          num_hidden_layers=1, num_attention_heads=2)  # fmt: skip
-    backbone = hub.SwinConfig(image_size=32, embed_dim=8, depths=[1, 1, 1, 1],
-                              num_heads=[1, 1, 2, 2], window_size=2,
-                              out_indices=[2, 3, 4])  # fmt: skip
+    text = hub.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    backbone = hub.SwinConfig(
+        image_size=32,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=2,
+        out_indices=[2, 3, 4],
+    )
     config = hub.GroundingDinoConfig(
-        backbone_config=backbone, text_config=text, d_model=32, encoder_layers=1,
-        decoder_layers=2, encoder_ffn_dim=16, decoder_ffn_dim=16, encoder_attention_heads=2,
-        decoder_attention_heads=2, num_queries=4, num_feature_levels=3, max_text_len=32,
+        backbone_config=backbone,
+        text_config=text,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        num_queries=4,
+        num_feature_levels=3,
+        max_text_len=32,
         use_timm_backbone=False,
-    )  # fmt: skip
+    )
     hub.GroundingDinoForObjectDetection(config).save_pretrained(tmp_path)
     images = hub.GroundingDinoImageProcessor(size={"height": 64, "width": 64})
     hub.GroundingDinoProcessor(images, tokenizer).save_pretrained(tmp_path)
-    detector = GroundingDetector(str(tmp_path), box=0.0, word=0.0, device="cpu")
+    detector = GroundingDetector(str(tmp_path), box_threshold=0.0, text_threshold=0.0, device="cpu")
     given = Annotation("<CAPTION>", Text("A red box on a dog."))
-    ((found,),) = detector.annotate([record_of(picture(0)[0], "a.png", given)])
+    ((found,),) = detector.annotate([record_of(make_image(0)[0], "a.png", given)])
     assert (found.task, found.text) == ("<CAPTION_TO_PHRASE_GROUNDING>", "A red box on a dog.")
     assert found.answer.image_size == (96, 64) and len(found.answer) <= 4

@@ -1,4 +1,4 @@
-"""Verdicts on a picture: regions part by reason, nothing is lost, several become one."""
+"""All filters on an image: regions are split by reason, none is lost, detections are fused."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from florence2.data_engine.apply_filters import (
-    FilterContext,
     apply_filters,
     list_captions,
-    split_by_verdict,
+    split_by_decision,
 )
 from florence2.data_engine.caption_parsing import parse_captions
-from florence2.data_engine.chunk_files import failure
-from florence2.data_engine.filters import Thresholds
+from florence2.data_engine.chunk_files import make_failure
+from florence2.data_engine.engine_config import Thresholds
+from florence2.data_engine.filters import FilterContext
 from florence2.data_engine.merge import FUSION, count_agreement, fuse_boxes
-from florence2.results.records import KEPT, Annotation, Annotator, Verdict
+from florence2.results.records import KEPT, Annotation, Annotator, FilterDecision
 from florence2.results.types import Boxes, Quads, Text
 
 SIZE = (100, 100)
@@ -23,30 +23,37 @@ A, B, C = Annotator("a"), Annotator("b"), Annotator("c")
 
 
 def od(annotator: Annotator, *boxes: tuple[list[float], str, float], round: int = 0) -> Annotation:
-    answer = Boxes([box for box, _, _ in boxes], [name for _, name, _ in boxes], SIZE,
-                   scores=[score for _, _, score in boxes])  # fmt: skip
+    answer = Boxes(
+        [box for box, _, _ in boxes],
+        [name for _, name, _ in boxes],
+        SIZE,
+        scores=[score for _, _, score in boxes],
+    )
     return Annotation("<OD>", answer, annotator=annotator, round=round)
 
 
-def judging(*annotations: Annotation, **options) -> FilterContext:
+def context_of(*annotations: Annotation, **options) -> FilterContext:
     texts = list_captions(annotations)
     return FilterContext(facts=dict(zip(texts, parse_captions(texts), strict=True)), **options)
 
 
-def told(annotations) -> list[tuple]:
+def summarize(annotations) -> list[tuple]:
     return [
-        (each.annotator.name, list(getattr(each.answer, "labels", [])), each.verdict.reason)
+        (each.annotator.name, list(getattr(each.answer, "labels", [])), each.decision.reason)
         for each in annotations
     ]
 
 
 def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
     one = od(
-        A, ([10, 10, 50, 50], "dog", 0.9), ([10, 10, 51, 50], "dog", 0.5),
-        ([20, 20, 22, 22], "cat", 0.9), ([60, 60, 90, 90], "cat", 0.05),
-    )  # fmt: skip
+        A,
+        ([10, 10, 50, 50], "dog", 0.9),
+        ([10, 10, 51, 50], "dog", 0.5),
+        ([20, 20, 22, 22], "cat", 0.9),
+        ([60, 60, 90, 90], "cat", 0.05),
+    )
     found = apply_filters([one], FilterContext(Thresholds(min_confidence=0.1)))
-    assert told(found) == [
+    assert summarize(found) == [
         ("a", ["dog"], ""),
         ("a", ["dog"], "overlaps a better one"),
         ("a", ["cat"], "low confidence"),
@@ -57,16 +64,16 @@ def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
 
 
 def test_an_empty_answer_stays_and_a_failure_too() -> None:
-    empty, broken = od(A), failure(B, "it broke")
+    empty, broken = od(A), make_failure(B, "it broke")
     assert apply_filters([empty, broken], FilterContext()) == (empty, broken)
-    assert split_by_verdict(empty, []) == [empty]
+    assert split_by_decision(empty, []) == [empty]
 
 
 def test_several_detectors_become_one_that_stands_for_them() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.4))
     second = od(B, ([12, 10, 52, 50], "dog", 0.7))
     found = apply_filters([first, second], FilterContext(Thresholds(min_agreement=2)))
-    assert told(found) == [
+    assert summarize(found) == [
         ("a", ["dog", "cat"], "merged with others"),
         ("b", ["dog"], "merged with others"),
         ("fusion", ["dog"], ""),
@@ -83,7 +90,7 @@ def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.2))
     second = od(B, ([12, 10, 52, 50], "dog", 0.1), ([60, 60, 90, 88], "cat", 0.25))
     found = apply_filters([first, second], FilterContext(Thresholds(min_confidence=0.3)))
-    assert told(found) == [
+    assert summarize(found) == [
         ("a", ["dog"], "merged with others"),
         ("a", ["cat"], "low confidence"),
         ("b", ["dog", "cat"], "low confidence"),
@@ -95,7 +102,7 @@ def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
     strict = apply_filters(
         [first, second], FilterContext(Thresholds(min_confidence=0.3, min_agreement=2))
     )
-    assert told(strict)[3] == ("fusion", ["dog"], "found by too few")
+    assert summarize(strict)[3] == ("fusion", ["dog"], "found by too few")
 
 
 def test_doubts_of_earlier_rounds_are_not_fused() -> None:
@@ -104,14 +111,14 @@ def test_doubts_of_earlier_rounds_are_not_fused() -> None:
     other = od(B, ([12, 10, 52, 50], "dog", 0.7))
     thresholds = Thresholds(min_confidence=0.3)
     (doubtful,) = apply_filters([old], FilterContext(thresholds))
-    found = apply_filters([doubtful, new, other], FilterContext(thresholds, superseded={"a": 1}))
-    assert [labels for name, labels, _ in told(found) if name == "fusion"] == [["dog"]]
+    found = apply_filters([doubtful, new, other], FilterContext(thresholds, last_rounds={"a": 1}))
+    assert [labels for name, labels, _ in summarize(found) if name == "fusion"] == [["dog"]]
 
 
 def test_what_an_annotator_said_in_earlier_rounds_gives_way() -> None:
     old, new = od(A, ([0, 0, 50, 50], "dog", 0.9)), od(A, ([0, 0, 50, 50], "cat", 0.9), round=1)
-    found = apply_filters([old, new], FilterContext(superseded={"a": 1}))
-    assert told(found) == [("a", ["dog"], "superseded by a later round"), ("a", ["cat"], "")]
+    found = apply_filters([old, new], FilterContext(last_rounds={"a": 1}))
+    assert summarize(found) == [("a", ["dog"], "superseded by a later round"), ("a", ["cat"], "")]
 
 
 def test_captions_are_held_against_fused_detections_and_each_other() -> None:
@@ -120,15 +127,19 @@ def test_captions_are_held_against_fused_detections_and_each_other() -> None:
         Annotation("<CAPTION>", Text(text), annotator=B)
         for text in ("A dog on a red rug.", "A dog on the red rug.", "A cat in a box.", "", "Go!")
     ]
-    found = apply_filters([boxes, *captions], judging(*captions, known={"dog", "cat"}))
+    found = apply_filters([boxes, *captions], context_of(*captions, known_labels={"dog", "cat"}))
     thresholds = Thresholds(max_text_similarity=0.6)
     loose = apply_filters(
-        [boxes, *captions], FilterContext(thresholds, judging(*captions).facts, {"dog", "cat"})
+        [boxes, *captions], FilterContext(thresholds, context_of(*captions).facts, {"dog", "cat"})
     )
-    assert [each.verdict.reason for each in found[1:]] == [
-        "", "", "names what is not detected: cat", "empty text", "objects too plain",
-    ]  # fmt: skip
-    assert loose[2].verdict.reason == "near-duplicate text"
+    assert [each.decision.reason for each in found[1:]] == [
+        "",
+        "",
+        "names what is not detected: cat",
+        "empty text",
+        "objects too plain",
+    ]
+    assert loose[2].decision.reason == "near-duplicate text"
 
 
 def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -> None:
@@ -136,16 +147,19 @@ def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -
     grounded = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", boxes, text="it is a dog", annotator=A)
     quads = Quads([[[0, 0], [50, 0], [50, 20], [0, 20]]] * 2, ["it", "it"], SIZE)
     lines = Annotation("<OCR_WITH_REGION>", quads, annotator=B)
-    assert told(apply_filters([grounded, lines], FilterContext())) == [
-        ("a", ["a dog"], ""), ("a", ["it"], "blacklisted phrase"), ("b", ["it", "it"], ""),
-    ]  # fmt: skip
+    assert summarize(apply_filters([grounded, lines], FilterContext())) == [
+        ("a", ["a dog"], ""),
+        ("a", ["it"], "blacklisted phrase"),
+        ("b", ["it", "it"], ""),
+    ]
 
 
 def test_a_near_duplicate_has_everything_dropped_with_the_reason() -> None:
     found = apply_filters(
-        [od(A, ([0, 0, 50, 50], "dog", 0.9)), failure(B, "x")], FilterContext(), "first.png"
+        [od(A, ([0, 0, 50, 50], "dog", 0.9)), make_failure(B, "x")],
+        FilterContext(near_duplicate_of="first.png"),
     )
-    assert [each.verdict.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
+    assert [each.decision.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
 
 
 def test_fusion_of_nothing_of_boxes_without_area_and_of_other_sizes() -> None:
@@ -167,5 +181,5 @@ def test_agreement_pairs_each_box_once() -> None:
 
 def test_split_orders_kept_before_dropped() -> None:
     one = od(A, *[([0, 0, 9, 9], name, 0.5) for name in "xyz"])
-    parts = split_by_verdict(one, [Verdict(False, "b"), KEPT, Verdict(False, "a")])
-    assert told(parts) == [("a", ["y"], ""), ("a", ["z"], "a"), ("a", ["x"], "b")]
+    parts = split_by_decision(one, [FilterDecision(False, "b"), KEPT, FilterDecision(False, "a")])
+    assert summarize(parts) == [("a", ["y"], ""), ("a", ["z"], "a"), ("a", ["x"], "b")]

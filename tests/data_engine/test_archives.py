@@ -18,7 +18,7 @@ from PIL import Image
 from florence2.data_engine.image_sources import ImageLocation, list_images, read_images
 from florence2.data_engine.index import IndexEntry, make_entries, read_entries, write_entries
 
-from .conftest import picture
+from .conftest import make_image
 
 
 def write_tar(path: Path, members: list[tuple[str, bytes]], mode: Any = "w") -> None:
@@ -41,13 +41,13 @@ def good(tmp_path: Path) -> Path:
     """A folder with a good image, beside which bad files are put."""
     folder = tmp_path / "source"
     folder.mkdir()
-    (folder / "good.png").write_bytes(picture(0)[0])
+    (folder / "good.png").write_bytes(make_image(0)[0])
     return folder
 
 
 def test_an_empty_a_cut_and_a_compressed_tar_cost_themselves(good: Path) -> None:
     (good / "empty.tar").write_bytes(b"")
-    members = [(f"{number}.png", picture(number)[0]) for number in (1, 2)]
+    members = [(f"{number}.png", make_image(number)[0]) for number in (1, 2)]
     write_tar(good / "cut.tar", members)
     whole = (good / "cut.tar").read_bytes()
     (good / "cut.tar").write_bytes(whole[: 512 * (2 + -(-len(members[0][1]) // 512)) + 7])
@@ -61,7 +61,7 @@ def test_an_empty_a_cut_and_a_compressed_tar_cost_themselves(good: Path) -> None
 
 
 def test_a_header_damaged_in_the_middle_is_told(good: Path) -> None:
-    members = [(f"{number}.png", picture(number)[0]) for number in (1, 2, 3)]
+    members = [(f"{number}.png", make_image(number)[0]) for number in (1, 2, 3)]
     write_tar(good / "a.tar", members)
     content = bytearray((good / "a.tar").read_bytes())
     second = 512 + -(-len(members[0][1]) // 512) * 512
@@ -72,22 +72,41 @@ def test_a_header_damaged_in_the_middle_is_told(good: Path) -> None:
 
 
 def test_texts_of_a_tar_by_name_by_key_and_from_json(tmp_path: Path) -> None:
-    image = picture(0)[0]
-    write_tar(tmp_path / "a.tar", [
-        ("s0.input.png", image), ("s0.output.txt", b"\xef\xbb\xbfone\r\n"),
-        ("b.png", image), ("b.json", json.dumps({"caption": ["two", "three", None]}).encode()),
-        ("c.png", image), ("c.txt", b"four"), ("c.json", b'{"caption": "five"}'),
-        ("d.1.png", image), ("d.2.png", image), ("d.txt", b"whose?"),
-        ("e.png", image), ("e.txt", b"x" * (2**20 + 1)),
-        ("f.png", image), ("f.txt", b"caf\xe9"), ("._g.png", b"AppleDouble"),
-        ("h.png", image), ("h.json", b"[" * 90_000),
-    ])  # fmt: skip
+    image = make_image(0)[0]
+    write_tar(
+        tmp_path / "a.tar",
+        [
+            ("s0.input.png", image),
+            ("s0.output.txt", b"\xef\xbb\xbfone\r\n"),
+            ("b.png", image),
+            ("b.json", json.dumps({"caption": ["two", "three", None]}).encode()),
+            ("c.png", image),
+            ("c.txt", b"four"),
+            ("c.json", b'{"caption": "five"}'),
+            ("d.1.png", image),
+            ("d.2.png", image),
+            ("d.txt", b"whose?"),
+            ("e.png", image),
+            ("e.txt", b"x" * (2**20 + 1)),
+            ("f.png", image),
+            ("f.txt", b"caf\xe9"),
+            ("._g.png", b"AppleDouble"),
+            ("h.png", image),
+            ("h.json", b"[" * 90_000),
+        ],
+    )
     locations, errors = listed(tmp_path / "a.tar")
     assert not errors
     assert {id.partition("/")[2]: location.texts for id, location in locations.items()} == {
-        "s0.input.png": ("one",), "b.png": ("two", "three"), "c.png": ("four",),
-        "d.1.png": (), "d.2.png": (), "e.png": (), "f.png": (), "h.png": (),
-    }  # fmt: skip
+        "s0.input.png": ("one",),
+        "b.png": ("two", "three"),
+        "c.png": ("four",),
+        "d.1.png": (),
+        "d.2.png": (),
+        "e.png": (),
+        "f.png": (),
+        "h.png": (),
+    }
     notes = {
         id.partition("/")[2]: location.note for id, location in locations.items() if location.note
     }
@@ -95,14 +114,14 @@ def test_texts_of_a_tar_by_name_by_key_and_from_json(tmp_path: Path) -> None:
 
 
 def test_a_name_twice_in_a_tar_is_two_pictures(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a.tar", [("a.png", picture(1)[0]), ("a.png", picture(2)[0])])
+    write_tar(tmp_path / "a.tar", [("a.png", make_image(1)[0]), ("a.png", make_image(2)[0])])
     locations, _ = listed(tmp_path / "a.tar")
     assert list(locations) == ["a.tar/a.png", "a.tar/a.png#2"]
-    assert list(read_images(locations.values())) == [picture(1)[0], picture(2)[0]]
+    assert list(read_images(locations.values())) == [make_image(1)[0], make_image(2)[0]]
 
 
 def test_links_and_sparse_members_are_told(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a.tar", [("a.png", picture(1)[0])])
+    write_tar(tmp_path / "a.tar", [("a.png", make_image(1)[0])])
     with tarfile.open(tmp_path / "a.tar", "a") as tar:
         link = tarfile.TarInfo("b.png")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -112,7 +131,7 @@ def test_links_and_sparse_members_are_told(tmp_path: Path) -> None:
 
 
 def test_captions_of_a_table_in_lists_and_of_odd_types(tmp_path: Path) -> None:
-    image = picture(0)[0]
+    image = make_image(0)[0]
     cases: list[tuple[str, Any, list[Any]]] = [
         ("lists", pa.list_(pa.string()), [["one", "two"], None, [], [None, "three"]]),
         ("plain", pa.string(), ["one", None, " ", "three"]),
@@ -126,13 +145,14 @@ def test_captions_of_a_table_in_lists_and_of_odd_types(tmp_path: Path) -> None:
         for name, _, _ in cases
     }
     assert texts == {
-        "lists": [("one", "two"), (), (), ("three",)], "plain": [("one",), (), (), ("three",)],
+        "lists": [("one", "two"), (), (), ("three",)],
+        "plain": [("one",), (), (), ("three",)],
         "numbers": [()] * 4,
-    }  # fmt: skip
+    }
 
 
 def test_a_cut_an_empty_and_a_rowless_table_cost_themselves(good: Path) -> None:
-    pq.write_table(pa.table({"image": [picture(1)[0]] * 3}), good / "cut.parquet")
+    pq.write_table(pa.table({"image": [make_image(1)[0]] * 3}), good / "cut.parquet")
     (good / "cut.parquet").write_bytes((good / "cut.parquet").read_bytes()[:-40])
     (good / "empty.parquet").write_bytes(b"")
     rowless = pa.table({"image": pa.array([], pa.binary())})
@@ -156,20 +176,20 @@ def test_what_is_no_regular_file_is_told_and_blocks_nothing(good: Path) -> None:
 
 def test_a_name_that_is_not_utf_8_is_kept_and_found_again(good: Path) -> None:
     try:
-        (good / os.fsdecode(b"caf\xe9.png")).write_bytes(picture(1)[0])
+        (good / os.fsdecode(b"caf\xe9.png")).write_bytes(make_image(1)[0])
     except OSError:
         pytest.skip("the file system takes UTF-8 names only")
-    (good / "Grüße.png").write_bytes(picture(2)[0])
+    (good / "Grüße.png").write_bytes(make_image(2)[0])
     path = good / "entries.table"
     write_entries(path, [IndexEntry(each) for each in list_images(str(good))])
     locations = [each.location for each in read_entries(path)]
     assert [each.id for each in locations] == ["Grüße.png", "caf\\xe9.png", "good.png"]
-    assert list(read_images(locations)) == [picture(2)[0], picture(1)[0], picture(0)[0]]
+    assert list(read_images(locations)) == [make_image(2)[0], make_image(1)[0], make_image(0)[0]]
 
 
 def test_hidden_files_and_those_of_other_kinds_are_counted(good: Path) -> None:
     (good / ".ipynb_checkpoints").mkdir()
-    (good / ".ipynb_checkpoints" / "a.png").write_bytes(picture(1)[0])
+    (good / ".ipynb_checkpoints" / "a.png").write_bytes(make_image(1)[0])
     (good / "._good.png").write_bytes(b"AppleDouble")
     (good / "photo.heic").write_bytes(b"x")
     (good / "good.txt").write_text("a square")

@@ -19,68 +19,69 @@ from .conftest import Plain, spec_of
 
 
 @pytest.fixture
-def folder(pictures: Path) -> EngineFiles:
-    made = EngineFiles(pictures.parent / "run")
-    index_images(str(pictures), made, LocalExecutor(), chunk_size=6)
+def files(images: Path) -> EngineFiles:
+    made = EngineFiles(images.parent / "run")
+    index_images(str(images), made, LocalExecutor(), chunk_size=6)
     return made
 
 
-def annotations_path(folder: EngineFiles, name: str) -> dict[str, tuple[Annotation, ...]]:
+def read_annotations(files: EngineFiles, name: str) -> dict[str, tuple[Annotation, ...]]:
     found = [
         each
-        for chunk in range(folder.chunks())
-        for each in read_chunk(folder.annotations_path(0, name, chunk))
+        for chunk in range(files.num_chunks())
+        for each in read_chunk(files.annotations(0, name, chunk))
     ]
     assert len({each.id for each in found}) == len(found)
     return {each.id: each.annotations for each in found}
 
 
-def test_every_picture_is_there_once_with_annotator_and_round(folder: EngineFiles) -> None:
-    annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    found = annotations_path(folder, "plain")
+def test_every_picture_is_there_once_with_annotator_and_round(files: EngineFiles) -> None:
+    annotate(files, [spec_of(Plain())], 0, LocalExecutor())
+    found = read_annotations(files, "plain")
     assert sorted(found) == [f"{number:02d}.png" for number in range(10)]
     assert all(each.annotator.name == "plain" for one in found.values() for each in one)
-    worker = AnnotationWorker(folder, spec_of(Plain()), 3)
+    worker = AnnotationWorker(files, spec_of(Plain()), 3)
     worker(0)
-    assert {one.round for each in read_chunk(folder.annotations_path(3, "plain", 0))
-            for one in each.annotations} == {3}  # fmt: skip
+    assert {
+        one.round
+        for each in read_chunk(files.annotations(3, "plain", 0))
+        for one in each.annotations
+    } == {3}
 
 
-def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(folder: EngineFiles) -> None:
-    annotate(folder, [spec_of(Plain(raises=("01.png", "07.png")))], 0, LocalExecutor())
-    found = annotations_path(folder, "plain")
+def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(files: EngineFiles) -> None:
+    annotate(files, [spec_of(Plain(raises=("01.png", "07.png")))], 0, LocalExecutor())
+    found = read_annotations(files, "plain")
     for id, given in found.items():
         if id in ("01.png", "07.png"):
             (only,) = given
             assert (
-                is_failure(only) and f"RuntimeError: will not look at {id}" in only.verdict.reason
+                is_failure(only) and f"RuntimeError: will not look at {id}" in only.decision.reason
             )
         else:
             assert len(given) == 2 and not any(map(is_failure, given))
 
 
-def test_a_specialist_that_hangs_is_left_behind_at_its_limit(folder: EngineFiles) -> None:
+def test_a_specialist_that_hangs_is_left_behind_at_its_limit(files: EngineFiles) -> None:
     spec = AnnotatorSpec("plain", lambda: Plain(hangs=("04.png",)), batch_size=2, time_limit=0.2)
-    worker = AnnotationWorker(folder, spec, 0)
+    worker = AnnotationWorker(files, spec, 0)
     done = worker(0)
-    assert (done.pictures, done.failures) == (6, 1)
-    assert worker.stuck
-    given = {
-        each.id: each.annotations for each in read_chunk(folder.annotations_path(0, "plain", 0))
-    }
-    assert "no answer within 0.2 seconds" in given["04.png"][0].verdict.reason
+    assert (done.images, done.failures) == (6, 1)
+    assert worker.is_stuck
+    given = {each.id: each.annotations for each in read_chunk(files.annotations(0, "plain", 0))}
+    assert "no result within 0.2 seconds" in given["04.png"][0].decision.reason
     assert len(given["05.png"]) == 2
 
 
-def test_a_picture_that_went_away_carries_the_error(folder: EngineFiles, pictures: Path) -> None:
-    (pictures / "02.png").unlink()
-    annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    found = annotations_path(folder, "plain")
-    assert "cannot be read" in found["02.png"][0].verdict.reason
+def test_a_picture_that_went_away_carries_the_error(files: EngineFiles, images: Path) -> None:
+    (images / "02.png").unlink()
+    annotate(files, [spec_of(Plain())], 0, LocalExecutor())
+    found = read_annotations(files, "plain")
+    assert "cannot be read" in found["02.png"][0].decision.reason
     assert len(found["03.png"]) == 2
 
 
-def test_answers_that_do_not_fit_their_pictures_are_failures(folder: EngineFiles) -> None:
+def test_answers_that_do_not_fit_their_pictures_are_failures(files: EngineFiles) -> None:
     class Miscounting(Plain):
         def annotate(self, records):
             return super().annotate(records)[:-1]
@@ -90,21 +91,25 @@ def test_answers_that_do_not_fit_their_pictures_are_failures(folder: EngineFiles
             box = Boxes([[0, 0, 1, 1]], ["box"], (7, 7))
             return [(Annotation("<OD>", box, annotator=self.annotator),) for _ in records]
 
-    annotate(folder, [spec_of(Miscounting("few")), spec_of(Missized("small"))], 0, LocalExecutor())
+    annotate(files, [spec_of(Miscounting("few")), spec_of(Missized("small"))], 0, LocalExecutor())
     assert all(
-        "0 answers to 1" in each[0].verdict.reason
-        for each in annotations_path(folder, "few").values()
+        "0 results for 1" in each[0].decision.reason
+        for each in read_annotations(files, "few").values()
     )
     assert all(
-        "(7, 7)" in each[0].verdict.reason for each in annotations_path(folder, "small").values()
+        "(7, 7)" in each[0].decision.reason for each in read_annotations(files, "small").values()
     )
 
 
-def test_those_that_come_after_are_given_what_was_said(folder: EngineFiles) -> None:
+def test_those_that_come_after_are_given_what_was_said(files: EngineFiles) -> None:
     second = spec_of(Plain("second"), after=("first",))
-    annotate(folder, [second, spec_of(Plain("first"))], 0, LocalExecutor())
-    texts = [one.answer.plain for given in annotations_path(folder, "second").values() for one in given
-             if isinstance(one.answer, Text)]  # fmt: skip
+    annotate(files, [second, spec_of(Plain("first"))], 0, LocalExecutor())
+    texts = [
+        one.answer.plain_text
+        for given in read_annotations(files, "second").values()
+        for one in given
+        if isinstance(one.answer, Text)
+    ]
     assert all("first+first" in text for text in texts) and len(texts) == 10
 
 
@@ -114,25 +119,25 @@ def test_orders_that_cannot_be_are_refused() -> None:
         order_annotators([a, b])
     with pytest.raises(ValueError, match=r"\['c'\], which are not among"):
         order_annotators([spec_of(Plain("a"), after=("c",))])
-    with pytest.raises(ValueError, match="two specialists are called a"):
+    with pytest.raises(ValueError, match="two annotators are called a"):
         order_annotators([spec_of(Plain("a")), spec_of(Plain("a"))])
-    with pytest.raises(ValueError, match="file name in small letters"):
+    with pytest.raises(ValueError, match="file name in lower case"):
         spec_of(Plain("../x"))
 
 
-def test_what_is_done_is_not_done_again(folder: EngineFiles, tmp_path: Path) -> None:
+def test_what_is_done_is_not_done_again(files: EngineFiles, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     spec = spec_of(Plain(asked=asked))
-    annotate(folder, [spec], 0, LocalExecutor())
-    folder.annotations_path(0, "plain", 1).unlink()
-    annotate(folder, [spec], 0, LocalExecutor())
+    annotate(files, [spec], 0, LocalExecutor())
+    files.annotations(0, "plain", 1).unlink()
+    annotate(files, [spec], 0, LocalExecutor())
     lines = asked.read_text().split()
     assert len(lines) == 10 + 4
     assert sorted(lines[10:]) == ["06.png", "07.png", "08.png", "09.png"]
 
 
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
-    folder: EngineFiles, monkeypatch: pytest.MonkeyPatch
+    files: EngineFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, count = pq.write_table, []
 
@@ -145,9 +150,9 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
 
     monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
-        annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    left = sorted(path.name for path in folder.annotations_path(0, "plain", 0).parent.iterdir())
+        annotate(files, [spec_of(Plain())], 0, LocalExecutor())
+    left = sorted(path.name for path in files.annotations(0, "plain", 0).parent.iterdir())
     assert left == ["part-000000.parquet"]
     monkeypatch.undo()
-    annotate(folder, [spec_of(Plain())], 0, LocalExecutor())
-    assert len(annotations_path(folder, "plain")) == 10
+    annotate(files, [spec_of(Plain())], 0, LocalExecutor())
+    assert len(read_annotations(files, "plain")) == 10

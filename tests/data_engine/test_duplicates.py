@@ -41,7 +41,7 @@ def test_numbers_that_share_many_bits_are_not_all_compared() -> None:
 
 def count_compared(node: HashIndex, number: int) -> int:
     if node._bands is None:
-        return len(node._held)
+        return len(node._leaf)
     total = 0
     for band, nodes in enumerate(node._bands):
         key, rest = node._split(number, band)

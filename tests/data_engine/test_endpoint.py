@@ -13,7 +13,11 @@ from typing import Any, ClassVar
 import pytest
 from PIL import Image
 
-from florence2.data_engine.annotators.endpoint import VisionEndpoint, check_endpoint, read_answer
+from florence2.data_engine.annotators.endpoint import (
+    VisionEndpoint,
+    check_endpoint,
+    read_completion,
+)
 from florence2.data_engine.chunk_files import is_failure
 from florence2.datasets.importers.image_files import picture_record
 from florence2.results.records import Record
@@ -37,7 +41,7 @@ def completion(message: Any, reason: str | None = "stop") -> bytes:
     ],
 )
 def test_the_words_of_an_answer(content: Any, text: str) -> None:
-    assert read_answer(completion({"content": content})) == text
+    assert read_completion(completion({"content": content})) == text
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_the_words_of_an_answer(content: Any, text: str) -> None:
         (completion({"content": "\u200b..."}), "no text"),
         (completion({"content": "None"}), "no text"),
         (completion({"content": '"null".'}), "no text"),
-        (completion({"content": "<html><body>502"}), "page of HTML"),
+        (completion({"content": "<html><body>502"}), "HTML page"),
         (completion({"content": "I'm sorry, but I can't assist with that."}), "refused: I'm sorry"),
         (completion({"content": "I cannot view images."}), "refused"),
         (completion({"content": []}), "no text"),
@@ -74,7 +78,7 @@ def test_the_words_of_an_answer(content: Any, text: str) -> None:
 )
 def test_an_answer_without_words_is_an_error(body: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        read_answer(body)
+        read_completion(body)
 
 
 class Server(BaseHTTPRequestHandler):
@@ -153,7 +157,7 @@ def test_what_passes_is_tried_again_when_the_server_says(server: str) -> None:
     ((given,),) = endpoint(server).annotate([image()])
     assert given.answer.plain_text == "A cat."
     Server.replies = [(429, {"Retry-After": "86400"}, b"come back tomorrow")]
-    with pytest.raises(ConnectionError, match=r"come back tomorrow.*asks to wait for 86400 s"):
+    with pytest.raises(ConnectionError, match=r"come back tomorrow.*asks to wait 86400 s"):
         endpoint(server).annotate([image()])
 
 

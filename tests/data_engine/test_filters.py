@@ -7,28 +7,50 @@ import math
 import numpy as np
 import pytest
 
-from florence2.data_engine.caption_parsing import read_text
+from florence2.data_engine.caption_parsing import parse_caption
+from florence2.data_engine.engine_config import Thresholds
 from florence2.data_engine.filters import (
-    Thresholds,
-    judge_named,
-    judge_overlaps,
-    judge_phrase,
-    judge_same,
-    judge_score,
-    judge_shapes,
-    judge_support,
-    judge_text,
+    FilterContext,
+    FilterResult,
+    drop_bad_shapes,
+    drop_blacklisted_phrases,
+    drop_duplicate_boxes,
+    drop_empty_text,
+    drop_low_confidence,
+    drop_near_duplicate_image,
+    drop_poor_text,
+    drop_repeated_text,
+    drop_replaced,
+    drop_undetected_mentions,
+    drop_unsupported,
 )
+from florence2.results.records import Annotation, Annotator, FilterDecision
+from florence2.results.types import Boxes, Text
 
-LIMITS = Thresholds()
+SIZE = (200, 400)
 
 
-def reasons(verdicts) -> list[str]:
-    return ["" if each.keep else each.reason for each in verdicts]
+def caption(text: str, task: str = "<CAPTION>") -> Annotation:
+    return Annotation(task, Text(text))
+
+
+def context_of(text: str, thresholds: Thresholds | None = None, **options) -> FilterContext:
+    facts = {text: parse_caption(text)}
+    return FilterContext(thresholds or Thresholds(), facts, **options)
+
+
+def boxes_of(boxes, labels=None, scores=None, task: str = "<OD>", name: str = "a") -> Annotation:
+    answer = Boxes(boxes, labels or ["x"] * len(boxes), SIZE, scores=scores)
+    return Annotation(task, answer, text="it" * (task != "<OD>"), annotator=Annotator(name))
+
+
+def reasons(decision: FilterResult) -> list[str]:
+    decisions = [decision] if isinstance(decision, FilterDecision) else decision
+    return ["" if each.kept else each.reason for each in decisions]
 
 
 def test_facts_of_a_parse() -> None:
-    facts = read_text("A small red car is parked beside two tall trees in Paris.")
+    facts = parse_caption("A small red car is parked beside two tall trees in Paris.")
     assert facts.objects == ("car", "tree", "paris")
     assert set(facts.attributes) == {"small", "red", "two", "tall"}
     assert facts.actions == ("park",)
@@ -41,83 +63,154 @@ def test_facts_of_a_parse() -> None:
 
 
 def facts_degree(word: str) -> int:
-    from florence2.data_engine.caption_parsing import parser
+    from florence2.data_engine.caption_parsing import load_parser
 
-    parsed = parser()("A small red car is parked beside two tall trees in Paris.")
+    parsed = load_parser()("A small red car is parked beside two tall trees in Paris.")
     (found,) = [each for each in parsed if each.text == word]
     return len(list(found.children)) + 1
 
 
-def test_texts_that_say_nothing_or_too_much() -> None:
-    assert judge_text(read_text("A dog on a red sofa."), LIMITS).keep
-    assert judge_text(read_text(""), LIMITS).reason == "empty text"
-    assert judge_text(read_text("Running quickly."), LIMITS).reason == "objects too plain"
+def text_reason(text: str, thresholds: Thresholds | None = None) -> str:
+    return drop_poor_text(caption(text), context_of(text, thresholds)).reason
+
+
+def test_captions_with_too_few_or_too_many_objects_are_dropped() -> None:
+    assert text_reason("A dog on a red sofa.") == ""
+    assert text_reason("") == "empty text"
+    assert text_reason("Running quickly.") == "objects too plain"
     crowd = "A " + ", a ".join(f"dog and a cat near chair {at}" for at in range(30)) + "."
-    assert judge_text(read_text(crowd), LIMITS).reason == "too many objects"
-    strict = Thresholds(action_complexity=1.0)
-    assert judge_text(read_text("A dog on a red sofa."), strict).reason == "actions too plain"
+    assert text_reason(crowd) == "too many objects"
+    strict = Thresholds(min_action_complexity=1.0)
+    assert text_reason("A dog on a red sofa.", strict) == "actions too plain"
+    assert drop_poor_text(caption("unparsed"), FilterContext()).reason == "text too long"
 
 
-def test_two_texts_with_the_same_words_are_one() -> None:
-    assert judge_same("A dog on a sofa.", ["a cat on a bed"], LIMITS).keep
-    assert not judge_same("A dog, on a sofa", ["A dog on a sofa."], LIMITS).keep
+def test_a_text_without_characters_is_dropped() -> None:
+    assert drop_empty_text(caption(""), FilterContext()).reason == "empty text"
+    assert drop_empty_text(caption("a"), FilterContext()).kept
 
 
-def test_trust_is_by_annotator() -> None:
-    thresholds = Thresholds(confidence={"ssd": 0.4}, min_confidence=0.1)
-    assert judge_score(0.3, "other", thresholds).keep
-    assert not judge_score(0.3, "ssd", thresholds).keep
-    assert not judge_score(0.05, "other", thresholds).keep
-    assert judge_score(None, "ssd", thresholds).keep
+def test_two_captions_with_the_same_words_are_one() -> None:
+    def repeated(text: str, earlier: str) -> str:
+        context = FilterContext(earlier_texts={"<CAPTION>": [earlier]})
+        return drop_repeated_text(caption(text), context).reason
+
+    assert repeated("A dog on a sofa.", "a cat on a bed") == ""
+    assert repeated("A dog, on a sofa", "A dog on a sofa.") == "near-duplicate text"
+    other_task = FilterContext(earlier_texts={"<DETAILED_CAPTION>": ["a"]})
+    assert drop_repeated_text(caption("a"), other_task).kept
 
 
-def test_regions_that_cannot_be_seen() -> None:
+def test_confidence_thresholds_are_by_annotator() -> None:
+    context = FilterContext(Thresholds(confidence={"ssd": 0.4}, min_confidence=0.1))
+    box = [[0, 0, 9, 9]]
+    low = ["low confidence"]
+
+    def decide(score: float | None, name: str) -> list[str]:
+        scores = None if score is None else [score]
+        return reasons(drop_low_confidence(boxes_of(box, scores=scores, name=name), context))
+
+    assert decide(0.3, "other") == [""]
+    assert decide(0.3, "ssd") == low
+    assert decide(0.05, "other") == low
+    assert decide(None, "ssd") == [""]
+    text = Annotation("<OCR>", Text("a"), annotator=Annotator("ssd"), score=0.3)
+    assert reasons(drop_low_confidence(text, context)) == low
+
+
+def test_the_threshold_of_an_annotator_applies_to_its_old_name() -> None:
+    thresholds = Thresholds(confidence={"region-proposals": 0.4})
+    assert thresholds.confidence_of("colour-regions") == 0.4
+
+
+def test_regions_that_cannot_be_seen_are_dropped() -> None:
     boxes = np.array(
-        [[10, 10, 60, 60], [10, 10, 10, 60], [60, 60, 10, 10], [0, 0, 3, 90], [50, 50, 54.5, 54.5],
-         [210, 10, 250, 60], [np.nan, 0, 5, 5]]
-    )  # fmt: skip
-    assert reasons(judge_shapes(boxes, (200, 400), LIMITS)) == [
-        "", "degenerate region", "degenerate region", "tiny region", "tiny region",
-        "outside the picture", "degenerate region",
-    ]  # fmt: skip
+        [
+            [10, 10, 60, 60],
+            [10, 10, 10, 60],
+            [60, 60, 10, 10],
+            [0, 0, 3, 90],
+            [50, 50, 54.5, 54.5],
+            [210, 10, 250, 60],
+            [np.nan, 0, 5, 5],
+        ]
+    )
+    assert reasons(drop_bad_shapes(boxes_of(boxes), FilterContext())) == [
+        "",
+        "degenerate region",
+        "degenerate region",
+        "tiny region",
+        "tiny region",
+        "outside the image",
+        "degenerate region",
+    ]
 
 
-def test_the_best_of_a_class_stays() -> None:
+def test_the_highest_scoring_box_of_a_class_is_kept() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 11], [0, 0, 10, 10], [30, 30, 40, 40.0]])
-    scores = np.array([0.5, 0.9, 0.4, 0.1])
-    verdicts = judge_overlaps(boxes, ["dog", "dog", "cat", "dog"], scores, LIMITS)
-    assert [each.keep for each in verdicts] == [False, True, True, True]
-    assert not any(map(reasons, [judge_overlaps(boxes[:0], [], None, LIMITS)]))
+    annotation = boxes_of(boxes, ["dog", "dog", "cat", "dog"], [0.5, 0.9, 0.4, 0.1])
+    decisions = reasons(drop_duplicate_boxes(annotation, FilterContext()))
+    assert [not reason for reason in decisions] == [False, True, True, True]
+    assert reasons(drop_duplicate_boxes(boxes_of([]), FilterContext())) == [""]
+    phrases = boxes_of(boxes, ["a dog"] * 4, task="<CAPTION_TO_PHRASE_GROUNDING>")
+    assert reasons(drop_duplicate_boxes(phrases, FilterContext())) == [""]
+
+
+def phrase_reasons(phrase: str) -> list[str]:
+    grounded = boxes_of([[0, 0, 9, 9]], [phrase], task="<CAPTION_TO_PHRASE_GROUNDING>")
+    return reasons(drop_blacklisted_phrases(grounded, FilterContext()))
 
 
 @pytest.mark.parametrize("phrase", ["it", "The image", "a group", "this", "THEY", "the", "  ", "?"])
-def test_phrases_that_name_nothing(phrase: str) -> None:
-    assert judge_phrase(phrase).reason == "blacklisted phrase"
+def test_phrases_without_an_object_are_dropped(phrase: str) -> None:
+    assert phrase_reasons(phrase) == ["blacklisted phrase"]
 
 
 @pytest.mark.parametrize("phrase", ["a red car", "a group of dogs", "its tail", "dog's toy", "7"])
-def test_phrases_that_name_something(phrase: str) -> None:
-    assert judge_phrase(phrase).keep
+def test_phrases_with_an_object_are_kept(phrase: str) -> None:
+    assert phrase_reasons(phrase) == [""]
 
 
-def test_texts_are_held_against_what_was_detected() -> None:
-    facts = read_text("A dog and a cat lie beside a quasar.")
+def test_captions_are_compared_with_detections() -> None:
+    text = "A dog and a cat lie beside a quasar."
+
+    def decide(detected: set[str], known: set[str]) -> FilterDecision:
+        context = context_of(text, detected_labels=detected, known_labels=known)
+        return drop_undetected_mentions(caption(text), context)
+
     known = {"dog", "cat", "bus"}
-    assert judge_named(facts, {"dog", "cat"}, known, LIMITS).keep
-    assert judge_named(facts, {"dog"}, known, LIMITS).keep
-    verdict = judge_named(facts, {"bus"}, known, LIMITS)
-    assert verdict.reason == "names what is not detected: cat, dog"
-    assert judge_named(facts, set(), set(), LIMITS).keep
+    assert decide({"dog", "cat"}, known).kept
+    assert decide({"dog"}, known).kept
+    assert decide({"bus"}, known).reason == "names what is not detected: cat, dog"
+    assert decide(set(), set()).kept
 
 
-def test_support_is_asked_for_as_far_as_there_are_annotators() -> None:
-    thresholds = Thresholds(min_agreement=2)
-    assert judge_support(2, 3, thresholds).keep
-    assert not judge_support(1, 3, thresholds).keep
-    assert judge_support(1, 1, thresholds).keep
+def test_support_is_required_as_far_as_there_are_detectors() -> None:
+    def decide(count: int, detectors: int) -> list[str]:
+        context = FilterContext(
+            Thresholds(min_agreement=2), support=(count,), num_detectors=detectors
+        )
+        return reasons(drop_unsupported(boxes_of([[0, 0, 9, 9]]), context))
+
+    assert decide(2, 3) == [""]
+    assert decide(1, 3) == ["found by too few"]
+    assert decide(1, 1) == [""]
+    assert decide(0, 1) == ["low confidence"]
+
+
+def test_annotations_of_earlier_rounds_are_dropped() -> None:
+    context = FilterContext(last_rounds={"a": 1})
+    assert drop_replaced(boxes_of([]), context).reason == "superseded by a later round"
+    assert drop_replaced(boxes_of([], name="b"), context).kept
+
+
+def test_annotations_of_a_near_duplicate_are_dropped() -> None:
+    context = FilterContext(near_duplicate_of="b.png")
+    assert drop_near_duplicate_image(boxes_of([]), context).reason == "near-duplicate of b.png"
+    assert drop_near_duplicate_image(boxes_of([]), FilterContext()).kept
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan, 1.5, 0, True])
 def test_counts_are_whole_numbers(value: float) -> None:
-    with pytest.raises(ValueError, match="threshold agreeing must be"):
+    with pytest.raises(ValueError, match="threshold min_agreement must be"):
         Thresholds(min_agreement=value)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import pytest
 
 from florence2.data_engine.image_sources import list_images, read_images
 
-from .conftest import picture
+from .conftest import make_image
 
 
 def contents(source: object) -> dict[str, bytes]:
@@ -23,8 +23,8 @@ def contents(source: object) -> dict[str, bytes]:
 
 def test_a_folder_with_texts_beside_its_pictures(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "b.png").write_bytes(picture(1)[0])
-    (tmp_path / "a.png").write_bytes(picture(0)[0])
+    (tmp_path / "deep" / "b.png").write_bytes(make_image(1)[0])
+    (tmp_path / "a.png").write_bytes(make_image(0)[0])
     (tmp_path / "a.txt").write_text(" a square \n")
     (tmp_path / "notes.md").write_text("no picture")
     locations = list(list_images(str(tmp_path)))
@@ -32,7 +32,7 @@ def test_a_folder_with_texts_beside_its_pictures(tmp_path: Path) -> None:
         ("a.png", "a square"),
         ("deep/b.png", ""),
     ]
-    assert contents(tmp_path) == {"a.png": picture(0)[0], "deep/b.png": picture(1)[0]}
+    assert contents(tmp_path) == {"a.png": make_image(0)[0], "deep/b.png": make_image(1)[0]}
 
 
 def write_tar(path: Path) -> None:
@@ -40,8 +40,10 @@ def write_tar(path: Path) -> None:
     with tarfile.open(path, "w") as tar:
         for number in range(3):
             for suffix, content in (
-                ("png", picture(number)[0]), ("txt", f"text {number}".encode()), ("json", b"{}"),
-            ):  # fmt: skip
+                ("png", make_image(number)[0]),
+                ("txt", f"text {number}".encode()),
+                ("json", b"{}"),
+            ):
                 member = tarfile.TarInfo(f"0000{number}.{suffix}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -55,12 +57,12 @@ def test_what_img2dataset_writes_is_read_as_it_lies(tmp_path: Path) -> None:
     assert [(each.id, each.text) for each in found] == [
         (f"00000.tar/0000{number}.png", f"text {number}") for number in range(3)
     ]
-    assert list(read_images(reversed(found))) == [picture(number)[0] for number in (2, 1, 0)]
+    assert list(read_images(reversed(found))) == [make_image(number)[0] for number in (2, 1, 0)]
 
 
 @pytest.mark.parametrize("column", ["image", "jpg"])
 def test_tables_hold_bytes_or_pairs_of_bytes_and_path(tmp_path: Path, column: str) -> None:
-    values = [picture(number)[0] for number in range(5)]
+    values = [make_image(number)[0] for number in range(5)]
     cells = [{"bytes": each, "path": None} for each in values] if column == "image" else values
     table = pa.table({column: cells, "caption": [f"text {number}" for number in range(5)]})
     pq.write_table(table, tmp_path / "data.parquet", row_group_size=2)
@@ -71,22 +73,22 @@ def test_tables_hold_bytes_or_pairs_of_bytes_and_path(tmp_path: Path, column: st
 
 def test_an_object_store_by_its_address() -> None:
     store = fsspec.filesystem("memory")
-    store.pipe("/bucket/pictures/a.png", picture(0)[0])
+    store.pipe("/bucket/pictures/a.png", make_image(0)[0])
     try:
-        assert contents("memory://bucket/pictures") == {"a.png": picture(0)[0]}
+        assert contents("memory://bucket/pictures") == {"a.png": make_image(0)[0]}
     finally:
         store.rm("/bucket", recursive=True)
 
 
 def test_a_cut_tar_and_a_file_that_went_away_are_errors_of_their_pictures(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar")
-    (tmp_path / "b.png").write_bytes(picture(7)[0])
+    (tmp_path / "b.png").write_bytes(make_image(7)[0])
     locations = list(list_images(str(tmp_path)))
     whole = (tmp_path / "a.tar").read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[: locations[1].offset + 10])
     (tmp_path / "b.png").unlink()
     read = list(read_images(locations))
-    assert read[0] == picture(0)[0]
+    assert read[0] == make_image(0)[0]
     assert isinstance(read[1], ValueError) and "cut" in str(read[1])
     assert isinstance(read[3], FileNotFoundError)
 
@@ -95,5 +97,5 @@ def test_nothing_there_and_nothing_of_use_there_are_told_apart(tmp_path: Path) -
     with pytest.raises(FileNotFoundError, match="nowhere"):
         list(list_images(str(tmp_path / "nowhere")))
     (tmp_path / "readme.txt").write_text("words")
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="has no images"):
         list(list_images(str(tmp_path)))

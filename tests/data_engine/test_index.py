@@ -10,11 +10,12 @@ from PIL import Image
 
 from florence2.data_engine.annotate import index_images, read_index
 from florence2.data_engine.chunk_files import EngineFiles
+from florence2.data_engine.duplicates import mark_duplicates
 from florence2.data_engine.executor import LocalExecutor
 from florence2.data_engine.image_sources import ImageLocation
-from florence2.data_engine.index import IndexEntry, mark_duplicates, read_entries, write_entries
+from florence2.data_engine.index import IndexEntry, read_entries, write_entries
 
-from .conftest import picture
+from .conftest import make_image
 
 
 def entry(id: str, sha256: str, phash: int) -> IndexEntry:
@@ -24,14 +25,25 @@ def entry(id: str, sha256: str, phash: int) -> IndexEntry:
 def test_copies_are_marked_with_the_first_of_their_kind() -> None:
     first = 0x0123_4567_89AB_CDEF
     near, far = first ^ 0b111, first ^ 0b1111 << 20 ^ 0b1111
-    made = mark_duplicates([
-        entry("a", "1", first), entry("b", "1", first), entry("c", "2", near),
-        IndexEntry(ImageLocation("d", "d"), error="broken"), entry("e", "3", far), entry("f", "4", near),
-    ])  # fmt: skip
+    made = mark_duplicates(
+        [
+            entry("a", "1", first),
+            entry("b", "1", first),
+            entry("c", "2", near),
+            IndexEntry(ImageLocation("d", "d"), error="broken"),
+            entry("e", "3", far),
+            entry("f", "4", near),
+        ]
+    )
     assert [(each.duplicate_of, each.near_duplicate_of) for each in made] == [
-        ("", ""), ("a", ""), ("", "a"), ("", ""), ("", ""), ("", "a"),
-    ]  # fmt: skip
-    assert [each.wanted for each in made] == [True, False, True, False, True, True]
+        ("", ""),
+        ("a", ""),
+        ("", "a"),
+        ("", ""),
+        ("", ""),
+        ("", "a"),
+    ]
+    assert [each.needs_annotation for each in made] == [True, False, True, False, True, True]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3])
@@ -42,36 +54,29 @@ def test_no_near_copy_escapes_the_bands(bits: int) -> None:
         assert made[1].near_duplicate_of == "a"
 
 
-def test_a_picture_saved_again_is_a_near_duplicate(pictures: Path) -> None:
+def test_a_picture_saved_again_is_a_near_duplicate(images: Path) -> None:
     stream = io.BytesIO()
-    Image.open(pictures / "03.png").convert("RGB").save(stream, "JPEG", quality=92)
-    (pictures / "99.jpg").write_bytes(stream.getvalue())
-    (pictures / "98.png").write_bytes((pictures / "00.png").read_bytes())
-    (pictures / "97.png").write_bytes(b"no picture")
-    folder = EngineFiles(pictures.parent / "run")
-    summary = index_images(str(pictures), folder, LocalExecutor(), chunk_size=4)
-    assert (summary.pictures, summary.parts, summary.broken) == (13, 4, 1)
+    Image.open(images / "03.png").convert("RGB").save(stream, "JPEG", quality=92)
+    (images / "99.jpg").write_bytes(stream.getvalue())
+    (images / "98.png").write_bytes((images / "00.png").read_bytes())
+    (images / "97.png").write_bytes(b"no picture")
+    files = EngineFiles(images.parent / "run")
+    summary = index_images(str(images), files, LocalExecutor(), chunk_size=4)
+    assert (summary.images, summary.chunks, summary.broken) == (13, 4, 1)
     assert (summary.duplicates, summary.near_duplicates) == (1, 1)
-    by_id = {each.location.id: each for each in read_index(folder)}
+    by_id = {each.location.id: each for each in read_index(files)}
     assert by_id["99.jpg"].near_duplicate_of == "03.png"
     assert by_id["98.png"].duplicate_of == "00.png"
     assert "97.png" in by_id["97.png"].error
 
 
-def test_what_is_added_later_is_no_part_of_the_run(pictures: Path) -> None:
-    folder = EngineFiles(pictures.parent / "run")
-    first = index_images(str(pictures), folder, LocalExecutor(), chunk_size=4)
-    (pictures / "00a.png").write_bytes(picture(50)[0])
-    (folder.path / "index.json").unlink()
-    folder.unmarked_index_chunk(1).unlink()
-    assert index_images(str(pictures), folder, LocalExecutor(), chunk_size=4) == first
-
-
-def test_a_folder_of_another_run_is_refused(pictures: Path) -> None:
-    folder = EngineFiles(pictures.parent / "run")
-    index_images(str(pictures), folder, LocalExecutor(), chunk_size=4)
-    with pytest.raises(ValueError, match="choose another folder"):
-        index_images(str(pictures), folder, LocalExecutor(), chunk_size=8)
+def test_what_is_added_later_is_no_part_of_the_run(images: Path) -> None:
+    files = EngineFiles(images.parent / "run")
+    first = index_images(str(images), files, LocalExecutor(), chunk_size=4)
+    (images / "00a.png").write_bytes(make_image(50)[0])
+    (files.path / "index.json").unlink()
+    files.unmarked_index_chunk(1).unlink()
+    assert index_images(str(images), files, LocalExecutor(), chunk_size=4) == first
 
 
 def test_entries_come_back_as_they_were(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from florence2.data_engine.annotation_page import make_annotation_page
 from florence2.data_engine.annotators import AnnotatorSpec
 from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
 from florence2.data_engine.chunk_files import EngineFiles
+from florence2.data_engine.engine_config import EngineConfig, StudentConfig, Thresholds
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
-from florence2.data_engine.filters import Thresholds
-from florence2.data_engine.self_training import StudentConfig, StudentError, open_round, run_engine
+from florence2.data_engine.self_training import StudentError, open_round, run_engine
 from florence2.data_engine.statistics import compute_statistics, draw_statistics
 from florence2.datasets.shards import ShardDataset
 from florence2.results.records import Annotation
@@ -31,20 +31,21 @@ from florence2.results.types import Boxes, Text
 from .conftest import Plain, spec_of, table_of
 
 
-def run(pictures: Path, out: Path, *specs: AnnotatorSpec, **options):
-    return run_engine(str(pictures), out, specs, LocalExecutor(), chunk_size=4, **options)
+def run(images: Path, out: Path, *specs: AnnotatorSpec, **settings):
+    config = EngineConfig(chunk_size=4, **settings)
+    return run_engine(str(images), out, specs, LocalExecutor(), config)
 
 
-def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(pictures: Path, truth: Path) -> None:
-    out = pictures.parent / "out"
-    degraded = AnnotatorSpec("degraded", lambda: NoisyAnnotator(truth))
-    found = run(pictures, out, degraded, spec_of(Plain()))
+def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(images: Path, truth: Path) -> None:
+    out = images.parent / "out"
+    noisy = AnnotatorSpec("noisy", lambda: NoisyAnnotator(truth))
+    found = run(images, out, noisy, spec_of(Plain()))
     (report,) = found.reports
-    assert report.pictures == 10 and found.index.pictures == 10
-    assert report.annotators["degraded"]["kept"] > 0
+    assert report.images == 10 and found.index.images == 10
+    assert report.annotators["noisy"]["kept"] > 0
     assert report.reasons["merged with others"] == 20
     (pair,) = report.agreements
-    assert (pair.first, pair.second, pair.second_boxes) == ("degraded", "plain", 10)
+    assert (pair.first, pair.second, pair.second_boxes) == ("noisy", "plain", 10)
     written = json.loads((out / "round-00" / "report.json").read_text())
     assert written == json.loads(json.dumps(report.to_dict()))
     page = (out / "round-00" / "report.md").read_text()
@@ -53,28 +54,30 @@ def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(pictures: Path, tr
     import datasets
 
     opened = datasets.load_dataset(
-        "parquet", data_files=str(out / "round-00" / "shards" / "*.parquet"), split="train",
-        cache_dir=str(pictures.parent / "cache"),
-    )  # fmt: skip
+        "parquet",
+        data_files=str(out / "round-00" / "shards" / "*.parquet"),
+        split="train",
+        cache_dir=str(images.parent / "cache"),
+    )
     assert len(opened) == 10 and opened[0]["image"].size == (96, 64)
     assert {each["annotator"]["name"] for each in opened[0]["annotations"]} >= {"plain", "fusion"}
 
 
-def test_texts_that_came_with_pictures_are_annotations_of_theirs(pictures: Path) -> None:
-    (pictures / "03.txt").write_text("A red square on a table.")
-    out = pictures.parent / "out"
-    run(pictures, out)
+def test_texts_that_came_with_pictures_are_annotations_of_theirs(images: Path) -> None:
+    (images / "03.txt").write_text("A red square on a table.")
+    out = images.parent / "out"
+    run(images, out)
     by_id = {record.id: record for record in open_round(out)}
     (one,) = by_id["03.png"].annotations
     assert one.annotator.name == "found-text" and one.answer == Text("A red square on a table.")
 
 
 def test_stopped_anywhere_it_goes_on_to_the_same_table(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = pictures.parent / "whole"
-    run(pictures, whole, spec_of(Plain()), spec_of(Plain("other")))
-    broken = pictures.parent / "broken"
+    whole = images.parent / "whole"
+    run(images, whole, spec_of(Plain()), spec_of(Plain("other")))
+    broken = images.parent / "broken"
     calls = [0]
     annotate = Plain.annotate
 
@@ -87,32 +90,35 @@ def test_stopped_anywhere_it_goes_on_to_the_same_table(
     class Interrupted(Plain):
         annotate = now_and_then
 
-    monkeypatch.setattr("florence2.data_engine.part_workers.PartWorker._ask",
-                        lambda self, records: self._made().annotate(records))  # fmt: skip
+    monkeypatch.setattr(
+        "florence2.data_engine.chunk_workers.AnnotationWorker._call_annotator",
+        lambda self, records: self._get_annotator().annotate(records),
+    )
     for _ in range(30):
         try:
-            run(pictures, broken, spec_of(Interrupted()), spec_of(Interrupted("other")))
+            run(images, broken, spec_of(Interrupted()), spec_of(Interrupted("other")))
             break
         except KeyboardInterrupt:
             continue
     assert table_of(EngineFiles(broken)) == table_of(EngineFiles(whole))
 
 
-def test_other_thresholds_need_another_folder(pictures: Path) -> None:
-    out = pictures.parent / "out"
-    run(pictures, out, spec_of(Plain()))
-    with pytest.raises(ValueError, match="choose another folder"):
-        run(pictures, out, spec_of(Plain()), thresholds=Thresholds(min_confidence=0.5))
+def test_other_thresholds_need_another_folder(images: Path) -> None:
+    out = images.parent / "out"
+    run(images, out, spec_of(Plain()))
+    with pytest.raises(ValueError, match="choose another directory"):
+        run(images, out, spec_of(Plain()), thresholds=Thresholds(min_confidence=0.5))
 
 
-def test_filters_raise_precision(pictures: Path, truth: Path) -> None:
+def test_filters_raise_precision(images: Path, truth: Path) -> None:
     specs = [
-        AnnotatorSpec(name, lambda name=name, seed=seed: NoisyAnnotator(truth, Noise(), name=name,
-                                                                   seed=seed))
+        AnnotatorSpec(
+            name, lambda name=name, seed=seed: NoisyAnnotator(truth, Noise(), name=name, seed=seed)
+        )
         for seed, name in enumerate(("one", "two", "three"))
-    ]  # fmt: skip
-    out = pictures.parent / "out"
-    run(pictures, out, *specs, thresholds=Thresholds(min_agreement=2))
+    ]
+    out = images.parent / "out"
+    run(images, out, *specs, thresholds=Thresholds(min_agreement=2))
     right = {record.id: record for record in ShardDataset(truth)}
 
     def precision(record_annotations) -> float:
@@ -126,16 +132,20 @@ def test_filters_raise_precision(pictures: Path, truth: Path) -> None:
         return pairs / boxes
 
     rows = list(open_round(out))
-    raw = [(row.id, each.answer) for row in rows for each in row.annotations
-           if each.task == "<OD>" and each.annotator.name == "one"]  # fmt: skip
+    raw = [
+        (row.id, each.answer)
+        for row in rows
+        for each in row.annotations
+        if each.task == "<OD>" and each.annotator.name == "one"
+    ]
     kept = [(row.id, each.answer) for row in rows for each in row.kept() if each.task == "<OD>"]
     assert precision(kept) > precision(raw) + 0.1
 
 
 def test_rounds_train_annotate_and_take_the_last_word(
-    pictures: Path, truth: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, truth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = pictures.parent / "out"
+    out = images.parent / "out"
     commands = []
 
     def trained(command, stdout, stderr):
@@ -148,50 +158,58 @@ def test_rounds_train_annotate_and_take_the_last_word(
 
     monkeypatch.setattr(subprocess, "run", trained)
     monkeypatch.setattr(
-        refine, "student_spec", lambda checkpoint, round, config: spec_of(Plain("student"))
+        refine, "make_student_spec", lambda checkpoint, round, config: spec_of(Plain("student"))
     )
-    degraded = AnnotatorSpec("degraded", lambda: NoisyAnnotator(truth))
+    noisy = AnnotatorSpec("noisy", lambda: NoisyAnnotator(truth))
     config = StudentConfig("fine-tune", ("seed=3",), truth)
-    found = run(pictures, out, degraded, rounds=2, student=config)
+    found = run(images, out, noisy, rounds=2, student=config)
     assert [report.round for report in found.reports] == [0, 1, 2]
     assert found.reports[1].student == {"od/map50": 0.25}
     assert commands[1][3:6] == ["train", "fine-tune", "--data"]
     assert commands[1][6] == str(out / "round-01" / "shards")
     assert ["--set", "seed=3", "--validation", str(truth)] == commands[0][-4:]
     last = open_round(out)
-    students = [each for record in last for each in record.annotations
-                if each.annotator.name == "student" and each.task == "<CAPTION>"]  # fmt: skip
+    students = [
+        each
+        for record in last
+        for each in record.annotations
+        if each.annotator.name == "student" and each.task == "<CAPTION>"
+    ]
     assert {each.round for each in students if each.decision.kept} <= {2}
     old = {each.decision.reason for each in students if each.round == 1}
     assert old == {"superseded by a later round"}
-    run(pictures, out, degraded, rounds=2, student=config)
+    run(images, out, noisy, rounds=2, student=config)
     assert len(commands) == 2
 
 
-def test_a_training_that_fails_says_where_its_words_are(pictures: Path, truth: Path) -> None:
-    degraded = AnnotatorSpec("degraded", lambda: NoisyAnnotator(truth))
+def test_a_training_that_fails_says_where_its_words_are(images: Path, truth: Path) -> None:
+    noisy = AnnotatorSpec("noisy", lambda: NoisyAnnotator(truth))
     config = StudentConfig("no-such-recipe")
-    with pytest.raises(StudentError, match=r"ended with 2; its words are in .*training.txt"):
-        run(pictures, pictures.parent / "out", degraded, rounds=1, student=config)
+    with pytest.raises(StudentError, match=r"ended with 2; its log is .*training.txt"):
+        run(images, images.parent / "out", noisy, rounds=1, student=config)
 
 
-def test_statistics_count_what_was_kept(pictures: Path, truth: Path, tmp_path: Path) -> None:
+def test_statistics_count_what_was_kept(images: Path, truth: Path, tmp_path: Path) -> None:
     found = compute_statistics(record.annotations for record in ShardDataset(truth))
-    assert found.pictures == 10
+    assert found.images == 10
     assert found.texts["<CAPTION>"].texts == 10
-    objects = [len(each.answer) for record in ShardDataset(truth) for each in record.annotations
-               if isinstance(each.answer, Boxes)]  # fmt: skip
+    objects = [
+        len(each.answer)
+        for record in ShardDataset(truth)
+        for each in record.annotations
+        if isinstance(each.answer, Boxes)
+    ]
     assert found.regions["<OD>"].regions == sum(objects)
-    assert found.regions["<OD>"].regions_a_picture == pytest.approx(sum(objects) / 10)
+    assert found.regions["<OD>"].regions_per_image == pytest.approx(sum(objects) / 10)
     header, *rows = found.rows()[0]
-    assert header == ("of a text", "<CAPTION>", "paper") and rows[1][2] == "7.95"
+    assert header == ("mean per caption", "<CAPTION>", "paper") and rows[1][2] == "7.95"
     draw_statistics(found, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_page_shows_words_verdicts_and_escapes_them(pictures: Path) -> None:
-    out = pictures.parent / "out"
-    run(pictures, out, spec_of(Plain()))
+def test_the_page_shows_words_verdicts_and_escapes_them(images: Path) -> None:
+    out = images.parent / "out"
+    run(images, out, spec_of(Plain()))
     record = open_round(out)[0]
     bad = Annotation("<CAPTION>", Text("<script>alert(1)</script>"))
     from dataclasses import replace
@@ -205,6 +223,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from conftest import Plain, spec_of
+from florence2.data_engine.engine_config import EngineConfig
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.self_training import run_engine
 
@@ -216,24 +235,27 @@ print("finished", flush=True)
 """
 
 
-def start(pictures: Path, out: Path, executor: str) -> subprocess.Popen[str]:
+def start(images: Path, out: Path, executor: str) -> subprocess.Popen[str]:
     here = str(Path(__file__).parent)
     paths = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(pictures), str(out), executor],
-        env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", SCRIPT, str(images), str(out), executor],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
 
 
-def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
+def test_killed_it_goes_on_to_the_same_table(images: Path) -> None:
     generator = random.Random(7)
-    whole, killed = pictures.parent / "whole", pictures.parent / "killed"
+    whole, killed = images.parent / "whole", images.parent / "killed"
     specs = [spec_of(Plain(name), workers=2) for name in ("plain", "other")]
-    run_engine(str(pictures), whole, specs, LocalExecutor(), chunk_size=2)
+    run_engine(str(images), whole, specs, LocalExecutor(), EngineConfig(chunk_size=2))
     kills = 0
     while kills < 3:
-        process = start(pictures, killed, "here")
+        process = start(images, killed, "here")
         deadline = time.monotonic() + 60
         parts = len(list(killed.rglob("part-*.parquet")))
         wanted = parts + generator.randint(1, 3)
@@ -245,7 +267,7 @@ def test_killed_it_goes_on_to_the_same_table(pictures: Path) -> None:
             break
         assert process.returncode == -signal.SIGKILL
         kills += 1
-    run_engine(str(pictures), killed, specs, LocalExecutor(), chunk_size=2)
+    run_engine(str(images), killed, specs, LocalExecutor(), EngineConfig(chunk_size=2))
     assert kills and table_of(EngineFiles(killed)) == table_of(EngineFiles(whole))
 
 
@@ -281,11 +303,11 @@ def kill_everything(process: subprocess.Popen[str], generator: random.Random) ->
 
 
 @pytest.mark.slow
-def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
+def test_ten_kills_of_workers_and_of_whole_runs_on_ray(images: Path) -> None:
     generator = random.Random(3)
-    whole, killed = pictures.parent / "whole", pictures.parent / "killed"
+    whole, killed = images.parent / "whole", images.parent / "killed"
     specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
-    run_engine(str(pictures), whole, specs, LocalExecutor(), chunk_size=2)
+    run_engine(str(images), whole, specs, LocalExecutor(), EngineConfig(chunk_size=2))
     hit = 0
     for kill in range(10):
         # Work is left for every kill: some parts and the table of the round are not there.
@@ -294,14 +316,14 @@ def test_ten_kills_of_workers_and_of_whole_runs_on_ray(pictures: Path) -> None:
             path.unlink()
         for path in (killed / "round-00" / "shards").glob("*"):
             path.unlink()
-        process = start(pictures, killed, "ray")
+        process = start(images, killed, "ray")
         if kill % 2 == 0:
             hit += kill_a_worker(process, generator)
             assert process.wait(timeout=180) == 0
         else:
             kill_everything(process, generator)
     assert hit >= 3
-    run_engine(str(pictures), killed, specs, LocalExecutor(), chunk_size=2)
+    run_engine(str(images), killed, specs, LocalExecutor(), EngineConfig(chunk_size=2))
     assert table_of(EngineFiles(killed)) == table_of(EngineFiles(whole))
 
 
@@ -318,14 +340,16 @@ def ray_session():
     ray.shutdown()
 
 
-def test_ray_does_what_one_process_does(pictures: Path, ray_session: None) -> None:
+def test_ray_does_what_one_process_does(images: Path, ray_session: None) -> None:
     """A worker that hangs dies with its part done, one that is killed is replaced."""
-    whole, spread = pictures.parent / "whole", pictures.parent / "spread"
+    whole, spread = images.parent / "whole", images.parent / "spread"
     make = [
         spec_of(Plain("plain", raises=("01.png",)), workers=2),
         spec_of(Plain("hanging", hangs=("04.png",)), workers=1, time_limit=0.3),
     ]
-    run_engine(str(pictures), whole, make, LocalExecutor(), chunk_size=4)
-    found = run_engine(str(pictures), spread, make, RayExecutor(), chunk_size=4, workers=2)
+    run_engine(str(images), whole, make, LocalExecutor(), EngineConfig(chunk_size=4))
+    found = run_engine(
+        str(images), spread, make, RayExecutor(), EngineConfig(chunk_size=4, workers=2)
+    )
     assert table_of(EngineFiles(spread)) == table_of(EngineFiles(whole))
     assert found.reports[0].reasons["failed"] == 2

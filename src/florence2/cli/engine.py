@@ -1,4 +1,4 @@
-"""``florence2 engine``: annotate pictures, filter, refine; count and look at what came out."""
+"""``florence2 engine``: annotate images, filter, self-train; count and view the annotations."""
 
 from __future__ import annotations
 
@@ -6,134 +6,127 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..io.messages import format_count, suggest
+from ..data_engine.engine_config import EngineConfig, StudentConfig, Thresholds
+from ..io.messages import format_count
+from ..io.options import option
 from ..io.tables import print_table
 from .command_line import CommandLine
 from .errors import VERBOSE, end_interrupted, interruption_note, print_message, user_errors
+from .signature import expand_options
 
 if TYPE_CHECKING:
+    from ..data_engine.annotators import AnnotatorSpec
     from ..data_engine.chunk_workers import ChunkResult
     from ..data_engine.executor import Executor
-    from ..data_engine.filters import Thresholds
-    from ..data_engine.self_training import StudentConfig
     from ..datasets.shards import ShardDataset
 
 _RESUME = "run the same command again to resume"
-app = CommandLine(help="Annotate pictures with specialists, filter, and refine with a student.")
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or shards.")]
+app = CommandLine(help="Annotate images, filter the annotations, and self-train on them.")
+Directory = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Directory of an engine run, or shards.")
+]
 Round = Annotated[
-    int | None, typer.Option(min=0, max=1_000_000, help="Of a run: which round. [default: last]")
+    int | None, typer.Option(min=0, max=1_000_000, help="Round of a run. [default: last]")
 ]
 
 
-@app.command("run")
-def run(
-    images: Annotated[
-        str, typer.Option("--images", help="Folder, tar, Parquet, or an address of them.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
-    rounds: Annotated[
-        int, typer.Option(min=0, max=1000, help="Times that a student is trained.")
-    ] = 0,
-    specialist: Annotated[
-        list[str] | None,
-        typer.Option("--specialist", "-s", help="Who annotates, KIND or KIND:MODEL. Repeatable."),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            min=0, max=10_000, help="Ray workers of each specialist; 0: this process alone."
-        ),
-    ] = 1,
-    address: Annotated[
-        str | None, typer.Option(help="A Ray cluster. [default: this machine]")
-    ] = None,
-    gpus: Annotated[
-        float, typer.Option(min=0, max=1024, help="GPUs of each worker with a network.")
-    ] = 0,
-    chunk_size: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Pictures done or lost together.")
-    ] = 64,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--threshold",
-            metavar="NAME=VALUE",
-            help="A filter's line; confidence.NAME for one annotator. Repeatable.",
-        ),
-    ] = None,
-    recipe: Annotated[str, typer.Option(help="How students are trained.")] = "fine-tune",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a field of it. Repeatable."),
-    ] = None,
-    validation: Annotated[
-        Path | None, typer.Option(help="Shards with the truth, to judge students by.")
-    ] = None,
-    student_task: Annotated[
-        list[str] | None, typer.Option(help="What students answer. Repeatable.")
-    ] = None,
-) -> None:
-    """Annotate pictures, judge the annotations, and refine them by training students.
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorOptions:
+    """The annotators of a run, where they run, and the thresholds of the filters."""
 
-    Called again in the same words it goes on where it was stopped or killed.
-    """
-    with user_errors():
+    annotator: tuple[str, ...] = option(
+        (),
+        flags=("--annotator", "-a"),
+        old_flags=("--specialist", "-s"),
+        shown_default="all that need no network",
+        help="KIND or KIND:MODEL. Repeatable.",
+    )
+    threshold: tuple[str, ...] = option(
+        (),
+        metavar="NAME=VALUE",
+        help="Filter threshold; confidence.NAME for one annotator. Repeatable.",
+    )
+    workers: int = option(
+        1, min=0, max=10_000, help="Ray workers per annotator; 0: this process, without Ray."
+    )
+    address: str | None = option(None, help="Address of a Ray cluster. [default: this machine]")
+    gpus: float = option(0, min=0, max=1024, help="GPUs per worker that runs a network.")
+
+    def __post_init__(self) -> None:
+        if self.workers == 0 and self.address is not None:
+            raise ValueError(
+                "--address and --workers 0 are mutually exclusive: --workers 0 uses no cluster"
+            )
+
+    def make_executor(self) -> Executor:
+        """The executor for this number of workers."""
+        from ..data_engine.executor import LocalExecutor, RayExecutor
+
+        return RayExecutor(self.address, verbose=VERBOSE.get()) if self.workers else LocalExecutor()
+
+    def make_specs(self, names: Sequence[str], thresholds: Thresholds) -> list[AnnotatorSpec]:
+        """The specifications of the annotators ``names``, which are checked."""
         from ..data_engine.annotators.annotator_registry import (
             check_annotators,
             make_annotator_specs,
-            offline_ensemble,
         )
-        from ..data_engine.executor import LocalExecutor, RayExecutor
-        from ..data_engine.self_training import StudentConfig, StudentError, run_engine
 
-        if workers == 0 and address is not None:
-            raise ValueError("--address names a cluster, and --workers 0 uses none: leave one out")
-        names = specialist or offline_ensemble()
-        specs = make_annotator_specs(names, workers=max(workers, 1), gpus=gpus)
-        thresholds = _thresholds(threshold or ())
+        specs = make_annotator_specs(names, workers=max(self.workers, 1), gpus=self.gpus)
         check_annotators(specs, thresholds)
-        config = StudentConfig(
-            recipe, tuple(set_ or ()), validation, workers=max(workers, 1), gpus=gpus
-        )
-        if student_task:
-            config = _with_tasks(config, student_task)
-        if rounds:
-            config = _with_start(config, names, out)
-        if "student" in names and not any(each.startswith("start=") for each in set_ or ()):
+        return specs
+
+
+@app.command("run")
+@expand_options
+def run(
+    images: Annotated[
+        str,
+        typer.Option("--images", help="Directory, tar or Parquet file of images, or its URL."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the run.")],
+    annotators: AnnotatorOptions,
+    engine: EngineConfig,
+    student: StudentConfig,
+) -> None:
+    """Annotate images, filter the annotations, and refine them in self-training rounds.
+
+    The same command resumes a run that was stopped or killed.
+    """
+    with user_errors():
+        from ..data_engine.annotators.annotator_registry import offline_ensemble
+        from ..data_engine.self_training import StudentError, run_engine
+
+        thresholds = Thresholds.from_settings(annotators.threshold)
+        names = annotators.annotator or offline_ensemble()
+        specs = annotators.make_specs(names, thresholds)
+        workers = max(annotators.workers, 1)
+        student = replace(student, workers=workers, gpus=annotators.gpus)
+        if engine.rounds:
+            student = _set_start(student, names, out)
+        if "student" in names and not any(each.startswith("start=") for each in student.settings):
             from ..inference.predictor import NANO_NOTICE
 
-            print_message(NANO_NOTICE.replace("--model ", "--specialist student:"))
-        executor: Executor = (
-            LocalExecutor() if workers == 0 else RayExecutor(address, verbose=VERBOSE.get())
-        )
-        done = _Progress(out)
+            print_message(NANO_NOTICE.replace("--model ", "--annotator student:"))
+        config = replace(engine, student=student, thresholds=thresholds, workers=workers)
+        executor = annotators.make_executor()
+        progress = _Progress(out)
         try:
-            with interruption_note(done.describe):
-                found = run_engine(
-                    images,
-                    out,
-                    specs,
-                    executor,
-                    rounds=rounds,
-                    student=config,
-                    thresholds=thresholds,
-                    chunk_size=chunk_size,
-                    workers=max(workers, 1),
-                    log=_say,
-                    on_chunk=done.on_chunk,
+            with interruption_note(progress.describe):
+                result = run_engine(
+                    images, out, specs, executor, config, log=_log, on_chunk=progress.add
                 )
         except StudentError as error:
             raise ValueError(str(error)) from error
         except KeyboardInterrupt as interrupt:
-            _leave(interrupt)
+            _exit_during_call(interrupt)
             raise
-        last = found.reports[-1]
+        last = result.reports[-1]
         print_table(
             ("task", "kept", "dropped"),
             [(name, str(c["kept"]), str(c["dropped"])) for name, c in last.kinds.items()],
@@ -143,124 +136,82 @@ def run(
 
 @app.command("stats")
 def stats(
-    folder: Folder,
+    directory: Directory,
     round: Round = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw histograms to this picture.")] = None,
-    json_: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write histograms to this image.")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the tables as JSON.")] = None,
 ) -> None:
-    """Print the paper's Tables 2 and 3 for a run's table or any shards."""
+    """Print the paper's Tables 2 and 3 for an engine run or any shards."""
     with user_errors():
         from ..data_engine.statistics import compute_statistics, draw_statistics
         from ..io.atomic import replace_json
 
-        found = compute_statistics(_shards(folder, round).annotations())
-        typer.echo(format_count(found.pictures, "image"))
-        for header, *rows in found.rows():
+        statistics = compute_statistics(_open_shards(directory, round).annotations())
+        typer.echo(format_count(statistics.images, "image"))
+        for header, *rows in statistics.rows():
             if rows and len(header) > 1:
                 print_table(header, rows)
         if plot is not None:
-            draw_statistics(found, plot)
+            draw_statistics(statistics, plot)
         if json_ is not None:
-            replace_json(json_, found.to_dict())
+            replace_json(json_, statistics.to_dict())
 
 
 @app.command("view")
 def view(
-    folder: Folder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
+    directory: Directory,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML page to write.")] = Path(
         "annotations.html"
     ),
-    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many pictures.")] = 24,
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="Number of images.")] = 24,
     round: Round = None,
 ) -> None:
-    """Write a page of pictures with their annotations, verdicts and reasons."""
+    """Write an HTML page of images with their annotations and the reasons of dropped ones."""
     with user_errors():
         from ..data_engine.annotation_page import make_annotation_page
         from ..io.atomic import atomic_replace
 
-        records = _shards(folder, round)
-        chosen = range(0, len(records), max(1, len(records) // count))
-        shown = [records[number] for number in list(chosen)[:count]]
-        atomic_replace(
-            out, make_annotation_page(f"{folder}: {format_count(len(records), 'image')}", shown)
-        )
+        records = _open_shards(directory, round)
+        indices = list(range(0, len(records), max(1, len(records) // count)))[:count]
+        title = f"{directory}: {format_count(len(records), 'image')}"
+        atomic_replace(out, make_annotation_page(title, [records[index] for index in indices]))
         typer.echo(f"written: {out}")
 
 
-def _shards(folder: Path, round: int | None) -> ShardDataset:
-    """The table of a run's round, or the shards that a folder is."""
+def _open_shards(directory: Path, round: int | None) -> ShardDataset:
+    """The shards of a run's round, or ``directory`` itself if it has shards."""
     from ..data_engine.self_training import open_round
     from ..datasets.shards import ShardDataset
 
-    if (folder / "manifest.json").exists():
-        return ShardDataset(folder)
-    return open_round(folder, round)
+    if (directory / "manifest.json").exists():
+        return ShardDataset(directory)
+    return open_round(directory, round)
 
 
-def _with_tasks(config: StudentConfig, names: list[str]) -> StudentConfig:
-    from dataclasses import replace
+def _set_start(student: StudentConfig, names: Sequence[str], out: Path) -> StudentConfig:
+    """The config with the annotating model as the one that students start from.
 
-    from ..results.tasks import find_task
-
-    return replace(config, tasks=tuple(find_task(name).token for name in names))
-
-
-def _thresholds(settings: list[str] | tuple[str, ...]) -> Thresholds:
-    """The thresholds with ``NAME=VALUE`` settings; ``ValueError`` names those there are."""
-    from dataclasses import fields, replace
-
-    from ..data_engine.filters import Thresholds
-
-    thresholds = Thresholds()
-    names = [each.name for each in fields(Thresholds) if each.name != "confidence"]
-    for setting in settings:
-        name, _, text = setting.partition("=")
-        try:
-            value = json.loads(text)
-            number = float(value)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"a threshold is written NAME=NUMBER, got {setting!r}") from error
-        if name.startswith("confidence."):
-            annotator = name.removeprefix("confidence.")
-            thresholds = replace(
-                thresholds, confidence={**thresholds.confidence, annotator: number}
-            )
-        elif name in names:
-            thresholds = replace(thresholds, **{name: value})
-        else:
-            raise ValueError(
-                f"no threshold {name!r}; there are {', '.join(names)} and confidence.ANNOTATOR"
-                f"{suggest(name, names)}"
-            )
-    return thresholds
-
-
-def _with_start(config: StudentConfig, names: Sequence[str], out: Path) -> StudentConfig:
-    """The plan with the model that annotates as the one that students start from.
-
-    A start that was set, or that an earlier version trained from in this run, stays. Either is
-    said.
+    A start that was set stays, and so does the start of a run of an earlier version, which did not
+    store it.
     """
-    from dataclasses import replace
-
-    started = (out / "round-01" / "student" / "recipe.json").exists()
-    stated = out / "run.json"
-    if started and stated.exists() and "student" not in json.loads(stated.read_text("utf-8")):
-        return config
-    if any(each.startswith("start=") for each in config.settings):
-        return config
+    is_trained = (out / "round-01" / "student" / "recipe.json").exists()
+    stored = out / "run.json"
+    if is_trained and stored.exists() and "student" not in json.loads(stored.read_text("utf-8")):
+        return student
+    if any(each.startswith("start=") for each in student.settings):
+        return student
     models = [name.partition(":")[2] or "nano" for name in names if name.startswith("student")]
     if not models:
-        _say("students start from what the recipe names; --set start=MODEL chooses another")
-        return config
-    _say(f"students start from {models[0]}, which annotates; --set start=MODEL chooses another")
-    return replace(config, settings=(f"start={models[0]}", *config.settings))
+        _log("students start from the recipe's model; --set start=MODEL changes it")
+        return student
+    _log(f"students start from {models[0]}, the annotating model; --set start=MODEL changes it")
+    return replace(student, settings=(f"start={models[0]}", *student.settings))
 
 
-def _leave(interrupt: KeyboardInterrupt) -> None:
-    """End at once where a call of a specialist is in progress in this process.
+def _exit_during_call(interrupt: KeyboardInterrupt) -> None:
+    """Exit at once if an annotator is running in a thread of this process.
 
-    Its thread is in the middle of native code, which aborts when the interpreter is torn down.
+    The thread is in native code, which aborts when the interpreter shuts down.
     """
     from ..data_engine.chunk_workers import calls_in_progress
 
@@ -271,42 +222,42 @@ def _leave(interrupt: KeyboardInterrupt) -> None:
         os._exit(status)
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     typer.echo(line, err=True)
 
 
 class _Progress:
-    """How far each specialist is: told on standard error now and then, and when interrupted."""
+    """The progress of each annotator: printed on standard error, and when interrupted."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
         self._totals: dict[str, tuple[int, int, float, int]] = {}
 
-    def on_chunk(self, name: str, part: ChunkResult) -> None:
-        """Count a part, and print the first and every tenth."""
-        pictures, failures, seconds, parts = self._totals.get(name, (0, 0, 0.0, 0))
-        pictures, failures = pictures + part.pictures, failures + part.failures
-        seconds, parts = seconds + part.seconds, parts + 1
-        self._totals[name] = (pictures, failures, seconds, parts)
-        if parts % 10 == 1:
-            rate = pictures / seconds if seconds else 0.0
-            counted = f"{format_count(pictures, 'image')}, {format_count(failures, 'failure')}"
-            _say(f"{name}: {counted}, {rate:.1f} images/s each")
+    def add(self, name: str, result: ChunkResult) -> None:
+        """Count a chunk, and print the first and every tenth."""
+        images, failures, seconds, chunks = self._totals.get(name, (0, 0, 0.0, 0))
+        images, failures = images + result.images, failures + result.failures
+        seconds, chunks = seconds + result.seconds, chunks + 1
+        self._totals[name] = (images, failures, seconds, chunks)
+        if chunks % 10 == 1:
+            rate = images / seconds if seconds else 0.0
+            counts = f"{format_count(images, 'image')}, {format_count(failures, 'failure')}"
+            _log(f"{name}: {counts}, {rate:.1f} images/s per worker")
 
     def describe(self) -> str:
-        """What is done so far, and how to resume."""
+        """What is done, and how to resume."""
         from ..data_engine.chunk_files import EngineFiles
 
-        folder = EngineFiles(self._out)
-        parts = folder.parts()
-        if not parts:
+        chunks = EngineFiles(self._out).num_chunks()
+        if not chunks:
             return f"interrupted while the images were listed; {_RESUME}"
         rounds = sorted(self._out.glob("round-*"))
         annotators = sorted(rounds[-1].glob("annotators/*")) if rounds else []
         if not annotators:
-            return f"0 of {parts} parts done; {_RESUME}"
+            return f"0 of {format_count(chunks, 'chunk')} done; {_RESUME}"
         done = (
-            f"{each.name}: {len(list(each.glob('part-*.parquet')))} of {parts} parts"
-            for each in annotators
+            f"{path.name}: {len(list(path.glob('part-*.parquet')))} of "
+            f"{format_count(chunks, 'chunk')}"
+            for path in annotators
         )
         return f"{rounds[-1].name}: {', '.join(done)} done; {_RESUME}"

@@ -14,11 +14,11 @@ from .annotators import AnnotatorSpec
 from .chunk_files import EngineFiles
 from .chunk_workers import AnnotationWorker, ChunkResult, IndexWorker
 from .duplicates import mark_duplicates
+from .engine_config import CHUNK_SIZE
 from .executor import Executor, Resources
 from .image_sources import list_images
 from .index import IndexEntry, read_entries, write_entries
 
-CHUNK_SIZE = 64
 _SUMMARY = "index.json"
 _SKIPPED = "passed_over.json"
 _OLD_KEYS = {"pictures": "images", "parts": "chunks", "passed_over": "skipped_files"}

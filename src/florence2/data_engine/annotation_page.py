@@ -63,7 +63,7 @@ def _draw_image(record: Record, colors: dict[str, str]) -> str:
 
 
 def _draw_regions(annotation: Annotation, color: str, stroke: float) -> str:
-    dash = "" if annotation.verdict.keep else f' stroke-dasharray="{3 * stroke:g}"'
+    dash = "" if annotation.decision.kept else f' stroke-dasharray="{3 * stroke:g}"'
     style = f'fill="none" stroke="{color}" stroke-width="{stroke:.2f}"{dash}'
     source = escape(f"{annotation.annotator.name} {annotation.task}")
     return "".join(
@@ -107,13 +107,13 @@ def _format_points(vertices: Sequence[Sequence[float]]) -> str:
 
 
 def _make_item(annotation: Annotation, color: str) -> str:
-    verdict = annotation.verdict
+    decision = annotation.decision
     source = f"{annotation.annotator.name}, round {annotation.round}"
     if annotation.score is not None:
         source += f", {annotation.score:.2f}"
-    reason = "" if verdict.keep else f" · {escape(verdict.reason)}"
+    reason = "" if decision.kept else f" · {escape(decision.reason)}"
     prompt = f" <q>{escape(annotation.text)}</q>" if annotation.text else ""
-    css_class = "" if verdict.keep else ' class="dropped"'
+    css_class = "" if decision.kept else ' class="dropped"'
     return (
         f'<li{css_class}><span class="task" style="color:{color}">{escape(annotation.task)}</span>'
         f'{prompt} <span class="annotator">{escape(source)}{reason}</span><br>'

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..results.records import KEPT, Annotation, Verdict
+from ..results.records import KEPT, Annotation, FilterDecision
 from ..results.tasks import CAPTIONS
 from ..results.types import Boxes, Text
 from .filters import (
@@ -44,28 +44,30 @@ def apply_filters(
 def list_captions(annotations: Sequence[Annotation]) -> list[str]:
     """The kept captions among annotations, whose parse ``FilterContext`` needs."""
     return [
-        each.answer.plain
+        each.answer.plain_text
         for each in annotations
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.verdict.keep
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.decision.kept
     ]
 
 
-def split_by_verdict(annotation: Annotation, verdicts: Sequence[Verdict]) -> list[Annotation]:
+def split_by_decision(
+    annotation: Annotation, decisions: Sequence[FilterDecision]
+) -> list[Annotation]:
     """The annotation of regions, split by the decisions on its regions; kept regions first.
 
     An annotation without regions is returned as it is.
     """
     answer = annotation.answer
-    if isinstance(answer, Text) or not verdicts:
+    if isinstance(answer, Text) or not decisions:
         return [annotation]
-    kinds = sorted(set(verdicts), key=lambda each: (not each.keep, each.reason))
+    kinds = sorted(set(decisions), key=lambda each: (not each.kept, each.reason))
     if len(kinds) == 1:
-        return [replace(annotation, verdict=kinds[0])]
+        return [replace(annotation, decision=kinds[0])]
     return [
         replace(
             annotation,
-            answer=answer.select(np.flatnonzero([each == kind for each in verdicts])),
-            verdict=kind,
+            answer=answer.select(np.flatnonzero([each == kind for each in decisions])),
+            decision=kind,
         )
         for kind in kinds
     ]
@@ -75,19 +77,19 @@ def apply_to_annotation(
     filters: Sequence[Filter], annotation: Annotation, context: FilterContext
 ) -> list[Annotation]:
     """One annotation through ``filters``; the first filter that drops a region gives the reason."""
-    if not annotation.verdict.keep:
+    if not annotation.decision.kept:
         return [annotation]
     count = 0 if isinstance(annotation.answer, Text) else len(annotation.answer)
     decisions = [KEPT] * count
     for filter in filters:
         decision = filter(annotation, context)
-        if isinstance(decision, Verdict):
-            if not decision.keep:
-                return [replace(annotation, verdict=decision)]
+        if isinstance(decision, FilterDecision):
+            if not decision.kept:
+                return [replace(annotation, decision=decision)]
             continue
         pairs = zip(decisions, decision, strict=True)
-        decisions = [new if before.keep else before for before, new in pairs]
-    return split_by_verdict(annotation, decisions)
+        decisions = [new if before.kept else before for before, new in pairs]
+    return split_by_decision(annotation, decisions)
 
 
 def _filter_all(
@@ -105,7 +107,7 @@ def _fuse_detections(annotations: Sequence[Annotation], context: FilterContext) 
     by_name: dict[str, list[Boxes]] = {}
     for each in annotations:
         name = each.annotator.name
-        is_usable = each.verdict.keep or each.verdict.reason == LOW_CONFIDENCE
+        is_usable = each.decision.kept or each.decision.reason == LOW_CONFIDENCE
         is_current = each.round >= context.last_rounds.get(name, each.round)
         if each.task == DETECTION and isinstance(each.answer, Boxes) and is_usable and is_current:
             by_name.setdefault(name, []).append(each.answer)
@@ -118,8 +120,8 @@ def _fuse_detections(annotations: Sequence[Annotation], context: FilterContext) 
     last_round = max(each.round for each in annotations)
     annotation = Annotation(DETECTION, fused.boxes, annotator=FUSION, round=last_round)
     merged = [
-        replace(each, verdict=Verdict(False, MERGED))
-        if each.task == DETECTION and each.verdict.keep
+        replace(each, decision=FilterDecision(False, MERGED))
+        if each.task == DETECTION and each.decision.kept
         else each
         for each in annotations
     ]
@@ -131,16 +133,16 @@ def _filter_captions(annotations: Sequence[Annotation], context: FilterContext) 
     detected = {
         label
         for each in annotations
-        if each.task == DETECTION and each.verdict.keep and isinstance(each.answer, Boxes)
+        if each.task == DETECTION and each.decision.kept and isinstance(each.answer, Boxes)
         for label in each.answer.labels
     }
     earlier: dict[str, list[str]] = {task: [] for task in CAPTIONS}
     context = replace(context, detected_labels=detected, earlier_texts=earlier)
     found = []
     for each in annotations:
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.verdict.keep:
+        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.decision.kept:
             (each,) = apply_to_annotation(CAPTION_FILTERS, each, context)
-            if each.verdict.keep:
-                earlier[each.task].append(each.answer.plain)
+            if each.decision.kept:
+                earlier[each.task].append(each.answer.plain_text)
         found.append(each)
     return found

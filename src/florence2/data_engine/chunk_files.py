@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from ..datasets.shards.columns import ANNOTATIONS, annotation_rows, annotations_from_row
 from ..io.atomic import atomic_write
-from ..results.records import Annotation, Annotator, Verdict
+from ..results.records import Annotation, Annotator, FilterDecision
 from ..results.types import Text
-from .annotators.annotator import OLD_ANNOTATOR_NAMES
+from .engine_config import OLD_ANNOTATOR_NAMES
 
 _SCHEMA = pa.schema(
     [
@@ -86,12 +86,12 @@ class EngineFiles:
 def make_failure(annotator: Annotator, message: str) -> Annotation:
     """A dropped annotation that records why an annotator could not annotate an image."""
     reason = f"{FAILED}: {' '.join(message.split())[:400]}"
-    return Annotation("", Text(""), annotator=annotator, verdict=Verdict(False, reason))
+    return Annotation("", Text(""), annotator=annotator, decision=FilterDecision(False, reason))
 
 
 def is_failure(annotation: Annotation) -> bool:
     """Whether ``make_failure`` made the annotation."""
-    return not annotation.verdict.keep and annotation.verdict.reason.startswith(f"{FAILED}: ")
+    return not annotation.decision.kept and annotation.decision.reason.startswith(f"{FAILED}: ")
 
 
 def write_chunk(path: Path, chunk: Sequence[ImageAnnotations]) -> None:

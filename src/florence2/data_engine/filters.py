@@ -8,21 +8,18 @@ behind the defaults of ``Thresholds``.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..io.deprecation import rename_keys
 from ..results.geometry import box_area, non_maximum_suppression
-from ..results.records import KEPT, Annotation, Verdict
+from ..results.records import KEPT, Annotation, FilterDecision
 from ..results.types import Boxes, Text
-from .annotators.annotator import OLD_ANNOTATOR_NAMES
 from .caption_parsing import TextFacts
+from .engine_config import Thresholds
 
 LOW_CONFIDENCE = "low confidence"
 DETECTION = "<OD>"
@@ -30,96 +27,6 @@ DETECTION = "<OD>"
 # phrases or region captions.
 _CLASS_TASKS = frozenset({DETECTION, "<OPEN_VOCABULARY_DETECTION>", "<REGION_PROPOSAL>"})
 _PHRASE_TASKS = frozenset({"<CAPTION_TO_PHRASE_GROUNDING>"})
-# Names of release 0.1.
-OLD_THRESHOLDS = {
-    "least_confidence": "min_confidence",
-    "object_complexity": "min_object_complexity",
-    "action_complexity": "min_action_complexity",
-    "most_objects": "max_objects",
-    "same_text": "max_text_similarity",
-    "least_area": "min_area",
-    "least_side": "min_side",
-    "overlap": "nms_iou",
-    "named_shown": "min_mentioned_detected",
-    "agreeing": "min_agreement",
-}
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """The thresholds of all filters.
-
-    Args:
-        confidence: Minimum confidence by annotator. The defaults have the highest F1, of detectors
-            on COCO photographs and of text lines on synthetic images; docs/engine.md has the
-            curves.
-        min_confidence: Minimum confidence of the other annotators.
-        min_object_complexity: Minimum mean degree of a text's objects in the dependency parse.
-        min_action_complexity: The same for its actions; 0 turns the filter off.
-        max_objects: Maximum number of objects in a text.
-        max_text_similarity: Two texts that share this fraction of their words are the same.
-        min_area: Minimum area of a region, as a fraction of the image's.
-        min_side: Minimum side of a region, in pixels.
-        nms_iou: IoU above which the lower-scoring of two boxes of a class is dropped.
-        min_mentioned_detected: Minimum fraction of the objects in a text that are detected, among
-            those that the detectors know.
-        min_agreement: Minimum number of detectors that find an object.
-
-    Raises:
-        ValueError: A threshold is out of range.
-    """
-
-    confidence: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "ssd-mobilenet": 0.3,
-            "ssd-mobilenet-mirrored": 0.3,
-            "rapidocr": 0.8,
-        }
-    )
-    min_confidence: float = 0.0
-    min_object_complexity: float = 1.0
-    min_action_complexity: float = 0.0
-    max_objects: int = 40
-    max_text_similarity: float = 0.9
-    min_area: float = 0.0004
-    min_side: float = 4.0
-    nms_iou: float = 0.6
-    min_mentioned_detected: float = 0.5
-    min_agreement: int = 1
-
-    def __post_init__(self) -> None:
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        confidence = values.pop("confidence")
-        values |= {f"confidence.{name}": value for name, value in confidence.items()}
-        for name, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise ValueError(f"threshold {name} must be a number of at least 0, got {value!r}")
-        for name, minimum in (("min_agreement", 1), ("max_objects", 0)):
-            if values[name] % 1 != 0 or values[name] < minimum:
-                raise ValueError(
-                    f"threshold {name} must be a whole number of at least {minimum}, got "
-                    f"{values[name]!r}"
-                )
-        fractions = ("max_text_similarity", "min_area", "nms_iou", "min_mentioned_detected")
-        for name in (*fractions, "min_confidence", *(each for each in values if "." in each)):
-            if values[name] > 1:
-                raise ValueError(f"threshold {name} must be from 0 to 1, got {values[name]!r}")
-
-    def confidence_of(self, annotator: str) -> float:
-        """The minimum confidence of an annotator."""
-        name = OLD_ANNOTATOR_NAMES.get(annotator, annotator)
-        return self.confidence.get(name, self.min_confidence)
-
-
-def _accept_old_names(init: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(init)
-    def accept(self: Thresholds, *arguments: Any, **values: Any) -> None:
-        init(self, *arguments, **rename_keys(values, OLD_THRESHOLDS, "Thresholds"))
-
-    return accept
-
-
-Thresholds.__init__ = _accept_old_names(Thresholds.__init__)  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
@@ -151,25 +58,25 @@ class FilterContext:
 
 
 # One decision for the annotation, or one for each region.
-Decision = Verdict | Sequence[Verdict]
-Filter = Callable[[Annotation, FilterContext], Decision]
+FilterResult = FilterDecision | Sequence[FilterDecision]
+Filter = Callable[[Annotation, FilterContext], FilterResult]
 
 
-def drop_replaced(annotation: Annotation, context: FilterContext) -> Verdict:
+def drop_replaced(annotation: Annotation, context: FilterContext) -> FilterDecision:
     """Drop what an annotator annotated again in a later round."""
     name = annotation.annotator.name
     is_replaced = annotation.round < context.last_rounds.get(name, annotation.round)
-    return Verdict(False, "superseded by a later round") if is_replaced else KEPT
+    return FilterDecision(False, "superseded by a later round") if is_replaced else KEPT
 
 
-def drop_empty_text(annotation: Annotation, context: FilterContext) -> Verdict:
+def drop_empty_text(annotation: Annotation, context: FilterContext) -> FilterDecision:
     """Drop a text without characters."""
     answer = annotation.answer
-    is_empty = isinstance(answer, Text) and not answer.plain
-    return Verdict(False, "empty text") if is_empty else KEPT
+    is_empty = isinstance(answer, Text) and not answer.plain_text
+    return FilterDecision(False, "empty text") if is_empty else KEPT
 
 
-def drop_bad_shapes(annotation: Annotation, context: FilterContext) -> Decision:
+def drop_bad_shapes(annotation: Annotation, context: FilterContext) -> FilterResult:
     """Drop regions that are not finite, have no area, lie outside the image or are tiny."""
     answer = annotation.answer
     if isinstance(answer, Text):
@@ -179,21 +86,21 @@ def drop_bad_shapes(annotation: Annotation, context: FilterContext) -> Decision:
     for box, area in zip(answer.bounds, box_area(answer.bounds), strict=True):
         sides = box[2:] - box[:2]
         if not np.isfinite(box).all() or sides.min() <= 0:
-            decisions.append(Verdict(False, "degenerate region"))
+            decisions.append(FilterDecision(False, "degenerate region"))
         elif box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
-            decisions.append(Verdict(False, "outside the image"))
+            decisions.append(FilterDecision(False, "outside the image"))
         elif sides.min() < thresholds.min_side or area < thresholds.min_area * width * height:
-            decisions.append(Verdict(False, "tiny region"))
+            decisions.append(FilterDecision(False, "tiny region"))
         else:
             decisions.append(KEPT)
     return decisions
 
 
-def drop_low_confidence(annotation: Annotation, context: FilterContext) -> Decision:
+def drop_low_confidence(annotation: Annotation, context: FilterContext) -> FilterResult:
     """Drop texts and regions below the annotator's minimum confidence, if they have a score."""
     answer = annotation.answer
     minimum = context.thresholds.confidence_of(annotation.annotator.name)
-    low = Verdict(False, LOW_CONFIDENCE)
+    low = FilterDecision(False, LOW_CONFIDENCE)
     if isinstance(answer, Text):
         return low if annotation.score is not None and annotation.score < minimum else KEPT
     if answer.scores is None:
@@ -201,18 +108,18 @@ def drop_low_confidence(annotation: Annotation, context: FilterContext) -> Decis
     return [low if score < minimum else KEPT for score in answer.scores.tolist()]
 
 
-def drop_blacklisted_phrases(annotation: Annotation, context: FilterContext) -> Decision:
+def drop_blacklisted_phrases(annotation: Annotation, context: FilterContext) -> FilterResult:
     """Drop grounded phrases that do not name an object: pronouns, abstract nouns."""
     answer = annotation.answer
     if isinstance(answer, Text) or annotation.task not in _PHRASE_TASKS:
         return KEPT
     return [
-        Verdict(False, "blacklisted phrase") if is_blacklisted(label) else KEPT
+        FilterDecision(False, "blacklisted phrase") if is_blacklisted(label) else KEPT
         for label in answer.labels
     ]
 
 
-def drop_duplicate_boxes(annotation: Annotation, context: FilterContext) -> Decision:
+def drop_duplicate_boxes(annotation: Annotation, context: FilterContext) -> FilterResult:
     """Drop boxes that overlap a higher-scoring one of their class (non-maximum suppression)."""
     answer = annotation.answer
     if not isinstance(answer, Boxes) or annotation.task not in _CLASS_TASKS or not len(answer):
@@ -220,38 +127,38 @@ def drop_duplicate_boxes(annotation: Annotation, context: FilterContext) -> Deci
     scores = np.ones(len(answer)) if answer.scores is None else answer.scores
     iou = context.thresholds.nms_iou
     kept = set(non_maximum_suppression(answer.xyxy, scores, iou, answer.labels).tolist())
-    duplicate = Verdict(False, "overlaps a better one")
+    duplicate = FilterDecision(False, "overlaps a better one")
     return [KEPT if index in kept else duplicate for index in range(len(answer))]
 
 
-def drop_unsupported(annotation: Annotation, context: FilterContext) -> Decision:
+def drop_unsupported(annotation: Annotation, context: FilterContext) -> FilterResult:
     """Drop fused boxes that too few detectors found with enough confidence."""
     minimum = min(context.thresholds.min_agreement, context.num_detectors)
     reasons = (
         LOW_CONFIDENCE if not count else "found by too few" if count < minimum else ""
         for count in context.support
     )
-    return [Verdict(False, reason) if reason else KEPT for reason in reasons]
+    return [FilterDecision(False, reason) if reason else KEPT for reason in reasons]
 
 
-def drop_poor_text(annotation: Annotation, context: FilterContext) -> Verdict:
+def drop_poor_text(annotation: Annotation, context: FilterContext) -> FilterDecision:
     """Drop captions that are too long to parse, or have too many or too simple objects."""
     thresholds = context.thresholds
     facts = _get_facts(annotation, context)
     if facts is None:
-        return Verdict(False, "text too long")
+        return FilterDecision(False, "text too long")
     if not facts.tokens:
-        return Verdict(False, "empty text")
+        return FilterDecision(False, "empty text")
     if len(facts.objects) > thresholds.max_objects:
-        return Verdict(False, "too many objects")
+        return FilterDecision(False, "too many objects")
     if not facts.objects or facts.object_complexity < thresholds.min_object_complexity:
-        return Verdict(False, "objects too plain")
+        return FilterDecision(False, "objects too plain")
     if facts.action_complexity < thresholds.min_action_complexity:
-        return Verdict(False, "actions too plain")
+        return FilterDecision(False, "actions too plain")
     return KEPT
 
 
-def drop_undetected_mentions(annotation: Annotation, context: FilterContext) -> Verdict:
+def drop_undetected_mentions(annotation: Annotation, context: FilterContext) -> FilterDecision:
     """Drop captions that mention objects which the detectors know and did not detect.
 
     A caption without an object that a detector knows is kept. A label is compared by its last
@@ -264,24 +171,24 @@ def drop_undetected_mentions(annotation: Annotation, context: FilterContext) -> 
     found = len(mentioned) - len(missing)
     if not mentioned or found / len(mentioned) >= context.thresholds.min_mentioned_detected:
         return KEPT
-    return Verdict(False, f"names what is not detected: {', '.join(sorted(missing))}")
+    return FilterDecision(False, f"names what is not detected: {', '.join(sorted(missing))}")
 
 
-def drop_repeated_text(annotation: Annotation, context: FilterContext) -> Verdict:
+def drop_repeated_text(annotation: Annotation, context: FilterContext) -> FilterDecision:
     """Drop captions that share most words with an earlier one of the same task."""
     words = _count_words(annotation)
     for text in context.earlier_texts.get(annotation.task, ()):
         others = Counter(re.findall(r"\w+", text.lower()))
         union = (words | others).total()
         if union and (words & others).total() / union >= context.thresholds.max_text_similarity:
-            return Verdict(False, "near-duplicate text")
+            return FilterDecision(False, "near-duplicate text")
     return KEPT
 
 
-def drop_near_duplicate_image(annotation: Annotation, context: FilterContext) -> Verdict:
+def drop_near_duplicate_image(annotation: Annotation, context: FilterContext) -> FilterDecision:
     """Drop all annotations of an image that nearly duplicates another one."""
     first = context.near_duplicate_of
-    return Verdict(False, f"near-duplicate of {first}") if first else KEPT
+    return FilterDecision(False, f"near-duplicate of {first}") if first else KEPT
 
 
 # In the order in which they are applied; the first one that drops gives the reason.
@@ -337,12 +244,12 @@ def is_blacklisted(phrase: str, blacklist: Collection[str] = BLACKLIST) -> bool:
 
 def _get_facts(annotation: Annotation, context: FilterContext) -> TextFacts | None:
     answer = annotation.answer
-    return context.facts.get(answer.plain) if isinstance(answer, Text) else None
+    return context.facts.get(answer.plain_text) if isinstance(answer, Text) else None
 
 
 def _count_words(annotation: Annotation) -> Counter[str]:
     answer = annotation.answer
-    text = answer.plain if isinstance(answer, Text) else ""
+    text = answer.plain_text if isinstance(answer, Text) else ""
     return Counter(re.findall(r"\w+", text.lower()))
 
 

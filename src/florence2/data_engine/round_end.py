@@ -17,11 +17,11 @@ from ..datasets.shards.manifest import read_manifest
 from ..io.messages import shorten
 from ..results.records import Annotation, Annotator, Record
 from ..results.types import Boxes, Text
-from .annotators.annotator import OLD_ANNOTATOR_NAMES
 from .apply_filters import apply_filters, list_captions
 from .caption_parsing import MAX_PARSED_CHARS, TextFacts, parse_captions
 from .chunk_files import EngineFiles, read_chunk
-from .filters import DETECTION, OLD_THRESHOLDS, FilterContext, Thresholds
+from .engine_config import OLD_ANNOTATOR_NAMES, OLD_THRESHOLDS, Thresholds
+from .filters import DETECTION, FilterContext
 from .image_sources import read_images
 from .index import IndexEntry, read_entries, write_entries
 

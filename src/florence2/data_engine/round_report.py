@@ -20,7 +20,7 @@ _COUNTS = ("kept", "dropped", "regions_kept", "regions_dropped")
 
 @dataclass(frozen=True)
 class AnnotatorAgreement:
-    """The detections of two annotators: boxes of each, and pairs of one label with an IoU of 0.5."""
+    """Detections of two annotators: boxes of each, and pairs of one label with an IoU of 0.5."""
 
     first: str
     second: str
@@ -112,12 +112,12 @@ def report_round(
     for image in annotations:
         images += 1
         for each in image:
-            state = "kept" if each.verdict.keep else "dropped"
+            state = "kept" if each.decision.kept else "dropped"
             regions = 0 if isinstance(each.answer, Text) else len(each.answer)
             kinds[each.task or "(failed)"].update({state: 1, f"regions_{state}": regions})
             annotators[each.annotator.name][state] += 1
-            if not each.verdict.keep:
-                reasons[each.verdict.reason.split(":")[0].split(" of ")[0]] += 1
+            if not each.decision.kept:
+                reasons[each.decision.reason.split(":")[0].split(" of ")[0]] += 1
         _count_pairs(image, pairs)
     return RoundReport(
         round,
@@ -137,7 +137,7 @@ def _count_pairs(image: Sequence[Annotation], pairs: dict[tuple[str, str], list[
         for each in image
         if each.task == DETECTION
         and isinstance(each.answer, Boxes)
-        and each.verdict.reason == MERGED
+        and each.decision.reason == MERGED
     }
     for first, second in combinations(sorted(boxes), 2):
         for index, count in enumerate(count_agreement(boxes[first], boxes[second])):

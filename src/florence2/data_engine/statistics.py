@@ -112,9 +112,9 @@ def compute_statistics(images: Iterable[Sequence[Annotation]]) -> AnnotationStat
     left = iter(images)
     while batch := list(islice(left, _BATCH_SIZE)):
         total += len(batch)
-        kept = [[each for each in image if each.verdict.keep] for image in batch]
+        kept = [[each for each in image if each.decision.kept] for image in batch]
         captions = [
-            (each.task, each.answer.plain)
+            (each.task, each.answer.plain_text)
             for image in kept
             for each in image
             if each.task in CAPTIONS and isinstance(each.answer, Text)
@@ -183,7 +183,7 @@ def _count_regions(
 def _count_phrases(image: Sequence[Annotation], phrases: dict[str, list[int]]) -> None:
     """Count the phrases with boxes of each grounded caption, by the task of the caption."""
     tasks = {
-        each.answer.plain: each.task
+        each.answer.plain_text: each.task
         for each in image
         if each.task in CAPTIONS and isinstance(each.answer, Text)
     }

@@ -9,8 +9,6 @@ from typing import Protocol
 
 from ...results.records import Annotation, Annotator, Record
 
-# Names of release 0.1 that are still in stored runs.
-OLD_ANNOTATOR_NAMES = {"colour-regions": "region-proposals"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 

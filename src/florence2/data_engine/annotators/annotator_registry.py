@@ -24,8 +24,8 @@ from pathlib import Path
 
 from ...io.deprecation import renamed_attributes, warn_renamed
 from ...io.messages import suggest
-from ..filters import Thresholds
-from .annotator import OLD_ANNOTATOR_NAMES, AnnotatorSpec
+from ..engine_config import OLD_ANNOTATOR_NAMES, Thresholds
+from .annotator import AnnotatorSpec
 from .endpoint import VisionEndpoint, check_endpoint
 from .hub_models import Captioner, GroundingDetector, HubDetector, SamSegmenter
 from .ocr_engines import RapidOcr, Tesseract

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...io.extras import needed
+from ...io.extras import optional_import
 from ...processing.image import load_image
 from ...results.records import Annotation, Annotator, Record
 from ...results.types import Boxes, Polygons, Text
@@ -26,7 +26,7 @@ class _Hub:
     def __init__(self, source: str, model_class: str, name: str, device: str | None) -> None:
         from ...inference.predictor import default_device
 
-        library = needed("transformers", "transformers")
+        library = optional_import("transformers", "transformers")
         self.device = device or default_device()
         self.processor: Any = library.AutoProcessor.from_pretrained(source)
         loaded = getattr(library, model_class).from_pretrained(source)

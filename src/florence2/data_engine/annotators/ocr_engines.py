@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...io.extras import needed
+from ...io.extras import optional_import
 from ...processing.image import load_image
 from ...results.records import Annotation, Annotator, Record
 from ...results.types import Quads, Text
@@ -18,7 +18,7 @@ class RapidOcr:
     """Text lines as quads, by RapidOCR with the ONNX models of its package (Apache-2.0)."""
 
     def __init__(self, min_score: float = 0.0) -> None:
-        module = needed("rapidocr", "rapidocr onnxruntime")
+        module = optional_import("rapidocr", "rapidocr onnxruntime")
         self.annotator = Annotator("rapidocr", _version("rapidocr"))
         self._engine = module.RapidOCR(
             params={
@@ -29,7 +29,7 @@ class RapidOcr:
         self._min_score = min_score
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:
-        """``<OCR_WITH_REGION>`` and ``<OCR>`` for each record; an image without text has no lines."""
+        """``<OCR_WITH_REGION>`` and ``<OCR>`` for each record; no lines without text."""
         return [self._read(record) for record in records]
 
     def _read(self, record: Record) -> tuple[Annotation, ...]:
@@ -45,7 +45,7 @@ class Tesseract:
     """Text lines by Tesseract, through ``tesserocr``; ``data`` is the directory of its models."""
 
     def __init__(self, data: str = "", language: str = "eng") -> None:
-        module = needed("tesserocr", "tesserocr")
+        module = optional_import("tesserocr", "tesserocr")
         self.annotator = Annotator("tesseract", module.tesseract_version().split()[1], language)
         options = {"path": data} if data else {}
         self._module = module

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...io.extras import needed
+from ...io.extras import optional_import
 from ...processing.image import load_image
 from ...results.geometry import non_maximum_suppression
 from ...results.records import Annotation, Annotator, Record
@@ -23,7 +23,7 @@ class RegionProposals:
     annotator = Annotator("region-proposals", "1")
 
     def __init__(self, max_boxes: int = 30) -> None:
-        self._cv2 = needed("cv2", "opencv-python-headless")
+        self._cv2 = optional_import("cv2", "opencv-python-headless")
         self._max_boxes = max_boxes
 
     def annotate(self, records: Sequence[Record]) -> list[tuple[Annotation, ...]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...io.atomic import file_hash
-from ...io.extras import needed
+from ...io.extras import optional_import
 from ...processing.image import load_image
 from ...results.coco_names import COCO_NAMES
 from ...results.records import Annotation, Annotator, Record
@@ -33,7 +33,7 @@ class SsdMobileNet:
     """
 
     def __init__(self, mirrored: bool = False, min_score: float = 0.05) -> None:
-        cv2 = needed("cv2", "opencv-python-headless")
+        cv2 = optional_import("cv2", "opencv-python-headless")
         directory = _find_models()
         graph = directory / "frozen_inference_graph.pb"
         self._net = cv2.dnn.readNetFromTensorflow(

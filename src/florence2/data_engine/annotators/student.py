@@ -11,11 +11,11 @@ from ...results.records import Annotation, Annotator, Record
 from ...results.tasks import CAPTIONS, find_task
 from ...results.types import Boxes, Failure, Text
 from ..chunk_files import make_failure
+from ..engine_config import REGION_TASKS
 
 if TYPE_CHECKING:
     from ...inference.predictor import Prediction
 
-REGIONS = ("<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>", "<OCR>", "<OCR_WITH_REGION>")
 GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
 SEGMENTATION = "<REFERRING_EXPRESSION_SEGMENTATION>"
 # Phrases of one image that are segmented.
@@ -36,7 +36,7 @@ class Student:
         source: str = "nano",
         *,
         version: str = "",
-        tasks: Sequence[str] = (*CAPTIONS, *REGIONS, GROUNDING, SEGMENTATION),
+        tasks: Sequence[str] = (*CAPTIONS, *REGION_TASKS, GROUNDING, SEGMENTATION),
         beams: int = 1,
         max_new_tokens: int = 256,
         device: str | None = None,
@@ -55,8 +55,8 @@ class Student:
         """The predictions of all tasks for each record; a prediction that fails is a failure."""
         images = [record.image_bytes() for record in records]
         annotations: list[list[Annotation]] = [[] for _ in records]
-        plain = [task for task in self._tasks if find_task(task).input == "none"]
-        prompts = [(index, task, "") for index in range(len(records)) for task in plain]
+        plain_text = [task for task in self._tasks if find_task(task).input == "none"]
+        prompts = [(index, task, "") for index in range(len(records)) for task in plain_text]
         self._predict(prompts, images, annotations)
         if GROUNDING in self._tasks:
             captions = [
