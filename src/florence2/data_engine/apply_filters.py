@@ -140,9 +140,12 @@ def _filter_captions(annotations: Sequence[Annotation], context: FilterContext) 
     context = replace(context, detected_labels=detected, earlier_texts=earlier)
     found = []
     for each in annotations:
-        if each.task in CAPTIONS and isinstance(each.answer, Text) and each.decision.kept:
-            (each,) = apply_to_annotation(CAPTION_FILTERS, each, context)
-            if each.decision.kept:
-                earlier[each.task].append(each.answer.plain_text)
-        found.append(each)
+        if each.task not in CAPTIONS or not isinstance(each.answer, Text):
+            found.append(each)
+            continue
+        text = each.answer.plain_text
+        (filtered,) = apply_to_annotation(CAPTION_FILTERS, each, context)
+        if filtered.decision.kept:
+            earlier[each.task].append(text)
+        found.append(filtered)
     return found

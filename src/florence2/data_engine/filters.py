@@ -176,9 +176,10 @@ def drop_undetected_mentions(annotation: Annotation, context: FilterContext) -> 
 
 def drop_repeated_text(annotation: Annotation, context: FilterContext) -> FilterDecision:
     """Drop captions that share most words with an earlier one of the same task."""
-    words = _count_words(annotation)
+    answer = annotation.answer
+    words = _count_words(answer.plain_text) if isinstance(answer, Text) else Counter[str]()
     for text in context.earlier_texts.get(annotation.task, ()):
-        others = Counter(re.findall(r"\w+", text.lower()))
+        others = _count_words(text)
         union = (words | others).total()
         if union and (words & others).total() / union >= context.thresholds.max_text_similarity:
             return FilterDecision(False, "near-duplicate text")
@@ -247,9 +248,7 @@ def _get_facts(annotation: Annotation, context: FilterContext) -> TextFacts | No
     return context.facts.get(answer.plain_text) if isinstance(answer, Text) else None
 
 
-def _count_words(annotation: Annotation) -> Counter[str]:
-    answer = annotation.answer
-    text = answer.plain_text if isinstance(answer, Text) else ""
+def _count_words(text: str) -> Counter[str]:
     return Counter(re.findall(r"\w+", text.lower()))
 
 

@@ -107,7 +107,7 @@ def check_annotators(specs: Sequence[AnnotatorSpec], thresholds: Thresholds) -> 
         _check_packages(spec.name, _REQUIRED.get(kind, {}))
         model = spec.identity.partition(":")[2]
         if kind == "student":
-            from ...inference.predictor import resolve_checkpoint
+            from ...inference.model_source import resolve_checkpoint
 
             resolve_checkpoint(model or "nano")
         elif kind == "tesseract" and model and not Path(model).is_dir():

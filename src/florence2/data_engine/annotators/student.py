@@ -42,7 +42,8 @@ class Student:
         device: str | None = None,
         runtime: str | None = None,
     ) -> None:
-        from ...inference.predictor import load, resolve_checkpoint
+        from ...inference.model_source import resolve_checkpoint
+        from ...inference.predictor import load
 
         self._model = load(source, device=device, runtime=runtime)
         self._tasks = tuple(find_task(task).token for task in tasks)
