@@ -20,12 +20,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from florence2.cli.writing import write_set, writing_options
+from florence2.datasets.dataset_export import export_dataset
+from florence2.datasets.exporters import ExportOptions
 from florence2.io.environment import cpu_name
-from florence2.workflows.labeling.label_requests import ask
-from florence2.workflows.labeling.output_directory import OutputFolder
-from florence2.workflows.labeling.sources import expand
+from florence2.workflows.labeling.label_requests import build_requests
+from florence2.workflows.labeling.output_directory import LabelDirectory
+from florence2.workflows.labeling.sources import list_sources
 
+SETTINGS = {"model": "nano", "draw": False, "sidecars": False}
 FORMATS = ("coco", "yolo", "csv")
 BOXES = {"bboxes": [[1.0, 1.0, 6.0, 6.0]], "labels": ["cat"], "scores": [0.5]}
 
@@ -49,9 +51,9 @@ def time_run(folder: Path, count: int) -> dict[str, float]:
     images = make_images(folder / "images", count)
     out = folder / "out"
     times: dict[str, float] = {}
-    sources = timed(times, "list", lambda: expand([str(images)]))
-    questions = ask(["od"], (), ())
-    with OutputFolder(out, sources, questions, settings={"model": "nano"}):
+    sources = timed(times, "list", lambda: list_sources([str(images)]))
+    requests = build_requests(["od"])
+    with LabelDirectory.open(out, sources, requests, settings=SETTINGS):
         pass
     lines = (
         {"image": source.image, "task": "<OD>", "image_size": [8, 8], "answer": BOXES,
@@ -59,23 +61,22 @@ def time_run(folder: Path, count: int) -> dict[str, float]:
         for source in sources
     )  # fmt: skip
     (out / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    timed(times, "resume", lambda: resume(out, sources, questions))
+    timed(times, "resume", lambda: resume(out, sources, requests))
     for target in FORMATS:
-        options = writing_options(None, target=target, pictures=False)
+        options = ExportOptions(copy_images=False)
         timed(
             times,
             target,
-            lambda target=target, options=options: write_set(
+            lambda target=target, options=options: export_dataset(
                 out, "answers", target, folder / target, options
             ),
         )
     return times
 
 
-def resume(out: Path, sources: list, questions: list) -> None:
-    """Open a run that is done, and ask what is left of it."""
-    settings = {"model": "nano"}
-    with OutputFolder(out, sources, questions, settings=settings, resume=True) as run:
+def resume(out: Path, sources: list, requests: list) -> None:
+    """Open a run that is done, and list what is left of it."""
+    with LabelDirectory.open(out, sources, requests, settings=SETTINGS, resume=True) as run:
         left = [source for source in sources if run.pending(source)]
     assert not left, f"{len(left)} of {len(sources)} images are left"
 

@@ -27,7 +27,7 @@ from florence2.results.types import Boxes
 from florence2.synthetic.scene import SceneSettings
 from florence2.synthetic.scene_records import SceneRecords
 from florence2.synthetic.sprite_library import load_library
-from florence2.workflows import Tiling, tiled
+from florence2.workflows import Tiling, predict_tiles
 
 SETTINGS = SceneSettings(size=(576, 576), objects=(8, 14), sides=(0.06, 0.3), visible=0.6,
                          texts=0.0, effects=0.4, pages=0.0)  # fmt: skip
@@ -93,7 +93,9 @@ def main() -> None:
             if tiling is None:
                 answer = model(image, "od", max_new_tokens=200).answer
             else:
-                answer = tiled(model.batch, image, "od", None, tiling, max_new_tokens=200).answer
+                answer = predict_tiles(
+                    model.batch, image, "od", None, tiling, max_new_tokens=200
+                ).answer
             assert isinstance(answer, Boxes)
             for named in (False, True):
                 seen[name][named] += matched(answer, truth, named)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .results.tasks import TASKS, Task, custom_task
     from .results.types import Boxes, Failure, Polygons, Quads, Result, Text
     from .training.trainer import train
+    from .workflows.labeling.config import LabelConfig
+    from .workflows.labeling.labeler import label
 
 __version__ = "0.1.0"
 
@@ -26,6 +28,7 @@ __all__ = [
     "Failure",
     "Features",
     "Florence2",
+    "LabelConfig",
     "Polygons",
     "Prediction",
     "Quads",
@@ -34,6 +37,7 @@ __all__ = [
     "Text",
     "__version__",
     "custom_task",
+    "label",
     "load",
     "parse",
     "train",
@@ -46,6 +50,8 @@ _HOMES = {
     **dict.fromkeys(("Boxes", "Failure", "Polygons", "Quads", "Result", "Text"), "results.types"),
     **dict.fromkeys(("TASKS", "Task", "custom_task"), "results.tasks"),
     "train": "training.trainer",
+    "LabelConfig": "workflows.labeling.config",
+    "label": "workflows.labeling.labeler",
 }
 
 # The command line answers ``--help`` without loading torch.

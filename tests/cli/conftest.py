@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from florence2.cli import app
@@ -55,15 +54,3 @@ def command(model: Any) -> Callable[..., Any]:
         return CliRunner().invoke(app, [str(each) for each in arguments], input=input)
 
     return run
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder with five pictures, two of the same stem and one in a folder below."""
-    folder = tmp_path / "photos"
-    (folder / "below").mkdir(parents=True)
-    for name in ("a.png", "b.jpg", "b.png", "c.bmp", "below/a.png"):
-        Image.new("RGB", (4, 3)).save(folder / name)
-    (folder / "notes.txt").write_text("no picture")
-    (folder / ".hidden.png").write_bytes(b"")
-    return folder

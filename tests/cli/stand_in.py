@@ -76,7 +76,7 @@ def predictor(model: StandInModel) -> ModuleType:
     """A module to stand in for ``florence2.inference.predictor``."""
     module = ModuleType("florence2.inference.predictor")
     module.load = model.load  # type: ignore[attr-defined]
-    module.resolve = lambda source, revision=None: Path(source)  # type: ignore[attr-defined]
+    module.resolve_checkpoint = lambda source, revision=None: Path(source)  # type: ignore[attr-defined]
     return module
 
 

@@ -299,9 +299,9 @@ def test_images_are_copies_upright_and_never_dangling_links(tmp_path: Path) -> N
         (("--to", "yolo", "--caption", "captain"), "--caption"),
         (("--to", "yolo", "--trigger", "ohwx"), "--trigger"),
         (("--to", "hocr", "--classes", "cat"), "--classes"),
-        (("--to", "shards", "--no-pictures"), "--no-pictures"),
+        (("--to", "shards", "--no-copy-images"), "--no-copy-images"),
         (("--to", "pdf", "--link-images"), "--link-images"),
-        (("--to", "yolo", "--link-images", "--no-pictures"), "--link-images"),
+        (("--to", "yolo", "--link-images", "--no-copy-images"), "--link-images"),
         (("--to", "yolo", "--images", "elsewhere"), "--images"),
     ],
 )

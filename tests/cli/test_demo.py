@@ -8,8 +8,13 @@ from typing import Any
 
 from PIL import Image
 
-from florence2.cli.demo import bundled_questions
-from florence2.cli.sheet import COLUMNS, TILE_WIDTH, Tile, make_sheet
+from florence2.cli.demo import bundled_requests
+from florence2.results.contact_sheet import (
+    COLUMNS,
+    TILE_WIDTH,
+    ContactTile,
+    make_contact_sheet,
+)
 from florence2.results.tasks import TASKS
 
 Command = Callable[..., Any]
@@ -20,14 +25,15 @@ def test_all_tasks_are_answered_on_one_sheet(command: Command, model: Any, tmp_p
     assert result.exit_code == 0, result.stderr
     assert [request[1] for request in model.requests] == [task.token for task in TASKS]
     assert all(task.token in result.stdout for task in TASKS)
-    assert "its answers are noise" in result.stderr
+    assert "outputs are random" in result.stderr
     with Image.open(tmp_path / "sheet" / "demo.png") as sheet:
         assert sheet.width > COLUMNS * TILE_WIDTH
 
 
 def test_sheets_take_any_number_of_any_shape() -> None:
     tall, wide = Image.new("RGB", (10, 40), "red"), Image.new("L", (40, 10))
-    sheet = make_sheet([Tile(tall, "<OD>", "word " * 500), Tile(wide, "<OCR>", "")] * 4)
+    tiles = [ContactTile(tall, "<OD>", "word " * 500), ContactTile(wide, "<OCR>", "")]
+    sheet = make_contact_sheet(tiles * 4)
     assert sheet.height > 2 * 4 * TILE_WIDTH
     assert sheet.getpixel((20, 20)) == (255, 0, 0)
 
@@ -39,10 +45,10 @@ def test_the_bundled_picture_is_held_out_and_every_task_has_what_it_needs() -> N
         assert path.stat().st_size < 150_000
         with Image.open(path) as picture:
             assert (picture.size, picture.mode) == ((256, 256), "RGB")
-    questions = bundled_questions()
-    assert [question.task for question in questions] == list(TASKS)
-    for question in questions:
-        if question.task.input in ("text", "region"):
-            assert question.input is not None, question.task.token
-        elif question.task.input == "none":
-            assert question.input is None, question.task.token
+    requests = bundled_requests()
+    assert [request.task for request in requests] == list(TASKS)
+    for request in requests:
+        if request.task.input in ("text", "region"):
+            assert request.input is not None, request.task.token
+        elif request.task.input == "none":
+            assert request.input is None, request.task.token

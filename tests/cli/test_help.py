@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from florence2.cli import app
 from florence2.cli.help_format import EXAMPLES, PRESETS
-from florence2.inference.load_options import RUNTIMES
+from florence2.inference.call_options import RUNTIMES
 from florence2.io.environment import TORCH_BELOW, TORCH_FROM, describe_torch
 from florence2.runtime.factory import RUNTIMES as REAL_RUNTIMES
 from florence2.training.presets import PRESETS as REAL_PRESETS

@@ -16,17 +16,17 @@ Command = Callable[..., Any]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-t", "caption", "--trigger", "zwx"], "--trigger is of no use"),
-        (["-t", "caption", "--prefix", "a "], "--prefix is of no use"),
+        (["-t", "caption", "--trigger", "zwx"], "--trigger is not used"),
+        (["-t", "caption", "--prefix", "a "], "--prefix is not used"),
         (["-t", "caption", "--suffix", "!", "--out", "{}/o", "--format", "yolo"], "--suffix"),
-        (["-t", "caption", "--caption", "caption"], "--caption is of no use"),
+        (["-t", "caption", "--caption", "caption"], "--caption is not used"),
         (
             ["-t", "caption", "--out", "{}/o", "--format", "sidecars", "--caption", "captain"],
             "did you mean 'caption'",
         ),
         (
             ["-t", "caption", "--out", "{}/o", "--format", "sidecars", "--caption", "od"],
-            "no task of captions",
+            "is not a caption task",
         ),
         (
             [
@@ -39,26 +39,32 @@ Command = Callable[..., Any]
                 "--caption",
                 "detailed-caption",
             ],
-            "is not asked for",
+            "is not a task of this run",
         ),
-        (["-t", "od", "--classes", "cat,dog"], "--classes is of no use"),
+        (["-t", "od", "--classes", "cat,dog"], "--classes is not used"),
         (["-t", "od", "--classes", "cat", "--out", "{}/o", "--format", "pdf"], "--classes"),
-        (["-t", "caption", "--out", "{}/o", "--format", "csv", "--no-pictures"], "--no-pictures"),
+        (
+            ["-t", "caption", "--out", "{}/o", "--format", "csv", "--no-copy-images"],
+            "--no-copy-images is not used",
+        ),
         (
             ["-t", "caption", "--out", "{}/o", "--sidecars", "--format", "sidecars"],
             "write the same files",
         ),
-        (["-t", "od", "--out", "{}/o", "--format", "yolo,yaml"], "--format 'yaml'"),
+        (
+            ["-t", "od", "--out", "{}/o", "--format", "yolo,yaml"],
+            "unknown format 'yaml' (--format)",
+        ),
         (["-t", "od", "--out", "{}/o", "--format", "yollo"], "did you mean 'yolo'"),
         (["-t", "caption", "--out", "{}/o", "--format", "yolo"], "--format yolo holds regions"),
         (["-t", "ocr", "--out", "{}/o", "--format", "coco"], "holds regions and captions"),
         (["-t", "od", "--out", "{}/o", "--format", "csv,hocr"], "add --task ocr-with-region"),
-        (["-t", "od", "--every", "2"], "--every 2 is of no use"),
-        (["-t", "caption", "--tiles", "2x2"], "--tiles is of no use"),
-        (["-t", "detect-then-segment", "--tiles", "2x2"], "--tiles is of no use"),
-        (["-t", "caption", "--min-score", "0.5"], "--min-score is of no use"),
-        (["-t", "caption", "--nms-iou", "0.5"], "--nms-iou is of no use"),
-        (["-t", "caption", "--clip"], "--clip is of no use"),
+        (["-t", "od", "--frame-interval", "2"], "--frame-interval 2 is not used"),
+        (["-t", "caption", "--tiles", "2x2"], "--tiles is not used"),
+        (["-t", "detect-then-segment", "--tiles", "2x2"], "--tiles is not used"),
+        (["-t", "caption", "--min-score", "0.5"], "--min-score is not used"),
+        (["-t", "caption", "--nms-iou", "0.5"], "--nms-iou is not used"),
+        (["-t", "caption", "--clip"], "--clip is not used"),
         (["-t", "od", "--beams", "3", "--temperature", "1"], "sampling has no beams"),
         (["-t", "od", "--temperature", "0"], "temperature must be above 0"),
         (["-t", "od", "--max-new-tokens", "1"], "must be at least 2"),
@@ -123,7 +129,7 @@ def test_what_earlier_runs_wrote_is_passed_over(command: Command, pictures: Path
     Image.new("RGB", (4, 3)).save(pictures / "results" / "mine.png")
     result = command(*arguments, "--out", pictures / "others")
     assert result.exit_code == 0 and "6 images" in result.stderr
-    assert "skipped what earlier runs wrote" in result.stderr
+    assert "skipped the output of earlier runs" in result.stderr
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])

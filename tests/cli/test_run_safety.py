@@ -15,7 +15,7 @@ from PIL import Image
 
 from florence2.io.run_lock import lock_run_dir
 from florence2.workflows.labeling.output_names import name_outputs
-from florence2.workflows.labeling.sources import Source, expand
+from florence2.workflows.labeling.sources import Source, list_sources
 
 Command = Callable[..., Any]
 
@@ -38,7 +38,7 @@ def read_lines(out: Path) -> list[dict[str, Any]]:
     ],
 )
 def test_names_of_urls_stay_below_the_output(tmp_path: Path, url: str) -> None:
-    sources = expand([url], allow_urls=True)
+    sources = list_sources([url], allow_urls=True)
     (name,) = name_outputs(sources, {}).values()
     path = tmp_path / "out" / "pictures" / f"{name}.more-detailed-caption.jpg"
     assert path.resolve().is_relative_to((tmp_path / "out/pictures").resolve())

@@ -62,7 +62,7 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
-    done = command("run", tmp_path, "-t", "caption", "--every", "0.8", *QUICK)
+    done = command("run", tmp_path, "-t", "caption", "--frame-interval", "0.8", *QUICK)
     assert done.exit_code == 0, done.stderr
     found = lines(done.stdout)
     assert [each["seconds"] for each in found] == [0.0, 0.8, 1.6]
@@ -73,28 +73,27 @@ def test_a_frame_that_is_not_there_fails_in_its_place(monkeypatch: pytest.Monkey
     from pathlib import PurePosixPath
 
     import florence2
+    from florence2.processing.containers import UnitReader
     from florence2.results.types import Failure
-    from florence2.workflows.labeling.image_reader import PictureReader
-    from florence2.workflows.labeling.label_requests import ask
-    from florence2.workflows.labeling.predictions import answers_of
+    from florence2.workflows.labeling.config import LabelConfig
+    from florence2.workflows.labeling.label_requests import build_requests
+    from florence2.workflows.labeling.predict_images import predict_images
     from florence2.workflows.labeling.sources import Source
 
-    def get(self: PictureReader, source: Source) -> str:
-        if source.page is not None:
-            raise ValueError("no such page")
-        return source.image
+    def load_unit(self: UnitReader, unit: object) -> str:
+        raise ValueError("no such page")
 
-    monkeypatch.setattr(PictureReader, "get", get)
+    monkeypatch.setattr(UnitReader, "load_unit", load_unit)
     good = Source(str(DEMO), PurePosixPath("a"))
     bad = Source("b.pdf#page=7", PurePosixPath("b"), "b.pdf", page=7)
-    questions = ask(["od", "caption"], (), ())
+    requests = build_requests(["od", "caption"])
+    config = LabelConfig(beams=1, max_new_tokens=5)
     model = florence2.load("nano", runtime="torch")
     for order in ([good, bad, good], [bad, good], [good, bad], [bad, bad]):
-        work = [(source, questions) for source in order]
-        options = {"beams": 1, "max_new_tokens": 5}
-        answers = list(answers_of(model, work, options, 1.0, None))
-        expected = [source is bad for source in order for _ in questions]
-        assert [isinstance(each, Failure) for each in answers] == expected
+        work = [(source, requests) for source in order]
+        outcomes = list(predict_images(model, work, config))
+        expected = [source is bad for source in order for _ in requests]
+        assert [isinstance(each, Failure) for each in outcomes] == expected
 
 
 def test_tiles_and_cascades(tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_answers_become_shards_to_train_on(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     for arguments, words in (
-        (("--format", "tfrecord", "--out", tmp_path / "x"), "is none of coco"),
+        (("--format", "tfrecord", "--out", tmp_path / "x"), "available: coco"),
         (("--format", "coco"), "add --out DIR"),
         (("--classes", "a,,b", "--out", tmp_path / "x"), "prompt=class"),
     ):

@@ -91,10 +91,10 @@ COMMANDS: dict[str, Command | NotRun] = {
     "florence2 run aerial.jpg --task od --tiles 3x3": Command(
         check_answers("<OD>", images={"aerial.jpg"})
     ),
-    "florence2 run clip.mp4 --task detect-then-segment --every 2": Command(
+    "florence2 run clip.mp4 --task detect-then-segment --frame-interval 2": Command(
         check_frames("<DETECT_THEN_SEGMENT>", (0.0, 2.0, 4.0))
     ),
-    "florence2 run clip.mp4 --task caption --every 2": Command(
+    "florence2 run clip.mp4 --task caption --frame-interval 2": Command(
         check_frames("<CAPTION>", (0.0, 2.0, 4.0))
     ),
     "florence2 export my-fine-tune --to onnx --precision fp32 --precision fp16 --precision int8 "

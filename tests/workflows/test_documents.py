@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from florence2.workflows.documents import PdfPages, load_page
-from florence2.workflows.video import frames_of
+from florence2.workflows.video import sample_frames
 
 
 def pdf(colours: list[tuple[int, int, int]]) -> bytes:
@@ -65,25 +65,25 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_frames_come_every_so_many_seconds(clip: Path) -> None:
-    frames = list(frames_of(clip, every=1.0))
+    frames = list(sample_frames(clip, interval=1.0))
     assert [round(each.seconds, 2) for each in frames] == [0.0, 1.0, 2.0]
     levels = [np.asarray(each.image).mean() for each in frames]
     assert levels == pytest.approx([0, 80, 160], abs=8)
-    later = [round(each.seconds, 2) for each in frames_of(clip, 0.5, start=0.95, end=2.0)]
+    later = [round(each.seconds, 2) for each in sample_frames(clip, 0.5, start=0.95, end=2.0)]
     assert later == [1.0, 1.5, 2.0]
-    assert len(list(frames_of(clip, every=0.01))) == 30
+    assert len(list(sample_frames(clip, interval=0.01))) == 30
 
 
 def test_videos_that_cannot_be_read(tmp_path: Path, clip: Path) -> None:
     (tmp_path / "noise.mp4").write_bytes(b"no video at all" * 100)
     with pytest.raises(ValueError, match="cannot be read as a video"):
-        list(frames_of(tmp_path / "noise.mp4"))
+        list(sample_frames(tmp_path / "noise.mp4"))
     with pytest.raises(FileNotFoundError):
-        list(frames_of(tmp_path / "none.mp4"))
+        list(sample_frames(tmp_path / "none.mp4"))
     with pytest.raises(ValueError, match="every"):
-        list(frames_of(clip, every=0))
+        list(sample_frames(clip, interval=0))
     (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[:-200])
     try:
-        assert len(list(frames_of(tmp_path / "cut.mp4"))) <= 3
+        assert len(list(sample_frames(tmp_path / "cut.mp4"))) <= 3
     except ValueError as error:
         assert "cut.mp4" in str(error)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from florence2.results.tasks import find_task
 from florence2.results.types import Boxes, Failure, Quads, Result, Text
-from florence2.workflows.tiling import Tiling, joined_regions, tiled
+from florence2.workflows.tiling import Tiling, merge_regions, predict_tiles
 
 
 def painted(objects: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Image.Image:
@@ -58,7 +58,7 @@ def test_small_things_are_found_once_and_large_ones_stay_whole() -> None:
     batch = sees(smallest=25)
     (alone,) = batch([(picture, "od", None)])
     assert len(alone.answer) == 1
-    result = tiled(batch, picture, "od", tiling=Tiling(2, 2))
+    result = predict_tiles(batch, picture, "od", tiling=Tiling(2, 2))
     assert result.image_size == (800, 600)
     found = {tuple(map(int, box)) for box in result.answer.xyxy}
     # The second thing lies in the large one's place, painted over it: nothing is twice.
@@ -70,7 +70,7 @@ def test_small_things_are_found_once_and_large_ones_stay_whole() -> None:
 
 def test_a_box_that_was_cut_gives_way_to_the_whole_one() -> None:
     picture = painted([(350, 100, 450, 200)], (800, 400))
-    result = tiled(sees(30), picture, "od", tiling=Tiling(2, 1, overlap=0.1))
+    result = predict_tiles(sees(30), picture, "od", tiling=Tiling(2, 1, overlap=0.1))
     assert result.answer.xyxy.tolist() == [[350, 100, 450, 200]]
 
 
@@ -81,7 +81,7 @@ def test_lines_of_text_are_joined_in_reading_order() -> None:
                        image.size) for image, _, _ in requests]  # fmt: skip
 
     picture = Image.new("RGB", (100, 200))
-    result = tiled(batch, picture, "ocr-with-region", tiling=Tiling(1, 2, 0.0, whole=False))
+    result = predict_tiles(batch, picture, "ocr-with-region", tiling=Tiling(1, 2, 0.0, whole=False))
     assert result.answer.labels == ("high", "low", "high", "low")
     assert result.answer.bounds[:, 1].tolist() == [10, 50, 110, 150]
 
@@ -89,10 +89,12 @@ def test_lines_of_text_are_joined_in_reading_order() -> None:
 def test_failures_and_texts() -> None:
     picture = Image.new("RGB", (100, 100))
     with pytest.raises(ValueError, match="no luck"):
-        tiled(lambda requests, **_: [Failure("", "no luck") for _ in requests], picture, "od")
+        predict_tiles(
+            lambda requests, **_: [Failure("", "no luck") for _ in requests], picture, "od"
+        )
     words = Result(find_task("caption"), "", Text("a"), (100, 100))
-    with pytest.raises(ValueError, match="answers with a text"):
-        tiled(lambda requests, **_: [words for _ in requests], picture, "caption")
+    with pytest.raises(ValueError, match="predicts text"):
+        predict_tiles(lambda requests, **_: [words for _ in requests], picture, "caption")
     for bad in ("2", "0x1", "axb", "2x2x2"):
         with pytest.raises(ValueError):
             Tiling.parse(bad)
@@ -104,11 +106,11 @@ def test_failures_and_texts() -> None:
 def test_kinds_are_not_mixed() -> None:
     boxes = Boxes([(0, 0, 1, 1)], ["a"], (9, 9), scores=[1])
     empty = Boxes([], [], (9, 9))
-    assert joined_regions([empty, boxes]).scores.tolist() == [1]
+    assert merge_regions([empty, boxes]).scores.tolist() == [1]
 
 
 def test_tiles_without_number_are_refused_before_any_is_cut() -> None:
     for text in ("99999x99999", "1x1025", "0x2"):
-        with pytest.raises(ValueError, match="tiles are"):
+        with pytest.raises(ValueError, match=r"tiles (must be|exceed)"):
             Tiling.parse(text)
     assert Tiling.parse("32x32").columns == 32

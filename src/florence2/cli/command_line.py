@@ -261,11 +261,10 @@ def _all_options(command: Any) -> set[str]:
 
 
 def _long_options(command: Any) -> Mapping[str, str]:
-    return {
-        parameter.name.rstrip("_"): _longest(parameter.opts)
-        for parameter in command.params
-        if parameter.param_type_name == "option"
-    }
+    options = [each for each in command.params if each.param_type_name == "option"]
+    names = {each.name.rstrip("_"): _longest(each.opts) for each in options}
+    negations = {f"{each.name}=False": each.secondary_opts for each in options}
+    return names | {name: _longest(flags) for name, flags in negations.items() if flags}
 
 
 def _first_line(command: Any) -> str:

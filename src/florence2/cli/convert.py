@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..datasets.exporters.capacity import TARGETS
+from ..datasets.exporters.export_options import ExportOptions
 from . import options as option
 from .conversion import (
     FORMATS,
@@ -21,15 +22,17 @@ from .conversion import (
 from .errors import EXIT_PARTIAL, interruption_note, user_errors
 from .loading import is_default
 from .parameters import choose, complete
-from .writing import guess_format, write_set, writing_options
+from .signature import expand_options
 
 
+@expand_options
 def convert(
     context: typer.Context,
     source: Annotated[
         Path, typer.Argument(help="The dataset: its directory, or its file of labels.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for what is written.")],
+    *,
     format: Annotated[
         str | None,
         typer.Option(
@@ -48,13 +51,7 @@ def convert(
             help=f"{SHARDS}, or {', '.join(TARGETS)}.",
         ),
     ] = SHARDS,
-    classes: option.Classes = None,
-    pictures: option.WithPictures = True,
-    link_images: option.LinkImages = False,
-    prefix: option.Prefix = None,
-    suffix: option.Suffix = None,
-    trigger: option.Trigger = None,
-    caption: option.CaptionTask = None,
+    export: ExportOptions,
     task: option.DatasetTasks = None,
     split: option.Split = None,
     prompt: option.DatasetPrompt = None,
@@ -95,6 +92,8 @@ def convert(
     outlines as they are. Ends with status 1 when nothing was written.
     """
     with interruption_note(_describe_interruption), user_errors():
+        from ..datasets.dataset_export import export_dataset, guess_format
+
         found = format or guess_format(source)
         if found == SHARDS and to == SHARDS:
             raise ValueError(f"{source} holds shards already; name another format with --to")
@@ -107,16 +106,9 @@ def convert(
             columns=column or (),
             answers=answer or (),
         )
-        how = writing_options(
-            classes,
-            target=to,
-            pictures=pictures,
-            prefix=prefix,
-            suffix=suffix,
-            trigger=trigger,
-            caption=caption,
-            link_images=link_images,
-        )
+        unused = export.find_unused(frozenset({to}))
+        if unused is not None:
+            raise ValueError(f"option {unused!r} does not apply to {to}; leave it out")
         reads_words = to == SHARDS or found in WRITTEN_FORMATS
         for name in ("model", "revision"):
             if not reads_words and not is_default(context, name):
@@ -133,8 +125,19 @@ def convert(
             problems, empty = len(report.problems), report.is_empty
         else:
             words = load_processor(model, revision) if reads_words else None
-            outcome = write_set(source, found, to, out, how, reading, words, overwrite=overwrite)
-            problems, empty = outcome.problems, outcome.empty
+            exported = export_dataset(
+                source,
+                found,
+                to,
+                out,
+                export,
+                reading,
+                words,
+                destination="overwrite" if overwrite else "new",
+            )
+            for line in exported.summarize():
+                typer.echo(line, err=True)
+            problems, empty = len(exported.problems), exported.is_empty
     if empty or (strict and problems):
         raise typer.Exit(EXIT_PARTIAL)
 

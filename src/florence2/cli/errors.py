@@ -24,7 +24,8 @@ PIPE_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
 # A longer message does not fit a screen. The value stands in the middle, the remedy at the end.
 MAX_MESSAGE_CHARS = 900
 
-# The parameters of the command that runs: Python name -> option, so that advice names options.
+# The parameters of the command that runs: Python name -> option, so that advice names options;
+# "name=False" -> the option that turns a switch off.
 COMMAND_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("COMMAND_OPTIONS", default={})  # noqa: B039
 # Whether errors are printed with their tracebacks.
 VERBOSE: ContextVar[bool] = ContextVar("VERBOSE", default=False)
@@ -114,26 +115,34 @@ def describe_error(error: BaseException) -> str:
 def name_options(message: str) -> str:
     """``message`` with options of the running command in place of the Python arguments it names.
 
-    ``overwrite=True`` becomes ``--overwrite``, ``runtime="onnx"`` becomes ``--runtime onnx`` and
-    ``max_pixels`` becomes ``--max-pixels``, where the command has such an option.
+    ``overwrite=True`` becomes ``--overwrite``, ``copy_images=False`` ``--no-copy-images``,
+    ``runtime="onnx"`` ``--runtime onnx`` and ``max_pixels`` ``--max-pixels``, where the command has
+    such an option. ``option 'draw'`` becomes ``--draw``.
     """
     options = COMMAND_OPTIONS.get()
 
     def assignment(match: re.Match[str]) -> str:
+        off = options.get(match[0])
+        if off is not None:
+            return off
         option = options.get(match["name"])
-        if option is None:
+        if option is None or match["value"] == "False":
             return match[0]
         value = match["value"].strip("'\"")
         return option if value == "True" else f"{option} {value}"
+
+    def quoted(match: re.Match[str]) -> str:
+        return options.get(match["name"], match[0])
 
     def name(match: re.Match[str]) -> str:
         return options.get(match[0], match[0])
 
     message = re.sub(
-        r"(?<![\w./-])(?P<name>[a-z][a-z_]*)=(?P<value>True|\"[^\"]*\"|'[^']*'|\d[\d.]*)",
+        r"(?<![\w./-])(?P<name>[a-z][a-z_]*)=(?P<value>True|False|\"[^\"]*\"|'[^']*'|\d[\d.]*)",
         assignment,
         message,
     )
+    message = re.sub(r"\boption '(?P<name>[a-z_]+(?:=False)?)'", quoted, message)
     # A single word may be any word: only names with an underscore are surely arguments.
     return re.sub(r"(?<![\w./'\"-])[a-z]+(?:_[a-z]+)+(?![\w./'\"=-])", name, message)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,13 +10,13 @@ import typer
 if TYPE_CHECKING:
     from ..inference.predictor import Florence2
 
-UNTRAINED_NOTICE = "nano lies here without its weights: its answers are noise"
+UNTRAINED_NOTICE = "nano has no weights; outputs are random"
 
 
 def load_model(source: str, *, by_default: bool = False, **options: Any) -> Florence2:
-    """``florence2.load``, with a word on standard error where the answers are worth little.
+    """``florence2.load``, with its warnings on standard error.
 
-    ``by_default`` tells that nobody chose ``source``: then it is said what the bundled model knows.
+    ``by_default``: the user did not choose ``source``; a notice says what the bundled model is for.
     """
     from ..inference.predictor import load
 
@@ -36,35 +34,13 @@ def load_model(source: str, *, by_default: bool = False, **options: Any) -> Flor
 
 
 def is_default(context: typer.Context, parameter: str) -> bool:
-    """Whether nobody gave this option of a command, so that its default holds."""
+    """Whether the user did not pass this option of a command."""
     source = context.get_parameter_source(parameter)
     return source is None or source.name in ("DEFAULT", "DEFAULT_MAP")
 
 
 def print_nano_notice() -> None:
-    """Say on standard error what the bundled model is for."""
+    """Print what the bundled model is for on standard error."""
     from ..inference.predictor import NANO_NOTICE
 
     typer.echo(f"florence2: {NANO_NOTICE}", err=True)
-
-
-def hash_checkpoint(source: str, revision: str | None, adapter: str | None) -> str | None:
-    """The SHA-256 of what decides the answers of a model: its weights and its adapter's.
-
-    ``None`` where there are no files, as for a bundled model without weights. Raises what
-    ``florence2.load`` raises for a checkpoint that is not there.
-    """
-    from ..inference.predictor import resolve_checkpoint
-    from ..io.atomic import file_hash
-    from ..model.checkpoint.weights import checkpoint_files
-
-    directories = [
-        resolve_checkpoint(source, revision),
-        *([] if adapter is None else [Path(adapter)]),
-    ]
-    if not all(each.is_dir() for each in directories):
-        return None
-    digest = hashlib.sha256()
-    for file in checkpoint_files(*directories):
-        digest.update(f"{file.name} {file_hash(file)}\n".encode())
-    return digest.hexdigest()

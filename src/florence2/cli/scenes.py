@@ -136,8 +136,8 @@ def fetch(
 def _draw_sheet(records: SceneRecords, count: int) -> Any:
     """A contact sheet: each image with its labels drawn, and its caption below."""
     from ..processing.image import load_image
+    from ..results.contact_sheet import ContactTile, make_contact_sheet
     from ..results.draw import draw_answer
-    from .sheet import Tile, make_sheet
 
     tiles = []
     for number in range(count):
@@ -148,5 +148,5 @@ def _draw_sheet(records: SceneRecords, count: int) -> Any:
             if token in annotations:
                 image = draw_answer(image, annotations[token].answer)
         caption = annotations["<CAPTION>"].answer
-        tiles.append(Tile(image, record.id, getattr(caption, "text", "")))
-    return make_sheet(tiles)
+        tiles.append(ContactTile(image, record.id, getattr(caption, "text", "")))
+    return make_contact_sheet(tiles)

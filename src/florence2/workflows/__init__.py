@@ -9,8 +9,8 @@ from ..io.lazy_imports import import_lazily
 if TYPE_CHECKING:
     from ..inference.cascades import CASCADES, Cascade, find_cascade
     from .documents import PdfPages, load_page
-    from .tiling import Tiling, tiled
-    from .video import Frame, frames_of
+    from .tiling import Tiling, predict_tiles
+    from .video import Frame, sample_frames
 
 __all__ = [
     "CASCADES",
@@ -19,15 +19,17 @@ __all__ = [
     "PdfPages",
     "Tiling",
     "find_cascade",
-    "frames_of",
     "load_page",
-    "tiled",
+    "predict_tiles",
+    "sample_frames",
 ]
 
 _HOMES = {
     **dict.fromkeys(("CASCADES", "Cascade", "find_cascade"), ".inference.cascades"),
     **dict.fromkeys(("PdfPages", "load_page"), "documents"),
-    **dict.fromkeys(("Tiling", "tiled"), "tiling"),
-    **dict.fromkeys(("Frame", "frames_of"), "video"),
+    **dict.fromkeys(("Tiling", "predict_tiles"), "tiling"),
+    **dict.fromkeys(("Frame", "sample_frames"), "video"),
 }
-__getattr__ = import_lazily(__name__, _HOMES)
+__getattr__ = import_lazily(
+    __name__, _HOMES, renamed={"frames_of": "sample_frames", "tiled": "predict_tiles"}
+)

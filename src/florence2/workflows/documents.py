@@ -13,16 +13,24 @@ from ..processing.containers import UnitReader
 from ..processing.containers.unit_reader import DEFAULT_RESOLUTION
 from ..processing.image import MAX_PIXELS
 
-__all__ = ["DEFAULT_RESOLUTION", "PdfPages", "load_page", "page_count"]
+__all__ = ["DEFAULT_RESOLUTION", "PdfPages", "load_page"]
 
 
 class PdfPages:
-    """The pages of a PDF, rendered one at a time as RGB images, filled forms included.
+    """The pages of a PDF, rendered one at a time as RGB images, with filled forms.
 
-    ``source`` is a path or the bytes of a file; ``resolution`` is pixels to the inch, less where
-    a page would have more than ``max_pixels``. Pages are rendered in a process of its own, with
-    limits on memory and time. Raises ``FileNotFoundError``, ``ValueError`` for a file that is not
-    a PDF or needs another ``password``, ``ImportError`` without pypdfium2.
+    Pages are rendered in a separate process with limits on memory and time.
+
+    Args:
+        source: a path, or the bytes of a file.
+        resolution: pixels per inch; lower for a page that would have more than ``max_pixels``.
+        password: password of the file.
+        max_pixels: maximum number of pixels of a page.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a PDF or needs another password.
+        ImportError: pypdfium2 is not installed.
     """
 
     def __init__(
@@ -48,7 +56,7 @@ class PdfPages:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        pass  # the file is open in the decoder process only
+        pass  # only the decoder process has the file open
 
     def __len__(self) -> int:
         return self._count
@@ -58,14 +66,14 @@ class PdfPages:
             yield self[index]
 
     def __getitem__(self, index: int) -> Image.Image:
-        """The image of a page, counted from 0. ``IndexError`` when there is none."""
+        """The image of a page, by its index from 0. Raises ``IndexError``."""
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} pages, got {index + 1}")
         return self._reader.render_page(self._source, index, self._password)
 
 
 def load_page(source: str | Path | bytes, page: int = 1, **options: Any) -> Image.Image:
-    """Page number ``page``, from 1 on, of a PDF as an image; ``ValueError`` when it is not there.
+    """Page number ``page`` of a PDF, counted from 1, as an image. ``ValueError`` for no such page.
 
     ``options`` are those of ``PdfPages``.
     """
@@ -73,9 +81,3 @@ def load_page(source: str | Path | bytes, page: int = 1, **options: Any) -> Imag
         if not 1 <= page <= len(pages):
             raise ValueError(f"the PDF has pages 1 to {len(pages)}, not {page}")
         return pages[page - 1]
-
-
-def page_count(source: str | Path | bytes) -> int:
-    """How many pages a PDF has. Raises what ``PdfPages`` raises."""
-    with PdfPages(source) as pages:
-        return len(pages)

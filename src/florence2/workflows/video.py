@@ -1,4 +1,4 @@
-"""Frames of a video as images, every so many seconds."""
+"""Frames of a video as images, sampled at an interval."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..io.deprecation import renamed_arguments, renamed_attributes
 from ..processing.containers import UnitReader
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An image and when it is shown, in seconds from the beginning."""
+    """An image and the time at which it is shown, in seconds from the start."""
 
     seconds: float
     image: Image.Image
 
 
-def frames_of(
-    source: str | Path, every: float = 1.0, *, start: float = 0.0, end: float | None = None
+@renamed_arguments(every="interval")
+def sample_frames(
+    source: str | Path, interval: float = 1.0, *, start: float = 0.0, end: float | None = None
 ) -> Iterator[Frame]:
-    """A frame every ``every`` seconds from ``start`` to ``end``, the first at or after each time.
+    """A frame every ``interval`` seconds from ``start`` to ``end``: the first at or after each.
 
-    Frames are upright, and none comes twice. They are decoded in a process of its own, with
-    limits on memory and time. Raises ``FileNotFoundError``, ``ValueError`` for a file without a
-    video that can be decoded, ``ImportError`` without PyAV. A frame that is damaged is left out.
+    Frames are upright, and each is yielded once. They are decoded in a separate process with
+    limits on memory and time. A damaged frame is skipped.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file has no video that can be decoded.
+        ImportError: PyAV is not installed.
     """
-    reader = UnitReader(every)
+    reader = UnitReader(interval)
     if not Path(source).exists():
         raise FileNotFoundError(f"{source} is missing")
-    given = 0
+    count = 0
     error: ValueError | None = None
     for unit in reader.list_frames(source, start, end):
         try:
@@ -39,18 +45,11 @@ def frames_of(
         except ValueError as failure:
             error = error or failure
             continue
-        given += 1
+        count += 1
         assert unit.shown is not None
         yield Frame(unit.shown, image)
-    if not given and error is not None:
+    if not count and error is not None:
         raise error
 
 
-def times_of(source: str | Path, every: float = 1.0) -> list[float]:
-    """The times, in seconds, that the frames of ``frames_of`` stand for.
-
-    They come from the frames themselves, not from what the file says of its length. Raises what
-    ``frames_of`` raises.
-    """
-    units = UnitReader(every).list_frames(source)
-    return [unit.seconds for unit in units if unit.seconds is not None]
+__getattr__ = renamed_attributes(__name__, {"frames_of": "sample_frames"})

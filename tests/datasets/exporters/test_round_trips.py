@@ -234,7 +234,7 @@ def test_a_picture_that_is_gone_is_listed_and_the_others_go_on(
     (tmp_path / "photos/a.png").unlink()
     written = write_records(records, "yolo", tmp_path / "out", ONTOLOGY)
     assert written.pictures == 2 and list(written.problems) == ["a.png"]
-    without = write_records(records, "yolo", tmp_path / "out", ExportOptions(pictures=False))
+    without = write_records(records, "yolo", tmp_path / "out", ExportOptions(copy_images=False))
     assert without.pictures == 3
 
 

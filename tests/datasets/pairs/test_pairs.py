@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.cli.writing import WriteOutcome, write_set, writing_options
 from florence2.datasets.conversion import ImportOptions
+from florence2.datasets.dataset_export import ExportReport, export_dataset
 
 from .dataset_makers import MAKERS, Dataset, make_dataset
 from .library_readers import READERS
@@ -31,10 +31,10 @@ def sources(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return made
 
 
-def convert(source: Path, format: str, target: str, out: Path) -> WriteOutcome:
-    outcome = write_set(source, format, target, out, writing_options(None, target=target))
-    assert outcome == WriteOutcome(0, False)
-    return outcome
+def convert(source: Path, format: str, target: str, out: Path) -> ExportReport:
+    report = export_dataset(source, format, target, out)
+    assert not report.problems and not report.is_empty
+    return report
 
 
 def check(folder: Path, format: str, data: Dataset, with_outlines: bool = True) -> None:
@@ -83,10 +83,9 @@ def test_a_split_is_found_by_what_it_is_for(
     data: Dataset, sources: dict[str, Path], tmp_path: Path
 ) -> None:
     reading = ImportOptions(split="val")
-    options = writing_options(None, target="coco")
     for source in MAKERS:
         out = tmp_path / source
-        write_set(sources[source], source, "coco", out, options, reading)
+        export_dataset(sources[source], source, "coco", out, reading=reading)
         (file,) = (out / "annotations").glob("instances_*.json")
         assert file.stem.removesuffix("2017") == "instances_val"
         count = sum(photo.split == "val" for photo in data.photos)

@@ -2,19 +2,22 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import PurePosixPath
 
 from florence2.results.tasks import find_task
 from florence2.results.types import Boxes, Failure, Result
-from florence2.workflows.labeling.label_requests import Question
+from florence2.workflows.labeling.label_requests import LabelRequest
 from florence2.workflows.labeling.prediction_line import encode_lines, make_line, sidecar_text
+from florence2.workflows.labeling.sources import Source
 
-QUESTION = Question(find_task("od"))
+REQUEST = LabelRequest(find_task("od"))
+SOURCE = Source("a.jpg", PurePosixPath("a.jpg"))
 
 
-def test_a_line_tells_the_answer_and_its_picture() -> None:
+def test_a_line_holds_the_prediction_and_the_image_size() -> None:
     answer = Boxes([[1, 2, 3, 4]], ["cat"], (40, 30), [0.5])
-    result = Result(QUESTION.task, "", answer, (40, 30), truncated=True)
-    assert make_line("a.jpg", QUESTION, result) == {  # type: ignore[arg-type]
+    result = Result(REQUEST.task, "", answer, (40, 30), truncated=True)
+    assert make_line(SOURCE, REQUEST, result) == {
         "image": "a.jpg",
         "task": "<OD>",
         "image_size": [40, 30],
@@ -24,8 +27,8 @@ def test_a_line_tells_the_answer_and_its_picture() -> None:
 
 
 def test_a_failure_is_a_line_too() -> None:
-    line = make_line("a.jpg", QUESTION, Failure("a.jpg", "no picture"))
-    assert line == {"image": "a.jpg", "task": "<OD>", "error": "no picture"}
+    line = make_line(SOURCE, REQUEST, Failure("a.jpg", "not an image"))
+    assert line == {"image": "a.jpg", "task": "<OD>", "error": "not an image"}
 
 
 def test_lines_are_readable_and_names_outside_utf8_survive() -> None:

@@ -3,20 +3,30 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from florence2.io.run_dir import RunDir, RunFormat
 from florence2.results.tasks import find_task
-from florence2.workflows.labeling.label_requests import Question
-from florence2.workflows.labeling.progress_log import Journal
+from florence2.workflows.labeling.label_requests import LabelRequest
+from florence2.workflows.labeling.progress_log import ProgressLog
 
-CAPTION = Question(find_task("caption"))
-OD = Question(find_task("od"))
+CAPTION = LabelRequest(find_task("caption"))
+OD = LabelRequest(find_task("od"))
 
 
-def line(image: str, question: Question = CAPTION, **more: object) -> dict[str, object]:
-    return {"image": image, **question.fields, **(more or {"answer": "ä" * 20})}
+@contextmanager
+def open_log(path: Path) -> Iterator[ProgressLog]:
+    """The log in a run directory of its own."""
+    with RunDir.open(path.parent, {}, RunFormat(allow_other_files=True)) as run:
+        yield ProgressLog(run, path.name)
+
+
+def line(image: str, request: LabelRequest = CAPTION, **more: object) -> dict[str, object]:
+    return {"image": image, **request.fields, **(more or {"answer": "ä" * 20})}
 
 
 def encoded(*lines: dict[str, object]) -> bytes:
@@ -25,17 +35,17 @@ def encoded(*lines: dict[str, object]) -> bytes:
 
 def test_lines_are_found_again(tmp_path: Path) -> None:
     path = tmp_path / "new" / "answers.jsonl"
-    with Journal(path) as journal:
-        journal.append([line("a"), line("a", OD)])
-        journal.append([line("b", answer="two", name="below/b")])
+    with open_log(path) as log:
+        log.append([line("a"), line("a", OD)])
+        log.append([line("b", answer="two", name="below/b")])
     assert path.read_bytes() == encoded(
         line("a"), line("a", OD), line("b", answer="two", name="below/b")
     )
-    with Journal(path) as journal:
-        assert journal.has("a", CAPTION) and journal.has("a", OD) and journal.has("b", CAPTION)
-        assert not journal.has("b", OD)
-        assert journal.read("b", CAPTION)["answer"] == "two"
-        assert journal.output_names == {"below/b": "b"}
+    with open_log(path) as log:
+        assert log.has("a", CAPTION) and log.has("a", OD) and log.has("b", CAPTION)
+        assert not log.has("b", OD)
+        assert log.read("b", CAPTION)["answer"] == "two"
+        assert log.output_names == {"below/b": "b"}
 
 
 def test_a_file_cut_anywhere_keeps_its_whole_lines(tmp_path: Path) -> None:
@@ -43,17 +53,17 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines(tmp_path: Path) -> None:
     content = encoded(line("a"), line("b"), line("c"))
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
-        with Journal(path) as journal:
-            missing = [image for image in "abc" if not journal.has(image, CAPTION)]
-            journal.append([line(image) for image in missing])
+        with open_log(path) as log:
+            missing = [image for image in "abc" if not log.has(image, CAPTION)]
+            log.append([line(image) for image in missing])
         assert path.read_bytes() == content
 
 
 def test_error_lines_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_bytes(encoded(line("a"), line("b", error="torn"), line("c")))
-    with Journal(path) as journal:
-        assert not journal.has("b", CAPTION)
+    with open_log(path) as log:
+        assert not log.has("b", CAPTION)
     assert path.read_bytes() == encoded(line("a"), line("c"))
 
 
@@ -61,7 +71,7 @@ def test_a_sound_file_is_not_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_bytes(encoded(line("a")))
     before = path.stat().st_ino
-    with Journal(path):
+    with open_log(path):
         assert path.stat().st_ino == before
 
 
@@ -69,8 +79,8 @@ def test_a_sound_file_is_not_rewritten(tmp_path: Path) -> None:
 def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, foreign: bytes) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_bytes(encoded(line("a")) + foreign)
-    with pytest.raises(ValueError, match="no answer line"):
-        Journal(path)
+    with pytest.raises(ValueError, match="not a prediction line"), open_log(path):
+        pass
     assert path.read_bytes() == encoded(line("a")) + foreign
 
 
@@ -87,9 +97,9 @@ def test_a_full_disk_leaves_no_part_of_a_line(
     def refuse(file: int, content: bytes) -> int:
         raise OSError(errno.ENOSPC, "no space left")
 
-    with Journal(path) as journal:
-        journal.append([line("a")])
+    with open_log(path) as log:
+        log.append([line("a")])
         monkeypatch.setattr(os, "write", write_a_little)
         with pytest.raises(OSError, match="no space"):
-            journal.append([line("b")])
+            log.append([line("b")])
     assert path.read_bytes() == encoded(line("a"))

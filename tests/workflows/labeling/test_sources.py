@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.workflows.labeling.sources import Source, expand
+from florence2.workflows.labeling.sources import Source, list_sources
 
 
 def names(found: list[Source], folder: Path) -> list[str]:
@@ -16,13 +16,13 @@ def places(found: list[Source]) -> list[str]:
 
 
 def test_a_folder_stands_for_the_pictures_below_it_in_order(pictures: Path) -> None:
-    found = expand([str(pictures)])
+    found = list_sources([str(pictures)])
     assert names(found, pictures) == ["a.png", "b.jpg", "b.png", "below/a.png", "c.bmp"]
     assert places(found) == ["a.png", "b.jpg", "b.png", "below/a.png", "c.bmp"]
 
 
 def test_a_file_is_taken_whatever_its_ending(pictures: Path) -> None:
-    assert names(expand([str(pictures / "notes.txt")]), pictures) == ["notes.txt"]
+    assert names(list_sources([str(pictures / "notes.txt")]), pictures) == ["notes.txt"]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_file_is_taken_whatever_its_ending(pictures: Path) -> None:
     ],
 )
 def test_patterns(pictures: Path, pattern: str, expected: list[str]) -> None:
-    found = expand([str(pictures / pattern)])
+    found = list_sources([str(pictures / pattern)])
     assert names(found, pictures) == expected
     assert places(found) == expected
 
@@ -44,25 +44,25 @@ def test_patterns(pictures: Path, pattern: str, expected: list[str]) -> None:
 def test_an_existing_file_with_pattern_characters_is_that_file(pictures: Path) -> None:
     odd = pictures / "b[1].png"
     odd.write_bytes(b"")
-    assert names(expand([str(odd)]), pictures) == ["b[1].png"]
+    assert names(list_sources([str(odd)]), pictures) == ["b[1].png"]
 
 
 def test_each_image_comes_once_in_the_order_of_the_arguments(pictures: Path) -> None:
-    found = expand([str(pictures / "c.bmp"), str(pictures), str(pictures / "below" / "..")])
+    found = list_sources([str(pictures / "c.bmp"), str(pictures), str(pictures / "below" / "..")])
     assert names(found, pictures) == ["c.bmp", "a.png", "b.jpg", "b.png", "below/a.png"]
 
 
 def test_a_listing_keeps_names_that_do_not_exist(pictures: Path) -> None:
     listing = [str(pictures / "a.png"), "", "../gone/x.png", "x y.png"]
-    found = expand(["-"], listing=listing)
+    found = list_sources(["-"], listing=listing)
     assert [each.image for each in found] == [str(pictures / "a.png"), "../gone/x.png", "x y.png"]
     assert places(found)[1:] == ["gone/x.png", "x y.png"]
 
 
 def test_the_folder_of_written_pictures_is_passed_over(pictures: Path) -> None:
     below = pictures / "below"
-    assert "below/a.png" not in names(expand([str(pictures)], leave_out=[below]), pictures)
-    assert places(expand([str(pictures / "**")], leave_out=[below])) == [
+    assert "below/a.png" not in names(list_sources([str(pictures)], exclude=[below]), pictures)
+    assert places(list_sources([str(pictures / "**")], exclude=[below])) == [
         "a.png", "b.jpg", "b.png", "c.bmp",
     ]  # fmt: skip
 
@@ -70,16 +70,16 @@ def test_the_folder_of_written_pictures_is_passed_over(pictures: Path) -> None:
 def test_addresses_need_permission() -> None:
     url = "https://example.org/photos/a.jpg?size=2"
     with pytest.raises(ValueError, match="--allow-urls"):
-        expand([url])
-    assert expand([url], allow_urls=True)[0].image == url
-    assert places(expand([url], allow_urls=True)) == ["example.org/photos/a.jpg"]
+        list_sources([url])
+    assert list_sources([url], allow_urls=True)[0].image == url
+    assert places(list_sources([url], allow_urls=True)) == ["example.org/photos/a.jpg"]
 
 
 def test_what_names_nothing_is_refused(pictures: Path) -> None:
-    with pytest.raises(ValueError, match=r"no such file or folder: .*gone\.png"):
-        expand([str(pictures), str(pictures / "gone.png")])
+    with pytest.raises(ValueError, match=r"no such file or directory: .*gone\.png"):
+        list_sources([str(pictures), str(pictures / "gone.png")])
     (pictures / "empty").mkdir()
     with pytest.raises(ValueError, match="no image found"):
-        expand([str(pictures / "empty")])
+        list_sources([str(pictures / "empty")])
     with pytest.raises(ValueError, match="no image found"):
-        expand([str(pictures / "*.webp")])
+        list_sources([str(pictures / "*.webp")])

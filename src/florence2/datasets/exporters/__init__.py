@@ -8,8 +8,9 @@ from ...io.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
     from .class_map import ClassMap
+    from .export_options import ExportOptions
     from .exporter_registry import WRITERS, write_records
-    from .output import ExportOptions, Written
+    from .output import Written
 
 __all__ = ["WRITERS", "ClassMap", "ExportOptions", "Written", "write_records"]
 
@@ -20,7 +21,8 @@ __getattr__ = import_lazily(
         "WRITERS": "exporter_registry",
         "write_records": "exporter_registry",
         "ClassMap": "class_map",
-        "ExportOptions": "output",
+        "ExportOptions": "export_options",
         "Written": "output",
     },
+    renamed={"Options": "ExportOptions"},
 )

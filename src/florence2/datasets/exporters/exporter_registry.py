@@ -13,9 +13,10 @@ from .capacity import holds_answer, holds_images, holds_objects
 from .coco import CocoWriter
 from .cvat import CvatWriter
 from .export_names import OutputNames
+from .export_options import ExportOptions
 from .label_studio import LabelStudioWriter
 from .ocr_documents import HocrWriter
-from .output import ExportDirectory, ExportOptions, Writer, Written
+from .output import ExportDirectory, Writer, Written
 from .record_regions import collect_regions
 from .rows import CsvWriter, JsonLinesWriter
 from .searchable_pdf import PdfWriter

@@ -15,7 +15,8 @@ from ...io.atomic import atomic_replace
 from ...io.file_types import IMAGE_SUFFIXES
 from ...processing.image import load_image, open_image
 from ...results.records import Record
-from .class_map import Classes, ClassMap
+from .class_map import Classes
+from .export_options import ExportOptions
 
 _ORIENTATION = 0x0112
 _FICLONE = 0x40049409
@@ -24,26 +25,6 @@ _QUALITY: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How a set is written.
-
-    ``classes`` are the only ones there are, else those of the source, else labels become classes
-    as they come by. ``pictures`` says whether formats that have a place for images get them;
-    ``link_images`` makes them hard links to the source where the disk allows it, not copies.
-    Sidecars hold ``trigger``, ``prefix``, the text and ``suffix``; of several captions the
-    ``caption`` task's.
-    """
-
-    classes: ClassMap | None = None
-    pictures: bool = True
-    prefix: str = ""
-    suffix: str = ""
-    trigger: str = ""
-    caption: str | None = None
-    link_images: bool = False
 
 
 @dataclass
@@ -134,7 +115,7 @@ class ExportDirectory:
         ``None`` when images are not asked for. Raises ``OSError`` or ``ValueError`` when the
         image is gone or was changed.
         """
-        if not self.options.pictures:
+        if not self.options.copy_images:
             return None
         source = Path(record.path or "")
         if record.image is not None or not source.is_file():

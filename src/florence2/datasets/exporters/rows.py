@@ -20,7 +20,7 @@ from .record_regions import Found, choose_annotations, regions_of
 
 def put_image(output: ExportDirectory, record: Record, name: str) -> str:
     """What a line calls the image: its own path, or where an image without a file was written."""
-    if record.image is None or not output.options.pictures:
+    if record.image is None or not output.options.copy_images:
         return record.path or record.id
     place = f"images/{name}{suffix_of(record)}"
     output.picture(record, place)

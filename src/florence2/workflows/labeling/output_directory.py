@@ -1,24 +1,23 @@
-"""The output directory of a run: answer lines, annotated images, sidecars, and its settings."""
+"""Where predictions go: a run directory that can be resumed, or a stream of lines."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ...io.atomic import atomic_replace, replace_json
-from ...io.files import read_json
-from ...io.run_lock import lock_run_dir
+from ...io.atomic import atomic_replace
+from ...io.run_dir import RunDir, RunFormat, read_run_settings
 from ...results.types import Failure
-from .label_requests import Question
+from .label_requests import LabelRequest
 from .output_names import name_outputs
-from .prediction_line import Line, make_line, sidecar_text
-from .progress_log import Journal
+from .prediction_line import Line, encode_lines, make_line, sidecar_text
+from .progress_log import ProgressLog
 from .sources import Source, is_url
 
 if TYPE_CHECKING:
@@ -29,175 +28,205 @@ if TYPE_CHECKING:
 ANSWERS = "answers.jsonl"
 PICTURES = "pictures"
 SIDECARS = "sidecars"
-SETTINGS = "run.json"
-# Fields of the settings that say where a run was, not how it answers.
-_DIRECTORY, _CHECKPOINT = "directory", "checkpoint"
+_CHECKPOINT = "checkpoint"
+# ``directory`` is where the run was started: relative paths of images are relative to it.
+FORMAT = RunFormat(
+    changeable=frozenset({"directory", _CHECKPOINT}),
+    renamed={"order_corners": "fix_inverted_boxes"},
+    has_results=lambda directory: _has_lines(directory / ANSWERS),
+    allow_other_files=True,
+    remedy="resume with the same, or choose another --out",
+)
 _MAX_JPEG_SIDE = 65_500
-_MAX_SETTINGS_BYTES = 2**20
-# The disk itself fails: every other image would fail too.
+# The disk itself fails: writing for any other image would fail too.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+Outcomes = Sequence[tuple[LabelRequest, "Prediction | Failure"]]
 
 
-class OutputFolder:
-    """Writes what was answered below ``folder``; an image is done when its lines are written.
+class LineStream:
+    """Writes the lines of each image to a binary stream as soon as it is predicted."""
 
-    ``draw`` and ``sidecars`` ask for annotated images and text files; what cannot be written of
-    them is in ``unwritten``, by image. ``settings`` is what shapes the answers: a run is resumed
-    only with the settings it began with. ``ValueError`` when they differ, when there are answers
-    already and ``resume`` is not set, and when another process writes to the directory.
+    def __init__(self, stream: BinaryIO, requests: Sequence[LabelRequest]) -> None:
+        self._stream = stream
+        self._requests = list(requests)
+
+    def pending(self, source: Source) -> list[LabelRequest]:
+        """All requests: a stream is not resumed."""
+        return self._requests
+
+    def save(self, source: Source, outcomes: Outcomes) -> None:
+        """Write the lines of one image."""
+        lines = [make_line(source, request, outcome) for request, outcome in outcomes]
+        self._stream.write(encode_lines(lines))
+        self._stream.flush()
+
+
+class LabelDirectory:
+    """The directory of a run: prediction lines, annotated images, sidecars and settings.
+
+    An image is done when its lines are written. ``unwritten`` holds, by image, the files that could
+    not be written. ``open`` makes it.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        sources: Sequence[Source],
-        questions: Sequence[Question],
-        *,
-        settings: dict[str, Any],
-        resume: bool = False,
-        draw: bool = False,
-        sidecars: bool = False,
+        self, run: RunDir, sources: Sequence[Source], requests: Sequence[LabelRequest]
     ) -> None:
-        self._folder = folder
-        self._questions = questions
-        self._draw = draw
-        self._sidecars = sidecars
+        self._run = run
+        self._requests = requests
+        self._is_new = not _has_lines(run.path / ANSWERS)
+        self._draw, self._sidecars = run.settings["draw"], run.settings["sidecars"]
         self.unwritten: dict[str, str] = {}
-        self._stack = ExitStack()
-        self._stack.enter_context(lock_run_dir(folder))
-        try:
-            self._begin(sources, {**settings, "draw": draw, "sidecars": sidecars}, resume)
-        except BaseException:
-            self._stack.close()
-            raise
+        self._stamps = {source.image: _stamp(source) for source in sources}
+        self._log = ProgressLog(run, ANSWERS, self._is_stale)
+        self._names = name_outputs(sources, self._log.output_names)
+        self.repeated, self.changed = self._log.repeated, sorted(self._log.stale)
+        self._stored_model = run.settings["model"]
 
-    def _begin(self, sources: Sequence[Source], settings: dict[str, Any], resume: bool) -> None:
-        answers = self._folder / ANSWERS
-        begun = answers.exists() and answers.stat().st_size > 0
-        if begun and not resume:
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path,
+        sources: Sequence[Source],
+        requests: Sequence[LabelRequest],
+        *,
+        settings: Mapping[str, Any],
+        resume: bool = False,
+    ) -> Iterator[LabelDirectory]:
+        """Open ``path`` for the predictions of ``requests`` about ``sources``.
+
+        Args:
+            path: the directory.
+            sources: the images of the run.
+            requests: what is predicted for each image.
+            settings: what shapes the predictions, with ``model``, ``draw`` and ``sidecars``; a run
+                is resumed with the same settings only. A model of another name is accepted here
+                when the hash of its weights is stored; see ``check_checkpoint``.
+            resume: accept predictions that are there already.
+
+        Raises:
+            ValueError: the settings differ, there are predictions already and ``resume`` is not
+                set, or another process writes to the directory.
+        """
+        if not resume and _has_lines(path / ANSWERS):
             raise ValueError(
-                f"{answers} holds answers already; add --resume to go on with that run, "
+                f"{path / ANSWERS} holds predictions already; add --resume to continue that run, "
                 "or choose another --out"
             )
-        before = _read_settings(self._folder / SETTINGS) if begun else {}
-        self._fresh = not begun
-        self._model_before = before.get("model", settings.get("model"))
-        if _CHECKPOINT in before:
-            # The weights are compared when they are there: a name is only a place.
-            before["model"] = settings.get("model")
-        _compare_settings(self._folder, before, settings)
-        self._settings = {
-            **settings,
-            _DIRECTORY: os.getcwd(),
-            **({_CHECKPOINT: before[_CHECKPOINT]} if _CHECKPOINT in before else {}),
-        }
-        self._stamps = {source.image: _stamp(source) for source in sources}
-        journal = Journal(answers, self._is_stale)
-        self._journal = self._stack.enter_context(journal)
-        self.repeated, self.changed = journal.repeated, sorted(journal.stale)
-        self._names = name_outputs(sources, journal.output_names)
-        replace_json(self._folder / SETTINGS, self._settings)
+        stored = read_run_settings(path, FORMAT) if path.is_dir() else {}
+        hashed = {"model"} if _CHECKPOINT in stored else set()
+        format = replace(FORMAT, changeable=FORMAT.changeable | hashed)
+        with ExitStack() as stack:
+            run = stack.enter_context(
+                RunDir.open(path, {**settings, "directory": os.getcwd()}, format)
+            )
+            output = cls(run, sources, requests)
+            output._stored_model = stored.get("model", output._stored_model)
+            run.save()
+            try:
+                yield output
+            except BaseException:
+                output._discard_empty()
+                raise
 
-    def __enter__(self) -> OutputFolder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is not None and self._fresh:
-            # Nothing was answered: the directory is as if the command had not been called.
-            (self._folder / SETTINGS).unlink(missing_ok=True)
-            (self._folder / ANSWERS).unlink(missing_ok=True)
-        self._stack.__exit__(kind, error, traceback)
+    def list_paths(self) -> Iterator[Path]:
+        """The files and directories with results that exist."""
+        for name in (ANSWERS, PICTURES, SIDECARS):
+            if (self._run.path / name).exists():
+                yield self._run.path / name
 
     @property
     def has_other_model_name(self) -> bool:
-        """Whether the run was begun with a model of another name, which may be the same weights."""
-        return bool(self._model_before != self._settings.get("model"))
+        """Whether the run was started with a model of another name, maybe of the same weights."""
+        return bool(self._stored_model != self._run.settings["model"])
 
     def check_checkpoint(self, digest: str | None) -> None:
-        """Keep the digest of the weights. ``ValueError`` when the run was begun with others."""
-        before = self._settings.get(_CHECKPOINT)
+        """Store the hash of the weights. ``ValueError`` when the run was started with others."""
+        before = self._run.settings.get(_CHECKPOINT)
         if before is not None and digest is not None and before != digest:
             raise ValueError(
-                f"{self._folder} was begun with model {self._model_before} of other weights "
-                f"({before[:12]}, not {digest[:12]}); resume with the same, or choose another --out"
+                f"{self._run.path} was started with model {self._stored_model} of other weights "
+                f"({before[:12]}, not {digest[:12]}); {FORMAT.remedy}"
             )
         if before is None and digest is not None:
-            self._settings[_CHECKPOINT] = digest
-            replace_json(self._folder / SETTINGS, self._settings)
+            self._run.save(**{_CHECKPOINT: digest})
 
-    def pending(self, source: Source) -> list[Question]:
-        """The questions about ``source`` that have no answer yet."""
-        return [each for each in self._questions if not self._journal.has(source.image, each)]
+    def pending(self, source: Source) -> list[LabelRequest]:
+        """The requests about ``source`` that have no prediction yet."""
+        return [each for each in self._requests if not self._log.has(source.image, each)]
 
-    def save(
-        self, source: Source, answers: Sequence[tuple[Question, Prediction | Failure]]
-    ) -> None:
-        """Write images, then the sidecar, then the lines of one image, in this order."""
-        makes_files = self._draw or self._sidecars
+    def save(self, source: Source, outcomes: Outcomes) -> None:
+        """Write the annotated images, then the sidecar, then the lines of one image."""
+        has_files = self._draw or self._sidecars
         lines: dict[str, Line] = {}
-        for question, outcome in answers:
-            line = make_line(source.image, question, outcome, source.place)
+        for request, outcome in outcomes:
+            line = make_line(source, request, outcome)
             if not isinstance(outcome, Failure):
-                if makes_files:
+                if has_files:
                     line["name"] = self._names[source.image]
                 stamp = self._stamps.get(source.image)
                 if stamp is not None:
                     line["source"] = stamp
                 if self._draw:
-                    self._save_picture(source, question, outcome)
-            lines[question.key] = line
+                    self._save_drawing(source, request, outcome)
+            lines[request.key] = line
         if self._sidecars and not any("error" in line for line in lines.values()):
             self._save_sidecar(source, lines)
-        self._journal.append(list(lines.values()))
-        self._fresh = False
+        self._log.append(list(lines.values()))
+        self._is_new = False
+
+    def _discard_empty(self) -> None:
+        """Leave the directory as it was, when nothing was predicted."""
+        if self._is_new:
+            self._run.discard()
+            (self._run.path / ANSWERS).unlink(missing_ok=True)
 
     def _is_stale(self, line: Line) -> bool:
-        """Whether the file of an answered image was changed since."""
+        """Whether the file of a predicted image was changed since."""
         stamp = self._stamps.get(line["image"])
         return None not in (stamp, line.get("source")) and stamp != line["source"]
 
-    def _save_picture(self, source: Source, question: Question, prediction: Prediction) -> None:
-        name = f"{self._names[source.image]}.{question.file_name}.jpg"
+    def _save_drawing(self, source: Source, request: LabelRequest, prediction: Prediction) -> None:
+        name = f"{self._names[source.image]}.{request.file_name}.jpg"
         try:
             content = BytesIO()
             drawn = prediction.draw().convert("RGB")
-            if question.region is not None:
-                _outline(drawn, question.region)
+            if request.region is not None:
+                _draw_region(drawn, request.region)
             if max(drawn.size) > _MAX_JPEG_SIDE:
                 drawn.thumbnail((_MAX_JPEG_SIDE, _MAX_JPEG_SIDE))
             drawn.save(content, "JPEG", quality=92)
-            atomic_replace(self._folder / PICTURES / name, content.getvalue())
+            atomic_replace(self._run.path / PICTURES / name, content.getvalue())
         except (OSError, ValueError) as error:
             self._note_unwritten(source, f"{PICTURES}/{name}", error)
 
-    def _save_sidecar(self, source: Source, fresh: dict[str, Line]) -> None:
-        """Write the words of all the run's questions; answers of an earlier run are read back."""
+    def _save_sidecar(self, source: Source, new: dict[str, Line]) -> None:
+        """Write the words of all requests; lines of an earlier run are read again."""
         lines = [
-            fresh.get(question.key) or self._journal.read(source.image, question)
-            for question in self._questions
+            new.get(request.key) or self._log.read(source.image, request)
+            for request in self._requests
         ]
         name = f"{self._names[source.image]}.txt"
         try:
             content = sidecar_text(lines).encode("utf-8", "backslashreplace")
-            atomic_replace(self._folder / SIDECARS / name, content)
+            atomic_replace(self._run.path / SIDECARS / name, content)
         except (OSError, ValueError) as error:
             self._note_unwritten(source, f"{SIDECARS}/{name}", error)
 
     def _note_unwritten(self, source: Source, name: str, error: Exception) -> None:
-        """Remember what one image lacks. Raises the error of a disk that takes nothing more."""
+        """Note a file that could not be written. Raises the error of a disk that is full."""
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise error
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         self.unwritten.setdefault(source.image, f"{name} is not written ({reason})")
 
 
-def _outline(image: Image, region: tuple[float, ...]) -> None:
-    """Draw the box that was asked about, white on black so that it shows on any image."""
+def _has_lines(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _draw_region(image: Image, region: tuple[float, ...]) -> None:
+    """Draw the box of a region task, white on black so that it shows on any image."""
     from PIL import ImageDraw
 
     canvas = ImageDraw.Draw(image)
@@ -210,7 +239,7 @@ def _outline(image: Image, region: tuple[float, ...]) -> None:
 
 
 def _stamp(source: Source) -> dict[str, int] | None:
-    """What changes when the file of a source is written again; ``None`` where it is no file."""
+    """Size and time of a source's file, which change when it is written; ``None`` for a URL."""
     if is_url(source.image):
         return None
     try:
@@ -218,23 +247,3 @@ def _stamp(source: Source) -> dict[str, int] | None:
     except (OSError, ValueError):
         return None
     return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    settings = read_json(path, _MAX_SETTINGS_BYTES)
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} holds no settings of a run; choose another --out")
-    return settings
-
-
-def _compare_settings(folder: Path, before: dict[str, Any], settings: dict[str, Any]) -> None:
-    """``ValueError`` when the run that wrote ``before`` had other settings."""
-    ours = {name: value for name, value in before.items() if name not in (_DIRECTORY, _CHECKPOINT)}
-    for name in sorted(ours.keys() | settings.keys()) if before else ():
-        if ours.get(name) != settings.get(name):
-            raise ValueError(
-                f"{folder} was begun with {name} {ours.get(name)}, not "
-                f"{settings.get(name)}; resume with the same, or choose another --out"
-            )

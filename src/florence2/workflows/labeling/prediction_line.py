@@ -1,28 +1,21 @@
-"""Answer lines: one JSON object for one question about one image."""
+"""Prediction lines: one JSON object for one request about one image."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ...results.types import Failure, Result, Text
-from .label_requests import Question
+from .label_requests import LabelRequest
+from .sources import Source
 
 Line = dict[str, Any]
 
 
-def make_line(
-    image: str,
-    question: Question,
-    outcome: Result | Failure,
-    place: Mapping[str, Any] | None = None,
-) -> Line:
-    """The line that tells ``outcome``: an answer with its image size, or the error.
-
-    ``place`` is what a page or frame is, besides its name.
-    """
-    start = {"image": image, **(place or {}), **question.fields}
+def make_line(source: Source, request: LabelRequest, outcome: Result | Failure) -> Line:
+    """The line of ``outcome``: a prediction with its image size, or the error."""
+    start = {"image": source.image, **source.position, **request.fields}
     if isinstance(outcome, Failure):
         return {**start, "error": outcome.error}
     return {
@@ -49,7 +42,7 @@ def encode_lines(lines: Iterable[Line]) -> bytes:
 
 
 def sidecar_text(lines: Iterable[Line]) -> str:
-    """The words of the answers, one a line: a text as it is, regions by their labels."""
+    """The words of the predictions, one a line: a text as it is, regions by their labels."""
     words: list[str] = []
     for line in lines:
         answer = line["answer"]

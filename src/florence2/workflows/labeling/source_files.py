@@ -1,4 +1,4 @@
-"""What in a directory is a source of a run, and what is passed over and said."""
+"""The files in a directory that are sources of a run, and those that are skipped."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SHOWN_DIRECTORIES = 3
 
 
 @dataclass
-class PassedOver:
-    """What a listing left out, by suffix and by directory."""
+class SkippedFiles:
+    """The files that a listing skipped, by suffix, and the directories of earlier runs."""
 
     suffixes: Counter[str] = field(default_factory=Counter)
     run_outputs: list[Path] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
-        """What to tell about it; nothing where everything was taken."""
-        told = []
+        """Sentences that report them; none when nothing was skipped."""
+        sentences = []
         archives = {each: n for each, n in self.suffixes.items() if each in ARCHIVE_SUFFIXES}
         images = {each: n for each, n in self.suffixes.items() if each not in ARCHIVE_SUFFIXES}
         for found, remedy in (
@@ -44,27 +44,25 @@ class PassedOver:
                 count = sum(found.values())
                 named = ", ".join(f"{suffix} ({n:,})" for suffix, n in sorted(found.items()))
                 files = "1 file" if count == 1 else f"{count:,} files"
-                told.append(f"{files} skipped: {named}; {remedy}")
+                sentences.append(f"{files} skipped: {named}; {remedy}")
         if self.run_outputs:
             named = ", ".join(map(str, self.run_outputs[:_SHOWN_DIRECTORIES]))
             more = len(self.run_outputs) - _SHOWN_DIRECTORIES
             named += f" and {more:,} more" if more > 0 else ""
-            told.append(f"skipped what earlier runs wrote: {named}")
-        return told
+            sentences.append(f"skipped the output of earlier runs: {named}")
+        return sentences
 
 
 def is_source_name(name: str) -> bool:
-    """Whether a file of this name in a directory is a source; hidden files are none."""
+    """Whether a file of this name in a directory is a source; hidden files are not."""
     return not name.startswith(".") and _suffix(name) in SOURCE_SUFFIXES
 
 
-def walk_directory(
-    root: Path, left_out: frozenset[Path], passed_over: PassedOver
-) -> Iterator[Path]:
-    """The source files below ``root`` in the order of their paths.
+def walk_directory(root: Path, excluded: frozenset[Path], skipped: SkippedFiles) -> Iterator[Path]:
+    """The source files below ``root``, sorted by path.
 
-    Hidden files and directories, the directories ``left_out`` and what earlier runs wrote are
-    passed over.
+    Hidden files and directories, the directories ``excluded`` and the output of earlier runs are
+    skipped.
     """
     found: list[Path] = []
     for parent, directories, names in os.walk(root):
@@ -72,10 +70,10 @@ def walk_directory(
         kept = []
         for name in directories:
             path = Path(parent, name)
-            if name.startswith(".") or (left_out and path.resolve() in left_out):
+            if name.startswith(".") or (excluded and path.resolve() in excluded):
                 continue
             if is_run and name in _RUN_OUTPUTS:
-                passed_over.run_outputs.append(path)
+                skipped.run_outputs.append(path)
                 continue
             kept.append(name)
         directories[:] = kept
@@ -83,23 +81,23 @@ def walk_directory(
             if is_source_name(name):
                 found.append(Path(parent, name))
             else:
-                note_unread(name, passed_over)
+                count_unread(name, skipped)
     yield from sorted(found)
 
 
-def note_unread(name: str, passed_over: PassedOver) -> None:
-    """Count a file that looks like images and is not read."""
+def count_unread(name: str, skipped: SkippedFiles) -> None:
+    """Count a file that may hold images and is not read."""
     suffix = _suffix(name)
     unread = UNSUPPORTED_SUFFIXES | ARCHIVE_SUFFIXES
     if not name.startswith(".") and suffix in unread:
-        passed_over.suffixes[suffix] += 1
+        skipped.suffixes[suffix] += 1
 
 
 def check_not_archive(name: str) -> None:
     """Raise ``ValueError`` for an archive named as a source."""
     if _suffix(name) in ARCHIVE_SUFFIXES:
         raise ValueError(
-            f"{name} is an archive: extract it and name the directory, or annotate what is in it "
+            f"{name} is an archive: extract it and name the directory, or annotate its images "
             f"with florence2 engine run --images {name}"
         )
 

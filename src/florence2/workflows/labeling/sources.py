@@ -1,4 +1,4 @@
-"""Which images a run is about: files, directories, patterns, URLs and lists become images."""
+"""The images of a run, from files, directories, patterns, URLs and lists."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ...io.paths import safe_component
 from ...processing.containers import Unit
 from .source_files import (
     SOURCE_SUFFIXES,
-    PassedOver,
+    SkippedFiles,
     check_not_archive,
+    count_unread,
     is_source_name,
-    note_unread,
     walk_directory,
 )
 
@@ -37,11 +37,12 @@ MAX_LISTING_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Source:
-    """One image: where it is read from, and its place in the tree below the argument it is from.
+    """One image: what it is read from, and its path relative to the directory that was given.
 
-    ``page`` of a PDF or TIFF counts from 1, ``seconds`` are the place of a frame in a video or
-    animation (``shown`` its own time); ``image`` is then the file's name with the place behind it
-    (``a.pdf#page=2``), and ``file`` the file's. ``error`` is why a file could not be looked into.
+    ``page`` of a PDF or TIFF counts from 1; ``seconds`` is the sampled time of a frame in a video
+    or animation and ``shown`` the frame's own time. ``image`` is then the file's name with the page
+    or time (``a.pdf#page=2``), and ``file`` the file's name. ``error`` is why a file could not be
+    read.
     """
 
     image: str
@@ -53,14 +54,14 @@ class Source:
     error: str = ""
 
     @property
-    def place(self) -> dict[str, Any]:
-        """What a line tells of a page or frame besides the name of its image."""
+    def position(self) -> dict[str, Any]:
+        """The page or time in the file, as fields of a prediction line."""
         values = {"page": self.page, "seconds": self.seconds}
         return {name: value for name, value in values.items() if value is not None}
 
     @property
     def is_timed(self) -> bool:
-        """Whether the file may have moments: a video, or a format of animations."""
+        """Whether the file may have frames: a video, or a format of animations."""
         suffix = os.path.splitext(self.file or self.image)[1].lower()
         return self.seconds is not None or suffix in _TIMED_SUFFIXES
 
@@ -72,43 +73,51 @@ class Source:
         return Unit(self.file, self.page, self.seconds, self.shown)
 
 
-def expand(
+def list_sources(
     arguments: Sequence[str],
     *,
     listing: Iterable[str] = (),
     allow_urls: bool = False,
-    leave_out: Collection[Path] = (),
-    every: float = 1.0,
-    passed_over: PassedOver | None = None,
+    exclude: Collection[Path] = (),
+    frame_interval: float = 1.0,
+    skipped: SkippedFiles | None = None,
 ) -> list[Source]:
     """The images that ``arguments`` name, each once, in the order of the arguments.
 
-    A directory stands for the images below it, sorted by path; hidden files, the directories
-    ``leave_out`` (where the run writes images) and what earlier runs wrote are passed over, and
-    what is not read is counted in ``passed_over``. A pattern with ``*``, ``?``, ``[`` or ``**``
-    stands for the files and directories that match. ``-`` stands for ``listing``, one image a
-    line: a name on it that does not exist fails later, by itself, not the whole run. A PDF or TIFF
-    stands for its pages, a video or animation for a frame every ``every`` seconds. ``ValueError``
-    for an argument that names nothing, or when no image is found at all.
+    Args:
+        arguments: files; directories, for the images below them, sorted by path, without hidden
+            files and the outputs of earlier runs; patterns with ``*``, ``?``, ``[`` or ``**``, for
+            the files and directories that match; URLs; ``-`` for ``listing``. A PDF or TIFF is
+            one image for each page, a video or animation one for each sampled frame.
+        listing: one image a line. A name that does not exist fails when it is predicted.
+        allow_urls: accept http(s) URLs.
+        exclude: directories that are skipped: those that the run writes images to.
+        frame_interval: seconds between the frames of a video.
+        skipped: counts the files and directories that are skipped.
+
+    Raises:
+        ValueError: an argument names nothing, or no image is found.
     """
     from ...processing.containers import UnitReader
 
-    left_out = frozenset(folder.resolve() for folder in leave_out)
-    noted = PassedOver() if passed_over is None else passed_over
-    reader = UnitReader(every)
+    excluded = frozenset(directory.resolve() for directory in exclude)
+    skipped = SkippedFiles() if skipped is None else skipped
+    reader = UnitReader(frame_interval)
     found: dict[str, Source] = {}
     for argument in arguments:
-        for whole in _expand_one(argument, listing, allow_urls, left_out, noted):
-            # The same file twice is looked into once.
-            key = whole.image if is_url(whole.image) else os.path.abspath(whole.image)
+        for file in _list_argument(argument, listing, allow_urls, excluded, skipped):
+            # The same file twice is opened once.
+            key = _key(file)
             if key in found:
                 continue
-            for source in _places(whole, reader):
-                found.setdefault(key if source is whole else _key(source), source)
+            for source in _list_units(file, reader):
+                found.setdefault(key if source is file else _key(source), source)
     if not found:
         suffixes = " ".join(sorted(SOURCE_SUFFIXES))
-        told = "".join(f"; {each}" for each in noted.sentences())
-        raise ValueError(f"no image found in {' '.join(arguments)!r}; looked for {suffixes}{told}")
+        reasons = "".join(f"; {each}" for each in skipped.sentences())
+        raise ValueError(
+            f"no image found in {' '.join(arguments)!r}; looked for {suffixes}{reasons}"
+        )
     return list(found.values())
 
 
@@ -116,7 +125,7 @@ def _key(source: Source) -> str:
     return source.image if is_url(source.image) else os.path.abspath(source.image)
 
 
-def _places(source: Source, reader: UnitReader) -> Iterator[Source]:
+def _list_units(source: Source, reader: UnitReader) -> Iterator[Source]:
     """The pages or frames of a file with several; anything else as it is."""
     suffix = os.path.splitext(source.image)[1].lower()
     if is_url(source.image) or suffix in SINGLE_IMAGE_SUFFIXES or source.error:
@@ -126,10 +135,10 @@ def _places(source: Source, reader: UnitReader) -> Iterator[Source]:
     try:
         units = reader.list_units(file)
     except FileNotFoundError:
-        yield source  # it fails as an image does
+        yield source  # it fails when it is predicted
         return
     except (ValueError, OSError, ImportError) as error:
-        # It fails by itself when it is its turn, and the others go on.
+        # It fails when it is predicted, and the run continues.
         first: dict[str, Any] = {}
         if suffix in PDF_SUFFIXES:
             first = {"page": 1}
@@ -141,10 +150,10 @@ def _places(source: Source, reader: UnitReader) -> Iterator[Source]:
         if unit.page is None and unit.seconds is None:
             yield source
             continue
-        behind = unit.file_name[len(unit.file) :]
+        suffix = unit.file_name[len(unit.file) :]
         yield Source(
             unit.name,
-            PurePosixPath(f"{source.relative}{behind}"),
+            PurePosixPath(f"{source.relative}{suffix}"),
             file,
             unit.page,
             unit.seconds,
@@ -155,8 +164,8 @@ def _places(source: Source, reader: UnitReader) -> Iterator[Source]:
 def read_listing() -> Iterator[str]:
     """The lines of standard input, without line ends; names that are not UTF-8 stay usable.
 
-    A byte order mark is taken off, UTF-16 (as PowerShell writes it) is read, and names may be
-    separated by NUL. Raises ``ValueError`` for a list that does not end.
+    A byte order mark is removed, UTF-16 (as PowerShell writes it) is read, and names may be
+    separated by NUL. Raises ``ValueError`` for a list of more than ``MAX_LISTING_BYTES``.
     """
     content = sys.stdin.buffer.read(MAX_LISTING_BYTES + 1)
     if len(content) > MAX_LISTING_BYTES:
@@ -168,12 +177,12 @@ def read_listing() -> Iterator[str]:
         yield os.fsdecode(line.rstrip(b"\r\n"))
 
 
-def _expand_one(
+def _list_argument(
     argument: str,
     listing: Iterable[str],
     allow_urls: bool,
-    left_out: frozenset[Path],
-    passed_over: PassedOver,
+    excluded: frozenset[Path],
+    skipped: SkippedFiles,
 ) -> Iterator[Source]:
     if argument == "-":
         for line in listing:
@@ -184,39 +193,39 @@ def _expand_one(
     if is_url(argument):
         yield _from_url(argument, allow_urls)
     elif os.path.isdir(argument):
-        yield from _walk(Path(argument), left_out, passed_over)
+        yield from _walk(Path(argument), excluded, skipped)
     elif os.path.lexists(argument):
         check_not_archive(argument)
         yield Source(os.path.normpath(argument), PurePosixPath(os.path.basename(argument)))
     elif glob.has_magic(argument):
-        yield from _match(argument, left_out, passed_over)
+        yield from _match(argument, excluded, skipped)
     else:
-        raise ValueError(f"no such file or folder: {argument!r}")
+        raise ValueError(f"no such file or directory: {argument!r}")
 
 
-def _walk(folder: Path, left_out: frozenset[Path], passed_over: PassedOver) -> Iterator[Source]:
-    """The images below ``folder`` in the order of their paths."""
-    for path in walk_directory(folder, left_out, passed_over):
-        yield Source(str(path), PurePosixPath(path.relative_to(folder).as_posix()))
+def _walk(root: Path, excluded: frozenset[Path], skipped: SkippedFiles) -> Iterator[Source]:
+    """The images below ``root``, sorted by path."""
+    for path in walk_directory(root, excluded, skipped):
+        yield Source(str(path), PurePosixPath(path.relative_to(root).as_posix()))
 
 
-def _match(pattern: str, left_out: frozenset[Path], passed_over: PassedOver) -> Iterator[Source]:
-    """The images a pattern matches, placed relative to the part of it that is fixed."""
+def _match(pattern: str, excluded: frozenset[Path], skipped: SkippedFiles) -> Iterator[Source]:
+    """The images that a pattern matches, with paths relative to its fixed part."""
     fixed = Path(pattern)
     while glob.has_magic(str(fixed)):
         fixed = fixed.parent
     for name in sorted(glob.glob(pattern, recursive=True)):
         path = Path(name)
-        if _is_below(path, left_out):
+        if _is_below(path, excluded):
             continue
-        place = PurePosixPath(path.relative_to(fixed).as_posix())
+        relative = PurePosixPath(path.relative_to(fixed).as_posix())
         if path.is_dir() and not pattern.endswith("**"):
-            for source in _walk(path, left_out, passed_over):
-                yield Source(source.image, place / source.relative)
+            for source in _walk(path, excluded, skipped):
+                yield Source(source.image, relative / source.relative)
         elif path.is_file() and is_source_name(path.name):
-            yield Source(str(path), place)
+            yield Source(str(path), relative)
         elif path.is_file():
-            note_unread(path.name, passed_over)
+            count_unread(path.name, skipped)
 
 
 def _listed(line: str, allow_urls: bool) -> Source:
@@ -230,12 +239,12 @@ def _listed(line: str, allow_urls: bool) -> Source:
 
 def _from_url(url: str, allow_urls: bool) -> Source:
     if not allow_urls:
-        raise ValueError(f"{url!r} is an address; add --allow-urls to let pictures be fetched")
+        raise ValueError(f"{url!r} is a URL; add --allow-urls to let images be fetched")
     parts = urlsplit(url)
-    # The path is whatever a stranger wrote: each part becomes a plain name below the host's.
+    # The path is untrusted: each part becomes a plain name below the host's.
     names = [unquote(part) for part in parts.path.split("/")]
     kept = [safe_component(name) for name in names if name not in ("", os.curdir, os.pardir)]
-    return Source(url, PurePosixPath(safe_component(parts.netloc), *(kept or ["picture"])))
+    return Source(url, PurePosixPath(safe_component(parts.netloc), *(kept or ["image"])))
 
 
 def _without_file_scheme(name: str) -> str:
@@ -253,8 +262,8 @@ def is_url(name: str) -> bool:
     return name[:8].lower().startswith(("http://", "https://"))
 
 
-def _is_below(path: Path, folders: frozenset[Path]) -> bool:
-    if not folders:
+def _is_below(path: Path, directories: frozenset[Path]) -> bool:
+    if not directories:
         return False
     resolved = path.resolve()
-    return any(resolved.is_relative_to(folder) for folder in folders)
+    return any(resolved.is_relative_to(directory) for directory in directories)
