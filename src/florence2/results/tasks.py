@@ -186,7 +186,7 @@ def _find_misspelling(name: str) -> str | None:
         known = _letters(task.token)
         # Short tokens of fine-tunes may be near by chance.
         allowed = 0 if len(known) < 6 else 1 if len(known) < 9 else 2
-        if abs(len(known) - len(letters)) <= allowed and count_edits(known, letters) <= allowed:
+        if abs(len(known) - len(letters)) <= allowed and _count_edits(known, letters) <= allowed:
             return task.token
     return None
 
@@ -200,7 +200,7 @@ _BY_LETTERS = {
 }
 
 
-def count_edits(first: str, second: str) -> int:
+def _count_edits(first: str, second: str) -> int:
     """Insertions, removals, changes and swaps of neighbors that make ``second`` of ``first``."""
     before: list[int] = []
     row = list(range(len(second) + 1))

@@ -6,10 +6,10 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from ...io.files import open_regular
+from ...io.messages import suggest
 from ...results.records import Record
 from .grouped_rows import WrittenRow, grouped_records
 from .problems import ImportContext, ImportProblem, LabelError
@@ -133,8 +133,8 @@ def _find_column(file: Path, wanted: str, names: list[str]) -> str:
     if len(same) > 1:
         raise ValueError(f"{file} has {len(same)} columns called {same[0]!r}; rename all but one")
     if not same:
-        near = get_close_matches(_fold(wanted), [_fold(name) for name in names], 1, 0.5)
-        hint = f"; did you mean {near[0]!r}? (--column)" if near else ""
+        hint = suggest(wanted, names)
+        hint = f"{hint} (--column)" if hint else ""
         shown = ", ".join(map(repr, names[:40])) or "none"
         raise ValueError(f"{file} has no column {wanted!r}; it has {shown}{hint}")
     return same[0]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ...io.messages import find_near_miss
 from ...results.records import Annotation, Category, LabeledObject, Record
 from ...results.types import ImageSize
 from .huggingface_files import open_huggingface, open_huggingface_splits
@@ -192,8 +192,8 @@ def _check_column(features: Any, name: str) -> None:
         if part not in there:
             above = ".".join(name.split(".")[:index])
             inside = f" in {above!r}" if above else ""
-            near = get_close_matches(part, there, 1)
-            hint = f"; did you mean {'.'.join(filter(None, (above, near[0])))!r}?" if near else ""
+            near = find_near_miss(part, there)
+            hint = f"; did you mean {'.'.join(filter(None, (above, near)))!r}?" if near else ""
             raise ValueError(f"there is no column {name!r}; there are {there}{inside}{hint}")
         feature = feature[part]
 

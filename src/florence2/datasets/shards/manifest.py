@@ -6,7 +6,6 @@ that were finished.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any
 
 from ...io.atomic import replace_json
 from ...io.deprecation import rename_keys
+from ...io.files import read_json
 from ...results.records import Category, FilterDecision, Record
 from .columns import SCHEMA_VERSION
 
@@ -105,7 +105,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         version = values["version"]
         if version == SCHEMA_VERSION:
             return Manifest(

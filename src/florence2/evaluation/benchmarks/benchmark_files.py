@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...io import files
 from ...io.paths import confine
 from ..metrics.input_checks import check_unique
 
@@ -41,9 +41,8 @@ def find_folder(data: Path, names: Iterable[str], source: str) -> Path:
 def read_json(path: Path, *keys: str) -> Any:
     """What a JSON file holds; a ``ValueError`` when it is damaged or an object without ``keys``."""
     try:
-        # A byte order mark, which Windows programs write, is not a part of the content.
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError, RecursionError) as error:
+        content = files.read_json(path)
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}; get it again") from error
     missing = [key for key in keys if not isinstance(content, Mapping) or key not in content]
     if missing:
