@@ -97,12 +97,13 @@ def test_old_options_and_names_work_with_a_warning(
 ) -> None:
     base = ["engine", "run", "--images", str(pictures), "--out", str(tmp_path / "run"),
             "--workers", "0"]  # fmt: skip
-    with pytest.warns(DeprecationWarning, match="'colour-regions' is now 'region-proposals'"):
-        old = command(*base, "--specialist", "colour-regions", "--part-size", "2",
-                      "--threshold", "overlap=0.5")  # fmt: skip
+    old = command(*base, "--specialist", "colour-regions", "--part-size", "2",
+                  "--threshold", "overlap=0.5")  # fmt: skip
     assert old.exit_code == 0, old.stderr
     assert "--specialist is now --annotator" in old.stderr
     assert "--part-size is now --chunk-size" in old.stderr
+    assert "annotator 'colour-regions' is now 'region-proposals'" in old.stderr
+    assert "threshold 'overlap' is now 'nms_iou'" in old.stderr
     new = command(*base, "--annotator", "region-proposals", "--chunk-size", "2",
                   "--threshold", "nms_iou=0.5")  # fmt: skip
     assert new.exit_code == 0 and "is now" not in new.stderr

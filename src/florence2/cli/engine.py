@@ -17,7 +17,14 @@ from ..io.messages import format_count
 from ..io.options import option
 from ..io.tables import print_table
 from .command_line import CommandLine
-from .errors import VERBOSE, end_interrupted, interruption_note, print_message, user_errors
+from .errors import (
+    VERBOSE,
+    end_interrupted,
+    interruption_note,
+    print_message,
+    print_warnings,
+    user_errors,
+)
 from .signature import expand_options
 
 if TYPE_CHECKING:
@@ -102,9 +109,10 @@ def run(
         from ..data_engine.annotators.annotator_registry import offline_ensemble
         from ..data_engine.self_training import StudentError, run_engine
 
-        thresholds = Thresholds.from_settings(annotators.threshold)
         names = annotators.annotator or offline_ensemble()
-        specs = annotators.make_specs(names, thresholds)
+        with print_warnings():
+            thresholds = Thresholds.from_settings(annotators.threshold)
+            specs = annotators.make_specs(names, thresholds)
         workers = max(annotators.workers, 1)
         student = replace(student, workers=workers, gpus=annotators.gpus)
         if engine.rounds:

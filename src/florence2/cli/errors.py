@@ -7,9 +7,11 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TextIO
 
 import typer
 
@@ -29,6 +31,8 @@ MAX_MESSAGE_CHARS = 900
 COMMAND_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("COMMAND_OPTIONS", default={})  # noqa: B039
 # Whether errors are printed with their tracebacks.
 VERBOSE: ContextVar[bool] = ContextVar("VERBOSE", default=False)
+# In every warning about a renamed option, field or argument.
+_OLD_NAME = "the old name goes with the next release"
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -72,6 +76,32 @@ def interruption_note(note: Callable[[], str]) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         interrupt.note = note()  # type: ignore[attr-defined]
         raise
+
+
+@contextmanager
+def print_warnings() -> Iterator[None]:
+    """A block whose warnings by this package are printed as messages of the command."""
+    default = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        is_ours = category is UserWarning and f"{os.sep}florence2{os.sep}" in filename
+        if is_ours or _OLD_NAME in str(message):
+            print_message(f"warning: {message}")
+        else:
+            default(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module=r"florence2\.")
+        warnings.filterwarnings("always", f".*{_OLD_NAME}", DeprecationWarning)
+        warnings.showwarning = show
+        yield
 
 
 def end_interrupted(interrupt: KeyboardInterrupt) -> typer.Exit:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +14,7 @@ from ..io.atomic import DiskFullError
 from ..io.messages import format_count, suggest
 from . import options as option
 from .conversion import FORMATS, check_format
-from .errors import EXIT_PARTIAL, print_error, print_message, user_errors
+from .errors import EXIT_PARTIAL, print_error, print_message, print_warnings, user_errors
 from .parameters import complete
 from .scene_data import SCENES, SceneData
 from .training_data import TrainingData
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
     from ..training.trainer import RunOptions
 
 METRIC, HIGHER = "reporting.metric", "reporting.higher_is_better"
-# Part of every warning about a renamed field; see io/deprecation.py.
-_OLD_NAME = "the old name goes with the next release"
 SIGNAL_STATUS = 128  # what shells add to the number of the signal that ended a program
 
 
@@ -162,7 +157,7 @@ def train(
             raise ValueError(f"RECIPE is missing: one of {', '.join(PRESETS)}, or a file")
         if data is None or out is None:
             raise ValueError(f"{'--data' if data is None else '--out'} is missing")
-        with _printed_warnings():
+        with print_warnings():
             chosen = _choose_recipe(recipe, settings)
         asked = format, split, validation_split, tuple(task or ()), prompt
         source: TrainingData | SceneData
@@ -184,7 +179,7 @@ def train(
             allow_data_change=allow_data_change,
         )
         try:
-            with _printed_warnings():
+            with print_warnings():
                 _run(chosen, settings, source, out, validation_limit, device, options)
         except (TrainingError, DiskFullError) as error:
             print_error(error)
@@ -229,32 +224,6 @@ def _written(value: Any) -> str:
     if isinstance(value, Mapping):
         return repr(dict(value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-@contextmanager
-def _printed_warnings() -> Iterator[None]:
-    """A block whose warnings by this package are printed as messages of the command."""
-    default = warnings.showwarning
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        is_ours = category is UserWarning and f"{os.sep}florence2{os.sep}" in filename
-        if is_ours or _OLD_NAME in str(message):
-            print_message(f"warning: {message}")
-        else:
-            default(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", category=UserWarning, module=r"florence2\.")
-        warnings.filterwarnings("always", f".*{_OLD_NAME}", DeprecationWarning)
-        warnings.showwarning = show
-        yield
 
 
 def _refuse_beside_scenes(
