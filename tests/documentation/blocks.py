@@ -96,6 +96,14 @@ def check_trained(names: Names, folder: Path) -> None:
     assert (folder / "runs/python/last/model.safetensors").is_file()
 
 
+def check_labeled(names: Names, folder: Path) -> None:
+    """Lines for two tasks of each image, drawings and a COCO file."""
+    outcome = names["outcome"]
+    lines = (folder / "labels/answers.jsonl").read_text().splitlines()
+    assert outcome.is_complete and len(lines) == 2 * outcome.done > 2
+    assert [path.name for path in outcome.paths] == ["answers.jsonl", "pictures", "coco"]
+
+
 def check_nothing(names: Names, folder: Path) -> None:
     """That the block ran is all there is to see."""
 
@@ -127,9 +135,10 @@ BLOCKS: dict[tuple[str, int], Block | NotRun] = {
         replace={'load_recipe("fine-tune")': TINY_RECIPE, "runs/mine": "runs/python"},
     ),
     ("docs/training.md", 1): Block(check_recipe),
-    ("docs/workflows.md", 0): Block(check_nothing, give_model),
+    ("docs/workflows.md", 0): Block(check_labeled),
     ("docs/workflows.md", 1): Block(check_nothing, give_model),
     ("docs/workflows.md", 2): Block(check_nothing, give_model),
+    ("docs/workflows.md", 3): Block(check_nothing, give_model),
 }  # fmt: skip
 
 

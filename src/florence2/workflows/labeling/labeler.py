@@ -213,7 +213,8 @@ def _predict(
             if errors:
                 failed[source.image] = errors[0]
             monitor.advance()
-    unwritten, paths = {}, ()
+    unwritten: dict[str, str] = {}
+    paths: tuple[Path, ...] = ()
     if isinstance(output, LabelDirectory):
         unwritten, paths = dict(output.unwritten), tuple(output.list_paths())
     seconds = time.perf_counter() - start
