@@ -33,6 +33,12 @@ def check_first_look(names: Names, folder: Path) -> None:
         assert drawing.size == names["result"].image_size
 
 
+def check_labels(names: Names, folder: Path) -> None:
+    """Lines and a data set."""
+    assert (folder / "labels/answers.jsonl").is_file()
+    assert [*(folder / "labels/coco").rglob("instances*.json")]
+
+
 def check_evaluation(names: Names, folder: Path) -> None:
     """A report with figures and intervals."""
     figure = names["report"].figures[0]
@@ -116,6 +122,7 @@ TINY_RECIPE = (
 BLOCKS: dict[tuple[str, int], Block | NotRun] = {
     ("README.md", 0): Block(check_first_look),
     ("README.md", 1): Block(check_nothing),
+    ("README.md", 2): Block(check_labels),
     ("docs/index.md", 0): Block(check_first_look),
     ("docs/evaluation.md", 0): Block(check_evaluation),
     ("docs/export.md", 0): Block(

@@ -119,7 +119,7 @@ COMMANDS: dict[str, Command | NotRun] = {
     ),
     "florence2 evaluate scenes --model nano --data shards/test": Command(check_report("AP")),
     "florence2 engine run --images photos/ --out runs/engine --rounds 2": Command(
-        check_engine, replace={"2": "0"}, extra=("--workers", "0", "-s", "colour-regions"),
+        check_engine, replace={"2": "0"}, extra=("--workers", "0", "--annotator", "region-proposals"),
     ),
     "florence2 engine view runs/engine --out annotations.html": Command(
         check_file("annotations.html", "<article>")
@@ -190,7 +190,7 @@ COMMANDS: dict[str, Command | NotRun] = {
     # docs/engine.md
     "pip install 'florence2[engine]'": NETWORK,
     "florence2 engine run --images photos/ --out runs/engine": Command(
-        check_engine, extra=("--workers", "0", "-s", "student")
+        check_engine, extra=("--workers", "0", "--annotator", "student")
     ),
     "florence2 engine stats runs/engine": Command(
         check_list(f"{len(PHOTOS)} ", "regions", "<CAPTION>")

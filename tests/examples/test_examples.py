@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -42,6 +43,34 @@ def test_the_picture_of_the_readme_is_what_the_example_draws(
     assert (difference.max(axis=2) > 16).mean() < 0.02
     printed = capsys.readouterr().out.strip()
     assert printed in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_captions_are_written_beside_images_and_a_second_run_writes_none(
+    working_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (working_directory / "photos").mkdir()
+    for name in ("a.png", "b.PNG"):
+        shutil.copyfile(DEMO, working_directory / "photos" / name)
+    (working_directory / "photos/c.jpg").write_bytes(b"not an image")
+    run_example("caption_a_folder.py", "photos", "--trigger", "ohwx", "--out", "captioned")
+    texts = sorted((working_directory / "captioned").rglob("*.txt"))
+    assert {path.stem for path in texts} == {"a", "b"}
+    assert all(path.read_text("utf-8").startswith("ohwx, ") for path in texts)
+    assert "c.jpg" in capsys.readouterr().out
+    before = [path.read_bytes() for path in texts]
+    run_example("caption_a_folder.py", "photos", "--trigger", "ohwx", "--out", "captioned")
+    assert [path.read_bytes() for path in texts] == before
+
+
+def test_labels_are_a_yolo_data_set(working_directory: Path) -> None:
+    (working_directory / "photos").mkdir()
+    shutil.copyfile(DEMO, working_directory / "photos/a.png")
+    run_example("prelabel_for_yolo.py", "photos", "teapot,cake", "--out", "labeled")
+    (labels,) = (working_directory / "labeled").rglob("a.txt")
+    rows = [line.split() for line in labels.read_text().splitlines()]
+    assert {row[0] for row in rows} <= {"0", "1"} and "0" in {row[0] for row in rows}
+    assert all(0 <= float(value) <= 1 for row in rows for value in row[1:])
+    assert [*(working_directory / "labeled").rglob("data.yaml")]
 
 
 def test_fine_tuning_writes_a_checkpoint_that_predicts(
