@@ -119,7 +119,8 @@ COMMANDS: dict[str, Command | NotRun] = {
     ),
     "florence2 evaluate scenes --model nano --data shards/test": Command(check_report("AP")),
     "florence2 engine run --images photos/ --out runs/engine --rounds 2": Command(
-        check_engine, replace={"2": "0"}, extra=("--workers", "0", "--annotator", "region-proposals"),
+        check_engine, replace={"2": "0"},
+        extra=("--workers", "0", "--annotator", "region-proposals"),
     ),
     "florence2 engine view runs/engine --out annotations.html": Command(
         check_file("annotations.html", "<article>")
