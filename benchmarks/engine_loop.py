@@ -1,4 +1,4 @@
-"""The loop on pictures whose truth is known: precision, recall and AP after every step.
+"""Self-training on synthetic images with known ground truth: metrics after every step.
 
     florence2 scenes make 2000 --out shards/loop --seed 90 --split test --level easy \\
         --task od --task caption
@@ -6,10 +6,10 @@
     python benchmarks/engine_loop.py --truth shards/loop --others shards/others \\
         --out runs/loop --rounds 2
 
-Three annotators give the truth with stated noise (missed objects, wrong names, invented and moved
-boxes, captions of other pictures). Rows: each of them raw; what the filters keep; what is kept
-after every round in which a student was trained on the round before; the students alone, on these
-pictures and on others; and the model that students start from, which saw neither.
+Three annotators give the ground truth with noise: missed objects, wrong labels, false positives,
+moved boxes, captions of other images. Rows: each annotator unfiltered; the kept annotations after
+the filters and after every self-training round; the students alone, on these images and on others;
+and the model that students start from.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import florence2
 from florence2 import Failure
 from florence2.data_engine.annotators import AnnotatorSpec
 from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
-from florence2.data_engine.engine_config import Thresholds
+from florence2.data_engine.engine_config import EngineConfig, StudentConfig, Thresholds
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
-from florence2.data_engine.merge import count_agreement
-from florence2.data_engine.self_training import StudentConfig, open_round, run_engine
+from florence2.data_engine.merge import concat_boxes, count_agreement
+from florence2.data_engine.self_training import open_round, run_engine
 from florence2.datasets.shards import ShardDataset
 from florence2.evaluation.metrics.coco_ap import average_precision
 from florence2.evaluation.metrics.detection import DetectedObjects, TrueObjects
@@ -36,10 +36,14 @@ from florence2.results.records import Annotation
 from florence2.results.types import Boxes, Text
 
 NAMES = ("first", "second", "third")
+COLUMNS = ("precision", "recall", "AP50", "captions correct", "captions")
+# The hash of an image, and annotations of it.
+ImageAnnotations = tuple[str, list[Annotation]]
+GroundTruth = Mapping[str, tuple[Annotation, ...]]
 
 
 def main() -> None:
-    """Run the loop, print the table, write the figures."""
+    """Run the loop, print the table, write the metrics."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -49,54 +53,74 @@ def main() -> None:
     parser.add_argument("--start", default="nano")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--least", type=float, action="append", default=[])
     parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    truth = {record.sha256: record.annotations for record in ShardDataset(chosen.truth)}
-    pictures = chosen.out / "pictures"
-    _write_pictures(chosen.truth, pictures)
-    specs = [
-        AnnotatorSpec(name, partial(NoisyAnnotator, chosen.truth, Noise(), name=name, seed=seed),
-                       batch_size=64, workers=max(1, chosen.workers))
-        for seed, name in enumerate(NAMES)
-    ]  # fmt: skip
-    executor = RayExecutor() if chosen.workers else LocalExecutor()
-    plan = StudentConfig(chosen.recipe, tuple(chosen.set), tasks=("<OD>",))
-    run_engine(str(pictures), chosen.out / "run", specs, executor, rounds=chosen.rounds,
-               student=plan, thresholds=Thresholds(min_agreement=2), log=print)  # fmt: skip
-    rows = {f"{name}, raw": _figures(truth, _said(chosen.out / "run", 0, {name})) for name in NAMES}
-    if chosen.rounds:
-        rows["the start, untrained"] = _figures(truth, _answered(chosen.start, chosen.truth))
-    for round in range(chosen.rounds + 1):
-        step = "filtered" if round == 0 else f"round {round}"
-        rows[step] = _figures(truth, _said(chosen.out / "run", round, None))
-        if round:
-            rows[f"student of round {round}, raw"] = _figures(
-                truth, _said(chosen.out / "run", round, {"student"}, round)
-            )
-    if chosen.others and chosen.rounds:
-        others = {record.sha256: record.annotations for record in ShardDataset(chosen.others)}
-        rows["the start, others"] = _figures(others, _answered(chosen.start, chosen.others))
-        for round in range(1, chosen.rounds + 1):
-            student = str(chosen.out / "run" / f"round-{round:02d}" / "student" / "last")
-            answers = _answered(student, chosen.others)
-            rows[f"student of round {round}, others"] = _figures(others, answers)
-    print(f"{'':28}{'P':>9}{'R':>9}{'AP50':>9}{'captions right':>16}{'captions kept':>15}")
-    for name, found in rows.items():
-        print(f"{name:28}{found['precision']:9.3f}{found['recall']:9.3f}{found['AP50']:9.3f}"
-              f"{found['captions right']:16.3f}{found['captions']:15.0f}")  # fmt: skip
+    options = parser.parse_args()
+    run_loop(options)
+    rows = measure_rows(options)
+    print(f"{'':28}" + "".join(f"{column:>18}" for column in COLUMNS))
+    for name, metrics in rows.items():
+        print(f"{name:28}" + "".join(f"{metrics[column]:18.3f}" for column in COLUMNS))
     print(json.dumps(rows))
-    if chosen.json:
-        replace_json(chosen.json, rows)
+    if options.json:
+        replace_json(options.json, rows)
 
 
-PartOutput = tuple[str, list[Annotation]]
+def run_loop(options: argparse.Namespace) -> None:
+    """Annotate the images of the ground truth, filter, and train students."""
+    images = options.out / "images"
+    write_images(options.truth, images)
+    specs = [
+        AnnotatorSpec(
+            name,
+            partial(NoisyAnnotator, options.truth, Noise(), name=name, seed=seed),
+            batch_size=64,
+            workers=max(1, options.workers),
+        )
+        for seed, name in enumerate(NAMES)
+    ]
+    config = EngineConfig(
+        rounds=options.rounds,
+        student=StudentConfig(options.recipe, tuple(options.set), tasks=("<OD>",)),
+        thresholds=Thresholds(min_agreement=2),
+    )
+    executor = RayExecutor() if options.workers else LocalExecutor()
+    run_engine(str(images), options.out / "run", specs, executor, config, log=print)
 
 
-def _said(
-    run: Path, round: int, names: set[str] | None, of: int | None = None
-) -> Iterable[PartOutput]:
-    """What was kept, or what some annotators said before any verdict, by picture."""
+def measure_rows(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """The metrics of every step."""
+    run = options.out / "run"
+    truth = read_ground_truth(options.truth)
+    rows = {
+        f"{name}, unfiltered": measure(truth, read_annotations(run, 0, {name})) for name in NAMES
+    }
+    if options.rounds:
+        rows["start model"] = measure(truth, predict(options.start, options.truth))
+    for round in range(options.rounds + 1):
+        step = "filtered" if round == 0 else f"round {round}"
+        rows[step] = measure(truth, read_annotations(run, round, None))
+        if round:
+            student = read_annotations(run, round, {"student"}, round)
+            rows[f"student of round {round}, unfiltered"] = measure(truth, student)
+    if options.others and options.rounds:
+        others = read_ground_truth(options.others)
+        rows["start model, others"] = measure(others, predict(options.start, options.others))
+        for round in range(1, options.rounds + 1):
+            checkpoint = str(run / f"round-{round:02d}" / "student" / "last")
+            predictions = predict(checkpoint, options.others)
+            rows[f"student of round {round}, others"] = measure(others, predictions)
+    return rows
+
+
+def read_ground_truth(shards: Path) -> GroundTruth:
+    """The annotations of shards by the hash of the image."""
+    return {record.sha256: record.annotations for record in ShardDataset(shards)}
+
+
+def read_annotations(
+    run: Path, round: int, names: set[str] | None, of_round: int | None = None
+) -> Iterable[ImageAnnotations]:
+    """The kept annotations, or all annotations of the annotators ``names``."""
     for record in open_round(run, round):
         if names is None:
             yield record.sha256, list(record.kept())
@@ -106,28 +130,27 @@ def _said(
                 [
                     each
                     for each in record.annotations
-                    if each.annotator.name in names and (of is None or each.round == of)
+                    if each.annotator.name in names and of_round in (None, each.round)
                 ],
             )
 
 
-def _answered(model: str, shards: Path) -> Iterable[PartOutput]:
-    """What a model says is in the pictures of shards."""
+def predict(model: str, shards: Path) -> Iterable[ImageAnnotations]:
+    """The detections of a model on the images of shards."""
     records = ShardDataset(shards)
-    answers = florence2.load(model).batch((record.image_bytes(), "od", None) for record in records)
-    for record, answer in zip(records, answers, strict=True):
-        assert not isinstance(answer, Failure), answer
-        boxes = answer.answer
-        assert isinstance(boxes, Boxes)
-        yield record.sha256, [Annotation("<OD>", boxes)]
+    requests = ((record.image_bytes(), "od", None) for record in records)
+    predictions = florence2.load(model).batch(requests)
+    for record, prediction in zip(records, predictions, strict=True):
+        assert not isinstance(prediction, Failure), prediction
+        assert isinstance(prediction.answer, Boxes)
+        yield record.sha256, [Annotation("<OD>", prediction.answer)]
 
 
-def _figures(
-    truth: Mapping[str, tuple[Annotation, ...]], said: Iterable[PartOutput]
-) -> dict[str, float]:
-    pairs = found = there = right = captions = 0
+def measure(truth: GroundTruth, images: Iterable[ImageAnnotations]) -> dict[str, float]:
+    """Precision, recall and AP50 of detections, and the fraction of correct captions."""
+    pairs = predicted = objects = correct = captions = 0
     true, detected = [], []
-    for sha256, given in said:
+    for sha256, given in images:
         boxes, text = truth[sha256][0].answer, None
         for each in truth[sha256]:
             if isinstance(each.answer, Boxes):
@@ -135,41 +158,39 @@ def _figures(
             elif isinstance(each.answer, Text):
                 text = each.answer.text
         assert isinstance(boxes, Boxes)
-        there += len(boxes)
-        told = [each.answer for each in given
-                if each.task == "<OD>" and isinstance(each.answer, Boxes)]  # fmt: skip
-        whole = Boxes(
-            [box for each in told for box in each.xyxy.tolist()],
-            [label for each in told for label in each.labels],
-            boxes.image_size,
-        )
-        scores = [
-            score
-            for each in told
-            for score in ([1.0] * len(each) if each.scores is None else each.scores.tolist())
-        ]
-        true.append(TrueObjects(sha256, boxes.xyxy, boxes.labels, image_size=boxes.image_size))
-        detected.append(DetectedObjects(sha256, whole.xyxy, whole.labels, scores))
-        both, mine, _ = count_agreement(whole, boxes)
-        pairs, found = pairs + both, found + mine
+        found = join_boxes(given, boxes.image_size)
+        true.append(TrueObjects(sha256, boxes.xyxy, boxes.labels))
+        detected.append(DetectedObjects(sha256, found.xyxy, found.labels, found.scores))
+        pairs += count_agreement(found, boxes)[0]
+        predicted, objects = predicted + len(found), objects + len(boxes)
         for each in given:
             if each.task == "<CAPTION>" and isinstance(each.answer, Text):
                 captions += 1
-                right += each.answer.text == text
+                correct += each.answer.text == text
     return {
-        "precision": pairs / max(found, 1),
-        "recall": pairs / max(there, 1),
+        "precision": pairs / max(predicted, 1),
+        "recall": pairs / max(objects, 1),
         "AP50": average_precision(true, detected).ap_50,
         "captions": captions,
-        "captions right": right / max(captions, 1),
+        "captions correct": correct / max(captions, 1),
     }
 
 
-def _write_pictures(shards: Path, folder: Path) -> None:
-    """The pictures of shards as files, without their labels."""
-    folder.mkdir(parents=True, exist_ok=True)
+def join_boxes(annotations: Iterable[Annotation], image_size: tuple[int, int]) -> Boxes:
+    """All detections of an image."""
+    pieces = [
+        each.answer
+        for each in annotations
+        if each.task == "<OD>" and isinstance(each.answer, Boxes)
+    ]
+    return concat_boxes(pieces) if pieces else Boxes([], [], image_size, scores=[])
+
+
+def write_images(shards: Path, directory: Path) -> None:
+    """Write the images of shards as files, without their labels."""
+    directory.mkdir(parents=True, exist_ok=True)
     for record in ShardDataset(shards):
-        path = folder / f"{record.id}.jpg"
+        path = directory / f"{record.id}.jpg"
         if not path.exists():
             path.write_bytes(record.image_bytes())
 

@@ -1,13 +1,13 @@
-"""How right an OCR engine's lines are, by the line drawn on its scores, on made pictures.
+"""Precision and recall of an OCR annotator by minimum score, on synthetic images.
 
     florence2 scenes make 200 --out shards/lines --seed 70 --split test --size 512 \\
         --task ocr-with-region
-    python benchmarks/engine_reading.py --data shards/lines --specialist rapidocr \\
+    python benchmarks/engine_reading.py --data shards/lines --annotator rapidocr \\
         --json benchmarks/results/DATE-engine-reading.json
 
-A line is right when the bounds of its quad overlap a true line's by half and the letters are the
-same but for case and spaces. Precision is the share of lines told that are right, recall the
-share of true lines that are found so.
+A predicted line is correct when the bounds of its quad overlap a true line's by half and the text
+is the same except for case and spaces. Precision is the fraction of predicted lines that are
+correct, recall the fraction of true lines that a correct line finds.
 """
 
 from __future__ import annotations
@@ -24,54 +24,68 @@ from florence2.io.atomic import replace_json
 from florence2.results.geometry import box_iou
 from florence2.results.types import Quads
 
-LINES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+THRESHOLDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 TASK = "<OCR_WITH_REGION>"
 
 
 def main() -> None:
-    """Read the pictures, print precision and recall by score, write the figures."""
+    """Annotate the images, print precision and recall by score, write the metrics."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--specialist", default="rapidocr")
+    parser.add_argument("--annotator", default="rapidocr")
     parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    reader = make_annotator_specs([chosen.specialist])[0].make()
-    scores, right, there = [], [], 0
-    for record in ShardDataset(chosen.data):
-        truth = [each.answer for each in record.annotations if isinstance(each.answer, Quads)]
-        (found, *_) = reader.annotate([record])[0]
-        assert found.task == TASK and isinstance(found.answer, Quads)
-        true = truth[0] if truth else found.answer.select(np.zeros(0, np.int64))
-        there += len(true)
-        scores += [] if found.answer.scores is None else found.answer.scores.tolist()
-        right += _right(found.answer, true)
-    trust, correct = np.asarray(scores), np.asarray(right, bool)
-    by_line = {
-        str(line): (
-            float(correct[trust >= line].mean()) if (trust >= line).any() else 0.0,
-            float(correct[trust >= line].sum() / max(there, 1)),
-        )
-        for line in LINES
-    }
-    print(f"{len(scores)} lines told, {there} there")
-    for line, (precision, recall) in by_line.items():
-        print(f"scores from {line}: precision {precision:.3f}, recall {recall:.3f}")
-    if chosen.json:
-        replace_json(chosen.json, {
-            "specialist": chosen.specialist, "told": len(scores), "there": there, "lines": by_line,
-        })  # fmt: skip
+    options = parser.parse_args()
+    annotator = make_annotator_specs([options.annotator])[0].make()
+    scores: list[float] = []
+    correct: list[bool] = []
+    true_lines = 0
+    for record in ShardDataset(options.data):
+        quads = [each.answer for each in record.annotations if isinstance(each.answer, Quads)]
+        (predicted, *_) = annotator.annotate([record])[0]
+        assert predicted.task == TASK and isinstance(predicted.answer, Quads)
+        truth = quads[0] if quads else predicted.answer.select(np.zeros(0, np.int64))
+        true_lines += len(truth)
+        scores += [] if predicted.answer.scores is None else predicted.answer.scores.tolist()
+        correct += mark_correct(predicted.answer, truth)
+    metrics = measure(np.asarray(scores), np.asarray(correct, bool), true_lines)
+    print(f"{len(scores)} predicted lines, {true_lines} true lines")
+    for threshold, (precision, recall) in metrics.items():
+        print(f"scores from {threshold}: precision {precision:.3f}, recall {recall:.3f}")
+    if options.json:
+        values = {
+            "annotator": options.annotator,
+            "predicted lines": len(scores),
+            "true lines": true_lines,
+            "thresholds": metrics,
+        }
+        replace_json(options.json, values)
 
 
-def _right(found: Quads, truth: Quads) -> list[bool]:
-    """Whether each line told is a true one; each true one counts once, best overlaps first."""
-    told, true = ([_plain(label) for label in each.labels] for each in (found, truth))
-    same = np.array(told, object)[:, None] == np.array(true, object)[None]
-    pairs = match_pairs(np.where(same, box_iou(found.bounds, truth.bounds), 0), 0.5)
-    right = {row for row, _ in pairs}
-    return [row in right for row in range(len(found))]
+def measure(
+    scores: np.ndarray, correct: np.ndarray, true_lines: int
+) -> dict[str, tuple[float, float]]:
+    """Precision and recall by minimum score."""
+    metrics = {}
+    for threshold in THRESHOLDS:
+        kept = scores >= threshold
+        precision = float(correct[kept].mean()) if kept.any() else 0.0
+        metrics[str(threshold)] = precision, float(correct[kept].sum() / max(true_lines, 1))
+    return metrics
 
 
-def _plain(text: str) -> str:
+def mark_correct(predicted: Quads, truth: Quads) -> list[bool]:
+    """Whether each predicted line is correct; each true line is matched once."""
+    labels, true_labels = (
+        [normalize(label) for label in quads.labels] for quads in (predicted, truth)
+    )
+    same = np.array(labels, object)[:, None] == np.array(true_labels, object)[None]
+    pairs = match_pairs(np.where(same, box_iou(predicted.bounds, truth.bounds), 0), 0.5)
+    matched = {row for row, _ in pairs}
+    return [row in matched for row in range(len(predicted))]
+
+
+def normalize(text: str) -> str:
+    """The text without case and spaces."""
     return "".join(text.lower().split())
 
 

@@ -110,6 +110,15 @@ def check_labeled(names: Names, folder: Path) -> None:
     assert [path.name for path in outcome.paths] == ["answers.jsonl", "pictures", "coco"]
 
 
+def check_custom_annotator(names: Names, folder: Path) -> None:
+    """A run whose shards have the boxes of the page's annotator."""
+    from florence2.data_engine.self_training import open_round
+
+    records = list(open_round(folder / "runs/center"))
+    assert len(records) == names["result"].index.images
+    assert all(record.kept()[0].annotator.name == "center-box" for record in records)
+
+
 def check_nothing(names: Names, folder: Path) -> None:
     """That the block ran is all there is to see."""
 
@@ -124,6 +133,7 @@ BLOCKS: dict[tuple[str, int], Block | NotRun] = {
     ("README.md", 1): Block(check_nothing),
     ("README.md", 2): Block(check_labels),
     ("docs/index.md", 0): Block(check_first_look),
+    ("docs/engine.md", 0): Block(check_custom_annotator),
     ("docs/evaluation.md", 0): Block(check_evaluation),
     ("docs/export.md", 0): Block(
         check_runtime, lambda folder: {"florence2": __import__("florence2")}, slow=True

@@ -197,7 +197,7 @@ COMMANDS: dict[str, Command | NotRun] = {
         check_list(f"{len(PHOTOS)} ", "regions", "<CAPTION>")
     ),
     "florence2 engine run --images photos/ --out runs/engine --rounds 2 "
-    "--validation shards/truth": NotRun("trains two students: minutes"),
+    "--validation shards/val": NotRun("trains two students: minutes"),
     "florence2 scenes make 2000 --out shards/loop --seed 90 --split test --level easy --task od "
     "--task caption": MEASURED,
     "florence2 scenes make 400 --out shards/others --seed 9000 --split test --level easy "
