@@ -78,9 +78,9 @@ def test_columns_of_csv_are_named(tmp_path: Path) -> None:
     [
         (("--format", "tfrecord"), "is not one of coco, yolo"),
         (("--format", "coco", "--column", "a=b"), "are for csv and huggingface"),
-        (("--format", "csv", "--column", "picture=b"), "no column called 'picture'"),
+        (("--format", "csv", "--column", "picture=b"), "unknown column 'picture'"),
         (("--format", "csv", "--column", "picture"), "is written NAME=VALUE"),
-        (("--format", "huggingface"), "say what the columns hold"),
+        (("--format", "huggingface"), "the meaning of the columns is missing"),
         (("--format", "jsonl", "--model", "./nowhere"), "./nowhere"),
     ],
 )
@@ -100,7 +100,7 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_formats_of_the_command_are_those_of_the_converter() -> None:
-    from florence2.cli.conversion import FORMATS
     from florence2.datasets.conversion import FORMATS as CONVERTED
+    from florence2.datasets.import_config import FORMATS
 
     assert FORMATS == CONVERTED

@@ -91,7 +91,7 @@ def test_a_run_converts_trains_judges_and_tells_what_is_next(train: Train, tmp_p
     again = train("--validation-split", "valid")
     assert again.exit_code == 0, again.output
     assert "going on from" in again.stdout
-    assert "6 pictures converted before" in again.stdout
+    assert "6 images converted before" in again.stdout
     assert len(log_lines(run, "evaluation")) == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,137 +10,129 @@ import typer
 
 from ..datasets.exporters.capacity import TARGETS
 from ..datasets.exporters.export_options import ExportOptions
-from . import options as option
-from .conversion import (
-    FORMATS,
-    SHARDS,
-    WRITTEN_FORMATS,
-    check_format,
-    convert_to,
-    load_processor,
-    make_reading,
-)
+from ..datasets.import_config import FORMATS, SHARDS, TEXT_FORMATS, ImportConfig
+from ..io.options import option
 from .errors import EXIT_PARTIAL, interruption_note, user_errors
-from .loading import is_default
-from .parameters import choose, complete
+from .loading import load_processor
 from .signature import expand_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """From which format to which, and with whose vocabulary labels are checked."""
+
+    format: str | None = option(
+        None,
+        choices=FORMATS,
+        help=f"One of {', '.join(FORMATS)}. [default: shards or answers, as found]",
+    )
+    to: str = option(SHARDS, choices=(SHARDS, *TARGETS), help=f"{SHARDS}, or {', '.join(TARGETS)}.")
+    model: str | None = option(
+        None,
+        flags=("--model", "-m"),
+        shown_default="nano",
+        help="Model whose vocabulary and positions labels are checked with.",
+    )
+    revision: str | None = option(None, help="Branch, tag or commit of a Hub model.")
+    strict: bool = option(False, help="End with status 1 when there is any problem.")
+    overwrite: bool = option(False, help="Replace what an earlier conversion wrote to --out.")
 
 
 @expand_options
 def convert(
-    context: typer.Context,
-    source: Annotated[
-        Path, typer.Argument(help="The dataset: its directory, or its file of labels.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for what is written.")],
-    *,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            callback=check_format,
-            autocompletion=complete(*FORMATS),
-            help=f"One of {', '.join(FORMATS)}. [default: shards or answers, as found]",
-        ),
-    ] = None,
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            callback=choose(SHARDS, *TARGETS),
-            autocompletion=complete(SHARDS, *TARGETS),
-            help=f"{SHARDS}, or {', '.join(TARGETS)}.",
-        ),
-    ] = SHARDS,
-    export: ExportOptions,
-    task: option.DatasetTasks = None,
-    split: option.Split = None,
-    prompt: option.DatasetPrompt = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(help="Directory of the images. [default: where the format has them]"),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="NAME=COLUMN",
-            help="What a column of csv or huggingface holds: image=photo, boxes=objects.bbox ...",
-        ),
-    ] = None,
-    answer: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--answer",
-            metavar="COLUMN=PROMPT",
-            help="A huggingface column that answers PROMPT. Repeatable.",
-        ),
-    ] = None,
-    model: option.Model = "nano",
-    revision: option.Revision = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End with status 1 when there is any problem.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what an earlier conversion wrote to --out.")
-    ] = False,
+    source: Annotated[Path, typer.Argument(help="The dataset: its directory, or its label file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output directory.")],
+    options: ConvertOptions,
+    import_config: ImportConfig,
+    export_options: ExportOptions,
 ) -> None:
-    """Turn a dataset into shards, or shards, answers and datasets into files of other tools.
+    """Convert a dataset to shards, or shards, predictions and datasets to files of other tools.
 
     For shards, labels are checked with the vocabulary and the positions of --model. What it cannot
-    be trained on is skipped, counted and listed with its file and line. A killed conversion goes
-    on when called again in the same words. Other tools get the source's classes, ids, splits and
-    outlines as they are. Ends with status 1 when nothing was written.
+    be trained on is skipped, counted and listed with its file and line. A killed conversion resumes
+    when the same command is run again. Other tools get the source's classes, ids, splits and
+    polygons unchanged. Ends with status 1 when nothing was written.
     """
     with interruption_note(_describe_interruption), user_errors():
-        from ..datasets.dataset_export import export_dataset, guess_format
+        from ..datasets.dataset_export import guess_format
 
-        found = format or guess_format(source)
-        if found == SHARDS and to == SHARDS:
+        format = options.format or guess_format(source)
+        if format == options.to == SHARDS:
             raise ValueError(f"{source} holds shards already; name another format with --to")
-        reading = make_reading(
-            found,
-            tasks=task or (),
-            split=split,
-            prompt=prompt,
-            images=images,
-            columns=column or (),
-            answers=answer or (),
-        )
-        unused = export.find_unused(frozenset({to}))
+        unused = export_options.find_unused(frozenset({options.to}))
         if unused is not None:
-            raise ValueError(f"option {unused!r} does not apply to {to}; leave it out")
-        reads_words = to == SHARDS or found in WRITTEN_FORMATS
-        for name in ("model", "revision"):
-            if not reads_words and not is_default(context, name):
-                raise ValueError(
-                    f"--{name} does not apply from {found} to {to}, which no text of a model is "
-                    "read for: leave it out"
-                )
-        if to == SHARDS:
-            processor, positions = load_processor(model, revision)
-            report = convert_to(
-                out, source, found, reading, processor, positions, overwrite=overwrite
-            )
-            typer.echo(f"checked for {model}: {positions:,} positions for an answer")
-            problems, empty = len(report.problems), report.is_empty
+            raise ValueError(f"option {unused!r} does not apply to {options.to}; leave it out")
+        if options.to == SHARDS:
+            problems, is_empty = _convert_to_shards(source, format, out, options, import_config)
         else:
-            words = load_processor(model, revision) if reads_words else None
-            exported = export_dataset(
-                source,
-                found,
-                to,
-                out,
-                export,
-                reading,
-                words,
-                destination="overwrite" if overwrite else "new",
+            problems, is_empty = _export(
+                source, format, out, options, import_config, export_options
             )
-            for line in exported.summarize():
-                typer.echo(line, err=True)
-            problems, empty = len(exported.problems), exported.is_empty
-    if empty or (strict and problems):
+    if is_empty or (options.strict and problems):
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _convert_to_shards(
+    source: Path, format: str, out: Path, options: ConvertOptions, import_config: ImportConfig
+) -> tuple[int, bool]:
+    """The number of problems, and whether nothing was converted."""
+    from ..datasets.conversion import convert
+
+    reading = import_config.for_format(format)
+    model = options.model or "nano"
+    processor, positions = load_processor(model, options.revision)
+    report = convert(
+        source,
+        out,
+        format,
+        processor=processor,
+        max_answer_tokens=positions,
+        reading=reading,
+        overwrite=options.overwrite,
+    )
+    for line in report.summarize(out):
+        typer.echo(line)
+    if report.empty_reason:
+        typer.echo(f"florence2: nothing was converted: {report.empty_reason}", err=True)
+    typer.echo(f"checked for {model}: at most {positions:,} tokens in a label")
+    return len(report.problems), report.is_empty
+
+
+def _export(
+    source: Path,
+    format: str,
+    out: Path,
+    options: ConvertOptions,
+    import_config: ImportConfig,
+    export_options: ExportOptions,
+) -> tuple[int, bool]:
+    """The number of problems, and whether nothing was written."""
+    from ..datasets.dataset_export import export_dataset
+
+    reading = import_config.for_format(format)
+    processor = None
+    if format in TEXT_FORMATS:
+        processor = load_processor(options.model or "nano", options.revision)
+    else:
+        for name in ("model", "revision"):
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"option {name!r} does not apply from {format} to {options.to}: neither has "
+                    "labels as text; leave it out"
+                )
+    report = export_dataset(
+        source,
+        format,
+        options.to,
+        out,
+        export_options,
+        reading,
+        processor,
+        destination="overwrite" if options.overwrite else "new",
+    )
+    for line in report.summarize():
+        typer.echo(line, err=True)
+    return len(report.problems), report.is_empty
 
 
 def _describe_interruption() -> str:

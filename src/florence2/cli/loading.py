@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..inference.predictor import Florence2
+    from ..processing.processor import Processor
 
 UNTRAINED_NOTICE = "nano has no weights; outputs are random"
 
@@ -31,6 +32,18 @@ def load_model(source: str, *, by_default: bool = False, **options: Any) -> Flor
     elif by_default:
         print_nano_notice()
     return model
+
+
+def load_processor(model: str, revision: str | None = None) -> tuple[Processor, int]:
+    """The processor of a checkpoint and the number of its decoder positions, without weights."""
+    from ..inference.predictor import resolve_checkpoint
+    from ..model.checkpoint.weights import read_config
+    from ..processing.processor import Processor
+
+    directory = resolve_checkpoint(model, revision)
+    config = read_config(directory)
+    positions = config.text.max_position_embeddings
+    return Processor.from_directory(directory, positions, config.vision.stride), positions
 
 
 def is_default(context: typer.Context, parameter: str) -> bool:

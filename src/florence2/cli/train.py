@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..datasets.import_config import FORMATS
 from ..io.atomic import DiskFullError
 from ..io.messages import format_count, suggest
 from . import options as option
-from .conversion import FORMATS, check_format
 from .errors import EXIT_PARTIAL, print_error, print_message, print_warnings, user_errors
-from .parameters import complete
+from .parameters import choose, complete
 from .scene_data import SCENES, SceneData
 from .training_data import TrainingData
 
@@ -82,7 +82,7 @@ Format = Annotated[
     str | None,
     typer.Option(
         "--format",
-        callback=check_format,
+        callback=choose(*FORMATS),
         autocompletion=complete(*FORMATS),
         help=f"One of {', '.join(FORMATS)}.",
     ),

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .conversion import ensure_converted, make_reading
+import typer
+
+from ..datasets.import_config import ImportConfig
+from ..io.messages import format_count
 
 if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
+    from ..processing.processor import Processor
     from ..training import Recipe
     from ..training.distributed import DistributedContext
 
@@ -96,9 +100,9 @@ class TrainingData:
             parts.append((self.validation or self.data, out / VALIDATION, self.validation_split))
         for source, folder, split in parts:
             assert self.format is not None
-            reading = make_reading(self.format, tasks=self.tasks, split=split, prompt=self.prompt)
-            ensure_converted(
-                source, folder, self.format, reading, processor, positions, remake=not is_started
+            config = ImportConfig(task=self.tasks, split=split, prompt=self.prompt)
+            _convert_if_needed(
+                source, folder, self.format, config, (processor, positions), not is_started
             )
 
     def _held_out_is_learned(self) -> bool:
@@ -117,3 +121,46 @@ def _refuse_the_same(records: ShardDataset, held_out: ShardDataset, place: Path)
             f"the validation records of {place} are the training records: what is learned cannot "
             "judge; name other records with --validation or --validation-split"
         )
+
+
+def _convert_if_needed(
+    source: Path,
+    directory: Path,
+    format: str,
+    config: ImportConfig,
+    processor: tuple[Processor, int],
+    replace: bool,
+) -> None:
+    """Convert ``source`` to shards in ``directory``, unless an earlier call finished it.
+
+    Shards of another source are replaced with ``replace``. Raises ``ValueError`` for them
+    otherwise, and when nothing was converted.
+    """
+    from ..datasets.conversion import convert, is_same_origin, origin_of
+    from ..datasets.shards.manifest import read_manifest
+
+    reading = config.for_format(format)
+    manifest = read_manifest(directory)
+    origin = origin_of(source, format, reading)
+    is_same = manifest is None or is_same_origin(manifest.origin, origin)
+    if not is_same and not replace:
+        raise ValueError(
+            f"{directory} was made from another state of {source}, or with other options; choose "
+            "another --out"
+        )
+    if manifest is not None and manifest.complete and is_same:
+        typer.echo(f"{directory}: {format_count(manifest.rows, 'image')} converted before")
+        return
+    report = convert(
+        source,
+        directory,
+        format,
+        processor=processor[0],
+        max_answer_tokens=processor[1],
+        reading=reading,
+        overwrite=not is_same,
+    )
+    for line in report.summarize(directory):
+        typer.echo(line)
+    if report.is_empty:
+        raise ValueError(f"there is nothing to learn from in {source}")

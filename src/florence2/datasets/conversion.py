@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -15,6 +14,7 @@ from ..io.run_lock import lock_run_dir
 from ..processing.processor import Processor
 from ..results.records import HUMAN, Annotator, Record, content_hash
 from . import ImportContext, ImportProblem, LabelError
+from .conversion_report import PROBLEMS_FILE, ConversionReport
 from .exporters.export_names import decode_name
 from .importers.class_list import ClassList
 from .importers.coco import find_coco, read_coco
@@ -37,8 +37,6 @@ from .shards.columns import with_bytes
 from .shards.manifest import Manifest, read_manifest
 from .shards.writer import remove_shards
 
-PROBLEMS_FILE = "problems.jsonl"
-
 
 @dataclass(frozen=True)
 class ImportOptions:
@@ -57,35 +55,6 @@ class ImportOptions:
     prompt: str | None = None
     csv_columns: CsvColumns = field(default_factory=CsvColumns)
     columns: Columns | None = None
-
-
-@dataclass(frozen=True)
-class ConversionReport:
-    """What a conversion made: the manifest of the shards, and every problem with its place.
-
-    ``resumed`` is how many of the records an earlier, killed run had finished.
-    """
-
-    manifest: Manifest
-    problems: tuple[ImportProblem, ...]
-    without_annotations: int
-    resumed: int
-
-    @property
-    def records(self) -> int:
-        """The number of images in the shards."""
-        return self.manifest.rows
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing came out: no image, or no annotation where all were problems."""
-        annotations = sum(self.manifest.counts.task.values())
-        return not self.records or bool(self.problems and not annotations)
-
-    @property
-    def problem_counts(self) -> Mapping[str, int]:
-        """How many problems there are of each kind."""
-        return dict(sorted(Counter(problem.kind for problem in self.problems).items()))
 
 
 def convert(
@@ -310,7 +279,7 @@ def _sidecars(source: Path, reading: ImportOptions, intake: ImportContext) -> It
 
 def _huggingface(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
     if reading.columns is None:
-        raise ValueError("say what the columns hold: reading=Reading(columns=Columns(...))")
+        raise ValueError("say what the columns hold: reading=ImportOptions(columns=Columns(...))")
     if reading.tasks is not None and reading.columns.boxes is None:
         raise ValueError("--task is asked of boxes: name their column (--column boxes=NAME)")
     root = source.parent if source.is_file() else source
