@@ -22,7 +22,7 @@ import florence2
 from florence2.datasets.shards import ShardDataset
 from florence2.training.batches import BatchStream
 from florence2.training.distributed import DistributedContext
-from florence2.training.examples import ExampleReader, OrderedPairs, list_examples
+from florence2.training.examples import ExampleReader, FiniteSource, list_examples
 from florence2.training.recipe import Recipe, override
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     world = DistributedContext(0, 1, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         stream = BatchStream(
-            OrderedPairs(ExampleReader(records, processor, recipe), list_examples(records), recipe),
+            FiniteSource(ExampleReader(records, processor, recipe), list_examples(records), recipe),
             recipe,
             world,
             Path(folder) / "problems.jsonl",

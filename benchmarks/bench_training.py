@@ -145,25 +145,26 @@ class _Ours:
 
         from florence2.training.batches import collate
         from florence2.training.checkpoints import TrainState
-        from florence2.training.distributed import DistributedContext
+        from florence2.training.distributed import DistributedContext, keep_freed_memory
         from florence2.training.examples import EncodedExample
-        from florence2.training.memory import keep_freed_memory
-        from florence2.training.param_groups import parameter_groups
+        from florence2.training.optimizers import Optimizers, parameter_groups
         from florence2.training.recipe import Recipe, override
+        from florence2.training.step import TrainSetup
 
         keep_freed_memory()  # as training does
         build, config = _config(options)
-        self.recipe = override(Recipe(), [f"precision={options['precision']}"])
+        recipe = override(Recipe(), [f"precision={options['precision']}"])
         self.model = build(config)
         self.model.initialize(0)
         self.model.train()
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, self.recipe.optimizer), lr=1e-5, fused=True
+            parameter_groups(self.model, recipe.optimizer), lr=1e-5, fused=True
         )
-        self.world = DistributedContext(0, 1, torch.device("cpu"))
-        self.progress = TrainState()
+        world = DistributedContext(0, 1, torch.device("cpu"))
+        optimizers = Optimizers([self.optimizer])
+        self.setup = TrainSetup(self.model, optimizers, recipe, world, TrainState(), steps=1)
         size = options["image_size"]
-        pairs = [
+        examples = [
             EncodedExample(
                 np.random.default_rng(0).standard_normal((3, size, size)).astype(np.float32),
                 [0, *range(10, 8 + PROMPT_TOKENS), 2],
@@ -171,12 +172,12 @@ class _Ours:
             )
             for _ in range(options["batch"])
         ]
-        self.batch = collate(pairs, start=2, pad=1)
+        self.batch = collate(examples, start=2, pad=1)
 
     def step(self) -> None:
         from florence2.training.step import train_step
 
-        train_step(self.model, self.optimizer, [self.batch], self.recipe, self.world, self.progress)
+        train_step(self.setup, [self.batch])
 
     def parts(self) -> dict[str, float]:
         """Seconds of one more step in each part of the forward pass, the backward, the update."""

@@ -211,24 +211,24 @@ shards.schema datasets.shards.columns
 tasks results.tasks
 tokenizer processing.tokenizer
 train training
-train.adapters training.lora
+train.adapters training.run_outputs
 train.convert datasets.conversion
 train.dense training.auxiliary.dense
 train.encoded training.auxiliary.encoder_probe
 train.endless training.streaming
 train.looking training.auxiliary.attention_supervision
 train.order training.sampler
-train.parameters training.param_groups
+train.parameters training.optimizers
 train.places training.auxiliary.token_regions
 train.readers training.worker_pool
 train.reading training.auxiliary.char_head
 train.reporting training.logger
 train.samples training.sample_grid
-train.simplify training.auxiliary.polygon_resampling
+train.simplify training.auxiliary.targets
 train.starting training.model_init
 train.training training.trainer
 train.validation datasets.label_checks
-train.whole training.gather
+train.whole training.run_outputs
 vocabulary_file processing.vocabulary_file
 workflows.cascades inference.cascades
 workflows.exporting workflows.graph_export
@@ -244,12 +244,10 @@ Ask RunRequests
 Asked VqaExample
 Asking PredictionService
 Attended CrossKVCache
-Blur LocationSmoothing
 CAPTION_PAPER CAPTION_BACKGROUND
 COLOURS COLORS
 Case BenchmarkExample
 Category ObjectCategory
-CellMaker CellTargetBuilder
 Cells CellTargets
 Chosen Subset
 ClassicalProposals RegionProposals
@@ -258,9 +256,10 @@ Decoding DecoderState
 Degraded NoisyAnnotator
 Described CaptionExample
 EMPTY_PHRASES STOP_PHRASES
-EndlessPairs IterablePairs
+EndlessPairs EndlessSource
 EndlessRecords IterableRecords
 EngineRun EngineResult
+Example TrainingExample
 Extent Coverage
 FEWEST_CORNERS MIN_VERTICES
 FIGURE_COLUMNS METRIC_COLUMNS
@@ -290,8 +289,10 @@ OnnxDecoding OnnxDecoderState
 Ontology ClassMap
 OpenVinoDecoding OpenVinoDecoderState
 Options ExportOptions GenerateOptions
+OrderedPairs FiniteSource
 Output ExportDirectory
 Package AssetPackage
+PairSource ExampleSource
 PartDone ChunkResult
 PartWorker AnnotationWorker
 Picture LoadedImage
@@ -304,6 +305,7 @@ Question TaskRequest
 Range MinMaxObserver
 Readers WorkerPool
 Reading ImportOptions
+Records TrainingRecords
 RefusedError RequestError
 Rules LogitsProcessor
 RunFolder EngineFiles
@@ -342,8 +344,10 @@ bundled default_calibration_images
 cache_folder cache_dir
 caption write_caption
 categories load_categories
+cells_of build_cell_targets
 check_specialists check_annotators
 clean postprocess
+completed with_defaults
 constraint_of shared_constraint
 counts_of_cells cell_weights
 decode_mask decode_rle
@@ -355,6 +359,7 @@ file_of onnx_path
 first_against first_failure
 free_prompt custom_task
 gathered_model gather_full_state
+gradients_kept_local no_sync
 graph_folder graph_cache_dir
 graphs_of load_graphs
 hand_over_halves pass_fp16_kv
@@ -371,6 +376,7 @@ judged apply_filters
 keep_lines truncate_partial_line
 key_of cache_key
 let_go drop_mapped_pages
+letters_of build_char_targets
 library load_library
 list_pictures list_images
 load_picture read_image
@@ -380,11 +386,13 @@ mask_polygons mask_to_polygons
 mean_figure mean_metric
 measure_loss compare_outputs
 mendable_errors user_errors
+merged_model merge_adapters
 near_locations neighbor_bins
 needed optional_import
 objects_named count_named_objects
 one_torch_thread single_torch_thread
 order_corners fix_inverted_boxes
+orthogonalised orthogonalize
 outline trace_polygons
 overheard capture_encoder_states
 photographed degrade_image
@@ -393,6 +401,7 @@ plain_colour dominant_color
 plural pluralize
 precision_figure ap_metric
 prepare prepare_request
+process_readers process_workers
 processor_name cpu_name
 quietly suppress_warnings
 rasterise polygons_to_mask
@@ -412,6 +421,7 @@ shared_out allocate_vertices
 show_truth draw_ground_truth
 smoothed smoothquant
 specialists make_annotator_specs
+spread parallelize
 starting_model build_model
 states_of_pictures image_token_states
 sums_figure ratio_metric
@@ -419,6 +429,7 @@ surest_first sort_by_score
 synchronise fsync
 take_step train_step
 texts_of list_captions
+thread_readers thread_workers
 to_record scene_to_record
 usable_device resolve_device
 view_page make_annotation_page

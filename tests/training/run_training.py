@@ -29,7 +29,7 @@ def recorded(*arguments):  # type: ignore[no-untyped-def]
     outcome = original(*arguments)
     if int(os.environ.get("RANK", 0)) == 0:
         with (Path(out) / "losses.txt").open("a") as file:
-            file.write(f"{arguments[5].step} {outcome.loss!r}\n")
+            file.write(f"{arguments[0].state.step} {outcome.loss!r}\n")
     return outcome
 
 

@@ -26,7 +26,7 @@ from florence2.training.checkpoint_reader import (
     SafeCheckpointReader,
     load_metadata,
 )
-from florence2.training.checksums import CHECKSUMS_FILE, write_checksums
+from florence2.training.checkpoints import CHECKSUMS_FILE, write_checksums
 from florence2.training.distributed import DistributedContext
 from florence2.training.optimizers import make_optimizers
 

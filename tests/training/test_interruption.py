@@ -34,10 +34,10 @@ def test_a_signal_ends_a_step_and_saves(
     run(records, start, tmp_path / "whole")
     original, before = loop.train_step, signal.getsignal(number)
 
-    def stopping(model: Any, optimizer: Any, batches: Any, *more: Any) -> Any:
-        if more[2].step == 1:
+    def stopping(setup: Any, batches: Any) -> Any:
+        if setup.state.step == 1:
             os.kill(os.getpid(), number)
-        return original(model, optimizer, batches, *more)
+        return original(setup, batches)
 
     monkeypatch.setattr(loop, "train_step", stopping)
     with pytest.raises(TrainingInterrupted) as interrupt:
@@ -58,7 +58,7 @@ def test_an_interrupted_evaluation_is_made_when_the_run_resumes(
 ) -> None:
     calls: list[int] = []
 
-    def judge(model: Any) -> dict[str, float]:
+    def evaluate(model: Any) -> dict[str, float]:
         calls.append(1)
         if len(calls) == 1:
             os.kill(os.getpid(), signal.SIGINT)
@@ -66,9 +66,9 @@ def test_an_interrupted_evaluation_is_made_when_the_run_resumes(
 
     settings = (f"reporting.evaluate_every={due}", "reporting.metric=exact")
     with pytest.raises(TrainingInterrupted) as interrupt:
-        run(records, start, tmp_path, *settings, judge=judge)
+        run(records, start, tmp_path, *settings, evaluator=evaluate)
     assert interrupt.value.step == due
-    run(records, start, tmp_path, *settings, judge=judge)
+    run(records, start, tmp_path, *settings, evaluator=evaluate)
     read = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     evaluated = [line["step"] for line in read if line["kind"] == "evaluation"]
     assert evaluated == list(range(due, 5, due))

@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import resource
 import torch
-from florence2.training.memory import keep_freed_memory
+from florence2.training.distributed import keep_freed_memory
 told = keep_freed_memory() if {keep} else True
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

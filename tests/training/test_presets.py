@@ -36,7 +36,7 @@ def test_pre_training_has_the_numbers_of_the_paper(
     assert (recipe.batch.size, recipe.optimizer.learning_rate) == (batch, rate)
     assert (recipe.schedule.warmup_steps, recipe.schedule.shape) == (5000, "cosine")
     # The number of annotations at hand does not matter: samples are counted.
-    assert total_steps(recipe, examples=7) == -(-samples // batch)
+    assert total_steps(recipe, epoch_length=7) == -(-samples // batch)
     assert recipe.batch.size % recipe.batch.micro == 0
     assert (recipe.regularization.drop_path, recipe.regularization.dropout) == (0.1, 0.1)
 

@@ -42,7 +42,7 @@ def begun(records: Any, start: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A folder with shards ``a``, and a run on them with its own validation records."""
     folder = tmp_path_factory.mktemp("begun")
     shards = write_shards(records[:6], folder / "a")
-    run(shards, start, folder / "run", held_out=write_shards(records[6:8], folder / "held"))
+    run(shards, start, folder / "run", validation=write_shards(records[6:8], folder / "held"))
     return folder
 
 
@@ -57,26 +57,26 @@ def test_other_data_is_refused_with_what_differs(
     held = ShardDataset(begun / "held")
     grown = write_shards(records[:9], tmp_path / "grown")
     with pytest.raises(ValueError, match="the training data differs: it has 9 records now and had"):
-        run(grown, start, out, held_out=held)
+        run(grown, start, out, validation=held)
     edited = [replace(records[0], id="other"), *records[1:6]]
     other = write_shards(edited, tmp_path / "other")
     with pytest.raises(ValueError, match="6 records as before, but with other content"):
-        run(other, start, out, held_out=held)
+        run(other, start, out, validation=held)
     shards = ShardDataset(begun / "a")
     with pytest.raises(ValueError, match="the validation data differs: it has 1 records now"):
-        run(shards, start, out, held_out=write_shards(records[9:10], tmp_path / "one"))
+        run(shards, start, out, validation=write_shards(records[9:10], tmp_path / "one"))
     with pytest.raises(ValueError, match="the run had validation data"):
         run(shards, start, out)
-    with pytest.warns(UserWarning, match="goes on with changed inputs: the training data differs"):
-        run(grown, start, out, held_out=held, allow_data_change=True)
-    run(grown, start, out, held_out=held)
+    with pytest.warns(UserWarning, match="resuming with changed inputs: the training data differs"):
+        run(grown, start, out, validation=held, allow_data_change=True)
+    run(grown, start, out, validation=held)
 
 
 def test_the_same_data_at_another_place_is_the_same(
     start: Path, begun: Path, out: Path, tmp_path: Path
 ) -> None:
     moved = shutil.copytree(begun / "a", tmp_path / "moved")
-    assert run(ShardDataset(moved), start, out, held_out=ShardDataset(begun / "held")).steps == 2
+    assert run(ShardDataset(moved), start, out, validation=ShardDataset(begun / "held")).steps == 2
 
 
 def test_changed_weights_of_the_start_model_are_refused(
@@ -104,8 +104,8 @@ def test_a_run_of_an_earlier_release_resumes_with_a_warning(
 ) -> None:
     (out / INPUTS_FILE).unlink()
     shards, held = ShardDataset(begun / "a"), ShardDataset(begun / "held")
-    with pytest.warns(UserWarning, match="did not note its data"):
-        run(shards, start, out, held_out=held)
+    with pytest.warns(UserWarning, match="did not store a description of its data"):
+        run(shards, start, out, validation=held)
     assert (out / INPUTS_FILE).is_file()
 
 
@@ -117,7 +117,7 @@ def test_damaged_notes_of_a_run_are_named(
     (out / name).write_bytes(content)
     shards, held = ShardDataset(begun / "a"), ShardDataset(begun / "held")
     with pytest.raises(ValueError, match=r"recipe|inputs"):
-        run(shards, start, out, held_out=held)
+        run(shards, start, out, validation=held)
 
 
 def test_a_failed_start_leaves_nothing_and_another_recipe_may_follow(
@@ -129,7 +129,7 @@ def test_a_failed_start_leaves_nothing_and_another_recipe_may_follow(
     assert not out.exists()
     broken = type(records)([replace(records[0], image=b"no image")])
     with pytest.raises(ValueError, match="no validation example can be read"):
-        run(records, start, out, held_out=broken)
+        run(records, start, out, validation=broken)
     assert not out.exists()
     run(records, start, out, "seed=3")
 
@@ -158,4 +158,4 @@ def test_validation_images_that_are_learned_are_counted(
     shards, held = ShardDataset(begun / "a"), write_shards(records[4:8], tmp_path / "held")
     assert count_shared_images(shards, held) == 2
     with pytest.warns(UserWarning, match="2 of 4 validation images are training images too"):
-        run(shards, start, tmp_path / "run", held_out=held)
+        run(shards, start, tmp_path / "run", validation=held)

@@ -78,7 +78,7 @@ def test_a_short_run_reaches_its_rate() -> None:
 
 def test_lengths_count_samples_as_the_paper_does() -> None:
     recipe = Recipe(batch=Batch(size=2048), schedule=Schedule(samples=3_000_000_000))
-    assert total_steps(recipe, examples=10) == 1_464_844
+    assert total_steps(recipe, epoch_length=10) == 1_464_844
     assert total_steps(Recipe(batch=Batch(size=8), schedule=Schedule(epochs=2.5)), 100) == 32
 
 

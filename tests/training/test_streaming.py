@@ -1,4 +1,4 @@
-"""Pictures made as they are asked for: order, sharing of pictures, weights, resume."""
+"""Endless records: order, shared images, weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from florence2.training import Recipe, TrainingOutcome, override, train
 from florence2.training.batches import BatchStream, collate
 from florence2.training.distributed import DistributedContext
 from florence2.training.loss import IGNORE_INDEX
-from florence2.training.streaming import IterablePairs
+from florence2.training.streaming import EndlessSource
 
 CPU = DistributedContext(0, 1, torch.device("cpu"))
 
@@ -32,11 +32,11 @@ class Repeated:
         return self._records[number % len(self._records)]
 
 
-def test_pairs_of_a_picture_share_its_pixels_in_the_batch(
+def test_examples_of_an_image_share_its_pixels_in_the_batch(
     records, processor, tmp_path: Path
 ) -> None:
     recipe = override(Recipe(), ["batch.size=4", "batch.micro=4", "auxiliary.prompts_per_image=2"])
-    source = IterablePairs(Repeated(records), processor, recipe)
+    source = EndlessSource(Repeated(records), processor, recipe)
     batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
     assert len(batch) == 4
     assert len(batch.pixels_BCHW) == 2
@@ -49,7 +49,7 @@ def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
 ) -> None:
     weights = {task.token: 0.0 for task in TASKS if task.token not in ("<OD>", "<OCR>")}
     recipe = override(Recipe(task_weights=weights), ["auxiliary.prompts_per_image=2"])
-    source = IterablePairs(Repeated(many_questions), processor, recipe)
+    source = EndlessSource(Repeated(many_questions), processor, recipe)
     first, second = source.read(5), source.read(5)
     assert [each.target for each in first] == [each.target for each in second]
     prompts = {processor.tokenizer.decode(pair.prompt) for pair in first}
@@ -59,38 +59,38 @@ def test_what_a_number_gives_never_changes_and_weights_choose_tasks(
     }
 
 
-def test_spelt_tasks_are_answered_letter_by_letter(many_questions, processor) -> None:
+def test_character_level_tasks_have_one_token_per_byte(many_questions, processor) -> None:
     weights = {task.token: float(task.token in ("<OD>", "<OCR>")) for task in TASKS}
     recipe = override(Recipe(task_weights=weights), ["auxiliary.prompts_per_image=2"])
-    plain = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
+    plain = EndlessSource(Repeated(many_questions), processor, recipe).read(5)
     recipe = override(recipe, ["auxiliary.char_level_tasks=('<OCR>',)"])
-    spelt = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
+    character_level = EndlessSource(Repeated(many_questions), processor, recipe).read(5)
     tokenizer = processor.tokenizer
-    for before, after in zip(plain, spelt, strict=True):
+    for before, after in zip(plain, character_level, strict=True):
         read = "text in the image" in tokenizer.decode(before.prompt)
         assert after.target == (tokenizer.to_byte_tokens(before.target) if read else before.target)
         assert (after.target == before.target) == (not read)
 
 
-def test_outlines_are_told_with_so_many_corners(many_questions, processor) -> None:
+def test_polygons_have_the_number_of_vertices_of_the_recipe(many_questions, processor) -> None:
     weights = {task.token: float("SEGMENTATION" in task.token) for task in TASKS}
     recipe = override(Recipe(task_weights=weights), ["auxiliary.polygon_vertices=7"])
     tokenizer = processor.tokenizer
-    told = IterablePairs(Repeated(many_questions), processor, recipe).read(5)
-    plain = IterablePairs(Repeated(many_questions), processor, Recipe(task_weights=weights)).read(5)
-    counts = [sum(map(tokenizer.is_location, pair.target)) for pair in told]
+    resampled = EndlessSource(Repeated(many_questions), processor, recipe).read(5)
+    plain = EndlessSource(Repeated(many_questions), processor, Recipe(task_weights=weights)).read(5)
+    counts = [sum(map(tokenizer.is_location, pair.target)) for pair in resampled]
     assert counts and set(counts) == {14}
     assert counts != [sum(map(tokenizer.is_location, pair.target)) for pair in plain]
 
 
-def test_unknown_weights_and_missing_lengths_are_told(
+def test_unknown_weights_and_missing_lengths_are_refused(
     records, processor, start: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="<CAPTIONS>"):
-        IterablePairs(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
+        EndlessSource(Repeated(records), processor, Recipe(task_weights={"<CAPTIONS>": 1.0}))
     with pytest.raises(ValueError, match=r"char_level_tasks names \['<WRITING>'\]"):
         recipe = override(Recipe(), ["auxiliary.char_level_tasks=('<WRITING>',)"])
-        IterablePairs(Repeated(records), processor, recipe)
+        EndlessSource(Repeated(records), processor, recipe)
     with pytest.raises(ValueError, match=r"schedule\.samples"):
         train(Recipe(start=str(start)), Repeated(records), tmp_path, device="cpu", quiet=True)
     recipe = override(Recipe(start=str(start)), ["auxiliary.prompts_per_image=2"])
@@ -98,7 +98,7 @@ def test_unknown_weights_and_missing_lengths_are_told(
         train(recipe, records, tmp_path / "two", device="cpu", quiet=True)
 
 
-def run_with_aids(
+def run_with_dense_loss(
     records: Sequence[Record], start: Path, out: Path, *settings: str
 ) -> tuple[TrainingOutcome, list[dict[str, Any]]]:
     """A short run with the dense task and two questions a picture; its outcome, and its steps."""
@@ -122,10 +122,10 @@ def run_with_aids(
     return outcome, [line for line in lines if line["kind"] == "step"]
 
 
-def test_a_run_with_all_aids_learns_and_leaves_a_plain_checkpoint(
+def test_a_run_with_auxiliary_losses_learns_and_leaves_a_plain_checkpoint(
     many_questions, start: Path, tmp_path: Path
 ) -> None:
-    outcome, steps = run_with_aids(
+    outcome, steps = run_with_dense_loss(
         many_questions,
         start,
         tmp_path,
@@ -136,12 +136,12 @@ def test_a_run_with_all_aids_learns_and_leaves_a_plain_checkpoint(
     )
     assert steps[-1]["dense_loss"] < steps[0]["dense_loss"]
     assert steps[-1]["loss"] < steps[0]["loss"]
-    assert 0 <= steps[-1]["cells_right"] <= 1
+    assert 0 <= steps[-1]["cell_accuracy"] <= 1
     names_saved = load_file(outcome.last / "model.safetensors").keys()
     assert names_saved == load_file(start / "model.safetensors").keys()
 
 
-def test_the_tower_alone_leaves_the_text_half_as_it_was(
+def test_training_the_vision_encoder_alone_leaves_the_language_model_unchanged(
     many_questions, start: Path, tmp_path: Path
 ) -> None:
     recipe = override(
@@ -166,7 +166,7 @@ def test_the_tower_alone_leaves_the_text_half_as_it_was(
     assert all("vision_tower" in name for name in changed)
 
 
-_LOOKING = (
+_ATTENTION = (
     "auxiliary.dense_weight=1.0",
     "auxiliary.dense_categories=('a',)",
     "auxiliary.attention_loss_weight=1.0",
@@ -175,7 +175,7 @@ _LOOKING = (
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         (["auxiliary.dense_weight=1.0"], "dense_categories"),
         (["auxiliary.dense_only=True"], "dense_weight"),
@@ -189,11 +189,11 @@ _LOOKING = (
                 "auxiliary.encoder_probe_weight=1.0",
                 "auxiliary.dense_only=True",
             ],
-            "encoder_probe_weight needs answers",
+            "encoder_probe_weight needs the language model",
         ),
-        ([*_LOOKING, "auxiliary.prompts_per_image=1"], "prompts_per_image above 1"),
-        ([*_LOOKING, "auxiliary.dense_only=True"], "dense_only off"),
-        ([*_LOOKING, "gradient_checkpointing=True"], "gradient_checkpointing off"),
+        ([*_ATTENTION, "auxiliary.prompts_per_image=1"], "prompts_per_image above 1"),
+        ([*_ATTENTION, "auxiliary.dense_only=True"], "dense_only off"),
+        ([*_ATTENTION, "gradient_checkpointing=True"], "gradient_checkpointing off"),
         (
             [
                 "auxiliary.dense_weight=1.0",
@@ -205,11 +205,11 @@ _LOOKING = (
         (["auxiliary.prompts_per_image=3", "batch.size=8"], "batch.micro"),
     ],
 )
-def test_aids_that_do_not_go_together_are_told(
-    many_questions, start: Path, tmp_path: Path, settings: list[str], told: str
+def test_auxiliary_objectives_that_cannot_be_combined_are_refused(
+    many_questions, start: Path, tmp_path: Path, settings: list[str], message: str
 ) -> None:
     recipe = override(Recipe(start=str(start)), ["schedule.samples=4", *settings])
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         train(recipe, Repeated(many_questions), tmp_path, device="cpu", quiet=True)
 
 
@@ -247,18 +247,18 @@ def test_processes_are_for_endless_records(records, start: Path, tmp_path: Path)
         train(Recipe(start=str(start)), records, tmp_path, worker_processes=True, device="cpu")
 
 
-def test_the_shortest_targets_of_shared_pictures_come_first(
+def test_examples_of_shared_images_are_sorted_by_target_length(
     many_questions, processor, tmp_path: Path
 ) -> None:
     recipe = override(Recipe(), ["batch.size=6", "batch.micro=6", "auxiliary.prompts_per_image=3"])
-    source = IterablePairs(Repeated(many_questions), processor, recipe)
+    source = EndlessSource(Repeated(many_questions), processor, recipe)
     batch = next(BatchStream(source, recipe, CPU, tmp_path / "problems.jsonl").steps(0))[0]
     lengths = (batch.labels_BT != IGNORE_INDEX).sum(dim=1).tolist()
     assert lengths == sorted(lengths)
     assert lengths[0] < lengths[-1]
 
 
-def test_pairs_that_share_no_picture_are_told_where_to_look_too(
+def test_examples_that_share_no_image_have_token_regions_too(
     many_questions, processor, tmp_path: Path
 ) -> None:
     recipe = override(
@@ -272,11 +272,11 @@ def test_pairs_that_share_no_picture_are_told_where_to_look_too(
             "auxiliary.attention_loss_weight=1.0",
         ],
     )
-    pairs = IterablePairs(Repeated(many_questions), processor, recipe)
+    pairs = EndlessSource(Repeated(many_questions), processor, recipe)
     # As if the other question of each picture had been too long.
     one_each = [pairs.read(number)[0] for number in range(3)]
     batch = collate(one_each, start=2, pad=1)
     assert batch.image_index_B is not None and sorted(batch.image_index_B.tolist()) == [0, 1, 2]
-    assert batch.places_BTC is not None and len(batch.places_BTC) == 3
+    assert len(batch.targets["regions"]) == 3
     lengths = (batch.labels_BT != IGNORE_INDEX).sum(dim=1).tolist()
     assert lengths == sorted(lengths)

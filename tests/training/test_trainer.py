@@ -108,11 +108,11 @@ def test_steps_that_are_not_finite_are_skipped_counted_and_limited(
 ) -> None:
     import florence2.training.loop as loop
 
-    def poisoned(model, optimizer, batches, recipe, world, progress, blur):
-        if progress.step in poison:
+    def poisoned(setup, batches):
+        if setup.state.step in poison:
             batches = [replace(each, pixels_BCHW=each.pixels_BCHW * float("nan"))
                        for each in batches]  # fmt: skip
-        return train_step(model, optimizer, batches, recipe, world, progress, blur)
+        return train_step(setup, batches)
 
     monkeypatch.setattr(loop, "train_step", poisoned)
     poison = {1}
@@ -140,28 +140,28 @@ def test_pairs_that_cannot_be_read_are_listed(records, start: Path, tmp_path: Pa
     assert any("tokens" in each["problem"] for each in listed)
 
 
-def test_the_best_model_is_kept_by_the_watched_figure(records, start: Path, tmp_path: Path) -> None:
-    figures = iter([0.5, 0.9, 0.2])
-    judged: list[Florence2] = []
+def test_the_best_model_is_kept_by_the_selected_metric(
+    records, start: Path, tmp_path: Path
+) -> None:
+    values = iter([0.5, 0.9, 0.2])
+    evaluated: list[Florence2] = []
 
-    def judge(model: Florence2) -> dict[str, float]:
-        judged.append(model)
-        return {"exact": next(figures)}
+    def evaluate(model: Florence2) -> dict[str, float]:
+        evaluated.append(model)
+        return {"exact": next(values)}
 
     outcome = run(
         records, start, tmp_path, "reporting.evaluate_every=1", "reporting.metric=exact",
-        "reporting.higher_is_better=true", judge=judge,
+        "reporting.higher_is_better=true", evaluator=evaluate,
     )  # fmt: skip
     assert [line["exact"] for line in lines(tmp_path, "evaluation")] == [0.5, 0.9, 0.2]
-    assert len(judged) == 3
+    assert len(evaluated) == 3
     assert outcome.best is not None
     best, last = (load_file(each / "model.safetensors") for each in (outcome.best, outcome.last))
     assert any(not torch.equal(best[name], last[name]) for name in best)
 
 
-def test_a_run_begun_before_a_setting_was_there_goes_on(
-    records, start: Path, tmp_path: Path
-) -> None:
+def test_a_run_from_before_a_field_existed_resumes(records, start: Path, tmp_path: Path) -> None:
     run(records, start, tmp_path)
     path = tmp_path / "recipe.json"
     before = json.loads(path.read_text())
@@ -170,13 +170,13 @@ def test_a_run_begun_before_a_setting_was_there_goes_on(
     run(records, start, tmp_path)
     before["seed"] += 1
     path.write_text(json.dumps(before))
-    with pytest.raises(ValueError, match=r"another recipe \(seed was 1, is 0\)"):
+    with pytest.raises(ValueError, match=r"another recipe \(seed 1, not 0\)"):
         run(records, start, tmp_path)
 
 
 def test_another_recipe_does_not_resume_a_run(records, start: Path, tmp_path: Path) -> None:
     run(records, start, tmp_path)
-    with pytest.raises(ValueError, match=r"holds a run with another recipe \(seed was 0, is 5\)"):
+    with pytest.raises(ValueError, match=r"holds a run with another recipe \(seed 0, not 5\)"):
         run(records, start, tmp_path, "seed=5")
 
 
@@ -201,10 +201,10 @@ def test_fresh_models_start_from_their_seed(records, start: Path, tmp_path: Path
 
 def test_batches_must_divide() -> None:
     recipe = override(Recipe(), ["batch.size=12", "batch.micro=8"])
-    with pytest.raises(ValueError, match="12 does not divide into micro-batches of 8"):
+    with pytest.raises(ValueError, match="12 is not divisible by micro-batches of 8"):
         micro_size(recipe, 1)
     assert micro_size(recipe, 2) == 6
-    with pytest.raises(ValueError, match="does not divide among 5 processes"):
+    with pytest.raises(ValueError, match="is not divisible by 5 processes"):
         micro_size(recipe, 5)
 
 
@@ -233,13 +233,13 @@ def test_attention_in_half_precision_is_trained_in_half_precision(
     assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
 
 
-def test_a_finite_data_set_is_spelt_too_and_tasks_it_has_not_are_told(
+def test_finite_data_has_character_level_tasks_and_unknown_ones_are_refused(
     records, start: Path, processor, tmp_path: Path
 ) -> None:
     recipe = override(Recipe(), ["auxiliary.char_level_tasks=('<OCR>',)"])
     example = next(each for each in list_examples(records) if each.task == "<OCR>")
     plain = ExampleReader(records, processor, Recipe()).read(example, 0).target
-    spelt = ExampleReader(records, processor, recipe).read(example, 0).target
-    assert spelt == processor.tokenizer.to_byte_tokens(plain) != plain
+    character_level = ExampleReader(records, processor, recipe).read(example, 0).target
+    assert character_level == processor.tokenizer.to_byte_tokens(plain) != plain
     with pytest.raises(ValueError, match=r"char_level_tasks names \['<WRITING>'\]; the data has"):
         run(records, start, tmp_path, "auxiliary.char_level_tasks=('<WRITING>',)")

@@ -19,8 +19,9 @@ from florence2.results.types import Text
 from florence2.training import Recipe, override, train
 from florence2.training.batches import BatchStream
 from florence2.training.distributed import DistributedContext
-from florence2.training.examples import ExampleReader, OrderedPairs, check_text, list_examples
-from florence2.training.step import micro_batch_loss
+from florence2.training.examples import ExampleReader, FiniteSource, check_text, list_examples
+from florence2.training.loss import token_loss_sum
+from florence2.training.step import forward
 
 SHORT = [
     "batch.size=4", "schedule.epochs=1", "schedule.warmup_steps=1", "reporting.sample_every=0",
@@ -53,7 +54,7 @@ def test_one_example_at_a_time_and_one_that_is_broken(
     assert outcome.skipped_examples == 1
     problems = (tmp_path / "one" / "problems.jsonl").read_text().splitlines()
     assert [json.loads(each)["record"] for each in problems] == [0]
-    assert any("left out: record 0" in each["text"] for each in lines(tmp_path / "one", "note"))
+    assert any("skipped: record 0" in each["text"] for each in lines(tmp_path / "one", "note"))
     run(damaged, start, tmp_path / "four", "batch.micro=4", *none)
     found = [[each["loss"] for each in lines(tmp_path / name, "step")] for name in ("one", "four")]
     assert found[0] == pytest.approx(found[1], rel=1e-3)
@@ -99,7 +100,7 @@ def test_an_error_of_any_type_is_that_of_its_example(
 
 
 def test_texts_that_cannot_fit_are_refused_before_they_are_tokenized() -> None:
-    with pytest.raises(ValueError, match=r"5,000,000 characters, which 64 tokens cannot hold"):
+    with pytest.raises(ValueError, match=r"5,000,000 characters, too many for 64 tokens"):
         check_text(Annotation("<CAPTION>", Text("word " * 1_000_000)), 64)
     check_text(Annotation("<CAPTION>", Text("word " * 60)), 64)
 
@@ -113,7 +114,7 @@ def test_evaluations_and_samples_pass_over_what_they_cannot_read(
     damaged = type(records)([vast, *records[1:6]])
     outcome = run(
         damaged, start, tmp_path, "batch.size=3", "reporting.sample_every=1",
-        "reporting.evaluate_every=1", held_out=type(records)([vast, records[7]]),
+        "reporting.evaluate_every=1", validation=type(records)([vast, records[7]]),
     )  # fmt: skip
     assert outcome.steps == 2
     assert all(each["loss"] > 0 for each in lines(tmp_path, "evaluation"))
@@ -127,7 +128,7 @@ def test_among_several_processes_a_blank_batch_takes_the_place(
     """Every process must go through the model equally often: a blank batch teaches nothing."""
     recipe = override(Recipe(start=str(start)), ["batch.size=2", "batch.micro=1"])
     damaged = type(records)([broken(each) for each in records[:2]])
-    source = OrderedPairs(
+    source = FiniteSource(
         ExampleReader(damaged, processor, recipe, 128), list_examples(damaged), recipe
     )
     world = DistributedContext(1, 2, torch.device("cpu"))
@@ -135,6 +136,6 @@ def test_among_several_processes_a_blank_batch_takes_the_place(
     (batch,) = next(stream.steps(0))
     assert batch.tokens == 0
     model = load_checkpoint(start).train()
-    micro_batch_loss(model, batch, "fp32").backward()
+    token_loss_sum(forward(model, batch, "fp32"), batch.target_ids).backward()
     gradients = [each.grad for each in model.parameters() if each.requires_grad]
     assert all(each is not None and not each.any() for each in gradients)

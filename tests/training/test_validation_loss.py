@@ -11,9 +11,10 @@ from florence2.results.records import Annotation, FilterDecision, Record
 from florence2.results.types import Text
 from florence2.training.batches import collate
 from florence2.training.examples import ExampleReader, list_examples
+from florence2.training.loss import token_loss_sum
 from florence2.training.model_init import build_model
 from florence2.training.recipe import AuxiliaryConfig, Batch, Recipe
-from florence2.training.step import micro_batch_loss
+from florence2.training.step import forward
 from florence2.training.validation_loss import validation_loss
 
 
@@ -28,7 +29,7 @@ def test_the_loss_is_the_mean_over_tokens_whatever_the_batch_and_the_dropout(
     for example in list_examples(records):
         batch = collate([reader.read(example, 0)], processor.tokenizer.eos, processor.tokenizer.pad)
         with torch.no_grad():
-            total += float(micro_batch_loss(model.eval(), batch, "fp32"))
+            total += float(token_loss_sum(forward(model.eval(), batch, "fp32"), batch.target_ids))
         tokens += batch.tokens
     model.train()
     found = validation_loss(model, records, processor, recipe)

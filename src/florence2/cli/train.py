@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
     from ..synthetic.scene_records import SceneRecords
     from ..training import Recipe, TrainingOutcome
-    from ..training.trainer import RunOptions
+    from ..training.config import TrainConfig
 
 METRIC, HIGHER = "reporting.metric", "reporting.higher_is_better"
 SIGNAL_STATUS = 128  # what shells add to the number of the signal that ended a program
@@ -169,9 +169,10 @@ def train(
         else:
             source = TrainingData(data, validation, *asked)
         from ..training import TrainingError, TrainingInterrupted
-        from ..training.trainer import RunOptions
+        from ..training.config import TrainConfig
 
-        options = RunOptions(
+        config = TrainConfig(
+            device=device,
             strategy=strategy.value,
             workers=workers,
             worker_processes=data == SCENES,
@@ -180,7 +181,7 @@ def train(
         )
         try:
             with print_warnings():
-                _run(chosen, settings, source, out, validation_limit, device, options)
+                _run(chosen, settings, source, out, validation_limit, config)
         except (TrainingError, DiskFullError) as error:
             print_error(error)
             raise typer.Exit(EXIT_PARTIAL) from None
@@ -254,21 +255,20 @@ def _run(
     source: TrainingData | SceneData,
     out: Path,
     validation_limit: int,
-    device: str | None,
-    options: RunOptions,
+    config: TrainConfig,
 ) -> None:
     """This process's part of the run, with words about it from the main one."""
     from ..evaluation.record_evaluation import evaluate_records
+    from ..training.auxiliary.objective import check_auxiliary
     from ..training.batches import micro_size
     from ..training.distributed import init_distributed
-    from ..training.run_checks import check_auxiliary
     from ..training.run_directory import locked_run_dir
-    from ..training.trainer import run_training
+    from ..training.trainer import train as run_training
 
-    with init_distributed(device) as world, locked_run_dir(out, world):
+    with init_distributed(config.device) as world, locked_run_dir(out, world):
         micro_size(recipe, world.size)
         recipe = source.complete(recipe)
-        check_auxiliary(recipe, options.strategy, world.size)
+        check_auxiliary(recipe, config.strategy, world.size)
         records, held_out = source.open(out, recipe, world)
         recipe = _with_metric(recipe, held_out, settings)
         judge = None
@@ -277,7 +277,15 @@ def _run(
             judge = evaluate_records(held_out, limit=validation_limit, max_new_tokens=longest)
         if world.is_main:
             _print_start(recipe, records, held_out, out)
-        outcome = run_training(recipe, records, out, world, options, held_out, judge)
+        outcome = run_training(
+            recipe,
+            records,
+            out,
+            validation=held_out,
+            evaluator=judge,
+            config=config,
+            world=world,
+        )
         if world.is_main:
             _print_outcome(outcome, records, out)
 

@@ -1,13 +1,15 @@
-"""One process or many: the process group, and the two ways to spread a model over it."""
+"""One process or many: the process group, and the two ways to parallelize a model."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -22,9 +24,14 @@ from torch.nn.parallel import DistributedDataParallel
 from ..inference.predictor import default_device, resolve_device
 from ..model import Florence2Model
 from ..model.davit import Stage
+from .config import Strategy
 
 T = TypeVar("T")
-Strategy = Literal["ddp", "fsdp"]
+
+# Parameters of mallopt(3), and the largest threshold it takes.
+_TRIM_THRESHOLD = -1
+_MMAP_MAX = -4
+_NEVER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class DistributedContext:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes what is written once."""
+        """Whether this process writes the files of the run."""
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
@@ -47,24 +54,24 @@ class DistributedContext:
         return values
 
     def from_main(self, call: Callable[[], T]) -> T:
-        """What ``call`` returns on the main process, on every process; only there it is called."""
+        """Call ``call`` on the main process alone, and return its result on every process."""
         result: list[Any] = [call() if self.is_main else None]
         if self.size > 1:
             dist.broadcast_object_list(result, src=0, device=self.device)
         return cast(T, result[0])
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
 def init_distributed(device: str | None = None) -> Iterator[DistributedContext]:
-    """This process's place, as ``torchrun`` describes it; alone where it does not.
+    """Join the process group that ``torchrun`` describes; without it, a group of one process.
 
-    CUDA processes talk through NCCL, others through gloo. The group is left at the end. Raises
-    ``ValueError`` for a device that cannot be used.
+    CUDA processes communicate through NCCL, others through gloo. The group is destroyed at the end
+    of the block. Raises ``ValueError`` for a device that cannot be used.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     name = device or default_device()
@@ -84,8 +91,8 @@ def init_distributed(device: str | None = None) -> Iterator[DistributedContext]:
             dist.destroy_process_group()
 
 
-def spread(model: nn.Module, world: DistributedContext, strategy: Strategy) -> nn.Module:
-    """The model as the training loop calls it: as it is, or replicated (ddp), or sharded (fsdp).
+def parallelize(model: nn.Module, world: DistributedContext, strategy: Strategy) -> nn.Module:
+    """The model as the training loop calls it: unchanged, replicated (ddp) or sharded (fsdp).
 
     Both average gradients over processes. Sharding keeps fp32 weights and gathers them layer by
     layer.
@@ -102,7 +109,7 @@ def spread(model: nn.Module, world: DistributedContext, strategy: Strategy) -> n
     blocks = [block for stage in stages for block in stage.blocks]
     for block in [*blocks, *model.encoder.layers]:
         fully_shard(block)
-    # The decoder hands out its layers' cross-attention from a method of its own, so it is one unit.
+    # The decoder's method ``cross_attention`` uses all its layers, so the decoder is one unit.
     fully_shard(model.decoder)
     register_fsdp_forward_method(model.decoder, "cross_attention")
     fully_shard(model)
@@ -110,12 +117,27 @@ def spread(model: nn.Module, world: DistributedContext, strategy: Strategy) -> n
 
 
 @contextmanager
-def gradients_kept_local(model: nn.Module, local: bool) -> Iterator[None]:
-    """While ``local``, backward passes accumulate without talking to other processes."""
-    if isinstance(model, DistributedDataParallel) and local:
+def no_sync(model: nn.Module, active: bool) -> Iterator[None]:
+    """While ``active``, backward passes accumulate gradients without synchronizing processes."""
+    if isinstance(model, DistributedDataParallel) and active:
         with model.no_sync():
             yield
         return
     if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(not local)
+        model.set_requires_gradient_sync(not active)
     yield
+
+
+def keep_freed_memory() -> bool:
+    """Make glibc keep freed memory in the process; whether that was possible.
+
+    A training step allocates the same large buffers every time. By default glibc returns each to
+    the system, which clears it page by page when it is allocated again: a quarter of a step of the
+    base model on a CPU (``docs/log.md``). Does nothing without glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, _NEVER))

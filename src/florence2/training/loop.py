@@ -5,161 +5,157 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from .batches import PROBLEMS_FILE, MicroBatch
 from .checkpoints import TrainState, save_state
 from .distributed import DistributedContext
 from .interruption import PhaseInterrupted, StopRequest, TrainingInterrupted
 from .logger import TrainingLogger
-from .optimizers import Optimizers
-from .recipe import Recipe, Reporting
-from .schedule import learning_rate_factor, location_spread
-from .step import LocationSmoothing, StepMetrics, train_step
+from .recipe import Reporting
+from .schedule import learning_rate_factor
+from .step import StepMetrics, TrainSetup, train_step
 
-# Called on every process with the number of steps done; the main process returns figures.
+# Called on every process with the number of finished steps; the main process returns metrics.
 Evaluate = Callable[[int], Mapping[str, float]]
 Sample = Callable[[int], None]
-# With every example unreadable, no more steps than this are tried.
-_MOST_UNREADABLE = 1000
+# The max number of consecutive steps without a readable example.
+_MAX_UNREADABLE = 1000
 
 
 @dataclass(frozen=True)
 class RunHooks:
-    """What happens beside the steps: reports (on the main process), evaluations, samples.
+    """What happens beside the steps.
 
-    ``checkpoints`` is where states go. ``epoch_steps`` are the steps of an epoch, where there is
-    one.
+    Attributes:
+        checkpoints: directory of the checkpoints.
+        logger: the log; None on other processes than the main one.
+        evaluate: evaluates the model.
+        draw_samples: writes a grid of samples.
+        epoch_steps: steps of an epoch; None for endless sources.
     """
 
     checkpoints: Path
-    report: TrainingLogger | None
+    logger: TrainingLogger | None
     evaluate: Evaluate
     draw_samples: Sample
     epoch_steps: int | None = None
 
+    def show(self, activity: str) -> AbstractContextManager[None]:
+        """A block during which the live display shows ``activity``."""
+        return nullcontext() if self.logger is None else self.logger.busy(activity)
 
-def train_loop(
-    model: nn.Module,
-    optimizer: Optimizers,
-    batches: Iterator[Sequence[MicroBatch]],
-    progress: TrainState,
-    steps: int,
-    recipe: Recipe,
-    world: DistributedContext,
-    hooks: RunHooks,
-    first_location: int,
-) -> None:
-    """Train from ``progress.step`` to ``steps``; ``batches`` starts at ``progress.step``.
 
-    ``first_location`` is the id of the first location token. Every due checkpoint, evaluation and
-    sample comes after the step it is named for. Ctrl-C and SIGTERM end a step, or an evaluation in
-    the middle, then save the state and raise ``TrainingInterrupted``. Raises ``ValueError`` when
-    no example can be read.
+def train_loop(setup: TrainSetup, batches: Iterator[Sequence[MicroBatch]], hooks: RunHooks) -> None:
+    """Train from ``setup.state.step`` to ``setup.steps``; ``batches`` starts at that step.
+
+    A checkpoint, evaluation or sample grid that is due at a step follows that step. Ctrl-C and
+    SIGTERM end the current step or evaluation, save the state and raise ``TrainingInterrupted``.
+    Raises ``ValueError`` when no example can be read.
     """
-    reporting, report = recipe.reporting, hooks.report
+    state, steps, recipe = setup.state, setup.steps, setup.recipe
+    reporting, logger = recipe.reporting, hooks.logger
     clock = _CheckpointClock(reporting)
-    with StopRequest(alone=world.size == 1) as stop:
+    with StopRequest(alone=setup.world.size == 1) as stop:
 
         def save() -> Path:
             clock.restart()
-            kept = reporting.keep_checkpoints
-            return save_state(hooks.checkpoints, model, optimizer, progress, world, kept)
-
-        if progress.evaluation_pending:
-            _evaluate(hooks, progress, stop)
-        while progress.step < steps and not progress.evaluation_pending:
-            rate = recipe.optimizer.learning_rate * learning_rate_factor(
-                progress.step, steps, recipe.schedule
+            return save_state(
+                hooks.checkpoints,
+                setup.model,
+                setup.optimizer,
+                state,
+                setup.world,
+                reporting.keep_checkpoints,
             )
-            optimizer.set_rate(rate)
 
-            model.train()
-            blur = LocationSmoothing(
-                first_location, location_spread(progress.step, steps, recipe.auxiliary)
-            )
-            outcome = train_step(model, optimizer, next(batches), recipe, world, progress, blur)
-            step, last = progress.step, progress.step == steps
-            _check_readable(progress, steps, hooks)
-
-            if report is not None:
-                report.step(step, outcome.loss, outcome.examples)
-                if _due(step, reporting.log_every) or last or outcome.skipped:
-                    report.write("step", step, _figures(outcome, rate, progress, recipe))
-            if _due(step, reporting.evaluate_every) or last:
-                _evaluate(hooks, progress, stop)
-            if _due(step, reporting.sample_every) and not progress.evaluation_pending:
-                _draw(hooks, step, stop)
-            stopped, timely = _agreed(world, stop, clock)
+        if state.evaluation_pending:
+            _evaluate(hooks, state, stop)
+        while state.step < steps and not state.evaluation_pending:
+            factor = learning_rate_factor(state.step, steps, recipe.schedule)
+            learning_rate = recipe.optimizer.learning_rate * factor
+            setup.optimizer.set_rate(learning_rate)
+            setup.model.train()
+            metrics = train_step(setup, next(batches))
+            step, is_last = state.step, state.step == steps
+            _check_readable(state, steps, hooks)
+            if logger is not None:
+                logger.step(step, metrics.loss, metrics.examples)
+                if should_run(step, reporting.log_every) or is_last or metrics.skipped:
+                    logger.write("step", step, _log_line(metrics, learning_rate, setup))
+            if should_run(step, reporting.evaluate_every) or is_last:
+                _evaluate(hooks, state, stop)
+            if should_run(step, reporting.sample_every) and not state.evaluation_pending:
+                _draw_samples(hooks, step, stop)
+            stopped, is_time = _agree(setup.world, stop, clock)
             if stopped:
                 break
-            if _due(step, reporting.checkpoint_every) or last or timely:
+            if should_run(step, reporting.checkpoint_every) or is_last or is_time:
                 save()
-        if progress.step < steps or progress.evaluation_pending:
-            number = stop.signal_number or 0
-            raise TrainingInterrupted(number, progress.step, steps, save())
+        if state.step < steps or state.evaluation_pending:
+            raise TrainingInterrupted(stop.signal_number or 0, state.step, steps, save())
 
 
-def _figures(
-    outcome: StepMetrics, rate: float, progress: TrainState, recipe: Recipe
-) -> dict[str, float]:
+def should_run(step: int, every: int | None) -> bool:
+    """Whether something that is due ``every`` so many steps is due after ``step``; 0 is never."""
+    return every is not None and every > 0 and step % every == 0
+
+
+def _log_line(metrics: StepMetrics, learning_rate: float, setup: TrainSetup) -> dict[str, float]:
     return {
-        "loss": outcome.loss,
-        "learning_rate": rate,
-        "gradient_norm": outcome.gradient_norm,
-        "tokens": outcome.tokens,
-        "examples": outcome.examples,
-        "samples_seen": progress.step * recipe.batch.size,
-        "skipped": outcome.skipped,
-        "skipped_so_far": progress.skipped,
-        **outcome.auxiliary,
+        "loss": metrics.loss,
+        "learning_rate": learning_rate,
+        "gradient_norm": metrics.gradient_norm,
+        "tokens": metrics.tokens,
+        "examples": metrics.examples,
+        "samples_seen": setup.state.step * setup.recipe.batch.size,
+        "skipped": metrics.skipped,
+        "skipped_so_far": setup.state.skipped,
+        **metrics.auxiliary,
     }
 
 
-def _evaluate(hooks: RunHooks, progress: TrainState, stop: StopRequest) -> None:
-    """Evaluate; one that is interrupted is left pending, for when the run resumes."""
-    report = hooks.report
-    progress.evaluation_pending = True
+def _evaluate(hooks: RunHooks, state: TrainState, stop: StopRequest) -> None:
+    """Evaluate; an interrupted evaluation stays pending and runs again after a resume."""
+    state.evaluation_pending = True
     try:
-        with stop.phase(), nullcontext() if report is None else report.busy("evaluating"):
-            figures = hooks.evaluate(progress.step)
+        with stop.phase(), hooks.show("evaluating"):
+            metrics = hooks.evaluate(state.step)
     except PhaseInterrupted:
         return
-    progress.evaluation_pending = False
-    if report is not None and figures:
-        report.write("evaluation", progress.step, figures)
+    state.evaluation_pending = False
+    if hooks.logger is not None and metrics:
+        hooks.logger.write("evaluation", state.step, metrics)
 
 
-def _draw(hooks: RunHooks, step: int, stop: StopRequest) -> None:
-    report = hooks.report
+def _draw_samples(hooks: RunHooks, step: int, stop: StopRequest) -> None:
     try:
-        with stop.phase(), nullcontext() if report is None else report.busy("drawing samples"):
+        with stop.phase(), hooks.show("drawing samples"):
             hooks.draw_samples(step)
     except PhaseInterrupted:
         return
 
 
-def _check_readable(progress: TrainState, steps: int, hooks: RunHooks) -> None:
-    """End a run that reads nothing: two epochs of steps without an example, or all of a short run.
+def _check_readable(state: TrainState, steps: int, hooks: RunHooks) -> None:
+    """End a run without a readable example in two epochs of steps, or in all of a short run.
 
     Two, because examples are shuffled again in every epoch.
     """
-    most = _MOST_UNREADABLE if hooks.epoch_steps is None else 2 * hooks.epoch_steps
-    in_a_row = progress.unreadable_in_a_row
-    if in_a_row > min(most, _MOST_UNREADABLE) or progress.unreadable == steps:
+    limit = _MAX_UNREADABLE if hooks.epoch_steps is None else 2 * hooks.epoch_steps
+    in_a_row = state.unreadable_in_a_row
+    if in_a_row > min(limit, _MAX_UNREADABLE) or state.unreadable == steps:
         raise ValueError(
             f"no example could be read in {in_a_row:,} steps in a row, up to step "
-            f"{progress.step:,}: the reasons are in {hooks.checkpoints.parent / PROBLEMS_FILE}"
+            f"{state.step:,}: the reasons are in {hooks.checkpoints.parent / PROBLEMS_FILE}"
         )
 
 
 class _CheckpointClock:
-    """Tells when a checkpoint is due by time."""
+    """Reports when a checkpoint is due by time."""
 
     def __init__(self, reporting: Reporting) -> None:
         self._seconds = 60 * reporting.checkpoint_minutes or math.inf
@@ -173,7 +169,7 @@ class _CheckpointClock:
         return time.monotonic() - self._begin >= self._seconds
 
 
-def _agreed(
+def _agree(
     world: DistributedContext, stop: StopRequest, clock: _CheckpointClock
 ) -> tuple[bool, bool]:
     """Whether to stop, and whether a checkpoint is due: the same on all processes."""
@@ -181,9 +177,5 @@ def _agreed(
     if world.size == 1:
         return stopped, due
     flags = torch.tensor([float(stopped), float(due and world.is_main)], device=world.device)
-    asked, timely = world.total(flags).tolist()
-    return asked > 0, timely > 0
-
-
-def _due(step: int, every: int | None) -> bool:
-    return every is not None and every > 0 and step % every == 0
+    any_stopped, main_due = world.total(flags).tolist()
+    return any_stopped > 0, main_due > 0

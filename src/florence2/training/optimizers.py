@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from .muon import Muon
-from .param_groups import parameter_groups
 from .recipe import Optimizer, Precision
 
 # What a group's learning rate is to that of the run; groups without it have the run's.
@@ -83,3 +82,17 @@ def _adamw(groups: list[dict[str, Any]], settings: Optimizer) -> torch.optim.Ada
     return torch.optim.AdamW(
         groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True
     )
+
+
+def parameter_groups(model: nn.Module, optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Two groups for AdamW: matrices with weight decay; biases and norms without."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise ValueError("nothing is left to train: every parameter is frozen")
+    decayed = [parameter for parameter in trained if parameter.ndim > 1]
+    plain = [parameter for parameter in trained if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": optimizer.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,12 +1,13 @@
-"""What a run learns from, known by its content: so that a resumed run goes on with the same.
+"""The data and models of a run, identified by content, so that a resumed run uses the same.
 
-Data is known by the checksums of its shards, a start model by those of its files: where they lie
-does not matter.
+Data is identified by the checksums of its shards, a start model by those of its files; their paths
+do not matter.
 """
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
@@ -16,7 +17,7 @@ import numpy as np
 from ..datasets.shards import ShardDataset
 from ..inference.predictor import resolve_checkpoint
 from ..io.atomic import file_hash
-from .examples import Records
+from .examples import TrainingRecords
 from .model_init import SCRATCH
 from .recipe import Recipe
 from .streaming import IterableRecords
@@ -34,19 +35,19 @@ _NAMES = {
 
 
 def describe_inputs(
-    recipe: Recipe, records: Records | IterableRecords, held_out: Records | None
+    recipe: Recipe, records: TrainingRecords | IterableRecords, validation: TrainingRecords | None
 ) -> Description:
     """The identity of the data, the validation data and the models that a run starts from."""
     return {
         "version": 1,
         "data": describe_records(records),
-        "validation": None if held_out is None else describe_records(held_out),
+        "validation": None if validation is None else describe_records(validation),
         "start": _describe_model(recipe.start),
         "text_from": None if recipe.text_from is None else _describe_model(recipe.text_from),
     }
 
 
-def describe_records(records: Records | IterableRecords) -> Description:
+def describe_records(records: TrainingRecords | IterableRecords) -> Description:
     """The number of records, their tasks, and a digest of their content."""
     if isinstance(records, ShardDataset):
         manifest = records.manifest
@@ -55,15 +56,15 @@ def describe_records(records: Records | IterableRecords) -> Description:
         return {"records": manifest.rows, "tasks": tasks, "sha256": digest.hexdigest()}
     if not hasattr(records, "__len__"):
         return {"records": None, "source": type(records).__name__}
-    finite = cast(Records, records)
+    finite = cast(TrainingRecords, records)
     digest = hashlib.sha256()
     for group in finite.annotations():
-        _feed(digest, group)
+        _update_digest(digest, group)
     return {"records": len(finite), "sha256": digest.hexdigest()}
 
 
 def compare_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How the inputs of a run differ from those it was started with, in sentences."""
+    """Sentences that describe how the inputs of a run differ from those it was started with."""
     differences = []
     for key, name in _NAMES.items():
         old, new = before.get(key), now.get(key)
@@ -80,12 +81,27 @@ def compare_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     return differences
 
 
-def count_shared_images(records: Records | IterableRecords, held_out: Records) -> int:
-    """How many validation images are training images too; 0 where images have no checksums."""
-    if not isinstance(records, ShardDataset) or not isinstance(held_out, ShardDataset):
+def count_shared_images(
+    records: TrainingRecords | IterableRecords, validation: TrainingRecords
+) -> int:
+    """The number of validation images that are training images too; 0 without checksums."""
+    if not isinstance(records, ShardDataset) or not isinstance(validation, ShardDataset):
         return 0
-    learned = set(records.image_hashes())
-    return sum(each in learned for each in held_out.image_hashes())
+    training = set(records.image_hashes())
+    return sum(each in training for each in validation.image_hashes())
+
+
+def warn_of_shared_images(
+    records: TrainingRecords | IterableRecords, validation: TrainingRecords
+) -> None:
+    """Warn when validation images are training images, by the checksums of their files."""
+    shared = count_shared_images(records, validation)
+    if shared:
+        warnings.warn(
+            f"{shared:,} of {len(validation):,} validation images are training images too: "
+            "the metrics will be too good",
+            stacklevel=2,
+        )
 
 
 def _describe_model(source: str) -> Description:
@@ -102,7 +118,7 @@ def _describe_model(source: str) -> Description:
 
 
 def _identity(description: Any) -> Any:
-    """What must be equal: the files of a model, if it has some, and not where they lie."""
+    """What must be equal: the files of a model if it has any, and not its name."""
     if isinstance(description, Mapping) and description.get("files"):
         return description["files"]
     return description
@@ -129,18 +145,18 @@ def _changed_files(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return changed or [f"it was {old.get('name')} and is {new.get('name')}"]
 
 
-def _feed(digest: Any, value: Any) -> None:
-    """Add a value to a digest: arrays by their numbers, dataclasses and lists by their members."""
+def _update_digest(digest: Any, value: Any) -> None:
+    """Add a value to a digest: arrays by their values, dataclasses and lists by their members."""
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     elif is_dataclass(value) and not isinstance(value, type):
         digest.update(type(value).__name__.encode())
         for each in fields(value):
-            _feed(digest, getattr(value, each.name))
+            _update_digest(digest, getattr(value, each.name))
     elif isinstance(value, list | tuple):
         digest.update(f"[{len(value)}".encode())
         for member in value:
-            _feed(digest, member)
+            _update_digest(digest, member)
     else:
         digest.update(repr(value).encode("utf-8", "surrogatepass") + b"\0")

@@ -1,4 +1,4 @@
-"""Pairs from an endless source: a picture made for every number, and some questions about it."""
+"""Examples from an endless source: a synthetic image for every number, and some of its prompts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from ..processing.image import load_image
 from ..processing.processor import Processor
 from ..results.records import Record
 from ..results.tasks import TASKS
-from .auxiliary.token_regions import RegionTargets, build_attention_targets
+from .auxiliary.targets import AuxiliaryTargets
 from .examples import (
-    CellTargetBuilder,
     EncodedExample,
     ExampleSpec,
-    blank_sequences,
+    blank_example,
     check_length,
     encode_annotation,
 )
@@ -26,16 +25,16 @@ _TOKENS = frozenset(task.token for task in TASKS)
 
 
 class IterableRecords(Protocol):
-    """A record for every number from 0 on, the same whenever it is asked for."""
+    """A record for every number from 0 on; the same number always gives the same record."""
 
     def __getitem__(self, number: int, /) -> Record: ...
 
 
-class IterablePairs:
-    """``prompts_per_image`` pairs of each record in turn, chosen by the weights of their tasks.
+class EndlessSource:
+    """``prompts_per_image`` examples of each record in turn, sampled by their tasks' weights.
 
-    Raises ``ValueError`` when a weight is for no task. ``positions`` are those of the decoder,
-    ``stride`` is the tower's.
+    Raises ``ValueError`` when a weight names no task. ``positions`` is the decoder's number of
+    positions; ``stride`` is the vision encoder's.
     """
 
     epoch_length = None
@@ -48,63 +47,51 @@ class IterablePairs:
         positions: int = 1024,
         stride: int = 32,
     ) -> None:
-        for name, named in (
-            ("task_weights", recipe.task_weights),
-            ("auxiliary.char_level_tasks", recipe.auxiliary.char_level_tasks),
-        ):
-            if unknown := set(named) - _TOKENS:
-                raise ValueError(f"{name} names {sorted(unknown)}; tasks are {sorted(_TOKENS)}")
+        if unknown := set(recipe.task_weights) - _TOKENS:
+            raise ValueError(f"task_weights names {sorted(unknown)}; tasks are {sorted(_TOKENS)}")
         self.records, self.processor, self.recipe = records, processor, recipe
-        self._questions = recipe.auxiliary.prompts_per_image
-        self._longest = min(recipe.max_target_tokens, positions)
-        self._cells = CellTargetBuilder(recipe, processor, stride)
+        self._prompts = recipe.auxiliary.prompts_per_image
+        self._max_tokens = min(recipe.max_target_tokens, positions)
+        self._targets = AuxiliaryTargets(recipe.auxiliary, processor, stride)
+        self._targets.check_tasks(_TOKENS, "tasks are")
 
-    def jobs(self, begin: int, count: int) -> list[ExampleSpec]:
-        """Jobs that read the pairs at places ``begin`` to ``begin + count``, a picture each."""
-        numbers = range(begin // self._questions, (begin + count) // self._questions)
+    def specs(self, begin: int, count: int) -> list[ExampleSpec]:
+        """What reads the examples at indices ``begin`` to ``begin + count``, one per image."""
+        numbers = range(begin // self._prompts, (begin + count) // self._prompts)
         return [
             ExampleSpec({"record": number}, partial(self.read, number), number)
             for number in numbers
         ]
 
     def blank(self) -> EncodedExample:
-        """A pair of the right shapes that means nothing."""
-        return blank_sequences(self.processor, self._cells)
+        """An example of the right shapes without content."""
+        return blank_example(self.processor, self._targets)
 
     def read(self, number: int) -> list[EncodedExample]:
-        """The pairs of one picture; those too long for the model are left out.
+        """The examples of one image; those that are too long for the model are left out.
 
-        ``ValueError`` tells why there is none.
+        Raises ``ValueError`` when none is left.
         """
         record = self.records[number]
         image = load_image(record.image_bytes())
-        pixels, cells = self.processor.pixels(image), self._cells.make(record)
-        chosen = [record.annotations[each] for each in self._choose(record, number)]
-        auxiliary = self.recipe.auxiliary
+        pixels, extra = self.processor.pixels(image), self._targets.build(record)
+        sampled = [record.annotations[each] for each in self._sample(record, number)]
         encoded = [
-            encode_annotation(self.processor, each, image.size, auxiliary) for each in chosen
+            encode_annotation(self.processor, each, image.size, self._targets) for each in sampled
         ]
-        sights = RegionTargets(record, cells) if auxiliary.attention_loss_weight and cells else None
-        tokenizer = self.processor.tokenizer
-        pairs = [
+        examples = [
             EncodedExample(
-                pixels,
-                prompt,
-                target,
-                cells,
-                None
-                if sights is None
-                else build_attention_targets(target, each, sights, tokenizer),
+                pixels, prompt, target, extra.image_arrays, extra.token_arrays(target, each)
             )
-            for each, (prompt, target) in zip(chosen, encoded, strict=True)
-            if len(target) <= self._longest
+            for each, (prompt, target) in zip(sampled, encoded, strict=True)
+            if len(target) <= self._max_tokens
         ]
-        if not pairs:
-            check_length(encoded[0][1], self._longest)
-        return pairs
+        if not examples:
+            check_length(encoded[0][1], self._max_tokens)
+        return examples
 
-    def _choose(self, record: Record, number: int) -> list[int]:
-        """Annotations by weight, each once unless there are too few."""
+    def _sample(self, record: Record, number: int) -> list[int]:
+        """Indices of annotations, sampled by weight; without repeats if there are enough."""
         weights = np.asarray(
             [
                 self.recipe.task_weights.get(each.task, 1.0) * each.decision.kept
@@ -113,10 +100,12 @@ class IterablePairs:
             np.float64,
         )
         if not weights.sum():
-            raise ValueError(f"record {record.id!r} has no answer of a task with a weight above 0")
-        enough = np.count_nonzero(weights) >= self._questions
+            raise ValueError(
+                f"record {record.id!r} has no annotation of a task with a weight above 0"
+            )
+        enough = np.count_nonzero(weights) >= self._prompts
         generator = np.random.default_rng((self.recipe.seed, number))
-        chosen = generator.choice(
-            len(weights), self._questions, replace=not enough, p=weights / weights.sum()
+        sampled = generator.choice(
+            len(weights), self._prompts, replace=not enough, p=weights / weights.sum()
         )
-        return [int(index) for index in chosen]
+        return [int(index) for index in sampled]

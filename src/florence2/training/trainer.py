@@ -3,67 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import nn
 
-from ..inference.predictor import Florence2
 from ..io.atomic import naming_full_disk
-from ..model import Florence2Config, Florence2Model
+from ..io.deprecation import renamed_arguments
+from ..model import Florence2Model
 from ..processing.processor import Processor
-from ..results.records import Record
-from ..runtime import TorchRuntime
-from .auxiliary.dense import DenseHeadModel
-from .batches import PROBLEMS_FILE, BatchStream, PairSource, micro_size
+from .auxiliary.objective import AuxiliaryObjective, add_heads, check_auxiliary
+from .batches import PROBLEMS_FILE, BatchStream, ExampleSource, micro_size
 from .checkpoints import TrainState, load_newest_state
-from .distributed import DistributedContext, Strategy, init_distributed, spread
-from .examples import Example, ExampleReader, OrderedPairs, Records, list_examples
-from .gather import gather_full_state, has_adapters, merged_model
+from .config import TrainConfig
+from .distributed import DistributedContext, init_distributed, keep_freed_memory, parallelize
+from .examples import ExampleReader, FiniteSource, TrainingRecords, list_examples
 from .logger import TrainingLogger
 from .loop import RunHooks, train_loop
-from .lora import save_adapter
-from .memory import keep_freed_memory
-from .model_init import build_model
+from .model_init import build_model, check_layout, prepare_trainable
 from .optimizers import make_optimizers
-from .param_groups import prepare_trainable
 from .recipe import Recipe
 from .recipe_fields import check_recipe
-from .run_checks import check_auxiliary, check_layout, warn_of_shared_images
 from .run_directory import (
-    ADAPTER,
     BEST,
     CHECKPOINTS,
     LAST,
     check_same_inputs,
     check_same_recipe,
-    keep_run,
     locked_run_dir,
+    store_run,
 )
-from .run_inputs import describe_inputs
-from .sample_grid import save_samples
+from .run_inputs import describe_inputs, warn_of_shared_images
+from .run_outputs import Evaluator, RunOutputs
 from .schedule import total_steps
-from .step import FIRST_LOSS_SCALE
-from .streaming import IterablePairs, IterableRecords
-from .validation_loss import UnreadableValidationError, check_validation, validation_loss
-from .worker_pool import WorkerPool, process_readers, thread_readers
-
-# The pairs of a sample sheet, and the longest answer drawn on it.
-SAMPLES = 6
-SAMPLE_TOKENS = 256
-
-# Judges a model; figures by name.
-Judge = Callable[[Florence2], Mapping[str, float]]
+from .step import INITIAL_LOSS_SCALE, TrainSetup
+from .streaming import EndlessSource, IterableRecords
+from .validation_loss import check_validation
+from .worker_pool import WorkerPool, process_workers, thread_workers
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a run came to: the loadable ``last`` checkpoint, steps, steps skipped, problems."""
+    """The result of a run: loadable checkpoints, and counts of steps and skipped examples."""
 
     last: Path
     best: Path | None
@@ -72,295 +57,181 @@ class TrainingOutcome:
     skipped_examples: int
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is run, which changes nothing of what it learns: see ``train``."""
-
-    strategy: Strategy = "ddp"
-    workers: int = 2
-    worker_processes: bool = False
-    quiet: bool = False
-    allow_data_change: bool = False
-
-
+@renamed_arguments(held_out="validation", judge="evaluator")
 def train(
     recipe: Recipe,
-    records: Records | IterableRecords,
+    records: TrainingRecords | IterableRecords,
     out: str | Path,
     *,
-    held_out: Records | None = None,
-    judge: Judge | None = None,
-    device: str | None = None,
-    strategy: Strategy = "ddp",
-    workers: int = 2,
-    worker_processes: bool = False,
-    quiet: bool = False,
-    allow_data_change: bool = False,
+    validation: TrainingRecords | None = None,
+    evaluator: Evaluator | None = None,
+    config: TrainConfig | None = None,
+    world: DistributedContext | None = None,
+    **options: Any,
 ) -> TrainingOutcome:
-    """Run a recipe on records; the outcome, with checkpoints that ``florence2.load`` takes.
+    """Train by a recipe on records. Under ``torchrun`` every process calls this.
 
-    Records without a length are endless: they are made as they are asked for, and the schedule
-    says how many; ``worker_processes`` make them beside the steps, get the records sent, and need
-    a script's usual ``if __name__ == "__main__"``. ``out`` holds ``last`` and ``best`` (loadable),
-    ``adapter`` (with LoRA), ``checkpoints`` (the state to resume from), ``log.jsonl``,
-    ``samples``. An evaluation has the ``loss`` on the ``held_out`` records and the figures of
-    ``judge``; it is due once an epoch where ``recipe.reporting`` does not say, and ``best``
-    follows the figure it names. A folder with checkpoints is resumed, on any number of processes;
-    the recipe, the data and the start model must be those it was started with, but for
-    ``allow_data_change``. Under ``torchrun`` every process calls this.
+    Args:
+        recipe: what is trained, and how.
+        records: training records. Records without a length are endless: they are made on demand,
+            and ``recipe.schedule.samples`` sets the length of the run.
+        out: directory of the run. It gets ``last`` and ``best`` (checkpoints for
+            ``florence2.load``), ``adapter`` (with LoRA), ``checkpoints`` (the state to resume
+            from), ``log.jsonl`` and ``samples``. If it has checkpoints the run resumes, on any
+            number of processes; recipe, data and start model must be the same.
+        validation: records for the validation loss.
+        evaluator: computes further metrics of the model. Evaluations run once an epoch unless
+            ``recipe.reporting`` says otherwise; its ``metric`` selects ``best``.
+        config: device, workers and the like.
+        world: the process group, from a caller that has joined it and locked ``out``.
+        options: fields of ``config`` by name, such as ``device="cuda"``.
 
-    Raises ``ValueError`` for unusable recipes or data, ``RunLockedError`` when another process
-    trains in ``out``, ``TrainingError`` when training diverges, ``DiskFullError`` when the disk is
-    full, and ``TrainingInterrupted``, a ``KeyboardInterrupt``, when Ctrl-C or SIGTERM ended it.
+    Raises:
+        ValueError: the recipe or the data cannot be used.
+        RunLockedError: another process trains in ``out``.
+        TrainingError: training diverges.
+        DiskFullError: the disk is full.
+        TrainingInterrupted: Ctrl-C or SIGTERM; a ``KeyboardInterrupt``.
     """
-    out = Path(out)
-    options = RunOptions(strategy, workers, worker_processes, quiet, allow_data_change)
+    config, out = replace(config or TrainConfig(), **options), Path(out)
     check_recipe(recipe)
-    with init_distributed(device) as world, locked_run_dir(out, world):
-        return run_training(recipe, records, out, world, options, held_out, judge)
-
-
-def run_training(
-    recipe: Recipe,
-    records: Records | IterableRecords,
-    out: Path,
-    world: DistributedContext,
-    options: RunOptions = RunOptions(),
-    held_out: Records | None = None,
-    judge: Judge | None = None,
-) -> TrainingOutcome:
-    """What ``train`` does, for a process that has joined ``world`` and holds ``out`` already."""
-    if world.device.type == "cpu":
-        keep_freed_memory()
-    check_recipe(recipe)
-    micro_size(recipe, world.size)
-    check_auxiliary(recipe, options.strategy, world.size)
-    check_same_recipe(out, recipe)
-    model, processor = build_model(recipe)
-    check_layout(model, recipe.layout)
-    # Fresh adapters and heads must be the same on every process and in every run.
-    torch.manual_seed(recipe.seed)
-    prepare_trainable(model, recipe.trainable, recipe.lora)
-    model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
-    source = _pair_source(records, processor, recipe, model.config)
-    total_steps(recipe, source.epoch_length)
-    _readers(source, options.workers, options.worker_processes)
-    first_location = processor.tokenizer.first_location
-    trained = _with_aids(model, recipe, world, first_location)
-    if world.is_main:
-        if held_out is not None:
-            check_validation(held_out, processor, recipe, model.config.text.max_position_embeddings)
-            warn_of_shared_images(records, held_out)
-        inputs = describe_inputs(recipe, records, held_out)
-        check_same_inputs(out, inputs, options.allow_data_change)
-        keep_run(out, recipe, inputs)
-    world.barrier()
-    trained = spread(trained, world, options.strategy)
-    run = _Run(recipe, processor, world, out, held_out, judge)
-    with naming_full_disk(out, "The last checkpoint is kept."):
-        return run.train(trained, source, records, options)
-
-
-def _pair_source(
-    records: Records | IterableRecords,
-    processor: Processor,
-    recipe: Recipe,
-    config: Florence2Config,
-) -> PairSource:
-    shape = config.text.max_position_embeddings, config.vision.stride
-    if not hasattr(records, "__len__"):
-        return IterablePairs(records, processor, recipe, *shape)
-    if recipe.auxiliary.prompts_per_image > 1:
-        raise ValueError("prompts_per_image is for endless sources; these records have an end")
-    finite = cast(Records, records)
-    reader = ExampleReader(finite, processor, recipe, *shape)
-    return OrderedPairs(reader, list_examples(finite), recipe)
-
-
-def _readers(
-    source: PairSource, workers: int, in_processes: bool
-) -> Callable[[], AbstractContextManager[WorkerPool]]:
-    if not in_processes:
-        return partial(thread_readers, workers)
-    if not isinstance(source, IterablePairs):
-        raise ValueError("worker_processes are for endless records; these have an end")
-    return partial(process_readers, source, workers)
-
-
-def _with_aids(
-    model: Florence2Model, recipe: Recipe, world: DistributedContext, first_location: int
-) -> nn.Module:
-    """The model, with the heads of the dense task where the recipe has that."""
-    auxiliary = recipe.auxiliary
-    if not auxiliary.dense_weight:
-        return model
-    reading = auxiliary.char_loss_weight > 0
-    asked = first_location if auxiliary.encoder_probe_weight else None
-    dense = DenseHeadModel(
-        model, len(auxiliary.dense_categories), auxiliary.dense_only, reading, asked
-    )
-    dense.load_head(Path(recipe.start))
-    return dense.to(world.device)
-
-
-def _shown(records: Records | IterableRecords) -> list[tuple[Record, Example]]:
-    """Examples at even distances, or of an endless source the first of the first pictures.
-
-    Records that cannot be read are passed over.
-    """
-    if hasattr(records, "__len__"):
-        examples = list_examples(cast(Records, records))
-        spread = (examples[len(examples) * place // SAMPLES] for place in range(SAMPLES))
-        chosen = list(dict.fromkeys(spread))
-    else:
-        chosen = [Example(number, 0, "") for number in range(SAMPLES)]
-    shown = []
-    for example in chosen:
-        with suppress(ValueError, OSError):
-            shown.append((records[example.record], example))
-    return shown
+    with ExitStack() as stack:
+        if world is None:
+            world = stack.enter_context(init_distributed(config.device))
+            stack.enter_context(locked_run_dir(out, world))
+        stack.enter_context(naming_full_disk(out, "The last checkpoint is kept."))
+        run = _Run(recipe, records, out, validation, evaluator, config, world)
+        try:
+            train_loop(run.setup, run.stream.steps(run.setup.state.step), run.hooks)
+        finally:
+            run.close()
+        return run.finish()
 
 
 class _Run:
-    """One process's part in a run: what the loop calls back for."""
+    """A run that is ready to train or to resume, on one of its processes.
+
+    All checks come first, so that nothing fails after work was done.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
-        processor: Processor,
-        world: DistributedContext,
+        records: TrainingRecords | IterableRecords,
         out: Path,
-        held_out: Records | None,
-        judge: Judge | None,
+        validation: TrainingRecords | None,
+        evaluator: Evaluator | None,
+        config: TrainConfig,
+        world: DistributedContext,
     ) -> None:
-        self.recipe, self.processor, self.world, self.out = recipe, processor, world, out
-        self.held_out, self.judge = held_out, judge
-        scale = FIRST_LOSS_SCALE if recipe.precision == "fp16" else 1.0
-        self.progress = TrainState(loss_scale=scale)
-        self.report: TrainingLogger | None = None
-
-    def train(
-        self,
-        model: nn.Module,
-        source: PairSource,
-        records: Records | IterableRecords,
-        options: RunOptions,
-    ) -> TrainingOutcome:
-        recipe, world = self.recipe, self.world
-        optimizer = make_optimizers(model, recipe.optimizer, recipe.precision)
-        found = load_newest_state(self.out / CHECKPOINTS, model, optimizer, world)
-        if found is not None:
-            self.progress = found[1]
-        readers = _readers(source, options.workers, options.worker_processes)
+        model, processor = _make_model(recipe, out, config, world)
+        source = _make_source(records, processor, recipe, model)
         steps = total_steps(recipe, source.epoch_length)
-        report = None
+        make_workers = _make_workers(source, config)
+        first_location = processor.tokenizer.first_location
+        network = add_heads(model, recipe, first_location).to(world.device)
         if world.is_main:
-            report = self.report = TrainingLogger(
-                self.out, steps, self.progress.step, options.quiet
-            )
-            if found is not None:
-                report.write("note", self.progress.step, {"text": f"resumed from {found[0].name}"})
-        stream = BatchStream(source, recipe, world, self.out / PROBLEMS_FILE, readers, self._notify)
-        epoch = source.epoch_length
-        hooks = RunHooks(
-            self.out / CHECKPOINTS,
-            report,
-            evaluate=lambda step: self._evaluate(model, step),
-            draw_samples=lambda step: self._draw(model, step, records),
-            epoch_steps=None if epoch is None else math.ceil(epoch / recipe.batch.size),
+            if validation is not None:
+                positions = model.config.text.max_position_embeddings
+                check_validation(validation, processor, recipe, positions)
+                warn_of_shared_images(records, validation)
+            inputs = describe_inputs(recipe, records, validation)
+            check_same_inputs(out, inputs, config.allow_data_change)
+            store_run(out, recipe, inputs)
+        world.barrier()
+        network = parallelize(network, world, config.strategy)
+        optimizer = make_optimizers(network, recipe.optimizer, recipe.precision)
+        resumed = load_newest_state(out / CHECKPOINTS, network, optimizer, world)
+        state = resumed[1] if resumed else TrainState(loss_scale=_initial_loss_scale(recipe))
+        self.out = out
+        self.setup = TrainSetup(
+            network,
+            optimizer,
+            recipe,
+            world,
+            state,
+            steps,
+            AuxiliaryObjective(recipe.auxiliary, first_location),
         )
-        try:
-            train_loop(
-                model,
-                optimizer,
-                stream.steps(self.progress.step),
-                self.progress,
-                steps,
-                _with_evaluations(recipe, epoch),
-                world,
-                hooks,
-                self.processor.tokenizer.first_location,
-            )
-        finally:
-            if report is not None:
-                report.close()
-        self._save(model, LAST)
-        best = self.out / BEST
+        self.outputs = RunOutputs(self.setup, processor, out, records, validation, evaluator)
+        if world.is_main:
+            self.outputs.logger = TrainingLogger(out, steps, state.step, config.quiet)
+            if resumed:
+                text = f"resumed from {resumed[0].name}"
+                self.outputs.logger.write("note", state.step, {"text": text})
+        self.stream = BatchStream(
+            source, recipe, world, out / PROBLEMS_FILE, make_workers, self.outputs.notify
+        )
+        self.hooks = RunHooks(
+            out / CHECKPOINTS,
+            self.outputs.logger,
+            self.outputs.evaluate,
+            self.outputs.draw_samples,
+            epoch_steps=source.epoch_length and math.ceil(source.epoch_length / recipe.batch.size),
+        )
+
+    def close(self) -> None:
+        """Close the log."""
+        if self.outputs.logger is not None:
+            self.outputs.logger.close()
+
+    def finish(self) -> TrainingOutcome:
+        """Save ``last``, and return the outcome."""
+        self.outputs.save(LAST)
+        state, best = self.setup.state, self.out / BEST
         return TrainingOutcome(
             self.out / LAST,
             best if best.is_dir() else None,
-            self.progress.step,
-            self.progress.skipped + self.progress.unreadable,
-            stream.count,
+            state.step,
+            state.skipped + state.unreadable,
+            self.stream.skipped_examples,
         )
 
-    def _notify(self, step: int, text: str) -> None:
-        if self.report is not None:
-            self.report.note(step, text)
 
-    def _evaluate(self, model: nn.Module, step: int) -> dict[str, float]:
-        """Figures on held-out records; the model is kept as ``best`` when the watched improved."""
-        figures: dict[str, float] = {}
-        if self.held_out is None and self.judge is None:
-            return figures
-        gathered = gather_full_state(model, self.world, self.recipe)
-        if gathered is not None:
-            whole = merged_model(gathered)
-            if self.held_out is not None:
-                with suppress(UnreadableValidationError):  # readable when the run began
-                    figures["loss"] = validation_loss(
-                        whole, self.held_out, self.processor, self.recipe
-                    )
-            if self.judge is not None:
-                figures |= self.judge(self._answering(whole))
-            watched = figures.get(self.recipe.reporting.metric)
-            if watched is not None and self._improves(watched):
-                self.progress.best = watched
-                self._write(whole, BEST)
-        self.world.barrier()
-        return figures
-
-    def _draw(self, model: nn.Module, step: int, records: Records | IterableRecords) -> None:
-        gathered = gather_full_state(model, self.world, self.recipe)
-        if gathered is not None:
-            path = self.out / "samples" / f"step-{step:08d}.png"
-            answering = self._answering(merged_model(gathered))
-            for problem in save_samples(answering, _shown(records), path, SAMPLE_TOKENS):
-                self._notify(step, f"not drawn: {problem}")
-        self.world.barrier()
-
-    def _save(self, model: nn.Module, name: str) -> None:
-        gathered = gather_full_state(model, self.world, self.recipe)
-        if gathered is not None:
-            self._write(merged_model(gathered), name)
-            dense = getattr(model, "module", model)
-            if isinstance(dense, DenseHeadModel):
-                dense.save_head(self.out / name)
-            if has_adapters(gathered):
-                save_adapter(gathered, self.recipe.lora, self.out / ADAPTER)
-        self.world.barrier()
-
-    def _write(self, whole: Florence2Model, name: str) -> None:
-        self._answering(whole).save(self.out / name, layout=self.recipe.layout)
-
-    def _answering(self, whole: Florence2Model) -> Florence2:
-        return Florence2(self.recipe.name, TorchRuntime(whole), self.processor)
-
-    def _improves(self, value: float) -> bool:
-        best = self.progress.best
-        if not math.isfinite(value):
-            return False
-        if best is None or not math.isfinite(best):
-            return True
-        return value > best if self.recipe.reporting.higher_is_better else value < best
+def _make_model(
+    recipe: Recipe, out: Path, config: TrainConfig, world: DistributedContext
+) -> tuple[Florence2Model, Processor]:
+    """The start model on the device of this process, with its frozen parts and adapters."""
+    if world.device.type == "cpu":
+        keep_freed_memory()
+    micro_size(recipe, world.size)
+    check_auxiliary(recipe, config.strategy, world.size)
+    check_same_recipe(out, recipe)
+    model, processor = build_model(recipe)
+    check_layout(model, recipe.layout)
+    # Initial adapters and heads must be the same on every process and in every run.
+    torch.manual_seed(recipe.seed)
+    prepare_trainable(model, recipe.trainable, recipe.lora)
+    model.to(world.device).set_gradient_checkpointing(recipe.gradient_checkpointing)
+    return model, processor
 
 
-def _with_evaluations(recipe: Recipe, epoch_length: int | None) -> Recipe:
-    """The recipe with an evaluation once an epoch, where it does not say when.
+def _make_source(
+    records: TrainingRecords | IterableRecords,
+    processor: Processor,
+    recipe: Recipe,
+    model: Florence2Model,
+) -> ExampleSource:
+    shape = model.config.text.max_position_embeddings, model.config.vision.stride
+    if not hasattr(records, "__len__"):
+        return EndlessSource(records, processor, recipe, *shape)
+    if recipe.auxiliary.prompts_per_image > 1:
+        raise ValueError("auxiliary.prompts_per_image is for endless records; these have a length")
+    finite = cast(TrainingRecords, records)
+    return FiniteSource(
+        ExampleReader(finite, processor, recipe, *shape), list_examples(finite), recipe
+    )
 
-    An endless source has no epochs: it is evaluated at the end.
-    """
-    if recipe.reporting.evaluate_every is not None:
-        return recipe
-    every = 0 if epoch_length is None else math.ceil(epoch_length / recipe.batch.size)
-    return replace(recipe, reporting=replace(recipe.reporting, evaluate_every=every))
+
+def _make_workers(
+    source: ExampleSource, config: TrainConfig
+) -> Callable[[], AbstractContextManager[WorkerPool]]:
+    if not config.worker_processes:
+        return partial(thread_workers, config.workers)
+    if not isinstance(source, EndlessSource):
+        raise ValueError("worker_processes are for endless records; these have a length")
+    return partial(process_workers, source, config.workers)
+
+
+def _initial_loss_scale(recipe: Recipe) -> float:
+    return INITIAL_LOSS_SCALE if recipe.precision == "fp16" else 1.0

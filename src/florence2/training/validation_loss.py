@@ -1,4 +1,4 @@
-"""The loss on held-out records, to tell learning from learning by heart."""
+"""The loss on validation records, to detect overfitting."""
 
 from __future__ import annotations
 
@@ -11,88 +11,99 @@ import torch
 from ..model import Florence2Model
 from ..processing.processor import Processor
 from .batches import collate
-from .examples import EncodedExample, Example, ExampleReader, Records, list_examples
+from .examples import (
+    EncodedExample,
+    ExampleReader,
+    TrainingExample,
+    TrainingRecords,
+    list_examples,
+)
+from .loss import token_loss_sum
 from .recipe import Augmentation, AuxiliaryConfig, Recipe
-from .step import micro_batch_loss
+from .step import forward
 
 
 class UnreadableValidationError(ValueError):
-    """Not one of the validation examples can be read."""
+    """No validation example can be read."""
 
 
-# Enough pairs for a steady mean; more would only cost time.
+# Enough examples for a stable mean.
 MAX_EXAMPLES = 1024
 
 
 def validation_loss(
     model: Florence2Model,
-    held_out: Records,
+    validation: TrainingRecords,
     processor: Processor,
     recipe: Recipe,
-    most_pairs: int = MAX_EXAMPLES,
+    max_examples: int = MAX_EXAMPLES,
 ) -> float:
-    """The mean loss per target token over held-out pairs, without dropout or augmentation.
+    """The mean loss per target token, without dropout, augmentation and auxiliary objectives.
 
-    Of more than ``most_pairs`` pairs, as many are taken at even distances. Pairs that cannot be
-    read are passed over. Raises ``UnreadableValidationError`` when that leaves none.
+    Of more than ``max_examples`` examples, as many are used at equal distances. Examples that
+    cannot be read are skipped. Raises ``UnreadableValidationError`` when none is left.
     """
-    reader, examples = _chosen(
-        held_out, processor, recipe, model.config.text.max_position_embeddings, most_pairs
-    )
+    positions = model.config.text.max_position_embeddings
+    reader, examples = _select(validation, processor, recipe, positions, max_examples)
     reasons: list[str] = []
     was_training = model.training
     model.eval()
     loss, tokens = 0.0, 0
     with torch.no_grad():
-        readable = _readable(reader, examples, reasons)
-        while pairs := list(islice(readable, recipe.batch.micro)):
-            batch = collate(pairs, start=processor.tokenizer.eos, pad=processor.tokenizer.pad)
+        readable = _read_all(reader, examples, reasons)
+        while chunk := list(islice(readable, recipe.batch.micro)):
+            batch = collate(chunk, start=processor.tokenizer.eos, pad=processor.tokenizer.pad)
             batch = batch.to(model.embedding.weight.device)
-            loss += float(micro_batch_loss(model, batch, recipe.precision))
+            logits_MV = forward(model, batch, recipe.precision)
+            loss += float(token_loss_sum(logits_MV, batch.target_ids))
             tokens += batch.tokens
     model.train(was_training)
     if not tokens:
-        raise UnreadableValidationError(_nothing_readable(reasons))
+        raise UnreadableValidationError(_describe_unreadable(reasons))
     return loss / tokens
 
 
 def check_validation(
-    held_out: Records,
+    validation: TrainingRecords,
     processor: Processor,
     recipe: Recipe,
     positions: int,
-    most_pairs: int = MAX_EXAMPLES,
+    max_examples: int = MAX_EXAMPLES,
 ) -> None:
-    """Raise ``UnreadableValidationError`` when no held-out pair can be read.
+    """Raise ``UnreadableValidationError`` when no validation example can be read.
 
-    Reads until the first that can, so that this is known before the first step.
+    Reads up to the first readable example, so that the error comes before the first step.
     """
-    reader, examples = _chosen(held_out, processor, recipe, positions, most_pairs)
+    reader, examples = _select(validation, processor, recipe, positions, max_examples)
     reasons: list[str] = []
-    if next(_readable(reader, examples, reasons), None) is None:
-        raise UnreadableValidationError(_nothing_readable(reasons))
+    if next(_read_all(reader, examples, reasons), None) is None:
+        raise UnreadableValidationError(_describe_unreadable(reasons))
 
 
-def _chosen(
-    held_out: Records, processor: Processor, recipe: Recipe, positions: int, most_pairs: int
-) -> tuple[ExampleReader, list[Example]]:
-    """What reads the pairs, unaugmented, and those that are read."""
-    examples = list_examples(held_out)
-    step = max(1, -(-len(examples) // most_pairs))
-    unchanged = replace(recipe, augmentation=Augmentation(), auxiliary=AuxiliaryConfig())
-    return ExampleReader(held_out, processor, unchanged, positions), examples[::step]
+def _select(
+    validation: TrainingRecords,
+    processor: Processor,
+    recipe: Recipe,
+    positions: int,
+    max_examples: int,
+) -> tuple[ExampleReader, list[TrainingExample]]:
+    """A reader without augmentation, and the examples that are read."""
+    examples = list_examples(validation)
+    step = max(1, -(-len(examples) // max_examples))
+    plain = replace(recipe, augmentation=Augmentation(), auxiliary=AuxiliaryConfig())
+    return ExampleReader(validation, processor, plain, positions), examples[::step]
 
 
-def _nothing_readable(reasons: list[str]) -> str:
-    why = f" ({reasons[0]})" if reasons else ""
-    return f"no validation example can be read{why}: look at the validation records"
+def _describe_unreadable(reasons: list[str]) -> str:
+    reason = f" ({reasons[0]})" if reasons else ""
+    return f"no validation example can be read{reason}: check the validation records"
 
 
-def _readable(
-    reader: ExampleReader, examples: list[Example], reasons: list[str]
+def _read_all(
+    reader: ExampleReader, examples: list[TrainingExample], reasons: list[str]
 ) -> Iterator[EncodedExample]:
     for example in examples:
         try:
             yield reader.read(example, draw=0)
-        except Exception as error:  # one bad pair is passed over, whatever is wrong with it
+        except Exception as error:  # a single bad example is skipped, whatever its error
             reasons.append(str(error))

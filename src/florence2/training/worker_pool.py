@@ -1,7 +1,7 @@
-"""Who reads pairs ahead of the steps: threads, or processes that each hold the source.
+"""Workers that read examples ahead of the steps: threads, or processes with the source in each.
 
-Reading a file waits for decoders that let other threads run; making a picture keeps the
-interpreter busy, and in threads it would hold up the steps themselves.
+Image decoders release the interpreter lock, so threads suffice for files. Making a synthetic image
+holds that lock, and in threads it would delay the steps.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from typing import TYPE_CHECKING, Protocol
 from .examples import EncodedExample, ExampleSpec
 
 if TYPE_CHECKING:
-    from .streaming import IterablePairs
+    from .streaming import EndlessSource
 
 
 class WorkerPool(Protocol):
-    """Takes jobs, gives what they will have read."""
+    """Reads examples in the background."""
 
-    def submit(self, job: ExampleSpec) -> Future[list[EncodedExample]]: ...
+    def submit(self, spec: ExampleSpec) -> Future[list[EncodedExample]]: ...
 
 
 @contextmanager
-def thread_readers(workers: int = 2) -> Iterator[WorkerPool]:
-    """Readers that are threads of this process."""
+def thread_workers(workers: int = 2) -> Iterator[WorkerPool]:
+    """Workers that are threads of this process."""
     with ThreadPoolExecutor(workers) as pool:
         yield _Threads(pool)
 
 
 @contextmanager
-def process_readers(source: IterablePairs, workers: int) -> Iterator[WorkerPool]:
-    """Readers that are processes; each gets the source once. They end with this process."""
+def process_workers(source: EndlessSource, workers: int) -> Iterator[WorkerPool]:
+    """Workers that are processes; each gets a copy of the source. They end with this process."""
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_adopt,
+        initializer=_init_worker,
         initargs=(source,),
     )
     try:
@@ -54,43 +54,43 @@ class _Threads:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
 
-    def submit(self, job: ExampleSpec) -> Future[list[EncodedExample]]:
-        return self._pool.submit(job.read)
+    def submit(self, spec: ExampleSpec) -> Future[list[EncodedExample]]:
+        return self._pool.submit(spec.read)
 
 
 class _Processes:
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
 
-    def submit(self, job: ExampleSpec) -> Future[list[EncodedExample]]:
-        return self._pool.submit(_read, job.number)
+    def submit(self, spec: ExampleSpec) -> Future[list[EncodedExample]]:
+        return self._pool.submit(_read, spec.number)
 
 
-# The source of a process that reads for another one.
-_adopted: IterablePairs | None = None
+# The source of a worker process.
+_source: EndlessSource | None = None
 
 
-def _adopt(source: IterablePairs) -> None:
-    """Take over the source in a new process, with one thread, and end when the parent does."""
+def _init_worker(source: EndlessSource) -> None:
+    """Set the source of a worker process; use one thread; end when the parent process does."""
     import cv2
     import torch
 
-    global _adopted
-    _adopted = source
+    global _source
+    _source = source
     cv2.setNumThreads(1)
-    # Ctrl-C reaches every process of a terminal; this one ends with its parent.
+    # Ctrl-C reaches every process of a terminal; a worker ends with its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
 
 
-def _end_with(sentinel: int) -> None:
+def _exit_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
 
 
 def _read(number: int) -> list[EncodedExample]:
-    assert _adopted is not None
-    return _adopted.read(number)
+    assert _source is not None
+    return _source.read(number)

@@ -1,4 +1,4 @@
-"""Telling the decoder where to look: shares of attention counted by hand, and learned."""
+"""Supervised cross-attention: shares of attention counted by hand, and learned."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from safetensors.torch import load_file
 from florence2.model import TextConfig
 from florence2.model.bart import Decoder
 from florence2.model.checkpoint.weights import load_checkpoint
-from florence2.training.auxiliary.attention_supervision import looking, record_attention
-from florence2.training.auxiliary.dense import logits_in_parts
+from florence2.training.auxiliary.attention_supervision import (
+    attention_in_regions,
+    record_attention,
+)
+from florence2.training.auxiliary.dense import DecoderBatch, decode_in_parts
 
-from ..test_streaming import run_with_aids
+from ..test_streaming import run_with_dense_loss
 
 
-def test_attention_that_looks_everywhere_alike_has_the_share_of_the_cells(start: Path) -> None:
+def test_uniform_attention_has_the_share_of_the_cells(start: Path) -> None:
     attention = load_checkpoint(start).decoder.layers[0].cross_attention
     torch.nn.init.zeros_(attention.query.weight)
     torch.nn.init.zeros_(attention.query.bias)
@@ -26,12 +29,12 @@ def test_attention_that_looks_everywhere_alike_has_the_share_of_the_cells(start:
     states, keys = torch.randn(1, 3, width), torch.randn(1, heads, 10, width // heads)
     places = torch.zeros(1, 3, 4, dtype=torch.bool)
     places[0, 0, :2] = places[0, 2, 1] = True
-    found = looking(attention, states, keys, None, places)
+    found = attention_in_regions(attention, states, keys, None, places)
     assert found.shape == (max(1, heads // 3),)
     # Of ten positions two, then one; the token about no place does not count.
     assert found.tolist() == pytest.approx([math.log(0.2) + math.log(0.1)] * len(found), rel=1e-4)
     mask = torch.zeros(1, 1, 1, 10).masked_fill(torch.arange(10) >= 5, float("-inf"))
-    masked = looking(attention, states, keys, mask, places)
+    masked = attention_in_regions(attention, states, keys, mask, places)
     assert masked.tolist() == pytest.approx([math.log(0.4) + math.log(0.2)] * len(found), rel=1e-4)
 
 
@@ -46,11 +49,11 @@ def test_the_first_position_is_the_pictures_mean_and_no_cell(start: Path) -> Non
     for cell, share in ((0, 0.0), (1, -50.0)):
         places = torch.zeros(1, 1, 4, dtype=torch.bool)
         places[0, 0, cell] = True
-        found = looking(attention, states, keys, None, places)
+        found = attention_in_regions(attention, states, keys, None, places)
         assert (found >= -1e-3).all() if share == 0 else (found < share).all()
 
 
-def test_watching_leaves_the_answer_as_it_was_and_the_gradient_finite(start: Path) -> None:
+def test_recording_changes_no_logit_and_gradients_are_finite(start: Path) -> None:
     model = load_checkpoint(start)
     rows, cells = 4, 4
     generator = torch.Generator().manual_seed(0)
@@ -61,22 +64,22 @@ def test_watching_leaves_the_answer_as_it_was_and_the_gradient_finite(start: Pat
     ids = torch.randint(4, 40, (rows, 6), generator=generator)
     places = torch.rand(rows, 6, cells, generator=generator) < 0.3
     places &= wanted[:, :, None]
-    given = (model, image, prompts, ids, padding, wanted)
-    plain, nothing = logits_in_parts(*given)
-    watched, looks = logits_in_parts(*given, places)
-    assert nothing is None and looks is not None
-    assert torch.equal(plain, watched)
-    assert looks.item() < 0
-    looks.backward()
+    batch = DecoderBatch(image, prompts, ids, padding, wanted)
+    plain, nothing = decode_in_parts(model, batch)
+    recorded, shares = decode_in_parts(model, batch, places)
+    assert nothing is None and shares is not None
+    assert torch.equal(plain, recorded)
+    assert shares.item() < 0
+    shares.backward()
     gradients = [each.grad for each in model.decoder.parameters() if each.grad is not None]
     assert gradients and all(torch.isfinite(each).all() for each in gradients)
-    with record_attention(model.decoder, places) as told:
+    with record_attention(model.decoder, places) as recorded_shares:
         pass
-    logits_in_parts(*given)
-    assert told == []
+    decode_in_parts(model, batch)
+    assert recorded_shares == []
 
 
-def test_all_layers_but_the_first_are_told_and_a_third_of_their_heads() -> None:
+def test_a_third_of_the_heads_of_all_layers_but_the_first_is_recorded() -> None:
     text = TextConfig(
         d_model=48,
         encoder_layers=1,
@@ -91,19 +94,19 @@ def test_all_layers_but_the_first_are_told_and_a_third_of_their_heads() -> None:
     decoder = Decoder(text)
     cross = decoder.cross_attention(torch.randn(2, 5, 48), None)
     places = torch.ones(2, 3, 4, dtype=torch.bool)
-    with record_attention(decoder, places) as told:
+    with record_attention(decoder, places) as shares:
         decoder(torch.randn(2, 3, 48), cross)
-    assert [tuple(each.shape) for each in told] == [(2,), (2,)]
+    assert [tuple(each.shape) for each in shares] == [(2,), (2,)]
 
 
-def test_a_run_that_is_told_where_to_look_learns_it(
+def test_a_run_with_supervised_attention_learns_it(
     many_questions, start: Path, tmp_path: Path
 ) -> None:
-    outcome, steps = run_with_aids(
+    outcome, steps = run_with_dense_loss(
         many_questions, start, tmp_path, "schedule.samples=80", "auxiliary.dense_weight=0.1",
         "auxiliary.attention_loss_weight=1.0",
     )  # fmt: skip
-    told = [step["looking_loss"] for step in steps]
-    assert sum(told[-4:]) < 0.8 * sum(told[:4])
+    losses = [step["attention_loss"] for step in steps]
+    assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
     names_saved = load_file(outcome.last / "model.safetensors").keys()
     assert names_saved == load_file(start / "model.safetensors").keys()

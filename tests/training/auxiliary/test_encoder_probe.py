@@ -1,4 +1,4 @@
-"""The dense task asked of the encoder: its targets, whose states are asked, a run that learns."""
+"""The dense loss on encoder states: its targets, which states it reads, a run that learns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from florence2.training.auxiliary.dense import ENCODER_HEAD_FILE, DenseHeadModel
 from florence2.training.auxiliary.encoder_probe import (
     EncoderHead,
     capture_encoder_states,
-    edges_loss,
+    edge_loss,
     image_token_states,
 )
 
-from ..test_streaming import run_with_aids
+from ..test_streaming import run_with_dense_loss
 
 LOCATION = 10
 
@@ -33,28 +33,28 @@ def test_edges_that_are_right_cost_nothing_and_cells_count_by_their_weight() -> 
     for edge, bin_ in enumerate((0, 250, 500, 999)):
         logits[0, edge, bin_] = 100
     unknown = math.log(BINS)
-    assert edges_loss(logits, boxes, torch.ones(2), 0).item() == pytest.approx(unknown / 2)
-    assert edges_loss(logits, boxes, torch.tensor([2.0, 0.0]), 0).item() == pytest.approx(0)
+    assert edge_loss(logits, boxes, torch.ones(2), 0).item() == pytest.approx(unknown / 2)
+    assert edge_loss(logits, boxes, torch.tensor([2.0, 0.0]), 0).item() == pytest.approx(0)
     # A near miss costs little where targets are soft, and as much as any where they are not.
     near = torch.full((1, 4, BINS), -20.0)
     near[..., 250] = 0
     off = torch.full((1, 4), 252.5 / BINS)
-    assert edges_loss(near, off, torch.ones(1), 0).item() == pytest.approx(20, rel=0.01)
-    assert edges_loss(near, off, torch.ones(1), 2).item() < 18
+    assert edge_loss(near, off, torch.ones(1), 0).item() == pytest.approx(20, rel=0.01)
+    assert edge_loss(near, off, torch.ones(1), 2).item() < 18
 
 
-def test_a_picture_with_nothing_on_it_costs_nothing_and_has_gradients() -> None:
+def test_an_image_without_objects_costs_nothing_and_has_gradients() -> None:
     head = EncoderHead(8, 6)
-    told = head(
+    outputs = head(
         torch.randn(1, 2, 2, 8), torch.zeros(1, 2, 2, dtype=torch.bool), torch.randn(BINS, 8)
     )
-    loss = edges_loss(told.edges_M4K, torch.zeros(0, 4), torch.zeros(0), 3.0)
+    loss = edge_loss(outputs.edges_M4K, torch.zeros(0, 4), torch.zeros(0), 3.0)
     assert loss.item() == 0
     loss.backward()
     assert head.edges.weight.grad is not None and not head.edges.weight.grad.any()
 
 
-def test_every_picture_is_asked_through_one_of_its_own_pairs() -> None:
+def test_the_states_of_an_image_are_those_of_one_of_its_pairs() -> None:
     # Pair b has the state b everywhere but at the mean's place and in the prompt.
     pairs = torch.arange(5.0)[:, None, None].expand(5, 9, 3).clone()
     pairs[:, 0], pairs[:, 7:] = -1, -2
@@ -72,7 +72,7 @@ def test_every_picture_is_asked_through_one_of_its_own_pairs() -> None:
     assert torch.equal(alone[:, 1, 2, 0], torch.arange(5.0))
 
 
-def test_the_encoder_is_overheard_only_within(start: Path) -> None:
+def test_the_encoders_states_are_captured_only_within_the_block(start: Path) -> None:
     model = load_checkpoint(start)
     with capture_encoder_states(model.encoder) as states:
         model.encode(torch.randn(2, 5, model.config.text.d_model), torch.tensor([[0, 2], [0, 2]]))
@@ -92,11 +92,11 @@ def _with_a_large_thing(record: Record) -> Record:
     return replace(record, annotations=tuple(changed))
 
 
-def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
+def test_a_run_with_the_probe_learns_and_leaves_a_plain_checkpoint(
     many_questions, start: Path, tmp_path: Path
 ) -> None:
     pictures = [_with_a_large_thing(each) for each in many_questions]
-    outcome, steps = run_with_aids(
+    outcome, steps = run_with_dense_loss(
         pictures,
         start,
         tmp_path / "a",
@@ -106,15 +106,15 @@ def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
         "auxiliary.location_smoothing_sigma=8.0",
         "auxiliary.char_loss_weight=0.5",
     )
-    told = [step["encoder_loss"] for step in steps]
-    assert told[0] == pytest.approx(math.log(BINS), rel=0.05), "nothing is known at first"
-    assert sum(told[-4:]) < 0.93 * sum(told[:4])
-    assert 0 <= steps[-1]["encoder_cells_right"] <= 1
-    assert 0 <= steps[-1]["encoder_letters_right"] <= 1
+    losses = [step["encoder_edge_loss"] for step in steps]
+    assert losses[0] == pytest.approx(math.log(BINS), rel=0.05), "nothing is known at first"
+    assert sum(losses[-4:]) < 0.93 * sum(losses[:4])
+    assert 0 <= steps[-1]["encoder_cell_accuracy"] <= 1
+    assert 0 <= steps[-1]["encoder_char_accuracy"] <= 1
     names_saved = load_file(outcome.last / "model.safetensors").keys()
     assert names_saved == load_file(start / "model.safetensors").keys()
-    # A run that goes on from there begins with the head, and not at nothing.
-    _, later = run_with_aids(
+    # A run that starts from there starts with the trained head.
+    _, later = run_with_dense_loss(
         pictures,
         outcome.last,
         tmp_path / "b",
@@ -124,35 +124,35 @@ def test_a_run_that_asks_the_encoder_learns_it_and_leaves_a_plain_checkpoint(
         "auxiliary.location_smoothing_sigma=8.0",
         "auxiliary.char_loss_weight=0.5",
     )
-    assert later[0]["encoder_loss"] < 0.95 * told[0]
+    assert later[0]["encoder_edge_loss"] < 0.95 * losses[0]
 
 
-def test_a_run_that_asks_no_encoder_hands_its_head_on(start: Path, tmp_path: Path) -> None:
+def test_a_run_without_the_probe_keeps_its_stored_head(start: Path, tmp_path: Path) -> None:
     model = load_checkpoint(start)
-    old = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
+    old = DenseHeadModel(model, 2, dense_only=False, first_location=LOCATION)
     assert old.encoder_head is not None
     torch.nn.init.ones_(old.encoder_head.cells.weight)
-    old.save_head(tmp_path / "text")
-    tower = DenseHeadModel(model, 2, only=True)
-    tower.load_head(tmp_path / "text")
-    tower.save_head(tmp_path / "tower")
-    after = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
-    after.load_head(tmp_path / "tower")
+    old.save_heads(tmp_path / "text")
+    tower = DenseHeadModel(model, 2, dense_only=True)
+    tower.load_heads(tmp_path / "text")
+    tower.save_heads(tmp_path / "tower")
+    after = DenseHeadModel(model, 2, dense_only=False, first_location=LOCATION)
+    after.load_heads(tmp_path / "tower")
     assert after.encoder_head is not None and after.encoder_head.cells.weight.min() == 1
-    DenseHeadModel(model, 2, only=True).save_head(tmp_path / "none")
+    DenseHeadModel(model, 2, dense_only=True).save_heads(tmp_path / "none")
     assert not (tmp_path / "none" / ENCODER_HEAD_FILE).exists()
 
 
 def test_a_head_for_other_classes_is_left_alone(start: Path, tmp_path: Path) -> None:
     model = load_checkpoint(start)
-    old = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
+    old = DenseHeadModel(model, 2, dense_only=False, first_location=LOCATION)
     assert old.encoder_head is not None
     torch.nn.init.ones_(old.encoder_head.cells.weight)
-    old.save_head(tmp_path)
+    old.save_heads(tmp_path)
     assert (tmp_path / ENCODER_HEAD_FILE).is_file()
-    same = DenseHeadModel(model, 2, only=False, first_location=LOCATION)
-    same.load_head(tmp_path)
+    same = DenseHeadModel(model, 2, dense_only=False, first_location=LOCATION)
+    same.load_heads(tmp_path)
     assert same.encoder_head is not None and same.encoder_head.cells.weight.min() == 1
-    other = DenseHeadModel(model, 3, only=False, first_location=LOCATION)
-    other.load_head(tmp_path)
+    other = DenseHeadModel(model, 3, dense_only=False, first_location=LOCATION)
+    other.load_heads(tmp_path)
     assert other.encoder_head is not None and not other.encoder_head.cells.weight.any()
