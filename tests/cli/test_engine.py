@@ -22,21 +22,21 @@ Command = Callable[..., Any]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
+def images(tmp_path: Path) -> Path:
+    directory = tmp_path / "images"
+    directory.mkdir()
     for number in range(3):
         image = Image.new("RGB", (160, 120), (40, 60 + 50 * number, 90))
         ImageDraw.Draw(image).rectangle((20, 20, 80 + 20 * number, 90), fill=(230, 40, 40))
-        image.save(folder / f"{number}.png")
-        (folder / f"{number}.txt").write_text(f"A red box number {number} on a plain wall.")
-    (folder / "x.png").write_text("broken")
-    return folder
+        image.save(directory / f"{number}.png")
+        (directory / f"{number}.txt").write_text(f"A red box number {number} on a plain wall.")
+    (directory / "x.png").write_text("broken")
+    return directory
 
 
-def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) -> None:
+def test_run_stats_and_view(command: Command, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    first = command("engine", "run", "--images", str(pictures), "--out", str(out),
+    first = command("engine", "run", "--images", str(images), "--out", str(out),
                     "--workers", "0", "-a", "region-proposals", "--chunk-size", "2",
                     "--threshold", "confidence.region-proposals=0.1")  # fmt: skip
     assert first.exit_code == 0, first.stderr
@@ -47,8 +47,8 @@ def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) ->
                       "--json", str(tmp_path / "a.json"))  # fmt: skip
     assert counted.exit_code == 0, counted.stderr
     assert "3 images" in counted.stdout and "object complexity" in counted.stdout
-    figures = json.loads((tmp_path / "a.json").read_text())
-    assert figures["texts"]["<CAPTION>"]["texts"] == 3
+    statistics = json.loads((tmp_path / "a.json").read_text())
+    assert statistics["texts"]["<CAPTION>"]["texts"] == 3
     assert (tmp_path / "a.png").exists()
     viewed = command("engine", "view", str(out / "round-00" / "shards"), "--out",
                      str(tmp_path / "page.html"), "--count", "2")  # fmt: skip
@@ -73,19 +73,19 @@ def test_run_stats_and_view(command: Command, pictures: Path, tmp_path: Path) ->
     ],
 )
 def test_bad_arguments_are_refused(
-    command: Command, pictures: Path, tmp_path: Path, arguments: list[str], words: str
+    command: Command, images: Path, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
-    images = [] if "--images" in arguments else ["--images", str(pictures)]
+    source = [] if "--images" in arguments else ["--images", str(images)]
     base = ["--out", str(tmp_path / "run"), "--workers", "0", "-a", "region-proposals"]
-    result = command("engine", "run", *images, *base, *arguments)
+    result = command("engine", "run", *source, *base, *arguments)
     assert result.exit_code == 2
     assert words in result.stderr
 
 
 def test_a_run_with_other_settings_is_refused_by_the_name_that_differs(
-    command: Command, pictures: Path, tmp_path: Path
+    command: Command, images: Path, tmp_path: Path
 ) -> None:
-    base = ["engine", "run", "--images", str(pictures), "--out", str(tmp_path / "run"),
+    base = ["engine", "run", "--images", str(images), "--out", str(tmp_path / "run"),
             "--workers", "0", "-a", "region-proposals"]  # fmt: skip
     assert command(*base).exit_code == 0
     other = command(*base, "-a", "student:nano")
@@ -93,9 +93,9 @@ def test_a_run_with_other_settings_is_refused_by_the_name_that_differs(
 
 
 def test_old_options_and_names_work_with_a_warning(
-    command: Command, pictures: Path, tmp_path: Path
+    command: Command, images: Path, tmp_path: Path
 ) -> None:
-    base = ["engine", "run", "--images", str(pictures), "--out", str(tmp_path / "run"),
+    base = ["engine", "run", "--images", str(images), "--out", str(tmp_path / "run"),
             "--workers", "0"]  # fmt: skip
     old = command(*base, "--specialist", "colour-regions", "--part-size", "2",
                   "--threshold", "overlap=0.5")  # fmt: skip
@@ -121,7 +121,7 @@ def test_students_start_from_the_model_that_annotates(tmp_path: Path) -> None:
     assert _set_start(chosen, ["student"], tmp_path) == chosen
 
 
-def test_an_interrupted_run_ends_without_an_abort(pictures: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_without_an_abort(images: Path, tmp_path: Path) -> None:
     """An annotator is in the middle of native code when Ctrl-C comes."""
     program = """
 import os, signal, sys, threading
@@ -134,7 +134,7 @@ from florence2.cli import main
 sys.exit(main())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, "engine", "run", "--images", str(pictures), "--out",
+        [sys.executable, "-c", program, "engine", "run", "--images", str(images), "--out",
          str(tmp_path / "run"), "--workers", "0", "-a", "region-proposals"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip

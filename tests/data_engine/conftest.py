@@ -1,4 +1,4 @@
-"""Pictures with a known truth, and specialists that behave as told."""
+"""Images with known ground truth, and annotators with scripted behavior."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def make_image(seed: int) -> tuple[bytes, Boxes]:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A folder of ten pictures."""
-    folder = tmp_path / "pictures"
+    """A directory of ten images."""
+    folder = tmp_path / "images"
     folder.mkdir()
     for seed in range(10):
         (folder / f"{seed:02d}.png").write_bytes(make_image(seed)[0])
@@ -51,7 +51,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def truth(tmp_path: Path, images: Path) -> Path:
-    """Shards with the boxes and a caption of each of the pictures."""
+    """Shards with the boxes and a caption of each image."""
     from florence2.datasets.importers.image_files import read_picture
 
     folder = tmp_path / "truth"
@@ -77,13 +77,13 @@ def truth(tmp_path: Path, images: Path) -> Path:
 
 @dataclass
 class Plain:
-    """Names every picture's size; raises, hangs or sleeps at the pictures named."""
+    """Captions every image with its size; raises, hangs or sleeps at the given images."""
 
     name: str = "plain"
     raises: tuple[str, ...] = ()
     hangs: tuple[str, ...] = ()
     seconds: float = 0.0
-    asked: Path | None = None
+    log: Path | None = None
 
     @property
     def annotator(self) -> Annotator:
@@ -97,11 +97,11 @@ class Plain:
             if record.id in self.hangs:
                 time.sleep(60)
             time.sleep(self.seconds)
-            if self.asked is not None:
-                with self.asked.open("a") as file:
+            if self.log is not None:
+                with self.log.open("a") as file:
                     file.write(f"{record.id}\n")
-            said = "+".join(sorted(each.annotator.name for each in record.annotations))
-            text = Text(f"A red box of {record.width} by {record.height} stands here {said}.")
+            earlier = "+".join(sorted(each.annotator.name for each in record.annotations))
+            text = Text(f"A red box of {record.width} by {record.height} stands here {earlier}.")
             box = Boxes([[5, 5, 60, 50]], ["box"], record.image_size, scores=[0.9])
             given.append(
                 (
@@ -113,10 +113,10 @@ class Plain:
 
 
 def spec_of(annotator: Plain, **options: object) -> AnnotatorSpec:
-    """A specification that makes the specialist."""
+    """A specification that makes the annotator."""
     return AnnotatorSpec(annotator.name, lambda: annotator, **{"batch_size": 3, **options})
 
 
 def table_of(folder: EngineFiles, round: int = 0) -> list[tuple[str, tuple[Annotation, ...]]]:
-    """The pictures and annotations of a round's table, in order."""
+    """The images and annotations of a round's shards, in order."""
     return [(record.id, record.annotations) for record in ShardDataset(folder.shards(round))]

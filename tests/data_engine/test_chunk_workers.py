@@ -1,4 +1,4 @@
-"""One part through one specialist: faults cost their own pictures and no others."""
+"""One chunk through one annotator: failures affect only the images that cause them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_annotations(files: EngineFiles, name: str) -> dict[str, tuple[Annotatio
     return {each.id: each.annotations for each in found}
 
 
-def test_every_picture_is_there_once_with_annotator_and_round(files: EngineFiles) -> None:
+def test_every_image_is_annotated_once_with_annotator_and_round(files: EngineFiles) -> None:
     annotate(files, [spec_of(Plain())], 0, LocalExecutor())
     found = read_annotations(files, "plain")
     assert sorted(found) == [f"{number:02d}.png" for number in range(10)]
@@ -49,7 +49,7 @@ def test_every_picture_is_there_once_with_annotator_and_round(files: EngineFiles
     } == {3}
 
 
-def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(files: EngineFiles) -> None:
+def test_an_annotator_that_raises_fails_only_the_images_that_cause_it(files: EngineFiles) -> None:
     annotate(files, [spec_of(Plain(raises=("01.png", "07.png")))], 0, LocalExecutor())
     found = read_annotations(files, "plain")
     for id, given in found.items():
@@ -62,7 +62,7 @@ def test_a_specialist_that_raises_costs_the_pictures_it_raises_at(files: EngineF
             assert len(given) == 2 and not any(map(is_failure, given))
 
 
-def test_a_specialist_that_hangs_is_left_behind_at_its_limit(files: EngineFiles) -> None:
+def test_an_annotator_that_hangs_is_abandoned_at_its_time_limit(files: EngineFiles) -> None:
     spec = AnnotatorSpec("plain", lambda: Plain(hangs=("04.png",)), batch_size=2, time_limit=0.2)
     worker = AnnotationWorker(files, spec, 0)
     done = worker(0)
@@ -73,7 +73,7 @@ def test_a_specialist_that_hangs_is_left_behind_at_its_limit(files: EngineFiles)
     assert len(given["05.png"]) == 2
 
 
-def test_a_picture_that_went_away_carries_the_error(files: EngineFiles, images: Path) -> None:
+def test_an_image_that_is_gone_is_a_failure(files: EngineFiles, images: Path) -> None:
     (images / "02.png").unlink()
     annotate(files, [spec_of(Plain())], 0, LocalExecutor())
     found = read_annotations(files, "plain")
@@ -81,7 +81,7 @@ def test_a_picture_that_went_away_carries_the_error(files: EngineFiles, images: 
     assert len(found["03.png"]) == 2
 
 
-def test_answers_that_do_not_fit_their_pictures_are_failures(files: EngineFiles) -> None:
+def test_annotations_that_do_not_fit_their_images_are_failures(files: EngineFiles) -> None:
     class Miscounting(Plain):
         def annotate(self, records):
             return super().annotate(records)[:-1]
@@ -101,7 +101,7 @@ def test_answers_that_do_not_fit_their_pictures_are_failures(files: EngineFiles)
     )
 
 
-def test_those_that_come_after_are_given_what_was_said(files: EngineFiles) -> None:
+def test_annotators_get_the_annotations_of_those_they_run_after(files: EngineFiles) -> None:
     second = spec_of(Plain("second"), after=("first",))
     annotate(files, [second, spec_of(Plain("first"))], 0, LocalExecutor())
     texts = [
@@ -113,7 +113,7 @@ def test_those_that_come_after_are_given_what_was_said(files: EngineFiles) -> No
     assert all("first+first" in text for text in texts) and len(texts) == 10
 
 
-def test_orders_that_cannot_be_are_refused() -> None:
+def test_impossible_orders_are_refused() -> None:
     a, b = spec_of(Plain("a"), after=("b",)), spec_of(Plain("b"), after=("a",))
     with pytest.raises(ValueError, match="wait for each other"):
         order_annotators([a, b])
@@ -125,13 +125,13 @@ def test_orders_that_cannot_be_are_refused() -> None:
         spec_of(Plain("../x"))
 
 
-def test_what_is_done_is_not_done_again(files: EngineFiles, tmp_path: Path) -> None:
-    asked = tmp_path / "asked"
-    spec = spec_of(Plain(asked=asked))
+def test_finished_chunks_are_not_repeated(files: EngineFiles, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    spec = spec_of(Plain(log=log))
     annotate(files, [spec], 0, LocalExecutor())
     files.annotations(0, "plain", 1).unlink()
     annotate(files, [spec], 0, LocalExecutor())
-    lines = asked.read_text().split()
+    lines = log.read_text().split()
     assert len(lines) == 10 + 4
     assert sorted(lines[10:]) == ["06.png", "07.png", "08.png", "09.png"]
 

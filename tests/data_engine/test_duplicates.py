@@ -1,4 +1,4 @@
-"""Hashes that differ in few bits, against a comparison of all pairs."""
+"""Hashes that differ in few bits, compared with a search over all pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def earliest(held: list[int], number: int) -> int | None:
     return next(near, None)
 
 
-def test_the_earliest_near_one_is_found_as_by_comparing_all() -> None:
+def test_the_earliest_near_duplicate_equals_that_of_a_full_comparison() -> None:
     generator = random.Random(3)
     # Many share bits, so that nodes are split several times.
     held = [generator.getrandbits(24) << 20 for _ in range(1500)]
@@ -26,8 +26,8 @@ def test_the_earliest_near_one_is_found_as_by_comparing_all() -> None:
         assert hashes.find(number) == earliest(held, number)
 
 
-def test_numbers_that_share_many_bits_are_not_all_compared() -> None:
-    """The work for one look-up does not grow with the number of those that share its bits."""
+def test_a_lookup_does_not_compare_all_numbers_that_share_bits() -> None:
+    """The cost of a look-up does not grow with the numbers that share its bits."""
     compared = []
     for size in (1000, 4000):
         generator = random.Random(5)

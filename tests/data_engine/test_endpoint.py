@@ -1,4 +1,4 @@
-"""What comes back from a caption endpoint: its words, or a failure; never a caption of no words."""
+"""Responses of a caption endpoint: a text or a failure, never an empty caption."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def completion(message: Any, reason: str | None = "stop") -> bytes:
         ("I 5 cats", "I 5 cats"),
     ],
 )
-def test_the_words_of_an_answer(content: Any, text: str) -> None:
+def test_the_text_of_a_completion(content: Any, text: str) -> None:
     assert read_completion(completion({"content": content})) == text
 
 
@@ -76,13 +76,13 @@ def test_the_words_of_an_answer(content: Any, text: str) -> None:
         (b"\xff\xfe\x00", "not JSON"),
     ],
 )
-def test_an_answer_without_words_is_an_error(body: bytes, why: str) -> None:
+def test_a_completion_without_text_is_an_error(body: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         read_completion(body)
 
 
 class Server(BaseHTTPRequestHandler):
-    """Gives the bodies it is told, one after another, and remembers what it was sent."""
+    """A server that sends the given replies in order, and records requests."""
 
     replies: ClassVar[list[tuple[int, dict[str, str], bytes]]] = []
     bodies: ClassVar[list[Any]] = []
@@ -131,28 +131,28 @@ GOOD = (200, {}, completion({"content": "A cat."}))
 EMPTY = (200, {}, completion({"content": None}))
 
 
-def test_one_prompt_without_words_costs_no_other(server: str) -> None:
+def test_a_prompt_without_text_does_not_affect_others(server: str) -> None:
     Server.replies = [GOOD, EMPTY]
     ((first, second),) = endpoint(server, 2).annotate([image()])
     assert first.answer.plain_text == "A cat." and is_failure(second)
     assert second.decision.reason.startswith("failed: <DETAILED_CAPTION>: http://127.0.0.1")
 
 
-def test_one_record_without_words_costs_no_other_and_nobody_is_asked_twice(server: str) -> None:
+def test_a_record_without_text_does_not_affect_others_and_is_sent_once(server: str) -> None:
     Server.replies = [GOOD, EMPTY, GOOD]
     given = endpoint(server).annotate([image(), image(), image()])
     assert [is_failure(each[0]) for each in given] == [False, True, False]
     assert len(Server.bodies) == 3
 
 
-def test_a_key_is_never_sent_to_where_an_answer_redirects(server: str) -> None:
+def test_the_key_is_not_sent_to_the_target_of_a_redirect(server: str) -> None:
     Server.replies = [(307, {"Location": f"{server}/elsewhere"}, b""), GOOD]
     with pytest.raises(ConnectionError, match="redirects to"):
         endpoint(server).annotate([image()])
     assert Server.keys == ["Bearer secret"]
 
 
-def test_what_passes_is_tried_again_when_the_server_says(server: str) -> None:
+def test_temporary_errors_are_retried_after_the_time_in_retry_after(server: str) -> None:
     Server.replies = [(429, {"Retry-After": "0"}, b"slow down"), (503, {}, b""), GOOD]
     ((given,),) = endpoint(server).annotate([image()])
     assert given.answer.plain_text == "A cat."
@@ -161,14 +161,14 @@ def test_what_passes_is_tried_again_when_the_server_says(server: str) -> None:
         endpoint(server).annotate([image()])
 
 
-def test_an_endless_answer_ends(server: str) -> None:
+def test_an_endless_response_ends(server: str) -> None:
     Server.replies = [(200, {"Content-Length": str(10**12)}, b"{")]
     with pytest.raises(ConnectionError, match="more than"):
         endpoint(server).annotate([image()])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"])
-def test_images_are_sent_as_a_type_that_the_api_knows(server: str, kind: str) -> None:
+def test_images_are_sent_in_a_supported_media_type(server: str, kind: str) -> None:
     Server.replies = [GOOD]
     record = image(kind)
     endpoint(server).annotate([record])
@@ -180,7 +180,7 @@ def test_images_are_sent_as_a_type_that_the_api_knows(server: str, kind: str) ->
     assert (sent == record.image) == (kind in ("JPEG", "PNG", "WEBP", "GIF"))
 
 
-def test_a_turned_image_is_sent_upright(server: str) -> None:
+def test_a_rotated_image_is_sent_upright(server: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Server.replies = [GOOD]
@@ -190,7 +190,7 @@ def test_a_turned_image_is_sent_upright(server: str) -> None:
         assert opened.size == (20, 40) and not opened.getexif()
 
 
-def test_a_private_host_is_asked_only_when_it_is_the_one_named() -> None:
+def test_a_private_host_is_reached_only_if_it_is_the_named_one() -> None:
     assert check_endpoint("http://127.0.0.1:8000/v1") == "127.0.0.1:8000"
     assert check_endpoint("https://Host.example/v1") == "host.example:443"
     for wrong in ("host:8000/v1", "ftp://h/v1", "http:///v1", "http://h:x/v1"):

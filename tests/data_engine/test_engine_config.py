@@ -35,7 +35,7 @@ def run(images: Path, out: Path, *specs: Any, **settings: Any) -> list[str]:
     return lines
 
 
-def test_other_specialists_are_refused_by_name(images: Path) -> None:
+def test_other_annotators_are_refused_by_name(images: Path) -> None:
     out = images.parent / "out"
     run(images, out, spec_of(Plain(), identity="plain:a"))
     for specs, words in (
@@ -48,7 +48,7 @@ def test_other_specialists_are_refused_by_name(images: Path) -> None:
     run(images, out, spec_of(Plain(), identity="plain:a"))
 
 
-def test_a_run_of_an_earlier_version_states_its_specialists_by_their_files(images: Path) -> None:
+def test_annotators_of_a_run_without_stored_ones_are_known_by_their_files(images: Path) -> None:
     out = images.parent / "out"
     run(images, out, spec_of(Plain()))
     stated = json.loads((out / "run.json").read_text())
@@ -160,7 +160,7 @@ def test_student_tasks_are_checked() -> None:
         StudentConfig(tasks=("magic",))
 
 
-def test_a_second_process_is_refused_with_the_first_ones_id(images: Path) -> None:
+def test_a_second_process_is_refused_with_the_id_of_the_first(images: Path) -> None:
     out = images.parent / "out"
     with lock_run_dir(out), pytest.raises(RunLockedError, match="in use by process"):
         run(images, out, spec_of(Plain()))
@@ -168,7 +168,7 @@ def test_a_second_process_is_refused_with_the_first_ones_id(images: Path) -> Non
     assert not (out / ".lock").exists()
 
 
-def test_a_source_without_pictures_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_source_without_images_leaves_no_directory(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="has no images"):
         run(tmp_path / "empty", tmp_path / "out", spec_of(Plain()))
@@ -177,7 +177,7 @@ def test_a_source_without_pictures_leaves_nothing_behind(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_used_is_named_on_every_call(images: Path) -> None:
+def test_unusable_files_are_named_on_every_call(images: Path) -> None:
     (images / "bad.png").write_bytes(b"noise")
     (images / "clip.wmv").write_bytes(b"x")
     (images / "03.txt").write_bytes(b"\xff")
@@ -188,7 +188,7 @@ def test_what_cannot_be_used_is_named_on_every_call(images: Path) -> None:
         assert "text not used: 03.png: its text is not UTF-8" in lines
 
 
-def test_pictures_that_change_or_vanish_cost_themselves(images: Path) -> None:
+def test_images_that_change_or_vanish_are_left_out(images: Path) -> None:
     out = images.parent / "out"
 
     class Meddler(Plain):
@@ -216,8 +216,8 @@ def test_pictures_that_change_or_vanish_cost_themselves(images: Path) -> None:
     assert [record.id for record in open_round(out)] == ids
 
 
-class Talker(Plain):
-    """Says one text about every picture."""
+class FixedCaption(Plain):
+    """Gives every image the same caption."""
 
     annotations_path = ""
 
@@ -226,10 +226,10 @@ class Talker(Plain):
         return [(text,) for _ in records]
 
 
-def test_a_text_that_is_too_long_is_dropped_and_ends_nothing(images: Path) -> None:
+def test_a_caption_that_is_too_long_is_dropped(images: Path) -> None:
     (images / "02.txt").write_text("A red square. " * 3000)
 
-    class Endless(Talker):
+    class Endless(FixedCaption):
         annotations_path = "a cat and " * 200_000
 
     out = images.parent / "out"
@@ -238,8 +238,8 @@ def test_a_text_that_is_too_long_is_dropped_and_ends_nothing(images: Path) -> No
     assert reasons == {"text too long"}
 
 
-def test_a_text_that_is_no_unicode_is_a_failure_and_ends_nothing(images: Path) -> None:
-    class Half(Talker):
+def test_a_caption_that_is_not_unicode_is_a_failure(images: Path) -> None:
+    class Half(FixedCaption):
         annotations_path = "half a \ud83d pair"
 
     out = images.parent / "out"
@@ -269,7 +269,7 @@ def test_a_text_that_is_no_unicode_is_a_failure_and_ends_nothing(images: Path) -
         (["student:/no/such/model"], {}, "no/such/model"),
     ],
 )
-def test_what_cannot_apply_is_refused_before_any_work(
+def test_unusable_annotators_and_thresholds_are_refused_before_any_work(
     names: list[str], thresholds: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((ValueError, OSError, ImportError), match=words):

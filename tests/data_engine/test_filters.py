@@ -1,4 +1,4 @@
-"""Each filter by cases that lie on either side of its line."""
+"""Each filter, with cases on both sides of its threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders, tars and tables give the same bytes, wherever they lie."""
+"""Directories, tars and tables give the same bytes, local or remote."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def contents(source: object) -> dict[str, bytes]:
     return dict(zip([each.id for each in locations], read_images(locations), strict=True))
 
 
-def test_a_folder_with_texts_beside_its_pictures(tmp_path: Path) -> None:
+def test_a_directory_with_caption_files(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "b.png").write_bytes(make_image(1)[0])
     (tmp_path / "a.png").write_bytes(make_image(0)[0])
     (tmp_path / "a.txt").write_text(" a square \n")
-    (tmp_path / "notes.md").write_text("no picture")
+    (tmp_path / "notes.md").write_text("not an image")
     locations = list(list_images(str(tmp_path)))
     assert [(each.id, each.text) for each in locations] == [
         ("a.png", "a square"),
@@ -36,7 +36,7 @@ def test_a_folder_with_texts_beside_its_pictures(tmp_path: Path) -> None:
 
 
 def write_tar(path: Path) -> None:
-    """As img2dataset writes it: pictures, texts and metadata by key."""
+    """A tar as img2dataset writes it: images, captions and metadata by key."""
     with tarfile.open(path, "w") as tar:
         for number in range(3):
             for suffix, content in (
@@ -49,7 +49,7 @@ def write_tar(path: Path) -> None:
                 tar.addfile(member, io.BytesIO(content))
 
 
-def test_what_img2dataset_writes_is_read_as_it_lies(tmp_path: Path) -> None:
+def test_the_output_of_img2dataset_is_read(tmp_path: Path) -> None:
     write_tar(tmp_path / "00000.tar")
     pq.write_table(pa.table({"url": ["http://x"], "caption": ["c"]}), tmp_path / "00000.parquet")
     (tmp_path / "00000_stats.json").write_text("{}")
@@ -61,7 +61,7 @@ def test_what_img2dataset_writes_is_read_as_it_lies(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["image", "jpg"])
-def test_tables_hold_bytes_or_pairs_of_bytes_and_path(tmp_path: Path, column: str) -> None:
+def test_tables_have_bytes_or_pairs_of_bytes_and_path(tmp_path: Path, column: str) -> None:
     values = [make_image(number)[0] for number in range(5)]
     cells = [{"bytes": each, "path": None} for each in values] if column == "image" else values
     table = pa.table({column: cells, "caption": [f"text {number}" for number in range(5)]})
@@ -71,16 +71,16 @@ def test_tables_hold_bytes_or_pairs_of_bytes_and_path(tmp_path: Path, column: st
     assert list(read_images(locations)) == values
 
 
-def test_an_object_store_by_its_address() -> None:
+def test_an_object_store_by_its_url() -> None:
     store = fsspec.filesystem("memory")
-    store.pipe("/bucket/pictures/a.png", make_image(0)[0])
+    store.pipe("/bucket/images/a.png", make_image(0)[0])
     try:
-        assert contents("memory://bucket/pictures") == {"a.png": make_image(0)[0]}
+        assert contents("memory://bucket/images") == {"a.png": make_image(0)[0]}
     finally:
         store.rm("/bucket", recursive=True)
 
 
-def test_a_cut_tar_and_a_file_that_went_away_are_errors_of_their_pictures(tmp_path: Path) -> None:
+def test_a_truncated_tar_and_a_missing_file_are_errors_of_their_images(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar")
     (tmp_path / "b.png").write_bytes(make_image(7)[0])
     locations = list(list_images(str(tmp_path)))
@@ -89,11 +89,11 @@ def test_a_cut_tar_and_a_file_that_went_away_are_errors_of_their_pictures(tmp_pa
     (tmp_path / "b.png").unlink()
     read = list(read_images(locations))
     assert read[0] == make_image(0)[0]
-    assert isinstance(read[1], ValueError) and "cut" in str(read[1])
+    assert isinstance(read[1], ValueError) and "is truncated" in str(read[1])
     assert isinstance(read[3], FileNotFoundError)
 
 
-def test_nothing_there_and_nothing_of_use_there_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_source_and_one_without_images_have_different_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         list(list_images(str(tmp_path / "nowhere")))
     (tmp_path / "readme.txt").write_text("words")

@@ -1,4 +1,4 @@
-"""Every picture once: broken ones told, copies marked, the same after any kill."""
+"""Every image once: broken ones reported, duplicates marked, the same after any kill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def entry(id: str, sha256: str, phash: int) -> IndexEntry:
     return IndexEntry(ImageLocation(id, id), sha256, 10, 10, f"{phash:016x}")
 
 
-def test_copies_are_marked_with_the_first_of_their_kind() -> None:
+def test_duplicates_are_marked_with_the_first_one() -> None:
     first = 0x0123_4567_89AB_CDEF
     near, far = first ^ 0b111, first ^ 0b1111 << 20 ^ 0b1111
     made = mark_duplicates(
@@ -47,19 +47,19 @@ def test_copies_are_marked_with_the_first_of_their_kind() -> None:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3])
-def test_no_near_copy_escapes_the_bands(bits: int) -> None:
+def test_near_duplicates_are_found_for_any_changed_bits(bits: int) -> None:
     for shift in range(0, 64 - bits, 5):
         changed = sum(1 << (shift + 13 * at) % 64 for at in range(bits))
         made = mark_duplicates([entry("a", "1", 0), entry("b", "2", changed)])
         assert made[1].near_duplicate_of == "a"
 
 
-def test_a_picture_saved_again_is_a_near_duplicate(images: Path) -> None:
+def test_a_resaved_image_is_a_near_duplicate(images: Path) -> None:
     stream = io.BytesIO()
     Image.open(images / "03.png").convert("RGB").save(stream, "JPEG", quality=92)
     (images / "99.jpg").write_bytes(stream.getvalue())
     (images / "98.png").write_bytes((images / "00.png").read_bytes())
-    (images / "97.png").write_bytes(b"no picture")
+    (images / "97.png").write_bytes(b"not an image")
     files = EngineFiles(images.parent / "run")
     summary = index_images(str(images), files, LocalExecutor(), chunk_size=4)
     assert (summary.images, summary.chunks, summary.broken) == (13, 4, 1)
@@ -70,7 +70,7 @@ def test_a_picture_saved_again_is_a_near_duplicate(images: Path) -> None:
     assert "97.png" in by_id["97.png"].error
 
 
-def test_what_is_added_later_is_no_part_of_the_run(images: Path) -> None:
+def test_images_that_are_added_later_do_not_belong_to_the_run(images: Path) -> None:
     files = EngineFiles(images.parent / "run")
     first = index_images(str(images), files, LocalExecutor(), chunk_size=4)
     (images / "00a.png").write_bytes(make_image(50)[0])
@@ -79,7 +79,7 @@ def test_what_is_added_later_is_no_part_of_the_run(images: Path) -> None:
     assert index_images(str(images), files, LocalExecutor(), chunk_size=4) == first
 
 
-def test_entries_come_back_as_they_were(tmp_path: Path) -> None:
+def test_entries_round_trip(tmp_path: Path) -> None:
     entries = [
         IndexEntry(
             ImageLocation("a", "f", 10, 20, text="Grüße"), "1", 3, 4, "00", duplicate_of="b"

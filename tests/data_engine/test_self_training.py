@@ -1,4 +1,4 @@
-"""The loop from pictures to a table, a report and a page; kills change nothing of it."""
+"""The loop from images to shards, a report and a page, with and without kills."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(images: Path, out: Path, *specs: AnnotatorSpec, **settings):
     return run_engine(str(images), out, specs, LocalExecutor(), config)
 
 
-def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(images: Path, truth: Path) -> None:
+def test_a_run_writes_shards_and_a_report_and_opens_in_datasets(images: Path, truth: Path) -> None:
     out = images.parent / "out"
     noisy = AnnotatorSpec("noisy", lambda: NoisyAnnotator(truth))
     found = run(images, out, noisy, spec_of(Plain()))
@@ -63,7 +63,7 @@ def test_a_run_ends_in_a_table_a_report_and_opens_in_datasets(images: Path, trut
     assert {each["annotator"]["name"] for each in opened[0]["annotations"]} >= {"plain", "fusion"}
 
 
-def test_texts_that_came_with_pictures_are_annotations_of_theirs(images: Path) -> None:
+def test_captions_that_came_with_images_become_annotations(images: Path) -> None:
     (images / "03.txt").write_text("A red square on a table.")
     out = images.parent / "out"
     run(images, out)
@@ -72,7 +72,7 @@ def test_texts_that_came_with_pictures_are_annotations_of_theirs(images: Path) -
     assert one.annotator.name == "found-text" and one.answer == Text("A red square on a table.")
 
 
-def test_stopped_anywhere_it_goes_on_to_the_same_table(
+def test_an_interrupted_run_resumes_to_the_same_result(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = images.parent / "whole"
@@ -103,7 +103,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_table(
     assert table_of(EngineFiles(broken)) == table_of(EngineFiles(whole))
 
 
-def test_other_thresholds_need_another_folder(images: Path) -> None:
+def test_other_thresholds_need_another_directory(images: Path) -> None:
     out = images.parent / "out"
     run(images, out, spec_of(Plain()))
     with pytest.raises(ValueError, match="choose another directory"):
@@ -126,8 +126,8 @@ def test_filters_raise_precision(images: Path, truth: Path) -> None:
 
         pairs = boxes = 0
         for id, answer in record_annotations:
-            (said,) = [each for each in right[id].annotations if each.task == "<OD>"]
-            found, mine, _ = count_agreement(answer, said.answer)
+            (truth_boxes,) = [each for each in right[id].annotations if each.task == "<OD>"]
+            found, mine, _ = count_agreement(answer, truth_boxes.answer)
             pairs, boxes = pairs + found, boxes + mine
         return pairs / boxes
 
@@ -142,7 +142,7 @@ def test_filters_raise_precision(images: Path, truth: Path) -> None:
     assert precision(kept) > precision(raw) + 0.1
 
 
-def test_rounds_train_annotate_and_take_the_last_word(
+def test_self_training_rounds_train_annotate_and_supersede(
     images: Path, truth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = images.parent / "out"
@@ -182,7 +182,7 @@ def test_rounds_train_annotate_and_take_the_last_word(
     assert len(commands) == 2
 
 
-def test_a_training_that_fails_says_where_its_words_are(images: Path, truth: Path) -> None:
+def test_a_failed_training_names_its_log(images: Path, truth: Path) -> None:
     noisy = AnnotatorSpec("noisy", lambda: NoisyAnnotator(truth))
     config = StudentConfig("no-such-recipe")
     with pytest.raises(StudentError, match=r"ended with 2; its log is .*training.txt"):
@@ -207,7 +207,7 @@ def test_statistics_count_what_was_kept(images: Path, truth: Path, tmp_path: Pat
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_page_shows_words_verdicts_and_escapes_them(images: Path) -> None:
+def test_the_page_shows_and_escapes_annotations(images: Path) -> None:
     out = images.parent / "out"
     run(images, out, spec_of(Plain()))
     record = open_round(out)[0]
@@ -227,10 +227,10 @@ from florence2.data_engine.engine_config import EngineConfig
 from florence2.data_engine.executor import LocalExecutor, RayExecutor
 from florence2.data_engine.self_training import run_engine
 
-pictures, out, executor = sys.argv[1:]
+images, out, executor = sys.argv[1:]
 specs = [spec_of(Plain(name, seconds=0.05), workers=2) for name in ("plain", "other")]
 chosen = LocalExecutor() if executor == "here" else RayExecutor()
-run_engine(pictures, Path(out), specs, chosen, part_size=2)
+run_engine(images, Path(out), specs, chosen, EngineConfig(chunk_size=2))
 print("finished", flush=True)
 """
 
@@ -248,7 +248,7 @@ def start(images: Path, out: Path, executor: str) -> subprocess.Popen[str]:
     )
 
 
-def test_killed_it_goes_on_to_the_same_table(images: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_result(images: Path) -> None:
     generator = random.Random(7)
     whole, killed = images.parent / "whole", images.parent / "killed"
     specs = [spec_of(Plain(name), workers=2) for name in ("plain", "other")]
@@ -272,7 +272,7 @@ def test_killed_it_goes_on_to_the_same_table(images: Path) -> None:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The processes in which Ray runs specialists, without its agents, whose end is the run's."""
+    """The processes in which Ray runs annotators, without its agents, which the run needs."""
     with contextlib.suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)
         return [each for each in family if "ray::MapWorker" in " ".join(each.cmdline()[:1])]
@@ -280,7 +280,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def kill_a_worker(process: subprocess.Popen[str], generator: random.Random) -> bool:
-    """Kill one at a random moment, once there are any; whether there were."""
+    """Kill one at a random moment, once there are any; returns whether there were."""
     deadline = time.monotonic() + 60
     while process.poll() is None and not workers_of(process) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -341,7 +341,7 @@ def ray_session():
 
 
 def test_ray_does_what_one_process_does(images: Path, ray_session: None) -> None:
-    """A worker that hangs dies with its part done, one that is killed is replaced."""
+    """A worker that hangs exits after its chunk and is replaced."""
     whole, spread = images.parent / "whole", images.parent / "spread"
     make = [
         spec_of(Plain("plain", raises=("01.png",)), workers=2),
