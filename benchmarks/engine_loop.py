@@ -30,7 +30,7 @@ from florence2.data_engine.merge import concat_boxes, count_agreement
 from florence2.data_engine.self_training import open_round, run_engine
 from florence2.datasets.shards import ShardDataset
 from florence2.evaluation.metrics.coco_ap import average_precision
-from florence2.evaluation.metrics.detection import DetectedObjects, TrueObjects
+from florence2.evaluation.metrics.detection import DetectedObjects, GroundTruthObjects
 from florence2.io.atomic import replace_json
 from florence2.results.records import Annotation
 from florence2.results.types import Boxes, Text
@@ -159,7 +159,7 @@ def measure(truth: GroundTruth, images: Iterable[ImageAnnotations]) -> dict[str,
                 text = each.answer.text
         assert isinstance(boxes, Boxes)
         found = join_boxes(given, boxes.image_size)
-        true.append(TrueObjects(sha256, boxes.xyxy, boxes.labels))
+        true.append(GroundTruthObjects(sha256, boxes.xyxy, boxes.labels))
         detected.append(DetectedObjects(sha256, found.xyxy, found.labels, found.scores))
         pairs += count_agreement(found, boxes)[0]
         predicted, objects = predicted + len(found), objects + len(boxes)

@@ -19,7 +19,7 @@ LENGTHS = (6, 12)
 
 
 @pytest.fixture(scope="module")
-def picture() -> bytes:
+def image() -> bytes:
     return (files("florence2") / "nano" / "demo.png").read_bytes()
 
 
@@ -29,11 +29,11 @@ def model() -> florence2.Florence2:
 
 
 def test_answers_have_exactly_the_length_and_are_the_same(
-    model: florence2.Florence2, picture: bytes, tmp_path: Path
+    model: florence2.Florence2, image: bytes, tmp_path: Path
 ) -> None:
     pytest.importorskip("transformers")
-    ours: Any = stages_of(model, picture, "caption", LENGTHS)
-    theirs: Any = peer.peer_stages(model, tmp_path, picture, "caption", LENGTHS, torch.float32)
+    ours: Any = stages_of(model, image, "caption", LENGTHS)
+    theirs: Any = peer.peer_stages(model, tmp_path, image, "caption", LENGTHS, torch.float32)
     for length in LENGTHS:
         (found,) = ours[f"{length} tokens, 3 beams"]()
         expected = theirs[f"{length} tokens, 3 beams"]()
@@ -41,7 +41,7 @@ def test_answers_have_exactly_the_length_and_are_the_same(
         # Theirs begin with the start token.
         assert list(found.token_ids) == expected[1:]
     assert set(theirs) < set(ours)
-    for name in ("picture", "tower", "encoder", "token, 1 beam", "token, 3 beams"):
+    for name in ("image", "tower", "encoder", "token, 1 beam", "token, 3 beams"):
         ours[name]()
     for name in ("tower", "encoder"):
         theirs[name]()
@@ -71,12 +71,10 @@ def test_random_checkpoints_of_a_shape(tmp_path: Path) -> None:
         checkpoint("random:tiny", tmp_path)
 
 
-def test_batches_answer_what_single_calls_answer(
-    model: florence2.Florence2, picture: bytes
-) -> None:
-    found = mixed_batch(model, picture, 5, tokens=6)
+def test_batches_answer_what_single_calls_answer(model: florence2.Florence2, image: bytes) -> None:
+    found = mixed_batch(model, image, 5, tokens=6)
     assert found.same
     assert found.requests == 5
     assert found.gain > 0
-    eight, one = eight_prompts(model, picture, tokens=4)
+    eight, one = eight_prompts(model, image, tokens=4)
     assert min(eight, one) > 0

@@ -1,4 +1,4 @@
-"""Operations and bytes against figures worked out by hand for the released base and large."""
+"""Operations and bytes against metrics worked out by hand for the released base and large."""
 
 from __future__ import annotations
 

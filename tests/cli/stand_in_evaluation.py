@@ -1,4 +1,4 @@
-"""The command line with a stand-in for the model and one benchmark, ``colours``.
+"""The command line with a stand-in for the model and one benchmark, ``colors``.
 
 Run as a script it is the ``florence2`` command, and the processes that it starts are it again.
 """
@@ -18,13 +18,13 @@ def load_stand_in() -> ModuleType:
     """The benchmark and the model of the tests of evaluation, also as a benchmark by its name."""
     from florence2.evaluation.benchmarks import BENCHMARKS
 
-    name = "florence2.evaluation.benchmarks.colours"
+    name = "florence2.evaluation.benchmarks.colors"
     specification = importlib.util.spec_from_file_location(name, STAND_IN)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     specification.loader.exec_module(module)
-    BENCHMARKS["colours"] = "colours"
+    BENCHMARKS["colors"] = "colors"
     return module
 
 

@@ -21,7 +21,7 @@ def test_a_short_run_ends_with_one_json_line(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     assert json.loads(path.read_text()) == found
     stages = {row["stage"] for row in found["rows"]}
-    assert {"picture", "tower", "encoder", "tower + encoder", "token, 1 beam", "token, 3 beams",
+    assert {"image", "tower", "encoder", "tower + encoder", "token, 1 beam", "token, 3 beams",
             "4 tokens, 3 beams", "8 tokens, 3 beams"} == stages  # fmt: skip
     assert all(row["seconds"] > 0 for row in found["rows"])
     assert found["together"]["torch fp32"]["same"] is True

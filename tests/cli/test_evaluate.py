@@ -21,7 +21,7 @@ Command = Callable[..., Any]
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module that stands in for the predictor, with ``colours`` among the benchmarks."""
+    """The module that stands in for the predictor, with ``colors`` among the benchmarks."""
     specification = importlib.util.spec_from_file_location("stand_in_evaluation", SCRIPT)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -36,7 +36,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def evaluate(stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs ``florence2 evaluate ARGUMENTS`` in a folder of its own."""
+    """Runs ``florence2 evaluate ARGUMENTS`` in a directory of its own."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Any:
@@ -47,33 +47,33 @@ def evaluate(stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
+    directory = tmp_path / "data"
+    directory.mkdir()
     names = [f"{number:03}" for number in range(12)]
     for name in names:
-        Image.new("RGB", (8, 6), "red").save(folder / f"{name}.png")
+        Image.new("RGB", (8, 6), "red").save(directory / f"{name}.png")
     for split in ("val", "hidden"):
-        (folder / f"{split}.json").write_text(json.dumps(names))
-    return folder
+        (directory / f"{split}.json").write_text(json.dumps(names))
+    return directory
 
 
 def test_figures_are_printed_beside_the_papers(
     evaluate: Command, stand_in: Any, data: Path, tmp_path: Path
 ) -> None:
     result = evaluate(
-        "colours", "--data", data, "--model", "some/model", "--device", "cpu", "--precision",
+        "colors", "--data", data, "--model", "some/model", "--device", "cpu", "--precision",
         "fp32", "--adapter", "lora", "--revision", "abc", "--beams", 1, "--max-new-tokens", 9,
         "--batch-size", 3,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert "Colours, val: some/model" in result.stdout
+    assert "Colors, val: some/model" in result.stdout
     row = next(line.split() for line in result.stdout.splitlines() if "accuracy" in line)
     assert row[:2] == ["accuracy", "83.3"] and row[-4:] == ["50.0", "60.0", "-", "80.5"]
-    out = Path("runs/evaluate/colours-val-some-model")
+    out = Path("runs/evaluate/colors-val-some-model")
     assert f"written: {out / 'report.md'}" in result.stdout
     files = {path.name for path in (tmp_path / out).iterdir() if not path.name.startswith(".")}
     assert files == {
-        "answers-00000-of-00001.jsonl", "official", "pictures.html", "report.json", "report.md",
+        "predictions-00000-of-00001.jsonl", "official", "examples.html", "report.json", "report.md",
         "run.json",
     }  # fmt: skip
     settings = json.loads((tmp_path / out / "run.json").read_text())
@@ -86,31 +86,31 @@ def test_figures_are_printed_beside_the_papers(
 
 
 def test_limits_of_the_figures_are_printed(evaluate: Command, data: Path) -> None:
-    result = evaluate("colours", "--data", data, "--limit", 4)
+    result = evaluate("colors", "--data", data, "--limit", 4)
     assert result.exit_code == 0
     assert "note: The model is untrained" in result.stdout
-    assert "note: Only a part of val was asked: 4 of 12 pictures" in result.stdout
+    assert "note: Only a part of val was asked: 4 of 12 images" in result.stdout
     assert "nano is untrained: its answers are noise" in result.stderr
-    assert "runs/evaluate/colours-val-nano-limit-4/report.md" in result.stdout
+    assert "runs/evaluate/colors-val-nano-limit-4/report.md" in result.stdout
 
 
 def test_hidden_truth_ends_in_a_file_for_the_server(evaluate: Command, data: Path) -> None:
-    result = evaluate("colours", "--data", data, "--split", "hidden", "--out", "out")
+    result = evaluate("colors", "--data", data, "--split", "hidden", "--out", "out")
     assert result.exit_code == 0
     assert "for the official scorer: out/official/results.json" in result.stdout
     assert "accuracy" not in result.stdout
 
 
 def test_failed_cases_end_with_status_1(evaluate: Command, data: Path) -> None:
-    result = evaluate("colours", "--data", data, "--model", "blind", "--out", "out")
+    result = evaluate("colors", "--data", data, "--model", "blind", "--out", "out")
     assert result.exit_code == 1
-    assert "failed: colours 000-0: cannot be read as an image" in result.stderr
+    assert "failed: colors 000-0: cannot be read as an image" in result.stderr
     assert "failed: 14 more" in result.stderr
     assert "accuracy" in result.stdout
 
 
 def test_parts_by_hand_are_scored_by_the_last(evaluate: Command, data: Path) -> None:
-    arguments = ("colours", "--data", data, "--out", "out", "--shard")
+    arguments = ("colors", "--data", data, "--out", "out", "--shard")
     first = evaluate(*arguments, "1/2")
     assert first.exit_code == 0 and "this part is answered" in first.stdout
     last = evaluate(*arguments, "0/2")
@@ -119,7 +119,7 @@ def test_parts_by_hand_are_scored_by_the_last(evaluate: Command, data: Path) -> 
 
 def test_processes_share_a_run(data: Path, tmp_path: Path) -> None:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, SCRIPT, "evaluate", "colours", "--data", data, "--device", "cpu"]
+        command = [sys.executable, SCRIPT, "evaluate", "colors", "--data", data, "--device", "cpu"]
         return subprocess.run(
             [str(each) for each in (*command, *arguments)],
             capture_output=True, text=True, cwd=tmp_path, timeout=120,
@@ -128,17 +128,17 @@ def test_processes_share_a_run(data: Path, tmp_path: Path) -> None:
     result = run("--processes", 2, "--out", "out", "--prompt", "<A b>", "--model", "m")
     assert result.returncode == 0, result.stderr
     assert "83.3" in result.stdout and "Asked by `<A b>`" in result.stdout
-    files = sorted((tmp_path / "out").glob("answers-*"))
+    files = sorted((tmp_path / "out").glob("predictions-*"))
     assert [path.read_bytes().count(b"\n") for path in files] == [12, 12]
     # What a process says when it cannot go on is said once.
     refused = run("--processes", 2, "--out", "out", "--prompt", "<A b>", "--model", "other")
     assert refused.returncode == 2
-    assert "begun with model m, not other" in refused.stderr and refused.stderr.count("\n") == 1
+    assert "started with model m, not other" in refused.stderr and refused.stderr.count("\n") == 1
 
 
 def test_two_runs_are_compared(evaluate: Command, data: Path) -> None:
-    evaluate("colours", "--data", data, "--model", "one", "--out", "a")
-    evaluate("colours", "--data", data, "--model", "blind", "--out", "b")
+    evaluate("colors", "--data", data, "--model", "one", "--out", "a")
+    evaluate("colors", "--data", data, "--model", "blind", "--out", "b")
     result = evaluate("--compare", "a", "b", "--out", "both")
     assert result.exit_code == 0, result.stderr
     row = next(line for line in result.stdout.splitlines() if "accuracy" in line)
@@ -149,14 +149,14 @@ def test_two_runs_are_compared(evaluate: Command, data: Path) -> None:
 
 def test_all_rows_are_run_or_told_why_not(evaluate: Command, data: Path, tmp_path: Path) -> None:
     (tmp_path / "common").mkdir()
-    (tmp_path / "common/colours").symlink_to(data)
+    (tmp_path / "common/colors").symlink_to(data)
     result = evaluate("--all", "--data", "common", "--out", "out", "--model", "m")
     assert result.exit_code == 1
-    assert any("Colours" in line and "83.3" in line for line in result.stdout.splitlines())
+    assert any("Colors" in line and "83.3" in line for line in result.stdout.splitlines())
     assert "not run: coco-detection val2017: common has no annotations" in result.stderr
     page = Path("out/report.md").read_text()
-    assert "| Colours | val | accuracy | 83.3 |" in page and "| RefCOCO | testB |" in page
-    assert Path("out/colours-val/pictures.html").exists()
+    assert "| Colors | val | accuracy | 83.3 |" in page and "| RefCOCO | testB |" in page
+    assert Path("out/colors-val/examples.html").exists()
 
 
 def test_listing_tells_names_and_then_all_about_one(evaluate: Command) -> None:
@@ -171,19 +171,19 @@ def test_listing_tells_names_and_then_all_about_one(evaluate: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["colours"], "--data is missing"),
+        (["colors"], "--data is missing"),
         (["--data", "data"], "name a benchmark, or --all"),
         (["imagenet", "--data", "data"], "unknown benchmark 'imagenet'"),
-        (["colours", "--data", "gone"], "val.json"),
-        (["colours", "--data", "data", "--split", "tset"], "no split 'tset'; there are val"),
-        (["colours", "--data", "data", "--model", "no-such/model"], "no checkpoint called"),
-        (["colours", "--data", "data", "--shard", "1"], "--shard must be I/N"),
-        (["colours", "--data", "data", "--shard", "2/2"], "I from 0 to N - 1, got 2/2"),
-        (["colours", "--data", "data", "--shard", "0/2", "--processes", "2"], "exclude each other"),
-        (["colours", "--data", "data", "--prompt", "<CAPTION>"], "choose a prompt that fits"),
-        (["colours", "--data", "data", "--limit", "0"], "--limit"),
-        (["colours", "--all", "--data", "data"], "--all takes no benchmark"),
-        (["--all", "--data", "gone"], "there is no folder gone"),
+        (["colors", "--data", "gone"], "val.json"),
+        (["colors", "--data", "data", "--split", "tset"], "no split 'tset'; there are val"),
+        (["colors", "--data", "data", "--model", "no-such/model"], "no checkpoint called"),
+        (["colors", "--data", "data", "--shard", "1"], "--shard must be I/N"),
+        (["colors", "--data", "data", "--shard", "2/2"], "I from 0 to N - 1, got 2/2"),
+        (["colors", "--data", "data", "--shard", "0/2", "--processes", "2"], "exclude each other"),
+        (["colors", "--data", "data", "--prompt", "<CAPTION>"], "choose a prompt that fits"),
+        (["colors", "--data", "data", "--limit", "0"], "--limit"),
+        (["colors", "--all", "--data", "data"], "--all takes no benchmark"),
+        (["--all", "--data", "gone"], "there is no directory gone"),
         (["--compare", "data", "data"], "name the --out of an evaluation"),
         (["imagenet", "--list"], "unknown benchmark 'imagenet'"),
     ],

@@ -1,4 +1,4 @@
-"""A benchmark of coloured pictures with a stand-in for the model; see ``stand_in.py``."""
+"""A benchmark of colored images with a stand-in for the model; see ``stand_in.py``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-PICTURES = 20
+IMAGES = 20
 
 
 @pytest.fixture(scope="session")
@@ -34,18 +34,18 @@ def stand_in() -> Any:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Twenty pictures, and the files that list them for each split."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    names = [f"{number:03}" for number in range(PICTURES)]
+    """Twenty images, and the files that list them for each split."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    names = [f"{number:03}" for number in range(IMAGES)]
     for number, name in enumerate(names):
-        Image.new("RGB", (8, 6), (12 * number, 80, 200)).save(folder / f"{name}.png")
+        Image.new("RGB", (8, 6), (12 * number, 80, 200)).save(directory / f"{name}.png")
     for split in ("val", "hidden", "other"):
-        (folder / f"{split}.json").write_text(json.dumps(names))
-    return folder
+        (directory / f"{split}.json").write_text(json.dumps(names))
+    return directory
 
 
 @pytest.fixture
 def model(stand_in: Any) -> Any:
-    """A model that is right but for the shapes of every third picture."""
+    """A model that is right but for the shapes of every third image."""
     return stand_in.StandInModel(stand_in.mostly_right)

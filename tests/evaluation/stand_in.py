@@ -1,6 +1,6 @@
-"""A benchmark of coloured pictures, and a model that answers without looking.
+"""A benchmark of colored images, and a model that answers without looking.
 
-Two questions about each picture; the truth of each is known from its id. Run as a script it
+Two questions about each image; the ground truth of each is known from its id. Run as a script it
 evaluates (``DATA OUT I/N``), so that a test can kill it; ``STAND_IN_DELAY`` is the time in seconds
 that an answer takes.
 """
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from florence2.evaluation.benchmark import (
-    Answered,
     Benchmark,
     BenchmarkExample,
-    Reported,
-    Scored,
+    BenchmarkScores,
+    ExamplePrediction,
+    PaperResult,
     Table,
 )
 from florence2.evaluation.metric import mean_metric
@@ -29,12 +29,12 @@ from florence2.evaluation.runner import evaluate
 from florence2.results.tasks import Task, custom_task, find_task
 from florence2.results.types import Answer, Failure, Result, Text
 
-QUESTIONS = ("colour?", "shape?")
+QUESTIONS = ("color?", "shape?")
 
 
 def read(data: Path, split: str) -> list[BenchmarkExample]:
-    """Questions of the one kind come before those of the other: neighbours are other pictures."""
-    pictures = json.loads((data / f"{split}.json").read_text())
+    """Questions of the one kind come before those of the other: neighbours are other images."""
+    images = json.loads((data / f"{split}.json").read_text())
     return [
         BenchmarkExample(
             f"{name}-{number}",
@@ -45,47 +45,52 @@ def read(data: Path, split: str) -> list[BenchmarkExample]:
             None if split == "hidden" else f"{name} {question}",
         )
         for number, question in enumerate(QUESTIONS)
-        for name in pictures
+        for name in images
     ]
 
 
-def score(answered: Sequence[Answered]) -> Scored:
+def score(predictions: Sequence[ExamplePrediction]) -> BenchmarkScores:
     right = [
-        isinstance(each.answer, Text) and each.answer.text == each.case.truth for each in answered
+        isinstance(each.answer, Text) and each.answer.text == each.example.ground_truth
+        for each in predictions
     ]
-    pictures = [each.case.image_id for each in answered]
+    images = [each.example.image_id for each in predictions]
     wrong = Table("Wrong by question", ("question", "wrong"), tuple(
-        (question, sum(not good for good, each in zip(right, answered, strict=True)
-                       if each.case.question == question))
+        (question, sum(not good for good, each in zip(right, predictions, strict=True)
+                       if each.example.prompt_input == question))
         for question in QUESTIONS
     ))  # fmt: skip
-    return Scored((mean_metric("accuracy", right, pictures),), tuple(map(float, right)), (wrong,))
+    return BenchmarkScores(
+        (mean_metric("accuracy", right, images),), tuple(map(float, right)), (wrong,)
+    )
 
 
-def official(answered: Sequence[Answered], folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "results.json"
-    path.write_text(json.dumps([[each.case.id, each.answer is not None] for each in answered]))
+def official(predictions: Sequence[ExamplePrediction], directory: Path) -> list[Path]:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "results.json"
+    path.write_text(
+        json.dumps([[each.example.id, each.answer is not None] for each in predictions])
+    )
     return [path]
 
 
 BENCHMARK = Benchmark(
-    name="colours",
-    title="Colours",
+    name="colors",
+    title="Colors",
     splits=("val", "hidden", "other"),
-    protocol="Two questions a picture.",
-    source="val.json and pictures",
+    protocol="Two questions an image.",
+    source="val.json and images",
     read=read,
     score=score,
     official=official,
-    reported={"val": {"accuracy": Reported(50.0, 60.0, None, 80.5)}},
+    reported={"val": {"accuracy": PaperResult(50.0, 60.0, None, 80.5)}},
     options={"max_new_tokens": 8},
 )
 
 
 @dataclass
 class StandInModel:
-    """Answers by ``answer(case id's picture, question)``; remembers what it was asked."""
+    """Answers by ``answer(example id's image, question)``; remembers what it was asked."""
 
     answer: Callable[[Path, str], Answer | None]
     name: str = "stand-in"
@@ -110,7 +115,7 @@ class StandInModel:
 
 
 def mostly_right(image: Path, question: str) -> Text:
-    """Right but for the shapes of every third picture."""
+    """Right but for the shapes of every third image."""
     wrong = question == "shape?" and int(image.stem) % 3 == 0
     return Text("square" if wrong else f"{image.stem} {question}", 0.1)
 

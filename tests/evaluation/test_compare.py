@@ -15,10 +15,10 @@ from florence2.results.types import Text
 
 @pytest.fixture
 def runs(stand_in: Any, model: Any, data: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """The model that knows two thirds of the shapes, and one that knows all but one colour."""
+    """The model that knows two thirds of the shapes, and one that knows all but one color."""
 
     def better(image: Path, question: str) -> Text:
-        known = (image.stem, question) != ("004", "colour?")
+        known = (image.stem, question) != ("004", "color?")
         return Text(f"{image.stem} {question}" if known else "?")
 
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "a")
@@ -28,21 +28,21 @@ def runs(stand_in: Any, model: Any, data: Path, tmp_path: Path) -> tuple[Path, P
 
 @pytest.fixture
 def find(stand_in: Any) -> Any:
-    return {"colours": stand_in.BENCHMARK}.__getitem__
+    return {"colors": stand_in.BENCHMARK}.__getitem__
 
 
 def test_differences_are_those_of_pairs(runs: tuple[Path, Path], find: Any) -> None:
     found = compare(*runs, find=find)
-    (accuracy,) = found.figures
+    (accuracy,) = found.metrics
     assert (accuracy.first, accuracy.second) == pytest.approx((82.5, 97.5))
     assert accuracy.difference == pytest.approx(15)
-    cases = [(number, kind) for number in range(20) for kind in (0, 1)]
-    pictures = [number for number, _ in cases]
-    before = mean_metric("x", [kind == 0 or number % 3 > 0 for number, kind in cases], pictures)
-    after = mean_metric("x", [case != (4, 0) for case in cases], pictures)
+    examples = [(number, kind) for number in range(20) for kind in (0, 1)]
+    images = [number for number, _ in examples]
+    before = mean_metric("x", [kind == 0 or number % 3 > 0 for number, kind in examples], images)
+    after = mean_metric("x", [example != (4, 0) for example in examples], images)
     interval = before.difference(after)
     assert (accuracy.low, accuracy.high) == pytest.approx((interval.low, interval.high))
-    assert accuracy.reversals == interval.reversals < 0.05
+    assert accuracy.sign_flip_rate == interval.sign_flip_rate < 0.05
     assert accuracy.verdict == "B is better"
     assert found.models == ("stand-in", "better")
     assert [each.id for each in found.changed] == sorted(
@@ -52,14 +52,14 @@ def test_differences_are_those_of_pairs(runs: tuple[Path, Path], find: Any) -> N
 
 def test_a_run_with_itself_differs_by_nothing(runs: tuple[Path, Path], find: Any) -> None:
     found = compare(runs[0], runs[0], find=find)
-    (accuracy,) = found.figures
+    (accuracy,) = found.metrics
     assert (accuracy.difference, accuracy.low, accuracy.high) == (0, 0, 0)
     assert accuracy.verdict == "no clear difference" and found.changed == ()
     assert "None." in found.to_markdown()
 
 
 def test_less_is_better_where_it_is(runs: tuple[Path, Path], find: Any) -> None:
-    (accuracy,) = compare(*runs, find=find).figures
+    (accuracy,) = compare(*runs, find=find).metrics
     assert replace(accuracy, higher_is_better=False).verdict == "A is better"
     assert replace(accuracy, low=-9.0, high=-1.0).verdict == "A is better"
     assert replace(accuracy, low=-9.0, high=1.0).verdict == "no clear difference"
@@ -71,7 +71,7 @@ def test_the_page(runs: tuple[Path, Path], find: Any) -> None:
     assert "| accuracy | 82.50 | 97.50 | +15.00 | +" in page and "| B is better |" in page
     assert f"| B | better | {runs[1]} |" in page
     assert "| 004-0 | 1.00 | 0.00 |" in page
-    assert json.loads(json.dumps(found.to_json()))["figures"][0]["name"] == "accuracy"
+    assert json.loads(json.dumps(found.to_json()))["metrics"][0]["name"] == "accuracy"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_other_cases_are_refused(
     options: Any, message: str,
 ) -> None:  # fmt: skip
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "c", **options)
-    with pytest.raises(ValueError, match=f"{message}: only runs of the same cases"):
+    with pytest.raises(ValueError, match=f"{message}: only runs of the same examples"):
         compare(runs[0], tmp_path / "c", find=find)
 
 
@@ -97,13 +97,13 @@ def test_what_cannot_be_compared_is_told(
         compare(runs[0], tmp_path, find=find)
     hidden = tmp_path / "hidden"
     evaluate(stand_in.BENCHMARK, model, data, hidden, split="hidden")
-    with pytest.raises(ValueError, match="colours hidden is hidden"):
+    with pytest.raises(ValueError, match="colors hidden is hidden"):
         compare(hidden, hidden, find=find)
-    answers = runs[1] / "answers-00000-of-00001.jsonl"
-    answers.write_bytes(b"".join(answers.read_bytes().splitlines(keepends=True)[:-3]))
-    with pytest.raises(ValueError, match="has no answer to 3 of 40 cases"):
+    log = runs[1] / "predictions-00000-of-00001.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-3]))
+    with pytest.raises(ValueError, match="has no prediction for 3 of 40 examples"):
         compare(*runs, find=find)
     names = json.loads((data / "val.json").read_text())
     (data / "val.json").write_text(json.dumps(names[::-1]))
-    with pytest.raises(ValueError, match=r"does not hold the cases that .* was asked"):
+    with pytest.raises(ValueError, match=r"does not hold the examples of"):
         compare(*runs, find=find)

@@ -1,4 +1,5 @@
-"""Real photos with answers made from the truth: perfect scores, and drops known beforehand."""
+"""Real photos with answers made from the ground truth: perfect scores, and drops known
+beforehand."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered
+from florence2.evaluation.benchmark import ExamplePrediction
 from florence2.evaluation.benchmarks import find_benchmark
-from florence2.evaluation.metrics.ptb import tokenise
+from florence2.evaluation.metrics.ptb import tokenize
 from florence2.evaluation.report import Report
 from florence2.evaluation.runner import evaluate
 from florence2.results.types import Answer, Boxes, Polygons, Text
@@ -45,11 +46,11 @@ def run(
 
 
 def values(report: Report) -> dict[str, float]:
-    return {figure.name: figure.value for figure in report.figures}
+    return {metric.name: metric.value for metric in report.metrics}
 
 
 def true_boxes(instances: Instances, spoil: Callable[[int, Any], Any] | None = None) -> Any:
-    """What answers a picture by its annotations, crowds left out; ``spoil`` changes each one."""
+    """What answers an image by its annotations, crowds left out; ``spoil`` changes each one."""
     names = {each["id"]: each["name"] for each in instances["categories"]}
     files = {each["id"]: each["file_name"] for each in instances["images"]}
     found: dict[str, list[tuple[list[float], int]]] = defaultdict(list)
@@ -77,8 +78,8 @@ def coco_ap(instances_path: Path, found: Any, numbers: dict[str, int]) -> float:
         for box, category in items
     ]
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(instances_path))
-        scorer = COCOeval(truth, truth.loadRes(results), "bbox")
+        ground_truth = COCO(str(instances_path))
+        scorer = COCOeval(ground_truth, ground_truth.loadRes(results), "bbox")
         scorer.evaluate()
         scorer.accumulate()
         scorer.summarize()
@@ -91,7 +92,7 @@ def test_true_boxes_are_perfect(
     answer, _, _ = true_boxes(instances)
     report = run(stand_in, "coco-detection", photos, tmp_path, "val2017", answer)
     assert values(report) == pytest.approx({"AP": 100, "AP50": 100, "AP75": 100, "F1@0.5": 100})
-    assert report.extent.pictures == len(instances["images"]) == 79
+    assert report.coverage.images == len(instances["images"]) == 79
 
 
 def test_shifted_boxes_and_permuted_labels_lose_what_pycocotools_says(
@@ -136,10 +137,13 @@ def test_each_human_caption_scores_as_pycocoevalcap_says(
         kept = [each for each in content["annotations"] if each["id"] not in taken]
         written = json.dumps({**content, "annotations": kept})
         (data / "annotations/captions_val2017.json").write_text(written)
-        cases = find_benchmark("coco-caption").read(data, "val2017")
-        answered = [Answered(case, Text(f" {said[Path(case.image).name]}\n")) for case in cases]
-        scored = find_benchmark("coco-caption").score(answered)
-        found = {figure.name: figure.value for figure in scored.figures}
+        examples = find_benchmark("coco-caption").read(data, "val2017")
+        predictions = [
+            ExamplePrediction(example, Text(f" {said[Path(example.image).name]}\n"))
+            for example in examples
+        ]
+        scored = find_benchmark("coco-caption").score(predictions)
+        found = {metric.name: metric.value for metric in scored.metrics}
         expected = by_pycocoevalcap(said, files, kept)
         assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     report = run(
@@ -158,10 +162,10 @@ def by_pycocoevalcap(
     from pycocoevalcap.rouge.rouge import Rouge
 
     numbers = list(files)
-    said = {number: [" ".join(tokenise(captions[files[number]]))] for number in numbers}
+    said = {number: [" ".join(tokenize(captions[files[number]]))] for number in numbers}
     references: dict[int, list[str]] = {number: [] for number in numbers}
     for each in kept:
-        references[each["image_id"]].append(" ".join(tokenise(each["caption"])))
+        references[each["image_id"]].append(" ".join(tokenize(each["caption"])))
     with contextlib.redirect_stdout(io.StringIO()):
         bleu = Bleu(4).compute_score(references, said)[0]
         cider = Cider().compute_score(references, said)[0]
@@ -173,7 +177,7 @@ def by_pycocoevalcap(
     }
 
 
-def refer_data(photos: Path, instances: Instances, folder: Path) -> dict[str, dict[str, Any]]:
+def refer_data(photos: Path, instances: Instances, directory: Path) -> dict[str, dict[str, Any]]:
     """The photos in the layout of the refer project; the objects with outlines by question."""
     objects = [each for each in instances["annotations"] if isinstance(each["segmentation"], list)]
     sentences = {f"object {each['id']}": each for each in objects}
@@ -185,11 +189,11 @@ def refer_data(photos: Path, instances: Instances, folder: Path) -> dict[str, di
         }
         for number, each in enumerate(objects)
     ]  # fmt: skip
-    (folder / "refcoco").mkdir(parents=True)
-    (folder / "refcoco/refs(unc).json").write_text(json.dumps(expressions))
-    (folder / "refcoco/instances.json").write_text(json.dumps(instances))
-    (folder / "images").mkdir()
-    (folder / "images/train2014").symlink_to((photos / "val2017").resolve())
+    (directory / "refcoco").mkdir(parents=True)
+    (directory / "refcoco/refs(unc).json").write_text(json.dumps(expressions))
+    (directory / "refcoco/instances.json").write_text(json.dumps(instances))
+    (directory / "images").mkdir()
+    (directory / "images/train2014").symlink_to((photos / "val2017").resolve())
     return sentences
 
 

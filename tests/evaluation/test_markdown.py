@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from florence2.evaluation.markdown import figure_cells
-from florence2.evaluation.report import ReportedFigure
+from florence2.evaluation.report import ReportedMetric
+from florence2.evaluation.report_page import metric_cells
 
 
 def test_what_images_cannot_give_is_undefined() -> None:
-    cells = figure_cells(ReportedFigure("CIDEr", 0.0, 0.0, 0.0, defined=False))
+    cells = metric_cells(ReportedMetric("CIDEr", 0.0, 0.0, 0.0, defined=False))
     assert cells[:3] == ("CIDEr", "undefined", "-")

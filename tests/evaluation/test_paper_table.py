@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from florence2.evaluation.benchmarks import BENCHMARKS
-from florence2.evaluation.paper_table import evaluate_everything
+from florence2.evaluation.paper_table import evaluate_paper_table
 from florence2.evaluation.runner import evaluate
 
 
@@ -33,15 +33,15 @@ def test_every_row_is_run_or_has_its_reason(
     (common / "vqav2").mkdir()
     (common / "vqav2/val.json").write_text("[]")
 
-    def run(benchmark: Any, split: str, folder: Path, into: Path) -> Any:
-        return evaluate(benchmark, model, folder, into, split=split)
+    def run(benchmark: Any, split: str, directory: Path, into: Path) -> Any:
+        return evaluate(benchmark, model, directory, into, split=split)
 
-    rows = evaluate_everything(common, out, run, find=find)
+    rows = evaluate_paper_table(common, out, run, find=find)
     assert [row.benchmark.name for row in rows] == [name for name in BENCHMARKS if name != "docvqa"]
     done = {row.benchmark.name for row in rows if row.report is not None}
     assert done == {"nocaps", "refcoco"}
     reasons = {row.benchmark.name: row.reason for row in rows}
-    assert "val.json" in reasons["textcaps"] and "has no case" in reasons["vqav2"]
+    assert "val.json" in reasons["textcaps"] and "has no example" in reasons["vqav2"]
     page = (out / "report.md").read_text()
     assert page.startswith("# The paper's tables: stand-in\n")
     assert "| REFCOCO | val | accuracy | 82.5 | " in page
@@ -55,15 +55,15 @@ def test_every_row_is_run_or_has_its_reason(
 def test_one_folder_may_hold_the_files_of_all(
     model: Any, data: Path, tmp_path: Path, find: Any
 ) -> None:
-    (data / "refcoco").mkdir()  # of that benchmark's own files, not a data folder
+    (data / "refcoco").mkdir()  # of that benchmark's own files, not a data directory
 
-    def run(benchmark: Any, split: str, folder: Path, into: Path) -> Any:
-        return evaluate(benchmark, model, folder, into, split=split)
+    def run(benchmark: Any, split: str, directory: Path, into: Path) -> Any:
+        return evaluate(benchmark, model, directory, into, split=split)
 
-    rows = evaluate_everything(data, tmp_path / "out", run, find=find)
+    rows = evaluate_paper_table(data, tmp_path / "out", run, find=find)
     assert all(row.report is not None for row in rows)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path, find: Any) -> None:
-    with pytest.raises(FileNotFoundError, match="with a folder for each benchmark"):
-        evaluate_everything(tmp_path / "gone", tmp_path / "out", lambda *_: None, find=find)
+    with pytest.raises(FileNotFoundError, match="with a directory for each benchmark"):
+        evaluate_paper_table(tmp_path / "gone", tmp_path / "out", lambda *_: None, find=find)

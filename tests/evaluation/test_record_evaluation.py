@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from florence2.evaluation import record_evaluation as judging
-from florence2.evaluation.record_evaluation import evaluate_records, figure_prefix, selection_metric
+from florence2.evaluation.record_evaluation import evaluate_records, metric_prefix, selection_metric
 from florence2.results.records import Annotation, FilterDecision, Record, content_hash
 from florence2.results.tasks import Task
 from florence2.results.types import Answer, Boxes, Failure, Polygons, Quads, Result, Text
@@ -32,7 +32,7 @@ class StandIn:
         self.requests = list(requests)
         for (_, task, _), answer in zip(self.requests, self.answers, strict=True):
             assert isinstance(task, Task)
-            failure = Failure("picture", "broken")
+            failure = Failure("image", "broken")
             yield failure if answer is None else Result(task, task.prompt, answer, SIZE)
 
 
@@ -62,8 +62,8 @@ def judged(annotations: Iterable[Annotation], answers: Iterable[Answer | None]) 
 
 
 def test_the_truth_itself_gets_the_best_figures() -> None:
-    truths = all_kinds()
-    assert judged(truths, [each.answer for each in truths]) == {
+    ground_truths = all_kinds()
+    assert judged(ground_truths, [each.answer for each in ground_truths]) == {
         "caption/exact_match": 1.0,
         "caption/edit_distance": 0.0,
         "ocr_with_region/hmean": 1.0,
@@ -78,50 +78,52 @@ def test_the_truth_itself_gets_the_best_figures() -> None:
 
 
 def test_failures_and_silence_get_the_worst() -> None:
-    truths = all_kinds()
-    figures = judged(truths, [None] * len(truths))
+    ground_truths = all_kinds()
+    metrics = judged(ground_truths, [None] * len(ground_truths))
     worst = {"edit_distance": 1.0, "cer": 1.0}
-    assert figures == {name: worst.get(name.split("/")[1], 0.0) for name in figures}
-    assert len(figures) == 10
+    assert metrics == {name: worst.get(name.split("/")[1], 0.0) for name in metrics}
+    assert len(metrics) == 10
 
 
 def test_map_takes_scores_and_classes_into_account() -> None:
-    truth = Annotation("<OD>", Boxes([[10, 10, 40, 40]], ["dog"], SIZE))
+    ground_truth = Annotation("<OD>", Boxes([[10, 10, 40, 40]], ["dog"], SIZE))
     wrong, right = [50, 50, 70, 70], [10, 10, 40, 40]
     surer_right = Boxes([wrong, right], ["dog", "dog"], SIZE, scores=[0.1, 0.9])
     surer_wrong = Boxes([wrong, right], ["dog", "dog"], SIZE, scores=[0.9, 0.1])
-    assert judged([truth], [surer_right])["od/map"] == pytest.approx(1.0)
-    assert judged([truth], [surer_wrong])["od/map"] == pytest.approx(0.5)
-    other_class = judged([truth], [Boxes([right], ["cat"], SIZE)])
+    assert judged([ground_truth], [surer_right])["od/map"] == pytest.approx(1.0)
+    assert judged([ground_truth], [surer_wrong])["od/map"] == pytest.approx(0.5)
+    other_class = judged([ground_truth], [Boxes([right], ["cat"], SIZE)])
     assert other_class["od/map"] == other_class["od/f1"] == 0.0
 
 
 def test_descriptions_of_regions_are_no_classes() -> None:
-    truth = Annotation("<DENSE_REGION_CAPTION>", Boxes([[10, 10, 40, 40]], ["a brown dog"], SIZE))
+    ground_truth = Annotation(
+        "<DENSE_REGION_CAPTION>", Boxes([[10, 10, 40, 40]], ["a brown dog"], SIZE)
+    )
     said = Boxes([[10, 10, 40, 40]], ["brown dog"], SIZE)
-    assert judged([truth], [said])["dense_region_caption/map"] == pytest.approx(1.0)
+    assert judged([ground_truth], [said])["dense_region_caption/map"] == pytest.approx(1.0)
 
 
 def test_a_box_that_ends_before_it_begins_is_a_miss_and_no_error() -> None:
-    truth = Annotation("<OD>", Boxes([[10, 10, 40, 40]], ["dog"], SIZE))
-    figures = judged([truth], [Boxes([[40, 40, 10, 10]], ["dog"], SIZE)])
-    assert figures == {"od/map": 0.0, "od/map50": 0.0, "od/f1": 0.0}
+    ground_truth = Annotation("<OD>", Boxes([[10, 10, 40, 40]], ["dog"], SIZE))
+    metrics = judged([ground_truth], [Boxes([[40, 40, 10, 10]], ["dog"], SIZE)])
+    assert metrics == {"od/map": 0.0, "od/map50": 0.0, "od/f1": 0.0}
 
 
 def test_half_right_answers_are_half_right() -> None:
     half = Polygons([[[[10, 10], [25, 10], [25, 40], [10, 40]]]], [""], SIZE)
-    truths = all_kinds()
-    said = [*(each.answer for each in truths)]
+    ground_truths = all_kinds()
+    said = [*(each.answer for each in ground_truths)]
     said[1], said[3] = Text("a dog and a cap"), half
-    figures = judged(truths, said)
-    assert figures["caption/edit_distance"] == pytest.approx(1 / 15)
-    assert figures["referring_expression_segmentation/miou"] == pytest.approx(0.5, abs=0.03)
+    metrics = judged(ground_truths, said)
+    assert metrics["caption/edit_distance"] == pytest.approx(1 / 15)
+    assert metrics["referring_expression_segmentation/miou"] == pytest.approx(0.5, abs=0.03)
 
 
 def test_an_answer_to_a_prompt_of_ones_own_is_read_as_the_kind_of_the_truth() -> None:
-    truth = Annotation("<PARTS>", Boxes([[10, 10, 40, 40]], ["bolt"], SIZE))
-    model: Any = StandIn([truth.answer])
-    assert evaluate_records([make_record(truth)])(model)["parts/f1"] == 1.0
+    ground_truth = Annotation("<PARTS>", Boxes([[10, 10, 40, 40]], ["bolt"], SIZE))
+    model: Any = StandIn([ground_truth.answer])
+    assert evaluate_records([make_record(ground_truth)])(model)["parts/f1"] == 1.0
     assert model.requests[0][1].answer == "boxes"
 
 
@@ -156,7 +158,7 @@ def test_a_missing_library_is_told_before_the_run(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(judging, "load_library", refuse)
     with pytest.raises(ImportError, match="faster_coco_eval"):
-        evaluate_records([make_record(all_kinds()[0])])
+        evaluate_records([make_record(all_kinds()[3])])
     assert evaluate_records([make_record(all_kinds()[1])])
 
 
@@ -173,6 +175,6 @@ def test_the_watched_figure_prefers_regions_to_words() -> None:
 
 
 def test_names_of_figures_are_plain_words() -> None:
-    prefixes = [figure_prefix(task) for task in ("<OD>", "<DocVQA>", "What is it?", "??")]
+    prefixes = [metric_prefix(task) for task in ("<OD>", "<DocVQA>", "What is it?", "??")]
     assert prefixes == ["od", "docvqa", "what_is_it", "answer"]
     assert np.all([prefix.isidentifier() for prefix in prefixes])

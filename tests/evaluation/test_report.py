@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from florence2.evaluation.benchmark import Reported, Table
-from florence2.evaluation.markdown import report_markdown
+from florence2.evaluation.benchmark import PaperResult, Table
 from florence2.evaluation.report import Report, read_report
+from florence2.evaluation.report_page import report_markdown
 from florence2.evaluation.runner import evaluate
 
 
@@ -28,28 +28,28 @@ def test_json_returns_as_it_was(report: Report) -> None:
 def test_the_page_lays_figures_beside_the_papers(report: Report, tmp_path: Path) -> None:
     page = (tmp_path / "out/report.md").read_text()
     assert page == report_markdown(report)
-    (figure,) = report.figures
-    assert page.startswith("# Colours, val: stand-in\n")
-    interval = f"{figure.low:.1f} to {figure.high:.1f}"
+    (metric,) = report.metrics
+    assert page.startswith("# Colors, val: stand-in\n")
+    interval = f"{metric.low:.1f} to {metric.high:.1f}"
     assert f"| accuracy | 82.5 | {interval} | 50.0 | 60.0 | - | 80.5 |" in page
-    assert "| asked | 40 cases about 20 pictures |" in page
+    assert "| examples | 40 of 20 images |" in page
     assert "| options | max\\_new" not in page and "max_new_tokens=8" in page
-    assert "Two questions a picture." in page
+    assert "Two questions an image." in page
     assert "| shape? | 7 |" in page
     assert "- `official/results.json`" in page
-    assert "4 answers were cut off" in page
-    for word in ("untrained", "Only a part", "hidden", "could not be asked", "no figures"):
+    assert "4 outputs reached the maximum length" in page
+    for word in ("random weights", "Only a part", "hidden", "requests failed", "no results"):
         assert word not in page
 
 
 @pytest.mark.parametrize(
     ("changes", "note"),
     [
-        ({"trained": False}, "The model is untrained: its answers are noise"),
-        ({"split": "other"}, "The paper has no figures of other; those it has are of val."),
-        ({"paper_splits": ()}, "The paper has no figures of this benchmark."),
-        ({"figures": ()}, "The truth of this split is hidden"),
-        ({"failures": (("a", "gone"),)}, "1 of 40 cases could not be asked and count as wrong"),
+        ({"trained": False}, "The model has random weights"),
+        ({"split": "other"}, "The paper has no results for other, only for val."),
+        ({"paper_splits": ()}, "The paper has no results for this benchmark."),
+        ({"metrics": ()}, "Ground truth of this split is hidden"),
+        ({"failures": (("a", "gone"),)}, "1 of 40 requests failed and count as wrong"),
     ],
 )
 def test_what_limits_the_figures_is_said(report: Report, changes: Any, note: str) -> None:
@@ -59,24 +59,24 @@ def test_what_limits_the_figures_is_said(report: Report, changes: Any, note: str
 def test_a_part_is_called_a_part(stand_in: Any, model: Any, data: Path, tmp_path: Path) -> None:
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "part", limit=4)
     assert (
-        "Only a part of val was asked: 4 of 20 pictures, 8 of 40 cases"
+        "Only a part of val was evaluated: 4 of 20 images, 8 of 40 examples"
         in (tmp_path / "part/report.md").read_text()
     )
 
 
 def test_columns_of_the_paper_are_there_where_it_has_figures(report: Report) -> None:
-    alone = replace(report, figures=(replace(report.figures[0], paper=Reported()),))
+    alone = replace(report, metrics=(replace(report.metrics[0], paper=PaperResult()),))
     page = report_markdown(alone)
-    assert "| figure | this model | 95% interval |\n" in page and "base-ft" not in page
+    assert "| metric | this model | 95% interval |\n" in page and "base-ft" not in page
 
 
 def test_failures_are_listed_and_long_tables_cut(report: Report) -> None:
-    failures = tuple((f"case-{number}", "line | one\nline two") for number in range(30))
+    failures = tuple((f"example-{number}", "line | one\nline two") for number in range(30))
     rows = tuple((f"class {number}", number) for number in range(80))
     page = report_markdown(
         replace(report, failures=failures, tables=(Table("By class", ("class", "n"), rows),))
     )
-    assert "| case-0 | line \\| one |" in page and "line two" not in page
+    assert "| example-0 | line \\| one |" in page and "line two" not in page
     assert "10 more are in `report.json`" in page
     assert "| class 39 | 39 |" in page and "| class 40 |" not in page
     assert "40 more rows are in `report.json`" in page

@@ -1,4 +1,4 @@
-"""Runs that are killed, resumed, shared and limited end in the figures of an undisturbed one."""
+"""Runs that are killed, resumed, shared and limited end in the metrics of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACCURACY = 100 * 33 / 40  # seven of twenty shapes are wrong
 def finding(out: Path) -> dict[str, Any]:
     """The report but for what tells when and where it was made."""
     found = read_report(out).to_json()
-    for name in ("date", "seconds", "asked", "machine"):
+    for name in ("date", "seconds", "predicted", "machine"):
         del found[name]
     found["settings"].pop("shards")
     return found
@@ -45,7 +45,7 @@ def start(script: Path, data: Path, out: Path, shard: str, delay: float) -> subp
 def wait_for_lines(out: Path, count: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < deadline:
-        lines = sum(path.read_bytes().count(b"\n") for path in out.glob("answers-*"))
+        lines = sum(path.read_bytes().count(b"\n") for path in out.glob("predictions-*"))
         if lines >= count:
             return
         time.sleep(0.001)
@@ -54,13 +54,13 @@ def wait_for_lines(out: Path, count: int, process: subprocess.Popen[str]) -> Non
 def test_a_run_is_scored(stand_in: Any, model: Any, data: Path, tmp_path: Path) -> None:
     report = evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out", beams=1, batch_size=4)
     assert report is not None
-    (accuracy,) = report.figures
+    (accuracy,) = report.metrics
     assert accuracy.value == pytest.approx(ACCURACY)
     assert accuracy.low < ACCURACY < accuracy.high
     assert accuracy.paper == stand_in.BENCHMARK.reported["val"]["accuracy"]
     assert model.options == {"max_new_tokens": 8, "beams": 1, "batch_size": 4}
     assert report.settings["options"] == {"max_new_tokens": 8, "beams": 1}
-    assert (report.extent.cases, report.extent.pictures, report.asked) == (40, 20, 40)
+    assert (report.coverage.examples, report.coverage.images, report.predicted) == (40, 20, 40)
     assert report.truncated == 4 and report.failures == ()
     assert read_report(tmp_path / "out") == report
     results = json.loads((tmp_path / "out/official/results.json").read_text())
@@ -72,7 +72,7 @@ def test_questions_about_a_picture_are_neighbours(
 ) -> None:
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out")
     assert model.asked[:4] == [
-        ("000", "colour?"), ("000", "shape?"), ("001", "colour?"), ("001", "shape?"),
+        ("000", "color?"), ("000", "shape?"), ("001", "color?"), ("001", "shape?"),
     ]  # fmt: skip
 
 
@@ -88,12 +88,12 @@ def test_a_killed_run_goes_on_to_the_same_report(
         time.sleep(moments.random() * 0.01)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    answers = out / "answers-00000-of-00001.jsonl"
+    answers = out / "predictions-00000-of-00001.jsonl"
     answers.write_bytes(answers.read_bytes() + b'{"id": "019-1", "ans')
     done = answers.read_bytes().count(b"\n")
     model.asked.clear()
     report = evaluate(stand_in.BENCHMARK, model, data, out)
-    assert report is not None and report.asked == len(model.asked) == 40 - done < 40 - 18
+    assert report is not None and report.predicted == len(model.asked) == 40 - done < 40 - 18
     assert answers.read_bytes().count(b"\n") == 40
     assert finding(out) == finding(tmp_path / "whole")
     model.asked.clear()
@@ -111,7 +111,8 @@ def test_processes_that_share_a_run_end_in_the_same_report(
         _, messages = process.communicate(timeout=60)
         assert process.returncode == 0, messages
     assert finding(out) == finding(tmp_path / "whole")
-    assert [path.read_bytes().count(b"\n") for path in sorted(out.glob("answers-*"))] == [20, 20]
+    logs = sorted(out.glob("predictions-*"))
+    assert [path.read_bytes().count(b"\n") for path in logs] == [20, 20]
 
 
 def test_parts_alone_are_not_scored(stand_in: Any, model: Any, data: Path, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_parts_alone_are_not_scored(stand_in: Any, model: Any, data: Path, tmp_p
     assert not (out / "report.json").exists()
     assert evaluate(stand_in.BENCHMARK, model, data, out, shard=(0, 3)) is None
     report = evaluate(stand_in.BENCHMARK, model, data, out, shard=(2, 3))
-    assert report is not None and report.figures[0].value == pytest.approx(ACCURACY)
+    assert report is not None and report.metrics[0].value == pytest.approx(ACCURACY)
     for shard in ((3, 3), (-1, 2), (0, 0)):
         with pytest.raises(ValueError, match="shard must be I/N"):
             evaluate(stand_in.BENCHMARK, model, data, out, shard=shard)
@@ -135,24 +136,24 @@ def test_a_limit_takes_whole_pictures_at_even_distances(
     assert [name for name, _ in model.asked] == [
         name for name in ("000", "005", "010", "015") for _ in range(2)
     ]
-    extent = report.extent
-    assert (extent.cases, extent.pictures) == (8, 4)
-    assert (extent.split_cases, extent.split_pictures, extent.is_whole) == (40, 20, False)
+    coverage = report.coverage
+    assert (coverage.examples, coverage.images) == (8, 4)
+    assert (coverage.split_examples, coverage.split_images, coverage.is_whole) == (40, 20, False)
     everything = evaluate(stand_in.BENCHMARK, model, data, tmp_path / "all", limit=99)
-    assert everything is not None and everything.extent.is_whole
-    with pytest.raises(ValueError, match="at least 1 picture, got 0"):
+    assert everything is not None and everything.coverage.is_whole
+    with pytest.raises(ValueError, match=r"limit must be .* got 0"):
         evaluate(stand_in.BENCHMARK, model, data, tmp_path / "none", limit=0)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"split": "other"}, "begun with split val, not other"),
-        ({"limit": 3}, "begun with limit None, not 3"),
-        ({"beams": 2}, "begun with options .*, not .*beams"),
-        ({"prompt": "<VQA2>"}, "begun with prompt None, not <VQA2>"),
-        ({"shard": (0, 2)}, "begun with shards 1, not 2"),
-        ({"settings": {"precision": "bf16"}}, "begun with precision None, not bf16"),
+        ({"split": "other"}, "started with split val, not other"),
+        ({"limit": 3}, "started with limit None, not 3"),
+        ({"beams": 2}, "started with options.beams \\(none\\), not 2"),
+        ({"prompt": "<VQA2>"}, "started with prompt None, not <VQA2>"),
+        ({"shard": (0, 2)}, "started with shards 1, not 2"),
+        ({"settings": {"precision": "bf16"}}, r"started with precision \(none\), not bf16"),
     ],
 )
 def test_other_settings_are_refused(
@@ -177,7 +178,7 @@ def test_another_model_is_refused_by_its_weights(
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out")
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out", batch_size=2)
     train(2)
-    with pytest.raises(ValueError, match="begun with weights"):
+    with pytest.raises(ValueError, match="started with weights"):
         evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out")
 
 
@@ -200,27 +201,27 @@ def test_what_cannot_be_asked_counts_as_wrong_and_is_tried_again(
     out = tmp_path / "out"
     report = evaluate(stand_in.BENCHMARK, stand_in.StandInModel(broken), data, out)
     assert report is not None
-    assert report.figures[0].value == pytest.approx(100 * 31 / 40)
+    assert report.metrics[0].value == pytest.approx(100 * 31 / 40)
     assert report.failures == (
         ("001-0", "cannot be read as an image"), ("001-1", "cannot be read as an image"),
     )  # fmt: skip
     again = evaluate(stand_in.BENCHMARK, model, data, out)
-    assert model.asked == [("001", "colour?"), ("001", "shape?")]
+    assert model.asked == [("001", "color?"), ("001", "shape?")]
     assert again is not None and again.failures == ()
-    assert again.figures[0].value == pytest.approx(ACCURACY)
+    assert again.metrics[0].value == pytest.approx(ACCURACY)
 
 
 def test_hidden_truth_gives_files_and_no_figures(
     stand_in: Any, model: Any, data: Path, tmp_path: Path
 ) -> None:
-    def refuse(answered: Any) -> Any:
+    def refuse(predictions: Any) -> Any:
         raise AssertionError("nothing is known to score by")
 
     benchmark = replace(stand_in.BENCHMARK, score=refuse)
     report = evaluate(benchmark, model, data, tmp_path / "out", split="hidden")
-    assert report is not None and report.figures == () and report.tables == ()
+    assert report is not None and report.metrics == () and report.tables == ()
     assert report.official == ("official/results.json",)
-    assert "hidden" in (tmp_path / "out/pictures.html").read_text()
+    assert "hidden" in (tmp_path / "out/examples.html").read_text()
 
 
 def test_a_prompt_takes_the_place_of_the_benchmarks_own(
@@ -228,8 +229,8 @@ def test_a_prompt_takes_the_place_of_the_benchmarks_own(
 ) -> None:
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out", prompt="<MY_VQA>")
     assert {(task.prompt, task.answer) for task in model.tasks} == {("<MY_VQA>", "text")}
-    assert model.tasks[0].format_prompt("colour?") == "<MY_VQA>colour?"
-    with pytest.raises(ValueError, match=r"<CAPTION> asks about nothing, and case 000-0"):
+    assert model.tasks[0].format_prompt("color?") == "<MY_VQA>color?"
+    with pytest.raises(ValueError, match=r"<CAPTION> takes no input, but example 000-0"):
         evaluate(stand_in.BENCHMARK, model, data, tmp_path / "other", prompt="<CAPTION>")
 
 
@@ -237,7 +238,7 @@ def test_an_answer_that_is_not_a_number_ends_the_run(
     stand_in: Any, data: Path, tmp_path: Path
 ) -> None:
     model = stand_in.StandInModel(lambda image, question: Text("red", float("nan")))
-    with pytest.raises(ValueError, match=r"case '000-0' cannot be scored: score .* nan"):
+    with pytest.raises(ValueError, match=r"example '000-0' cannot be scored: score .* nan"):
         evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out")
 
 
@@ -247,17 +248,17 @@ def test_unusable_data_is_told_before_anything_is_asked(
     def run(**options: Any) -> None:
         evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out", **options)
 
-    with pytest.raises(ValueError, match=r"no split 'tset'; there are val, hidden, other"):
+    with pytest.raises(ValueError, match=r"no split 'tset'; available: val, hidden, other"):
         run(split="tset")
     for name in ("002", "005", "011", "013"):
         (data / f"{name}.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"4 of 20 pictures .*002\.png.* and 1 more"):
+    with pytest.raises(FileNotFoundError, match=r"4 of 20 images .*002\.png.* and 1 more"):
         run()
     (data / "val.json").write_text('["000", "000"]')
-    with pytest.raises(ValueError, match=r"ids of the cases of colours must be unique.*000-0"):
+    with pytest.raises(ValueError, match=r"ids of the examples of colors must be unique.*000-0"):
         run()
     (data / "val.json").write_text("[]")
-    with pytest.raises(ValueError, match="has no case of colours val"):
+    with pytest.raises(ValueError, match="has no example of colors val"):
         run()
     assert model.asked == [] and not (tmp_path / "out").exists()
     (tmp_path / "out").write_text("")

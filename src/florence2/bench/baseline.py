@@ -18,17 +18,17 @@ class PeerUnavailableError(RuntimeError):
 
 def peer_stages(
     model: Florence2,
-    folder: Path,
-    picture: bytes,
+    directory: Path,
+    image: bytes,
     task: str,
     tokens: Sequence[int],
     dtype: torch.dtype,
 ) -> Stages:
     """The stages of transformers' Florence-2 at ``dtype`` with its default attention.
 
-    ``folder`` gets the weights in its layout; it runs where the ``model`` does. ``token, 3 beams``
-    is not a stage of its own there: it is what the longest answer takes more than the shortest, a
-    token.
+    ``directory`` gets the weights in its layout; it runs where the ``model`` does. ``token, 3
+    beams`` is not a stage of its own there: it is what the longest answer takes more than the
+    shortest, a token.
     """
     try:
         from transformers import Florence2ForConditionalGeneration
@@ -37,12 +37,12 @@ def peer_stages(
     from ..processing.image import load_image
     from ..results.tasks import find_task
 
-    if not (folder / "config.json").is_file():
-        model.save(folder, layout="transformers")
+    if not (directory / "config.json").is_file():
+        model.save(directory, layout="transformers")
     whole: Any = Florence2ForConditionalGeneration
     device = model.runtime.device
-    peer = whole.from_pretrained(folder, dtype=dtype).eval().to(device)
-    loaded = load_image(picture)
+    peer = whole.from_pretrained(directory, dtype=dtype).eval().to(device)
+    loaded = load_image(image)
     pixels = torch.from_numpy(model.processor.pixels(loaded)[None]).to(device, dtype)
     prompt = list(model.processor.prompt(find_task(task), None, loaded.size).token_ids)
     with torch.inference_mode():

@@ -19,7 +19,7 @@ BEGAN = time.perf_counter()
 def first_answer(
     whose: str,
     model: str,
-    picture: Path,
+    image: Path,
     tokens: int,
     runtime: str,
     precision: str,
@@ -35,7 +35,7 @@ def first_answer(
         "florence2.bench.cold_start",
         whose,
         model,
-        str(picture),
+        str(image),
         str(tokens),
         runtime,
         precision,
@@ -49,14 +49,14 @@ def first_answer(
     return {**json.loads(done.stdout.splitlines()[-1]), "seconds": seconds}
 
 
-def _ours(model: str, picture: str, tokens: int, runtime: str, precision: str, device: str) -> None:
+def _ours(model: str, image: str, tokens: int, runtime: str, precision: str, device: str) -> None:
     from ..inference.predictor import load
 
     made = load(model, device=device, runtime=runtime, precision=precision)
-    made(picture, "caption", max_new_tokens=tokens)
+    made(image, "caption", max_new_tokens=tokens)
 
 
-def _peer(model: str, picture: str, tokens: int, precision: str, device: str) -> None:
+def _peer(model: str, image_path: str, tokens: int, precision: str, device: str) -> None:
     import torch
     from PIL import Image
     from transformers import AutoProcessor, Florence2ForConditionalGeneration
@@ -66,7 +66,7 @@ def _peer(model: str, picture: str, tokens: int, precision: str, device: str) ->
     models: Any = Florence2ForConditionalGeneration
     processor = readers.from_pretrained(model)
     made = models.from_pretrained(model, dtype=kinds[precision]).to(device)
-    image = Image.open(picture).convert("RGB")
+    image = Image.open(image_path).convert("RGB")
     inputs = processor(text="<CAPTION>", images=image, return_tensors="pt").to(device)
     inputs["pixel_values"] = inputs["pixel_values"].to(kinds[precision])
     made.generate(**inputs, max_new_tokens=tokens, num_beams=3)
@@ -81,11 +81,11 @@ def _largest_memory() -> int:
 
 
 def main() -> None:
-    whose, model, picture, tokens, runtime, precision, device = sys.argv[1:]
+    whose, model, image, tokens, runtime, precision, device = sys.argv[1:]
     if whose == "OURS":
-        _ours(model, picture, int(tokens), runtime, precision, device)
+        _ours(model, image, int(tokens), runtime, precision, device)
     else:
-        _peer(model, picture, int(tokens), precision, device)
+        _peer(model, image, int(tokens), precision, device)
     print(json.dumps({"inside": time.perf_counter() - BEGAN, "bytes": _largest_memory()}))
 
 

@@ -25,7 +25,7 @@ class Work:
 
 
 def work_of(config: Florence2Config, pixels: tuple[int, int], prompt: int) -> Work:
-    """The work for a picture of ``pixels`` (height, width) and a prompt of so many tokens."""
+    """The work for an image of ``pixels`` (height, width) and a prompt of so many tokens."""
     vision, text = config.vision, config.text
     seen = (pixels[0] // vision.stride) * (pixels[1] // vision.stride) + 1 + prompt
     # Every number of the matrices, the head, and the cross keys and values is read for one product.
@@ -39,7 +39,7 @@ def work_of(config: Florence2Config, pixels: tuple[int, int], prompt: int) -> Wo
 
 
 def tower_products(vision: VisionConfig, pixels: tuple[int, int]) -> dict[str, float]:
-    """Multiplications of the tower for one picture, by kind."""
+    """Multiplications of the tower for one image, by kind."""
     found = dict.fromkeys(("linear", "patches", "windows", "channels", "depthwise"), 0.0)
     height, width = pixels
     incoming = 3

@@ -14,26 +14,26 @@ from .interleaved import Several, Stages
 PAST = 64
 
 
-def stages_of(model: Florence2, picture: bytes, task: str, tokens: Sequence[int]) -> Stages:
-    """The stages by name: ``picture``, ``tower``, ``encoder``, ``token`` of one beam and of three,
-    and answers of exactly so many ``tokens`` from picture to ids."""
+def stages_of(model: Florence2, image: bytes, task: str, tokens: Sequence[int]) -> Stages:
+    """The stages by name: ``image``, ``tower``, ``encoder``, ``token`` of one beam and of three,
+    and answers of exactly so many ``tokens`` from image to ids."""
     from ..processing.image import load_image
     from ..results.tasks import find_task
 
     runtime, processor = model.runtime, model.processor
-    loaded = load_image(picture)
+    loaded = load_image(image)
     prompt = [processor.prompt(find_task(task), None, loaded.size).token_ids]
     pixels_1CHW = processor.pixels(loaded)[None]
     image_1ND = runtime.encode_images(pixels_1CHW)
     prompted = runtime.encode_prompts(image_1ND, prompt)
 
     def answer(length: int) -> Any:
-        image = runtime.encode_images(pixels_1CHW)
+        encoded = runtime.encode_images(pixels_1CHW)
         options = DecodingOptions(max_new_tokens=length, min_new_tokens=length)
-        return generate(runtime, runtime.encode_prompts(image, prompt), options)
+        return generate(runtime, runtime.encode_prompts(encoded, prompt), options)
 
     stages: dict[str, Any] = {
-        "picture": lambda: processor.pixels(load_image(picture)),
+        "image": lambda: processor.pixels(load_image(image)),
         "tower": lambda: runtime.encode_images(pixels_1CHW),
         "encoder": lambda: runtime.encode_prompts(image_1ND, prompt),
         "token, 1 beam": Several(_one_step(model, prompted, 1)),

@@ -53,7 +53,7 @@ def bench(
         bool, typer.Option("--peer/--no-peer", help="Time transformers too, where it is installed.")
     ] = True,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the file of results.")
+        Path, typer.Option("--out", "-o", help="Directory for the file of results.")
     ] = Path("benchmarks/results"),
 ) -> None:
     """Measure stages and whole answers, interleaved; one JSON line at the end."""
@@ -77,7 +77,7 @@ def _measure(
     batch: int,
     peer: bool,
     device: str,
-    folder: Path,
+    directory: Path,
 ) -> dict[str, Any]:
     from functools import partial
 
@@ -88,8 +88,8 @@ def _measure(
     from ..bench.interleaved import run_rounds
     from ..bench.roofline import measure_limits, probe
 
-    picture = (files("florence2") / "nano" / "demo.png").read_bytes()
-    source = checkpoint(model, folder)
+    image = (files("florence2") / "nano" / "demo.png").read_bytes()
+    source = checkpoint(model, directory)
     models, missing = load_models(source, asked, device)
     if not models:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
@@ -98,12 +98,12 @@ def _measure(
     limits = measure_limits(device=device)
     _print_limits(limits)
     contenders: dict[str, Stages] = {
-        name: stages_of(made, picture, TASK, tokens) for name, made in models.items()
+        name: stages_of(made, image, TASK, tokens) for name, made in models.items()
     }
     first = next(iter(models.values()))
-    theirs = folder / "transformers"
+    theirs = directory / "transformers"
     if peer:
-        missing |= add_peer(contenders, first, theirs, picture, TASK, tokens)
+        missing |= add_peer(contenders, first, theirs, image, TASK, tokens)
     for name, why in missing.items():
         typer.echo(f"{name} is left out: {why}", err=True)
     timed = run_rounds(
@@ -119,8 +119,8 @@ def _measure(
     typer.echo(LEGEND)
     compared = [each for name in PEERS for each in ratios(rows, name)]
     _print_ratios(compared)
-    together = _together(models, picture, batch)
-    fresh = _fresh(source, models, theirs, peer, folder, picture, device)
+    together = _together(models, image, batch)
+    fresh = _fresh(source, models, theirs, peer, directory, image, device)
     return {
         **_setting(model, rounds),
         "device": device,
@@ -146,7 +146,7 @@ def _check_tokens(tokens: Sequence[int], positions: int, model: str) -> None:
         )
 
 
-def _together(models: Mapping[str, Florence2], picture: bytes, batch: int) -> dict[str, Any]:
+def _together(models: Mapping[str, Florence2], image: bytes, batch: int) -> dict[str, Any]:
     """Batches against single calls, of each runtime."""
     from ..bench.batching import eight_prompts, mixed_batch
 
@@ -154,12 +154,12 @@ def _together(models: Mapping[str, Florence2], picture: bytes, batch: int) -> di
     if not batch:
         return found
     for name, model in models.items():
-        mixed = mixed_batch(model, picture, batch, tokens=100)
-        eight, one = eight_prompts(model, picture, tokens=60)
+        mixed = mixed_batch(model, image, batch, tokens=100)
+        eight, one = eight_prompts(model, image, tokens=60)
         found[name] = {**asdict(mixed), "gain": mixed.gain, "eight_prompts": eight / one}
         typer.echo(
             f"{name}: {batch} mixed requests {mixed.gain:.2f} times as fast together as alone"
-            f"{'' if mixed.same else ' (some answers differ)'}; eight prompts on one picture take "
+            f"{'' if mixed.same else ' (some answers differ)'}; eight prompts on one image take "
             f"{eight / one:.2f} times one"
         )
     return found
@@ -170,15 +170,15 @@ def _fresh(
     models: Mapping[str, Florence2],
     theirs: Path,
     peer: bool,
-    folder: Path,
-    picture: bytes,
+    directory: Path,
+    image: bytes,
     device: str,
 ) -> dict[str, Any]:
     """The first answer of fresh processes; graphs are in the cache by now."""
     from ..bench.cold_start import first_answer
 
-    path = folder / "picture.png"
-    path.write_bytes(picture)
+    path = directory / "picture.png"
+    path.write_bytes(image)
     asked = {name: ("OURS", source, *name.split()) for name in models}
     if peer and theirs.is_dir():
         for name in PEERS:

@@ -1,4 +1,4 @@
-"""``florence2 doctor``: what this machine can do, and whether a checkpoint is sound."""
+"""``florence2 doctor``: facts about this machine, and whether a checkpoint is valid."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def doctor(
     ] = None,
     revision: option.Revision = None,
 ) -> None:
-    """Tell what this machine can do, and check MODEL.
+    """Show facts about this machine, and check MODEL.
 
-    Every tensor of the checkpoint is compared with what its configuration asks for; the status
-    is 1 when the checkpoint cannot be used.
+    Every tensor of the checkpoint is compared with the configuration; the status is 1 when the
+    checkpoint cannot be used.
     """
     with user_errors():
         _print_table("this machine", machine_facts())
@@ -53,7 +53,7 @@ def doctor(
 
 
 def _processor_problems(directory: Path, report: CheckpointReport) -> list[str]:
-    """What is wrong with the tokenizer and the preprocessing of a model that is sound."""
+    """Problems of the tokenizer and the preprocessing of a model without other problems."""
     if report.problems or not directory.is_dir():
         return []
     from ..model.checkpoint.weights import read_config
@@ -82,12 +82,12 @@ def _check_export(name: str, directory: Path, graphs: str) -> None:
     except (ValueError, OSError, ImportError) as error:
         _print_table(f"export {name}", [*facts, ("PROBLEM", str(error)), _UNUSABLE])
         raise typer.Exit(EXIT_PARTIAL) from None
-    _print_table(f"export {name}", [*facts, ("verdict", "sound: every graph can be run")])
+    _print_table(f"export {name}", [*facts, ("verdict", "valid: every graph runs")])
 
 
 def _checkpoint_facts(report: CheckpointReport, problems: Sequence[str]) -> Iterator[Fact]:
     yield "path", str(report.path)
-    if not report.files:  # nothing was read, so that there is nothing to tell of it
+    if not report.files:  # nothing was read
         yield from (("PROBLEM", problem) for problem in problems)
         yield _UNUSABLE
         return
@@ -102,7 +102,7 @@ def _checkpoint_facts(report: CheckpointReport, problems: Sequence[str]) -> Iter
     yield "precision in the file", ", ".join(kinds)
     for problem in problems:
         yield "PROBLEM", problem
-    yield _UNUSABLE if problems else ("verdict", "sound: every tensor is as it must be")
+    yield _UNUSABLE if problems else ("verdict", "valid: every tensor fits the configuration")
 
 
 def _print_table(title: str, facts: Iterable[Fact]) -> None:

@@ -1,118 +1,94 @@
-"""``florence2 evaluate``: a benchmark asked of a model, or two runs compared."""
+"""``florence2 evaluate``: a benchmark with a model, or two runs compared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from . import options as option
+from ..evaluation.config import EvaluationConfig
+from ..inference.load_options import LoadOptions
+from ..io.options import option
 from .errors import EXIT_PARTIAL, user_errors
-from .evaluation import Evaluation, parse_shard
+from .evaluation_runs import EvaluationRun, parse_shard
+from .signature import expand_options
 
 if TYPE_CHECKING:
     from ..evaluation.report import Report
 
-Benchmark = Annotated[
-    str | None, typer.Argument(help="What to evaluate on; --list tells what there is.")
-]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the official files.")]
-Split = Annotated[str | None, typer.Option(help="Part of the benchmark. [default: the usual one]")]
-Limit = Annotated[
-    int | None, typer.Option(min=1, max=1_000_000_000, help="Ask about so many pictures only.")
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        help="Folder of the run. [default: runs/evaluate/BENCHMARK-SPLIT-MODEL]",
-    ),
-]
-Shard = Annotated[
-    str | None,
-    typer.Option(
-        metavar="I/N", help="Ask the I-th of N parts, from 0; the last to be done scores them all."
-    ),
-]
-Processes = Annotated[
-    int, typer.Option(min=1, max=1024, help="Processes that share the work here.")
-]
-Prompt = Annotated[str | None, typer.Option(help="Asked in place of the benchmark's own prompt.")]
-Everything = Annotated[bool, typer.Option("--all", help="All rows of the paper's tables.")]
-Compare = Annotated[
-    tuple[Path, Path] | None,
-    typer.Option(metavar="A B", help="Compare the runs in two folders: B minus A."),
-]
-Listing = Annotated[
-    bool, typer.Option("--list", help="Tell the benchmarks, or all about BENCHMARK, and end.")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSelection:
+    """What to evaluate on and where the run is kept."""
+
+    benchmark: str | None = option(
+        None, argument=True, help="What to evaluate on; --list shows the names."
+    )
+    data: Path | None = option(None, help="Directory of the official files.")
+    out: Path | None = option(
+        None,
+        flags=("--out", "-o"),
+        help="Directory of the run. [default: runs/evaluate/BENCHMARK-SPLIT-MODEL]",
+    )
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationMode:
+    """How the work is shared, and what is done in place of one benchmark."""
+
+    shard: str | None = option(
+        None,
+        metavar="I/N",
+        help="Evaluate the I-th of N parts, from 0; the process that ends last scores them all.",
+    )
+    processes: int = option(1, min=1, max=1024, help="Processes that share the work here.")
+    everything: bool = option(False, flags=("--all",), help="All rows of the paper's tables.")
+    compare: tuple[Path, Path] | None = option(
+        None, metavar="A B", help="Compare the runs in two directories: B minus A."
+    )
+    listing: bool = option(
+        False, flags=("--list",), help="Show the benchmarks, or the files and rules of BENCHMARK."
+    )
+
+
+@expand_options
 def evaluate(
-    benchmark: Benchmark = None,
-    model: option.Model = "nano",
-    data: Data = None,
-    split: Split = None,
-    limit: Limit = None,
-    out: Out = None,
-    prompt: Prompt = None,
-    beams: option.Beams = None,
-    max_new_tokens: option.MaxNewTokens = None,
-    batch_size: option.BatchSize = None,
-    revision: option.Revision = None,
-    adapter: option.Adapter = None,
-    device: option.Device = None,
-    precision: option.Precision = None,
-    runtime: option.Runtime = None,
-    shard: Shard = None,
-    processes: Processes = 1,
-    everything: Everything = False,
-    compare: Compare = None,
-    listing: Listing = False,
+    selection: BenchmarkSelection,
+    load: LoadOptions,
+    config: EvaluationConfig,
+    mode: EvaluationMode,
 ) -> None:
-    """Measure a model by the official rules, beside the paper's figures.
+    """Measure a model by the official rules and compare it with the paper's results.
 
-    A run that was stopped or killed goes on when it is called again in the same words.
+    A run that was stopped or killed resumes when it is called again with the same arguments.
     """
     with user_errors():
-        if listing:
-            _list(benchmark)
+        if mode.listing:
+            _list(selection.benchmark)
             return
-        if compare is not None:
-            _compare(compare, data, out)
+        if mode.compare is not None:
+            _compare(mode.compare, selection.data, selection.out)
             return
-        _check_names(benchmark, split, everything)
-        if data is None:
-            raise ValueError("--data is missing: the folder of the official files")
-        evaluation = Evaluation(
-            model,
-            data,
-            limit,
-            prompt,
-            beams,
-            max_new_tokens,
-            batch_size,
-            revision,
-            adapter,
-            device,
-            precision,
-            runtime,
-            parse_shard(shard),
-            processes,
-        )
-        if everything:
-            reports = _everything(evaluation, out)
+        _check_names(selection.benchmark, config.split, mode.everything)
+        if selection.data is None:
+            raise ValueError("--data is missing: the directory of the official files")
+        if mode.shard is not None and mode.processes > 1:
+            raise ValueError("--shard and --processes are mutually exclusive")
+        config = replace(config, shard=parse_shard(mode.shard))
+        run = EvaluationRun(load, config, selection.data, mode.processes)
+        if mode.everything:
+            reports = _evaluate_all(run, selection.out)
         else:
-            reports = _one(evaluation, benchmark, split, out)
+            reports = _evaluate_one(run, selection.benchmark, selection.out)
     if any(report is not None and report.failures for report in reports):
         raise typer.Exit(EXIT_PARTIAL)
 
 
 def _check_names(name: str | None, split: str | None, everything: bool) -> None:
-    """Raise ``ValueError`` for a benchmark or split that is not one, whatever else is given."""
+    """Raise ``ValueError`` for an unknown benchmark or split, before other errors."""
     from ..evaluation.benchmarks import find_benchmark
     from ..evaluation.subset import check_split
 
@@ -122,50 +98,50 @@ def _check_names(name: str | None, split: str | None, everything: bool) -> None:
                 "--all takes no benchmark and no --split: it runs all the paper's rows"
             )
     elif name is None:
-        raise ValueError("name a benchmark, or --all; --list tells what there is")
+        raise ValueError("name a benchmark, or --all; --list shows the names")
     else:
         check_split(find_benchmark(name), split)
 
 
-def _one(
-    evaluation: Evaluation, name: str | None, split: str | None, out: Path | None
+def _evaluate_one(
+    run: EvaluationRun, name: str | None, out: Path | None
 ) -> Sequence[Report | None]:
     from ..evaluation.benchmarks import find_benchmark
-    from ..evaluation.paper_table import row_folder
+    from ..evaluation.paper_table import row_directory
     from ..evaluation.subset import check_split
     from .evaluation_output import print_report
 
     assert name is not None
     benchmark = find_benchmark(name)
-    split = check_split(benchmark, split)
-    folder = out or evaluation.default_folder(row_folder(benchmark, split))
-    report = evaluation.run(benchmark, split, evaluation.data, folder)
+    split = check_split(benchmark, run.config.split)
+    directory = out or run.default_directory(row_directory(benchmark, split))
+    report = run.run(benchmark, split, run.data, directory)
     if report is None:
-        typer.echo("this part is answered; the process that answers the last one scores them all")
+        typer.echo("this part is complete; the process that ends last scores all parts")
     else:
-        print_report(report, folder)
+        print_report(report, directory)
     return [report]
 
 
-def _everything(evaluation: Evaluation, out: Path | None) -> Sequence[Report | None]:
+def _evaluate_all(run: EvaluationRun, out: Path | None) -> Sequence[Report | None]:
     """The reports of all rows; status 1 when there are rows that could not be run."""
-    from ..evaluation.paper_table import evaluate_everything
+    from ..evaluation.paper_table import evaluate_paper_table
     from .evaluation_output import print_rows
 
-    folder = out or evaluation.default_folder("all")
-    rows = evaluate_everything(evaluation.data, folder, evaluation.run)
-    print_rows(rows, folder)
+    directory = out or run.default_directory("all")
+    rows = evaluate_paper_table(run.data, directory, run.run)
+    print_rows(rows, directory)
     if any(row.report is None for row in rows):
         raise typer.Exit(EXIT_PARTIAL)
     return [row.report for row in rows]
 
 
-def _compare(folders: tuple[Path, Path], data: Path | None, out: Path | None) -> None:
+def _compare(directories: tuple[Path, Path], data: Path | None, out: Path | None) -> None:
     from ..evaluation.compare import compare
     from ..io.atomic import atomic_replace, replace_json
     from .evaluation_output import print_comparison
 
-    comparison = compare(*folders, data=data)
+    comparison = compare(*directories, data=data)
     print_comparison(comparison)
     if out is not None:
         replace_json(out / "comparison.json", comparison.to_json())

@@ -1,4 +1,4 @@
-"""Several processes of this command on this machine, each with its part of one run."""
+"""Several processes of this command on this machine, each with one part of a run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ _POLL_SECONDS = 0.2
 def run_parts(words: Sequence[str], count: int, out: Path, device: str | None) -> None:
     """Run the command ``words`` in ``count`` processes with ``--shard``, and wait for them all.
 
-    With several CUDA devices and none named, they are shared out. A bar on standard error follows
-    the answers that appear in ``out``. Raises ``ValueError`` with the last words of a process that
-    failed.
+    Without ``device``, CUDA devices are assigned in turn. A bar on standard error follows the
+    predictions in ``out``. Raises ``ValueError`` with the last line of a process that failed.
     """
     with _started(words, count, device) as parts:
         _follow([process for process, _ in parts], out, count)
         for number, (process, messages) in enumerate(parts):
             if process.returncode not in (0, EXIT_PARTIAL):
                 messages.seek(0)
-                last = (messages.read().strip().splitlines() or ["it said nothing"])[-1]
+                last = (messages.read().strip().splitlines() or ["no error output"])[-1]
                 raise ValueError(
                     f"part {number} of {count} ended with status {process.returncode}: "
-                    f"{last.removeprefix('florence2: ')}; what is answered is kept"
+                    f"{last.removeprefix('florence2: ')}; predictions so far are kept"
                 )
 
 
@@ -42,7 +41,7 @@ def run_parts(words: Sequence[str], count: int, out: Path, device: str | None) -
 def _started(
     words: Sequence[str], count: int, device: str | None
 ) -> Iterator[list[tuple[subprocess.Popen[str], IO[str]]]]:
-    """The processes with what they say; those left running are ended with the block."""
+    """The processes with their standard error; those still running are ended with the block."""
     environment = dict(os.environ)
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     devices = _devices(count, device)
@@ -65,7 +64,7 @@ def _started(
 
 
 def _devices(count: int, device: str | None) -> list[list[str]]:
-    """The option that names the device of each process; none where there is no choice."""
+    """The device option of each process; empty without a choice."""
     if device is not None:
         return [[f"--device={device}"]] * count
     import torch
@@ -77,21 +76,21 @@ def _devices(count: int, device: str | None) -> list[list[str]]:
 
 
 def _follow(processes: Sequence[subprocess.Popen[str]], out: Path, count: int) -> None:
-    """Wait for the processes while a bar shows how many cases have lines."""
-    from ..evaluation.eval_settings import SETTINGS, read_settings
-    from ..evaluation.prediction_log import file_name
+    """Wait for the processes while a bar shows the number of predictions."""
+    from ..evaluation.eval_settings import EVALUATION_RUN, read_settings
+    from ..evaluation.prediction_log import log_path
 
     def running() -> bool:
         return any(process.poll() is None for process in processes)
 
-    settings = out / SETTINGS
+    settings = out / EVALUATION_RUN.settings_file
     while running() and not settings.exists():
         time.sleep(_POLL_SECONDS)
     if not running():
         return
-    total = int(read_settings(out)["cases"])
-    files = [_GrowingFile(out / file_name(number, count)) for number in range(count)]
-    with progress_bar(total, shown=True, noun="case") as advance:
+    total = int(read_settings(out)["examples"])
+    files = [_GrowingFile(log_path(out, number, count)) for number in range(count)]
+    with progress_bar(total, shown=True, noun="example") as advance:
         shown = 0
         while running():
             time.sleep(_POLL_SECONDS)
@@ -102,17 +101,17 @@ def _follow(processes: Sequence[subprocess.Popen[str]], out: Path, count: int) -
 
 
 class _GrowingFile:
-    """Counts the lines of a file that another process appends to; only what is new is read."""
+    """Counts the lines of a file that another process appends to; reads only new content."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._read, self._lines = path, 0, 0
 
     def lines(self) -> int:
-        """How many there are by now, none before the file is there."""
+        """The number of lines so far, 0 before the file exists."""
         try:
             with self._path.open("rb") as stream:
                 if os.fstat(stream.fileno()).st_size < self._read:
-                    self._read = self._lines = 0  # the process has cut off what it does not keep
+                    self._read = self._lines = 0  # the process has removed lines
                 stream.seek(self._read)
                 new = stream.read()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How far a run is, on standard error."""
+"""Progress of a run, on standard error."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .errors import interruption_note
 
 @contextmanager
 def progress_bar(total: int, *, shown: bool, noun: str = "image") -> Iterator[Callable[[], None]]:
-    """A function to call after each image; it moves a bar with images per second and time left.
+    """A function to call after each item; it moves a bar with items per second and time left.
 
-    With ``shown`` unset, or where standard error is no terminal, no bar is printed. An interrupt
+    There is no bar without ``shown``, or where standard error is not a terminal. An interrupt
     prints how many of the ``total`` are done.
     """
     done = 0
@@ -55,7 +55,7 @@ def _bar(total: int, shown: bool, noun: str) -> Iterator[Callable[[], None]]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    # Standard output belongs to the answer lines: the bar must not catch what is printed there.
+    # Standard output is for result lines: the bar must not capture what is printed there.
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
         images = bar.add_task(noun, total=total, rate="")
 

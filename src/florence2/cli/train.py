@@ -296,7 +296,7 @@ def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequen
     Without a choice it is a figure of the task; the figure tells whether more of it is better,
     unless a setting does. Raises ``ValueError`` for a figure that no evaluation has.
     """
-    from ..evaluation.record_evaluation import list_figures, selection_metric
+    from ..evaluation.record_evaluation import list_metrics, selection_metric
 
     reporting = recipe.reporting
     given = {setting.partition("=")[0].strip() for setting in settings}
@@ -304,7 +304,7 @@ def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequen
         if reporting.metric != "loss":
             raise ValueError(f"{METRIC} is {reporting.metric!r}, which needs --validation")
         return recipe
-    figures = {"loss": False, **list_figures(held_out.annotations())}
+    figures = {"loss": False, **list_metrics(held_out.annotations())}
     if reporting.metric not in figures:
         near = suggest(reporting.metric, list(figures))
         raise ValueError(

@@ -1,6 +1,6 @@
-"""What metrics take of an answer, whatever its kind: words, boxes, outlines, lines of text.
+"""What metrics take from an answer of any kind: text, boxes, polygons, lines of text.
 
-Of an answer of another kind, and of none at all, there is nothing.
+An answer of another kind, and ``None``, give the empty value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float64]
 
 
 def to_boxes(answer: Answer | None) -> FloatArray:
-    """Boxes `float[N, 4]`, none for text or no answer; one that ends before it begins is empty."""
+    """Boxes ``float[N, 4]``; an inverted box has no area."""
     if answer is None or isinstance(answer, Text):
         return np.zeros((0, 4))
     boxes = np.asarray(answer.bounds, np.float64)
@@ -24,14 +24,14 @@ def to_boxes(answer: Answer | None) -> FloatArray:
     return boxes
 
 
-def labels_of(answer: Answer | None) -> tuple[str, ...]:
-    """The label of each of the boxes."""
+def get_labels(answer: Answer | None) -> tuple[str, ...]:
+    """The label of each box."""
     return () if answer is None or isinstance(answer, Text) else answer.labels
 
 
-def scores_of(answer: Answer | None) -> FloatArray:
-    """How sure the model is of each box: its score times its label's, 1 for what is unknown."""
-    scores = np.ones(len(labels_of(answer)))
+def get_scores(answer: Answer | None) -> FloatArray:
+    """The confidence ``float[N]`` of each box: its score times its label's, 1 where unknown."""
+    scores = np.ones(len(get_labels(answer)))
     if answer is None or isinstance(answer, Text):
         return scores
     for known in (answer.scores, answer.label_scores):
@@ -41,30 +41,31 @@ def scores_of(answer: Answer | None) -> FloatArray:
 
 
 def sort_by_score(answer: Answer | None) -> NDArray[np.int64]:
-    """The order of the boxes by score, equal scores in the order in which they were said."""
-    return np.argsort(-scores_of(answer), kind="stable")
+    """Indices of the boxes, highest score first; equal scores keep their order."""
+    return np.argsort(-get_scores(answer), kind="stable")
 
 
 def to_text(answer: Answer | None) -> str:
-    """The words without location tokens."""
+    """The text without location tokens."""
     return answer.plain_text if isinstance(answer, Text) else ""
 
 
-def outlines_of(answer: Answer | None) -> list[NDArray[np.float32]]:
-    """The polygons ``float32[K, 2]`` of all instances together."""
+def get_polygons(answer: Answer | None) -> list[NDArray[np.float32]]:
+    """The polygons ``float32[K, 2]`` of all instances."""
     if not isinstance(answer, Polygons):
         return []
     return [part for parts in answer.polygons for part in parts]
 
 
-def mask_pair(answer: Answer | None, truth: Polygons) -> tuple[Mask, Mask]:
-    """The pixels ``bool[height, width]`` of an answer and of the truth, at the truth's size."""
-    size = truth.image_size
-    return polygons_to_mask(outlines_of(answer), size), polygons_to_mask(outlines_of(truth), size)
+def to_mask_pair(answer: Answer | None, ground_truth: Polygons) -> tuple[Mask, Mask]:
+    """The masks ``bool[height, width]`` of an answer and of the ground truth, in its size."""
+    size = ground_truth.image_size
+    truth = polygons_to_mask(get_polygons(ground_truth), size)
+    return polygons_to_mask(get_polygons(answer), size), truth
 
 
-def text_regions_of(answer: Answer | None) -> TextRegions:
-    """The lines of text with their corners."""
+def to_text_regions(answer: Answer | None) -> TextRegions:
+    """The lines of text with their quads."""
     if not isinstance(answer, Quads):
         return TextRegions([], [])
     return TextRegions(list(answer.corners), answer.labels)

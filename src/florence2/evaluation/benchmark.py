@@ -1,82 +1,129 @@
-"""What a benchmark is: cases to ask, a way to score the answers, and what the paper reports.
+"""The parts of a benchmark: its examples, their predictions, and how they are scored.
 
-Figures are in the paper's units: percent, and CIDEr times 100.
+Metrics are in the paper's units: percent, and CIDEr times 100.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..io.deprecation import renamed_fields
 from ..results.records import Region
 from ..results.tasks import Task
 from ..results.types import Answer
 from .metric import Metric
 
 
+@renamed_fields(question="prompt_input", truth="ground_truth")
 @dataclass(frozen=True)
 class BenchmarkExample:
-    """One question about one picture.
+    """One request about one image, with its ground truth.
 
-    ``id`` is unique in the benchmark and the same on every run. ``image`` is a path or the bytes
-    of a file; ``image_id`` names the picture, for cases about the same picture stand or fall
-    together. ``question`` is what the prompt is filled with. ``truth`` is whatever the benchmark
-    scores by, ``None`` where it is hidden. ``file_id`` is the id as the benchmark's own file has
-    it, a number or a string: official results repeat it unchanged.
+    Args:
+        id: unique in the benchmark, the same on every run.
+        image: a path, or the bytes of an image file.
+        image_id: names the image. Confidence intervals resample images, so that all examples of
+            an image are drawn together.
+        task: the task of the request.
+        prompt_input: the text or region of the prompt.
+        ground_truth: what the benchmark scores by; ``None`` where it is hidden.
+        file_id: the id in the benchmark's own file, which official results repeat unchanged.
     """
 
     id: str
     image: Path | bytes
     image_id: str
     task: Task
-    question: str | Region | None = None
-    truth: Any = None
+    prompt_input: str | Region | None = None
+    ground_truth: Any = None
     file_id: str | int | None = None
 
 
+@renamed_fields(case="example")
 @dataclass(frozen=True)
-class Answered:
-    """A case and what the model said; ``None`` where it could not be asked."""
+class ExamplePrediction:
+    """An example and what the model predicted; ``None`` where the request failed."""
 
-    case: BenchmarkExample
+    example: BenchmarkExample
     answer: Answer | None
 
 
-def pictures_of(answered: Sequence[Answered]) -> list[str]:
-    """The picture of each case, by which figures are drawn."""
-    return [each.case.image_id for each in answered]
+def get_image_ids(predictions: Sequence[ExamplePrediction]) -> list[str]:
+    """The image of each example, by which metrics are resampled."""
+    return [each.example.image_id for each in predictions]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows beneath column titles: failures by size or class."""
+    """Rows below column titles, such as errors by size or class."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str | int | float, ...], ...]
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Figures, the first of them the benchmark's own, and what a reader wants beneath them.
+def group_table(
+    title: str,
+    columns: tuple[str, str, str],
+    groups: Sequence[str],
+    values: Sequence[float],
+    *,
+    order: Sequence[str] | None = None,
+    max_rows: int | None = None,
+) -> Table:
+    """The number of values in each group and their mean in percent.
 
-    ``qualities`` has one number in [0, 1] for each case, to find the best and the worst by.
-    ``notes`` say what the figures of these cases can't tell.
+    Args:
+        title: title of the table.
+        columns: titles of the three columns: group, count, mean.
+        groups: the group of each value.
+        values: one number for each example.
+        order: the groups in the order of their rows, empty ones left out. By default the largest
+            group comes first.
+        max_rows: number of rows, all by default.
+    """
+    members: dict[str, list[float]] = defaultdict(list)
+    for group, value in zip(groups, values, strict=True):
+        members[group].append(float(value))
+    names = sorted(members, key=lambda name: (-len(members[name]), name))
+    if order is not None:
+        names = [name for name in order if name in members]
+    rows = tuple(
+        (name, len(members[name]), round(100 * float(np.mean(members[name])), 1))
+        for name in names[:max_rows]
+    )
+    return Table(title, columns, rows)
+
+
+@renamed_fields(figures="metrics", qualities="per_example")
+@dataclass(frozen=True)
+class BenchmarkScores:
+    """What scoring gives.
+
+    Args:
+        metrics: the benchmark's own metric first.
+        per_example: a number in [0, 1] for each example; the gallery ranks examples by it.
+        tables: errors by group.
+        notes: what limits the meaning of these metrics.
     """
 
-    figures: tuple[Metric, ...]
-    qualities: tuple[float, ...]
+    metrics: tuple[Metric, ...]
+    per_example: tuple[float, ...]
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Reported:
-    """What the paper (tables 4 to 6) gives for the released models; ``None`` where it is silent.
+class PaperResult:
+    """A metric of the released models in the paper's tables 4 to 6; ``None`` without a value.
 
-    ``base`` and ``large`` are the zero-shot figures, ``base_ft`` and ``large_ft`` the fine-tuned.
+    ``base`` and ``large`` are zero-shot, ``base_ft`` and ``large_ft`` fine-tuned.
     """
 
     base: float | None = None
@@ -87,14 +134,21 @@ class Reported:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A row of the paper's tables, or one beside them.
+    """A row of the paper's tables, or another benchmark.
 
-    ``splits`` begins with the usual one. ``read`` gives the cases of a split from the user's
-    folder, and raises ``FileNotFoundError`` or ``ValueError`` with the remedy. ``score`` takes
-    cases whose truth is known. ``official`` writes the files that a server or an official script
-    takes into a folder, and returns them. ``reported`` is by split and name of figure.
-    ``protocol`` and ``source`` are Markdown: how it is scored, and which files are needed and
-    where they are got. ``options`` are for the model's call.
+    Args:
+        name: name on the command line.
+        title: name in reports.
+        splits: the default split first.
+        protocol: how it is scored, as Markdown.
+        source: which files are needed and where to get them, as Markdown.
+        read: ``(directory, split)`` -> examples; raises ``FileNotFoundError`` or ``ValueError``
+            with the remedy.
+        score: predictions with known ground truth -> scores.
+        official: ``(predictions, directory)`` -> paths of the files that it wrote for a server or
+            an official script.
+        reported: the paper's results by split and name of the metric.
+        options: options of the model's call.
     """
 
     name: str
@@ -103,7 +157,7 @@ class Benchmark:
     protocol: str
     source: str
     read: Callable[[Path, str], Sequence[BenchmarkExample]]
-    score: Callable[[Sequence[Answered]], Scored]
-    official: Callable[[Sequence[Answered], Path], Sequence[Path]] | None = None
-    reported: Mapping[str, Mapping[str, Reported]] = field(default_factory=dict)
+    score: Callable[[Sequence[ExamplePrediction]], BenchmarkScores]
+    official: Callable[[Sequence[ExamplePrediction], Path], Sequence[Path]] | None = None
+    reported: Mapping[str, Mapping[str, PaperResult]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Two runs of one benchmark laid side by side: paired differences with intervals."""
+"""Two runs of one benchmark compared: paired differences with confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from ..io.tables import format_fixed, markdown_table
-from .benchmark import Answered, Benchmark, Scored
+from .benchmark import Benchmark, BenchmarkScores, ExamplePrediction
 from .benchmarks import find_benchmark
-from .eval_settings import cases_digest, read_settings
-from .runner import answered_cases, read_all
-from .subset import choose_cases
+from .eval_settings import examples_digest, read_settings
+from .runner import pair_predictions, read_all
+from .subset import select_examples
 
-_SAME = ("benchmark", "split", "limit", "cases")
-METRIC_COLUMNS = ("figure", "A", "B", "B - A", "95% interval", "reversals", "verdict")
-_CASES_SHOWN = 10
+_SAME = ("benchmark", "split", "limit", "examples")
+METRIC_COLUMNS = ("metric", "A", "B", "B - A", "95% interval", "sign-flip rate", "verdict")
+_EXAMPLES_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class ComparedFigure:
-    """A figure of two runs. ``difference`` is second minus first, with its 95% bounds.
+class ComparedMetric:
+    """A metric of two runs. ``difference`` is second minus first, with its 95% interval.
 
-    ``reversals`` is the share of draws in which the sign of the difference is not the one found:
-    near 0 when it is sure, about .5 when it is chance.
+    ``sign_flip_rate`` is the share of bootstrap samples in which the difference is zero or has
+    the other sign: near 0 for a certain difference, about 0.5 for chance.
     """
 
     name: str
@@ -33,20 +33,20 @@ class ComparedFigure:
     difference: float
     low: float
     high: float
-    reversals: float
+    sign_flip_rate: float
     higher_is_better: bool = True
 
     @property
     def verdict(self) -> str:
-        """Whether the second run is better, in words; unclear when the interval holds zero."""
+        """Whether the second run is better, in words; unclear when the interval has zero."""
         if self.low <= 0 <= self.high:
             return "no clear difference"
         return "B is better" if (self.low > 0) == self.higher_is_better else "A is better"
 
 
 @dataclass(frozen=True)
-class ChangedCase:
-    """A case that two runs answered differently well; qualities are in [0, 1]."""
+class ChangedExample:
+    """An example whose score in [0, 1] differs between two runs."""
 
     id: str
     first: float
@@ -55,16 +55,16 @@ class ChangedCase:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs by their folders and models, their figures, and the cases that changed most."""
+    """Two runs by directory and model, their metrics, and the examples that changed most."""
 
     benchmark: str
     title: str
     split: str
-    cases: int
-    folders: tuple[str, str]
+    examples: int
+    directories: tuple[str, str]
     models: tuple[str, str]
-    figures: tuple[ComparedFigure, ...]
-    changed: tuple[ChangedCase, ...]
+    metrics: tuple[ComparedMetric, ...]
+    changed: tuple[ChangedExample, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
@@ -72,31 +72,31 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The comparison as a page."""
-        runs = zip("AB", self.models, self.folders, strict=True)
-        figures = markdown_table(METRIC_COLUMNS, map(figure_cells, self.figures))
+        runs = zip("AB", self.models, self.directories, strict=True)
+        metrics = markdown_table(METRIC_COLUMNS, map(metric_cells, self.metrics))
         changed = [(each.id, each.first, each.second) for each in self.changed]
         parts = (
             f"# {self.title}, {self.split}: two runs compared",
-            markdown_table(("run", "model", "folder"), runs),
-            f"## Figures of {self.cases:,} cases\n\n{figures}",
-            "Both runs are scored on the same draws of pictures. Reversals are the share of draws "
-            "in which the difference is zero or has the other sign.",
-            "## Cases that changed most",
-            markdown_table(("case", "quality in A", "in B"), changed) if changed else "None.",
+            markdown_table(("run", "model", "directory"), runs),
+            f"## Metrics of {self.examples:,} examples\n\n{metrics}",
+            "Both runs are scored on the same bootstrap samples of images. The sign-flip rate is "
+            "the share of samples in which the difference is zero or has the other sign.",
+            "## Examples that changed most",
+            markdown_table(("example", "score in A", "in B"), changed) if changed else "None.",
         )
         return "\n\n".join(parts) + "\n"
 
 
-def figure_cells(figure: ComparedFigure) -> tuple[str, ...]:
-    """A figure as the row of a table."""
+def metric_cells(metric: ComparedMetric) -> tuple[str, ...]:
+    """A metric as the row of a table."""
     return (
-        figure.name,
-        format_fixed(figure.first, 2),
-        format_fixed(figure.second, 2),
-        _signed(figure.difference),
-        f"{_signed(figure.low)} to {_signed(figure.high)}",
-        f"{figure.reversals:.3f}",
-        figure.verdict,
+        metric.name,
+        format_fixed(metric.first, 2),
+        format_fixed(metric.second, 2),
+        _signed(metric.difference),
+        f"{_signed(metric.low)} to {_signed(metric.high)}",
+        f"{metric.sign_flip_rate:.3f}",
+        metric.verdict,
     )
 
 
@@ -111,91 +111,100 @@ def compare(
     data: str | Path | None = None,
     find: Callable[[str], Benchmark] = find_benchmark,
 ) -> Comparison:
-    """The differences between the runs in two folders, scored anew from their answers.
+    """The differences between the runs in two directories, scored from their predictions.
 
-    The truth is read from ``data``, by default where the first run had it. Raises ``ValueError``
-    when the runs are of different benchmarks, splits, parts or cases, when one is not complete,
-    and when the truth is hidden.
+    Args:
+        first: directory of run A.
+        second: directory of run B.
+        data: where the ground truth is read from, by default where the first run had it.
+        find: looks up a benchmark by name.
+
+    Raises:
+        ValueError: the runs have other benchmarks, splits, limits or examples, one is not
+            complete, or ground truth is hidden.
     """
-    folders = (Path(first), Path(second))
-    settings = tuple(read_settings(folder) for folder in folders)
-    _check_same(folders, settings)
+    directories = (Path(first), Path(second))
+    settings = tuple(read_settings(directory) for directory in directories)
+    _check_same(directories, settings)
     benchmark = find(settings[0]["benchmark"])
     source = Path(data or settings[0]["data"])
     before, after = (
-        _answered(benchmark, source, folder, held)
-        for folder, held in zip(folders, settings, strict=True)
+        _load_predictions(benchmark, source, directory, each)
+        for directory, each in zip(directories, settings, strict=True)
     )
-    if any(each.case.truth is None for each in before):
+    if any(each.example.ground_truth is None for each in before):
         raise ValueError(
-            f"the truth of {benchmark.name} {settings[0]['split']} is hidden: only a server can "
-            "score it"
+            f"ground truth of {benchmark.name} {settings[0]['split']} is hidden: only a server "
+            "can score it"
         )
     scored = benchmark.score(before), benchmark.score(after)
     return Comparison(
         benchmark=benchmark.name,
         title=benchmark.title,
         split=settings[0]["split"],
-        cases=len(before),
-        folders=(str(first), str(second)),
+        examples=len(before),
+        directories=(str(first), str(second)),
         models=(settings[0]["model"], settings[1]["model"]),
-        figures=_figures(*scored),
-        changed=_changed(before, *scored),
+        metrics=_compare_metrics(*scored),
+        changed=_find_changed(before, *scored),
     )
 
 
-def _check_same(folders: tuple[Path, ...], settings: tuple[Mapping[str, Any], ...]) -> None:
+def _check_same(directories: tuple[Path, ...], settings: tuple[Mapping[str, Any], ...]) -> None:
     for name in _SAME:
-        values = [held.get(name) for held in settings]
-        if values[0] != values[1]:
+        first, second = (each.get(name) for each in settings)
+        if first != second:
             raise ValueError(
-                f"{folders[0]} has {name} {values[0]}, {folders[1]} has {values[1]}: only runs of "
-                "the same cases can be compared"
+                f"{directories[0]} has {name} {first}, {directories[1]} has {second}: only runs "
+                "of the same examples can be compared"
             )
 
 
-def _answered(
-    benchmark: Benchmark, data: Path, folder: Path, settings: Mapping[str, Any]
-) -> list[Answered]:
-    chosen = choose_cases(
+def _load_predictions(
+    benchmark: Benchmark, data: Path, directory: Path, settings: Mapping[str, Any]
+) -> list[ExamplePrediction]:
+    subset = select_examples(
         benchmark, data, settings["split"], limit=settings["limit"], prompt=settings["prompt"]
     )
-    if cases_digest(chosen.cases) != settings["digest"]:
-        raise ValueError(f"{data} does not hold the cases that {folder} was asked; name its --data")
-    outcomes = read_all(folder, chosen, settings["shards"])
-    missing = len(chosen.cases) - len(outcomes)
+    if examples_digest(subset.examples) != settings["digest"]:
+        raise ValueError(f"{data} does not hold the examples of {directory}; name its --data")
+    predictions = read_all(directory, subset, settings["shards"])
+    missing = len(subset.examples) - len(predictions)
     if missing:
         raise ValueError(
-            f"{folder} has no answer to {missing:,} of {len(chosen.cases):,} cases; call that "
-            "evaluation again, and it goes on"
+            f"{directory} has no prediction for {missing:,} of {len(subset.examples):,} examples; "
+            "run that evaluation again to complete it"
         )
-    return answered_cases(chosen, outcomes)
+    return pair_predictions(subset, predictions)
 
 
-def _figures(first: Scored, second: Scored) -> tuple[ComparedFigure, ...]:
+def _compare_metrics(first: BenchmarkScores, second: BenchmarkScores) -> tuple[ComparedMetric, ...]:
     compared = []
-    for before, after in zip(first.figures, second.figures, strict=True):
+    for before, after in zip(first.metrics, second.metrics, strict=True):
         found = before.difference(after)
         compared.append(
-            ComparedFigure(
+            ComparedMetric(
                 before.name,
                 before.value,
                 after.value,
                 found.estimate,
                 found.low,
                 found.high,
-                found.reversals,
+                found.sign_flip_rate,
                 before.higher_is_better,
             )
         )
     return tuple(compared)
 
 
-def _changed(cases: list[Answered], first: Scored, second: Scored) -> tuple[ChangedCase, ...]:
+def _find_changed(
+    predictions: list[ExamplePrediction], first: BenchmarkScores, second: BenchmarkScores
+) -> tuple[ChangedExample, ...]:
+    scores = zip(predictions, first.per_example, second.per_example, strict=True)
     changes = [
-        ChangedCase(each.case.id, before, after)
-        for each, before, after in zip(cases, first.qualities, second.qualities, strict=True)
+        ChangedExample(each.example.id, before, after)
+        for each, before, after in scores
         if before != after
     ]
     changes.sort(key=lambda each: (-abs(each.second - each.first), each.id))
-    return tuple(changes[:_CASES_SHOWN])
+    return tuple(changes[:_EXAMPLES_SHOWN])

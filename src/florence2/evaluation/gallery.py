@@ -1,7 +1,4 @@
-"""A page of pictures: the best, the worst and some random cases of a run, truth beside answer.
-
-One HTML file with everything in it: no script, nothing fetched.
-"""
+"""A page of examples: the best, the worst and some random ones, ground truth beside prediction."""
 
 from __future__ import annotations
 
@@ -15,20 +12,20 @@ from ..io.html_page import html_page, image_data_url
 from ..processing.image import load_image
 from ..results.draw import draw_answer
 from ..results.types import Answer, ImageSize, Regions, Text
-from .benchmark import Answered
-from .ground_truth import DrawnTruth, draw_ground_truth
+from .benchmark import ExamplePrediction
+from .ground_truth import Drawable, to_drawable
 
-CASES_EACH = 9
+EXAMPLES_PER_SECTION = 9
 _SIDE = 480
-_MOST_WORDS = 12
+_MAX_TEXTS = 12
 _STYLE = """\
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
 article { margin: 1.5rem 0 2.5rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; align-items: start; }
 figure { margin: 0; } img { max-width: 100%; height: auto; display: block; }
 figcaption { margin-top: .4rem; overflow-wrap: anywhere; }
-.side { font-weight: 600; } .case { margin: 0 0 .5rem; overflow-wrap: anywhere; }
-.quality { font-variant-numeric: tabular-nums; font-weight: 600; } .missing { color: #a00; }
+.side { font-weight: 600; } .example { margin: 0 0 .5rem; overflow-wrap: anywhere; }
+.score { font-variant-numeric: tabular-nums; font-weight: 600; } .missing { color: #a00; }
 ul { margin: .2rem 0; padding-left: 1.2rem; }
 @media (max-width: 700px) { .pair { grid-template-columns: 1fr; } }
 """
@@ -36,112 +33,119 @@ ul { margin: .2rem 0; padding-left: 1.2rem; }
 
 def gallery_page(
     title: str,
-    answered: Sequence[Answered],
-    qualities: Sequence[float] | None,
+    predictions: Sequence[ExamplePrediction],
+    scores: Sequence[float] | None,
     *,
-    each: int = CASES_EACH,
+    per_section: int = EXAMPLES_PER_SECTION,
 ) -> str:
-    """The page: ``each`` worst, best and random cases; only random ones without ``qualities``.
+    """The page as HTML in one file.
 
-    No case comes twice. The random ones are the same on every run.
+    It has ``per_section`` worst, best and random examples, each example once; without ``scores``
+    random ones only. The random examples are the same on every run.
     """
     sections = "".join(
-        _section(name, indices, answered, qualities)
-        for name, indices in choose_shown(len(answered), qualities, each).items()
+        _section(name, indices, predictions, scores)
+        for name, indices in select_shown(len(predictions), scores, per_section).items()
         if indices
     )
     return html_page(title, sections, style=_STYLE)
 
 
-def choose_shown(
-    count: int, qualities: Sequence[float] | None, each: int
+def select_shown(
+    count: int, scores: Sequence[float] | None, per_section: int
 ) -> Mapping[str, list[int]]:
-    """The numbers of the cases to show, by the name of their section."""
+    """The indices of the examples to show, by the title of their section."""
     worst: list[int] = []
     best: list[int] = []
-    if qualities is not None:
-        # Shuffled first, so that equally bad cases are not all of the first picture.
+    if scores is not None:
+        # Shuffled first, so that equally bad examples are not all of the first images.
         shuffled = random.Random(0).sample(range(count), count)
-        ranked = sorted(shuffled, key=qualities.__getitem__)
-        worst = ranked[: min(each, (count + 1) // 2)]
-        best = ranked[len(worst) :][-each:][::-1]
+        ranked = sorted(shuffled, key=scores.__getitem__)
+        worst = ranked[: min(per_section, (count + 1) // 2)]
+        best = ranked[len(worst) :][-per_section:][::-1]
     rest = sorted(set(range(count)) - {*worst, *best})
-    chosen = sorted(random.Random(0).sample(rest, min(each, len(rest))))
-    return {"Worst cases": worst, "Best cases": best, "Random cases": chosen}
+    others = sorted(random.Random(0).sample(rest, min(per_section, len(rest))))
+    return {"Worst examples": worst, "Best examples": best, "Random examples": others}
 
 
 def _section(
     name: str,
     indices: Iterable[int],
-    answered: Sequence[Answered],
-    qualities: Sequence[float] | None,
+    predictions: Sequence[ExamplePrediction],
+    scores: Sequence[float] | None,
 ) -> str:
     articles = (
-        _article(answered[index], None if qualities is None else qualities[index])
-        for index in indices
+        _article(predictions[index], None if scores is None else scores[index]) for index in indices
     )
     return f"<section>\n<h2>{name}</h2>\n{''.join(articles)}</section>\n"
 
 
-def _article(each: Answered, quality: float | None) -> str:
-    case = each.case
-    parts = [f"Case <code>{escape(case.id)}</code>", f"<code>{escape(case.task.token)}</code>"]
-    if case.question is not None:
-        parts.append(escape(_question(case.question)))
-    if quality is not None:
-        parts.append(f'<span class="quality">quality {quality:.2f}</span>')
-    heading = f'<p class="case">{" · ".join(parts)}</p>\n'
+def _article(prediction: ExamplePrediction, score: float | None) -> str:
+    example = prediction.example
+    parts = [
+        f"Example <code>{escape(example.id)}</code>",
+        f"<code>{escape(example.task.token)}</code>",
+    ]
+    if example.prompt_input is not None:
+        parts.append(escape(_describe_input(example.prompt_input)))
+    if score is not None:
+        parts.append(f'<span class="score">score {score:.2f}</span>')
+    heading = f'<p class="example">{" · ".join(parts)}</p>\n'
     try:
-        picture = load_image(case.image)
+        image = load_image(example.image)
     except (OSError, ValueError) as error:
-        pair = f'<p class="missing">The picture cannot be read: {escape(str(error))}</p>\n'
+        pair = f'<p class="missing">The image cannot be read: {escape(str(error))}</p>\n'
     else:
-        pair = f'<div class="pair">\n{_pair(each, picture)}</div>\n'
+        pair = f'<div class="pair">\n{_pair(prediction, image)}</div>\n'
     return f"<article>\n{heading}{pair}</article>\n"
 
 
-def _pair(each: Answered, picture: Image.Image) -> str:
-    """Truth and answer on a picture each, or in words beside one picture."""
-    truth, answer = _truth(each, picture.size), _answered(each.answer)
-    if truth.regions is None and answer.regions is None:
-        both = _words("Truth", truth) + _words("Answer", answer)
-        return f"<figure>{_image(picture, None)}</figure>\n<div>{both}</div>\n"
+def _pair(prediction: ExamplePrediction, image: Image.Image) -> str:
+    """Ground truth and prediction on one image each, or as texts beside one image."""
+    truth = _drawable_truth(prediction, image.size)
+    predicted = _drawable_answer(prediction.answer)
+    if truth.regions is None and predicted.regions is None:
+        both = _texts("Ground truth", truth) + _texts("Prediction", predicted)
+        return f"<figure>{_img(image, None)}</figure>\n<div>{both}</div>\n"
     return "".join(
-        f"<figure>{_image(picture, shown.regions)}<figcaption>{_words(side, shown)}</figcaption>"
+        f"<figure>{_img(image, shown.regions)}<figcaption>{_texts(side, shown)}</figcaption>"
         "</figure>\n"
-        for side, shown in (("Truth", truth), ("Answer", answer))
+        for side, shown in (("Ground truth", truth), ("Prediction", predicted))
     )
 
 
-def _question(question: str | tuple[float, ...]) -> str:
-    if isinstance(question, str):
-        return question
-    return "region " + ", ".join(f"{value:.0f}" for value in question)
+def _describe_input(prompt_input: str | tuple[float, ...]) -> str:
+    if isinstance(prompt_input, str):
+        return prompt_input
+    return "region " + ", ".join(f"{value:.0f}" for value in prompt_input)
 
 
-def _truth(each: Answered, size: ImageSize) -> DrawnTruth:
-    if each.case.truth is None:
-        return DrawnTruth(None, ("hidden",))
-    return draw_ground_truth(each.case.truth, size, outlines=each.case.task.answer == "polygons")
+def _drawable_truth(prediction: ExamplePrediction, size: ImageSize) -> Drawable:
+    example = prediction.example
+    if example.ground_truth is None:
+        return Drawable(None, ("hidden",))
+    return to_drawable(
+        example.ground_truth, size, prefer_polygons=example.task.answer == "polygons"
+    )
 
 
-def _answered(answer: Answer | None) -> DrawnTruth:
+def _drawable_answer(answer: Answer | None) -> Drawable:
     if answer is None:
-        return DrawnTruth(None, ("could not be asked",))
+        return Drawable(None, ("request failed",))
     if isinstance(answer, Text):
-        return DrawnTruth(None, (answer.plain_text,) if answer.plain_text else ())
-    return DrawnTruth(answer if len(answer) else None, ())
+        return Drawable(None, (answer.plain_text,) if answer.plain_text else ())
+    return Drawable(answer if len(answer) else None, ())
 
 
-def _words(side: str, shown: DrawnTruth) -> str:
-    words = shown.words or (() if shown.regions is not None else ("nothing",))
-    items = "".join(f"<li>{escape(word)}</li>" for word in words[:_MOST_WORDS])
+def _texts(side: str, shown: Drawable) -> str:
+    texts = shown.texts or (() if shown.regions is not None else ("nothing",))
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts[:_MAX_TEXTS])
     return f'<span class="side">{side}</span>' + (f"<ul>{items}</ul>" if items else "")
 
 
-def _image(picture: Image.Image, regions: Regions | None) -> str:
-    """The picture made small, then drawn on, so that lines and letters stay readable."""
-    small = picture.convert("RGB")
+def _img(image: Image.Image, regions: Regions | None) -> str:
+    """The image made small before it is drawn on, so that lines and text stay readable."""
+    small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
     if regions is not None:
         small = draw_answer(small, regions)

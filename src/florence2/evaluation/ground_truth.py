@@ -1,4 +1,4 @@
-"""The truth of a case as something that can be drawn or read, whichever benchmark it is from."""
+"""The ground truth of any benchmark as regions to draw and texts to print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results.types import Boxes, ImageSize, Polygons, Regions, Text
-from .metrics.detection import TrueObjects
+from .metrics.detection import GroundTruthObjects
 from .metrics.ocr import TextRegions
 
 _SEGMENTS = frozenset({"segmentation", "segments", "polygons"})
@@ -18,30 +18,38 @@ _BOXES = frozenset({"box", "boxes", "bbox", "bboxes", "xyxy"})
 
 
 @dataclass(frozen=True)
-class DrawnTruth:
-    """What a truth holds: regions to draw, and words to write."""
+class Drawable:
+    """Regions to draw on the image, and texts to print beside it."""
 
     regions: Regions | None
-    words: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
-def draw_ground_truth(truth: Any, image_size: ImageSize, *, outlines: bool = False) -> DrawnTruth:
-    """The drawable and readable parts of ``truth``: an answer, words, what a metric takes, or a
-    record with fields of these kinds. With ``outlines``, polygons are preferred to boxes."""
+def to_drawable(
+    ground_truth: Any, image_size: ImageSize, *, prefer_polygons: bool = False
+) -> Drawable:
+    """The drawable and printable parts of ``ground_truth``.
+
+    Args:
+        ground_truth: an answer, texts, what a metric takes, or a dataclass or mapping with fields
+            of these kinds.
+        image_size: ``(width, height)``.
+        prefer_polygons: draw polygons where there are polygons and boxes.
+    """
     regions: list[Regions] = []
-    words: list[str] = []
-    for found in _parts(truth, image_size):
+    texts: list[str] = []
+    for found in _parts(ground_truth, image_size):
         if isinstance(found, str):
-            words.append(found)
+            texts.append(found)
         elif len(found):
             regions.append(found)
-    regions.sort(key=lambda each: isinstance(each, Polygons) != outlines)
-    return DrawnTruth(regions[0] if regions else None, tuple(dict.fromkeys(filter(None, words))))
+    regions.sort(key=lambda each: isinstance(each, Polygons) != prefer_polygons)
+    return Drawable(regions[0] if regions else None, tuple(dict.fromkeys(filter(None, texts))))
 
 
-def _parts(truth: Any, size: ImageSize) -> Iterator[Regions | str]:
-    if _is_known(truth) or not (record := _record(truth)):
-        yield from _known(truth, size)
+def _parts(ground_truth: Any, size: ImageSize) -> Iterator[Regions | str]:
+    if _is_known(ground_truth) or not (record := _to_fields(ground_truth)):
+        yield from _known(ground_truth, size)
         return
     boxes = next((_boxes(value) for name, value in record.items() if name in _BOXES), None)
     labels: Sequence[str] | None = None
@@ -49,7 +57,7 @@ def _parts(truth: Any, size: ImageSize) -> Iterator[Regions | str]:
         if name in _BOXES:
             continue
         if name in _SEGMENTS:
-            yield from _outlines(value, size)
+            yield from _polygons(value, size)
         elif boxes is not None and (names := _names(value, len(boxes))):
             labels = labels or names
         else:
@@ -58,44 +66,44 @@ def _parts(truth: Any, size: ImageSize) -> Iterator[Regions | str]:
         yield Boxes(boxes, labels or [""] * len(boxes), size)
 
 
-def _record(truth: Any) -> dict[str, Any]:
-    """The fields of a dataclass or a mapping by name; none for anything else."""
-    if is_dataclass(truth):
-        return {field.name: getattr(truth, field.name) for field in fields(truth)}
-    return dict(truth) if isinstance(truth, Mapping) else {}
+def _to_fields(ground_truth: Any) -> dict[str, Any]:
+    """The fields of a dataclass or a mapping by name; empty for another value."""
+    if is_dataclass(ground_truth):
+        return {field.name: getattr(ground_truth, field.name) for field in fields(ground_truth)}
+    return dict(ground_truth) if isinstance(ground_truth, Mapping) else {}
 
 
 def _is_known(value: Any) -> bool:
-    return isinstance(value, str | Text | Regions | TrueObjects | TextRegions)
+    return isinstance(value, str | Text | Regions | GroundTruthObjects | TextRegions)
 
 
 def _known(value: Any, size: ImageSize) -> Iterator[Regions | str]:
-    """What a value of a known kind, or a sequence of them, has to show; else nothing."""
+    """The parts of a value of a known type, or of a sequence of them; else nothing."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Text):
         yield value.plain_text
     elif isinstance(value, Regions):
         yield value
-    elif isinstance(value, TrueObjects):
-        yield Boxes(value.boxes, _marked(value.labels, value.ignored), size)
+    elif isinstance(value, GroundTruthObjects):
+        yield Boxes(value.boxes, _mark_ignored(value.labels, value.ignored), size)
     elif isinstance(value, TextRegions):
-        words = [[np.asarray(each, np.float32)] for each in value.outlines]
-        yield Polygons(words, _marked(value.texts, ~value.scored), size)
+        polygons = [[np.asarray(each, np.float32)] for each in value.outlines]
+        yield Polygons(polygons, _mark_ignored(value.texts, ~value.scored), size)
     elif isinstance(value, Sequence):
         for part in value:
             yield from _known(part, size)
 
 
-def _marked(labels: Sequence[str], ignored: NDArray[np.bool_]) -> list[str]:
+def _mark_ignored(labels: Sequence[str], ignored: NDArray[np.bool_]) -> list[str]:
     return [
-        f"{label} (not counted)" if left_out else label
-        for label, left_out in zip(labels, ignored, strict=True)
+        f"{label} (not counted)" if is_ignored else label
+        for label, is_ignored in zip(labels, ignored, strict=True)
     ]
 
 
 def _boxes(value: Any) -> NDArray[np.float32]:
-    """Boxes ``float32[N, 4]`` of one box, of several, or of several for each of many things."""
+    """Boxes ``float32[N, 4]`` from one box, from several, or from several for each object."""
     parts = value if isinstance(value, tuple | list) else [value]
     flat = [np.asarray(part, np.float32).reshape(-1) for part in parts]
     return np.concatenate(flat).reshape(-1, 4) if flat else np.zeros((0, 4), np.float32)
@@ -113,8 +121,8 @@ def _names(value: Any, count: int) -> list[str] | None:
     return ["; ".join(each) for each in groups]
 
 
-def _outlines(segmentation: Any, size: ImageSize) -> Iterator[Polygons]:
-    """COCO's polygons of one object; run lengths are not drawn."""
+def _polygons(segmentation: Any, size: ImageSize) -> Iterator[Polygons]:
+    """COCO's polygons of one object; RLE is not drawn."""
     if isinstance(segmentation, Sequence):
         parts = [np.asarray(part, np.float32).reshape(-1, 2) for part in segmentation]
         yield Polygons([parts], [""], size)

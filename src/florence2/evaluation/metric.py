@@ -1,7 +1,7 @@
-"""A figure of a benchmark with all that a confidence interval needs of it.
+"""A metric with what its confidence interval needs.
 
-What is drawn again and again are pictures, not cases: several questions about one picture are
-right or wrong together, and drawing them apart would make intervals too narrow.
+Images are resampled, not examples: several examples of one image are correlated, and intervals
+over examples would be too narrow.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.deprecation import renamed_arguments, renamed_fields
 from .metrics.input_checks import check_finite, check_not_empty, check_same_length
 from .metrics.intervals import (
     Difference,
@@ -22,114 +23,123 @@ from .metrics.intervals import (
     paired_bootstrap,
 )
 
-# An average precision takes some 30 ms for 5,000 pictures.
-PRECISION_RESAMPLES = 100
+# An average precision takes some 30 ms for 5,000 images.
+AP_RESAMPLES = 100
 
 
+@renamed_fields(pictures="num_images", at="evaluate", reflected="basic_bootstrap")
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """A named number over pictures; ``at`` gives it for any draw of picture numbers ``int[N]``.
+    """A named number over a set of images.
 
-    ``resamples`` is how many draws an interval takes: fewer where one costs much. ``reflected``
-    is for figures that draws push one way, as they push AP up, whose curve is made of maxima: the
-    bounds are then those of the basic bootstrap, the percentiles mirrored at the figure (Davison
-    and Hinkley 1997, section 5.2). ``defined`` is off where these images can't give the figure: its
-    value is 0 then, and means nothing.
+    Args:
+        name: name in reports.
+        num_images: size of the set.
+        evaluate: indices of images ``int[N]``, with repetitions -> the metric of that sample.
+        higher_is_better: false for error rates.
+        resamples: number of bootstrap samples.
+        basic_bootstrap: mirror the percentiles at the estimate (Davison and Hinkley 1997, section
+            5.2). For metrics that resampling biases upward, such as AP, whose curve is made of
+            maxima.
+        defined: false where these images cannot give the metric; its value is then 0.
     """
 
     name: str
-    pictures: int
-    at: Callable[[IndexArray], float]
+    num_images: int
+    evaluate: Callable[[IndexArray], float]
     higher_is_better: bool = True
     resamples: int = 1000
-    reflected: bool = False
+    basic_bootstrap: bool = False
     defined: bool = True
 
     @property
     def value(self) -> float:
-        """The figure of all pictures."""
-        return float(self.at(np.arange(self.pictures)))
+        """The metric of all images."""
+        return float(self.evaluate(np.arange(self.num_images)))
 
     def interval(self) -> Interval:
-        """The figure with its 95% bounds."""
-        found = bootstrap(self.pictures, self.at, resamples=self.resamples)
-        if not self.reflected:
+        """The metric with its 95% confidence interval."""
+        found = bootstrap(self.num_images, self.evaluate, resamples=self.resamples)
+        if not self.basic_bootstrap:
             return found
         twice = 2 * found.estimate
         return replace(found, low=twice - found.high, high=twice - found.low)
 
     def difference(self, other: Metric) -> Difference:
-        """``other`` minus this one, on the same draws of the same pictures."""
-        if (self.name, self.pictures) != (other.name, other.pictures):
+        """``other`` minus this metric, on the same samples of the same images."""
+        if (self.name, self.num_images) != (other.name, other.num_images):
             raise ValueError(
-                f"only the same figure of the same pictures can be compared; got {self.name} of "
-                f"{self.pictures} pictures and {other.name} of {other.pictures}"
+                f"only the same metric of the same images can be compared; got {self.name} of "
+                f"{self.num_images} images and {other.name} of {other.num_images}"
             )
-        return paired_bootstrap(self.pictures, self.at, other.at, resamples=self.resamples)
+        return paired_bootstrap(
+            self.num_images, self.evaluate, other.evaluate, resamples=self.resamples
+        )
 
 
+@renamed_arguments(pictures="image_ids")
 def mean_metric(
     name: str,
     values: ArrayLike,
-    pictures: Sequence[Hashable],
+    image_ids: Sequence[Hashable],
     *,
     scale: float = 100.0,
     higher_is_better: bool = True,
 ) -> Metric:
-    """The mean of one value per case, times ``scale``; ``pictures`` names each case's picture."""
+    """The mean of ``values`` ``float[examples]`` times ``scale``.
+
+    ``image_ids`` has the image of each example.
+    """
     array = np.asarray(values, np.float64)
     counts = np.stack([array, np.ones(len(array))], axis=1)
     return ratio_metric(
-        name,
-        counts,
-        pictures,
-        share,
-        scale=scale,
-        higher_is_better=higher_is_better,
+        name, counts, image_ids, ratio, scale=scale, higher_is_better=higher_is_better
     )
 
 
+@renamed_arguments(pictures="image_ids", figure="formula")
 def ratio_metric(
     name: str,
     counts: ArrayLike,
-    pictures: Sequence[Hashable],
-    figure: Callable[[FloatArray], float],
+    image_ids: Sequence[Hashable],
+    formula: Callable[[FloatArray], float],
     *,
     scale: float = 100.0,
     higher_is_better: bool = True,
 ) -> Metric:
-    """What ``figure`` makes of the sums of ``counts`` float[cases, K], times ``scale``."""
+    """``formula`` of the column sums of ``counts`` ``float[examples, K]``, times ``scale``."""
     array = np.asarray(counts, np.float64)
-    check_not_empty(array, "cases")
-    check_same_length(array, pictures, f"cases of {name} and their pictures")
+    check_not_empty(array, "examples")
+    check_same_length(array, image_ids, f"examples of {name} and their images")
     check_finite(array, f"counts of {name}")
-    sums = _by_picture(array, pictures)
+    sums = _sum_by_image(array, image_ids)
     return Metric(
         name,
         len(sums),
-        lambda indices: scale * figure(sums[indices].sum(axis=0)),
+        lambda indices: scale * formula(sums[indices].sum(axis=0)),
         higher_is_better,
     )
 
 
-def ap_metric(name: str, pictures: int, precision: Callable[[FloatArray], float]) -> Metric:
-    """An average precision in percent; ``precision`` takes how often each picture was drawn."""
+@renamed_arguments(pictures="num_images")
+def ap_metric(name: str, num_images: int, precision: Callable[[FloatArray], float]) -> Metric:
+    """An average precision in percent; ``precision`` takes how often each image was drawn."""
 
-    def at(indices: IndexArray) -> float:
-        counts = np.bincount(indices, minlength=pictures).astype(np.float64)
+    def evaluate(indices: IndexArray) -> float:
+        counts = np.bincount(indices, minlength=num_images).astype(np.float64)
         return 100 * precision(counts)
 
-    return Metric(name, pictures, at, resamples=PRECISION_RESAMPLES, reflected=True)
+    return Metric(name, num_images, evaluate, resamples=AP_RESAMPLES, basic_bootstrap=True)
 
 
-def share(sums: FloatArray) -> float:
-    """The first of the sums over the second, 0 where that is 0: what ``ratio_metric`` takes."""
+def ratio(sums: FloatArray) -> float:
+    """The first sum over the second, 0 where that is 0; a ``formula`` of ``ratio_metric``."""
     return float(sums[0] / sums[1]) if sums[1] else 0.0
 
 
-def _by_picture(counts: FloatArray, pictures: Sequence[Hashable]) -> NDArray[np.float64]:
-    """Counts summed for each picture, in the order in which the pictures come first."""
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(pictures))}
-    sums = np.zeros((len(numbers), counts.shape[1]))
-    np.add.at(sums, [numbers[name] for name in pictures], counts)
+def _sum_by_image(counts: FloatArray, image_ids: Sequence[Hashable]) -> NDArray[np.float64]:
+    """Counts summed for each image, in the order of first occurrence."""
+    indices = {image_id: index for index, image_id in enumerate(dict.fromkeys(image_ids))}
+    sums = np.zeros((len(indices), counts.shape[1]))
+    np.add.at(sums, [indices[image_id] for image_id in image_ids], counts)
     return sums

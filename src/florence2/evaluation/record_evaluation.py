@@ -1,11 +1,11 @@
-"""A model against the annotations of held-out records: the figures of an evaluation in training.
+"""A model on the annotations of validation records: the metrics of an evaluation in training.
 
-Figures are named ``task/figure``, the task in small letters (``od/map``, ``vqa/exact_match``):
+Metrics are named ``task/metric``, the task in small letters (``od/map``, ``vqa/exact_match``):
 
-| answers | figures |
+| answers | metrics |
 |---|---|
 | boxes | ``map`` and ``map50`` (COCO's, with scores and classes), ``f1`` at IoU 0.5 |
-| quads | ``hmean`` (ICDAR's, at IoU 0.5), ``cer`` (edits of characters over true characters) |
+| quads | ``hmean`` (ICDAR's, at IoU 0.5), ``cer`` (character error rate) |
 | polygons | ``miou``, the mean over annotations |
 | text | ``exact_match``, ``edit_distance`` (over the longer text's length, mean) |
 """
@@ -13,228 +13,179 @@ Figures are named ``task/figure``, the task in small letters (``od/map``, ``vqa/
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
-
-import numpy as np
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from ..inference.prepared import Request
 from ..results.records import Annotation, Record
-from ..results.types import Answer, Boxes, Failure, Polygons, Quads
-from .answer_values import mask_pair, text_regions_of, to_boxes, to_text
-from .metrics.coco_ap import average_precision
-from .metrics.detection import Agreement, DetectedObjects, TrueObjects, agreement_counts
-from .metrics.edit_distance import edit_distance
-from .metrics.grounding import mask_ious, mask_overlaps
+from ..results.types import Failure
+from .benchmark import BenchmarkExample, ExamplePrediction
 from .metrics.libraries import load_library
-from .metrics.ocr import character_errors, error_rate, icdar_counts
-from .subset import evenly
+from .scorers import KindScores, Shape, answer_shape, score_by_shape
+from .subset import sample_evenly
 
 if TYPE_CHECKING:
     from ..inference.predictor import Florence2
 
-Shape = Literal["boxes", "quads", "polygons", "text"]
-# Descriptions are no classes: two that mean the same seldom agree in every letter.
+# Descriptions are not classes: two descriptions of one object are seldom equal.
 _WITHOUT_CLASSES = frozenset({"<DENSE_REGION_CAPTION>"})
-# The figure to choose a checkpoint by, and whether more of it is better, by preference.
-_WATCHED: Mapping[Shape, tuple[str, bool]] = {
-    "boxes": ("map", True),
-    "quads": ("hmean", True),
-    "polygons": ("miou", True),
-    "text": ("edit_distance", False),
-}
-_FIGURE_NAMES: Mapping[Shape, tuple[str, ...]] = {
+# The metrics of each shape; the first is the one that selects a checkpoint.
+_METRICS: Mapping[Shape, tuple[str, ...]] = {
     "boxes": ("map", "map50", "f1"),
     "quads": ("hmean", "cer"),
     "polygons": ("miou",),
-    "text": ("exact_match", "edit_distance"),
+    "text": ("edit_distance", "exact_match"),
 }
 _LOWER_IS_BETTER = frozenset({"cer", "edit_distance"})
-_LIBRARIES: Mapping[Shape, str] = {
-    "boxes": "faster_coco_eval",
-    "quads": "shapely",
-    "polygons": "faster_coco_eval",
-}
+_LIBRARIES: Mapping[Shape, str] = {"quads": "shapely", "polygons": "faster_coco_eval"}
+_NO_ANNOTATION = "the validation records have no kept annotation to evaluate a model on"
 
 
-class Records(Protocol):
-    """Records by number, such as a ``ShardDataset`` or a list."""
+class RecordSequence(Protocol):
+    """Records by index, such as a ``ShardDataset`` or a list."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Record: ...
 
 
-@dataclass(frozen=True)
-class Answered:
-    """An annotation and what the model said; ``None`` where it could not be asked."""
-
-    annotation: Annotation
-    answer: Answer | None
-
-
 def evaluate_records(
-    records: Records,
+    records: RecordSequence,
     *,
     limit: int | None = 200,
     batch_size: int = 8,
     max_new_tokens: int = 1024,
 ) -> Callable[[Florence2], dict[str, float]]:
-    """A function that lets a model answer the kept annotations, and returns the figures by name.
+    """A function that runs a model on the kept annotations and returns the metrics by name.
 
-    Of more than ``limit`` records, as many are taken at even distances. The search is greedy. What
-    cannot be asked counts as answered by nothing. Raises ``ImportError`` at once when a figure
-    needs a library that is not installed, ``ValueError`` when there is nothing to answer.
+    Metrics are fractions of 1. Decoding is greedy. A failed request counts as an empty prediction.
+
+    Args:
+        records: the validation records.
+        limit: number of records, taken at even distances; ``None`` for all.
+        batch_size: as in a call of the model.
+        max_new_tokens: as in a call of the model.
+
+    Raises:
+        ImportError: a library of a metric is not installed.
+        ValueError: no annotation is kept.
     """
-    chosen = evenly(len(records), limit)
-    shapes = {_shape(each) for index in chosen for each in records[index].kept()}
+    selected = sample_evenly(len(records), limit)
+    shapes = {answer_shape(each.answer) for index in selected for each in records[index].kept()}
     if not shapes:
-        raise ValueError("the held-out records have no kept annotation to judge a model by")
+        raise ValueError(_NO_ANNOTATION)
     for shape in shapes & _LIBRARIES.keys():
         load_library(_LIBRARIES[shape])
 
-    def judge(model: Florence2) -> dict[str, float]:
-        groups: dict[tuple[str, Shape], list[Answered]] = {}
-        waiting: list[Annotation] = []
+    def evaluate(model: Florence2) -> dict[str, float]:
+        waiting: deque[BenchmarkExample] = deque()
         outcomes = model.stream(
-            _requests((records[index] for index in chosen), waiting),
+            _iter_requests((records[index] for index in selected), waiting),
             beams=1,
             batch_size=batch_size,
             max_new_tokens=max_new_tokens,
         )
-        for outcome in outcomes:
-            annotation = waiting.pop(0)
-            answer = None if isinstance(outcome, Failure) else outcome.answer
-            group = groups.setdefault((figure_prefix(annotation.task), _shape(annotation)), [])
-            group.append(Answered(annotation, answer))
+        predictions = [
+            ExamplePrediction(
+                waiting.popleft(), None if isinstance(outcome, Failure) else outcome.answer
+            )
+            for outcome in outcomes
+        ]
         return {
-            f"{prefix}/{name}": value
-            for (prefix, shape), answered in sorted(groups.items())
-            for name, value in _FIGURES[shape](answered).items()
+            f"{prefix}/{name}": metric.value / 100
+            for prefix, _, scores in score_tasks(predictions)
+            for name, metric in scores.metrics.items()
         }
 
-    return judge
+    return evaluate
+
+
+def make_examples(record: Record, image: bytes) -> list[BenchmarkExample]:
+    """One example for each kept annotation of a record with its image file."""
+    return [
+        BenchmarkExample(
+            id=f"{record.id}/{each.task}/{number}",
+            image=image,
+            image_id=record.id,
+            # The output of a prompt outside the table is read as the kind of the ground truth.
+            task=replace(each.task_definition, answer=each.kind),
+            prompt_input=each.prompt_input,
+            ground_truth=each.answer,
+        )
+        for number, each in enumerate(record.annotations)
+        if each.decision.kept
+    ]
+
+
+def score_tasks(
+    predictions: Sequence[ExamplePrediction],
+) -> Iterator[tuple[str, list[int], KindScores]]:
+    """For each task and shape: the prefix of its metrics, the rows of its predictions, scores."""
+    groups: dict[tuple[str, Shape], list[int]] = {}
+    for row, each in enumerate(predictions):
+        example = each.example
+        key = metric_prefix(example.task.token), answer_shape(example.ground_truth)
+        groups.setdefault(key, []).append(row)
+    for (prefix, _), rows in sorted(groups.items()):
+        group = [predictions[row] for row in rows]
+        by_class = group[0].example.task.token not in _WITHOUT_CLASSES
+        yield prefix, rows, score_by_shape(group, by_class=by_class)
 
 
 def selection_metric(annotations: Iterable[Sequence[Annotation]]) -> tuple[str, bool]:
-    """The name of the figure to choose a checkpoint by, and whether higher is better.
+    """The name of the metric that selects a checkpoint, and whether higher is better.
 
-    Boxes go before quads, these before polygons, these before text. Of several tasks it is
+    Boxes go before quads, quads before polygons, polygons before text. Of several tasks it is
     detection, or else the one with the most annotations. Raises ``ValueError`` when none is kept.
     """
-    counts = Counter(
-        (_shape(each), figure_prefix(each.task))
+    counts = _count_tasks(annotations)
+    for shape, (metric, *_) in _METRICS.items():
+        tasks = {prefix: count for (prefix, found), count in counts.items() if found == shape}
+        if tasks:
+            task = "od" if "od" in tasks else max(sorted(tasks), key=tasks.__getitem__)
+            return f"{task}/{metric}", metric not in _LOWER_IS_BETTER
+    raise ValueError(_NO_ANNOTATION)
+
+
+def list_metrics(annotations: Iterable[Sequence[Annotation]]) -> dict[str, bool]:
+    """The metrics of an evaluation on kept annotations, and whether higher is better."""
+    return {
+        f"{prefix}/{name}": name not in _LOWER_IS_BETTER
+        for prefix, shape in sorted(_count_tasks(annotations))
+        for name in _METRICS[shape]
+    }
+
+
+def metric_prefix(task: str) -> str:
+    """A task token or prompt as the prefix of its metrics: ``"<OD>"`` gives ``"od"``."""
+    return re.sub(r"\W+", "_", task).strip("_").lower() or "answer"
+
+
+def _count_tasks(annotations: Iterable[Sequence[Annotation]]) -> Counter[tuple[str, Shape]]:
+    """The number of kept annotations of each task and shape."""
+    return Counter(
+        (metric_prefix(each.task), answer_shape(each.answer))
         for group in annotations
         for each in group
         if each.decision.kept
     )
-    for shape, (figure, higher) in _WATCHED.items():
-        tasks = {prefix: count for (found, prefix), count in counts.items() if found == shape}
-        if tasks:
-            chosen = "od" if "od" in tasks else max(sorted(tasks), key=tasks.__getitem__)
-            return f"{chosen}/{figure}", higher
-    raise ValueError("the held-out records have no kept annotation to judge a model by")
 
 
-def list_figures(annotations: Iterable[Sequence[Annotation]]) -> dict[str, bool]:
-    """The figures of an evaluation on kept annotations, and whether more of each is better."""
-    found = {
-        (figure_prefix(each.task), _shape(each))
-        for group in annotations
-        for each in group
-        if each.decision.kept
-    }
-    return {
-        f"{prefix}/{name}": name not in _LOWER_IS_BETTER
-        for prefix, shape in sorted(found)
-        for name in _FIGURE_NAMES[shape]
-    }
-
-
-def figure_prefix(task: str) -> str:
-    """A task token or prompt as the names of its figures begin: ``"<OD>"`` gives ``"od"``."""
-    return re.sub(r"\W+", "_", task).strip("_").lower() or "answer"
-
-
-def _shape(annotation: Annotation) -> Shape:
-    answer = annotation.answer
-    if isinstance(answer, Boxes):
-        return "boxes"
-    if isinstance(answer, Quads):
-        return "quads"
-    return "polygons" if isinstance(answer, Polygons) else "text"
-
-
-def _requests(records: Iterator[Record], waiting: list[Annotation]) -> Iterator[Request]:
-    """What to ask; each annotation is put in ``waiting`` as its request goes out."""
+def _iter_requests(
+    records: Iterator[Record], waiting: deque[BenchmarkExample]
+) -> Iterator[Request]:
+    """The requests; each example is put in ``waiting`` when its request is taken."""
     for record in records:
-        content = _picture(record)
-        for annotation in record.kept():
-            waiting.append(annotation)
-            # An answer to a prompt outside the table is read as the kind that the truth is.
-            task = replace(annotation.task_definition, answer=annotation.kind)
-            yield content, task, annotation.region or annotation.text or None
+        content = _read_image(record)
+        for example in make_examples(record, b""):
+            waiting.append(example)
+            yield content, example.task, example.prompt_input
 
 
-def _picture(record: Record) -> bytes:
-    """The bytes of the picture; none when they are gone, which the model answers by a failure."""
+def _read_image(record: Record) -> bytes:
+    """The image file; empty when it cannot be read, which the model reports as a failure."""
     try:
         return record.image_bytes()
     except (OSError, ValueError):
         return b""
-
-
-def _boxes_figures(answered: Sequence[Answered]) -> dict[str, float]:
-    truths, found = [], []
-    by_class = answered[0].annotation.task not in _WITHOUT_CLASSES
-    for number, each in enumerate(answered):
-        true = each.annotation.answer
-        assert isinstance(true, Boxes)
-        truths.append(TrueObjects(number, true.xyxy, true.labels))
-        answer = each.answer
-        if isinstance(answer, Boxes | Polygons):
-            found.append(DetectedObjects(number, to_boxes(answer), answer.labels, answer.scores))
-    figures = average_precision(truths, found, by_class=by_class)
-    return {
-        "map": figures.ap,
-        "map50": figures.ap_50,
-        "f1": Agreement.of(agreement_counts(truths, found, by_class=by_class).sum(axis=0)).f1,
-    }
-
-
-def _quads_figures(answered: Sequence[Answered]) -> dict[str, float]:
-    truths = [text_regions_of(each.annotation.answer) for each in answered]
-    found = [text_regions_of(each.answer) for each in answered]
-    figures = {"hmean": Agreement.of(icdar_counts(truths, found).sum(axis=0)).f1}
-    texts = ["\n".join(regions.texts) for regions in truths]
-    if any(texts):
-        guesses = ["\n".join(regions.texts) for regions in found]
-        figures["cer"] = error_rate(character_errors(guesses, texts))
-    return figures
-
-
-def _polygons_figures(answered: Sequence[Answered]) -> dict[str, float]:
-    pairs = []
-    for each in answered:
-        truth = each.annotation.answer
-        assert isinstance(truth, Polygons)
-        pairs.append(mask_pair(each.answer, truth))
-    return {"miou": float(mask_ious(mask_overlaps(pairs)).mean())}
-
-
-def _text_figures(answered: Sequence[Answered]) -> dict[str, float]:
-    equal, distances = [], []
-    for each in answered:
-        truth, said = to_text(each.annotation.answer), to_text(each.answer)
-        equal.append(truth == said)
-        distances.append(edit_distance(said, truth) / max(len(said), len(truth), 1))
-    return {"exact_match": float(np.mean(equal)), "edit_distance": float(np.mean(distances))}
-
-
-_FIGURES: Mapping[Shape, Callable[[Sequence[Answered]], dict[str, float]]] = {
-    "boxes": _boxes_figures,
-    "quads": _quads_figures,
-    "polygons": _polygons_figures,
-    "text": _text_figures,
-}

@@ -1,28 +1,36 @@
-"""What an evaluation found, as one value that is written as JSON and read back."""
+"""The result of an evaluation, as a value that is written as JSON and read back."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..io.deprecation import rename_keys, renamed_fields
 from ..io.environment import package_versions
-from .benchmark import Benchmark, Reported, Scored, Table
+from .benchmark import Benchmark, BenchmarkScores, PaperResult, Table
 from .metric import Metric
-from .prediction_log import Outcome
+from .prediction_log import LoggedPrediction
 from .subset import Subset
 
 REPORT = "report.json"
+_RENAMED = {"figures": "metrics", "extent": "coverage", "asked": "predicted"}
+_RENAMED_IN_COVERAGE = {
+    "cases": "examples",
+    "pictures": "images",
+    "split_cases": "split_examples",
+    "split_pictures": "split_images",
+}
 
 
 @dataclass(frozen=True)
-class ReportedFigure:
-    """A figure with its 95% bounds, beside what the paper gives for the released models.
+class ReportedMetric:
+    """A metric with its 95% confidence interval and the paper's results.
 
-    Without ``defined`` the images of the run can't give the figure, and its value means nothing.
+    The value means nothing where ``defined`` is false: the images cannot give the metric.
     """
 
     name: str
@@ -30,34 +38,56 @@ class ReportedFigure:
     low: float
     high: float
     higher_is_better: bool = True
-    paper: Reported = field(default_factory=Reported)
+    paper: PaperResult = field(default_factory=PaperResult)
     defined: bool = True
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much was asked: cases and pictures of the run, and of its whole split."""
+    """The number of examples and images in the run and in its whole split."""
 
-    cases: int
-    pictures: int
-    split_cases: int
-    split_pictures: int
+    examples: int
+    images: int
+    split_examples: int
+    split_images: int
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing of the split was left out."""
-        return self.cases == self.split_cases
+        """Whether the run has the whole split."""
+        return self.examples == self.split_examples
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a report says about the run itself.
+
+    Args:
+        settings: those of ``run.json``.
+        trained: false for a model with random weights.
+        predicted: number of examples that this process predicted; the others were predicted by an
+            earlier call or by other processes.
+        seconds: how long that took.
+        machine: device, precision and CPU.
+        official: files for a server or an official script, relative to the run's directory.
+    """
+
+    settings: Mapping[str, Any]
+    trained: bool
+    predicted: int
+    seconds: float
+    machine: str
+    official: tuple[str, ...] = ()
+
+
+@renamed_fields(**_RENAMED)
 @dataclass(frozen=True)
 class Report:
-    """Everything about one run that a reader wants to know, but for the pictures.
+    """The result of one run, without the images.
 
-    ``figures`` is empty where the truth is hidden; ``official`` then names the files for the
-    server. ``settings`` are those of ``run.json``. ``failures`` are case and reason. ``seconds``
-    is what answering ``asked`` cases took in the process that scored; the others were answered
-    before, or by other processes. ``paper_splits`` are those that the paper reports. ``remarks``
-    say what the figures of the cases can't tell.
+    ``metrics`` is empty where ground truth is hidden; ``official`` then names the files for the
+    server. ``failures`` are pairs of example and reason. ``paper_splits`` are the splits that the
+    paper reports. ``remarks`` limit the meaning of the metrics. The other fields are those of
+    ``RunFacts``.
     """
 
     benchmark: str
@@ -65,15 +95,15 @@ class Report:
     split: str
     settings: Mapping[str, Any]
     trained: bool
-    extent: Coverage
-    figures: tuple[ReportedFigure, ...]
+    coverage: Coverage
+    metrics: tuple[ReportedMetric, ...]
     tables: tuple[Table, ...]
     failures: tuple[tuple[str, str], ...]
     truncated: int
     official: tuple[str, ...]
     protocol: str
     paper_splits: tuple[str, ...]
-    asked: int
+    predicted: int
     seconds: float
     machine: str
     versions: Mapping[str, str] = field(default_factory=package_versions)
@@ -86,18 +116,19 @@ class Report:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Report:
-        """The report that ``to_json`` gave."""
-        known = dict(values)
-        known["extent"] = Coverage(**known["extent"])
-        known["figures"] = tuple(
-            ReportedFigure(**{**each, "paper": Reported(**each["paper"])})
-            for each in known["figures"]
+        """The report that ``to_json`` gave, also that of release 0.1."""
+        known = rename_keys(values, _RENAMED, REPORT, stacklevel=0)
+        coverage = rename_keys(known["coverage"], _RENAMED_IN_COVERAGE, REPORT, stacklevel=0)
+        known["coverage"] = Coverage(**coverage)
+        known["metrics"] = tuple(
+            ReportedMetric(**{**each, "paper": PaperResult(**each["paper"])})
+            for each in known["metrics"]
         )
         known["tables"] = tuple(
             Table(each["title"], tuple(each["columns"]), tuple(map(tuple, each["rows"])))
             for each in known["tables"]
         )
-        known["failures"] = tuple((case, reason) for case, reason in known["failures"])
+        known["failures"] = tuple((example, reason) for example, reason in known["failures"])
         for name in ("official", "paper_splits", "remarks"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
@@ -105,61 +136,59 @@ class Report:
 
 def make_report(
     benchmark: Benchmark,
-    chosen: Subset,
-    outcomes: Mapping[str, Outcome],
-    settings: Mapping[str, Any],
-    scored: Scored | None,
-    official: Sequence[str],
-    *,
-    trained: bool,
-    asked: int,
-    seconds: float,
-    machine: str,
+    subset: Subset,
+    predictions: Mapping[str, LoggedPrediction],
+    scores: BenchmarkScores | None,
+    facts: RunFacts,
 ) -> Report:
-    """The report of a run all of whose cases have an outcome; ``scored`` unless truth is hidden."""
-    split = str(settings["split"])
+    """The report of a run that has a prediction for every example.
+
+    ``scores`` is ``None`` where ground truth is hidden.
+    """
+    split = str(facts.settings["split"])
     paper = benchmark.reported.get(split, {})
-    ordered = [outcomes[case.id] for case in chosen.cases]
+    ordered = [predictions[example.id] for example in subset.examples]
+    size = len(subset.examples), subset.num_images
     return Report(
         benchmark=benchmark.name,
         title=benchmark.title,
         split=split,
-        # As they are read back from the file, where tuples are lists.
-        settings=json.loads(json.dumps(dict(settings))),
-        trained=trained,
-        extent=Coverage(
-            len(chosen.cases), chosen.pictures, chosen.split_cases, chosen.split_pictures
-        ),
-        figures=tuple(_with_paper(each, paper) for each in (scored.figures if scored else ())),
-        tables=scored.tables if scored else (),
+        # As JSON returns them: tuples become lists.
+        settings=json.loads(json.dumps(dict(facts.settings))),
+        trained=facts.trained,
+        coverage=Coverage(*size, subset.split_examples, subset.split_images),
+        metrics=tuple(_with_paper(each, paper) for each in (scores.metrics if scores else ())),
+        tables=scores.tables if scores else (),
         failures=tuple((each.id, each.failure) for each in ordered if each.failure is not None),
         truncated=sum(each.truncated for each in ordered),
-        official=tuple(official),
+        official=facts.official,
         protocol=benchmark.protocol,
         paper_splits=tuple(benchmark.reported),
-        asked=asked,
-        seconds=round(seconds, 1),
-        machine=machine,
-        remarks=scored.notes if scored else (),
+        predicted=facts.predicted,
+        seconds=round(facts.seconds, 1),
+        machine=facts.machine,
+        remarks=scores.notes if scores else (),
     )
 
 
-def read_report(folder: Path) -> Report:
-    """The report in the folder of a run; ``FileNotFoundError`` when it has none yet."""
-    path = folder / REPORT
+def read_report(directory: Path) -> Report:
+    """The report in the directory of a run; ``FileNotFoundError`` without one."""
+    path = directory / REPORT
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: the run is not complete; call it again")
+        raise FileNotFoundError(
+            f"{path} does not exist: the run is not complete; run the same command again"
+        )
     return Report.from_json(json.loads(path.read_bytes()))
 
 
-def _with_paper(figure: Metric, paper: Mapping[str, Reported]) -> ReportedFigure:
-    interval = figure.interval()
-    return ReportedFigure(
-        figure.name,
+def _with_paper(metric: Metric, paper: Mapping[str, PaperResult]) -> ReportedMetric:
+    interval = metric.interval()
+    return ReportedMetric(
+        metric.name,
         interval.estimate,
         interval.low,
         interval.high,
-        figure.higher_is_better,
-        paper.get(figure.name, Reported()),
-        figure.defined,
+        metric.higher_is_better,
+        paper.get(metric.name, PaperResult()),
+        metric.defined,
     )

@@ -1,36 +1,37 @@
-"""A benchmark asked of a model, so that a kill costs one answer and processes share the work."""
+"""Runs a benchmark with a model; a run resumes after a kill, and processes can share it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..io.atomic import atomic_replace, replace_json
 from ..io.environment import environment_info
-from ..io.run_lock import lock_run_dir
+from ..io.run_dir import RunDir
+from ..io.run_lock import lock_file
 from ..results.types import Failure, Result
-from .benchmark import Answered, Benchmark, BenchmarkExample
-from .eval_settings import SETTINGS, cases_digest, weights_digest, write_or_check_settings
+from .benchmark import Benchmark, BenchmarkExample, BenchmarkScores, ExamplePrediction
+from .config import EvaluationConfig
+from .eval_settings import EVALUATION_RUN, examples_digest, weights_digest
 from .gallery import gallery_page
-from .locking import exclusive
-from .markdown import report_markdown
-from .prediction_log import Outcome, OutcomeFile, file_name, read_outcomes
-from .report import REPORT, Report, make_report
-from .subset import Subset, check_shard, check_split, choose_cases, part_of
+from .prediction_log import LoggedPrediction, log_path, open_log, read_predictions, to_line
+from .report import REPORT, Report, RunFacts, make_report
+from .report_page import report_markdown
+from .subset import Subset, check_shard, check_split, select_examples, select_shard
 
 OFFICIAL = "official"
-PICTURES = "pictures.html"
+GALLERY = "examples.html"
 REPORT_PAGE = "report.md"
-# Opened with the number of cases to ask; what it gives is called after each of them.
-TrainState = Callable[[int], AbstractContextManager[Callable[[], None]]]
+# Opened with the number of requests; the function it gives is called after each of them.
+ProgressFactory = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
 
-class Model(Protocol):
-    """What answers: a ``Florence2``, or anything that streams as it does."""
+class StreamingModel(Protocol):
+    """What is evaluated: a ``Florence2``, or another object with its ``stream``."""
 
     @property
     def name(self) -> str: ...
@@ -38,169 +39,183 @@ class Model(Protocol):
 
 
 @contextmanager
-def _silent(total: int) -> Iterator[Callable[[], None]]:
+def _no_progress(total: int) -> Iterator[Callable[[], None]]:
     yield lambda: None
 
 
 def evaluate(
     benchmark: Benchmark,
-    model: Model,
+    model: StreamingModel,
     data: str | Path,
     out: str | Path,
+    config: EvaluationConfig | None = None,
     *,
-    split: str | None = None,
-    limit: int | None = None,
-    shard: tuple[int, int] = (0, 1),
-    prompt: str | None = None,
-    weights: Sequence[Path] = (),
-    settings: Mapping[str, Any] | None = None,
-    progress: TrainState = _silent,
-    batch_size: int | None = None,
-    **options: Any,
+    progress: ProgressFactory = _no_progress,
+    **changes: Any,
 ) -> Report | None:
-    """The report of ``model`` on a benchmark, which is also written into ``out``.
+    """Evaluate ``model`` on a benchmark and write the report into ``out``.
 
-    ``data`` holds the official files. ``limit`` asks about so many pictures only, at even
-    distances. ``prompt`` replaces the benchmark's own. ``shard=(i, n)`` asks the ``i``-th of ``n``
-    parts; the process that finds all parts answered scores them, the others get None. What ``out``
-    holds already is not asked again, failures excepted. ``weights`` are folders whose weight files
-    tell this model from others (by default ``model.name``, where it is one), ``settings`` what
-    else shapes the answers: with any of it changed, and with other ``options`` (those of the
-    model's call), ``out`` is refused with a ``ValueError``, as it is while another process works in
-    it. A run that fails before its first answer leaves nothing behind.
+    Predictions that ``out`` has already are kept; requests that failed are tried again. A run that
+    fails before its first prediction leaves nothing behind.
+
+    Args:
+        benchmark: what to evaluate on.
+        model: the model.
+        data: directory of the official files.
+        out: directory of the run.
+        config: how it is run.
+        progress: called after each prediction.
+        changes: fields of the config by name (``limit=200``); other names are options of the
+            model's call.
+
+    Returns:
+        The report; ``None`` while other shards have examples without predictions.
+
+    Raises:
+        ValueError: ``out`` has a run with other settings or is used by another process, or the
+            data does not fit.
+        FileNotFoundError: files of the benchmark are missing.
     """
-    check_shard(shard)
-    split = check_split(benchmark, split)
-    chosen = choose_cases(benchmark, Path(data), split, limit=limit, prompt=prompt)
-    batching = {} if batch_size is None else {"batch_size": batch_size}
-    held = {
+    config = (config or EvaluationConfig()).update(changes)
+    check_shard(config.shard)
+    split = check_split(benchmark, config.split)
+    subset = select_examples(benchmark, Path(data), split, limit=config.limit, prompt=config.prompt)
+    settings = {
         "benchmark": benchmark.name,
         "split": split,
-        "limit": limit,
-        "prompt": prompt,
+        "limit": config.limit,
+        "prompt": config.prompt,
         "model": model.name,
-        "weights": weights_digest(weights or [Path(model.name)]),
-        "options": {**benchmark.options, **options},
-        "shards": shard[1],
-        **(settings or {}),
-        "cases": len(chosen.cases),
-        "digest": cases_digest(chosen.cases),
+        "weights": weights_digest(config.weights or [Path(model.name)]),
+        "options": {**benchmark.options, **config.call_options},
+        "shards": config.shard[1],
+        **config.settings,
+        "examples": len(subset.examples),
+        "digest": examples_digest(subset.examples),
         "data": str(Path(data).resolve()),
     }
-    run = _Run(benchmark, model, chosen, held, Path(out))
-    # Processes that share a run have a lock for each part; a run that is not shared has one.
-    with lock_run_dir(run.out) if shard[1] == 1 else nullcontext():
-        started = write_or_check_settings(run.out, held)
+    alone = config.shard[1] == 1
+    # Processes that share a run lock the log of their shard; otherwise the directory is locked.
+    with RunDir.open(Path(out), settings, EVALUATION_RUN, lock=alone) as run_dir:
+        run_dir.save()
+        run = _Run(benchmark, model, subset, settings, Path(out))
         try:
-            asking = run.ask(shard, progress, batching)
+            stats = run.predict(run_dir, config, progress)
         except BaseException:
-            if started and shard[1] == 1:
-                _remove_unanswered(run.out)
+            if alone and not run_dir.is_resumed:
+                _discard_without_predictions(run_dir)
             raise
-        outcomes = read_all(run.out, chosen, shard[1])
-        if len(outcomes) < len(chosen.cases):
+        predictions = read_all(run.out, subset, config.shard[1])
+        if len(predictions) < len(subset.examples):
             return None
-        with exclusive(run.out / ".scoring.lock") as alone:
-            return run.score(outcomes, asking) if alone else None
+        with lock_file(run.out / ".scoring.lock") as locked:
+            return run.score(predictions, stats) if locked else None
 
 
-def _remove_unanswered(out: Path) -> None:
-    """Take back the start of a run that failed before its first answer, say for its model."""
-    answers = out / file_name(0, 1)
-    if not answers.exists() or not answers.stat().st_size:
-        for name in (answers.name, f".{answers.name}.lock", SETTINGS, f".{SETTINGS}.lock"):
-            (out / name).unlink(missing_ok=True)
-
-
-def read_all(out: Path, chosen: Subset, shards: int) -> dict[str, Outcome]:
-    """The outcomes that all processes of a run have written so far, by case."""
-    found: dict[str, Outcome] = {}
-    for number in range(shards):
-        ids = {case.id for case in part_of(chosen.cases, number, shards)}
-        found |= read_outcomes(out / file_name(number, shards), ids)
+def read_all(out: Path, subset: Subset, shards: int) -> dict[str, LoggedPrediction]:
+    """The predictions that all processes of a run have written so far, by example."""
+    found: dict[str, LoggedPrediction] = {}
+    for shard in range(shards):
+        ids = {example.id for example in select_shard(subset.examples, shard, shards)}
+        found |= read_predictions(log_path(out, shard, shards), ids)
     return found
 
 
-def answered_cases(chosen: Subset, outcomes: Mapping[str, Outcome]) -> list[Answered]:
-    """The cases with what was answered, in the benchmark's order."""
-    return [Answered(case, outcomes[case.id].answer) for case in chosen.cases]
+def pair_predictions(
+    subset: Subset, predictions: Mapping[str, LoggedPrediction]
+) -> list[ExamplePrediction]:
+    """The examples with their predictions, in the benchmark's order."""
+    return [ExamplePrediction(each, predictions[each.id].answer) for each in subset.examples]
+
+
+def _discard_without_predictions(run_dir: RunDir) -> None:
+    """Remove the files of a run that failed before its first prediction."""
+    log = log_path(run_dir.path, 0, 1)
+    if not log.exists() or not log.stat().st_size:
+        log.unlink(missing_ok=True)
+        run_dir.discard()
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """How many cases this process asked, and the seconds they took."""
+class _PredictionStats:
+    """How many examples this process predicted, and the seconds it took."""
 
-    cases: int
+    predicted: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A benchmark, a model, the cases, what the run was begun with, and its folder."""
-
     benchmark: Benchmark
-    model: Model
-    chosen: Subset
+    model: StreamingModel
+    subset: Subset
     settings: Mapping[str, Any]
     out: Path
 
-    def ask(
-        self, shard: tuple[int, int], progress: TrainState, batching: Mapping[str, int]
-    ) -> _Asking:
-        """Ask those cases of a shard that have no answer yet."""
+    def predict(
+        self, run_dir: RunDir, config: EvaluationConfig, progress: ProgressFactory
+    ) -> _PredictionStats:
+        """Predict the examples of a shard that have no prediction yet."""
         start = time.perf_counter()
-        cases = part_of(self.chosen.cases, *shard)
-        with OutcomeFile(self.out / file_name(*shard), {case.id for case in cases}) as file:
-            left = [case for case in cases if case.id not in file.done]
-            for case, result in zip(left, self._results(left, batching, progress), strict=True):
-                file.append(_outcome(case, result))
-        return _Asking(len(left), time.perf_counter() - start)
+        examples = select_shard(self.subset.examples, *config.shard)
+        path = log_path(self.out, *config.shard)
+        log, done = open_log(run_dir, path, {each.id for each in examples})
+        pending = [each for each in examples if each.id not in done]
+        results = self._stream(pending, config.batch_size, progress)
+        for example, result in zip(pending, results, strict=True):
+            log.append(to_line(_to_logged(example, result)))
+        return _PredictionStats(len(pending), time.perf_counter() - start)
 
-    def score(self, outcomes: Mapping[str, Outcome], asking: _Asking) -> Report:
-        """Score, and write the report, the official files and the page of pictures."""
-        answered = answered_cases(self.chosen, outcomes)
-        hidden = any(each.case.truth is None for each in answered)
-        scored = None if hidden else self.benchmark.score(answered)
-        report = make_report(
-            self.benchmark,
-            self.chosen,
-            outcomes,
-            self.settings,
-            scored,
-            self._write_official(answered),
+    def score(self, logged: Mapping[str, LoggedPrediction], stats: _PredictionStats) -> Report:
+        """Score, and write the report, the official files and the gallery."""
+        predictions = pair_predictions(self.subset, logged)
+        scores = self._compute_scores(predictions)
+        facts = RunFacts(
+            settings=self.settings,
             trained=getattr(self.model, "trained", True),
-            asked=asking.cases,
-            seconds=asking.seconds,
+            predicted=stats.predicted,
+            seconds=stats.seconds,
             machine=environment_info(self.model),
+            official=self._write_official(predictions),
         )
+        report = make_report(self.benchmark, self.subset, logged, scores, facts)
         title = f"{report.title}, {report.split}: {self.model.name}"
-        page = gallery_page(title, answered, None if scored is None else scored.qualities)
-        atomic_replace(self.out / PICTURES, page)
+        page = gallery_page(title, predictions, None if scores is None else scores.per_example)
+        atomic_replace(self.out / GALLERY, page)
         atomic_replace(self.out / REPORT_PAGE, report_markdown(report))
         replace_json(self.out / REPORT, report.to_json())
         return report
 
-    def _results(
-        self, cases: Sequence[BenchmarkExample], batching: Mapping[str, int], progress: TrainState
+    def _compute_scores(self, predictions: Sequence[ExamplePrediction]) -> BenchmarkScores | None:
+        """The scores; ``None`` where ground truth is hidden."""
+        if any(each.example.ground_truth is None for each in predictions):
+            return None
+        return self.benchmark.score(predictions)
+
+    def _stream(
+        self,
+        examples: Sequence[BenchmarkExample],
+        batch_size: int | None,
+        progress: ProgressFactory,
     ) -> Iterator[Result | Failure]:
-        if not cases:
+        if not examples:
             return
-        requests = ((case.image, case.task, case.question) for case in cases)
-        options = {**self.settings["options"], **batching}
-        with progress(len(cases)) as advance:
-            for result in self.model.stream(requests, **options):
+        requests = ((each.image, each.task, each.prompt_input) for each in examples)
+        batching = {} if batch_size is None else {"batch_size": batch_size}
+        with progress(len(examples)) as advance:
+            for result in self.model.stream(requests, **self.settings["options"], **batching):
                 yield result
                 advance()
 
-    def _write_official(self, answered: Sequence[Answered]) -> list[str]:
-        """The official files, as paths below the folder of the run."""
+    def _write_official(self, predictions: Sequence[ExamplePrediction]) -> tuple[str, ...]:
+        """Write the official files; their paths relative to the run's directory."""
         if self.benchmark.official is None:
-            return []
-        paths = self.benchmark.official(answered, self.out / OFFICIAL)
-        return [path.relative_to(self.out).as_posix() for path in paths]
+            return ()
+        paths = self.benchmark.official(predictions, self.out / OFFICIAL)
+        return tuple(path.relative_to(self.out).as_posix() for path in paths)
 
 
-def _outcome(case: BenchmarkExample, result: Result | Failure) -> Outcome:
+def _to_logged(example: BenchmarkExample, result: Result | Failure) -> LoggedPrediction:
     if isinstance(result, Failure):
-        return Outcome(case.id, None, result.error)
-    return Outcome(case.id, result.answer, None, result.truncated)
+        return LoggedPrediction(example.id, None, result.error)
+    return LoggedPrediction(example.id, result.answer, None, result.truncated)

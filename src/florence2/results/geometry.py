@@ -132,3 +132,21 @@ def non_maximum_suppression(
         kept.append(best)
         remaining = rest[overlap[best, rest] <= iou_threshold]
     return np.asarray(kept, dtype=np.int64)
+
+
+def match_closest(overlap: FloatArray, min_overlap: float) -> NDArray[np.int64]:
+    """Pairs ``int[K, 2]`` of (row, column) of ``overlap``, each index in one pair at most.
+
+    The pair with the greatest overlap comes first; pairs below ``min_overlap`` are left out.
+    """
+    allowed = overlap >= min_overlap
+    closest_first = np.argsort(-overlap[allowed], kind="stable")
+    taken_rows: set[int] = set()
+    taken_columns: set[int] = set()
+    pairs = []
+    for row, column in np.argwhere(allowed)[closest_first].tolist():
+        if row not in taken_rows and column not in taken_columns:
+            taken_rows.add(row)
+            taken_columns.add(column)
+            pairs.append((row, column))
+    return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)

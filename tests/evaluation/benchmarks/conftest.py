@@ -1,4 +1,4 @@
-"""Small data sets in the files of their makers."""
+"""Small datasets in the files of their makers."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def write_refer(tmp_path: Path) -> ReferWriter:
     """Writes three expressions about two objects, as the refer project keeps them."""
 
     def write(
-        folder: str = "refcoco",
+        directory: str = "refcoco",
         partition: str = "unc",
         split: str = "val",
         *,
         as_json: bool = False,
     ) -> Path:
-        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / directory).mkdir(exist_ok=True)
         (tmp_path / "images/mscoco/images/train2014").mkdir(parents=True, exist_ok=True)
-        stem = tmp_path / folder / f"refs({partition})"
+        stem = tmp_path / directory / f"refs({partition})"
         expressions = _expressions(split)
         if as_json:
             stem.with_suffix(".json").write_text(json.dumps(expressions))
         else:
             stem.with_suffix(".p").write_bytes(pickle.dumps(expressions, protocol=2))
-        (tmp_path / folder / "instances.json").write_text(json.dumps(_instances()))
+        (tmp_path / directory / "instances.json").write_text(json.dumps(_instances()))
         return tmp_path
 
     return write

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered, Benchmark
+from florence2.evaluation.benchmark import Benchmark, ExamplePrediction
 from florence2.evaluation.benchmarks import coco_caption, nocaps, textcaps
-from florence2.evaluation.metrics.ptb import tokenise
+from florence2.evaluation.metrics.ptb import tokenize
 from florence2.results.types import Text
 
 CAPTIONS = {
@@ -25,9 +25,13 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def answer(benchmark: Benchmark, data: Path, split: str, said: list[str]) -> list[Answered]:
-    cases = benchmark.read(data, split)
-    return [Answered(case, Text(text)) for case, text in zip(cases, said, strict=True)]
+def answer(
+    benchmark: Benchmark, data: Path, split: str, said: list[str]
+) -> list[ExamplePrediction]:
+    examples = benchmark.read(data, split)
+    return [
+        ExamplePrediction(example, Text(text)) for example, text in zip(examples, said, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -45,11 +49,11 @@ def karpathy(tmp_path: Path) -> Path:
 
 
 def test_karpathy_cases_are_those_of_the_split(karpathy: Path) -> None:
-    cases = coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
-    assert [case.id for case in cases] == ["1", "2"]
-    assert cases[0].image == karpathy / "val2014" / "COCO_val2014_000000000001.jpg"
-    assert cases[0].truth.captions == tuple(CAPTIONS[1])
-    assert cases[0].task.token == "<CAPTION>"
+    examples = coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
+    assert [example.id for example in examples] == ["1", "2"]
+    assert examples[0].image == karpathy / "val2014" / "COCO_val2014_000000000001.jpg"
+    assert examples[0].ground_truth.captions == tuple(CAPTIONS[1])
+    assert examples[0].task.token == "<CAPTION>"
     with pytest.raises(ValueError, match="'val'"):
         coco_caption.BENCHMARK.read(karpathy, "karpathy-val")
 
@@ -57,8 +61,8 @@ def test_karpathy_cases_are_those_of_the_split(karpathy: Path) -> None:
 def test_karpathy_pictures_may_lie_below_images(karpathy: Path) -> None:
     (karpathy / "images").mkdir()
     (karpathy / "val2014").rename(karpathy / "images" / "val2014")
-    cases = coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
-    assert cases[0].image == karpathy / "images" / "val2014" / "COCO_val2014_000000000001.jpg"
+    examples = coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
+    assert examples[0].image == karpathy / "images" / "val2014" / "COCO_val2014_000000000001.jpg"
     content = json.loads((karpathy / "dataset_coco.json").read_text())
     content["images"][1]["sentences"] = []
     write(karpathy / "dataset_coco.json", content)
@@ -69,29 +73,34 @@ def test_karpathy_pictures_may_lie_below_images(karpathy: Path) -> None:
 def test_a_persons_own_caption_beats_another_pictures(karpathy: Path) -> None:
     right = answer(coco_caption.BENCHMARK, karpathy, "karpathy-test",
                    [CAPTIONS[1][0], CAPTIONS[2][0]])  # fmt: skip
-    swapped = [Answered(right[0].case, right[1].answer), Answered(right[1].case, right[0].answer)]
+    swapped = [
+        ExamplePrediction(right[0].example, right[1].answer),
+        ExamplePrediction(right[1].example, right[0].answer),
+    ]
     good, bad = (coco_caption.BENCHMARK.score(each) for each in (right, swapped))
-    assert [figure.name for figure in good.figures] == [
+    assert [metric.name for metric in good.metrics] == [
         "CIDEr", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L"
     ]  # fmt: skip
-    assert good.figures[1].value == pytest.approx(100)
-    assert good.figures[0].value > bad.figures[0].value
-    assert bad.figures[0].value == pytest.approx(0, abs=1e-6)
-    assert min(good.qualities) > max(bad.qualities)
+    assert good.metrics[1].value == pytest.approx(100)
+    assert good.metrics[0].value > bad.metrics[0].value
+    assert bad.metrics[0].value == pytest.approx(0, abs=1e-6)
+    assert min(good.per_example) > max(bad.per_example)
 
 
 def test_a_silent_answer_counts_as_an_empty_caption(karpathy: Path) -> None:
     right = answer(coco_caption.BENCHMARK, karpathy, "karpathy-test",
                    [CAPTIONS[1][0], CAPTIONS[2][0]])  # fmt: skip
-    found = coco_caption.BENCHMARK.score([right[0], Answered(right[1].case, None)])
-    assert found.qualities[1] == 0
+    found = coco_caption.BENCHMARK.score([right[0], ExamplePrediction(right[1].example, None)])
+    assert found.per_example[1] == 0
     assert found.tables[-1].rows == ((1,),)
 
 
 def test_results_are_written_in_the_official_form(karpathy: Path, tmp_path: Path) -> None:
-    answered = answer(coco_caption.BENCHMARK, karpathy, "karpathy-test", ["a dog", "<loc_1>cars"])
+    predictions = answer(
+        coco_caption.BENCHMARK, karpathy, "karpathy-test", ["a dog", "<loc_1>cars"]
+    )
     assert coco_caption.BENCHMARK.official is not None
-    (path,) = coco_caption.BENCHMARK.official(answered, tmp_path)
+    (path,) = coco_caption.BENCHMARK.official(predictions, tmp_path)
     assert json.loads(path.read_text()) == [
         {"image_id": 1, "caption": "a dog"}, {"image_id": 2, "caption": "cars"}
     ]  # fmt: skip
@@ -111,13 +120,13 @@ def test_nocaps_has_a_figure_for_every_domain_and_hides_its_test(tmp_path: Path)
           {"images": images, "annotations": annotations})  # fmt: skip
     write(tmp_path / "nocaps_test_image_info.json", {"images": images})
     (tmp_path / "images").mkdir()
-    answered = answer(nocaps.BENCHMARK, tmp_path, "val", [CAPTIONS[1][0], "a street"])
-    figures = {each.name: each.value for each in nocaps.BENCHMARK.score(answered).figures}
-    assert figures["CIDEr"] == pytest.approx(
-        (figures["CIDEr in-domain"] + figures["CIDEr out-domain"]) / 2
+    predictions = answer(nocaps.BENCHMARK, tmp_path, "val", [CAPTIONS[1][0], "a street"])
+    metrics = {each.name: each.value for each in nocaps.BENCHMARK.score(predictions).metrics}
+    assert metrics["CIDEr"] == pytest.approx(
+        (metrics["CIDEr in-domain"] + metrics["CIDEr out-domain"]) / 2
     )
-    assert figures["CIDEr in-domain"] > figures["CIDEr out-domain"]
-    assert all(case.truth is None for case in nocaps.BENCHMARK.read(tmp_path, "test"))
+    assert metrics["CIDEr in-domain"] > metrics["CIDEr out-domain"]
+    assert all(example.ground_truth is None for example in nocaps.BENCHMARK.read(tmp_path, "test"))
     images[0]["domain"] = "elsewhere"
     write(tmp_path / "nocaps_val_4500_captions.json",
           {"images": images, "annotations": annotations})  # fmt: skip
@@ -133,12 +142,12 @@ def test_textcaps_entries_of_one_picture_are_one_case(tmp_path: Path) -> None:
     ]
     write(tmp_path / "TextCaps_0.1_val.json", {"dataset_type": "val", "data": entries})
     (tmp_path / "train_images").mkdir()
-    answered = answer(textcaps.BENCHMARK, tmp_path, "val", ["a dog", "cars"])
-    assert [each.case.truth.captions for each in answered] == [
+    predictions = answer(textcaps.BENCHMARK, tmp_path, "val", ["a dog", "cars"])
+    assert [each.example.ground_truth.captions for each in predictions] == [
         tuple(CAPTIONS[1]), tuple(CAPTIONS[2])
     ]  # fmt: skip
     assert textcaps.BENCHMARK.official is not None
-    (path,) = textcaps.BENCHMARK.official(answered, tmp_path)
+    (path,) = textcaps.BENCHMARK.official(predictions, tmp_path)
     # Such a name may be all digits and is a name still.
     assert json.loads(path.read_text())[0] == {"image_id": "0054", "caption": "a dog"}
     write(tmp_path / "TextCaps_0.1_val.json", {"dataset_type": "test", "data": entries})
@@ -186,24 +195,31 @@ def test_people_against_people_give_what_pycocoevalcap_gives(shared: Path, tmp_p
         ]
         write(tmp_path / "captions_val2017.json", {**content, "annotations": kept})
         (tmp_path / "val2017").mkdir(exist_ok=True)
-        cases = coco_caption.BENCHMARK.read(tmp_path, "val2017")
-        answered = [Answered(case, Text(said[int(case.image_id)])) for case in cases]
-        figures = {each.name: each.value for each in coco_caption.BENCHMARK.score(answered).figures}
-        truths = {
-            case.image_id: [" ".join(tokenise(each)) for each in case.truth.captions]
-            for case in cases
+        examples = coco_caption.BENCHMARK.read(tmp_path, "val2017")
+        predictions = [
+            ExamplePrediction(example, Text(said[int(example.image_id)])) for example in examples
+        ]
+        metrics = {
+            each.name: each.value for each in coco_caption.BENCHMARK.score(predictions).metrics
         }
-        answers = {case.image_id: [" ".join(tokenise(said[int(case.image_id)]))] for case in cases}
-        blue, _ = bleu.Bleu(4).compute_score(truths, answers, verbose=0)
-        cider, _ = Cider().compute_score(truths, answers)
-        rouge, _ = Rouge().compute_score(truths, answers)
+        ground_truths = {
+            example.image_id: [" ".join(tokenize(each)) for each in example.ground_truth.captions]
+            for example in examples
+        }
+        answers = {
+            example.image_id: [" ".join(tokenize(said[int(example.image_id)]))]
+            for example in examples
+        }
+        blue, _ = bleu.Bleu(4).compute_score(ground_truths, answers, verbose=0)
+        cider, _ = Cider().compute_score(ground_truths, answers)
+        rouge, _ = Rouge().compute_score(ground_truths, answers)
         expected = [cider, *blue, rouge]
-        assert np.asarray(list(figures.values())) == pytest.approx(
+        assert np.asarray(list(metrics.values())) == pytest.approx(
             100 * np.asarray(expected), rel=1e-9
         )
 
 
-def coco_2017(folder: Path, ids: list[Any], captions: list[list[str]]) -> Path:
+def coco_2017(directory: Path, ids: list[Any], captions: list[list[str]]) -> Path:
     """Caption files of val2017 with images of these ids."""
     images = [{"id": each, "file_name": f"{n}.jpg"} for n, each in enumerate(ids)]
     annotations = [
@@ -211,9 +227,9 @@ def coco_2017(folder: Path, ids: list[Any], captions: list[list[str]]) -> Path:
         for number, texts in enumerate(captions)
         for index, text in enumerate(texts)
     ]
-    write(folder / "captions_val2017.json", {"images": images, "annotations": annotations})
-    (folder / "val2017").mkdir(exist_ok=True)
-    return folder
+    write(directory / "captions_val2017.json", {"images": images, "annotations": annotations})
+    (directory / "val2017").mkdir(exist_ok=True)
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -224,16 +240,16 @@ def test_ids_are_written_as_the_file_has_them(
     tmp_path: Path, ids: list[Any], written: list[Any]
 ) -> None:
     data = coco_2017(tmp_path, ids, list(CAPTIONS.values()))
-    answered = answer(coco_caption.BENCHMARK, data, "val2017", ["a dog", "cars"])
+    predictions = answer(coco_caption.BENCHMARK, data, "val2017", ["a dog", "cars"])
     assert coco_caption.BENCHMARK.official is not None
-    (path,) = coco_caption.BENCHMARK.official(answered, tmp_path)
+    (path,) = coco_caption.BENCHMARK.official(predictions, tmp_path)
     assert [each["image_id"] for each in json.loads(path.read_text())] == written
 
 
 @pytest.mark.parametrize("strange", [None, True, [1], 1.5, ""])
 def test_an_id_that_is_neither_number_nor_name_is_refused(tmp_path: Path, strange: Any) -> None:
     data = coco_2017(tmp_path, [1, strange], [])
-    with pytest.raises(ValueError, match=r"captions_val2017\.json: id must be a whole number or"):
+    with pytest.raises(ValueError, match=r"captions_val2017\.json: id must be an integer or"):
         coco_caption.BENCHMARK.read(data, "val2017")
 
 
@@ -249,10 +265,10 @@ def test_cider_of_one_image_or_of_equal_references_is_undefined(tmp_path: Path) 
         data = coco_2017(tmp_path, list(range(len(captions))), captions)
         said = [CAPTIONS[1][0]] * len(captions)
         found = coco_caption.BENCHMARK.score(answer(coco_caption.BENCHMARK, data, "val2017", said))
-        assert not found.figures[0].defined and found.figures[1].defined
+        assert not found.metrics[0].defined and found.metrics[1].defined
         assert "CIDEr is undefined" in found.notes[0]
     data = coco_2017(tmp_path, [1, 2], list(CAPTIONS.values()))
     found = coco_caption.BENCHMARK.score(
         answer(coco_caption.BENCHMARK, data, "val2017", ["a", "b"])
     )
-    assert found.figures[0].defined and "2 images are few" in found.notes[0]
+    assert found.metrics[0].defined and "2 images are few" in found.notes[0]

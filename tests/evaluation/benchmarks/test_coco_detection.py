@@ -1,4 +1,5 @@
-"""COCO detection from its own files: answers made from the truth, then spoilt in known ways."""
+"""COCO detection from its own files: answers made from the ground truth, then spoilt in known
+ways."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered, BenchmarkExample, Table
+from florence2.evaluation.benchmark import BenchmarkExample, ExamplePrediction, Table
 from florence2.evaluation.benchmarks.coco_detection import BENCHMARK
-from florence2.evaluation.metrics.coco_ap import coco_figures
+from florence2.evaluation.metrics.coco_ap import coco_metrics
 from florence2.results.coco_names import COCO_IDS
 from florence2.results.types import Boxes, Text
 
@@ -26,7 +27,7 @@ def write(path: Path, content: Any) -> None:
 
 
 def dataset() -> dict[str, Any]:
-    """Two pictures: two cats, a dog and a crowd of dogs on the one, nothing on the other."""
+    """Two images: two cats, a dog and a crowd of dogs on the one, nothing on the other."""
 
     def annotation(number: int, category: int, bbox: list[float], crowd: int = 0) -> dict[str, Any]:
         area = bbox[2] * bbox[3]
@@ -59,22 +60,22 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def from_truth(case: BenchmarkExample) -> Boxes:
-    """The objects of a picture as a perfect model would give them."""
-    objects = case.truth.objects.ignored
+def from_truth(example: BenchmarkExample) -> Boxes:
+    """The objects of an image as a perfect model would give them."""
+    objects = example.ground_truth.objects.ignored
     kept = np.flatnonzero(~objects)
-    labels = [case.truth.objects.labels[index] for index in kept]
-    return Boxes(case.truth.objects.boxes[kept], labels, SIZE)
+    labels = [example.ground_truth.objects.labels[index] for index in kept]
+    return Boxes(example.ground_truth.objects.boxes[kept], labels, SIZE)
 
 
 def score(
-    cases: Sequence[BenchmarkExample], answer: Callable[[BenchmarkExample], Boxes | Text | None]
+    examples: Sequence[BenchmarkExample], answer: Callable[[BenchmarkExample], Boxes | Text | None]
 ) -> Any:
-    return BENCHMARK.score([Answered(case, answer(case)) for case in cases])
+    return BENCHMARK.score([ExamplePrediction(example, answer(example)) for example in examples])
 
 
 def values(scored: Any) -> dict[str, float]:
-    return {figure.name: figure.value for figure in scored.figures}
+    return {metric.name: metric.value for metric in scored.metrics}
 
 
 def table(scored: Any, title: str) -> Table:
@@ -82,20 +83,20 @@ def table(scored: Any, title: str) -> Table:
 
 
 def test_cases_of_the_official_files(data: Path) -> None:
-    cases = BENCHMARK.read(data, "val2017")
-    assert [case.id for case in cases] == ["139", "285"]
-    assert cases[0].image == data / "val2017/000000000139.jpg"
-    assert cases[0].task.token == "<OD>" and cases[0].question is None
-    assert cases[0].truth.objects.labels == ("cat", "cat", "dog", "dog")
-    assert cases[0].truth.objects.boxes[1].tolist() == [100, 100, 300, 200]
-    assert cases[1].truth.objects.labels == ()
+    examples = BENCHMARK.read(data, "val2017")
+    assert [example.id for example in examples] == ["139", "285"]
+    assert examples[0].image == data / "val2017/000000000139.jpg"
+    assert examples[0].task.token == "<OD>" and examples[0].prompt_input is None
+    assert examples[0].ground_truth.objects.labels == ("cat", "cat", "dog", "dog")
+    assert examples[0].ground_truth.objects.boxes[1].tolist() == [100, 100, 300, 200]
+    assert examples[1].ground_truth.objects.labels == ()
 
 
 def test_the_truth_is_perfect(data: Path) -> None:
     scored = score(BENCHMARK.read(data, "val2017"), from_truth)
     assert values(scored) == {"AP": 100, "AP50": 100, "AP75": 100, "F1@0.5": 100}
-    assert scored.qualities == (1.0, 1.0)
-    assert table(scored, "Failures by size").rows == (
+    assert scored.per_example == (1.0, 1.0)
+    assert table(scored, "Errors by size").rows == (
         ("small", 1, 0, 0),
         ("medium", 0, 0, 0),
         ("large", 2, 0, 0),
@@ -110,32 +111,32 @@ def test_failures_are_counted_by_hand(data: Path) -> None:
         SIZE,
     )
     scored = score(
-        BENCHMARK.read(data, "val2017"), lambda case: boxes if case.id == "139" else None
+        BENCHMARK.read(data, "val2017"), lambda example: boxes if example.id == "139" else None
     )
-    # Cats: one of two, before a false alarm, so precision 1 at recalls 0 to .5 (51 of 101).
+    # Cats: one of two, before a false positive, so precision 1 at recalls 0 to .5 (51 of 101).
     # Dogs: IoU .8 passes seven of ten thresholds.
     assert values(scored)["AP"] == pytest.approx(100 * (51 / 101 + 0.7) / 2)
     assert values(scored)["F1@0.5"] == pytest.approx(100 * 2 * 2 / (3 + 3))
-    assert scored.qualities == pytest.approx((2 / 3, 1))
-    assert table(scored, "Failures by size").rows == (
+    assert scored.per_example == pytest.approx((2 / 3, 1))
+    assert table(scored, "Errors by size").rows == (
         ("small", 1, 1, 1),
         ("medium", 0, 0, 0),
         ("large", 2, 0, 0),
     )
-    assert table(scored, "Failures by class").rows == (("cat", 2, 1, 1), ("dog", 1, 0, 0))
+    assert table(scored, "Errors by class").rows == (("cat", 2, 1, 1), ("dog", 1, 0, 0))
     assert table(scored, "Boxes dropped").rows == (("all", 1), ("zebra", 1))
 
 
 def test_scores_of_box_and_label_rank_together(data: Path) -> None:
     right, wrong = [100, 100, 300, 200], [0, 300, 50, 350]
-    cases = BENCHMARK.read(data, "val2017")
+    examples = BENCHMARK.read(data, "val2017")
 
     def ap(box_scores: list[float], label_scores: list[float] | None) -> float:
         answer = Boxes([right, wrong], ["cat", "cat"], SIZE, box_scores, label_scores)
-        scored = score(cases, lambda case: answer if case.id == "139" else None)
+        scored = score(examples, lambda example: answer if example.id == "139" else None)
         return values(scored)["AP"]
 
-    # Half the cats at precision 1 or, after a false alarm, 1/2; no dogs.
+    # Half the cats at precision 1 or, after a false positive, 1/2; no dogs.
     assert ap([0.9, 0.8], None) == pytest.approx(100 * 51 / 101 / 2)
     assert ap([0.8, 0.9], None) == pytest.approx(100 * 51 / 101 / 4)
     assert ap([0.8, 0.9], [1.0, 0.5]) == pytest.approx(100 * 51 / 101 / 2)
@@ -143,9 +144,9 @@ def test_scores_of_box_and_label_rank_together(data: Path) -> None:
 
 def test_photographs_answered_from_the_truth(shared: Path) -> None:
     data = shared / "eval/photos"
-    cases = BENCHMARK.read(data, "val2017")
-    assert len(cases) == 79 and all(Path(case.image).is_file() for case in cases)
-    assert values(score(cases, from_truth)) == pytest.approx(
+    examples = BENCHMARK.read(data, "val2017")
+    assert len(examples) == 79 and all(Path(example.image).is_file() for example in examples)
+    assert values(score(examples, from_truth)) == pytest.approx(
         {"AP": 100, "AP50": 100, "AP75": 100, "F1@0.5": 100}
     )
 
@@ -156,22 +157,22 @@ def test_spoilt_photographs_score_what_the_coco_tools_say(
 ) -> None:
     path = shared / "eval/photos/annotations/instances_val2017.json"
     content = json.loads(path.read_text())
-    cases = BENCHMARK.read(shared / "eval/photos", "val2017")
+    examples = BENCHMARK.read(shared / "eval/photos", "val2017")
 
-    def spoilt(case: BenchmarkExample) -> Boxes:
-        truth = from_truth(case)
+    def spoilt(example: BenchmarkExample) -> Boxes:
+        ground_truth = from_truth(example)
         if permuted:
-            return replace(truth, labels=truth.labels[1:] + truth.labels[:1])
-        moved = truth.xyxy.copy()
+            return replace(ground_truth, labels=ground_truth.labels[1:] + ground_truth.labels[:1])
+        moved = ground_truth.xyxy.copy()
         # A quarter of the width to the right: IoU .75 / 1.25 = .6 for every box.
-        moved[:, [0, 2]] += 0.25 * (truth.xyxy[:, [2]] - truth.xyxy[:, [0]])
-        return replace(truth, xyxy=moved)
+        moved[:, [0, 2]] += 0.25 * (ground_truth.xyxy[:, [2]] - ground_truth.xyxy[:, [0]])
+        return replace(ground_truth, xyxy=moved)
 
-    answered = [Answered(case, spoilt(case)) for case in cases]
-    (written,) = BENCHMARK.official(answered, tmp_path)
+    predictions = [ExamplePrediction(example, spoilt(example)) for example in examples]
+    (written,) = BENCHMARK.official(predictions, tmp_path)
     results = json.loads(written.read_text())
-    expected = coco_figures(content, results)
-    scored = BENCHMARK.score(answered)
+    expected = coco_metrics(content, results)
+    scored = BENCHMARK.score(predictions)
     assert values(scored)["AP"] == pytest.approx(100 * expected.ap, abs=1e-9)
     assert values(scored)["AP50"] == pytest.approx(100 * expected.ap_50, abs=1e-9)
     if not permuted:
@@ -184,10 +185,10 @@ def test_result_file_of_the_server(tmp_path: Path) -> None:
     image["coco_url"] = "http://images.cocodataset.org/test2017/000000000007.jpg"
     write(tmp_path / "annotations/image_info_test-dev2017.json", {"images": [image]})
     (tmp_path / "test2017").mkdir()
-    (case,) = BENCHMARK.read(tmp_path, "test-dev2017")
-    assert case.truth is None and case.image == tmp_path / "test2017/000000000007.jpg"
+    (example,) = BENCHMARK.read(tmp_path, "test-dev2017")
+    assert example.ground_truth is None and example.image == tmp_path / "test2017/000000000007.jpg"
     boxes = Boxes([[10, 20, 40, 60], [0, 0, 9, 9]], ["Toothbrush", "brush"], SIZE, [0.5, 1.0])
-    (path,) = BENCHMARK.official([Answered(case, boxes)], tmp_path / "out")
+    (path,) = BENCHMARK.official([ExamplePrediction(example, boxes)], tmp_path / "out")
     assert path.name == "detections_test-dev2017_florence2_results.json"
     assert json.loads(path.read_text()) == [
         {"image_id": 7, "category_id": 90, "bbox": [10, 20, 30, 40], "score": 0.5}
@@ -206,7 +207,7 @@ def test_faulty_files_are_named(data: Path) -> None:
     for key, change, message in [
         ("images", {"id": 285}, "image ids of .* must be unique; repeated: 285"),
         ("images", {"coco_url": "http://images.cocodataset.org/train2017/1.jpg"}, "another split"),
-        ("annotations", {"image_id": 1}, "pictures of annotations not in the ground truth: 1"),
+        ("annotations", {"image_id": 1}, "images of annotations not in the ground truth: 1"),
         ("annotations", {"category_id": 5}, "categories of annotations not in .*: 5"),
         ("annotations", {"id": 1}, "annotation ids of .* repeated: 1"),
         ("categories", {"name": "Cat"}, "category names of .* repeated: 'cat'"),
@@ -224,7 +225,7 @@ def test_missing_files_are_named(data: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"image_info_test-dev2017\.json"):
         BENCHMARK.read(data, "test-dev2017")
     (data / "val2017").rmdir()
-    with pytest.raises(FileNotFoundError, match="no folder val2017"):
+    with pytest.raises(FileNotFoundError, match="no directory val2017"):
         BENCHMARK.read(data, "val2017")
 
 
@@ -238,11 +239,13 @@ def test_ids_may_be_names_and_are_written_as_they_are(data: Path, tmp_path: Path
     for item in content["categories"]:
         item["id"] = f"c{item['id']}"
     write(data / "annotations/instances_val2017.json", content)
-    cases = BENCHMARK.read(data, "val2017")
-    assert [case.id for case in cases] == ["img_a", "img_b"]
-    assert values(score(cases, from_truth))["AP"] == 100
+    examples = BENCHMARK.read(data, "val2017")
+    assert [example.id for example in examples] == ["img_a", "img_b"]
+    assert values(score(examples, from_truth))["AP"] == 100
     assert BENCHMARK.official is not None
-    (path,) = BENCHMARK.official([Answered(case, from_truth(case)) for case in cases], tmp_path)
+    (path,) = BENCHMARK.official(
+        [ExamplePrediction(example, from_truth(example)) for example in examples], tmp_path
+    )
     assert {(each["image_id"], each["category_id"]) for each in json.loads(path.read_text())} == {
         ("img_b", "c17"), ("img_b", "c18"),
     }  # fmt: skip
@@ -254,7 +257,7 @@ def test_a_class_with_a_space_at_its_end_is_found(data: Path) -> None:
     write(data / "annotations/instances_val2017.json", content)
     boxes = Boxes([[10, 10, 30, 30], [100, 100, 300, 200]], ["cat", " cat"], SIZE)
     scored = score(
-        BENCHMARK.read(data, "val2017"), lambda case: boxes if case.id == "139" else None
+        BENCHMARK.read(data, "val2017"), lambda example: boxes if example.id == "139" else None
     )
     assert values(scored)["AP"] == pytest.approx(50)
     assert table(scored, "Boxes dropped").rows == (("all", 0),)

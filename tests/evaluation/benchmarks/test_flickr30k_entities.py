@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered
+from florence2.evaluation.benchmark import ExamplePrediction
 from florence2.evaluation.benchmarks.flickr30k_entities import BENCHMARK
-from florence2.evaluation.benchmarks.marked_sentences import boxes_of_phrases, read_sentence
+from florence2.evaluation.benchmarks.marked_sentences import match_phrases, read_sentence
 from florence2.results.types import Boxes
 
 SIZE = (500, 333)
@@ -36,8 +36,8 @@ NOWHERE = [400, 300, 410, 310]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    for folder in ("Annotations", "Sentences", "flickr30k-images"):
-        (tmp_path / folder).mkdir()
+    for directory in ("Annotations", "Sentences", "flickr30k-images"):
+        (tmp_path / directory).mkdir()
     (tmp_path / "test.txt").write_text("36979\n")
     (tmp_path / "Annotations/36979.xml").write_text(OBJECTS)
     (tmp_path / "Sentences/36979.txt").write_text(SENTENCES)
@@ -45,32 +45,39 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_cases_of_the_official_files(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")
+    examples = BENCHMARK.read(data, "test")
     # The third caption names nothing that has a box.
-    assert [case.question for case in cases] == [
+    assert [example.prompt_input for example in examples] == [
         "Two men in green shirts are standing in a yard .",
         "Two men talk about the weather .",
     ]
-    assert [case.id for case in cases] == ["36979-0", "36979-1"]
-    assert cases[0].image == data / "flickr30k-images/36979.jpg"
-    assert [boxes.tolist() for boxes in cases[0].truth.boxes] == [[LEFT, RIGHT], [RIGHT], []]
+    assert [example.id for example in examples] == ["36979-0", "36979-1"]
+    assert examples[0].image == data / "flickr30k-images/36979.jpg"
+    assert [boxes.tolist() for boxes in examples[0].ground_truth.boxes] == [
+        [LEFT, RIGHT],
+        [RIGHT],
+        [],
+    ]
 
 
 def test_any_box_and_merged_boxes(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")
+    examples = BENCHMARK.read(data, "test")
     answers = [
         Boxes([NOWHERE, LEFT, RIGHT], ["two men", "two men", "green shirts"], SIZE),
         Boxes([BOTH], ["Two men"], SIZE),
     ]
     scored = BENCHMARK.score(
-        [Answered(case, answer) for case, answer in zip(cases, answers, strict=True)]
+        [
+            ExamplePrediction(example, answer)
+            for example, answer in zip(examples, answers, strict=True)
+        ]
     )
     # Of three phrases: the men are found second, the shirts first, and once as a pair.
-    figures = {figure.name: figure.value for figure in scored.figures}
-    assert figures == pytest.approx(
+    metrics = {metric.name: metric.value for metric in scored.metrics}
+    assert metrics == pytest.approx(
         {"R@1": 100 / 3, "R@5": 200 / 3, "R@10": 200 / 3, "R@1 merged": 200 / 3}
     )
-    assert scored.qualities == (0.5, 0)
+    assert scored.per_example == (0.5, 0)
     by_kind, by_size, outcomes = scored.tables
     assert by_kind.rows == (("people", 2, 0.0), ("clothing", 1, 100.0))
     assert by_size.rows == (("large", 3, 33.3),)
@@ -78,20 +85,20 @@ def test_any_box_and_merged_boxes(data: Path) -> None:
 
 
 def test_scores_rank_the_boxes_of_a_phrase(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")[1:]
+    examples = BENCHMARK.read(data, "test")[1:]
     answer = Boxes([NOWHERE, LEFT], ["Two men", "Two men"], SIZE, [0.3, 0.6])
-    (figure, *_) = BENCHMARK.score([Answered(cases[0], answer)]).figures
-    assert figure.value == 100
+    (metric, *_) = BENCHMARK.score([ExamplePrediction(examples[0], answer)]).metrics
+    assert metric.value == 100
 
 
 def test_silence_and_labels_from_elsewhere(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")
-    answered = [
-        Answered(cases[0], None),
-        Answered(cases[1], Boxes([LEFT, LEFT], ["three men", "talk"], SIZE)),
+    examples = BENCHMARK.read(data, "test")
+    predictions = [
+        ExamplePrediction(examples[0], None),
+        ExamplePrediction(examples[1], Boxes([LEFT, LEFT], ["three men", "talk"], SIZE)),
     ]
-    scored = BENCHMARK.score(answered)
-    assert scored.figures[0].value == 0
+    scored = BENCHMARK.score(predictions)
+    assert scored.metrics[0].value == 0
     assert [count for _, count in scored.tables[2].rows] == [0, 0, 3, 1]
 
 
@@ -126,7 +133,7 @@ def test_a_repeated_label_is_taken_in_order() -> None:
 def owners(line: str, labels: list[str]) -> list[list[int]]:
     """Which of the boxes, one a label, each phrase is given."""
     corners = [[index, 0, index + 1, 1] for index in range(len(labels))]
-    found = boxes_of_phrases(read_sentence(line), Boxes(corners, labels, SIZE))
+    found = match_phrases(read_sentence(line), Boxes(corners, labels, SIZE))
     return [np.asarray(boxes)[:, 0].astype(int).tolist() for boxes in found]
 
 
@@ -134,10 +141,10 @@ def test_faulty_files_are_named(data: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"val\.txt"):
         BENCHMARK.read(data, "val")
     (data / "Sentences/36979.txt").write_text("[/EN#1/people Two men in a yard .\n")
-    with pytest.raises(ValueError, match=r"36979\.txt: no caption with marks"):
+    with pytest.raises(ValueError, match=r"36979\.txt: not a caption with marks"):
         BENCHMARK.read(data, "test")
     (data / "Sentences/36979.txt").write_text("[/EN#3/scene A yard] .\n")
-    with pytest.raises(ValueError, match="lists no picture with a box"):
+    with pytest.raises(ValueError, match="has no image with a box"):
         BENCHMARK.read(data, "test")
     (data / "Annotations/36979.xml").write_text("<annotation>")
     with pytest.raises(ValueError, match=r"36979\.xml: "):

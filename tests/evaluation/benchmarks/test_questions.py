@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from florence2.evaluation.benchmark import Answered, BenchmarkExample
+from florence2.evaluation.benchmark import BenchmarkExample, ExamplePrediction
 from florence2.evaluation.benchmarks import docvqa, textvqa, vizwiz, vqav2
 from florence2.results.types import Text
 
@@ -26,57 +26,57 @@ def people(answers: list[str]) -> list[dict[str, Any]]:
     return [{"answer": text, "answer_id": index} for index, text in enumerate(answers, start=1)]
 
 
-def vqav2_data(folder: Path, answers: list[list[str]], split: str = "val2014") -> None:
+def vqav2_data(directory: Path, answers: list[list[str]], split: str = "val2014") -> None:
     questions = [
         {"question_id": 10 + index, "image_id": 7, "question": f"How many cars {index}?"}
         for index in range(len(answers))
     ]
-    write(folder / f"v2_OpenEnded_mscoco_{split}_questions.json",
+    write(directory / f"v2_OpenEnded_mscoco_{split}_questions.json",
           {"data_subtype": split, "questions": questions})  # fmt: skip
     annotations = [
         {"question_id": 10 + index, "image_id": 7, "answer_type": "number",
          "question_type": "how many", "answers": people(given)}
         for index, given in enumerate(answers)
     ]  # fmt: skip
-    write(folder / "v2_mscoco_val2014_annotations.json", {"annotations": annotations})
-    (folder / "val2014").mkdir(exist_ok=True)
-    (folder / "test2015").mkdir(exist_ok=True)
+    write(directory / "v2_mscoco_val2014_annotations.json", {"annotations": annotations})
+    (directory / "val2014").mkdir(exist_ok=True)
+    (directory / "test2015").mkdir(exist_ok=True)
 
 
-def say(cases: list[BenchmarkExample], *answers: str | None) -> list[Answered]:
+def say(examples: list[BenchmarkExample], *answers: str | None) -> list[ExamplePrediction]:
     return [
-        Answered(case, None if text is None else Text(text))
-        for case, text in zip(cases, answers, strict=True)
+        ExamplePrediction(example, None if text is None else Text(text))
+        for example, text in zip(examples, answers, strict=True)
     ]
 
 
-def figures(module: ModuleType, answered: list[Answered]) -> dict[str, float]:
-    return {each.name: each.value for each in module.BENCHMARK.score(answered).figures}
+def metrics(module: ModuleType, predictions: list[ExamplePrediction]) -> dict[str, float]:
+    return {each.name: each.value for each in module.BENCHMARK.score(predictions).metrics}
 
 
 def test_vqav2_accuracy_is_that_of_the_official_rule(tmp_path: Path) -> None:
     vqav2_data(tmp_path, [["two"] * 10, MIXED, ["no"] * 10])
-    cases = vqav2.BENCHMARK.read(tmp_path, "val")
-    assert cases[0].image == tmp_path / "val2014" / "COCO_val2014_000000000007.jpg"
-    assert (cases[0].task.token, cases[0].question) == ("<VQA>", "How many cars 0?")
-    answered = say(list(cases), "two", "2", None)
-    found = vqav2.BENCHMARK.score(answered)
-    assert found.qualities == pytest.approx((1.0, 0.9, 0.0))
-    assert found.figures[0].value == pytest.approx(100 * 1.9 / 3)
-    # All three are about one picture, which is drawn whole.
-    assert found.figures[0].pictures == 1
+    examples = vqav2.BENCHMARK.read(tmp_path, "val")
+    assert examples[0].image == tmp_path / "val2014" / "COCO_val2014_000000000007.jpg"
+    assert (examples[0].task.token, examples[0].prompt_input) == ("<VQA>", "How many cars 0?")
+    predictions = say(list(examples), "two", "2", None)
+    found = vqav2.BENCHMARK.score(predictions)
+    assert found.per_example == pytest.approx((1.0, 0.9, 0.0))
+    assert found.metrics[0].value == pytest.approx(100 * 1.9 / 3)
+    # All three are about one image, which is drawn whole.
+    assert found.metrics[0].num_images == 1
     assert found.tables[0].rows == (("number", 3, 63.3),)
 
 
 def test_vqav2_hides_the_test_and_writes_what_its_server_takes(tmp_path: Path) -> None:
     vqav2_data(tmp_path, [["two"] * 10], "test-dev2015")
-    cases = vqav2.BENCHMARK.read(tmp_path, "test-dev")
-    assert cases[0].truth is None
-    assert cases[0].image == tmp_path / "test2015" / "COCO_test2015_000000000007.jpg"
-    (path,) = vqav2.write_results(say(list(cases), "2"), tmp_path)
+    examples = vqav2.BENCHMARK.read(tmp_path, "test-dev")
+    assert examples[0].ground_truth is None
+    assert examples[0].image == tmp_path / "test2015" / "COCO_test2015_000000000007.jpg"
+    (path,) = vqav2.write_results(say(list(examples), "2"), tmp_path)
     assert json.loads(path.read_text()) == [{"question_id": 10, "answer": "2"}]
     with pytest.raises(ValueError, match="no answers to score"):
-        vqav2.BENCHMARK.score(say(list(cases), "2"))
+        vqav2.BENCHMARK.score(say(list(examples), "2"))
 
 
 def test_vqav2_files_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_textvqa_cases_scores_and_results(tmp_path: Path) -> None:
             {**entry, "question_id": 6, "answers": MIXED}]  # fmt: skip
     write(tmp_path / "TextVQA_0.5.1_val.json", {"dataset_type": "val", "data": data})
     (tmp_path / "train_images").mkdir()
-    cases = list(textvqa.BENCHMARK.read(tmp_path, "val"))
-    assert cases[0].image == tmp_path / "train_images" / "0054.jpg"
-    assert figures(textvqa, say(cases, "Stop", "two"))["accuracy"] == pytest.approx(95)
-    (path,) = textvqa.write_results(say(cases, "a", "b"), tmp_path)
+    examples = list(textvqa.BENCHMARK.read(tmp_path, "val"))
+    assert examples[0].image == tmp_path / "train_images" / "0054.jpg"
+    assert metrics(textvqa, say(examples, "Stop", "two"))["accuracy"] == pytest.approx(95)
+    (path,) = textvqa.write_results(say(examples, "a", "b"), tmp_path)
     assert json.loads(path.read_text())[1] == {"question_id": 6, "answer": "b"}
     for change, told in ((data * 2, "repeated"), ([{**data[0], "answers": []}], "no answers")):
         write(tmp_path / "TextVQA_0.5.1_val.json", {"dataset_type": "val", "data": change})
@@ -120,11 +120,11 @@ def test_vizwiz_cases_scores_and_results(tmp_path: Path) -> None:
     ]  # fmt: skip
     write(tmp_path / "Annotations" / "val.json", data)
     (tmp_path / "val").mkdir()
-    cases = list(vizwiz.BENCHMARK.read(tmp_path, "val"))
-    found = vizwiz.BENCHMARK.score(say(cases, "three", "a box"))
-    assert found.qualities == pytest.approx((1.0, 0.0))
+    examples = list(vizwiz.BENCHMARK.read(tmp_path, "val"))
+    found = vizwiz.BENCHMARK.score(say(examples, "three", "a box"))
+    assert found.per_example == pytest.approx((1.0, 0.0))
     assert found.tables[1].rows == (("answerable", 1, 100.0), ("unanswerable", 1, 0.0))
-    (path,) = vizwiz.write_results(say(cases, "a", "b"), tmp_path)
+    (path,) = vizwiz.write_results(say(examples, "a", "b"), tmp_path)
     assert json.loads(path.read_text())[0] == {"image": "VizWiz_val_00000000.jpg", "answer": "a"}
     write(tmp_path / "Annotations" / "val.json", [{**data[0], "image": "VizWiz_train_1.jpg"}])
     with pytest.raises(ValueError, match="VizWiz_train_1"):
@@ -138,12 +138,12 @@ def test_docvqa_scores_by_likeness_and_asks_with_its_own_prompt(tmp_path: Path) 
         for number, answers in ((1, ["May 4"]), (2, ["abcd"]))
     ]  # fmt: skip
     write(tmp_path / "val_v1.0_withQT.json", {"dataset_split": "val", "data": data})
-    cases = list(docvqa.BENCHMARK.read(tmp_path, "val"))
-    assert cases[0].task.token == "<DocVQA>"
+    examples = list(docvqa.BENCHMARK.read(tmp_path, "val"))
+    assert examples[0].task.token == "<DocVQA>"
     # One edit in four letters leaves .75, and case does not matter.
-    found = figures(docvqa, say(cases, "may 4", "abcx"))
+    found = metrics(docvqa, say(examples, "may 4", "abcx"))
     assert found == {"ANLS": pytest.approx(87.5), "exact match": pytest.approx(50)}
-    (path,) = docvqa.write_results(say(cases, "a", "b"), tmp_path)
+    (path,) = docvqa.write_results(say(examples, "a", "b"), tmp_path)
     assert json.loads(path.read_text())[0] == {"questionId": 1, "answer": "a"}
 
 
@@ -157,7 +157,7 @@ def test_the_papers_figures_stand_beside_no_split_with_known_answers(module: Mod
 def test_absent_files_are_told_with_where_to_get_them(module: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"\.org"):
         module.BENCHMARK.read(tmp_path, "val")
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="does not exist; make it"):
         module.BENCHMARK.read(tmp_path / "absent", "val")
 
 

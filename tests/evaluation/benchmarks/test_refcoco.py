@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from florence2.evaluation.benchmark import Answered, Benchmark
-from florence2.evaluation.benchmarks import refcoco, refcoco_plus, refcocog
+from florence2.evaluation.benchmark import Benchmark, ExamplePrediction
+from florence2.evaluation.benchmarks import find_benchmark
 from florence2.results.types import Boxes
 
 SIZE = (640, 480)
@@ -18,59 +18,65 @@ ReferWriter = Callable[..., Path]
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "folder", "partition", "splits"),
+    ("benchmark", "directory", "partition", "splits"),
     [
-        (refcoco.BENCHMARK, "refcoco", "unc", ("val", "testA", "testB")),
-        (refcoco_plus.BENCHMARK, "refcoco+", "unc", ("val", "testA", "testB")),
-        (refcocog.BENCHMARK, "refcocog", "umd", ("val", "test")),
+        (find_benchmark("refcoco"), "refcoco", "unc", ("val", "testA", "testB")),
+        (find_benchmark("refcoco-plus"), "refcoco+", "unc", ("val", "testA", "testB")),
+        (find_benchmark("refcocog"), "refcocog", "umd", ("val", "test")),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
 def test_cases_of_the_official_files(
     write_refer: ReferWriter,
     benchmark: Benchmark,
-    folder: str,
+    directory: str,
     partition: str,
     splits: tuple[str, ...],
     as_json: bool,
 ) -> None:
     assert benchmark.splits == splits and set(benchmark.reported) == set(splits)
-    data = write_refer(folder, partition, splits[-1], as_json=as_json)
-    cases = benchmark.read(data, splits[-1])
-    assert [case.question for case in cases] == [
+    data = write_refer(directory, partition, splits[-1], as_json=as_json)
+    examples = benchmark.read(data, splits[-1])
+    assert [example.prompt_input for example in examples] == [
         "the lady",
         "lady in a blue shirt",
         "dog to the left",
     ]
-    assert [case.id for case in cases] == ["0", "1", "2"]
-    assert {case.task.token for case in cases} == {"<CAPTION_TO_PHRASE_GROUNDING>"}
-    pictures = data / "images/mscoco/images/train2014"
-    assert cases[0].image == pictures / "COCO_train2014_000000581857.jpg"
-    assert cases[2].truth.box == tuple(DOG) and cases[2].truth.category == "dog"
+    assert [example.id for example in examples] == ["0", "1", "2"]
+    assert {example.task.token for example in examples} == {"<CAPTION_TO_PHRASE_GROUNDING>"}
+    images = data / "images/mscoco/images/train2014"
+    assert examples[0].image == images / "COCO_train2014_000000581857.jpg"
+    assert examples[2].ground_truth.box == tuple(DOG) and examples[2].ground_truth.category == "dog"
 
 
 def test_the_truth_is_perfect(write_refer: ReferWriter) -> None:
-    cases = refcoco.BENCHMARK.read(write_refer(), "val")
-    answered = [Answered(case, Boxes([case.truth.box], ["it"], SIZE)) for case in cases]
-    scored = refcoco.BENCHMARK.score(answered)
-    assert [(figure.name, figure.value) for figure in scored.figures] == [("accuracy", 100)]
-    assert scored.figures[0].pictures == 1
-    assert scored.qualities == (1, 1, 1)
+    examples = find_benchmark("refcoco").read(write_refer(), "val")
+    predictions = [
+        ExamplePrediction(example, Boxes([example.ground_truth.box], ["it"], SIZE))
+        for example in examples
+    ]
+    scored = find_benchmark("refcoco").score(predictions)
+    assert [(metric.name, metric.value) for metric in scored.metrics] == [("accuracy", 100)]
+    assert scored.metrics[0].num_images == 1
+    assert scored.per_example == (1, 1, 1)
 
 
 def test_one_box_stands_for_the_answer(write_refer: ReferWriter) -> None:
-    cases = refcoco.BENCHMARK.read(write_refer(), "val")
+    examples = find_benchmark("refcoco").read(write_refer(), "val")
     answers = [
-        # The surest box of the first phrase, though a later phrase is surer still.
+        # The highest-scoring box of the first phrase, though a later phrase is surer still.
         Boxes([DOG, LADY, DOG], ["lady", "lady", "shirt"], SIZE, [0.4, 0.5, 0.9]),
         # Without scores, the first.
         Boxes([DOG, LADY], ["lady", "lady"], SIZE),
         None,
     ]
-    answered = [Answered(case, answer) for case, answer in zip(cases, answers, strict=True)]
-    scored = refcoco.BENCHMARK.score(answered)
-    assert scored.qualities == (1, 0, 0)
-    assert scored.figures[0].value == pytest.approx(100 / 3)
+    predictions = [
+        ExamplePrediction(example, answer)
+        for example, answer in zip(examples, answers, strict=True)
+    ]
+    scored = find_benchmark("refcoco").score(predictions)
+    assert scored.per_example == (1, 0, 0)
+    assert scored.metrics[0].value == pytest.approx(100 / 3)
     by_size, by_class, by_length = scored.tables
     assert by_size.rows == (("small", 1, 0.0), ("large", 2, 50.0))
     assert by_class.rows == (("person", 2, 50.0), ("dog", 1, 0.0))
@@ -78,18 +84,18 @@ def test_one_box_stands_for_the_answer(write_refer: ReferWriter) -> None:
 
 
 def test_half_is_not_enough(write_refer: ReferWriter) -> None:
-    cases = refcoco.BENCHMARK.read(write_refer(), "val")[:2]
+    examples = find_benchmark("refcoco").read(write_refer(), "val")[:2]
     # IoU of exactly .5 is wrong, a little more is right.
     answers = [[100, 100, 200, 200], [100, 100, 200, 201]]
-    answered = [
-        Answered(case, Boxes([box], ["lady"], SIZE))
-        for case, box in zip(cases, answers, strict=True)
+    predictions = [
+        ExamplePrediction(example, Boxes([box], ["lady"], SIZE))
+        for example, box in zip(examples, answers, strict=True)
     ]
-    assert refcoco.BENCHMARK.score(answered).qualities == (0, 1)
+    assert find_benchmark("refcoco").score(predictions).per_example == (0, 1)
 
 
 def test_faulty_files_are_named(write_refer: ReferWriter) -> None:
-    read = refcoco.BENCHMARK.read
+    read = find_benchmark("refcoco").read
     data = write_refer(as_json=True)
     with pytest.raises(ValueError, match=r"no expression of split 'testA', only of \['train', 'v"):
         read(data, "testA")
@@ -113,7 +119,7 @@ def test_faulty_files_are_named(write_refer: ReferWriter) -> None:
 def test_missing_files_are_named(write_refer: ReferWriter) -> None:
     data = write_refer()
     with pytest.raises(FileNotFoundError, match=r"refcocog/refs\(umd\)\.p"):
-        refcocog.BENCHMARK.read(data, "val")
+        find_benchmark("refcocog").read(data, "val")
     (data / "refcoco/instances.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"refcoco/instances\.json"):
-        refcoco.BENCHMARK.read(data, "val")
+        find_benchmark("refcoco").read(data, "val")

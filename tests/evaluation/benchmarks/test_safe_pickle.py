@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from florence2.evaluation.benchmarks.safe_pickle import read_plain_pickle
+from florence2.evaluation.benchmarks.referring_expressions import read_plain_pickle
 
 # What cPickle of Python 2 wrote for [{'split': 'val', 'sent_ids': [0L, 1], 'raw': 'caf\xc3\xa9'}].
 PYTHON_2 = (

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from florence2.datasets.shards import ShardWriter
-from florence2.evaluation.benchmark import Answered
+from florence2.evaluation.benchmark import ExamplePrediction
 from florence2.evaluation.benchmarks import find_benchmark
 from florence2.results.records import Annotation, FilterDecision, Record, content_hash
 from florence2.results.types import Boxes, Polygons, Quads, Text
@@ -42,18 +42,20 @@ def data(tmp_path: Path) -> Path:
 
 def test_every_kept_annotation_is_asked_and_scored_by_its_kind(data: Path) -> None:
     benchmark = find_benchmark("records")
-    cases = benchmark.read(data, "all")
-    assert len(cases) == 8 and cases[3].question == "the cat"
-    right = benchmark.score([Answered(case, case.truth) for case in cases])
-    figures = {each.name: each.value for each in right.figures}
-    assert figures == {
+    examples = benchmark.read(data, "all")
+    assert len(examples) == 8 and examples[3].prompt_input == "the cat"
+    right = benchmark.score(
+        [ExamplePrediction(example, example.ground_truth) for example in examples]
+    )
+    metrics = {each.name: each.value for each in right.metrics}
+    assert metrics == {
         "caption/exact_match": 100, "caption/edit_distance": 0, "od/map": 100, "od/map50": 100,
-        "od/f1": 100, "ocr_with_region/hmean": 100,
+        "od/f1": 100, "ocr_with_region/hmean": 100, "ocr_with_region/cer": 0,
         "referring_expression_segmentation/miou": 100,
     }  # fmt: skip
-    nothing = benchmark.score([Answered(case, None) for case in cases])
-    assert all(each.value == 0 for each in nothing.figures if each.higher_is_better)
-    assert set(right.qualities) == {1.0} and max(nothing.qualities) == 0
+    nothing = benchmark.score([ExamplePrediction(example, None) for example in examples])
+    assert all(each.value == 0 for each in nothing.metrics if each.higher_is_better)
+    assert set(right.per_example) == {1.0} and max(nothing.per_example) == 0
 
 
 def test_a_folder_without_shards_is_told_with_the_command_that_makes_some(tmp_path: Path) -> None:

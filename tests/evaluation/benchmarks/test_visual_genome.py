@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from florence2.evaluation.benchmark import Answered, BenchmarkExample, Scored
+from florence2.evaluation.benchmark import BenchmarkExample, BenchmarkScores, ExamplePrediction
 from florence2.evaluation.benchmarks import visual_genome
 from florence2.evaluation.benchmarks.visual_genome import BENCHMARK
-from florence2.evaluation.metrics.java_captions import CaptionFigures, has_java
+from florence2.evaluation.metrics.java_captions import CaptionMetrics, has_java
 from florence2.results.types import Boxes
 
 SIZE = (800, 600)
@@ -47,8 +47,8 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "region_descriptions.json").write_text(json.dumps(regions(), indent=1))
     splits = {"train": [4], "val": [2], "test": [2, 1, 3]}
     (tmp_path / "densecap_splits.json").write_text(json.dumps(splits))
-    for folder in ("VG_100K", "VG_100K_2"):
-        (tmp_path / folder).mkdir()
+    for directory in ("VG_100K", "VG_100K_2"):
+        (tmp_path / directory).mkdir()
     (tmp_path / "VG_100K_2/2.jpg").write_bytes(b"")
     return tmp_path
 
@@ -58,23 +58,26 @@ def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visual_genome, "has_java", lambda: False)
 
 
-def from_truth(case: BenchmarkExample) -> Boxes:
-    first_words = [texts[0] for texts in case.truth.references]
-    return Boxes(case.truth.boxes, first_words, SIZE)
+def from_truth(example: BenchmarkExample) -> Boxes:
+    first_words = [texts[0] for texts in example.ground_truth.references]
+    return Boxes(example.ground_truth.boxes, first_words, SIZE)
 
 
-def values(scored: Scored) -> dict[str, float]:
-    return {figure.name: figure.value for figure in scored.figures}
+def values(scored: BenchmarkScores) -> dict[str, float]:
+    return {metric.name: metric.value for metric in scored.metrics}
 
 
 def test_cases_of_the_official_files(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")
-    # The third picture has no description.
-    assert [case.id for case in cases] == ["2", "1"]
-    assert [case.image for case in cases] == [data / "VG_100K_2/2.jpg", data / "VG_100K/1.jpg"]
-    assert cases[0].task.token == "<DENSE_REGION_CAPTION>"
-    assert cases[1].truth.boxes.tolist() == [DOG, SIGN]
-    assert cases[1].truth.references == (
+    examples = BENCHMARK.read(data, "test")
+    # The third image has no description.
+    assert [example.id for example in examples] == ["2", "1"]
+    assert [example.image for example in examples] == [
+        data / "VG_100K_2/2.jpg",
+        data / "VG_100K/1.jpg",
+    ]
+    assert examples[0].task.token == "<DENSE_REGION_CAPTION>"
+    assert examples[1].ground_truth.boxes.tolist() == [DOG, SIGN]
+    assert examples[1].ground_truth.references == (
         ("the dog is brown", "A brown dog on the grass."),
         ("a red stop sign",),
     )
@@ -82,20 +85,22 @@ def test_cases_of_the_official_files(data: Path) -> None:
 
 @pytest.mark.usefixtures("without_java")
 def test_without_java_there_is_no_map(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")
-    scored = BENCHMARK.score([Answered(case, from_truth(case)) for case in cases])
-    figures = values(scored)
-    assert list(figures) == ["detection mAP", "recall@0.5", "CIDEr of found"]
-    assert figures["detection mAP"] == 100 and figures["recall@0.5"] == 100
-    assert figures["CIDEr of found"] > 300
-    assert scored.qualities == (1, 1)
+    examples = BENCHMARK.read(data, "test")
+    scored = BENCHMARK.score(
+        [ExamplePrediction(example, from_truth(example)) for example in examples]
+    )
+    metrics = values(scored)
+    assert list(metrics) == ["detection mAP", "recall@0.5", "CIDEr of found"]
+    assert metrics["detection mAP"] == 100 and metrics["recall@0.5"] == 100
+    assert metrics["CIDEr of found"] > 300
+    assert scored.per_example == (1, 1)
 
 
 def test_words_count_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def equal(captions: list[list[str]], references: list[list[list[str]]]) -> CaptionFigures:
+    def equal(captions: list[list[str]], references: list[list[list[str]]]) -> CaptionMetrics:
         pairs = zip(captions, references, strict=True)
         scores = np.asarray([float(words in others) for words, others in pairs])
-        return CaptionFigures(float(scores.mean()), scores)
+        return CaptionMetrics(float(scores.mean()), scores)
 
     monkeypatch.setattr(visual_genome, "has_java", lambda: True)
     monkeypatch.setattr(visual_genome, "meteor", equal)
@@ -110,12 +115,20 @@ def test_words_count_by_meteor(data: Path) -> None:
 
 def check_words(data: Path) -> float:
     """mAP when one of three regions is described in words of something else."""
-    cases = BENCHMARK.read(data, "test")
-    perfect = values(BENCHMARK.score([Answered(case, from_truth(case)) for case in cases]))
+    examples = BENCHMARK.read(data, "test")
+    perfect = values(
+        BENCHMARK.score([ExamplePrediction(example, from_truth(example)) for example in examples])
+    )
     assert next(iter(perfect)) == "mAP" and perfect["mAP"] == 100
-    answers = [from_truth(cases[0]), Boxes([DOG, SIGN], ["the dog is brown", "blue water"], SIZE)]
+    answers = [
+        from_truth(examples[0]),
+        Boxes([DOG, SIGN], ["the dog is brown", "blue water"], SIZE),
+    ]
     scored = BENCHMARK.score(
-        [Answered(case, answer) for case, answer in zip(cases, answers, strict=True)]
+        [
+            ExamplePrediction(example, answer)
+            for example, answer in zip(examples, answers, strict=True)
+        ]
     )
     assert values(scored)["detection mAP"] == 100
     return values(scored)["mAP"]
@@ -123,23 +136,25 @@ def check_words(data: Path) -> float:
 
 @pytest.mark.usefixtures("without_java")
 def test_misses_and_false_alarms(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")
+    examples = BENCHMARK.read(data, "test")
     answer = Boxes([DOG, DOG, [0, 500, 50, 550]], ["a brown dog", "dog", "a shoe"], SIZE)
-    scored = BENCHMARK.score([Answered(cases[0], None), Answered(cases[1], answer)])
-    figures = values(scored)
+    scored = BENCHMARK.score(
+        [ExamplePrediction(examples[0], None), ExamplePrediction(examples[1], answer)]
+    )
+    metrics = values(scored)
     # One of three regions, by the first detection: precision 1 up to recall 1/3 (34 of 101).
-    assert figures["detection mAP"] == pytest.approx(100 * 34 / 101)
-    assert figures["recall@0.5"] == pytest.approx(100 / 3)
-    assert scored.qualities == (0, 0.5)
+    assert metrics["detection mAP"] == pytest.approx(100 * 34 / 101)
+    assert metrics["recall@0.5"] == pytest.approx(100 / 3)
+    assert scored.per_example == (0, 0.5)
     by_size, detections = scored.tables
     assert by_size.rows == (("small", 1, 0.0), ("medium", 1, 0.0), ("large", 1, 100.0))
-    assert detections.rows == (("detections", 3), ("false alarms", 2))
+    assert detections.rows == (("detections", 3), ("false positives", 2))
 
 
 @pytest.mark.usefixtures("without_java")
 def test_silence_scores_zero(data: Path) -> None:
-    cases = BENCHMARK.read(data, "test")
-    scored = BENCHMARK.score([Answered(case, None) for case in cases])
+    examples = BENCHMARK.read(data, "test")
+    scored = BENCHMARK.score([ExamplePrediction(example, None) for example in examples])
     assert set(values(scored).values()) == {0}
 
 
@@ -147,10 +162,10 @@ def test_faulty_files_are_named(data: Path) -> None:
     path = data / "region_descriptions.json"
     entries = regions()
     path.write_text(json.dumps(entries[1:]))
-    with pytest.raises(ValueError, match="lacks 1 of 3 pictures of 'test', such as 1"):
+    with pytest.raises(ValueError, match="lacks 1 of 3 images of 'test', such as 1"):
         BENCHMARK.read(data, "test")
     path.write_text(json.dumps([*entries, entries[0]]))
-    with pytest.raises(ValueError, match="lists picture 1 twice"):
+    with pytest.raises(ValueError, match="lists image 1 twice"):
         BENCHMARK.read(data, "test")
     path.write_text(json.dumps(entries)[:100])
     with pytest.raises(ValueError, match="cannot be read as JSON"):

@@ -1,4 +1,4 @@
-"""BLEU, ROUGE-L and CIDEr-D against published figures and against pycocoevalcap."""
+"""BLEU, ROUGE-L and CIDEr-D against published metrics and against pycocoevalcap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from florence2.evaluation.metrics.caption_scores import (
     cider_d,
     rouge_l,
 )
-from florence2.evaluation.metrics.ptb import tokenise
+from florence2.evaluation.metrics.ptb import tokenize
 
 CLIPSCORE = {
     "good": ((0.6667, 0.4899, 0.3469, 0.0000), 0.4280, 0.5637),
@@ -34,10 +34,14 @@ def lines(path: Path) -> list[list[str]]:
 
 
 def test_nlg_eval_example_without_treebank_words(shared: Path) -> None:
-    folder = shared / "eval/captions"
-    captions = lines(folder / "nlgeval_hyp.txt")
+    directory = shared / "eval/captions"
+    captions = lines(directory / "nlgeval_hyp.txt")
     references = list(
-        zip(lines(folder / "nlgeval_ref1.txt"), lines(folder / "nlgeval_ref2.txt"), strict=True)
+        zip(
+            lines(directory / "nlgeval_ref1.txt"),
+            lines(directory / "nlgeval_ref2.txt"),
+            strict=True,
+        )
     )
     wanted = (0.55, 0.428174, 0.284043, 0.201143)
     assert bleu(captions, references) == pytest.approx(wanted, abs=5e-7)
@@ -47,11 +51,11 @@ def test_nlg_eval_example_without_treebank_words(shared: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["good", "bad"])
 def test_clipscore_example(shared: Path, kind: str) -> None:
-    folder = shared / "eval/captions"
-    answers = json.loads((folder / f"clipscore_{kind}_captions.json").read_text())
-    truths = json.loads((folder / "clipscore_refs.json").read_text())
-    captions = [tokenise(answers[name]) for name in answers]
-    references = [[tokenise(text) for text in truths[name]] for name in answers]
+    directory = shared / "eval/captions"
+    answers = json.loads((directory / f"clipscore_{kind}_captions.json").read_text())
+    ground_truths = json.loads((directory / "clipscore_refs.json").read_text())
+    captions = [tokenize(answers[name]) for name in answers]
+    references = [[tokenize(text) for text in ground_truths[name]] for name in answers]
     four, rouge, cider = CLIPSCORE[kind]
     assert bleu(captions, references) == pytest.approx(four, abs=5e-5)
     assert rouge_l(captions, references).mean() == pytest.approx(rouge, abs=5e-5)
@@ -76,15 +80,15 @@ def test_equal_to_pycocoevalcap(seed: int, capsys: pytest.CaptureFixture[str]) -
     cider_module = pytest.importorskip("pycocoevalcap.cider.cider")
     rouge_module = pytest.importorskip("pycocoevalcap.rouge.rouge")
     captions, references = random_set(seed)
-    truths = {
+    ground_truths = {
         index: [" ".join(words) for words in others] for index, others in enumerate(references)
     }
     answers = {index: [" ".join(words)] for index, words in enumerate(captions)}
-    four, _ = bleu_module.Bleu(4).compute_score(truths, answers)
+    four, _ = bleu_module.Bleu(4).compute_score(ground_truths, answers)
     assert bleu(captions, references) == pytest.approx(four, abs=1e-14)
-    _, rouge = rouge_module.Rouge().compute_score(truths, answers)
+    _, rouge = rouge_module.Rouge().compute_score(ground_truths, answers)
     assert rouge_l(captions, references) == pytest.approx(rouge, abs=1e-14)
-    _, cider = cider_module.Cider().compute_score(truths, answers)
+    _, cider = cider_module.Cider().compute_score(ground_truths, answers)
     assert cider_d(captions, references) == pytest.approx(cider, abs=1e-12)
 
 
@@ -94,13 +98,15 @@ def test_human_captions_against_the_other_four(shared: Path) -> None:
     for path in sorted((shared / "eval/photos/annotations").glob("*caption*.json")):
         by_image: dict[int, list[list[str]]] = {}
         for item in json.loads(path.read_text())["annotations"]:
-            by_image.setdefault(item["image_id"], []).append(tokenise(item["caption"]))
+            by_image.setdefault(item["image_id"], []).append(tokenize(item["caption"]))
         captions += [sentences[0] for sentences in by_image.values()]
         references += [sentences[1:] for sentences in by_image.values()]
     assert len(captions) >= 79
-    truths = {i: [" ".join(words) for words in others] for i, others in enumerate(references)}
+    ground_truths = {
+        i: [" ".join(words) for words in others] for i, others in enumerate(references)
+    }
     answers = {i: [" ".join(words)] for i, words in enumerate(captions)}
-    score, _ = cider_module.Cider().compute_score(truths, answers)
+    score, _ = cider_module.Cider().compute_score(ground_truths, answers)
     assert cider_d(captions, references).mean() == pytest.approx(score, abs=1e-12)
 
 
@@ -122,11 +128,11 @@ def test_by_hand() -> None:
 
 
 def test_faults_are_named() -> None:
-    with pytest.raises(ValueError, match=r"string; split it into words first, with ptb\.tokenise"):
+    with pytest.raises(ValueError, match=r"string; split it into words first, with ptb\.tokenize"):
         bleu(["a dog"], [[["a", "dog"]]])
     with pytest.raises(ValueError, match="caption 0 has no reference"):
         cider_d([["a"]], [[]])
-    with pytest.raises(ValueError, match="must be as many: 1 and 0"):
+    with pytest.raises(ValueError, match="differ in length: 1 and 0"):
         rouge_l([["a"]], [])
     with pytest.raises(ValueError, match="no captions"):
         rouge_l([], [])

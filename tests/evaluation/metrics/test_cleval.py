@@ -1,4 +1,4 @@
-"""CLEval against the figures of its authors' scorer, and its rules by hand."""
+"""CLEval against the metrics of its authors' scorer, and its rules by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from florence2.evaluation.metrics.cleval import cleval_counts, cleval_figures
+from florence2.evaluation.metrics.cleval import cleval_counts, cleval_metrics
 from florence2.evaluation.metrics.ocr import TextRegions
 
 
@@ -34,15 +34,17 @@ def read(path: Path, prefix: str, *, marks: bool) -> dict[str, TextRegions]:
     ("end_to_end", "hmean"), [(False, 0.977989360950786), (True, 0.9165773847119407)]
 )
 def test_published_figures(shared: Path, end_to_end: bool, hmean: float) -> None:
-    folder = shared / "eval/ocr_cleval"
-    truths = read(folder / "gt_eval_doc_v1_kr.zip", "gt_", marks=True)
-    found = read(folder / "res_eval_doc_v1_kr.zip", "res_", marks=False)
-    assert truths.keys() == found.keys()
-    names = sorted(truths)
+    directory = shared / "eval/ocr_cleval"
+    ground_truths = read(directory / "gt_eval_doc_v1_kr.zip", "gt_", marks=True)
+    found = read(directory / "res_eval_doc_v1_kr.zip", "res_", marks=False)
+    assert ground_truths.keys() == found.keys()
+    names = sorted(ground_truths)
     counts = cleval_counts(
-        [truths[name] for name in names], [found[name] for name in names], end_to_end=end_to_end
+        [ground_truths[name] for name in names],
+        [found[name] for name in names],
+        end_to_end=end_to_end,
     )
-    assert cleval_figures(counts.sum(axis=0)).hmean == pytest.approx(hmean, abs=1e-15)
+    assert cleval_metrics(counts.sum(axis=0)).hmean == pytest.approx(hmean, abs=1e-15)
 
 
 WORD = TextRegions([box(0, 0, 100, 20)], ["hello"])
@@ -72,22 +74,22 @@ def test_counts_by_hand(found: TextRegions, end_to_end: bool, counts: tuple[floa
 
 
 def test_merged_words_cost_precision() -> None:
-    truth = TextRegions([box(0, 0, 40, 20), box(60, 0, 100, 20)], ["ab", "cd"])
-    counts = cleval_counts([truth], [WORD])
+    ground_truth = TextRegions([box(0, 0, 40, 20), box(60, 0, 100, 20)], ["ab", "cd"])
+    counts = cleval_counts([ground_truth], [WORD])
     assert counts.tolist() == [[4, 4, 4, 0, 1]]
-    figures = cleval_figures(counts[0])
-    assert (figures.recall, figures.precision) == (1, 0.75)
+    metrics = cleval_metrics(counts[0])
+    assert (metrics.recall, metrics.precision) == (1, 0.75)
 
 
 def test_outlines_on_ignored_words_do_not_count() -> None:
-    truth = TextRegions([box(0, 0, 100, 20)], ["###"], [True])
-    assert cleval_counts([truth], [WORD]).tolist() == [[0, 0, 0, 0, 0]]
+    ground_truth = TextRegions([box(0, 0, 100, 20)], ["###"], [True])
+    assert cleval_counts([ground_truth], [WORD]).tolist() == [[0, 0, 0, 0, 0]]
 
 
 def test_faults_are_named() -> None:
-    with pytest.raises(ValueError, match="must be as many"):
+    with pytest.raises(ValueError, match="differ in length"):
         cleval_counts([WORD], [])
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         cleval_counts([], [])
     with pytest.raises(ValueError, match=r"quads float\[N, 4, 2\], got \[1, 5, 2\]"):
         cleval_counts([TextRegions([np.zeros((5, 2))], ["a"])], [WORD])

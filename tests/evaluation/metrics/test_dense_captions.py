@@ -25,9 +25,9 @@ def test_regions_that_overlap_are_merged() -> None:
 
 
 def test_the_first_to_come_takes_the_region() -> None:
-    truth = merge_regions(boxes(LEFT, RIGHT), ["a dog", "a sign"])
+    ground_truth = merge_regions(boxes(LEFT, RIGHT), ["a dog", "a sign"])
     found = boxes(LEFT, NEAR_LEFT, [20, 0, 30, 5], [50, 50, 60, 60])
-    pairs = pair_regions([truth], [(found, np.asarray([0.5, 0.9, 0.8, 0.7]))])
+    pairs = pair_regions([ground_truth], [(found, np.asarray([0.5, 0.9, 0.8, 0.7]))])
     assert pairs.places.tolist() == [1, 2, 3, 0]
     assert pairs.regions.tolist() == [0, 1, -1, 0]
     assert pairs.overlaps.tolist() == pytest.approx([0.9, 0.5, 0, 1])
@@ -37,15 +37,15 @@ def test_the_first_to_come_takes_the_region() -> None:
 
 
 def test_average_precision_over_places_and_words() -> None:
-    truth = merge_regions(boxes(LEFT, RIGHT), ["a dog", "a sign"])
-    pairs = pair_regions([truth], [(boxes(LEFT, [20, 0, 30, 5]), np.asarray([0.9, 0.8]))])
+    ground_truth = merge_regions(boxes(LEFT, RIGHT), ["a dog", "a sign"])
+    pairs = pair_regions([ground_truth], [(boxes(LEFT, [20, 0, 30, 5]), np.asarray([0.9, 0.8]))])
     ones = np.ones(1)
     # IoU 1 and .5: both right up to .5, one of two above.
     boxes_alone = rank_pairs(pairs).average_precisions(ones, slice(None))
     assert boxes_alone == pytest.approx([1, 1, 1, 51 / 101, 51 / 101])
     with_words = rank_pairs(pairs, np.asarray([0.12, 1.0])).average_precisions(ones, slice(None))
     assert with_words is not None and len(with_words) == 30
-    # METEOR .12 exceeds 0, .05 and .1; above that only the second is right, behind a false alarm.
+    # METEOR .12 exceeds 0, .05 and .1; above that only the second is right.
     half = 51 / 101
     low = [1, 1, 1, half / 2, half / 2, half / 2]
     high = [half, half, half, 0, 0, 0]
@@ -53,22 +53,22 @@ def test_average_precision_over_places_and_words() -> None:
 
 
 def test_a_meteor_of_zero_is_no_match() -> None:
-    truth = merge_regions(boxes(LEFT), ["a dog"])
-    pairs = pair_regions([truth], [(boxes(LEFT), np.ones(1))])
-    figures = rank_pairs(pairs, np.zeros(1)).average_precisions(np.ones(1), slice(None))
-    assert figures is not None and figures.max() == 0
+    ground_truth = merge_regions(boxes(LEFT), ["a dog"])
+    pairs = pair_regions([ground_truth], [(boxes(LEFT), np.ones(1))])
+    metrics = rank_pairs(pairs, np.zeros(1)).average_precisions(np.ones(1), slice(None))
+    assert metrics is not None and metrics.max() == 0
 
 
 def test_nothing_detected() -> None:
-    truth = merge_regions(boxes(LEFT), ["a dog"])
-    pairs = pair_regions([truth], [(boxes(), np.zeros(0))])
-    figures = rank_pairs(pairs).average_precisions(np.ones(1), slice(None))
-    assert figures == pytest.approx([0] * 5)
+    ground_truth = merge_regions(boxes(LEFT), ["a dog"])
+    pairs = pair_regions([ground_truth], [(boxes(), np.zeros(0))])
+    metrics = rank_pairs(pairs).average_precisions(np.ones(1), slice(None))
+    assert metrics == pytest.approx([0] * 5)
 
 
 def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="boxes and phrases must be as many: 1 and 2"):
+    with pytest.raises(ValueError, match="boxes and phrases differ in length: 1 and 2"):
         merge_regions(boxes(LEFT), ["a", "b"])
-    truth = merge_regions(boxes(LEFT), ["a dog"])
-    with pytest.raises(ValueError, match="true and predicted pictures must be as many: 1 and 0"):
-        pair_regions([truth], [])
+    ground_truth = merge_regions(boxes(LEFT), ["a dog"])
+    with pytest.raises(ValueError, match="true and predicted images differ in length: 1 and 0"):
+        pair_regions([ground_truth], [])

@@ -20,10 +20,10 @@ AWAY = [90, 90, 99, 99]
 
 
 def phrase_recall(
-    predicted: Any, truths: Any, top: tuple[int, ...] = (1, 5, 10), protocol: Any = "any"
+    predicted: Any, ground_truths: Any, top: tuple[int, ...] = (1, 5, 10), protocol: Any = "any"
 ) -> dict[int, float]:
     """Recall@k for each k of ``top``."""
-    hits = phrase_hits(predicted, truths, top, protocol=protocol)
+    hits = phrase_hits(predicted, ground_truths, top, protocol=protocol)
     return dict(zip(top, hits.mean(axis=0).tolist(), strict=True))
 
 
@@ -65,7 +65,7 @@ def test_parts_of_one_instance_are_joined() -> None:
 def test_faults_are_named() -> None:
     with pytest.raises(ValueError, match="phrase 0 has no true box"):
         phrase_recall([[LEFT]], [[]])
-    with pytest.raises(ValueError, match="must be as many: 1 and 2"):
+    with pytest.raises(ValueError, match="differ in length: 1 and 2"):
         referring_hits([LEFT], [LEFT, LEFT])
     with pytest.raises(ValueError, match=r"true boxes must be finite; at \(0, 3\)"):
         referring_hits([LEFT], [[0, 0, 1, float("nan")]])

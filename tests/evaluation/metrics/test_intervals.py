@@ -52,9 +52,9 @@ def test_pairing_sharpens_a_difference() -> None:
     difference = paired_difference(first, second)
     assert difference.low > 0.3
     assert difference.high < 0.7
-    assert difference.reversals == 0
+    assert difference.sign_flip_rate == 0
     chance = paired_difference(first, first + generator.normal(0, 1, 200) * 0.01)
-    assert chance.low < 0 < chance.high or chance.reversals > 0.001
+    assert chance.low < 0 < chance.high or chance.sign_flip_rate > 0.001
 
 
 def test_paired_figures_share_their_draws() -> None:
@@ -67,7 +67,7 @@ def test_paired_figures_share_their_draws() -> None:
     assert difference.estimate == pytest.approx(1)
     assert difference.low == pytest.approx(1)
     assert difference.high == pytest.approx(1)
-    assert difference.reversals == 0
+    assert difference.sign_flip_rate == 0
 
 
 def test_faults_are_named() -> None:
@@ -75,5 +75,5 @@ def test_faults_are_named() -> None:
         mean_interval([])
     with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
         mean_interval(np.ones(1), resamples=0)
-    with pytest.raises(ValueError, match="confidence must lie between 0 and 1, got 95"):
+    with pytest.raises(ValueError, match="confidence must be between 0 and 1, got 95"):
         mean_interval(np.ones(1), confidence=95)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from florence2.evaluation.metrics.ptb import tokenise
+from florence2.evaluation.metrics.ptb import tokenize
 
 # Each answer is what PTBTokenizer 3.4.1 printed, less pycocoevalcap's punctuation.
 ANSWERS = [
@@ -73,12 +73,12 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("caption", "words"), ANSWERS, ids=range(len(ANSWERS)))
 def test_answers(caption: str, words: str) -> None:
-    assert tokenise(caption) == words.split(" ")
+    assert tokenize(caption) == words.split(" ")
 
 
 def test_nothing_remains_of_punctuation_alone() -> None:
-    assert tokenise("") == []
-    assert tokenise(" . , '' -- ... ") == []
+    assert tokenize("") == []
+    assert tokenize(" . , '' -- ... ") == []
 
 
 def fixture_captions(evaluation: Path) -> Iterator[str]:
@@ -110,9 +110,9 @@ def by_java(captions: list[str]) -> list[list[str]]:
 def test_every_caption_of_the_fixtures_is_split_as_java_does(shared: Path) -> None:
     captions = [text for text in fixture_captions(shared / "eval") if text.strip()]
     assert len(captions) >= 795
-    assert [tokenise(text) for text in captions] == by_java(captions)
+    assert [tokenize(text) for text in captions] == by_java(captions)
 
 
 def test_the_table_is_javas() -> None:
     captions = [caption for caption, _ in ANSWERS]
-    assert [tokenise(text) for text in captions] == by_java(captions)
+    assert [tokenize(text) for text in captions] == by_java(captions)

@@ -1,4 +1,4 @@
-"""Average precision of draws of pictures against the COCO tools on the very same pictures."""
+"""Average precision of draws of images against the COCO tools on the very same images."""
 
 from __future__ import annotations
 
@@ -11,69 +11,75 @@ from typing import Any
 import numpy as np
 import pytest
 
-from florence2.evaluation.metrics.coco_ap import average_precision, coco_figures
-from florence2.evaluation.metrics.detection import DetectedObjects, TrueObjects
-from florence2.evaluation.metrics.resampling import match_pictures
+from florence2.evaluation.metrics.coco_ap import average_precision, coco_metrics
+from florence2.evaluation.metrics.detection import DetectedObjects, GroundTruthObjects
+from florence2.evaluation.metrics.resampling import match_images
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """True and detected objects of the same pictures."""
+    """True and detected objects of the same images."""
 
-    truths: list[TrueObjects]
+    ground_truths: list[GroundTruthObjects]
     detections: list[DetectedObjects]
 
 
 def from_coco(dataset: dict[str, Any], results: list[dict[str, Any]]) -> Pictures:
-    """Annotations and results as plain arrays, pictures by ascending id."""
+    """Annotations and results as plain arrays, images by ascending id."""
     names = {item["id"]: item["name"] for item in dataset["categories"]}
 
     def boxes(items: list[dict[str, Any]]) -> np.ndarray:
         extents = np.asarray([item["bbox"] for item in items]).reshape(-1, 4)
         return np.hstack([extents[:, :2], extents[:, :2] + extents[:, 2:]])
 
-    truths, detections = [], []
+    ground_truths, detections = [], []
     for number in sorted(image["id"] for image in dataset["images"]):
         true = [item for item in dataset["annotations"] if item["image_id"] == number]
         found = [item for item in results if item["image_id"] == number]
         labels = [names[item["category_id"]] for item in true]
         crowd = [item["iscrowd"] for item in true]
-        truths.append(TrueObjects(number, boxes(true), labels, crowd))
+        ground_truths.append(GroundTruthObjects(number, boxes(true), labels, crowd))
         labels = [names[item["category_id"]] for item in found]
         scores = [item["score"] for item in found]
         detections.append(DetectedObjects(number, boxes(found), labels, scores))
-    return Pictures(truths, detections)
+    return Pictures(ground_truths, detections)
 
 
 def made_up(count: int, objects: float = 4, classes: int = 5, seed: int = 0) -> Pictures:
-    """Pictures with crowds, doubled boxes, shaken boxes and false alarms; scores all differ."""
+    """Images with crowds, doubled boxes, shaken boxes and false positives; scores all differ."""
     generator = np.random.default_rng(seed)
-    truths, detections = [], []
+    ground_truths, detections = [], []
     for image in range(count):
         there, more = int(generator.poisson(objects)), int(generator.poisson(objects))
         corners = generator.uniform(0, 300, (there, 2))
         boxes = np.hstack([corners, corners + generator.uniform(20, 200, (there, 2))])
         labels = [f"class {number}" for number in generator.integers(0, classes, there)]
         crowd = generator.uniform(size=there) < 0.1
-        truths.append(TrueObjects(image, boxes, labels, crowd))
+        ground_truths.append(GroundTruthObjects(image, boxes, labels, crowd))
         again = generator.integers(0, there, more) if there else np.zeros(0, int)
         guesses = boxes[again] + generator.normal(0, 8, (len(again), 4))
         guesses[:, 2:] = np.maximum(guesses[:, :2], guesses[:, 2:])
         names = [labels[number] for number in again]
         scores = generator.uniform(size=len(again))
         detections.append(DetectedObjects(image, guesses, names, scores))
-    return Pictures(truths, detections)
+    return Pictures(ground_truths, detections)
 
 
-def drawn(pictures: Pictures, counts: np.ndarray) -> Pictures:
-    """The pictures copied as often as the counts say, each copy with an id of its own."""
-    truths, detections = [], []
-    for truth, found, count in zip(pictures.truths, pictures.detections, counts, strict=True):
+def drawn(images: Pictures, counts: np.ndarray) -> Pictures:
+    """The images copied as often as the counts say, each copy with an id of its own."""
+    ground_truths, detections = [], []
+    for ground_truth, found, count in zip(
+        images.ground_truths, images.detections, counts, strict=True
+    ):
         for copy in range(int(count)):
-            name = (truth.image_id, copy)
-            truths.append(TrueObjects(name, truth.boxes, truth.labels, truth.ignored))
+            name = (ground_truth.image_id, copy)
+            ground_truths.append(
+                GroundTruthObjects(
+                    name, ground_truth.boxes, ground_truth.labels, ground_truth.ignored
+                )
+            )
             detections.append(DetectedObjects(name, found.boxes, found.labels, found.scores))
-    return Pictures(truths, detections)
+    return Pictures(ground_truths, detections)
 
 
 @pytest.mark.parametrize(
@@ -90,69 +96,72 @@ def test_equals_the_coco_tools(shared: Path, annotations: str, results: str) -> 
     dataset = json.loads((shared / "eval" / annotations).read_text())
     found = json.loads((shared / "eval" / results).read_text())
     found = found["annotations"] if isinstance(found, dict) else found
-    pictures = from_coco(dataset, found)
-    matches = match_pictures(pictures.truths, pictures.detections)
-    figures = coco_figures(dataset, found)
-    assert matches.average_precision() == pytest.approx(figures.ap, abs=1e-9)
-    assert matches.average_precision(iou=0.5) == pytest.approx(figures.ap_50, abs=1e-9)
-    assert matches.average_precision(iou=0.75) == pytest.approx(figures.ap_75, abs=1e-9)
+    images = from_coco(dataset, found)
+    matches = match_images(images.ground_truths, images.detections)
+    metrics = coco_metrics(dataset, found)
+    assert matches.average_precision() == pytest.approx(metrics.ap, abs=1e-9)
+    assert matches.average_precision(iou=0.5) == pytest.approx(metrics.ap_50, abs=1e-9)
+    assert matches.average_precision(iou=0.75) == pytest.approx(metrics.ap_75, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_counts_equal_copies(seed: int) -> None:
-    pictures = made_up(30, seed=seed)
-    matches = match_pictures(pictures.truths, pictures.detections)
+    images = made_up(30, seed=seed)
+    matches = match_images(images.ground_truths, images.detections)
     counts = np.bincount(np.random.default_rng(seed).integers(0, 30, 30), minlength=30)
     assert {0, 1, 2} <= set(counts.tolist())
-    copies = drawn(pictures, counts)
-    figures = average_precision(copies.truths, copies.detections)
-    assert matches.average_precision(counts) == pytest.approx(figures.ap, abs=1e-12)
-    assert matches.average_precision(counts, 0.5) == pytest.approx(figures.ap_50, abs=1e-12)
-    assert figures.ap != pytest.approx(matches.average_precision(), abs=1e-3)
+    copies = drawn(images, counts)
+    metrics = average_precision(copies.ground_truths, copies.detections)
+    assert matches.average_precision(counts) == pytest.approx(metrics.ap, abs=1e-12)
+    assert matches.average_precision(counts, 0.5) == pytest.approx(metrics.ap_50, abs=1e-12)
+    assert metrics.ap != pytest.approx(matches.average_precision(), abs=1e-3)
 
 
 def test_a_data_set_held_twice_has_the_same_figure() -> None:
-    pictures = made_up(10)
-    matches = match_pictures(pictures.truths, pictures.detections)
+    images = made_up(10)
+    matches = match_images(images.ground_truths, images.detections)
     once = matches.average_precision()
     assert matches.average_precision(np.full(10, 2)) == pytest.approx(once, abs=1e-12)
 
 
 def test_no_more_than_a_hundred_detections_count() -> None:
-    truth = TrueObjects("a", [[0, 0, 10, 10]], ["cat"])
+    ground_truth = GroundTruthObjects("a", [[0, 0, 10, 10]], ["cat"])
     boxes = [[50, 50, 60, 60]] * 100 + [[0, 0, 10, 10]]
     found = DetectedObjects("a", boxes, ["cat"] * 101, np.linspace(1, 0.5, 101))
-    assert match_pictures([truth], [found]).average_precision() == 0
+    assert match_images([ground_truth], [found]).average_precision() == 0
     fewer = DetectedObjects("a", boxes[1:], ["cat"] * 100, np.linspace(1, 0.5, 100))
-    assert match_pictures([truth], [fewer]).average_precision() == pytest.approx(0.01)
+    assert match_images([ground_truth], [fewer]).average_precision() == pytest.approx(0.01)
 
 
 def test_nothing_to_find_and_nothing_found() -> None:
-    truths = [TrueObjects("a", [[0, 0, 10, 10]], ["cat"]), TrueObjects("b", [], [])]
-    matches = match_pictures(truths, [DetectedObjects("b", [[0, 0, 1, 1]], ["dog"])])
+    ground_truths = [
+        GroundTruthObjects("a", [[0, 0, 10, 10]], ["cat"]),
+        GroundTruthObjects("b", [], []),
+    ]
+    matches = match_images(ground_truths, [DetectedObjects("b", [[0, 0, 1, 1]], ["dog"])])
     assert matches.average_precision() == 0
-    # Without the first picture there is no object at all.
+    # Without the first image there is no object at all.
     assert matches.average_precision([0, 2]) == 0
 
 
 def test_faults_are_named() -> None:
-    pictures = made_up(3)
-    matches = match_pictures(pictures.truths, pictures.detections)
-    with pytest.raises(ValueError, match="3 pictures need as many counts, got 2"):
+    images = made_up(3)
+    matches = match_images(images.ground_truths, images.detections)
+    with pytest.raises(ValueError, match="3 images need the same number of counts, got 2"):
         matches.average_precision([1, 1])
-    with pytest.raises(ValueError, match="none below 0"):
+    with pytest.raises(ValueError, match="not negative"):
         matches.average_precision([1, -1, 1])
     with pytest.raises(ValueError, match=r"iou must be one of .* got 0\.52"):
         matches.average_precision(iou=0.52)
     with pytest.raises(ValueError, match="not in the ground truth: 99"):
-        match_pictures(pictures.truths, [DetectedObjects(99, [], [])])
+        match_images(images.ground_truths, [DetectedObjects(99, [], [])])
 
 
 @pytest.mark.slow
 def test_a_hundred_draws_of_five_thousand_pictures() -> None:
-    pictures = made_up(5000, objects=8, classes=80)
+    images = made_up(5000, objects=8, classes=80)
     started = time.perf_counter()
-    matches = match_pictures(pictures.truths, pictures.detections)
+    matches = match_images(images.ground_truths, images.detections)
     assert time.perf_counter() - started < 30
     generator = np.random.default_rng(0)
     started = time.perf_counter()

@@ -7,8 +7,8 @@ import pytest
 from florence2.evaluation.metrics.vqa import (
     anls_scores,
     exact_matches,
-    normalise_textvqa,
-    normalise_vqa,
+    normalize_textvqa,
+    normalize_vqa,
     vqa_scores,
 )
 
@@ -20,7 +20,7 @@ from florence2.evaluation.metrics.vqa import (
 )
 @pytest.mark.parametrize("protocol", ["vqav2", "textvqa", "vizwiz"])
 def test_accuracy_leaves_one_person_out(agreeing: int, score: float, protocol: str) -> None:
-    answers = ["red"] * agreeing + [f"colour {index}" for index in range(10 - agreeing)]
+    answers = ["red"] * agreeing + [f"color {index}" for index in range(10 - agreeing)]
     assert vqa_scores(["red"], [answers], protocol)[0] == pytest.approx(score)
 
 
@@ -41,15 +41,15 @@ def test_accuracy_leaves_one_person_out(agreeing: int, score: float, protocol: s
     ],
 )
 def test_normalisation(raw: str, normal: str) -> None:
-    assert normalise_vqa(raw) == normal
+    assert normalize_vqa(raw) == normal
 
 
 def test_textvqa_parts_the_possessive() -> None:
-    assert normalise_textvqa("Joe's, bar?") == "joe 's bar"
+    assert normalize_textvqa("Joe's, bar?") == "joe 's bar"
 
 
 def test_unanimous_answers_are_left_as_they_are() -> None:
-    # The official script normalises only where people differ.
+    # The official script normalizes only where people differ.
     assert vqa_scores(["the dog"], [["dog"] * 10])[0] == 0
     assert vqa_scores(["the dog"], [["dog"] * 9 + ["cat"]])[0] == 1
     assert vqa_scores(["the dog"], [["dog"] * 10], "textvqa")[0] == 1
@@ -78,7 +78,7 @@ def test_exact_match() -> None:
 
 
 def test_faults_are_named() -> None:
-    with pytest.raises(ValueError, match="as many: 1 and 2"):
+    with pytest.raises(ValueError, match="differ in length: 1 and 2"):
         vqa_scores(["a"], [["a"], ["b"]])
     with pytest.raises(ValueError, match="question 0 needs a list of answers, got 'red'"):
         vqa_scores(["red"], ["red"])

@@ -1,13 +1,14 @@
-"""The benchmarks: one file each. A name leads to its module, which is imported when asked for."""
+"""The benchmarks, one file each; a module is imported when its benchmark is looked up."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
+from ...io.deprecation import warn_renamed
 from ...io.messages import find_near_miss
 from ..benchmark import Benchmark
 
-# In the order of the paper's tables; those beneath the line are not in them.
+# In the order of the paper's tables; those below the line are not in them.
 BENCHMARKS = {
     "coco-caption": "coco_caption",
     "nocaps": "nocaps",
@@ -18,25 +19,34 @@ BENCHMARKS = {
     "coco-detection": "coco_detection",
     "flickr30k-entities": "flickr30k_entities",
     "refcoco": "refcoco",
-    "refcoco-plus": "refcoco_plus",
-    "refcocog": "refcocog",
+    "refcoco-plus": "refcoco",
+    "refcocog": "refcoco",
     "refcoco-segmentation": "refcoco_segmentation",
     # ---
     "docvqa": "docvqa",
     "icdar15": "icdar15",
     "visual-genome": "visual_genome",
-    "scenes": "synthetic_benchmark",
+    "synthetic": "synthetic_benchmark",
     "records": "validation_records",
 }
+_RENAMED = {"scenes": "synthetic"}
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark called ``name``; ``ValueError`` with the names there are for another."""
-    asked = name.strip().lower().replace("_", "-")
-    module = BENCHMARKS.get(asked)
+    """The benchmark called ``name``; ``ValueError`` with the names for an unknown one."""
+    key = name.strip().lower().replace("_", "-")
+    if key in _RENAMED:
+        warn_renamed(f"benchmark {key}", _RENAMED[key])
+        key = _RENAMED[key]
+    module = BENCHMARKS.get(key)
     if module is None:
-        near = find_near_miss(asked, BENCHMARKS)
+        near = find_near_miss(key, BENCHMARKS)
         hint = "" if near is None else f" (did you mean {near!r}?)"
-        raise ValueError(f"unknown benchmark {name!r}{hint}; there are {', '.join(BENCHMARKS)}")
-    benchmark: Benchmark = import_module(f".{module}", __name__).BENCHMARK
-    return benchmark
+        raise ValueError(f"unknown benchmark {name!r}{hint}; available: {', '.join(BENCHMARKS)}")
+    found: Benchmark | dict[str, Benchmark] = import_module(f".{module}", __name__).BENCHMARK
+    return found[key] if isinstance(found, dict) else found
+
+
+def current_name(name: str) -> str:
+    """The name of a benchmark today, also for that of release 0.1."""
+    return _RENAMED.get(name, name)

@@ -1,4 +1,4 @@
-"""Captions with marked phrases, as Flickr30k Entities writes them, and whose boxes are whose.
+"""Captions with marked phrases in the format of Flickr30k Entities, and the boxes of phrases.
 
 [/EN#283585/people Two men] stand in [/EN#283587/scene a yard] .
 """
@@ -14,14 +14,14 @@ from itertools import groupby
 import numpy as np
 
 from ...results.types import Answer
-from ..answer_values import FloatArray, labels_of, scores_of, to_boxes
+from ..answer_values import FloatArray, get_labels, get_scores, to_boxes
 
 _PART = re.compile(r"\[/EN#(?P<entity>\d+)/(?P<kind>\S+) (?P<words>[^\]]+)\]|(?P<word>[^\s\[\]]+)")
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """The words ``first`` to ``last - 1`` of a caption, and the entity that they name."""
+    """The words ``first`` to ``last - 1`` of a caption, and their entity."""
 
     first: int
     last: int
@@ -38,12 +38,12 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        """The caption without its marks."""
+        """The caption without marks."""
         return " ".join(self.words)
 
 
 def read_sentence(line: str) -> Sentence:
-    """The caption of a line; a ``ValueError`` when a mark is damaged."""
+    """The caption of a line; ``ValueError`` for a damaged mark."""
     words: list[str] = []
     phrases = []
     for part in _PART.finditer(line):
@@ -54,21 +54,22 @@ def read_sentence(line: str) -> Sentence:
         words += part["words"].split()
         phrases.append(Phrase(first, len(words), part["entity"], part["kind"]))
     if not words or len(phrases) != line.count("[/EN#"):
-        raise ValueError(f"no caption with marks [/EN#number/type words]: {line!r}")
+        raise ValueError(f"not a caption with marks [/EN#number/type words]: {line!r}")
     return Sentence(tuple(words), tuple(phrases))
 
 
-def boxes_of_phrases(sentence: Sentence, answer: Answer | None) -> list[FloatArray]:
-    """For each marked phrase the boxes ``float[K, 4]`` that the model gives it, surest first.
+def match_phrases(sentence: Sentence, answer: Answer | None) -> list[FloatArray]:
+    """For each marked phrase the boxes ``float[K, 4]`` that the model gives it, highest-scoring
+    first.
 
     A label is looked up in the caption, word by word and without regard to case, and speaks for
     the first marked phrase that it has a word in common with: "a man in a hat" for "a man". A
     label that occurs several times in both answer and caption is taken in order; the last time it
     is said speaks for all places that remain.
     """
-    boxes, scores = to_boxes(answer), scores_of(answer)
+    boxes, scores = to_boxes(answer), get_scores(answer)
     mentions: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
-    for label, places in groupby(enumerate(labels_of(answer)), key=lambda place: place[1]):
+    for label, places in groupby(enumerate(get_labels(answer)), key=lambda place: place[1]):
         mentions[_words(label)].append([index for index, _ in places])
     chosen: list[list[int]] = [[] for _ in sentence.phrases]
     for label_words, runs in mentions.items():
@@ -86,9 +87,9 @@ def find_words(sentence: Sentence, words: Sequence[str]) -> list[int]:
     return [start for start in starts if caption[start : start + len(wanted)] == wanted]
 
 
-def strange_labels(sentence: Sentence, answer: Answer | None) -> int:
+def count_unknown_labels(sentence: Sentence, answer: Answer | None) -> int:
     """How many boxes have labels that do not occur in the caption."""
-    return sum(not find_words(sentence, _words(label)) for label in labels_of(answer))
+    return sum(not find_words(sentence, _words(label)) for label in get_labels(answer))
 
 
 def _first_touched(sentence: Sentence, first: int, last: int) -> int | None:

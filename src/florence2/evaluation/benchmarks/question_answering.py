@@ -1,4 +1,4 @@
-"""Questions about pictures: what the question benchmarks share."""
+"""Shared parts of the VQA benchmarks: examples, accuracy, result files."""
 
 from __future__ import annotations
 
@@ -10,107 +10,120 @@ from typing import Any
 from ...io.atomic import replace_json
 from ...results.tasks import Task, custom_task
 from ..answer_values import to_text
-from ..benchmark import Answered, BenchmarkExample, Scored, pictures_of
+from ..benchmark import (
+    BenchmarkExample,
+    BenchmarkScores,
+    ExamplePrediction,
+    get_image_ids,
+    group_table,
+)
 from ..metric import mean_metric
 from ..metrics.intervals import FloatArray
 from ..metrics.vqa import Protocol, vqa_scores
-from .benchmark_files import Id, field_of
-from .group_table import grouped_table
+from .benchmark_files import Id, get_field
 
 VQA = custom_task("<VQA>")
 NO_VQA = """\
-The released weights were not made to answer questions (the paper's mix had VQA, the weights give
-no usable answers): this is for a model fine-tuned with this prompt; `--prompt` names another."""
+The released weights cannot answer questions (the paper's training mix had VQA): this is for a model
+fine-tuned with this prompt; `--prompt` sets another."""
 _FIRST_WORDS_SHOWN = 12
 _COLUMNS = ("", "questions", "score")
 
 
 @dataclass(frozen=True)
-class VqaExample:
-    """The truth of a question: people's answers, and its kinds by the name of the division
+class ReferenceAnswers:
+    """The answers of people to a question, and its kinds by name of the division
     (``{"answer type": "yes/no"}``)."""
 
     answers: tuple[str, ...]
     kinds: Mapping[str, str]
 
 
-def question_case(
+def vqa_example(
     question_id: Id,
     image: Path,
     image_id: str,
     question: str,
-    truth: VqaExample | None,
+    ground_truth: ReferenceAnswers | None,
     task: Task = VQA,
 ) -> BenchmarkExample:
-    """The case of one question; ``truth`` is ``None`` where the answers are hidden."""
+    """The example of one question; ``ground_truth`` is ``None`` where answers are hidden."""
     return BenchmarkExample(
-        str(question_id), image, image_id, task, question, truth, file_id=question_id
+        str(question_id), image, image_id, task, question, ground_truth, file_id=question_id
     )
 
 
-def truth_of(answered: Answered) -> VqaExample:
-    """The answers people gave. ``ValueError`` when they are not known."""
-    truth = answered.case.truth
-    if not isinstance(truth, VqaExample) or not truth.answers:
-        raise ValueError(f"question {answered.case.id} has no answers to score by")
-    return truth
+def get_reference_answers(predictions: ExamplePrediction) -> ReferenceAnswers:
+    """The answers of people; ``ValueError`` where they are hidden."""
+    ground_truth = predictions.example.ground_truth
+    if not isinstance(ground_truth, ReferenceAnswers) or not ground_truth.answers:
+        raise ValueError(f"question {predictions.example.id} has no answers to score by")
+    return ground_truth
 
 
-def score_accuracy(answered: Sequence[Answered], protocol: Protocol) -> Scored:
+def score_accuracy(predictions: Sequence[ExamplePrediction], protocol: Protocol) -> BenchmarkScores:
     """VQA accuracy, with tables by kind and by first word of the question."""
-    answers = [truth_of(each).answers for each in answered]
-    predictions = [to_text(each.answer) for each in answered]
-    return scored(answered, "accuracy", vqa_scores(predictions, answers, protocol))
+    answers = [get_reference_answers(each).answers for each in predictions]
+    texts = [to_text(each.answer) for each in predictions]
+    return score_questions(predictions, "accuracy", vqa_scores(texts, answers, protocol))
 
 
-def scored(answered: Sequence[Answered], name: str, scores: FloatArray) -> Scored:
-    """One figure from a score in [0, 1] for each question, with its tables."""
-    pictures = pictures_of(answered)
-    divisions = dict.fromkeys(kind for each in answered for kind in truth_of(each).kinds)
+def score_questions(
+    predictions: Sequence[ExamplePrediction], name: str, scores: FloatArray
+) -> BenchmarkScores:
+    """One metric from a score in [0, 1] of each question, with its tables."""
+    image_ids = get_image_ids(predictions)
+    divisions = dict.fromkeys(
+        kind for each in predictions for kind in get_reference_answers(each).kinds
+    )
     tables = [
-        grouped_table(
+        group_table(
             f"{name} by {division}",
             _COLUMNS,
-            [truth_of(each).kinds.get(division, "?") for each in answered],
+            [get_reference_answers(each).kinds.get(division, "?") for each in predictions],
             scores.tolist(),
         )
         for division in divisions
     ]
     tables.append(
-        grouped_table(
+        group_table(
             f"{name} by first words of the question",
             _COLUMNS,
-            [_first_words(each) for each in answered],
+            [_first_words(each) for each in predictions],
             scores.tolist(),
-            most=_FIRST_WORDS_SHOWN,
+            max_rows=_FIRST_WORDS_SHOWN,
         )
     )
-    return Scored((mean_metric(name, scores, pictures),), tuple(scores.tolist()), tuple(tables))
+    return BenchmarkScores(
+        (mean_metric(name, scores, image_ids),), tuple(scores.tolist()), tuple(tables)
+    )
 
 
-def answers_of(entry: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """The answers that people gave: strings, or objects with an ``answer``; none where hidden.
+def get_answers(entry: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """The answers of people: strings, or objects with an ``answer``; empty where hidden.
 
-    Raises ``ValueError`` with the entry when they are anything else.
+    Raises ``ValueError`` with the entry for another value.
     """
     given = entry.get("answers") or ()
     if not isinstance(given, list | tuple):
         raise ValueError(f"{path}: answers must be a list, got {given!r} in {dict(entry)!r:.200}")
     return tuple(
-        each if isinstance(each, str) else str(field_of(each, "answer", path)) for each in given
+        each if isinstance(each, str) else str(get_field(each, "answer", path)) for each in given
     )
 
 
-def write_answers(answered: Sequence[Answered], folder: Path, name: str, key: str) -> list[Path]:
-    """The list ``[{key: 1, "answer": "..."}]`` that servers and official scripts take.
+def write_answers(
+    predictions: Sequence[ExamplePrediction], directory: Path, name: str, key: str
+) -> list[Path]:
+    """Write the list ``[{key: 1, "answer": "..."}]`` of servers and official scripts.
 
-    Ids are written as the benchmark's file has them.
+    Ids are written as in the benchmark's file.
     """
-    path = folder / name
-    results = [{key: each.case.file_id, "answer": to_text(each.answer)} for each in answered]
+    path = directory / name
+    results = [{key: each.example.file_id, "answer": to_text(each.answer)} for each in predictions]
     replace_json(path, results)
     return [path]
 
 
-def _first_words(answered: Answered) -> str:
-    return " ".join(str(answered.case.question).lower().split()[:2])
+def _first_words(prediction: ExamplePrediction) -> str:
+    return " ".join(str(prediction.example.prompt_input).lower().split()[:2])

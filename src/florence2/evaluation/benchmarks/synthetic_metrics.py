@@ -1,279 +1,243 @@
-"""How answers about made scenes are scored, task by task."""
+"""How predictions on synthetic images are scored, task by task."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 import numpy as np
 
-from ...results.types import Boxes, Polygons
+from ...results.geometry import match_closest
+from ...results.types import Boxes
 from ...synthetic.categories import count_named_objects
-from ..answer_values import (
-    labels_of,
-    mask_pair,
-    scores_of,
-    sort_by_score,
-    text_regions_of,
-    to_boxes,
-    to_text,
-)
-from ..benchmark import Answered, pictures_of
-from ..metric import Metric, ap_metric, mean_metric, ratio_metric, share
+from ..answer_values import get_labels, sort_by_score, to_boxes, to_text, to_text_regions
+from ..benchmark import ExamplePrediction, get_image_ids
+from ..metric import Metric, mean_metric, ratio, ratio_metric
 from ..metrics.detection import (
     DetectedObjects,
-    TrueObjects,
-    agreement_counts,
+    GroundTruthObjects,
+    count_matches,
     match_objects,
     proposal_hits,
     single_f1s,
     summed_f1,
 )
-from ..metrics.edit_distance import edit_distance
-from ..metrics.grounding import mask_ious, mask_overlaps, phrase_hits
 from ..metrics.intervals import FloatArray
-from ..metrics.ocr import TextRegions, icdar_counts
-from ..metrics.polygon_overlap import common_areas, to_shapes
-from ..metrics.resampling import match_pictures
+from ..metrics.ocr import TextRegions, character_errors
+from ..metrics.polygon_overlap import polygon_iou
+from ..metrics.resampling import match_images
+from ..scorers import (
+    check_ground_truth,
+    score_boxes,
+    score_characters,
+    score_masks,
+    score_phrases,
+    score_text_regions,
+    to_mask_pairs,
+    to_objects,
+)
 
-Kind = TypeVar("Kind")
-# One figure or several, and a number in [0, 1] for each case.
-Task = Callable[[Sequence[Answered]], tuple[list[Metric], FloatArray]]
+# Metrics, and a number in [0, 1] for each example.
+TaskScores = tuple[list[Metric], FloatArray]
+TaskScorer = Callable[[Sequence[ExamplePrediction]], TaskScores]
 _BINS = 10
-_SHUFFLES = 5
+_PERMUTATIONS = 5
+_MATCH_IOU = 0.5
 
 
-def detection(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
-    """COCO's AP, F1, what scores add to AP over shuffled ones, and how well they are calibrated."""
-    truths, found = _objects(answered), _found(answered)
-    matches, counts = match_pictures(truths, found), agreement_counts(truths, found)
-
-    shuffled = float(
-        np.mean([_shuffled_precision(truths, found, seed) for seed in range(_SHUFFLES)])
+def score_detection(predictions: Sequence[ExamplePrediction]) -> TaskScores:
+    """COCO's AP, F1, AP with permuted scores, and the calibration error of the scores."""
+    ground_truths, detections = to_objects(predictions)
+    size, image_ids = len(predictions), get_image_ids(predictions)
+    scores = score_boxes(ground_truths, detections, image_ids)
+    permuted = float(
+        np.mean([_permuted_precision(ground_truths, detections, n) for n in range(_PERMUTATIONS)])
     )
-    size, pictures = len(answered), pictures_of(answered)
-    figures = [
-        ap_metric("detection AP50", size, lambda n: matches.average_precision(n, 0.5)),
-        ap_metric("detection AP", size, matches.average_precision),
-        ratio_metric("detection F1@0.5", counts, pictures, summed_f1),
-        Metric("AP with shuffled scores", size, lambda _: 100 * shuffled, resamples=1),
+    names = {"map50": "detection AP50", "map": "detection AP", "f1": "detection F1@0.5"}
+    metrics = [
+        *scores.rename(names),
+        Metric("AP, scores permuted", size, lambda _: 100 * permuted, resamples=1),
         ratio_metric(
             "calibration error",
-            _calibration(truths, found),
-            pictures,
-            _expected_error,
+            _calibration_counts(ground_truths, detections),
+            image_ids,
+            _expected_calibration_error,
             higher_is_better=False,
         ),
     ]
-    return figures, single_f1s(counts)
+    return metrics, scores.per_example
 
 
-def proposals(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
+def score_proposals(predictions: Sequence[ExamplePrediction]) -> TaskScores:
     """The share of objects that some proposed box has at IoU 0.5."""
-    hits = proposal_hits(_objects(answered), _found(answered), ious=(0.5,)).astype(np.float64)
-    pictures = pictures_of(answered)
-    figure = ratio_metric("proposal recall@0.5", hits, pictures, share)
-    return [figure], np.where(hits[:, 1] > 0, hits[:, 0] / np.maximum(hits[:, 1], 1), 1.0)
+    hits = proposal_hits(*to_objects(predictions), ious=(0.5,)).astype(np.float64)
+    metric = ratio_metric("proposal recall@0.5", hits, get_image_ids(predictions), ratio)
+    return [metric], np.where(hits[:, 1] > 0, hits[:, 0] / np.maximum(hits[:, 1], 1), 1.0)
 
 
-def open_vocabulary(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
-    """F1 of what is there, and how often what is absent is answered by nothing."""
-    truths, found = _objects(answered), _found(answered)
-    absent = np.asarray([not len(truth.labels) for truth in truths])
-    silent = np.asarray([not len(each.labels) for each in found])
-    counts = agreement_counts(truths, found, by_class=False)
-    pictures = pictures_of(answered)
-    there = np.flatnonzero(~absent)
-    figures = []
-    if absent.any():
-        rows = np.flatnonzero(absent)
-        figures.append(
-            mean_metric(
-                "absent answered empty", silent[rows].astype(float), [pictures[row] for row in rows]
-            )
+def score_open_vocabulary(predictions: Sequence[ExamplePrediction]) -> TaskScores:
+    """F1 on classes that are in the image, and the share of absent ones without a box."""
+    ground_truths, detections = to_objects(predictions)
+    negative = np.asarray([not len(each.labels) for each in ground_truths])
+    empty = np.asarray([not len(each.labels) for each in detections])
+    counts = count_matches(ground_truths, detections, by_class=False)
+    image_ids = get_image_ids(predictions)
+    metrics = []
+    if negative.any():
+        of_negative = [image_ids[row] for row in np.flatnonzero(negative)]
+        values = empty[negative].astype(float)
+        metrics.append(mean_metric("negative-class accuracy", values, of_negative))
+    if not negative.all():
+        of_others = [image_ids[row] for row in np.flatnonzero(~negative)]
+        metrics.append(
+            ratio_metric("open-vocabulary F1@0.5", counts[~negative], of_others, summed_f1)
         )
-    if len(there):
-        figures.append(
-            ratio_metric(
-                "open-vocabulary F1@0.5", counts[there], [pictures[row] for row in there], summed_f1
-            )
-        )
-    return figures, np.where(absent, silent, single_f1s(counts))
+    return metrics, np.where(negative, empty, single_f1s(counts))
 
 
-def grounding(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
-    """Recall@1 at IoU 0.5: each phrase's surest box against any of its true ones."""
-    guesses, truths, owners = [], [], []
-    for row, each in enumerate(answered):
-        true = _truth(each, Boxes)
-        order, labels = sort_by_score(each.answer), np.asarray(labels_of(each.answer), object)
+def score_grounding(predictions: Sequence[ExamplePrediction]) -> TaskScores:
+    """Recall@1 at IoU 0.5: each phrase's highest-scoring box against any of its true ones."""
+    boxes, ground_truths, owners = [], [], []
+    for row, each in enumerate(predictions):
+        true = check_ground_truth(each, Boxes)
+        order, labels = sort_by_score(each.answer), np.asarray(get_labels(each.answer), object)
         for phrase in dict.fromkeys(true.labels):
-            said = [index for index in order if labels[index] == phrase]
-            guesses.append(to_boxes(each.answer)[said])
-            truths.append(true.xyxy[[label == phrase for label in true.labels]])
+            boxes.append(to_boxes(each.answer)[[i for i in order if labels[i] == phrase]])
+            ground_truths.append(true.xyxy[[label == phrase for label in true.labels]])
             owners.append(row)
-    hits = phrase_hits(guesses, truths, top=(1,))[:, 0].astype(np.float64)
-    pictures = [answered[row].case.image_id for row in owners]
-    sums = np.bincount(owners, hits, minlength=len(answered))
-    return [mean_metric("grounding recall@1", hits, pictures)], sums / np.bincount(
-        owners, minlength=len(answered)
-    )
+    image_ids = [predictions[row].example.image_id for row in owners]
+    scores = score_phrases(boxes, ground_truths, image_ids)
+    size = len(predictions)
+    sums = np.bincount(owners, scores.per_example, minlength=size)
+    per_example = sums / np.bincount(owners, minlength=size)
+    return scores.rename({"recall@1": "grounding recall@1"}), per_example
 
 
-def segmentation(name: str) -> Task:
-    """Mean IoU of masks under ``name``."""
+def segmentation_scorer(name: str) -> TaskScorer:
+    """Mean IoU of masks as metric ``name``."""
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
-        pairs = [mask_pair(each.answer, _truth(each, Polygons)) for each in answered]
-        ious = mask_ious(mask_overlaps(pairs))
-        return [mean_metric(name, ious, pictures_of(answered))], ious
+    def score(predictions: Sequence[ExamplePrediction]) -> TaskScores:
+        scores = score_masks(to_mask_pairs(predictions), get_image_ids(predictions))
+        return scores.rename({"miou": name}), scores.per_example
 
     return score
 
 
-def exact_words(name: str) -> Task:
-    """The share of answers that are the very words, whatever their case, under ``name``."""
+def exact_match_scorer(name: str) -> TaskScorer:
+    """The share of equal texts, without regard to case, as metric ``name``."""
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
-        right = [
-            to_text(each.answer).lower() == to_text(each.case.truth).lower() for each in answered
+    def score(predictions: Sequence[ExamplePrediction]) -> TaskScores:
+        equal = [
+            to_text(each.answer).lower() == to_text(each.example.ground_truth).lower()
+            for each in predictions
         ]
-        values = np.asarray(right, np.float64)
-        return [mean_metric(name, values, pictures_of(answered))], values
+        values = np.asarray(equal, np.float64)
+        return [mean_metric(name, values, get_image_ids(predictions))], values
 
     return score
 
 
-def characters(name: str) -> Task:
-    """Characters to edit over characters of the truth, under ``name``; lower is better."""
+def character_scorer(name: str) -> TaskScorer:
+    """The character error rate as metric ``name``; lower is better."""
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
-        counts = np.asarray(
-            [_edits(to_text(each.answer), to_text(each.case.truth)) for each in answered],
-            np.float64,
+    def score(predictions: Sequence[ExamplePrediction]) -> TaskScores:
+        scores = score_characters(
+            [to_text(each.answer) for each in predictions],
+            [to_text(each.example.ground_truth) for each in predictions],
+            get_image_ids(predictions),
         )
-        pictures = pictures_of(answered)
-        figure = ratio_metric(name, counts, pictures, share, higher_is_better=False)
-        return [figure], np.clip(1 - counts[:, 0] / np.maximum(counts[:, 1], 1), 0, 1)
+        return scores.rename({"cer": name}), scores.per_example
 
     return score
 
 
-def text_regions(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
-    """ICDAR's hmean of lines at IoU 0.5, and the character error rate of the lines it matches."""
-    truths = [text_regions_of(each.case.truth) for each in answered]
-    found = [text_regions_of(each.answer) for each in answered]
-    counts = icdar_counts(truths, found)
+def score_lines(predictions: Sequence[ExamplePrediction]) -> TaskScores:
+    """ICDAR's hmean of lines at IoU 0.5, and the character error rate of the matched lines."""
+    ground_truths = [to_text_regions(each.example.ground_truth) for each in predictions]
+    detections = [to_text_regions(each.answer) for each in predictions]
+    image_ids = get_image_ids(predictions)
+    scores = score_text_regions(ground_truths, detections, image_ids)
+    metrics = scores.rename({"hmean": "OCR hmean@0.5"})
     edits = np.asarray(
-        [_matched_edits(truth, guess) for truth, guess in zip(truths, found, strict=True)],
-        np.float64,
+        [_matched_edits(true, each) for true, each in zip(ground_truths, detections, strict=True)]
     )
-    pictures = pictures_of(answered)
-    figures = [ratio_metric("OCR hmean@0.5", counts, pictures, summed_f1)]
     if edits[:, 1].any():
-        figures.append(
-            ratio_metric("CER of matched lines", edits, pictures, share, higher_is_better=False)
-        )
-    return figures, single_f1s(counts)
+        name = "CER of matched lines"
+        metrics.append(ratio_metric(name, edits, image_ids, ratio, higher_is_better=False))
+    return metrics, scores.per_example
 
 
-def captions(vocabularies: Mapping[str, tuple[str, ...]], kind: str) -> Task:
-    """Named objects that are there, and objects there that are named; ``vocabularies`` holds the
-    categories in each picture, by picture."""
-    everything = sorted({name for names in vocabularies.values() for name in names})
+def caption_scorer(vocabularies: Mapping[str, tuple[str, ...]], kind: str) -> TaskScorer:
+    """Precision and recall of the objects that a caption names.
 
-    def score(answered: Sequence[Answered]) -> tuple[list[Metric], FloatArray]:
+    ``vocabularies`` has the categories of the objects in each image; ``kind`` is the prefix of
+    the metrics.
+    """
+    categories = sorted({name for names in vocabularies.values() for name in names})
+
+    def score(predictions: Sequence[ExamplePrediction]) -> TaskScores:
         rows = []
-        for each in answered:
-            named = count_named_objects(to_text(each.answer), everything)
-            there = Counter(vocabularies.get(each.case.image_id, ()))
-            common = sum((named & there).values())
-            rows.append((common, sum(named.values()), sum(there.values())))
-        counts, pictures = np.asarray(rows, np.float64), pictures_of(answered)
-        figures = [
-            ratio_metric(f"{kind}: named objects that are there", counts, pictures, share),
+        for each in predictions:
+            named = count_named_objects(to_text(each.answer), categories)
+            present = Counter(vocabularies.get(each.example.image_id, ()))
+            common = sum((named & present).values())
+            rows.append((common, sum(named.values()), sum(present.values())))
+        counts, image_ids = np.asarray(rows, np.float64), get_image_ids(predictions)
+        metrics = [
+            ratio_metric(f"{kind}: object precision", counts, image_ids, ratio),
             ratio_metric(
-                f"{kind}: objects there that are named",
-                counts,
-                pictures,
-                lambda sums: share(sums[[0, 2]]),
+                f"{kind}: object recall", counts, image_ids, lambda sums: ratio(sums[[0, 2]])
             ),
         ]
-        return figures, single_f1s(counts)
+        return metrics, single_f1s(counts)
 
     return score
 
 
-def _objects(answered: Sequence[Answered]) -> list[TrueObjects]:
-    objects = []
-    for row, each in enumerate(answered):
-        true = _truth(each, Boxes)
-        objects.append(TrueObjects(row, true.xyxy, true.labels))
-    return objects
-
-
-def _found(answered: Sequence[Answered]) -> list[DetectedObjects]:
-    return [
-        DetectedObjects(row, to_boxes(each.answer), labels_of(each.answer), scores_of(each.answer))
-        for row, each in enumerate(answered)
-    ]
-
-
-def _truth(answered: Answered, kind: type[Kind]) -> Kind:
-    truth = answered.case.truth
-    if not isinstance(truth, kind):
-        raise ValueError(f"case {answered.case.id} is answered by {kind.__name__}, not {truth!r}")
-    return truth
-
-
-def _shuffled_precision(
-    truths: Sequence[TrueObjects], found: Sequence[DetectedObjects], seed: int
+def _permuted_precision(
+    ground_truths: Sequence[GroundTruthObjects], detections: Sequence[DetectedObjects], seed: int
 ) -> float:
-    """AP of the same boxes when their scores are dealt out at random."""
+    """AP of the same boxes when their scores are permuted at random."""
     scores = np.random.default_rng(seed).permutation(
-        np.concatenate([each.scores for each in found])
+        np.concatenate([each.scores for each in detections])
     )
-    dealt, start = [], 0
-    for each in found:
+    permuted, start = [], 0
+    for each in detections:
         part = scores[start : start + len(each.scores)]
-        dealt.append(DetectedObjects(each.image_id, each.boxes, each.labels, part))
+        permuted.append(DetectedObjects(each.image_id, each.boxes, each.labels, part))
         start += len(part)
-    return match_pictures(truths, dealt).average_precision()
+    return match_images(ground_truths, permuted).average_precision()
 
 
-def _calibration(truths: Sequence[TrueObjects], found: Sequence[DetectedObjects]) -> FloatArray:
-    """For each picture and bin of scores: boxes, the sum of their scores, and those right."""
-    sums = np.zeros((len(truths), 3, _BINS))
-    for row, (truth, each) in enumerate(zip(truths, found, strict=True)):
-        right = np.zeros(len(each.scores))
-        right[match_objects(truth, each)[:, 1]] = 1
+def _calibration_counts(
+    ground_truths: Sequence[GroundTruthObjects], detections: Sequence[DetectedObjects]
+) -> FloatArray:
+    """For each image and bin of scores: boxes, the sum of their scores, and correct boxes."""
+    sums = np.zeros((len(ground_truths), 3, _BINS))
+    for row, (true, each) in enumerate(zip(ground_truths, detections, strict=True)):
+        correct = np.zeros(len(each.scores))
+        correct[match_objects(true, each)[:, 1]] = 1
         bins = np.minimum((each.scores * _BINS).astype(int), _BINS - 1)
-        for place, values in enumerate((np.ones(len(right)), each.scores, right)):
-            np.add.at(sums[row, place], bins, values)
-    return sums.reshape(len(truths), -1)
+        for index, values in enumerate((np.ones(len(correct)), each.scores, correct)):
+            np.add.at(sums[row, index], bins, values)
+    return sums.reshape(len(ground_truths), -1)
 
 
-def _expected_error(sums: FloatArray) -> float:
-    """Expected calibration error: how far trust and truth are apart, bin by bin."""
-    boxes, scores, right = sums.reshape(3, _BINS)
-    return float(np.abs(scores - right).sum() / max(boxes.sum(), 1))
+def _expected_calibration_error(sums: FloatArray) -> float:
+    """The distance between confidence and accuracy, over the bins."""
+    boxes, scores, correct = sums.reshape(3, _BINS)
+    return float(np.abs(scores - correct).sum() / max(boxes.sum(), 1))
 
 
-def _matched_edits(truth: TextRegions, found: TextRegions) -> tuple[int, int]:
-    """Edits and true characters of the lines that overlap at IoU 0.5 or more, the closest first."""
-    first, second = to_shapes(truth.outlines), to_shapes(found.outlines)
-    common = common_areas(first, second)
-    areas = [np.asarray([shape.area for shape in shapes]) for shapes in (first, second)]
-    overlap = common / np.maximum(areas[0][:, None] + areas[1][None, :] - common, 1e-9)
-    edits = length = 0
-    while overlap.size and overlap.max() >= 0.5:
-        true, guess = divmod(int(overlap.argmax()), overlap.shape[1])
-        more, of = _edits(found.texts[guess], truth.texts[true])
-        edits, length = edits + more, length + of
-        overlap[true, :] = overlap[:, guess] = 0
+def _matched_edits(ground_truth: TextRegions, detected: TextRegions) -> tuple[int, int]:
+    """Edits and true characters of the lines that match at IoU 0.5, the closest pairs first."""
+    overlap = polygon_iou(ground_truth.outlines, detected.outlines)
+    pairs = match_closest(overlap, _MATCH_IOU).tolist()
+    if not pairs:
+        return 0, 0
+    counts = character_errors(
+        [detected.texts[index] for _, index in pairs],
+        [ground_truth.texts[index] for index, _ in pairs],
+    )
+    edits, length = counts.sum(axis=0).tolist()
     return edits, length
-
-
-def _edits(said: str, true: str) -> tuple[int, int]:
-    return edit_distance(said, true), len(true)

@@ -1,4 +1,4 @@
-"""TextVQA: questions whose answers are written in the picture."""
+"""TextVQA: questions that need the text in the image."""
 
 from __future__ import annotations
 
@@ -6,42 +6,43 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..benchmark import Benchmark, BenchmarkExample, Reported
+from ..benchmark import Benchmark, BenchmarkExample, PaperResult
 from ..metrics.input_checks import check_unique
 from .benchmark_files import (
     check_split_name,
-    entries_of,
-    field_of,
+    find_directory,
     find_file,
-    find_folder,
-    id_of,
+    get_entries,
+    get_field,
+    get_id,
     image_path,
     read_json,
 )
 from .question_answering import (
     NO_VQA,
-    VqaExample,
-    answers_of,
-    question_case,
+    ReferenceAnswers,
+    get_answers,
     score_accuracy,
+    vqa_example,
     write_answers,
 )
 
 VAL, TEST = "val", "test"
 
 SOURCE = """\
-From textvqa.org, version 0.5.1; the pictures are Open Images':
+From textvqa.org, version 0.5.1; the images are Open Images':
 
     TextVQA_0.5.1_val.json
     TextVQA_0.5.1_test.json
-    train_images/003a8ae2ef43b901.jpg ...   (train and val share this folder)
+    train_images/003a8ae2ef43b901.jpg ...   (train and val share this directory)
     test_images/..."""
 
 PROTOCOL = f"""\
-val: 5,000 questions, ten answers each. Prompt `<VQA>` and the question, no text of an OCR system.
-VQA accuracy with TextVQA's normalisation. test: 5,734 questions with hidden answers; the official
+val: 5,000 questions, ten answers each. Prompt `<VQA>` and the question, without text from an OCR
+system.
+VQA accuracy with TextVQA's normalization. test: 5,734 questions with hidden answers; the official
 file is for the EvalAI server. The released models' card names test-dev as the split of the paper's
-figures, so they stand beside test, and none beside val. {NO_VQA}"""
+results, so they are compared with test. {NO_VQA}"""
 
 FOLDERS = {
     VAL: ["train_images", "train_val_images/train_images", "images"],
@@ -52,23 +53,25 @@ FOLDERS = {
 def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The questions of a split; with answers where they are known."""
     path = find_file(data, [f"TextVQA_0.5.1_{split}.json"], SOURCE)
-    folder = find_folder(data, FOLDERS[split], SOURCE)
+    directory = find_directory(data, FOLDERS[split], SOURCE)
     content = read_json(path, "data")
     check_split_name(content, "dataset_type", split, path)
-    cases = []
-    for entry in entries_of(content, "data", path):
-        image = str(id_of(entry, "image_id", path))
-        number = id_of(entry, "question_id", path)
-        answers = answers_of(entry, path)
+    examples = []
+    for entry in get_entries(content, "data", path):
+        image = str(get_id(entry, "image_id", path))
+        number = get_id(entry, "question_id", path)
+        answers = get_answers(entry, path)
         if split == VAL and not answers:
-            raise ValueError(f"{path}: question {number} has no answers: is it the test split's?")
-        truth = VqaExample(answers, {}) if answers else None
-        question = str(field_of(entry, "question", path))
-        cases.append(
-            question_case(number, image_path(folder, f"{image}.jpg", path), image, question, truth)
+            raise ValueError(f"{path}: question {number} has no answers: it is the test split")
+        ground_truth = ReferenceAnswers(answers, {}) if answers else None
+        question = str(get_field(entry, "question", path))
+        examples.append(
+            vqa_example(
+                number, image_path(directory, f"{image}.jpg", path), image, question, ground_truth
+            )
         )
-    check_unique([case.id for case in cases], f"question ids of {path}")
-    return cases
+    check_unique([example.id for example in examples], f"question ids of {path}")
+    return examples
 
 
 write_results = partial(write_answers, name="textvqa_results.json", key="question_id")
@@ -82,6 +85,6 @@ BENCHMARK = Benchmark(
     read=read,
     score=partial(score_accuracy, protocol="textvqa"),
     official=write_results,
-    reported={TEST: {"accuracy": Reported(base_ft=63.6, large_ft=73.5)}},
+    reported={TEST: {"accuracy": PaperResult(base_ft=63.6, large_ft=73.5)}},
     options={"max_new_tokens": 32},
 )

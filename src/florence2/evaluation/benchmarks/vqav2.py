@@ -1,4 +1,4 @@
-"""VQAv2: open questions about COCO's pictures, ten answers each."""
+"""VQAv2: open questions about COCO's images, ten answers each."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..benchmark import Benchmark, BenchmarkExample, Reported
+from ..benchmark import Benchmark, BenchmarkExample, PaperResult
 from ..metrics.input_checks import check_known, check_unique
 from .benchmark_files import (
     Id,
     check_ids,
     check_split_name,
-    entries_of,
-    field_of,
+    find_directory,
     find_file,
-    find_folder,
-    id_of,
-    order_of_id,
+    get_entries,
+    get_field,
+    get_id,
+    get_integer,
+    id_sort_key,
     read_json,
-    whole_number_of,
 )
 from .question_answering import (
     NO_VQA,
-    VqaExample,
-    answers_of,
-    question_case,
+    ReferenceAnswers,
+    get_answers,
     score_accuracy,
+    vqa_example,
     write_answers,
 )
 
 VAL, TEST_DEV, TEST = "val", "test-dev", "test"
 
 SOURCE = """\
-From visualqa.org, questions and annotations of version 2.0, and COCO's pictures of 2014 and 2015:
+From visualqa.org, questions and annotations of version 2.0, and COCO's images of 2014 and 2015:
 
     v2_OpenEnded_mscoco_val2014_questions.json
     v2_mscoco_val2014_annotations.json
@@ -43,12 +43,12 @@ From visualqa.org, questions and annotations of version 2.0, and COCO's pictures
     test2015/COCO_test2015_000000262144.jpg ..."""
 
 PROTOCOL = f"""\
-val: 214,354 questions about 40,504 pictures. Prompt `<VQA>` and the question. VQA accuracy with
-the official normalisation, averaged over leaving out each of ten people. test-dev: 107,394
-questions with hidden answers, on which the paper reports; the official file is for the EvalAI
-server, which for `test` wants answers to all 447,793 questions. {NO_VQA}"""
+val: 214,354 questions about 40,504 images. Prompt `<VQA>` and the question. VQA accuracy with
+the official normalization, averaged over leaving out each of ten people. test-dev: 107,394
+questions with hidden answers, the split of the paper; the official file is for the EvalAI
+server, which for `test` needs answers to all 447,793 questions. {NO_VQA}"""
 
-_PICTURES = {VAL: "val2014", TEST_DEV: "test2015", TEST: "test2015"}
+_IMAGES = {VAL: "val2014", TEST_DEV: "test2015", TEST: "test2015"}
 _QUESTIONS = {VAL: "val2014", TEST_DEV: "test-dev2015", TEST: "test2015"}
 
 
@@ -56,45 +56,45 @@ def read(data: Path, split: str) -> Sequence[BenchmarkExample]:
     """The questions of a split; with answers where they are known."""
     name = f"v2_OpenEnded_mscoco_{_QUESTIONS[split]}_questions.json"
     path = find_file(data, [name, f"questions/{name}", f"annotations/{name}"], SOURCE)
-    pictures = _PICTURES[split]
-    folder = find_folder(data, [pictures, f"images/{pictures}"], SOURCE)
+    images = _IMAGES[split]
+    directory = find_directory(data, [images, f"images/{images}"], SOURCE)
     content = read_json(path, "questions")
     check_split_name(content, "data_subtype", _QUESTIONS[split], path)
-    questions = entries_of(content, "questions", path)
-    ids = [id_of(each, "question_id", path) for each in questions]
+    questions = get_entries(content, "questions", path)
+    ids = [get_id(each, "question_id", path) for each in questions]
     check_ids(ids, f"ids of {path}")
-    truths = _answers(data, set(ids)) if split == VAL else {}
-    cases = []
+    ground_truths = _answers(data, set(ids)) if split == VAL else {}
+    examples = []
     for question_id, entry in zip(ids, questions, strict=True):
-        number = whole_number_of(entry, "image_id", path)
-        cases.append(
-            question_case(
+        number = get_integer(entry, "image_id", path)
+        examples.append(
+            vqa_example(
                 question_id,
-                folder / f"COCO_{pictures}_{number:012d}.jpg",
+                directory / f"COCO_{images}_{number:012d}.jpg",
                 str(number),
-                str(field_of(entry, "question", path)),
-                truths.get(question_id),
+                str(get_field(entry, "question", path)),
+                ground_truths.get(question_id),
             )
         )
-    return cases
+    return examples
 
 
-def _answers(data: Path, questions: set[Id]) -> dict[Id, VqaExample]:
+def _answers(data: Path, questions: set[Id]) -> dict[Id, ReferenceAnswers]:
     name = "v2_mscoco_val2014_annotations.json"
     path = find_file(data, [name, f"annotations/{name}"], SOURCE)
-    annotations = entries_of(read_json(path, "annotations"), "annotations", path)
-    numbers = [id_of(each, "question_id", path) for each in annotations]
+    annotations = get_entries(read_json(path, "annotations"), "annotations", path)
+    numbers = [get_id(each, "question_id", path) for each in annotations]
     check_unique(numbers, f"question ids of {path}")
     check_known(numbers, questions, f"questions of {path}")
     missing = questions - set(numbers)
     if missing:
         raise ValueError(
             f"{path} has no answers to {len(missing)} questions, such as "
-            f"{min(missing, key=order_of_id)}"
+            f"{min(missing, key=id_sort_key)}"
         )
     return {
-        number: VqaExample(
-            answers_of(each, path),
+        number: ReferenceAnswers(
+            get_answers(each, path),
             {
                 "answer type": str(each.get("answer_type", "?")),
                 "question type": str(each.get("question_type", "?")),
@@ -115,6 +115,6 @@ BENCHMARK = Benchmark(
     read=read,
     score=partial(score_accuracy, protocol="vqav2"),
     official=write_results,
-    reported={TEST_DEV: {"accuracy": Reported(base_ft=79.7, large_ft=81.7)}},
+    reported={TEST_DEV: {"accuracy": PaperResult(base_ft=79.7, large_ft=81.7)}},
     options={"max_new_tokens": 32},
 )

@@ -1,5 +1,5 @@
 """Metrics as pure functions on arrays and strings; each file is one family.
 
-Functions that score items return one figure per item (so that `intervals` can resample them) and
-have a companion that folds those into the figure a paper reports. Nothing here reads a file.
+Functions return one value or one row of counts per item, so that ``intervals`` can resample them.
+Nothing here reads a file.
 """

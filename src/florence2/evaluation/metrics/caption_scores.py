@@ -1,9 +1,9 @@
 """BLEU, ROUGE-L and CIDEr-D over sentences that are already split into words.
 
-The figures equal pycocoevalcap's, which every captioning table is made with. Tables use the words
-of `ptb.tokenise`; nlg-eval's figures are the same functions over `str.split()`.
+The values equal those of pycocoevalcap, the scorer of captioning papers. Papers use the words of
+``ptb.tokenize``; nlg-eval applies the same functions to ``str.split()``.
 
-A caption is a sequence of words; each picture has one caption and one or more references.
+A caption is a sequence of words; each image has one caption and one or more references.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ FloatArray = NDArray[np.float64]
 ORDERS = 4
 ROUGE_BETA = 1.2
 CIDER_SIGMA = 6.0
-# pycocoevalcap keeps BLEU off zero divisions with these two; without them the last digits differ.
+# pycocoevalcap avoids zero divisions in BLEU with these; without them the last digits differ.
 _TINY, _SMALL = 1e-15, 1e-9
 
 
 def bleu_counts(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> FloatArray:
-    """`float[pictures, 10]`: for each order the n-grams matched, then those there are, then the
-    caption's length and the closest reference's. Their sums give any subset's BLEU."""
+    """``float[images, 10]``: matched n-grams of each order, all n-grams of each order, length of
+    the caption and of the closest reference. Their sums give the BLEU of any subset."""
     _check(captions, references)
     rows = []
     for caption, others in zip(captions, references, strict=True):
@@ -50,7 +50,7 @@ def bleu_counts(captions: Sequence[Words], references: Sequence[Sequence[Words]]
 
 
 def bleu_from_counts(sums: FloatArray) -> tuple[float, ...]:
-    """BLEU-1 to BLEU-4 from summed counts `float[10]`; see `bleu_counts`."""
+    """BLEU-1 to BLEU-4 from summed counts ``float[10]``; see ``bleu_counts``."""
     matched, there, (length, closest) = sums[:ORDERS], sums[ORDERS:-2], sums[-2:]
     product = np.cumprod((matched + _TINY) / (there + _SMALL))
     scores = product ** (1 / np.arange(1, ORDERS + 1))
@@ -60,16 +60,16 @@ def bleu_from_counts(sums: FloatArray) -> tuple[float, ...]:
 
 
 def rouge_l(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> FloatArray:
-    """ROUGE-L `float[pictures]` (Lin 2004) with beta 1.2; the set's figure is their mean.
+    """ROUGE-L ``float[images]`` (Lin 2004) with beta 1.2; the metric of a set is the mean.
 
-    As in COCO's scorer the best precision and the best recall may come of two references.
+    As in COCO's scorer the best precision and the best recall may come from two references.
     """
     _check(captions, references)
     scores = np.zeros(len(captions))
     for index, (caption, others) in enumerate(zip(captions, references, strict=True)):
-        # COCO's scorer takes an empty sentence for one empty word.
+        # COCO's scorer counts an empty sentence as one empty word.
         words = caption or ("",)
-        common = [(_longest_common(words, other or ("",)), len(other) or 1) for other in others]
+        common = [(_common_length(words, other or ("",)), len(other) or 1) for other in others]
         precision = max(length for length, _ in common) / len(words)
         recall = max(length / size for length, size in common)
         if precision and recall:
@@ -79,31 +79,31 @@ def rouge_l(captions: Sequence[Words], references: Sequence[Sequence[Words]]) ->
 
 
 def cider_d(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> FloatArray:
-    """CIDEr-D `float[pictures]` (Vedantam et al. 2015), ten times the similarity; take the mean.
+    """CIDEr-D ``float[images]`` (Vedantam et al. 2015), ten times the similarity; take the mean.
 
-    Words weigh by how few pictures of this set have them in a reference: the score of a picture
-    depends on the others, a set of one scores 0 and subsets are not comparable.
+    Words are weighted by how few images of this set have them in a reference: the score of an
+    image depends on the others, a set of one scores 0, and subsets are not comparable.
     """
     _check(captions, references)
     reference_grams = [[_grams(other) for other in others] for others in references]
-    pictures_with: Counter[tuple[str, ...]] = Counter()
+    images_with: Counter[tuple[str, ...]] = Counter()
     for grams in reference_grams:
-        pictures_with.update(set().union(*grams))
-    rarity = {gram: float(np.log(count)) for gram, count in pictures_with.items()}
-    weigh = _Weighing(float(np.log(len(captions))), rarity)
+        images_with.update(set().union(*grams))
+    document_frequency = {gram: float(np.log(count)) for gram, count in images_with.items()}
+    tf_idf = _TfIdf(float(np.log(len(captions))), document_frequency)
     scores = np.zeros(len(captions))
     for index, (caption, grams) in enumerate(zip(captions, reference_grams, strict=True)):
-        vector = weigh.vector(_grams(caption))
-        similar = [_similarity(vector, weigh.vector(other)) for other in grams]
+        vector = tf_idf.vector(_grams(caption))
+        similar = [_similarity(vector, tf_idf.vector(other)) for other in grams]
         scores[index] = 10 * float(np.mean(similar))
     return scores
 
 
 def has_rare_words(references: Sequence[Sequence[Words]]) -> bool:
-    """Whether any n-gram is in the references of some images and not of all.
+    """Whether any n-gram is in the references of some images but not of all.
 
-    CIDEr weighs an n-gram by how rare it is among the images. Where there is one image, or where
-    all have the same references, every weight is 0, and so is CIDEr, whatever the captions are.
+    CIDEr weights an n-gram by how rare it is among the images. With one image, or where all have
+    the same references, every weight is 0, and so is CIDEr of any captions.
     """
     of_images: list[set[tuple[str, ...]]] = [
         set().union(*(_grams(other) for other in others)) for others in references
@@ -113,7 +113,7 @@ def has_rare_words(references: Sequence[Sequence[Words]]) -> bool:
 
 @dataclass(frozen=True)
 class _Vector:
-    """A sentence as tf-idf weights, with their norm for each order and the bigrams it has."""
+    """A sentence as tf-idf weights, with their norm for each order and the number of bigrams."""
 
     weights: dict[tuple[str, ...], float]
     norms: FloatArray
@@ -121,14 +121,14 @@ class _Vector:
 
 
 @dataclass(frozen=True)
-class _Weighing:
-    log_pictures: float
-    rarity: dict[tuple[str, ...], float]
+class _TfIdf:
+    log_images: float
+    document_frequency: dict[tuple[str, ...], float]
 
     def vector(self, grams: Grams) -> _Vector:
-        """The sentence's weights; an n-gram in no reference is as rare as one in a single."""
+        """The sentence's weights; an n-gram in no reference counts as one in a single reference."""
         weights = {
-            gram: count * (self.log_pictures - self.rarity.get(gram, 0.0))
+            gram: count * (self.log_images - self.document_frequency.get(gram, 0.0))
             for gram, count in grams.items()
         }
         squares = np.zeros(ORDERS)
@@ -139,7 +139,7 @@ class _Weighing:
 
 
 def _similarity(caption: _Vector, reference: _Vector) -> float:
-    """The mean over orders of clipped cosine similarity, less for unequal lengths."""
+    """The mean over orders of clipped cosine similarity, with a penalty for unequal lengths."""
     products = np.zeros(ORDERS)
     for gram, weight in caption.weights.items():
         other = reference.weights.get(gram, 0.0)
@@ -161,11 +161,11 @@ def _grams(words: Words) -> Grams:
 
 
 def _parts(words: Words) -> list[str]:
-    """The words, split once more at no-break spaces: "3 1/2" is one word of ROUGE and two here."""
+    """The words, split at no-break spaces too: "3 1/2" is one word for ROUGE and two here."""
     return " ".join(words).split()
 
 
-def _longest_common(first: Words, second: Words) -> int:
+def _common_length(first: Words, second: Words) -> int:
     """The length of the longest common subsequence."""
     row = [0] * (len(second) + 1)
     for word in first:
@@ -183,7 +183,7 @@ def _check(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
     for index, (caption, others) in enumerate(zip(captions, references, strict=True)):
         if isinstance(caption, str) or any(isinstance(other, str) for other in others):
             raise ValueError(
-                f"caption {index} is a string; split it into words first, with ptb.tokenise"
+                f"caption {index} is a string; split it into words first, with ptb.tokenize"
             )
         if not len(others):
             raise ValueError(f"caption {index} has no reference")

@@ -2,9 +2,9 @@
 
 Baek et al. 2020, "CLEval: Character-Level Evaluation for Text Detection and Recognition Tasks"
 (arXiv 2006.06244), with the constants and tie rules of the authors' scorer, whose published
-figures are reproduced. Words are quads, four corners `float[4, 2]` clockwise from the top left of
-the reading direction. No character boxes are needed: the characters of a true word are taken to
-stand evenly along its middle line.
+metrics are reproduced. Words are quads, four corners ``float[4, 2]`` clockwise from the top left of
+the reading direction. No character boxes are needed: the characters of a true word are placed
+evenly along its middle line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .polygon_overlap import common_areas, to_shapes
 
 AREA_PRECISION = 0.3
 VERTICAL_ASPECT = 0.5
-MOST_GUESSED_CHARACTERS = 10
+MAX_GUESSED_CHARACTERS = 10
 _TINY = 1e-5
 
 FloatArray = NDArray[np.float64]
@@ -30,7 +30,7 @@ BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class ClevalFigures:
+class ClevalMetrics:
     """Recall, precision and their harmonic mean over characters."""
 
     recall: float
@@ -39,10 +39,10 @@ class ClevalFigures:
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """One picture's geometry: `covered[t]` is `bool[found, characters of true word t]`."""
+class _ImageGeometry:
+    """The geometry of one image: ``covered[t]`` is ``bool[found, characters of true word t]``."""
 
-    truth: TextRegions
+    ground_truth: TextRegions
     predicted: TextRegions
     true_texts: list[str]
     covered: list[BoolArray]
@@ -54,46 +54,49 @@ class _Picture:
 
 
 def cleval_counts(
-    truths: Sequence[TextRegions], predictions: Sequence[TextRegions], *, end_to_end: bool = False
+    ground_truths: Sequence[TextRegions],
+    predictions: Sequence[TextRegions],
+    *,
+    end_to_end: bool = False,
 ) -> FloatArray:
-    """`float[pictures, 5]`: characters right, true, predicted, penalty on recall, on precision.
+    """``float[images, 5]``: characters correct, true, predicted, penalty on recall, on precision.
 
-    Without `end_to_end` a character is right when a matched outline holds its place, else when it
-    was also read. Each penalty is one for every outline too many that a word was split into, or
-    every word too many that an outline merged.
+    Without ``end_to_end`` a character is correct when a matched outline covers its center; with it
+    the character must be read too. A word that is split into n outlines costs a penalty of n - 1
+    on recall, an outline that merges n words one of n - 1 on precision.
     """
-    check_not_empty(truths, "pictures")
-    check_same_length(truths, predictions, "true and predicted pictures")
+    check_not_empty(ground_truths, "images")
+    check_same_length(ground_truths, predictions, "true and predicted images")
     rows = []
-    for truth, predicted in zip(truths, predictions, strict=True):
-        picture = _study(truth, predicted)
-        right, there = (_read if end_to_end else _detected)(picture)
-        true = sum(len(picture.true_texts[word]) for word in _places(picture.true_scored))
-        split = np.maximum(picture.matches.sum(axis=1) - 1, 0).sum()
-        merged = np.maximum(picture.matches.sum(axis=0) - 1, 0).sum()
+    for ground_truth, predicted in zip(ground_truths, predictions, strict=True):
+        image = _study(ground_truth, predicted)
+        right, there = (_read if end_to_end else _detected)(image)
+        true = sum(len(image.true_texts[word]) for word in _places(image.true_scored))
+        split = np.maximum(image.matches.sum(axis=1) - 1, 0).sum()
+        merged = np.maximum(image.matches.sum(axis=0) - 1, 0).sum()
         rows.append((right, true, there, split, merged))
     return np.asarray(rows, np.float64)
 
 
-def cleval_figures(counts: FloatArray) -> ClevalFigures:
-    """Recall, precision and hmean from the counts `float[5]` summed over pictures."""
+def cleval_metrics(counts: FloatArray) -> ClevalMetrics:
+    """Recall, precision and hmean from the counts ``float[5]`` summed over images."""
     right, true, predicted, split, merged = counts.tolist()
     recall = max(0.0, right - split) / true if true else 0.0
     precision = max(0.0, right - merged) / predicted if predicted else 0.0
     total = recall + precision
-    return ClevalFigures(recall, precision, 2 * recall * precision / total if total else 0.0)
+    return ClevalMetrics(recall, precision, 2 * recall * precision / total if total else 0.0)
 
 
-def _study(truth: TextRegions, predicted: TextRegions) -> _Picture:
-    """Who covers whom: characters inside outlines, areas in common, and the matches they give."""
-    true_corners, found_corners = _corners(truth.outlines), _corners(predicted.outlines)
-    scored = truth.scored
+def _study(ground_truth: TextRegions, predicted: TextRegions) -> _ImageGeometry:
+    """Which outlines cover which characters, the areas in common, and the matches."""
+    true_corners, found_corners = _corners(ground_truth.outlines), _corners(predicted.outlines)
+    scored = ground_truth.scored
     aspects = _aspects(true_corners)
     texts = [
         text if counts else "#" * _guessed_length(max(aspect, 1 / aspect))
-        for text, counts, aspect in zip(truth.texts, scored, aspects, strict=True)
+        for text, counts, aspect in zip(ground_truth.texts, scored, aspects, strict=True)
     ]
-    # The authors' scorer cuts coordinates to whole pixels for areas, not for character places.
+    # The authors' scorer truncates coordinates to whole pixels for areas, not for centers.
     true_shapes = _without_words(to_shapes(list(np.trunc(true_corners))), scored)
     found_pixels = np.trunc(found_corners)
     found_shapes = to_shapes(list(found_pixels))
@@ -110,8 +113,8 @@ def _study(truth: TextRegions, predicted: TextRegions) -> _Picture:
     inside = np.asarray([word.sum(axis=1) for word in covered], np.int64).reshape(common.shape)
     found_scored = ~_on_ignored(precision[~scored], inside[~scored])
     matches = _matches(precision, inside, scored, found_scored)
-    return _Picture(
-        truth,
+    return _ImageGeometry(
+        ground_truth,
         predicted,
         texts,
         covered,
@@ -124,7 +127,7 @@ def _study(truth: TextRegions, predicted: TextRegions) -> _Picture:
 
 
 def _on_ignored(precision: FloatArray, inside: NDArray[np.int64]) -> BoolArray:
-    """`bool[found]`: outlines that lie on ignored words, on one or on several together."""
+    """``bool[found]``: outlines on ignored words, on one or on several together."""
     on_one = (precision >= AREA_PRECISION).any(axis=0)
     on_several = (precision * (inside > 0)).sum(axis=0) >= AREA_PRECISION
     return np.asarray(on_one | on_several, bool)
@@ -136,7 +139,7 @@ def _matches(
     true_scored: BoolArray,
     found_scored: BoolArray,
 ) -> BoolArray:
-    """`bool[true, found]`: one to one, one word split, or several words merged (section 3.2)."""
+    """``bool[true, found]``: one to one, one word split, or several words merged (section 3.2)."""
     scored = true_scored[:, None] & found_scored[None, :]
     holds = inside > 0
     close = holds & (precision >= AREA_PRECISION)
@@ -149,42 +152,42 @@ def _matches(
     return np.asarray((single & scored) | split | merged, bool)
 
 
-def _detected(picture: _Picture) -> tuple[int, int]:
-    """Characters right and characters predicted, by place alone.
+def _detected(image: _ImageGeometry) -> tuple[int, int]:
+    """Correct characters and predicted characters, by location alone.
 
-    An outline without a match stands for as many wrong characters as its shape suggests.
+    An outline without a match counts as many wrong characters as its shape suggests.
     """
     right = there = 0
-    for matched, covered in zip(picture.matches, picture.covered, strict=True):
+    for matched, covered in zip(image.matches, image.covered, strict=True):
         right += int(covered[matched].any(axis=0).sum())
         there += int(covered[matched].sum())
-    alone = picture.found_scored & ~picture.matches.any(axis=0)
-    for aspect in picture.found_aspects[alone]:
+    alone = image.found_scored & ~image.matches.any(axis=0)
+    for aspect in image.found_aspects[alone]:
         there += _guessed_length(1 / (_TINY + aspect))
     return right, there
 
 
-def _read(picture: _Picture) -> tuple[int, int]:
-    """Characters right and characters predicted, by what was read.
+def _read(image: _ImageGeometry) -> tuple[int, int]:
+    """Correct characters and predicted characters, by text.
 
-    Each true word in turn takes from the texts of its outlines the longest common subsequence;
-    what is taken serves no other word.
+    Each true word in turn takes the longest common subsequence from the texts of its outlines;
+    what it takes is removed from them.
     """
-    left = list(picture.predicted.texts)
-    for word, matched in enumerate(picture.matches):
+    left = list(image.predicted.texts)
+    for word, matched in enumerate(image.matches):
         if matched.any():
-            order = _reading_order(_places(matched), picture.covered[word])
+            order = _reading_order(_places(matched), image.covered[word])
             together = "".join(left[found] for found in order)
-            for letter in _common_letters(picture.true_texts[word], together):
+            for letter in _common_letters(image.true_texts[word], together):
                 holder = next(found for found in order if letter in left[found])
                 left[holder] = left[holder].replace(letter, "", 1)
-    scored = _places(picture.found_scored)
-    there = sum(len(picture.predicted.texts[found]) for found in scored)
+    scored = _places(image.found_scored)
+    there = sum(len(image.predicted.texts[found]) for found in scored)
     return there - sum(len(left[found]) for found in scored), there
 
 
 def _reading_order(matched: list[int], covered: BoolArray) -> list[int]:
-    """Outlines in the order in which they take up the word's characters, the last one last."""
+    """Outlines in the order in which they cover the word's characters."""
     waiting = list(matched)
     order: list[int] = []
     for place in range(covered.shape[1]):
@@ -198,7 +201,7 @@ def _reading_order(matched: list[int], covered: BoolArray) -> list[int]:
 
 
 def _common_letters(first: str, second: str) -> str:
-    """A longest common subsequence; of equally long ones that of the shorter second text."""
+    """A longest common subsequence; of equally long ones the one of the shorter second text."""
     row = [""] * (len(second) + 1)
     for letter in first:
         following = [""]
@@ -213,9 +216,9 @@ def _common_letters(first: str, second: str) -> str:
 
 
 def _character_places(corners: FloatArray, count: int, aspect: float) -> FloatArray:
-    """`float[count, 2]`: the middles of equal parts of the word's middle line.
+    """``float[count, 2]``: the centers of equal parts of the word's middle line.
 
-    A word much higher than wide is read from its top side to its bottom side.
+    A word much taller than wide is read from top to bottom.
     """
     if aspect < VERTICAL_ASPECT:
         corners = np.roll(corners, 1, axis=0)
@@ -225,10 +228,10 @@ def _character_places(corners: FloatArray, count: int, aspect: float) -> FloatAr
 
 
 def _inside(corners: FloatArray, points: FloatArray) -> BoolArray:
-    """`bool[quads, points]`: which points lie in each quad, by counting edges to their right.
+    """``bool[quads, points]``: which points lie in each quad, by counting edges to their right.
 
-    Of a quad's own edge the left and upper points are inside, so that quads side by side share no
-    point; with edges all in or all out the authors' figures are not met.
+    Points on the left and upper edges are inside, so that adjacent quads share no point; the
+    authors' metrics need this rule.
     """
     x, y = points[None, :, 0], points[None, :, 1]
     inside = np.zeros((len(corners), len(points)), bool)
@@ -243,7 +246,7 @@ def _inside(corners: FloatArray, points: FloatArray) -> BoolArray:
 
 
 def _without_words(shapes: NDArray[np.object_], scored: BoolArray) -> NDArray[np.object_]:
-    """The shapes, with the words that count cut out of the ignored ones."""
+    """The shapes; the words that count are subtracted from the ignored ones."""
     if scored.all() or not scored.any():
         return shapes
     shapely = load_library("shapely")
@@ -254,7 +257,7 @@ def _without_words(shapes: NDArray[np.object_], scored: BoolArray) -> NDArray[np
 
 
 def _aspects(corners: FloatArray) -> FloatArray:
-    """Width over height `float[N]`, each the mean of two opposite sides."""
+    """Width over height ``float[N]``, each the mean of two opposite sides."""
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
     width, height = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
     return np.asarray((width + _TINY) / (height + _TINY), np.float64)
@@ -265,7 +268,7 @@ def _places(marks: BoolArray) -> list[int]:
 
 
 def _guessed_length(aspect: float) -> int:
-    return min(round(0.5 + float(aspect)), MOST_GUESSED_CHARACTERS)
+    return min(round(0.5 + float(aspect)), MAX_GUESSED_CHARACTERS)
 
 
 def _corners(outlines: Sequence[ArrayLike]) -> FloatArray:

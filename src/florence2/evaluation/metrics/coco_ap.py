@@ -1,7 +1,7 @@
-"""The twelve figures of the COCO detection challenge, for boxes.
+"""The twelve metrics of the COCO detection challenge, for boxes.
 
-The counting is faster-coco-eval's, which gives pycocotools' numbers; what is ours is the checking,
-the names and the way in from plain arrays.
+faster-coco-eval counts, with the results of pycocotools; this module checks the input and converts
+plain arrays.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from .detection import DetectedObjects, TrueObjects, pair_images
+from .detection import DetectedObjects, GroundTruthObjects, pair_images
 from .input_checks import check_finite, check_known, check_not_empty, check_unique
 from .libraries import load_library
 
 _PRECISIONS = ("ap", "ap_50", "ap_75", "ap_small", "ap_medium", "ap_large")
 _RECALLS = ("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large")
-FIGURES = _PRECISIONS + _RECALLS
+METRIC_NAMES = _PRECISIONS + _RECALLS
 
 
 @dataclass(frozen=True)
-class CocoFigures:
+class CocoMetrics:
     """Average precision and recall over IoU .50:.95; -1 where a size or class has no object.
 
-    `ap_50` and `ap_75` are at one IoU; small is below 32x32 pixels of area, large above 96x96;
-    `ar_1`, `ar_10`, `ar_100` allow as many detections a picture.
+    ``ap_50`` and ``ap_75`` are at one IoU; small is below 32x32 pixels of area, large above 96x96;
+    ``ar_1``, ``ar_10``, ``ar_100`` allow 1, 10 and 100 detections per image.
     """
 
     ap: float
@@ -44,28 +44,30 @@ class CocoFigures:
     per_class: dict[str, float]
 
     def summary(self) -> dict[str, float]:
-        """The twelve figures by name, in COCO's order."""
-        return {name: getattr(self, name) for name in FIGURES}
+        """The twelve metrics by name, in COCO's order."""
+        return {name: getattr(self, name) for name in METRIC_NAMES}
 
 
-def coco_figures(
+def coco_metrics(
     dataset: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
     *,
     by_class: bool = True,
-) -> CocoFigures:
-    """COCO's figures for results in its result format against an annotation dictionary.
+) -> CocoMetrics:
+    """COCO's metrics of results in its result format, with annotations in its format.
 
-    `by_class=False` scores all categories as one (class-agnostic proposals). Raises ValueError for
-    repeated ids, unknown images or categories and scores that are no numbers.
+    ``by_class=False`` scores all categories as one (class-agnostic proposals). Raises
+    ``ValueError`` for repeated ids, unknown images or categories and scores that are not finite.
     """
     check_coco(dataset, results)
     library = load_library("faster_coco_eval")
     quiet: dict[str, Any] = {"print_function": lambda *_: None}
-    truth = library.COCO(_with_defaults(dataset), **quiet)
-    # An empty list has no fields from which the library could tell what kind of result it is.
-    found = truth.loadRes([dict(result) for result in results]) if results else _nothing(dataset)
-    evaluation = library.COCOeval_faster(truth, found, "bbox", **quiet)
+    ground_truth = library.COCO(_with_defaults(dataset), **quiet)
+    # An empty list has no fields from which the library could infer the kind of result.
+    found = (
+        ground_truth.loadRes([dict(result) for result in results]) if results else _nothing(dataset)
+    )
+    evaluation = library.COCOeval_faster(ground_truth, found, "bbox", **quiet)
     evaluation.params.useCats = int(by_class)
     evaluation.evaluate()
     evaluation.accumulate()
@@ -77,8 +79,8 @@ def coco_figures(
         for index, category in enumerate(evaluation.params.catIds)
         if category in names
     }
-    figures = dict(zip(FIGURES, evaluation.stats[:12].tolist(), strict=True))
-    return CocoFigures(**figures, per_class=per_class)
+    metrics = dict(zip(METRIC_NAMES, evaluation.stats[:12].tolist(), strict=True))
+    return CocoMetrics(**metrics, per_class=per_class)
 
 
 def check_coco(dataset: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
@@ -94,23 +96,25 @@ def check_coco(dataset: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
 
 
 def to_coco(
-    truths: Sequence[TrueObjects], detections: Sequence[DetectedObjects]
+    ground_truths: Sequence[GroundTruthObjects], detections: Sequence[DetectedObjects]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The same truth and detections as a COCO annotation dictionary and a result list.
+    """Ground truth and detections as a COCO annotation dictionary and a result list.
 
-    Pictures and categories are numbered from 1 in their order; ids of the caller's are kept as
-    `file_name`. A detected label that no object has becomes a category without objects, which
-    COCO leaves out of its means.
+    Images and categories are numbered from 1 in their order; the ids of images are kept as
+    ``file_name``. A detected label without a true object becomes a category without objects,
+    which COCO excludes from its means.
     """
-    pairs = pair_images(truths, detections)
-    labels = {label for truth, found in pairs for label in (*truth.labels, *found.labels)}
+    pairs = pair_images(ground_truths, detections)
+    labels = {
+        label for ground_truth, found in pairs for label in (*ground_truth.labels, *found.labels)
+    }
     categories = {label: number for number, label in enumerate(sorted(labels), start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
-    for number, (truth, found) in enumerate(pairs, start=1):
-        images.append({"id": number, "file_name": str(truth.image_id)})
-        for annotation in _annotations(number, truth, categories):
+    for number, (ground_truth, found) in enumerate(pairs, start=1):
+        images.append({"id": number, "file_name": str(ground_truth.image_id)})
+        for annotation in _annotations(number, ground_truth, categories):
             annotation["id"] = len(annotations) + 1
             annotations.append(annotation)
         results.extend(_results(number, found, categories))
@@ -123,33 +127,33 @@ def to_coco(
 
 
 def average_precision(
-    truths: Sequence[TrueObjects],
+    ground_truths: Sequence[GroundTruthObjects],
     detections: Sequence[DetectedObjects],
     *,
     by_class: bool = True,
-) -> CocoFigures:
-    """COCO's figures from plain arrays; see `coco_figures`.
+) -> CocoMetrics:
+    """COCO's metrics from plain arrays; see ``coco_metrics``.
 
-    Detections of equal score rank in the order of the pictures: give those by ascending id for
-    the very figures of the COCO tools.
+    Detections of equal score are ranked in the order of the images: sort images by ascending id
+    for exactly the results of the COCO tools.
     """
-    return coco_figures(*to_coco(truths, detections), by_class=by_class)
+    return coco_metrics(*to_coco(ground_truths, detections), by_class=by_class)
 
 
 def _annotations(
-    number: int, truth: TrueObjects, categories: Mapping[str, int]
+    number: int, ground_truth: GroundTruthObjects, categories: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    extents = _extents(truth.boxes)
-    areas = extents[:, 2] * extents[:, 3] if truth.areas is None else truth.areas
+    extents = _extents(ground_truth.boxes)
+    areas = extents[:, 2] * extents[:, 3] if ground_truth.areas is None else ground_truth.areas
     return [
         {
             "image_id": number,
             "category_id": categories[label],
             "bbox": extents[index].tolist(),
             "area": float(areas[index]),
-            "iscrowd": int(truth.ignored[index]),
+            "iscrowd": int(ground_truth.ignored[index]),
         }
-        for index, label in enumerate(truth.labels)
+        for index, label in enumerate(ground_truth.labels)
     ]
 
 
@@ -174,7 +178,7 @@ def _extents(boxes: Any) -> Any:
 
 
 def _with_defaults(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The annotations with the fields that files made by hand leave out."""
+    """The annotations with the fields that handmade files lack."""
     annotations = []
     for item in dataset["annotations"]:
         width, height = item["bbox"][2:]

@@ -1,10 +1,10 @@
-"""Dense captioning: regions that must be in the right place and rightly described at once.
+"""Dense captioning: a region must have the right location and the right description.
 
 Johnson et al. 2016, "DenseCap", section 4.2, with the rules of the authors' scorer: true regions
-that overlap are merged and share their descriptions; each detection, surest first, goes to the
-region it overlaps most, and only the first to come there can be right. Average precision is read
-at 101 recalls for each pair of an IoU and a METEOR threshold. IoU is taken on continuous
-coordinates, where the authors count the last pixel in.
+that overlap are merged and share their descriptions; each detection, highest-scoring first, is
+assigned to the region it overlaps most, and only the first one of a region can be correct. Average
+precision is read at 101 recalls for each pair of an IoU and a METEOR threshold. IoU uses continuous
+coordinates, where the authors include the last pixel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MERGING_IOU = 0.7
 
 @dataclass(frozen=True, eq=False)
 class MergedRegions:
-    """The true regions of a picture: boxes `float[N, 4]`, one or more descriptions each."""
+    """The true regions of an image: boxes ``float[N, 4]``, one or more descriptions each."""
 
     boxes: FloatArray
     references: tuple[tuple[str, ...], ...]
@@ -34,28 +34,28 @@ class MergedRegions:
 
 @dataclass(frozen=True, eq=False)
 class RegionPairs:
-    """The detections `[D]` of all pictures beside the true regions that they went to.
+    """The detections ``[D]`` of all images and the true regions that they are assigned to.
 
-    `regions` are places in the picture's `MergedRegions`, -1 where there is no overlap; `first`
-    marks those that no surer detection preceded there. `true_pictures` `int[G]` is where each true
-    region is.
+    ``places`` are indices in the detections of the image, ``regions`` in its ``MergedRegions``
+    (-1 without overlap). ``first`` marks the highest-scoring detection of each region.
+    ``region_images`` ``int[G]`` is the image of each true region.
     """
 
-    pictures: IndexArray
+    images: IndexArray
     places: IndexArray
     scores: FloatArray
     regions: IndexArray
     overlaps: FloatArray
     first: BoolArray
-    true_pictures: IndexArray
+    region_images: IndexArray
 
     def hits(self, iou: float) -> BoolArray:
-        """Which detections have found a region at this IoU, whatever they say of it."""
+        """Which detections have found a region at this IoU, with any description."""
         return self.first & (self.overlaps >= iou)
 
 
 def merge_regions(boxes: FloatArray, phrases: Sequence[str]) -> MergedRegions:
-    """Regions with IoU of at least .7 made one, their boxes' mean, the fullest groups first."""
+    """Regions with IoU of at least .7 merged into their mean box, the largest group first."""
     check_same_length(boxes, phrases, "boxes and phrases")
     near = (box_iou(boxes, boxes) >= MERGING_IOU) | np.eye(len(boxes), dtype=bool)
     merged: list[NDArray[np.float64]] = []
@@ -70,42 +70,44 @@ def merge_regions(boxes: FloatArray, phrases: Sequence[str]) -> MergedRegions:
 
 
 def pair_regions(
-    truths: Sequence[MergedRegions], detections: Sequence[tuple[FloatArray, FloatArray]]
+    ground_truths: Sequence[MergedRegions], detections: Sequence[tuple[FloatArray, FloatArray]]
 ) -> RegionPairs:
-    """Each detection of each picture, `(boxes float[D, 4], scores float[D])`, with its region.
-
-    `places` of the result are the detections' numbers in their picture.
-    """
-    check_same_length(truths, detections, "true and predicted pictures")
+    """Assign each detection of each image, ``(boxes float[D, 4], scores float[D])``, a region."""
+    check_same_length(ground_truths, detections, "true and predicted images")
     rows: list[tuple[int, int, float, int, float, bool]] = []
-    for number, (truth, (boxes, scores)) in enumerate(zip(truths, detections, strict=True)):
-        overlap = box_iou(boxes, truth.boxes)
+    for number, (ground_truth, (boxes, scores)) in enumerate(
+        zip(ground_truths, detections, strict=True)
+    ):
+        overlap = box_iou(boxes, ground_truth.boxes)
         taken: set[int] = set()
         for place in np.argsort(-scores, kind="stable").tolist():
-            best = int(overlap[place].argmax()) if len(truth.boxes) else -1
+            best = int(overlap[place].argmax()) if len(ground_truth.boxes) else -1
             height = float(overlap[place, best]) if best >= 0 else 0.0
             region = best if height > 0 else -1
             first = region >= 0 and region not in taken
             taken.add(region)
             rows.append((number, place, float(scores[place]), region, height, first))
     columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    pictures, places, scores_, regions, overlaps, firsts = columns
+    images, places, scores_, regions, overlaps, firsts = columns
     return RegionPairs(
-        np.asarray(pictures, np.int64),
+        np.asarray(images, np.int64),
         np.asarray(places, np.int64),
         np.asarray(scores_, np.float64),
         np.asarray(regions, np.int64),
         np.asarray(overlaps, np.float64),
         np.asarray(firsts, bool),
-        np.repeat(np.arange(len(truths)), [len(truth.boxes) for truth in truths]),
+        np.repeat(
+            np.arange(len(ground_truths)),
+            [len(ground_truth.boxes) for ground_truth in ground_truths],
+        ),
     )
 
 
 def rank_pairs(pairs: RegionPairs, meteors: FloatArray | None = None) -> ClassMatches:
-    """The detections as average precision ranks them, one row a threshold.
+    """The detections as average precision ranks them, one row for each threshold.
 
-    With `meteors` `float[D]`, a row for each pair of an IoU and a METEOR that must be exceeded,
-    whose mean is DenseCap's mAP; without, a row for each IoU, for the boxes alone.
+    With ``meteors`` ``float[D]`` there is a row for each pair of an IoU and a METEOR threshold,
+    whose mean is DenseCap's mAP; without them a row for each IoU.
     """
     order = np.argsort(-pairs.scores, kind="stable")
     rows = [pairs.hits(iou) for iou in IOUS]
@@ -113,4 +115,4 @@ def rank_pairs(pairs: RegionPairs, meteors: FloatArray | None = None) -> ClassMa
         check_same_length(meteors, pairs.scores, "METEOR scores and detections")
         rows = [row & (meteors > least) for row in rows for least in METEORS]
     right = np.stack(rows)[:, order]
-    return ClassMatches(pairs.pictures[order], right, ~right, pairs.true_pictures)
+    return ClassMatches(pairs.images[order], right, ~right, pairs.region_images)

@@ -1,7 +1,6 @@
-"""Boxes of a picture, true and detected, and the figures that need no ranking over pictures.
+"""Boxes of an image, true and detected, and the counts that need no ranking over images.
 
-`TrueObjects` and `DetectedObjects` are what `coco` and `voc` score too. Boxes are
-`float[N, 4]` as `(x0, y0, x1, y1)` in pixels.
+Boxes are ``float[N, 4]`` as ``(x0, y0, x1, y1)`` in pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.geometry import box_iou
+from ...results.geometry import box_iou, match_closest
 from .input_checks import (
     check_finite,
     check_known,
@@ -27,12 +26,11 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class TrueObjects:
-    """What one picture truly holds.
+class GroundTruthObjects:
+    """The true objects of one image.
 
-    `ignored` marks objects that count neither way: crowds in COCO, difficult ones in VOC.
-    `areas` are the areas by which COCO sorts objects into small, medium and large (by default
-    those of the boxes).
+    ``ignored`` marks objects that count neither as found nor as missed, such as crowds in COCO.
+    ``areas`` sort objects into small, medium and large; by default those of the boxes.
     """
 
     image_id: Hashable
@@ -63,7 +61,7 @@ class TrueObjects:
 
 @dataclass(frozen=True, eq=False)
 class DetectedObjects:
-    """What a model found in one picture; without `scores` every detection is as sure."""
+    """The objects that a model detected in one image; without ``scores`` all have score 1."""
 
     image_id: Hashable
     boxes: FloatArray
@@ -78,19 +76,19 @@ class DetectedObjects:
         scores: ArrayLike | None = None,
     ) -> None:
         names = tuple(labels)
-        sureness = np.ones(len(names)) if scores is None else np.asarray(scores, np.float64)
-        check_finite(sureness, f"scores of image {image_id!r}")
+        values = np.ones(len(names)) if scores is None else np.asarray(scores, np.float64)
+        check_finite(values, f"scores of image {image_id!r}")
         _set(
             self,
             image_id=image_id,
             boxes=_boxes(boxes, image_id),
             labels=names,
-            scores=sureness,
+            scores=values,
         )
 
 
 @dataclass(frozen=True)
-class Agreement:
+class MatchCounts:
     """Counts of a one-to-one matching with their precision, recall and F1 (0 where undefined)."""
 
     matched: int
@@ -98,8 +96,8 @@ class Agreement:
     true: int
 
     @classmethod
-    def of(cls, counts: Iterable[float]) -> Agreement:
-        """From a row of `agreement_counts`, or the sum of some."""
+    def of(cls, counts: Iterable[float]) -> MatchCounts:
+        """From a row of ``count_matches``, or a sum of rows."""
         return cls(*(int(count) for count in counts))
 
     @property
@@ -120,107 +118,106 @@ class Agreement:
 
 
 def pair_images(
-    truths: Sequence[TrueObjects], detections: Sequence[DetectedObjects]
-) -> list[tuple[TrueObjects, DetectedObjects]]:
-    """Each true picture with its detections, none where the model was silent.
+    ground_truths: Sequence[GroundTruthObjects], detections: Sequence[DetectedObjects]
+) -> list[tuple[GroundTruthObjects, DetectedObjects]]:
+    """Each true image with its detections, empty where there are none.
 
-    Raises ValueError for repeated pictures and for detections on unknown ones.
+    Raises ValueError for repeated images and for detections on unknown ones.
     """
-    check_not_empty(truths, "images")
-    check_unique((truth.image_id for truth in truths), "image ids of the ground truth")
+    check_not_empty(ground_truths, "images")
+    check_unique(
+        (ground_truth.image_id for ground_truth in ground_truths), "image ids of the ground truth"
+    )
     check_unique((found.image_id for found in detections), "image ids of the detections")
-    known = {truth.image_id for truth in truths}
+    known = {ground_truth.image_id for ground_truth in ground_truths}
     check_known((found.image_id for found in detections), known, "images of the detections")
     found_in = {found.image_id: found for found in detections}
     return [
-        (truth, found_in.get(truth.image_id, DetectedObjects(truth.image_id, [], [])))
-        for truth in truths
+        (
+            ground_truth,
+            found_in.get(ground_truth.image_id, DetectedObjects(ground_truth.image_id, [], [])),
+        )
+        for ground_truth in ground_truths
     ]
 
 
 def match_objects(
-    truth: TrueObjects, found: DetectedObjects, iou: float = 0.5, *, by_class: bool = True
+    ground_truth: GroundTruthObjects,
+    found: DetectedObjects,
+    iou: float = 0.5,
+    *,
+    by_class: bool = True,
 ) -> NDArray[np.int64]:
-    """Pairs `int[K, 2]` of (true, detected) indices, each index once, the closest pairs first.
+    """Pairs ``int[K, 2]`` of (true, detected) indices, each index once, the closest pairs first.
 
-    A pair needs IoU of at least `iou` and, with `by_class`, the same label. Scores play no part.
+    A pair has IoU of at least ``iou`` and, with ``by_class``, one label. Scores do not count.
     """
-    overlap = box_iou(truth.boxes, found.boxes)
-    allowed = overlap >= iou
+    overlap = box_iou(ground_truth.boxes, found.boxes)
     if by_class:
-        allowed &= _names(truth.labels)[:, None] == _names(found.labels)[None, :]
-    candidates = np.argwhere(allowed)
-    closest_first = np.argsort(-overlap[allowed], kind="stable")
-    taken_true: set[int] = set()
-    taken_found: set[int] = set()
-    pairs = []
-    for true_index, found_index in candidates[closest_first].tolist():
-        if true_index not in taken_true and found_index not in taken_found:
-            taken_true.add(true_index)
-            taken_found.add(found_index)
-            pairs.append((true_index, found_index))
-    return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+        same = _names(ground_truth.labels)[:, None] == _names(found.labels)[None, :]
+        overlap = np.where(same, overlap, -1)
+    return match_closest(overlap, iou)
 
 
-def agreement_counts(
-    truths: Sequence[TrueObjects],
+def count_matches(
+    ground_truths: Sequence[GroundTruthObjects],
     detections: Sequence[DetectedObjects],
     iou: float = 0.5,
     *,
     by_class: bool = True,
 ) -> NDArray[np.int64]:
-    """`int[images, 3]`: matched, detected and true objects of each picture.
+    """``int[images, 3]``: matched, detected and true objects of each image.
 
-    Detections that match an ignored object are left out of the count, as are those objects.
+    Ignored objects and the detections that match them are not counted.
     """
     rows = []
-    for truth, found in pair_images(truths, detections):
-        ignored = truth.ignored
-        pairs = match_objects(truth, found, iou, by_class=by_class)
+    for ground_truth, found in pair_images(ground_truths, detections):
+        ignored = ground_truth.ignored
+        pairs = match_objects(ground_truth, found, iou, by_class=by_class)
         on_ignored = int(ignored[pairs[:, 0]].sum())
         rows.append(
             (
                 len(pairs) - on_ignored,
                 len(found.labels) - on_ignored,
-                len(truth.labels) - int(ignored.sum()),
+                len(ground_truth.labels) - int(ignored.sum()),
             )
         )
     return np.asarray(rows, dtype=np.int64)
 
 
 def summed_f1(counts: Iterable[float]) -> float:
-    """F1 of a row of `agreement_counts`, or of the sum of some."""
-    return Agreement.of(counts).f1
+    """F1 of a row of ``count_matches``, or of a sum of rows."""
+    return MatchCounts.of(counts).f1
 
 
 def single_f1s(counts: ArrayLike) -> FloatArray:
-    """F1 of each row `float[images]`; 1 where nothing was there and nothing was found."""
-    rows = [Agreement.of(row) for row in np.asarray(counts).tolist()]
+    """F1 of each row ``float[images]``; 1 without true and without detected objects."""
+    rows = [MatchCounts.of(row) for row in np.asarray(counts).tolist()]
     return np.asarray([each.f1 if each.detected + each.true else 1.0 for each in rows])
 
 
 def proposal_hits(
-    truths: Sequence[TrueObjects],
+    ground_truths: Sequence[GroundTruthObjects],
     detections: Sequence[DetectedObjects],
     top: int = 100,
     ious: Sequence[float] = COCO_IOUS,
 ) -> NDArray[np.int64]:
-    """`int[images, len(ious) + 1]`: objects found at each IoU, last the objects there are.
+    """``int[images, len(ious) + 1]``: objects found at each IoU, then the number of objects.
 
-    Labels play no part. The `top` surest boxes of a picture choose in order of score, each the
-    free object it overlaps most, as COCO matches with categories left out.
+    Labels do not count. The ``top`` highest-scoring boxes of an image are matched in order of
+    score, each with the free object it overlaps most, as COCO does without categories.
     """
     rows = []
-    for truth, found in pair_images(truths, detections):
+    for ground_truth, found in pair_images(ground_truths, detections):
         best = np.argsort(-found.scores, kind="stable")[:top]
-        wanted = truth.boxes[~truth.ignored]
+        wanted = ground_truth.boxes[~ground_truth.ignored]
         overlap = box_iou(found.boxes[best], wanted)
         rows.append([_greedy_hits(overlap, iou) for iou in ious] + [len(wanted)])
     return np.asarray(rows, dtype=np.int64)
 
 
 def _greedy_hits(overlap: NDArray[np.floating[Any]], iou: float) -> int:
-    """How many columns are taken when the rows choose one after another."""
+    """The number of columns that are taken when rows are matched one after another."""
     if not overlap.size:
         return 0
     free = overlap.copy()
@@ -243,8 +240,8 @@ def _boxes(boxes: ArrayLike, image_id: Hashable) -> FloatArray:
     return array
 
 
-def _set(objects: TrueObjects | DetectedObjects, **values: Any) -> None:
-    """Fill a frozen value; every field that lists objects must be as long as the labels."""
+def _set(objects: GroundTruthObjects | DetectedObjects, **values: Any) -> None:
+    """Set the fields of a frozen value; every field with objects must be as long as the labels."""
     for name, value in values.items():
         if name != "image_id" and value is not None:
             what = f"{name} and labels of image {values['image_id']!r}"

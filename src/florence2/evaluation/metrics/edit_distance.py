@@ -8,7 +8,8 @@ import numpy as np
 
 
 def edit_distance(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """The fewest insertions, deletions and substitutions that turn `first` into `second`."""
+    """The minimum number of insertions, deletions and substitutions from ``first`` to
+    ``second``."""
     if len(first) < len(second):
         first, second = second, first
     if not second:
@@ -21,7 +22,7 @@ def edit_distance(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
         replaced = row[:-1] + (columns != numbers[symbol])
         following = row + 1
         np.minimum(following[1:], replaced, out=following[1:])
-        # Insertions run along the row: each is one more than its left neighbour, which is a
-        # running minimum once the steps themselves are taken off.
+        # Insertions run along the row: each costs one more than its left neighbor, which is a
+        # running minimum once the steps themselves are subtracted.
         row = np.minimum.accumulate(following - steps) + steps
     return int(row[-1])

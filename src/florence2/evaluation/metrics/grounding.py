@@ -1,4 +1,4 @@
-"""Phrases and referring expressions against boxes and masks."""
+"""Boxes and masks of phrases and of referring expressions."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Protocol = Literal["any", "merged"]
 
 def phrase_hits(
     predicted: Sequence[ArrayLike],
-    truths: Sequence[ArrayLike],
+    ground_truths: Sequence[ArrayLike],
     top: Sequence[int] = (1, 5, 10),
     *,
     protocol: Protocol = "any",
     iou: float = 0.5,
 ) -> NDArray[np.bool_]:
-    """`bool[phrases, len(top)]`: is a true box among the first k boxes predicted for the phrase?
+    """``bool[phrases, len(top)]``: whether the first k boxes of a phrase include a true one.
 
-    Both sides are one `float[K, 4]` per phrase, predictions best first. Flickr30k Entities has two
-    protocols for phrases of several boxes: `"any"` takes each box as right, `"merged"` only the
-    box around them all (Plummer et al. 2015). A hit has IoU of at least `iou`. Phrases without a
-    true box are not part of the benchmark and raise ValueError.
+    Both sides are one ``float[K, 4]`` per phrase, predictions best first. Flickr30k Entities has
+    two protocols for phrases of several boxes: ``"any"`` accepts each box, ``"merged"`` only the
+    box around them all (Plummer et al. 2015). A hit has IoU of at least ``iou``. Phrases without a
+    true box are not part of the benchmark and raise ``ValueError``.
     """
-    check_not_empty(truths, "phrases")
-    check_same_length(predicted, truths, "predicted and true phrases")
-    hits = np.zeros((len(truths), len(top)), bool)
-    for index, (guesses, boxes) in enumerate(zip(predicted, truths, strict=True)):
+    check_not_empty(ground_truths, "phrases")
+    check_same_length(predicted, ground_truths, "predicted and true phrases")
+    hits = np.zeros((len(ground_truths), len(top)), bool)
+    for index, (guesses, boxes) in enumerate(zip(predicted, ground_truths, strict=True)):
         wanted = _boxes(boxes, f"true boxes of phrase {index}")
         if not len(wanted):
-            raise ValueError(f"phrase {index} has no true box; leave such phrases out")
+            raise ValueError(f"phrase {index} has no true box; exclude such phrases")
         if protocol == "merged":
             wanted = point_bounds(wanted.reshape(-1, 2))[None]
         elif protocol != "any":
@@ -47,13 +47,15 @@ def phrase_hits(
     return hits
 
 
-def referring_hits(predicted: ArrayLike, truths: ArrayLike, iou: float = 0.5) -> NDArray[np.bool_]:
-    """`bool[N]`: does the one box predicted for an expression have IoU above `iou`?
+def referring_hits(
+    predicted: ArrayLike, ground_truths: ArrayLike, iou: float = 0.5
+) -> NDArray[np.bool_]:
+    """``bool[N]``: whether the box predicted for an expression has IoU above ``iou``.
 
-    Both sides are `float[N, 4]`; a missing prediction is a row of zeros. The mean is the accuracy
-    reported on RefCOCO, RefCOCO+ and RefCOCOg.
+    Both sides are ``float[N, 4]``; a missing prediction is a row of zeros. The mean is the accuracy
+    of RefCOCO, RefCOCO+ and RefCOCOg.
     """
-    first, second = _boxes(predicted, "predicted boxes"), _boxes(truths, "true boxes")
+    first, second = _boxes(predicted, "predicted boxes"), _boxes(ground_truths, "true boxes")
     check_not_empty(second, "expressions")
     check_same_length(first, second, "predicted and true boxes")
     overlap = [
@@ -63,20 +65,23 @@ def referring_hits(predicted: ArrayLike, truths: ArrayLike, iou: float = 0.5) ->
 
 
 def mask_overlaps(pairs: Iterable[tuple[Mask, Mask]]) -> NDArray[np.int64]:
-    """`int[N, 2]`: pixels in the intersection and in the union of each predicted and true mask.
+    """``int[N, 2]``: pixels in the intersection and in the union of each predicted and true mask.
 
-    Takes any iterable, so that no more than one pair need be in memory.
+    Takes an iterable, so that one pair at a time is in memory.
     """
     rows = []
-    for index, (predicted, truth) in enumerate(pairs):
-        if predicted.shape != truth.shape:
-            raise ValueError(f"masks of pair {index} differ: {predicted.shape} and {truth.shape}")
-        rows.append((np.sum(predicted & truth), np.sum(predicted | truth)))
+    for index, (predicted, ground_truth) in enumerate(pairs):
+        if predicted.shape != ground_truth.shape:
+            raise ValueError(
+                f"masks of pair {index} differ: {predicted.shape} and {ground_truth.shape}"
+            )
+        rows.append((np.sum(predicted & ground_truth), np.sum(predicted | ground_truth)))
     return np.asarray(rows, dtype=np.int64).reshape(-1, 2)
 
 
 def mask_ious(overlaps: NDArray[np.int64]) -> NDArray[np.float64]:
-    """IoU `float[N]` of each pair of `mask_overlaps`; two empty masks agree. Their mean is mIoU."""
+    """IoU ``float[N]`` of each pair of ``mask_overlaps``, 1 for two empty masks. Their mean is
+    mIoU."""
     check_not_empty(overlaps, "masks")
     intersection, union = overlaps[:, 0].astype(np.float64), overlaps[:, 1]
     return np.divide(intersection, union, out=np.ones(len(union)), where=union > 0)

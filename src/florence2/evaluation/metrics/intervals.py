@@ -1,7 +1,8 @@
-"""Bootstrap confidence intervals: pictures are drawn with replacement, the figure is taken anew.
+"""Bootstrap confidence intervals: images are resampled with replacement.
 
-Percentile intervals (Efron and Tibshirani 1993, chapter 13). All draws come from one seed, so a
-report can be made again; draws are made in blocks, so memory does not grow with their number.
+Percentile intervals (Efron and Tibshirani 1993, chapter 13). All samples come from one seed, so
+that a report is repeatable; they are made in blocks, so that memory does not grow with their
+number.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _BLOCK_CELLS = 2_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the bounds between which `confidence` of the resampled figures lie."""
+    """A metric and the bounds between which ``confidence`` of its resampled values lie."""
 
     estimate: float
     low: float
@@ -32,12 +33,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """Second minus first, with the share of resamples that fall on zero or its other side.
+    """Second minus first, with the share of samples that are zero or have the other sign.
 
-    `reversals` is near 0 when the sign of the difference is sure and about .5 when it is chance.
+    ``sign_flip_rate`` is near 0 for a certain sign of the difference and about .5 for chance.
     """
 
-    reversals: float
+    sign_flip_rate: float
 
 
 def bootstrap(
@@ -48,15 +49,15 @@ def bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The interval of any figure of a set: `statistic` takes the indices `int[items]` to score.
+    """The interval of any metric of a set: ``statistic`` takes the indices ``int[items]`` to score.
 
-    An index may come more than once; the estimate is the figure of `0 .. items - 1`.
+    An index may occur more than once; the estimate is the metric of ``0 .. items - 1``.
     """
     check_not_empty(range(items), "items")
-    figures = np.asarray(
+    metrics = np.asarray(
         [statistic(row) for indices in _draws(items, resamples, seed) for row in indices]
     )
-    return _interval(float(statistic(np.arange(items))), figures, confidence)
+    return _interval(float(statistic(np.arange(items))), metrics, confidence)
 
 
 def paired_bootstrap(
@@ -68,19 +69,19 @@ def paired_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """The difference of any two figures, `second - first`, both taken on the same draws."""
-    figures: list[float] = []
+    """The difference of any two metrics, ``second - first``, both on the same samples."""
+    metrics: list[float] = []
 
     def difference(indices: IndexArray) -> float:
-        figures.append(second(indices) - first(indices))
-        return figures[-1]
+        metrics.append(second(indices) - first(indices))
+        return metrics[-1]
 
     interval = bootstrap(items, difference, resamples=resamples, confidence=confidence, seed=seed)
-    return _difference(interval, np.asarray(figures[:resamples]))
+    return _difference(interval, np.asarray(metrics[:resamples]))
 
 
 def _draws(items: int, resamples: int, seed: int) -> Iterator[IndexArray]:
-    """Blocks `int[rows, items]` of indices, `resamples` rows in all."""
+    """Blocks ``int[rows, items]`` of indices, ``resamples`` rows in all."""
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     generator = np.random.default_rng(seed)
@@ -89,16 +90,16 @@ def _draws(items: int, resamples: int, seed: int) -> Iterator[IndexArray]:
         yield generator.integers(0, items, (min(rows, resamples - start), items))
 
 
-def _interval(estimate: float, figures: FloatArray, confidence: float) -> Interval:
+def _interval(estimate: float, metrics: FloatArray, confidence: float) -> Interval:
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
     tail = (1 - confidence) / 2
-    low, high = np.quantile(figures, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high), confidence, len(figures))
+    low, high = np.quantile(metrics, [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high), confidence, len(metrics))
 
 
-def _difference(interval: Interval, figures: FloatArray) -> Difference:
-    crossed = figures <= 0 if interval.estimate > 0 else figures >= 0
+def _difference(interval: Interval, metrics: FloatArray) -> Difference:
+    crossed = metrics <= 0 if interval.estimate > 0 else metrics >= 0
     return Difference(
         interval.estimate,
         interval.low,

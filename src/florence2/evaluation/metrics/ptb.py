@@ -1,13 +1,14 @@
-"""Words of a caption as the COCO caption scorers see them.
+"""Words of a caption as the COCO caption scorers split them.
 
-BLEU, ROUGE, CIDEr and METEOR figures in the literature are made from captions that Stanford's
-PTBTokenizer 3.4.1 (a Java program) has split by the conventions of the Penn Treebank, in lower
-case and without punctuation. This is a rewrite of that splitting in Python, made from the
-program's observed answers. Some look odd and are kept, since figures depend on them: brackets stay
-as `-lrb-`, pounds become `#`, `3 1/2` is one word with a no-break space in it.
+BLEU, ROUGE, CIDEr and METEOR in the literature use captions that Stanford's PTBTokenizer 3.4.1 (a
+Java program) has split by the conventions of the Penn Treebank, in lower case and without
+punctuation. This module reimplements it in Python from its observed outputs. Odd outputs are kept,
+since metrics depend on them: brackets stay as ``-lrb-``, pounds become ``#``, ``3 1/2`` is one word
+with a no-break space in it.
 
-A text is cut from the left. Of all kinds of token that can begin at a place the longest is taken,
-counted with the context it demands to its right; of equally long ones, the first in `_kinds`.
+Text is tokenized from the left. Of all kinds of token that match at a position the longest is
+taken, counted with the context it needs to its right; of equally long ones, the first in
+``_kinds``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-# Words that keep their full stop, wherever they stand.
+# Words that always keep their period.
 _ABBREVIATIONS = """
     adj adm adv al ala alex apr ariz assn assoc asst atty aug ave bhd bldg blvd brig bros calif capt
     cf cie cmdr co col colo comdr conn corp cos cpl ct dak dec dept det dr drs elec ens esq est etc
@@ -29,7 +30,7 @@ _ABBREVIATIONS = """
 """
 _CAPITAL_ABBREVIATIONS = "Ark Az Del Ill La Mass Miss Ore Pa Tex Wash"
 _ABBREVIATIONS_OF_NUMBERS = "art ca fig figs no nos op pp prop"
-# Before one of these a letter with a full stop ends a sentence; elsewhere it is an initial.
+# Before one of these a letter with a period ends a sentence; elsewhere it is an initial.
 _SENTENCE_STARTS = """
     A About According Additionally After An As At But Earlier He Her Here However If In It Last Many
     More Mr. Ms. Now Once One Other Our She Since So Some Such That The Their Then There These They
@@ -41,9 +42,9 @@ _MARKS = (
     r"\u00ad\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0903"
     r"\u093a-\u094f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
 )
-# Python counts superscripts and fractions among word characters; here they stand alone.
+# Python counts superscripts and fractions as word characters; here they are single tokens.
 _NO_DIGITS = r"\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u218b"
-# Other signs (emoji, new currencies, most scripts' own punctuation) are skipped without a trace.
+# Other symbols (emoji, new currencies, most scripts' own punctuation) are dropped.
 _SYMBOLS = (
     r"!-/:-@\[-`{-~\u00a1-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7"
     r"\u00f7\u02c2-\u02c5\u02d2-\u02ff\u037e-\u0387\u03f6\u055a-\u055f\u0589\u05be-\u05f4"
@@ -75,17 +76,17 @@ Rewrite = Callable[[str], list[str]]
 
 
 class _Kind(NamedTuple):
-    """A kind of token: group `token` is what it takes, the whole match what it is judged by."""
+    """A kind of token: group ``token`` is the token, the whole match decides which kind wins."""
 
     pattern: re.Pattern[str]
     rewrite: Rewrite
 
 
-def tokenise(caption: str) -> list[str]:
+def tokenize(caption: str) -> list[str]:
     """The words of a caption: lower case, without punctuation.
 
-    Each caption is split by itself. The Java program is fed whole files, where the line that
-    follows can still decide whether a last `b.` is an initial.
+    Each caption is tokenized by itself. The Java program reads whole files, where the next line
+    can decide whether a last ``b.`` is an initial.
     """
     words: list[str] = []
     plain, blank, kinds = _plain_word(), _blank(), _kinds()
@@ -103,7 +104,7 @@ def tokenise(caption: str) -> list[str]:
 
 
 def _take(kinds: list[_Kind], text: str, place: int) -> tuple[list[str], int]:
-    """The words that begin at a place, and the place after them."""
+    """The words at a position, and the position after them."""
     best: re.Match[str] | None = None
     rewrite: Rewrite = _drop
     for kind in kinds:
@@ -118,7 +119,7 @@ def _take(kinds: list[_Kind], text: str, place: int) -> tuple[list[str], int]:
 
 @cache
 def _plain_word() -> re.Pattern[str]:
-    """ASCII letters before a blank: nearly every word of a caption, and none of the odd ones."""
+    """ASCII letters before a blank: nearly every word of a caption, without special cases."""
     odd = "|".join(_SPLIT_WORDS.replace("|", "").split())
     return re.compile(rf"(?!(?i:{odd})\s)[A-Za-z]+(?=\s|\Z)(?!\s+['\u2019])")
 
@@ -130,7 +131,7 @@ def _blank() -> re.Pattern[str]:
 
 @cache
 def _kinds() -> list[_Kind]:
-    """All kinds of token; the earlier wins where two are equally long."""
+    """All kinds of token; of equally long ones the first is taken."""
     return [*_markup(), *_apostrophes(), *_words(), *_numbers(), *_symbols()]
 
 
@@ -263,7 +264,7 @@ def _straight(token: str) -> list[str]:
 
 
 def _joined(token: str) -> list[str]:
-    """One token of what holds blanks or brackets."""
+    """One token from text with blanks or brackets."""
     for bracket in "()":
         token = token.replace(bracket, _NAMES[bracket])
     return [token.replace(" ", "\xa0")]

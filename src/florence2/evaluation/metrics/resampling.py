@@ -1,8 +1,8 @@
-"""COCO's average precision of any draw of pictures, from detections that were matched once.
+"""COCO's average precision of any sample of images, from detections that are matched once.
 
-Which detection takes which object is settled within each picture: drawing pictures only changes
-how often each of these decisions counts. The rules are those of the COCO tools (greedy by score,
-crowds count neither way, 100 detections a class and picture, precision read at 101 recalls).
+Detections are matched with objects inside each image, so resampling images only changes how often
+each match counts. The rules are those of the COCO tools (greedy by score, crowds are ignored, 100
+detections per class and image, precision read at 101 recalls).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .detection import DetectedObjects, TrueObjects, pair_images
+from .detection import DetectedObjects, GroundTruthObjects, pair_images
 
-MOST_DETECTIONS = 100
+MAX_DETECTIONS = 100
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 
@@ -28,34 +28,35 @@ IndexArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class ClassMatches:
-    """What became of the detections of one class, surest first, at each of T thresholds.
+    """The matches of the detections of one class, highest-scoring first, at each of T thresholds.
 
-    `pictures` `int[D]` is where each detection was made; `right` and `wrong` are `bool[T, D]`
-    (neither, for one that lies on a crowd); `object_pictures` `int[G]` is where the objects are.
+    ``images`` ``int[D]`` is the image of each detection; ``right`` and ``wrong`` are
+    ``bool[T, D]`` (neither for a detection on a crowd); ``object_images`` ``int[G]`` is the image
+    of each object.
     """
 
-    pictures: IndexArray
+    images: IndexArray
     right: BoolArray
     wrong: BoolArray
-    object_pictures: IndexArray
+    object_images: IndexArray
 
     def average_precisions(self, weights: FloatArray, chosen: slice) -> FloatArray | None:
-        """The figure at each chosen threshold when pictures count `weights` times.
+        """The average precision at each selected threshold when images count ``weights`` times.
 
-        None when there is then no object. Detections of pictures that count for nothing repeat the
-        point before them, and the copies of one detection lie between its neighbours: neither moves
-        the envelope of precision.
+        None when no object is left. Detections of images with weight 0 repeat the point before
+        them, and the copies of one detection lie between its neighbors: neither changes the
+        envelope of precision.
         """
-        objects = weights[self.object_pictures].sum()
+        objects = weights[self.object_images].sum()
         if not objects:
             return None
-        weight = weights[self.pictures]
+        weight = weights[self.images]
         right = np.cumsum(self.right[chosen] * weight, axis=1)
         wrong = np.cumsum(self.wrong[chosen] * weight, axis=1)
         precision = right / (right + wrong + np.spacing(1))
         envelope = np.zeros((len(precision), precision.shape[1] + 1))
         envelope[:, :-1] = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        # Recalls that are never reached fall on the zero at the end of the envelope.
+        # Recalls that are not reached read the zero at the end of the envelope.
         return np.asarray(
             [
                 heights[np.searchsorted(recall, RECALLS)].mean()
@@ -65,81 +66,85 @@ class ClassMatches:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureMatches:
-    """The matches of every class of a data set of so many pictures."""
+class ImageMatches:
+    """The matches of every class in a set of ``images`` images."""
 
-    pictures: int
+    images: int
     classes: Mapping[str, ClassMatches]
 
     def average_precision(
-        self, picture_counts: ArrayLike | None = None, iou: float | None = None
+        self, image_counts: ArrayLike | None = None, iou: float | None = None
     ) -> float:
-        """AP over `IOUS`, or at one `iou` of them, when picture i occurs `picture_counts[i]` times.
+        """AP over ``IOUS``, or at one ``iou`` of them, when image i occurs ``image_counts[i]``
+        times.
 
-        Each picture counts once when the counts are left out. A draw without any object has 0.
+        Each image counts once by default. A sample without any object has AP 0.
         """
-        weights = np.ones(self.pictures) if picture_counts is None else _counts(picture_counts)
-        if len(weights) != self.pictures:
-            raise ValueError(f"{self.pictures} pictures need as many counts, got {len(weights)}")
+        weights = np.ones(self.images) if image_counts is None else _counts(image_counts)
+        if len(weights) != self.images:
+            raise ValueError(
+                f"{self.images} images need the same number of counts, got {len(weights)}"
+            )
         ious = slice(None) if iou is None else _only(iou)
-        figures = [each.average_precisions(weights, ious) for each in self.classes.values()]
-        known = [figure for figure in figures if figure is not None]
+        metrics = [each.average_precisions(weights, ious) for each in self.classes.values()]
+        known = [metric for metric in metrics if metric is not None]
         return float(np.mean(known)) if known else 0.0
 
 
 @dataclass
 class _Collected:
-    """The matches of a class, picture by picture."""
+    """The matches of a class, image by image."""
 
-    pictures: list[IndexArray]
+    images: list[IndexArray]
     scores: list[FloatArray]
     right: list[BoolArray]
     wrong: list[BoolArray]
-    object_pictures: list[int]
+    object_images: list[int]
 
     def ranked(self) -> ClassMatches:
-        """All pictures together; equal scores rank in the order of the pictures."""
+        """All images together; equal scores rank in the order of the images."""
         sort_by_score = np.argsort(-np.concatenate(self.scores), kind="stable")
         return ClassMatches(
-            np.concatenate(self.pictures)[sort_by_score],
+            np.concatenate(self.images)[sort_by_score],
             np.concatenate(self.right, axis=1)[:, sort_by_score],
             np.concatenate(self.wrong, axis=1)[:, sort_by_score],
-            np.asarray(self.object_pictures, np.int64),
+            np.asarray(self.object_images, np.int64),
         )
 
 
-def match_pictures(
-    truths: Sequence[TrueObjects], detections: Sequence[DetectedObjects]
-) -> PictureMatches:
-    """Every detection matched with the objects of its class and picture.
+def match_images(
+    ground_truths: Sequence[GroundTruthObjects], detections: Sequence[DetectedObjects]
+) -> ImageMatches:
+    """Match every detection with the objects of its class and image.
 
-    Pictures are numbered in the order of `truths`, in which detections of equal score rank. No box
-    may end before it begins: the COCO tools do not count such detections. Raises ValueError for
-    repeated pictures and for detections on unknown ones.
+    Images are numbered in the order of ``ground_truths``, by which detections of equal score are
+    ranked. Boxes must not be inverted: the COCO tools do not count such detections. Raises
+    ``ValueError`` for repeated images and for detections on unknown ones.
     """
-    pairs = pair_images(truths, detections)
+    pairs = pair_images(ground_truths, detections)
     collected: dict[str, _Collected] = defaultdict(lambda: _Collected([], [], [], [], []))
-    for number, (truth, found) in enumerate(pairs):
-        true_of, found_of = _by_label(truth.labels), _by_label(found.labels)
+    for number, (ground_truth, found) in enumerate(pairs):
+        true_of, found_of = _by_label(ground_truth.labels), _by_label(found.labels)
         for label in true_of.keys() | found_of.keys():
             objects = np.asarray(true_of[label], np.int64)
             ranked = np.asarray(found_of[label], np.int64)
-            sort_by_score = np.argsort(-found.scores[ranked], kind="stable")[:MOST_DETECTIONS]
-            ranked, crowd = ranked[sort_by_score], truth.ignored[objects]
-            overlap = _overlap(found.boxes[ranked], truth.boxes[objects], crowd)
+            sort_by_score = np.argsort(-found.scores[ranked], kind="stable")[:MAX_DETECTIONS]
+            ranked, crowd = ranked[sort_by_score], ground_truth.ignored[objects]
+            overlap = _overlap(found.boxes[ranked], ground_truth.boxes[objects], crowd)
             right, wrong = _greedy(overlap, crowd)
             of_class = collected[label]
-            of_class.pictures.append(np.full(len(ranked), number))
+            of_class.images.append(np.full(len(ranked), number))
             of_class.scores.append(found.scores[ranked])
             of_class.right.append(right)
             of_class.wrong.append(wrong)
-            of_class.object_pictures += [number] * int((~crowd).sum())
+            of_class.object_images += [number] * int((~crowd).sum())
     classes = {label: collected[label].ranked() for label in sorted(collected)}
-    return PictureMatches(len(pairs), classes)
+    return ImageMatches(len(pairs), classes)
 
 
 def _greedy(overlap: FloatArray, crowd: BoolArray) -> tuple[BoolArray, BoolArray]:
-    """Which detections, the rows of `overlap`, are right and which wrong, `bool[10, D]` each."""
+    """Which detections, the rows of ``overlap``, are right and which wrong, ``bool[10, D]``
+    each."""
     shape = (len(IOUS), len(overlap))
     right, on_crowd = np.zeros(shape, bool), np.zeros(shape, bool)
     free = np.ones((len(IOUS), len(crowd)), bool)
@@ -148,7 +153,7 @@ def _greedy(overlap: FloatArray, crowd: BoolArray) -> tuple[BoolArray, BoolArray
         near = free & (overlap[row] >= IOUS[:, None])
         eligible = np.where(near & ~crowd, overlap[row], -1.0)
         taken = eligible.max(axis=1) > 0
-        # Of objects with equal overlap the COCO tools take the last.
+        # Of objects with equal overlap the COCO tools take the last one.
         choice = len(crowd) - 1 - eligible[:, ::-1].argmax(axis=1)
         free[taken, choice[taken]] = False
         right[:, row] = taken
@@ -157,10 +162,10 @@ def _greedy(overlap: FloatArray, crowd: BoolArray) -> tuple[BoolArray, BoolArray
 
 
 def _overlap(found: FloatArray, true: FloatArray, crowd: BoolArray) -> FloatArray:
-    """IoU `float[D, G]` of boxes; for a crowd the share of the detection that lies on it.
+    """IoU ``float[D, G]`` of boxes; for a crowd the share of the detection that is on it.
 
-    Reckoned from left, top, width and height as the COCO tools do: overlaps that lie on a
-    threshold would otherwise fall on its other side by rounding.
+    Computed from left, top, width and height as in the COCO tools: overlaps equal to a threshold
+    would otherwise be rounded to its other side.
     """
     found_extent, true_extent = found[:, 2:] - found[:, :2], true[:, 2:] - true[:, :2]
     found_end, true_end = found[:, :2] + found_extent, true[:, :2] + true_extent
@@ -180,10 +185,10 @@ def _by_label(labels: Sequence[str]) -> defaultdict[str, list[int]]:
     return places
 
 
-def _counts(picture_counts: ArrayLike) -> FloatArray:
-    counts: NDArray[Any] = np.asarray(picture_counts, np.float64)
+def _counts(image_counts: ArrayLike) -> FloatArray:
+    counts: NDArray[Any] = np.asarray(image_counts, np.float64)
     if counts.ndim != 1 or (counts < 0).any():
-        raise ValueError(f"picture counts must be [pictures], none below 0, got {counts}")
+        raise ValueError(f"image counts must be [images] and not negative, got {counts}")
     return counts
 
 

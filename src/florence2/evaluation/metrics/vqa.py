@@ -1,6 +1,6 @@
-"""Answers to questions: VQA accuracy, ANLS and exact match.
+"""Visual question answering: VQA accuracy, ANLS and exact match.
 
-Each function returns one score per question; the benchmark's figure is their mean.
+Each function returns one score per question; the metric is the mean.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ARTICLES = {"a", "an", "the"}
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _FULL_STOP = re.compile(r"\.(?!\d)")
-# Words whose apostrophe the official script puts back, wherever exactly one of theirs is missing.
+# Words in which the official script restores a missing apostrophe.
 _CONTRACTIONS = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't
     haven't he'd he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't
@@ -56,11 +56,11 @@ def vqa_scores(
     answers: Sequence[Sequence[str]],
     protocol: Protocol = "vqav2",
 ) -> FloatArray:
-    """VQA accuracy `float[questions]` (Antol et al. 2015; Goyal et al. 2017).
+    """VQA accuracy ``float[questions]`` (Antol et al. 2015; Goyal et al. 2017).
 
-    A prediction that k of the other people gave scores `min(k / 3, 1)`; this is averaged over
-    leaving out each person in turn. `"vqav2"` and `"vizwiz"` normalise as the VQA script does,
-    which leaves prediction and answers alone where all people agree; `"textvqa"` always does.
+    A prediction that equals the answers of k people scores ``min(k / 3, 1)``, averaged over leaving
+    out each person in turn. ``"vqav2"`` and ``"vizwiz"`` normalize as the VQA script does, which
+    changes nothing where all people agree; ``"textvqa"`` always normalizes.
     """
     check_not_empty(predictions, "questions")
     check_same_length(predictions, answers, "predictions and sets of answers")
@@ -78,11 +78,11 @@ def vqa_scores(
 def anls_scores(
     predictions: Sequence[str], answers: Sequence[Sequence[str]], threshold: float = 0.5
 ) -> FloatArray:
-    """ANLS `float[questions]`: one less the edit distance over the longer text, best answer taken.
+    """ANLS ``float[questions]``: one minus the edit distance over the longer text's length, of the
+    best answer.
 
-    Case and runs of white space do not matter. A similarity below `threshold` scores 0; one of
-    exactly `threshold` is kept, as the DocVQA server does (equation 1 of Biten et al. 2019 would
-    drop it).
+    Case and runs of white space do not matter. A similarity below ``threshold`` scores 0; one equal
+    to it is kept, as by the DocVQA server (equation 1 of Biten et al. 2019 drops it).
     """
     check_not_empty(predictions, "questions")
     check_same_length(predictions, answers, "predictions and sets of answers")
@@ -96,37 +96,38 @@ def anls_scores(
 
 
 def exact_matches(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> FloatArray:
-    """1 or 0 `float[questions]`: does any answer equal the prediction but for case and spaces?"""
+    """1 or 0 ``float[questions]``: whether an answer equals the prediction, but for case and
+    spaces."""
     check_not_empty(predictions, "questions")
     check_same_length(predictions, answers, "predictions and sets of answers")
     return np.asarray(
         [
-            float(_folded(prediction) in {_folded(answer) for answer in given})
+            float(_fold(prediction) in {_fold(answer) for answer in given})
             for prediction, given in zip(predictions, answers, strict=True)
         ]
     )
 
 
-def normalise_vqa(answer: str) -> str:
-    """The answer as the VQA script compares it: no punctuation or articles, digits, apostrophes."""
-    return _normalise_words(_strip_punctuation(_one_line(answer)))
+def normalize_vqa(answer: str) -> str:
+    """The answer as the VQA script compares it: without punctuation and articles, with digits."""
+    return _normalize_words(_strip_punctuation(_one_line(answer)))
 
 
-def normalise_textvqa(answer: str) -> str:
+def normalize_textvqa(answer: str) -> str:
     """The answer as TextVQA's scorer compares it: the possessive is a word of its own."""
     folded = answer.lower().replace(",", "").replace("?", "").replace("'s", " 's")
-    return normalise_vqa(folded)
+    return normalize_vqa(folded)
 
 
 def _comparable(prediction: str, given: Sequence[str], protocol: str) -> tuple[str, list[str]]:
     if protocol == "textvqa":
-        return normalise_textvqa(prediction), [normalise_textvqa(answer) for answer in given]
+        return normalize_textvqa(prediction), [normalize_textvqa(answer) for answer in given]
     if protocol not in ("vqav2", "vizwiz"):
         raise ValueError(f"protocol must be 'vqav2', 'textvqa' or 'vizwiz', got {protocol!r}")
     people = [_one_line(answer) for answer in given]
     if len(set(people)) == 1:
         return _one_line(prediction).lower(), [person.lower() for person in people]
-    return normalise_vqa(prediction), [normalise_vqa(person) for person in people]
+    return normalize_vqa(prediction), [normalize_vqa(person) for person in people]
 
 
 def _one_line(answer: str) -> str:
@@ -134,9 +135,9 @@ def _one_line(answer: str) -> str:
 
 
 def _strip_punctuation(text: str) -> str:
-    """Text without marks: one beside a space vanishes, one between letters becomes a space.
+    """Text without punctuation: a mark beside a space is removed, others become a space.
 
-    Where the text holds a number such as 1,000 all marks vanish. Full stops stay before digits.
+    In a text with a number such as 1,000 all marks are removed. Periods stay before digits.
     """
     has_number = _COMMA_IN_NUMBER.search(text) is not None
     stripped = text
@@ -146,7 +147,7 @@ def _strip_punctuation(text: str) -> str:
     return _FULL_STOP.sub("", stripped)
 
 
-def _normalise_words(text: str) -> str:
+def _normalize_words(text: str) -> str:
     words = [_NUMBERS.get(word, word) for word in text.lower().split()]
     apostrophes = _missing_apostrophes()
     return " ".join(apostrophes.get(word, word) for word in words if word not in _ARTICLES)
@@ -154,22 +155,22 @@ def _normalise_words(text: str) -> str:
 
 @cache
 def _missing_apostrophes() -> dict[str, str]:
-    """Each contraction by each spelling that lacks one of its apostrophes."""
+    """Each contraction by its spellings that lack one apostrophe."""
     spellings = {
-        whole[:place] + whole[place + 1 :]: whole
+        whole[:index] + whole[index + 1 :]: whole
         for whole in _CONTRACTIONS.split()
-        for place, letter in enumerate(whole)
-        if letter == "'"
+        for index, character in enumerate(whole)
+        if character == "'"
     }
-    # The official table has this one the wrong way round, and scores are made with it.
+    # The official table reverses this entry, and published scores depend on it.
     return spellings | {"somebody'd": "somebodyd"}
 
 
 def _similarity(prediction: str, answer: str) -> float:
-    longest = max(len(prediction), len(answer))
-    distance = edit_distance(_folded(prediction), _folded(answer))
-    return 1 - distance / longest if longest else 1.0
+    length = max(len(prediction), len(answer))
+    distance = edit_distance(_fold(prediction), _fold(answer))
+    return 1 - distance / length if length else 1.0
 
 
-def _folded(text: str) -> str:
+def _fold(text: str) -> str:
     return " ".join(text.lower().split())
