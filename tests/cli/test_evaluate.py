@@ -88,9 +88,9 @@ def test_figures_are_printed_beside_the_papers(
 def test_limits_of_the_figures_are_printed(evaluate: Command, data: Path) -> None:
     result = evaluate("colors", "--data", data, "--limit", 4)
     assert result.exit_code == 0
-    assert "note: The model is untrained" in result.stdout
-    assert "note: Only a part of val was asked: 4 of 12 images" in result.stdout
-    assert "nano is untrained: its answers are noise" in result.stderr
+    assert "note: The model has random weights" in result.stdout
+    assert "note: Only a part of val was evaluated: 4 of 12 images" in result.stdout
+    assert "nano has random weights: its outputs are meaningless" in result.stderr
     assert "runs/evaluate/colors-val-nano-limit-4/report.md" in result.stdout
 
 
@@ -112,7 +112,7 @@ def test_failed_cases_end_with_status_1(evaluate: Command, data: Path) -> None:
 def test_parts_by_hand_are_scored_by_the_last(evaluate: Command, data: Path) -> None:
     arguments = ("colors", "--data", data, "--out", "out", "--shard")
     first = evaluate(*arguments, "1/2")
-    assert first.exit_code == 0 and "this part is answered" in first.stdout
+    assert first.exit_code == 0 and "this part is complete" in first.stdout
     last = evaluate(*arguments, "0/2")
     assert last.exit_code == 0 and "accuracy" in last.stdout
 
@@ -127,7 +127,7 @@ def test_processes_share_a_run(data: Path, tmp_path: Path) -> None:
 
     result = run("--processes", 2, "--out", "out", "--prompt", "<A b>", "--model", "m")
     assert result.returncode == 0, result.stderr
-    assert "83.3" in result.stdout and "Asked by `<A b>`" in result.stdout
+    assert "83.3" in result.stdout and "The prompt is `<A b>`" in result.stdout
     files = sorted((tmp_path / "out").glob("predictions-*"))
     assert [path.read_bytes().count(b"\n") for path in files] == [12, 12]
     # What a process says when it cannot go on is said once.
@@ -175,15 +175,18 @@ def test_listing_tells_names_and_then_all_about_one(evaluate: Command) -> None:
         (["--data", "data"], "name a benchmark, or --all"),
         (["imagenet", "--data", "data"], "unknown benchmark 'imagenet'"),
         (["colors", "--data", "gone"], "val.json"),
-        (["colors", "--data", "data", "--split", "tset"], "no split 'tset'; there are val"),
+        (["colors", "--data", "data", "--split", "tset"], "no split 'tset'; available: val"),
         (["colors", "--data", "data", "--model", "no-such/model"], "no checkpoint called"),
         (["colors", "--data", "data", "--shard", "1"], "--shard must be I/N"),
         (["colors", "--data", "data", "--shard", "2/2"], "I from 0 to N - 1, got 2/2"),
-        (["colors", "--data", "data", "--shard", "0/2", "--processes", "2"], "exclude each other"),
+        (
+            ["colors", "--data", "data", "--shard", "0/2", "--processes", "2"],
+            "are mutually exclusive",
+        ),
         (["colors", "--data", "data", "--prompt", "<CAPTION>"], "choose a prompt that fits"),
         (["colors", "--data", "data", "--limit", "0"], "--limit"),
         (["colors", "--all", "--data", "data"], "--all takes no benchmark"),
-        (["--all", "--data", "gone"], "there is no directory gone"),
+        (["--all", "--data", "gone"], "directory gone does not exist"),
         (["--compare", "data", "data"], "name the --out of an evaluation"),
         (["imagenet", "--list"], "unknown benchmark 'imagenet'"),
     ],

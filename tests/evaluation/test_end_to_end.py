@@ -230,5 +230,5 @@ def test_every_benchmark_has_what_a_reader_needs() -> None:
         assert set(benchmark.reported) <= set(benchmark.splits)
         assert len(benchmark.protocol) > 100 and len(benchmark.source) > 50
     assert find_benchmark("COCO_detection").name == "coco-detection"
-    with pytest.raises(ValueError, match=r"unknown benchmark 'imagenet'; there are coco-caption"):
+    with pytest.raises(ValueError, match=r"unknown benchmark 'imagenet'; available: coco-caption"):
         find_benchmark("imagenet")

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 def plugin_products(repeats: int, side: int) -> dict[str, float]:
     """Operations a second in a product of square matrices, by precision; of those that the
     processor has, and none where OpenVINO is not installed."""
-    try:
-        core = get_core()
-    except ImportError:
+    if find_spec("openvino") is None:
         return {}
+    core = get_core()
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     found = {}
     for precision, ability in (("fp32", "FP32"), ("bf16", "BF16"), ("int8", "INT8")):

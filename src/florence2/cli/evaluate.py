@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..evaluation.config import EvaluationConfig
-from ..inference.load_options import LoadOptions
+from ..inference.call_options import LoadOptions
 from ..io.options import option
 from .errors import EXIT_PARTIAL, user_errors
 from .evaluation_runs import EvaluationRun, parse_shard

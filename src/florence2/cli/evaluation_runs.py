@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..evaluation.config import EvaluationConfig
-from ..inference.load_options import LoadOptions
+from ..inference.call_options import LoadOptions
 from ..io.options import option_fields
 from .processes import run_parts
 from .progress import progress_bar

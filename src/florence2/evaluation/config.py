@@ -28,10 +28,10 @@ class EvaluationConfig:
     prompt: str | None = option(None, help="Prompt in place of the benchmark's own.")
     beams: int | None = option(None, min=1, max=100, help="Number of beams. [default: 3]")
     max_new_tokens: int | None = option(
-        None, min=1, max=1_000_000, help="Max length of an output in tokens. [default: 1024]"
+        None, min=1, max=1_000_000, help="Maximum number of new tokens. [default: 1024]"
     )
     batch_size: int | None = option(
-        None, min=1, max=65_536, help="Max number of requests in a batch. [default: 8]"
+        None, min=1, max=65_536, help="Maximum number of sequences decoded together."
     )
     shard: tuple[int, int] = (0, 1)
     weights: tuple[Path, ...] = ()
