@@ -1,9 +1,9 @@
-"""Write the page of every task: what it asks, what it answers, and a picture of a right answer.
+"""Write the page of every task, with its prompt, its call and an image with its ground truth.
 
-    python examples/task_pages.py --art FOLDER
+    python examples/task_pages.py --art DIRECTORY
 
-The pictures are made scenes and the answers their labels, not a model's. ``FOLDER`` is what
-``florence2 scenes fetch`` filled.
+The images are synthetic, and what is drawn on them is their ground truth, not a prediction.
+``DIRECTORY`` is what ``florence2 scenes fetch`` filled.
 """
 
 from __future__ import annotations
@@ -25,18 +25,26 @@ from florence2.synthetic.scene_records import SceneRecords
 from florence2.synthetic.sprite_library import load_library
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "tasks"
-SETTINGS = SceneSettings(size=(480, 360), objects=(3, 4), sides=(0.28, 0.5), visible=0.8,
-                         texts=1.0, effects=0.2, pages=0.0, num_text_groups=(1, 2),
-                         repeats=0.0)  # fmt: skip
+SETTINGS = SceneSettings(
+    size=(480, 360),
+    objects=(3, 4),
+    sides=(0.28, 0.5),
+    visible=0.8,
+    texts=1.0,
+    effects=0.2,
+    pages=0.0,
+    num_text_groups=(1, 2),
+    repeats=0.0,
+)
 WORDS = {
-    "text": "The words go into the prompt: a caption, an expression, or class names.",
+    "text": "The text goes into the prompt: a caption, an expression, or class names.",
     "region": "The region is a box in pixels; the prompt holds it as four location tokens.",
-    "none": "It takes nothing but the picture.",
+    "none": "It takes the image alone.",
 }
 
 
-def scene(art: Path) -> Record:
-    """The first scene with an answer to every task and three kinds of things."""
+def find_scene(art: Path) -> Record:
+    """The first scene with labels for every task and three categories of objects."""
     records = SceneRecords(load_library(art, "test"), "test", stages=[(0, SETTINGS)], series=7)
     for number in range(500):
         record = records[number]
@@ -44,11 +52,11 @@ def scene(art: Path) -> Record:
         labels = [each.answer.labels for each in record.kept() if each.task == "<OD>"]  # type: ignore[union-attr]
         if {task.token for task in TASKS} <= tasks and len(set(labels[0])) > 2:
             return record
-    raise SystemExit("no scene answers every task")
+    raise SystemExit("no scene has labels for every task")
 
 
-def chosen(record: Record, task: Task) -> Annotation:
-    """The annotation to show: of several the one with the longest question."""
+def choose_annotation(record: Record, task: Task) -> Annotation:
+    """The annotation to show: of several the one with the longest prompt."""
     found = [each for each in record.kept() if each.task == task.token]
     if task.token == "<OPEN_VOCABULARY_DETECTION>":
         found = [each for each in found if len(each.answer.labels)] or found  # type: ignore[union-attr]
@@ -57,12 +65,12 @@ def chosen(record: Record, task: Task) -> Annotation:
     return max(found, key=lambda each: len(each.text))
 
 
-def picture(record: Record, annotation: Annotation) -> Image.Image:
-    """The scene with the answer on it, and below it the words of a text."""
+def draw_page_image(record: Record, annotation: Annotation) -> Image.Image:
+    """The scene with its ground truth drawn on it, and below it the words of a text."""
     image = Image.open(io.BytesIO(record.image_bytes())).convert("RGB")
     if annotation.region is not None:
-        asked = Boxes([annotation.region], ["the region"], record.image_size)
-        image = draw_answer(image, asked)
+        region = Boxes([annotation.region], ["the region"], record.image_size)
+        image = draw_answer(image, region)
     if not isinstance(annotation.answer, Text):
         return draw_answer(image, annotation.answer)
     font = ImageFont.load_default(17)
@@ -80,38 +88,38 @@ def picture(record: Record, annotation: Annotation) -> Image.Image:
     return page
 
 
-def page(record: Record, task: Task) -> str:
+def write_page(record: Record, task: Task) -> str:
     """The page of a task."""
-    annotation = chosen(record, task)
-    question = annotation.prompt_input
-    asked = "" if question is None else f", {json.dumps(question)}"
-    if isinstance(question, tuple):
-        asked = f", ({', '.join(f'{at:g}' for at in question)})"
+    annotation = choose_annotation(record, task)
+    text = annotation.prompt_input
+    argument = "" if text is None else f", {json.dumps(text)}"
+    if isinstance(text, tuple):
+        argument = f", ({', '.join(f'{value:g}' for value in text)})"
     result = Result(task, "", annotation.answer, record.image_size)
-    answer = json.dumps(rounded(result.to_dict()[task.token]), ensure_ascii=False)
+    answer = json.dumps(round_numbers(result.to_dict()[task.token]), ensure_ascii=False)
     if len(answer) > 500:
         answer = f"{answer[:480]} ..."
     names = ", ".join(f"`{name}`" for name in (task.token, task.name, *task.aliases))
     return f"""# {task.name.replace("-", " ").capitalize()}
 
-![{task.name}: a made scene with the right answer]({task.name}.jpg)
+![{task.name}: a synthetic image with its ground truth]({task.name}.jpg)
 
 {task.summary[0].upper()}{task.summary[1:]}. {WORDS[task.input]}
 
 | | |
 |---|---|
-| called | {names} |
+| names | {names} |
 | prompt | `{task.prompt}` |
-| answer | {KINDS[task.answer]} |
+| prediction | {KINDS[task.answer]} |
 
 ```python
-model("scene.png", "{task.name}"{asked})
+model("scene.png", "{task.name}"{argument})
 ```
 ```sh
-florence2 run scene.png --task {task.name}{arguments(question)}
+florence2 run scene.png --task {task.name}{format_arguments(text)}
 ```
 
-The right answer to this made scene, as `result.to_dict()["{task.token}"]` has it:
+The ground truth of this image, in the form of `result.to_dict()["{task.token}"]`:
 
 ```json
 {answer}
@@ -126,38 +134,42 @@ KINDS = {
     "proposals": "`Boxes` without labels",
     "quads": "`Quads(corners, labels, image_size, scores, label_scores)`",
     "polygons": "`Polygons(polygons, labels, image_size, scores)`",
-    "boxes_or_polygons": "`Boxes`, or `Polygons` where the model outlines",
+    "boxes_or_polygons": "`Boxes`, or `Polygons` where the model segments",
 }
 
 
-def arguments(question: Any) -> str:
-    if isinstance(question, tuple):
-        return f" --region {','.join(f'{at:g}' for at in question)}"
-    return "" if question is None else f' --text "{question}"'
+def format_arguments(text: Any) -> str:
+    """The options of ``florence2 run`` for the input of a task."""
+    if isinstance(text, tuple):
+        return f" --region {','.join(f'{value:g}' for value in text)}"
+    return "" if text is None else f' --text "{text}"'
 
 
-def rounded(value: Any) -> Any:
+def round_numbers(value: Any) -> Any:
+    """``value`` with numbers of one decimal."""
     if isinstance(value, float):
         return round(value, 1)
     if isinstance(value, list):
-        return [rounded(each) for each in value]
+        return [round_numbers(each) for each in value]
     if isinstance(value, dict):
-        return {name: rounded(each) for name, each in value.items()}
+        return {name: round_numbers(each) for name, each in value.items()}
     return value
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--art", type=Path, required=True)
-    record = scene(parser.parse_args().art)
+    record = find_scene(parser.parse_args().art)
     PAGES.mkdir(exist_ok=True)
     for task in TASKS:
-        (PAGES / f"{task.name}.md").write_text(page(record, task), encoding="utf-8")
-        picture(record, chosen(record, task)).save(PAGES / f"{task.name}.jpg", quality=86)
+        (PAGES / f"{task.name}.md").write_text(write_page(record, task), encoding="utf-8")
+        draw_page_image(record, choose_annotation(record, task)).save(
+            PAGES / f"{task.name}.jpg", quality=86
+        )
     index = "".join(f"- [{each.name}]({each.name}.md): {each.summary}\n" for each in TASKS)
     (PAGES / "index.md").write_text(
-        "# Tasks\n\nOne page a task, each with a made scene and the right answer to it (its label, "
-        f"not a model's answer).\n\n{index}", encoding="utf-8",
+        "# Tasks\n\nOne page a task, each with a synthetic image and its ground truth (its label, "
+        f"not a prediction).\n\n{index}", encoding="utf-8",
     )  # fmt: skip
 
 

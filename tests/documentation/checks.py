@@ -75,7 +75,7 @@ def check_yolo(outcome: Outcome) -> None:
     """The classes in the order they were named, a label file for every image."""
     import yaml
 
-    folder = outcome.folder / "labelled/yolo"
+    folder = outcome.folder / "labeled/yolo"
     names = yaml.safe_load((folder / "data.yaml").read_text())["names"]
     assert [*(names.values() if isinstance(names, dict) else names)] == ["truck", "person"]
     images = [path for path in (folder / "images").rglob("*") if path.is_file()]

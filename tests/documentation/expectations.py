@@ -64,6 +64,7 @@ COMMANDS: dict[str, Command | NotRun] = {
     "pip install -c constraints.txt .": NETWORK,
     "uvx --from . florence2 demo": NETWORK,
     "pipx install .": NETWORK,
+    "docker build -t florence2 .": NotRun("needs Docker and the network"),
     "florence2 --install-completion": NotRun("writes into the shell's own files"),
     "pip install 'florence2[evaluate]'": NETWORK,
     "pip install 'florence2[onnx]'": NETWORK,
@@ -81,7 +82,7 @@ COMMANDS: dict[str, Command | NotRun] = {
     "florence2 run photos --task caption --out captioned --format sidecars --trigger ohwx": Command(
         check_sidecars
     ),
-    "florence2 run photos --task ovd --classes 'delivery truck=truck, person' --out labelled "
+    "florence2 run photos --task ovd --classes 'delivery truck=truck, person' --out labeled "
     # The bundled scene has no trucks.
     "--format yolo": Command(
         check_yolo,
