@@ -285,7 +285,7 @@ LateModel LazyModel
 Limits RequestLimits
 LineFile JsonlAppender
 Look EncodedImage
-Loss ExportError
+Loss OutputDifference
 MOST_PAIRS MAX_EXAMPLES
 MaskMaker SamSegmenter
 Measured CalibrationData

@@ -47,7 +47,7 @@ def test_the_machine_is_described(command: Command) -> None:
         assert name in result.stdout
 
 
-def test_a_sound_checkpoint(command: Command, problems: list[str]) -> None:
+def test_a_valid_checkpoint(command: Command, problems: list[str]) -> None:
     result = command("doctor", "some-directory")
     assert result.exit_code == 0
     for words in (

@@ -58,7 +58,7 @@ def check_run_folder(outcome: Outcome) -> None:
 
 def check_doctor(outcome: Outcome) -> None:
     """The verdict on the checkpoint."""
-    assert "sound" in outcome.stdout and "parameters" in outcome.stdout
+    assert "valid" in outcome.stdout and "parameters" in outcome.stdout
 
 
 def check_sidecars(outcome: Outcome) -> None:

@@ -183,7 +183,7 @@ def test_a_damaged_graph_is_named(exported: Path, tmp_path: Path, graph: str, da
 
 
 def test_an_export_over_that_of_another_model_leaves_nothing_of_it(tmp_path: Path) -> None:
-    from florence2.workflows.graph_export import _prepare_folder
+    from florence2.workflows.graph_export import _prepare_directory
 
     model = florence2.load("nano", runtime="torch")
     kept = [tmp_path / "notes.txt", tmp_path / "onnx" / "mine.onnx"]
@@ -191,10 +191,10 @@ def test_an_export_over_that_of_another_model_leaves_nothing_of_it(tmp_path: Pat
     for path in (*kept, *stale):
         path.parent.mkdir(exist_ok=True)
         path.write_text("old")
-    _prepare_folder(tmp_path, model)
+    _prepare_directory(tmp_path, model)
     assert [path.exists() for path in (*kept, *stale)] == [True, True, False, False]
     stale[0].write_text("of the same model")
-    _prepare_folder(tmp_path, model)
+    _prepare_directory(tmp_path, model)
     assert stale[0].exists()
 
 

@@ -1,7 +1,6 @@
-"""The ``florence2`` command. One file a verb: each parses, calls and prints.
+"""The ``florence2`` command. One file per command: each parses, calls and prints.
 
-What a verb needs beyond the standard library is imported when the verb runs, so that
-``florence2 --help`` answers at once.
+Heavy libraries are imported when a command runs, so that ``florence2 --help`` is fast.
 """
 
 from __future__ import annotations
@@ -42,22 +41,22 @@ app.add_typer(engine.app, name="engine")
 
 
 class _ClosedOutput(io.TextIOBase):
-    """The standard output of a process that was started without one."""
+    """The standard output of a process that was started with it closed."""
 
     @property
     def buffer(self) -> _ClosedOutput:
-        """The stream for bytes, which fails too."""
+        """The binary stream; writing to it raises the same error."""
         return self
 
     def write(self, text: str | bytes, /) -> int:
-        """Raise ``OSError``: what is written is not to be lost in silence."""
+        """Raise ``OSError``, so that no output is lost silently."""
         raise OSError(errno.EBADF, "standard output is closed; open it, or use --out")
 
 
 def main() -> None:
     """Run the command line; exit statuses are those of ``docs/cli.md``."""
     _open_closed_streams()
-    _listen_for_sigterm()
+    _handle_sigterm()
     try:
         app()
     except OSError as error:
@@ -67,16 +66,16 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give the standard streams that the caller closed a file that nothing else uses.
+    """Open ``/dev/null`` in place of standard streams that the caller closed.
 
-    Without one, the next file that is opened takes the stream's number, and messages go into it.
-    What is written to a closed standard output fails, so that no answers are lost in silence.
+    Otherwise the next file that is opened gets the stream's descriptor, and messages are written
+    into it. Writing to a closed standard output fails, so that no predictions are lost silently.
     """
     for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is taken: those below are open by now.
+            # ``open`` returns the lowest free descriptor, which is this one.
             os.open(os.devnull, flags)
     if sys.stdout is None:
         sys.stdout = _ClosedOutput()
@@ -84,14 +83,14 @@ def _open_closed_streams() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _listen_for_sigterm() -> None:
-    """Let SIGTERM end a command as Ctrl-C does, unless the parent process set something else."""
+def _handle_sigterm() -> None:
+    """Handle SIGTERM like Ctrl-C, unless the parent process set another handler."""
     started = os.getpid()
 
     def terminate(number: int, frame: FrameType | None) -> None:
         if os.getpid() == started:
             raise Terminated
-        # A forked child inherits this handler, and ends as it would without it.
+        # A forked child inherits this handler; there it restores the default.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
@@ -99,14 +98,14 @@ def _listen_for_sigterm() -> None:
         signal.signal(signal.SIGTERM, terminate)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_set: bool) -> None:
+    if is_set:
         typer.echo(f"florence2 {version('florence2')}")
         raise typer.Exit
 
 
 @app.callback()
-def _options_before_the_verb(
+def _set_global_options(
     version: Annotated[
         bool,
         typer.Option(

@@ -1,12 +1,12 @@
-"""What holds for every command: how arguments are checked, and how a command ends.
+"""Rules for all commands: how arguments are checked, and how errors are printed.
 
-All apps are a ``CommandLine``, so that each command and each group of it gets these rules:
+All apps are a ``CommandLine``, whose commands and groups follow these rules:
 
-- an option of one value that is given twice, an empty value and a value that is itself the name
-  of an option are refused
-- numbers are finite and in their range; a choice is one of the choices
-- an unknown option, command or choice gets the nearest known one as a suggestion
-- an error is one short message on standard error; Ctrl-C and SIGTERM print how far the work is
+- refused are an option of one value that is given twice, an empty value, and a value that is the
+  name of an option
+- numbers must be finite and in their range, choices one of the list
+- for an unknown option, command or choice the nearest known one is suggested
+- an error is one short message on standard error; Ctrl-C and SIGTERM print the progress
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 from ..io.messages import describe_choice, describe_number, find_near_miss, shorten, suggest
 from .errors import (
     COMMAND_OPTIONS,
-    UNUSABLE_ARGUMENTS,
+    EXIT_USAGE,
     end_interrupted,
     print_message,
     user_errors,
@@ -32,10 +32,10 @@ from .help_format import name_argument, usage_pieces, write_examples, write_para
 from .parameters import find_choices, find_number_type, find_range
 from .signature import rename_old_flags
 
-# Values that may be empty: nothing is put before or after a text.
+# Options that may be empty: no prefix, no suffix.
 MAY_BE_EMPTY = frozenset({"prefix", "suffix"})
 HELP_OPTIONS = ("--help", "-h")
-# What options are called by other programs, with the ones that mean the same here.
+# Option names of other programs -> the option here.
 SYNONYMS = {
     "--output": "--out",
     "--output-dir": "--out",
@@ -95,11 +95,11 @@ class StrictCommand(TyperCommand):
             COMMAND_OPTIONS.reset(token)
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """The first sentence of the help, whole: the list of commands wraps it."""
+        """The first sentence of the help; the list of commands wraps it."""
         return _first_line(self)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The usage line: what must be given stands without brackets."""
+        """The usage line; required arguments have no brackets."""
         return [*usage_pieces(self, ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -109,10 +109,10 @@ class StrictCommand(TyperCommand):
 
 
 class StrictGroup(TyperGroup):
-    """A group of commands that suggests names and ends with one message."""
+    """A group of commands that suggests names and prints one message for an error."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that ``args`` name. Raises a usage error for one that there is not."""
+        """The command that ``args`` name. Raises a usage error for an unknown one."""
         if args and args[0] not in self.commands and not ctx.resilient_parsing:
             names = [name for name, command in self.commands.items() if not command.hidden]
             near = suggest(args[0], names) or f"; available: {', '.join(names)}"
@@ -120,7 +120,7 @@ class StrictGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was named; an interrupt prints how far it was."""
+        """Run the command; an interrupt prints its progress."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
@@ -129,7 +129,7 @@ class StrictGroup(TyperGroup):
             raise end_interrupted(interrupt) from None
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """The first sentence of the help, whole: the list of commands wraps it."""
+        """The first sentence of the help; the list of commands wraps it."""
         return _first_line(self)
 
     def main(
@@ -154,7 +154,7 @@ class StrictGroup(TyperGroup):
             if not standalone_mode:
                 raise
             _show(error)
-            sys.exit(UNUSABLE_ARGUMENTS)
+            sys.exit(EXIT_USAGE)
         if not standalone_mode:
             return status
         sys.exit(status if isinstance(status, int) else 0)
@@ -164,7 +164,7 @@ class CommandLine(typer.Typer):
     """A Typer app whose commands and groups follow the rules of this module."""
 
     def __init__(self, **settings: Any) -> None:
-        usual = {
+        defaults = {
             "cls": StrictGroup,
             "no_args_is_help": True,
             "rich_markup_mode": None,
@@ -173,10 +173,10 @@ class CommandLine(typer.Typer):
                 "max_content_width": 100,
             },
         }
-        super().__init__(**{**usual, **settings})
+        super().__init__(**{**defaults, **settings})
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
-        """As of Typer, with ``StrictCommand`` as the class."""
+        """``typer.Typer.command`` with ``StrictCommand`` as the class."""
         return super().command(name, **{"cls": StrictCommand, **settings})
 
 
@@ -234,21 +234,21 @@ def _check_number(
 
 
 def _raw_values(value: Any) -> Iterator[str]:
-    """The strings of one parameter as they were typed; flags have none."""
+    """The strings of one parameter before conversion; flags have none."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _raw_values(each)
+        for item in value:
+            yield from _raw_values(item)
 
 
 def _option_name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return name_argument(parameter).rstrip(".")
-    return _longest(parameter.opts)
+    return _full_name(parameter.opts)
 
 
-def _longest(names: Sequence[str]) -> str:
+def _full_name(names: Sequence[str]) -> str:
     return max(names, key=len)
 
 
@@ -262,9 +262,9 @@ def _all_options(command: Any) -> set[str]:
 
 def _long_options(command: Any) -> Mapping[str, str]:
     options = [each for each in command.params if each.param_type_name == "option"]
-    names = {each.name.rstrip("_"): _longest(each.opts) for each in options}
+    names = {each.name.rstrip("_"): _full_name(each.opts) for each in options}
     negations = {f"{each.name}=False": each.secondary_opts for each in options}
-    return names | {name: _longest(flags) for name, flags in negations.items() if flags}
+    return names | {name: _full_name(flags) for name, flags in negations.items() if flags}
 
 
 def _first_line(command: Any) -> str:
@@ -272,7 +272,7 @@ def _first_line(command: Any) -> str:
 
 
 def _show(error: Any) -> None:
-    """Print a usage error: the message, and where help is."""
+    """Print a usage error and how to get help."""
     ctx = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
@@ -310,7 +310,7 @@ def _describe_unknown(error: Any) -> str:
         path = ctx.parent.command_path
         rest = ctx.command_path.removeprefix(path).strip()
         return f"{message} here; write it before the command: {path} {option} {rest}"
-    # The dashes in front make no two names alike.
+    # Leading dashes would make all names similar.
     by_word = {name.lstrip("-"): name for name in names}
     near = find_near_miss(option.lstrip("-"), by_word)
     if near is not None:

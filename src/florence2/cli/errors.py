@@ -1,4 +1,4 @@
-"""How a command ends when it cannot continue: one message on standard error, an exit status."""
+"""Errors of a command: one message on standard error, and an exit status."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..io.extras import add_checkout_hint, find_extra, install_command
 from ..io.messages import shorten
 
 EXIT_PARTIAL = 1
-UNUSABLE_ARGUMENTS = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-TERMINATED = 143  # 128 + SIGTERM
-PIPE_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
-# A longer message does not fit a screen. The value stands in the middle, the remedy at the end.
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+EXIT_TERMINATED = 143  # 128 + SIGTERM
+EXIT_PIPE_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
+# A longer message does not fit a screen; its middle is skipped, for the remedy is at the end.
 MAX_MESSAGE_CHARS = 900
 
-# The parameters of the command that runs: Python name -> option, so that advice names options;
-# "name=False" -> the option that turns a switch off.
+# The options of the running command by their Python names, for error messages; "name=False" ->
+# the option that turns a switch off.
 COMMAND_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("COMMAND_OPTIONS", default={})  # noqa: B039
 # Whether errors are printed with their tracebacks.
 VERBOSE: ContextVar[bool] = ContextVar("VERBOSE", default=False)
@@ -37,26 +37,26 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Terminated(KeyboardInterrupt):
-    """The command got SIGTERM. It ends as an interrupt does, with another status."""
+    """The command got SIGTERM. It is handled like an interrupt, with another exit status."""
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """A block whose errors that the user can fix end the command with status 2.
+    """Print errors that the user can fix without a traceback, and exit with status 2.
 
-    ``ValueError``, ``OSError``, ``ImportError`` and ``RecursionError`` (from nested user data) are
-    printed without a traceback; a ``MemoryError`` ends with status 1. A reader that went away
-    (``florence2 run ... | head``) ends the command without a message.
+    These are ``ValueError``, ``OSError``, ``ImportError`` and ``RecursionError`` (from nested user
+    data). Out of memory exits with status 1. A closed pipe (``florence2 run ... | head``) ends the
+    command without a message.
     """
     try:
         yield
     except BrokenPipeError:
-        # The interpreter flushes standard output once more at exit, which would complain.
+        # The interpreter flushes standard output again at exit, which would print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(PIPE_CLOSED) from None
+        raise typer.Exit(EXIT_PIPE_CLOSED) from None
     except (ValueError, OSError, ImportError, RecursionError) as error:
         print_error(error)
-        raise typer.Exit(UNUSABLE_ARGUMENTS) from None
+        raise typer.Exit(EXIT_USAGE) from None
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -66,10 +66,10 @@ def user_errors() -> Iterator[None]:
 
 @contextmanager
 def interruption_note(note: Callable[[], str]) -> Iterator[None]:
-    """A block in which Ctrl-C or SIGTERM prints ``note()``, how far the work is and how to resume.
+    """A block in which Ctrl-C or SIGTERM prints ``note()``: the progress, and how to resume.
 
-    Example: ``interruption_note(lambda: f"{done} of {total} images done; add --resume")``. The
-    note of the outermost block is printed: it knows the command.
+    Example: ``interruption_note(lambda: f"{done} of {total} images done; add --resume")``. Of
+    nested blocks the note of the outermost is printed.
     """
     try:
         yield
@@ -105,11 +105,11 @@ def print_warnings() -> Iterator[None]:
 
 
 def end_interrupted(interrupt: KeyboardInterrupt) -> typer.Exit:
-    """Print how far the interrupted command was; the exception that ends it."""
+    """Print the note of an interrupted command; returns the exception that ends it."""
     terminated = isinstance(interrupt, Terminated)
     note = getattr(interrupt, "note", None) or ("terminated" if terminated else "interrupted")
     print_message(note)
-    return typer.Exit(TERMINATED if terminated else INTERRUPTED)
+    return typer.Exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED)
 
 
 def print_error(error: BaseException) -> None:
@@ -120,12 +120,12 @@ def print_error(error: BaseException) -> None:
 
 
 def print_message(message: str) -> None:
-    """One message of this command on standard error, shortened and without control characters."""
+    """Print a message on standard error, shortened and without control characters."""
     typer.echo(f"florence2: {_printable(shorten(message, MAX_MESSAGE_CHARS))}", err=True)
 
 
 def describe_error(error: BaseException) -> str:
-    """What is wrong, in a sentence that names files and options."""
+    """The message of an error, with the names of files and options."""
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         return _describe_os_error(error)
     if isinstance(error, RecursionError):
@@ -173,12 +173,12 @@ def name_options(message: str) -> str:
         message,
     )
     message = re.sub(r"\boption '(?P<name>[a-z_]+(?:=False)?)'", quoted, message)
-    # A single word may be any word: only names with an underscore are surely arguments.
+    # A single word may be any word; names with an underscore are arguments.
     return re.sub(r"(?<![\w./'\"-])[a-z]+(?:_[a-z]+)+(?![\w./'\"=-])", name, message)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` is Python's or torch's for memory that is not there."""
+    """Whether ``error`` is an out-of-memory error of Python or torch."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(each in str(error) for each in words)
@@ -198,12 +198,12 @@ def _describe_os_error(error: OSError) -> str:
     elif error.errno in (errno.EACCES, errno.EPERM):
         reason = f"{error.strerror}; check the owner and the permissions"
     elif error.errno == errno.EROFS:
-        reason = f"{error.strerror}; choose a place that can be written"
+        reason = f"{error.strerror}; choose a writable directory"
     return f"{place}: {reason}" if place else str(reason)
 
 
 def _printable(message: str) -> str:
-    """``message`` with control characters written as escapes: names of files may hold any."""
+    """``message`` with control characters, which file names may contain, as escapes."""
     return "".join(
         char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
         for char in message

@@ -11,7 +11,7 @@ from .errors import user_errors
 from .signature import expand_options
 
 if TYPE_CHECKING:
-    from ..workflows.graph_export import ExportError
+    from ..workflows.graph_export import OutputDifference
 
 
 @expand_options
@@ -35,11 +35,11 @@ def export(config: GraphExportConfig) -> None:
             typer.echo(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
         if config.to == "onnx" and config.check:
             for precision in dict.fromkeys(["fp32", *config.precision]):
-                _print_error(compare_outputs(model, out, precision, config.images, **loading))
+                _print_difference(compare_outputs(model, out, precision, config.images, **loading))
 
 
-def _print_error(error: ExportError) -> None:
+def _print_difference(found: OutputDifference) -> None:
     typer.echo(
-        f"{error.precision}: {error.same} of {error.answers} outputs equal those of PyTorch in "
-        f"fp32, image tokens within {error.relative_error:.1e}"
+        f"{found.precision}: {found.same} of {found.answers} outputs equal those of PyTorch in "
+        f"fp32, image tokens within {found.relative_error:.1e}"
     )

@@ -1,4 +1,4 @@
-"""How the help of a command looks: the names of values, ranges, defaults, examples."""
+"""The help of a command: names of values, ranges, defaults, examples."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from ..results.tasks import TASKS
 from .parameters import find_choices, find_range, find_value_type
 
-# A greater limit only keeps nonsense out; the help does not name it.
+# A larger limit only refuses absurd values; the help does not show it.
 _MAX_SHOWN = 100
 _TYPE_NAMES = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
-# The names of train.presets.PRESETS, which is not imported for a help text.
+# The names in training.presets.PRESETS, which is not imported for a help text.
 PRESETS = (
     "fine-tune",
     "fine-tune-lora",
@@ -26,7 +26,7 @@ PRESETS = (
 
 EXAMPLES = {
     "run": (
-        "florence2 run photos --task caption --task od --out answers --draw",
+        "florence2 run photos --task caption --task od --out labels --draw",
         "florence2 run photo.jpg --task phrase-grounding --text 'a green car'",
         "florence2 run report.pdf --task ocr-with-region --out read --format pdf",
     ),
@@ -64,7 +64,7 @@ LISTS = {
 
 
 def write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
-    """Write the arguments and the options of ``command``, each with what it takes."""
+    """Write the arguments and the options of ``command`` with their values."""
     arguments, options = [], []
     for parameter in command.get_params(ctx):
         if getattr(parameter, "hidden", False):
@@ -80,7 +80,7 @@ def write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def write_examples(ctx: Any, formatter: Any) -> None:
-    """Write the lists and the examples that belong to the command of ``ctx``."""
+    """Write the lists and the examples of the command of ``ctx``."""
     name = ctx.command_path.partition(" ")[2]
     if name in LISTS:
         title, entries = LISTS[name]
@@ -88,7 +88,7 @@ def write_examples(ctx: Any, formatter: Any) -> None:
             formatter.write_text(", ".join(entries))
     if name in EXAMPLES:
         with formatter.section("Examples"):
-            # A wrapped command can't be copied: it stays on its line.
+            # A wrapped command could not be copied.
             for example in EXAMPLES[name]:
                 formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
@@ -103,7 +103,7 @@ def usage_pieces(command: Any, ctx: Any) -> Iterator[str]:
 
 
 def name_argument(parameter: Any) -> str:
-    """What stands for an argument: ``SOURCE...``, ``MODEL``."""
+    """The name of an argument in the help: ``SOURCE...``, ``MODEL``."""
     name = str(parameter.metavar or parameter.name.upper())
     return f"{name}..." if parameter.nargs == -1 and not name.endswith("...") else name
 

@@ -1,4 +1,4 @@
-"""What a parameter of a command takes: its type, its choices, its range."""
+"""The type, the choices and the range of a command's parameter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from ..io.messages import describe_choice
 
-# Click's names of types, which older versions of Typer keep in place of annotations.
+# Click's names of types, which older versions of Typer store instead of annotations.
 _CLICK_TYPES = {
     "integer": int,
     "integer range": int,
@@ -28,9 +28,9 @@ def choose(*choices: str) -> Callable[[Any], Any]:
     """
 
     def check(value: Any) -> Any:
-        for each in value if isinstance(value, (list, tuple)) else [value]:
-            if each is not None and each not in choices:
-                raise typer.BadParameter(describe_choice(each, choices))
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if item is not None and item not in choices:
+                raise typer.BadParameter(describe_choice(item, choices))
         return value
 
     check.choices = choices  # type: ignore[attr-defined]
@@ -47,7 +47,7 @@ def complete(*choices: str) -> Callable[[str], list[str]]:
 
 
 def find_choices(parameter: Any) -> tuple[str, ...]:
-    """The values that an option takes, if they are a closed list."""
+    """The only values of an option, if it has choices."""
     choices = getattr(parameter.callback, "choices", None)
     if choices is not None:
         return tuple(choices)
@@ -58,13 +58,13 @@ def find_choices(parameter: Any) -> tuple[str, ...]:
 
 
 def find_number_type(parameter: Any) -> type | None:
-    """``int`` or ``float`` for an option of numbers, else None."""
+    """``int`` or ``float`` for an option with numbers, else None."""
     kind = find_value_type(parameter)
     return kind if kind in (int, float) else None
 
 
 def find_range(parameter: Any) -> tuple[float | None, float | None]:
-    """The least and the greatest value of an option of numbers."""
+    """The smallest and the largest value of an option with numbers."""
     holder = parameter if hasattr(parameter, "min") else getattr(parameter, "type", None)
     return getattr(holder, "min", None), getattr(holder, "max", None)
 

@@ -100,9 +100,9 @@ class TrainingData:
             parts.append((self.validation or self.data, out / VALIDATION, self.validation_split))
         for source, folder, split in parts:
             assert self.format is not None
-            config = ImportConfig(task=self.tasks, split=split, prompt=self.prompt)
+            reading = ImportConfig(task=self.tasks, split=split, prompt=self.prompt)
             _convert_if_needed(
-                source, folder, self.format, config, (processor, positions), not is_started
+                source, folder, self.format, reading, (processor, positions), not is_started
             )
 
     def _held_out_is_learned(self) -> bool:

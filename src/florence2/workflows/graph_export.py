@@ -1,4 +1,4 @@
-"""A checkpoint as graphs for other programs, and what they lose."""
+"""Export a checkpoint as graphs for other programs, and compare their outputs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..inference.predictor import Florence2, load
 from ..io.atomic import replace_json
+from ..io.deprecation import renamed_arguments
 from ..io.files import read_json
 from ..model.checkpoint.directories import ONNX_FOLDER, OPENVINO_FOLDER, has_weights
 from ..model.checkpoint.tensor_files import CONFIG_FILE
@@ -26,14 +27,14 @@ from ..runtime.onnx.precisions import PRECISIONS, onnx_path, shrink
 from ..runtime.openvino.exported import DESCRIPTION_FILE, write_description
 from ..runtime.openvino.graphs import GRAPHS as OPENVINO_GRAPHS
 
-# What graphs are compared on: answers of several kinds and lengths.
-TASKS = ("caption", "object-detection", "region-proposal", "ocr-with-region")
+# Tasks with outputs of several kinds and lengths, for the comparison.
+COMPARED_TASKS = ("caption", "object-detection", "region-proposal", "ocr-with-region")
 _COMPARED_TOKENS = 40
-# What the graphs of a folder were made of.
+# The hash of the weights that the graphs of a directory were exported from.
 EXPORT_FILE = "export.json"
 _LOGGER = logging.getLogger("florence2")
 
-# The names of the kinds of answers in the released processor.
+# The kinds of outputs in the configuration of the released processor.
 _ANSWER_TYPES: dict[AnswerKind, str] = {
     "text": "pure_text",
     "boxes": "description_with_bboxes",
@@ -63,10 +64,11 @@ _TOKENIZER_CONFIG = {
 
 
 @dataclass(frozen=True)
-class ExportError:
-    """How far exported graphs are from PyTorch in fp32.
+class OutputDifference:
+    """The difference of exported graphs from PyTorch in fp32.
 
-    ``same`` of ``answers`` have the same ids; ``relative_error`` is that of the image tokens.
+    ``same`` of ``answers`` outputs have the same token ids; ``relative_error`` is the norm of the
+    difference of the image tokens, divided by their norm.
     """
 
     precision: str
@@ -75,48 +77,62 @@ class ExportError:
     relative_error: float
 
 
+@renamed_arguments(folder="directory")
 def export_onnx(
-    source: str | Path, folder: Path, precisions: Sequence[str] = ("fp32",), **loading: str
+    source: str | Path, directory: Path, precisions: Sequence[str] = ("fp32",), **loading: str
 ) -> list[Path]:
-    """Write ``source`` as ONNX graphs into ``folder``, with what a processor needs; their files.
+    """Write ``source`` as ONNX graphs to ``directory``, with the files of its processor.
 
-    ``fp32`` is written whatever is asked for, as the others are made of it. ``loading`` is what
-    ``load`` takes: ``revision``, ``adapter``. Raises ``ValueError`` for an unknown precision.
+    Args:
+        source: a Hub id, a directory, or ``"nano"``.
+        directory: where the graphs are written.
+        precisions: fp32, fp16, int8; fp32 is always written, for the others are made from it.
+        loading: arguments of ``load``: ``revision``, ``adapter``.
+
+    Returns:
+        The files of the graphs.
+
+    Raises:
+        ValueError: a precision is unknown, or the directory holds a checkpoint.
     """
     unknown = [each for each in precisions if each not in PRECISIONS]
     if unknown:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {unknown[0]!r}")
-    _check_target(source, folder)
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {unknown[0]!r}")
+    _check_target(source, directory)
     model = load(source, runtime="torch", device="cpu", **loading)
-    _prepare_folder(folder, model)
-    graph_cache_dir = folder / ONNX_FOLDER
+    _prepare_directory(directory, model)
+    graph_cache_dir = directory / ONNX_FOLDER
     width, height = model.processor.preprocessing.size
     written = export_graphs(model.runtime.model, (height, width), graph_cache_dir)
-    _write_processor(model, folder)
+    _write_processor(model, directory)
     for precision in dict.fromkeys(precisions):
         if precision != "fp32":
             written += [shrink(graph_cache_dir, graph, precision) for graph in GRAPHS]
     return written
 
 
+@renamed_arguments(folder="directory")
 def export_openvino(
-    source: str | Path, folder: Path, precision: str = "fp32", **loading: str
+    source: str | Path, directory: Path, precision: str = "fp32", **loading: str
 ) -> list[Path]:
-    """Write ``source`` as OpenVINO graphs (``tower``, ``encoder``, ``decoder``) into ``folder``."""
+    """Write ``source`` as OpenVINO graphs to ``directory``: ``tower``, ``encoder``, ``decoder``.
+
+    As ``export_onnx``, in one precision: fp32 or int8.
+    """
     import openvino
 
     from ..runtime.openvino.graphs import convert
     from ..runtime.openvino.precisions import compress_weights
 
     if precision not in ("fp32", "int8"):
-        raise ValueError(f"precision of OpenVINO files is fp32 or int8, got {precision!r}")
-    _check_target(source, folder)
+        raise ValueError(f"the precision of OpenVINO files must be fp32 or int8, got {precision!r}")
+    _check_target(source, directory)
     model = load(source, runtime="torch", device="cpu", **loading)
-    _prepare_folder(folder, model)
-    graph_cache_dir = folder / OPENVINO_FOLDER
-    # Without it graphs that are half written are not loaded as those of another precision.
+    _prepare_directory(directory, model)
+    graph_cache_dir = directory / OPENVINO_FOLDER
+    # Without it, graphs of an interrupted export are not loaded as those of another precision.
     (graph_cache_dir / DESCRIPTION_FILE).unlink(missing_ok=True)
-    _write_processor(model, folder)
+    _write_processor(model, directory)
     width, height = model.processor.preprocessing.size
     written = []
     for name, graph in convert(model.runtime.model, (height, width)).items():
@@ -133,56 +149,57 @@ def export_openvino(
     return written
 
 
+@renamed_arguments(folder="directory", pictures="images")
 def compare_outputs(
     source: str | Path,
-    folder: Path,
+    directory: Path,
     precision: str,
-    pictures: Sequence[ImageSource] = (),
+    images: Sequence[ImageSource] = (),
     **loading: str,
-) -> ExportError:
-    """How far the ONNX graphs in ``folder`` are from ``source`` in PyTorch, on ``pictures``.
+) -> OutputDifference:
+    """Compare the ONNX graphs in ``directory`` with ``source`` in PyTorch on ``images``.
 
-    The bundled picture by default. Answers are those of one beam, of at most 40 tokens.
+    By default on the bundled image. Outputs have at most 40 tokens and are decoded greedily.
     """
     reference = load(source, runtime="torch", device="cpu", **loading)
-    exported = load(folder, runtime="onnx", precision=precision)
-    chosen = pictures or [(files("florence2") / "nano" / "demo.png").read_bytes()]
+    exported = load(directory, runtime="onnx", precision=precision)
+    chosen = images or [(files("florence2") / "nano" / "demo.png").read_bytes()]
     same = count = 0
     errors = []
-    for picture in chosen:
-        pixels = reference.processor.pixels(load_image(picture))[None]
+    for image in chosen:
+        pixels = reference.processor.pixels(load_image(image))[None]
         expected = reference.runtime.encode_images(pixels).float().numpy()
         found = exported.runtime.encode_images(pixels).numpy()
         errors.append(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-        for task in TASKS:
+        for task in COMPARED_TASKS:
             first, second = (
-                model(picture, task, beams=1, max_new_tokens=_COMPARED_TOKENS).token_ids
+                model(image, task, beams=1, max_new_tokens=_COMPARED_TOKENS).token_ids
                 for model in (reference, exported)
             )
             same, count = same + (first == second), count + 1
-    return ExportError(precision, same, count, float(np.max(errors)))
+    return OutputDifference(precision, same, count, float(np.max(errors)))
 
 
-def _check_target(source: str | Path, folder: Path) -> None:
-    """Refuse a folder that the export would spoil."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: name a folder for the graphs")
-    if folder.is_dir() and Path(source).is_dir() and folder.samefile(source):
-        raise ValueError(f"{folder} is the checkpoint itself: export it into another folder")
-    if has_weights(folder):
+def _check_target(source: str | Path, directory: Path) -> None:
+    """Refuse a directory with a checkpoint, which the export would damage."""
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"{directory} is a file; name a directory for the graphs")
+    if directory.is_dir() and Path(source).is_dir() and directory.samefile(source):
+        raise ValueError(f"{directory} is the checkpoint itself; export it to another directory")
+    if has_weights(directory):
         raise ValueError(
-            f"{folder} holds the weights of a checkpoint, and its configuration would be replaced: "
-            "export into another folder"
+            f"{directory} holds the weights of a checkpoint, whose configuration would be "
+            "replaced; export to another directory"
         )
 
 
-def _prepare_folder(folder: Path, model: Florence2) -> None:
-    """Remove graphs that were made of other weights; those of the same ones may stay.
+def _prepare_directory(directory: Path, model: Florence2) -> None:
+    """Remove graphs of other weights, for a directory has one configuration.
 
-    A folder never holds graphs of two models, which have one configuration between them.
+    Graphs of the same weights are kept.
     """
     weights = {"weights": _fingerprint(model)}
-    path = folder / EXPORT_FILE
+    path = directory / EXPORT_FILE
     try:
         known = read_json(path, 2**20)
     except (ValueError, OSError):
@@ -190,20 +207,24 @@ def _prepare_folder(folder: Path, model: Florence2) -> None:
     if known == weights:
         return
     stale = [
-        *(onnx_path(folder / ONNX_FOLDER, graph, each) for graph in GRAPHS for each in PRECISIONS),
         *(
-            folder / OPENVINO_FOLDER / f"{name}{end}"
+            onnx_path(directory / ONNX_FOLDER, graph, each)
+            for graph in GRAPHS
+            for each in PRECISIONS
+        ),
+        *(
+            directory / OPENVINO_FOLDER / f"{name}{end}"
             for name in OPENVINO_GRAPHS
             for end in (".xml", ".bin")
         ),
-        folder / OPENVINO_FOLDER / DESCRIPTION_FILE,
+        directory / OPENVINO_FOLDER / DESCRIPTION_FILE,
     ]
     found = [each for each in stale if each.is_file()]
     for each in found:
         each.unlink()
     if found:
-        _LOGGER.warning("removed %d files of an earlier export from %s", len(found), folder)
-    folder.mkdir(parents=True, exist_ok=True)
+        _LOGGER.warning("removed %d files of an earlier export from %s", len(found), directory)
+    directory.mkdir(parents=True, exist_ok=True)
     replace_json(path, weights)
 
 
@@ -216,12 +237,12 @@ def _fingerprint(model: Florence2) -> str:
     return digest.hexdigest()[:32]
 
 
-def _write_processor(model: Florence2, folder: Path) -> None:
-    """What other programs need beside the graphs: configuration, vocabulary, preprocessing."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_processor(model: Florence2, directory: Path) -> None:
+    """Write the configuration, the vocabulary and the preprocessing for other programs."""
+    directory.mkdir(parents=True, exist_ok=True)
     processor = model.processor
-    processor.save(folder)
-    # transformers.js reads the prompts of the tasks, and the kinds of answers, from here.
+    processor.save(directory)
+    # transformers.js reads the prompts of the tasks and the kinds of outputs from here.
     values = processor.preprocessing.to_dict() | {
         "image_seq_length": processor.image_tokens,
         "tasks_answer_post_processing_type": {
@@ -234,8 +255,8 @@ def _write_processor(model: Florence2, folder: Path) -> None:
             task.token: task.prompt for task in TASK_TABLE if task.input != "none"
         },
     }
-    replace_json(folder / PREPROCESSOR_FILE, values)
-    replace_json(folder / "tokenizer_config.json", _TOKENIZER_CONFIG | _SPECIAL_TOKENS)
-    replace_json(folder / "special_tokens_map.json", _SPECIAL_TOKENS)
-    replace_json(folder / CONFIG_FILE, model.config.to_microsoft())
-    write_generation_config(folder, model.config)
+    replace_json(directory / PREPROCESSOR_FILE, values)
+    replace_json(directory / "tokenizer_config.json", _TOKENIZER_CONFIG | _SPECIAL_TOKENS)
+    replace_json(directory / "special_tokens_map.json", _SPECIAL_TOKENS)
+    replace_json(directory / CONFIG_FILE, model.config.to_microsoft())
+    write_generation_config(directory, model.config)
