@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import florence2
-from florence2.bench import baseline as peer
-from florence2.bench.batching import eight_prompts, mixed_batch
-from florence2.bench.candidates import add_peer, checkpoint, load_models
-from florence2.bench.florence2_stages import stages_of
+from florence2.bench import baseline
+from florence2.bench.batching import time_eight_prompts, time_mixed_batch
+from florence2.bench.candidates import add_baselines, load_models, make_checkpoint
+from florence2.bench.florence2_stages import BenchInput, florence2_stages
 
 LENGTHS = (6, 12)
 
@@ -32,8 +32,10 @@ def test_answers_have_exactly_the_length_and_are_the_same(
     model: florence2.Florence2, image: bytes, tmp_path: Path
 ) -> None:
     pytest.importorskip("transformers")
-    ours: Any = stages_of(model, image, "caption", LENGTHS)
-    theirs: Any = peer.peer_stages(model, tmp_path, image, "caption", LENGTHS, torch.float32)
+    ours: Any = florence2_stages(model, BenchInput(image, "caption", LENGTHS))
+    theirs: Any = baseline.baseline_stages(
+        model, tmp_path, BenchInput(image, "caption", LENGTHS), torch.float32
+    )
     for length in LENGTHS:
         (found,) = ours[f"{length} tokens, 3 beams"]()
         expected = theirs[f"{length} tokens, 3 beams"]()
@@ -41,9 +43,9 @@ def test_answers_have_exactly_the_length_and_are_the_same(
         # Theirs begin with the start token.
         assert list(found.token_ids) == expected[1:]
     assert set(theirs) < set(ours)
-    for name in ("image", "tower", "encoder", "token, 1 beam", "token, 3 beams"):
+    for name in ("image", "vision encoder", "encoder", "token, 1 beam", "token, 3 beams"):
         ours[name]()
-    for name in ("tower", "encoder"):
+    for name in ("vision encoder", "encoder"):
         theirs[name]()
 
 
@@ -54,27 +56,29 @@ def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert "int3" in missing["torch int3"]
 
     def absent(*_: object) -> None:
-        raise peer.PeerUnavailableError("transformers is not installed")
+        raise baseline.BaselineUnavailableError("transformers is not installed")
 
-    monkeypatch.setattr("florence2.bench.candidates.peer_stages", absent)
+    monkeypatch.setattr("florence2.bench.candidates.baseline_stages", absent)
     found: dict[str, Any] = {}
-    told = add_peer(found, models["torch fp32"], tmp_path, b"", "caption", LENGTHS)
+    reasons = add_baselines(
+        found, models["torch fp32"], tmp_path, BenchInput(b"", "caption", LENGTHS)
+    )
     assert not found
-    assert set(told) == {"transformers fp32", "transformers bf16"}
+    assert set(reasons) == {"transformers fp32", "transformers bf16"}
 
 
 def test_random_checkpoints_of_a_shape(tmp_path: Path) -> None:
-    assert checkpoint("nano", tmp_path) == "nano"
-    made = florence2.load(checkpoint("random:nano", tmp_path), device="cpu", runtime="torch")
+    assert make_checkpoint("nano", tmp_path) == "nano"
+    made = florence2.load(make_checkpoint("random:nano", tmp_path), device="cpu", runtime="torch")
     assert made.config.vision.dim_embed[-1] == 256
     with pytest.raises(ValueError, match="random shapes are base, large, nano, got 'random:tiny'"):
-        checkpoint("random:tiny", tmp_path)
+        make_checkpoint("random:tiny", tmp_path)
 
 
 def test_batches_answer_what_single_calls_answer(model: florence2.Florence2, image: bytes) -> None:
-    found = mixed_batch(model, image, 5, tokens=6)
+    found = time_mixed_batch(model, image, 5, tokens=6)
     assert found.same
     assert found.requests == 5
     assert found.gain > 0
-    eight, one = eight_prompts(model, image, tokens=4)
+    eight, one = time_eight_prompts(model, image, tokens=4)
     assert min(eight, one) > 0

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from florence2.bench.interleaved import Rounds, Several, run_rounds
-from florence2.bench.openvino_roofline import plugin_products
-from florence2.bench.roofline import measure_limits, probe
+from florence2.bench.interleaved import InterleavedTimings, RepeatedCall, run_rounds
+from florence2.bench.openvino_roofline import measure_openvino_flops
+from florence2.bench.roofline import measure_roofline, probe
 
 
 class Clock:
-    """Time that passes only when somebody works."""
+    """Time that passes only in calls."""
 
     def __init__(self) -> None:
         self.now, self.log = 0.0, list[str]()
@@ -28,26 +28,26 @@ class Clock:
         return call
 
 
-def test_contenders_take_turns_and_the_first_round_warms_up() -> None:
+def test_candidates_take_turns_and_the_first_round_warms_up() -> None:
     clock = Clock()
-    contenders = {
+    candidates = {
         "a": {"tower": clock.work("a tower", 1), "token": clock.work("a token", 2)},
         "b": {"tower": clock.work("b tower", 3)},
     }
-    told: list[int] = []
-    found = run_rounds(contenders, 2, lambda: 1.0, told.append, clock)
+    done: list[int] = []
+    found = run_rounds(candidates, 2, lambda: 1.0, done.append, clock)
     assert clock.log == ["a tower", "b tower", "a token"] * 3
-    assert told == [1, 2]
+    assert done == [1, 2]
     assert found.seconds == {"a": {"tower": [1, 1], "token": [2, 2]}, "b": {"tower": [3, 3]}}
     assert found.median("b", "tower") == 3
     assert found.median("b", "token") is None
 
 
 def test_disturbed_rounds_are_marked_and_left_out() -> None:
-    rounds = Rounds({"a": {"tower": [1.0, 9.0, 2.0, 3.0]}}, [100, 50, 81, 99])
+    rounds = InterleavedTimings({"a": {"tower": [1.0, 9.0, 2.0, 3.0]}}, [100, 50, 81, 99])
     assert rounds.disturbed == [False, True, False, False]
     assert rounds.median("a", "tower") == 2
-    assert Rounds({"a": {"tower": [4.0]}}, [1]).median("a", "tower") == 4
+    assert InterleavedTimings({"a": {"tower": [4.0]}}, [1]).median("a", "tower") == 4
 
 
 def test_an_interruption_leaves_what_is_there() -> None:
@@ -64,24 +64,24 @@ def test_an_interruption_leaves_what_is_there() -> None:
 
 
 def test_limits_are_positive_numbers() -> None:
-    limits = measure_limits(repeats=1, side=64, bytes_=2**16)
-    assert limits.reads > 0
-    assert limits.products["fp32"] is not None
-    assert limits.products["fp32"] > 0
+    roofline = measure_roofline(repeats=1, side=64, num_bytes=2**16)
+    assert roofline.bytes_per_second > 0
+    assert roofline.flops["fp32"] is not None
+    assert roofline.flops["fp32"] > 0
     assert probe(side=32) == pytest.approx(probe(side=32), rel=1e3)
 
 
 def test_limits_are_the_better_of_two_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"fp32": 1e30, "bf16": 1.0, "int8": 7.0}
-    monkeypatch.setattr("florence2.bench.roofline.plugin_products", lambda *_: there)
-    products = measure_limits(repeats=1, side=64, bytes_=2**16).products
-    assert products["fp32"] == 1e30
-    assert products["bf16"] != 1.0
-    assert products["int8"] == 7
+    rates = {"fp32": 1e30, "bf16": 1.0, "int8": 7.0}
+    monkeypatch.setattr("florence2.bench.roofline.measure_openvino_flops", lambda *_: rates)
+    flops = measure_roofline(repeats=1, side=64, num_bytes=2**16).flops
+    assert flops["fp32"] == 1e30
+    assert flops["bf16"] != 1.0
+    assert flops["int8"] == 7
 
 
 def test_products_of_openvino_are_measured_in_the_precisions_there_are() -> None:
-    found = plugin_products(repeats=1, side=64)
+    found = measure_openvino_flops(repeats=1, side=64)
     assert found["fp32"] > 0
     assert set(found) <= {"fp32", "bf16", "int8"}
 
@@ -89,13 +89,13 @@ def test_products_of_openvino_are_measured_in_the_precisions_there_are() -> None
 def test_short_calls_are_timed_together_after_one_that_is_not() -> None:
     clock = Clock()
     short = clock.work("x", 2)
-    assert Several(short, 4).seconds(clock) == 2
-    found = run_rounds({"a": {"x": Several(short, 4)}}, 2, lambda: 1.0, clock=clock)
+    assert RepeatedCall(short, 4).seconds(clock) == 2
+    found = run_rounds({"a": {"x": RepeatedCall(short, 4)}}, 2, lambda: 1.0, clock=clock)
     assert found.seconds == {"a": {"x": [2, 2]}}
     assert len(clock.log) == 3 * 5 + 5
 
 
 def test_without_openvino_the_limits_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert plugin_products(1, 64) == {}
-    assert "int8" not in measure_limits(repeats=1, side=64, bytes_=2**16).products
+    assert measure_openvino_flops(1, 64) == {}
+    assert "int8" not in measure_roofline(repeats=1, side=64, num_bytes=2**16).flops

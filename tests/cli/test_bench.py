@@ -21,13 +21,13 @@ def test_a_short_run_ends_with_one_json_line(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     assert json.loads(path.read_text()) == found
     stages = {row["stage"] for row in found["rows"]}
-    assert {"image", "tower", "encoder", "tower + encoder", "token, 1 beam", "token, 3 beams",
-            "4 tokens, 3 beams", "8 tokens, 3 beams"} == stages  # fmt: skip
+    assert {"image", "vision encoder", "encoder", "vision encoder + encoder", "token, 1 beam",
+            "token, 3 beams", "4 tokens, 3 beams", "8 tokens, 3 beams"} == stages  # fmt: skip
     assert all(row["seconds"] > 0 for row in found["rows"])
-    assert found["together"]["torch fp32"]["same"] is True
-    assert found["fresh"]["torch fp32"]["bytes"] > 2**20
+    assert found["batching"]["torch fp32"]["same"] is True
+    assert found["cold_start"]["torch fp32"]["bytes"] > 2**20
     assert "int3" in found["missing"]["torch int3"]
-    assert "torch int3 is left out" in result.stderr
+    assert "torch int3 is not timed" in result.stderr
 
 
 def test_nothing_to_measure_is_told(tmp_path: Path) -> None:
@@ -40,5 +40,5 @@ def test_a_length_that_no_answer_has_is_refused(tmp_path: Path) -> None:
     arguments = ["bench", "nano", "--tokens", "1024", "--out", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "--tokens 1024 is too long: an answer of nano has at most 1,023 tokens" in result.stderr
+    assert "--tokens 1024 is too long: an output of nano has at most 1,023 tokens" in result.stderr
     assert result.stdout == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import florence2
-from florence2.bench.candidates import checkpoint
+from florence2.bench.candidates import make_checkpoint
 from florence2.inference.predictor import Florence2, Prediction
 from florence2.results.records import Record
 from florence2.results.types import Failure
@@ -75,7 +75,7 @@ def _mean(answer: Prediction) -> float:
 
 @pytest.mark.slow
 def test_the_base_shapes_answer_the_same(tmp_path: Path) -> None:
-    name = checkpoint("random:base", tmp_path)
+    name = make_checkpoint("random:base", tmp_path)
     reference, model = (
         florence2.load(name, device="cpu", runtime=runtime) for runtime in ("torch", "openvino")
     )

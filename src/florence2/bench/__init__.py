@@ -1,1 +1,1 @@
-"""How fast this machine answers, what its limits are, and how a peer does in the same minutes."""
+"""How fast this machine predicts, its limits, and a baseline timed in the same rounds."""

@@ -1,4 +1,4 @@
-"""What answering together gains: mixed requests in a batch, and many prompts about one picture."""
+"""The gain of batching: mixed requests in a batch, and many prompts on one image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..inference.predictor import Florence2
 from ..inference.prepared import Request
 from ..processing.image import load_image
 from ..results.types import Failure
-from .timing import seconds_of
+from .timing import time_call
 
-# Answers of very different lengths.
+# Tasks with outputs of very different lengths.
 MIXED = ("caption", "od", "more-detailed-caption", "ocr", "region-proposal", "detailed-caption")
 PROMPTS = (
     "caption",
@@ -31,57 +31,57 @@ PROMPTS = (
 
 
 @dataclass(frozen=True)
-class Together:
-    """Seconds for the same requests in one batch and one by one, and whether all answers agree."""
+class BatchTiming:
+    """Seconds of the same requests in one batch and one by one, and whether all outputs agree."""
 
     requests: int
     batch: float
-    alone: float
+    single: float
     same: bool
 
     @property
     def gain(self) -> float:
         """How many times as fast the batch is."""
-        return self.alone / self.batch
+        return self.single / self.batch
 
 
-def mixed_batch(model: Florence2, picture: bytes, count: int, tokens: int) -> Together:
-    """``count`` pictures, each with one of several tasks in turn."""
-    pictures = _variants(picture, count)
-    requests = [(each, MIXED[number % len(MIXED)]) for number, each in enumerate(pictures)]
+def time_mixed_batch(model: Florence2, image: bytes, count: int, tokens: int) -> BatchTiming:
+    """Time ``count`` images, each with one of several tasks in turn."""
+    images = _variants(image, count)
+    requests = [(each, MIXED[number % len(MIXED)]) for number, each in enumerate(images)]
     return _compare(model, requests, tokens)
 
 
-def eight_prompts(model: Florence2, picture: bytes, tokens: int) -> tuple[float, float]:
-    """Seconds for eight prompts about one picture together, and the mean of one alone."""
-    requests = [(picture, task) for task in PROMPTS]
-    together = seconds_of(lambda: model.batch(requests, max_new_tokens=tokens))
-    alone = sum(
-        seconds_of(lambda task=task: model(picture, task, max_new_tokens=tokens))  # type: ignore[misc]
+def time_eight_prompts(model: Florence2, image: bytes, tokens: int) -> tuple[float, float]:
+    """Seconds of eight prompts on one image together, and the mean of one alone."""
+    requests = [(image, task) for task in PROMPTS]
+    batch = time_call(lambda: model.batch(requests, max_new_tokens=tokens))
+    single = sum(
+        time_call(lambda task=task: model(image, task, max_new_tokens=tokens))  # type: ignore[misc]
         for task in PROMPTS
     )
-    return together, alone / len(PROMPTS)
+    return batch, single / len(PROMPTS)
 
 
-def _compare(model: Florence2, requests: Sequence[Request], tokens: int) -> Together:
-    began = time.perf_counter()
+def _compare(model: Florence2, requests: Sequence[Request], tokens: int) -> BatchTiming:
+    start = time.perf_counter()
     batch = model.batch(requests, max_new_tokens=tokens)
-    between = time.perf_counter()
-    alone = [model(*request, max_new_tokens=tokens) for request in requests]
-    ended = time.perf_counter()
+    middle = time.perf_counter()
+    single = [model(*request, max_new_tokens=tokens) for request in requests]
+    end = time.perf_counter()
     same = all(
         not isinstance(one, Failure) and one.token_ids == other.token_ids
-        for one, other in zip(batch, alone, strict=True)
+        for one, other in zip(batch, single, strict=True)
     )
-    return Together(len(requests), between - began, ended - between, same)
+    return BatchTiming(len(requests), middle - start, end - middle, same)
 
 
-def _variants(picture: bytes, count: int) -> list[bytes]:
-    """The picture in so many lights, so that every one has to be read and encoded by itself."""
-    pixels = np.asarray(load_image(picture), np.float32)
+def _variants(image: bytes, count: int) -> list[bytes]:
+    """The image at ``count`` brightnesses, so that each has to be decoded and encoded."""
+    pixels = np.asarray(load_image(image), np.float32)
     variants = []
-    for light in np.linspace(0.6, 1.0, count):
+    for brightness in np.linspace(0.6, 1.0, count):
         file = io.BytesIO()
-        Image.fromarray((pixels * light).astype(np.uint8)).save(file, "JPEG", quality=90)
+        Image.fromarray((pixels * brightness).astype(np.uint8)).save(file, "JPEG", quality=90)
         variants.append(file.getvalue())
     return variants

@@ -1,4 +1,4 @@
-"""What a run of the benchmark found, as a table for people and as JSON."""
+"""The results of the benchmark as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -6,48 +6,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .flops import Work
-from .interleaved import Rounds
-from .roofline import Limits
-
-SHORT, LONG = "30 tokens, 3 beams", "300 tokens, 3 beams"
-TOKEN = "token, 3 beams"
-SEEING = "tower + encoder"
+from .flops import StageCosts
+from .interleaved import InterleavedTimings
+from .roofline import Roofline
+from .stage_names import BOTH_ENCODERS, ENCODER, TOKEN, VISION, parse_length
 
 
-def rows_of(rounds: Rounds, limits: Limits, work: Work) -> list[dict[str, Any]]:
-    """One row for every contender and stage: seconds, spread, and the share of the limit."""
+def make_rows(
+    timings: InterleavedTimings, roofline: Roofline, costs: StageCosts
+) -> list[dict[str, Any]]:
+    """One row for each candidate and stage: seconds, spread, and the fraction of the peak rate."""
     rows = []
-    for contender, stages in rounds.seconds.items():
-        medians = with_sums({name: rounds.median(contender, name) for name in stages})
+    for candidate, stages in timings.seconds.items():
+        medians = add_derived({name: timings.median(candidate, name) for name in stages})
         for stage, seconds in medians.items():
             if seconds is None:
                 continue
             times = stages.get(stage, [])
             rows.append(
                 {
-                    "contender": contender,
+                    "candidate": candidate,
                     "stage": stage,
                     "seconds": seconds,
                     "fastest": min(times, default=None),
                     "slowest": max(times, default=None),
-                    "share_of_limit": _share(contender, stage, seconds, limits, work),
+                    "fraction_of_peak": _fraction(candidate, stage, seconds, roofline, costs),
                 }
             )
     return rows
 
 
-def with_sums(medians: Mapping[str, float | None]) -> dict[str, float | None]:
-    """The stages with those that follow from them: what comes before the first token, and the
-    token of a contender whose steps cannot be timed one by one."""
+def add_derived(medians: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The stages with those that follow from them: both encoders together, and the token of a
+    candidate whose decoder steps cannot be timed one by one."""
     found = dict(medians)
-    tower, encoder = found.get("tower"), found.get("encoder")
-    if tower is not None and encoder is not None:
-        found[SEEING] = tower + encoder
+    vision, encoder = found.get(VISION), found.get(ENCODER)
+    if vision is not None and encoder is not None:
+        found[BOTH_ENCODERS] = vision + encoder
     lengths = sorted(
-        (int(name.split()[0]), seconds)
+        (length, seconds)
         for name, seconds in found.items()
-        if name.endswith("tokens, 3 beams") and seconds is not None
+        if (length := parse_length(name)) is not None and seconds is not None
     )
     if TOKEN not in found and len(lengths) > 1:
         (short, first), (long, last) = lengths[0], lengths[-1]
@@ -55,54 +54,59 @@ def with_sums(medians: Mapping[str, float | None]) -> dict[str, float | None]:
     return found
 
 
-def ratios(rows: Sequence[Mapping[str, Any]], peer: str) -> list[dict[str, Any]]:
-    """How many times as fast each of ours is as the ``peer``, stage by stage."""
-    theirs = {row["stage"]: row["seconds"] for row in rows if row["contender"] == peer}
+def compute_speedups(rows: Sequence[Mapping[str, Any]], baseline: str) -> list[dict[str, Any]]:
+    """How many times as fast as ``baseline`` each candidate of this package is, by stage."""
+    reference = {row["stage"]: row["seconds"] for row in rows if row["candidate"] == baseline}
     return [
         {
-            "contender": row["contender"],
+            "candidate": row["candidate"],
             "stage": row["stage"],
-            "peer": peer,
-            "times": theirs[row["stage"]] / row["seconds"],
+            "baseline": baseline,
+            "speedup": reference[row["stage"]] / row["seconds"],
         }
         for row in rows
-        if row["stage"] in theirs and not row["contender"].startswith("transformers")
+        if row["stage"] in reference and not row["candidate"].startswith("transformers")
     ]
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Stages down, contenders across, milliseconds and the share of the limit in the cells."""
-    contenders = list(dict.fromkeys(row["contender"] for row in rows))
+def to_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: a row for each stage, milliseconds and the fraction of the peak rate."""
+    candidates = list(dict.fromkeys(row["candidate"] for row in rows))
     stages = list(dict.fromkeys(row["stage"] for row in rows))
-    cells = {(row["stage"], row["contender"]): row for row in rows}
+    cells = {(row["stage"], row["candidate"]): row for row in rows}
     lines = [
-        [stage, *(_cell(cells.get((stage, contender))) for contender in contenders)]
+        [stage, *(_cell(cells.get((stage, candidate))) for candidate in candidates)]
         for stage in stages
     ]
-    return ["milliseconds", *contenders], lines
+    return ["milliseconds", *candidates], lines
 
 
-def as_json(limits: Limits, work: Work) -> dict[str, Any]:
-    """The limits and the work, for the file of results."""
-    return {"limits": asdict(limits), "work": asdict(work)}
+def to_json(roofline: Roofline, costs: StageCosts) -> dict[str, Any]:
+    """The peak rates and the costs of the stages, for the result file."""
+    return {"roofline": asdict(roofline), "costs": asdict(costs)}
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return ""
-    share = row["share_of_limit"]
-    return f"{1e3 * row['seconds']:,.1f}" + (f"  ({share:.0%})" if share is not None else "")
+    fraction = row["fraction_of_peak"]
+    return f"{1e3 * row['seconds']:,.1f}" + (f"  ({fraction:.0%})" if fraction is not None else "")
 
 
-def _share(contender: str, stage: str, seconds: float, limits: Limits, work: Work) -> float | None:
-    """The time that the limit would take, over the time taken. Products bound what sees, memory
-    bounds a token. Products in 8 bits are held against those of bf16 where there are none."""
-    precision = contender.split()[-1]
-    arithmetic = limits.products.get(precision)
-    if precision == "int8" and not arithmetic:
-        arithmetic = limits.products.get("bf16")
-    if stage in ("tower", "encoder") and arithmetic:
-        return (work.tower if stage == "tower" else work.encoder) / arithmetic / seconds
-    if stage.startswith("token") and precision in work.token_bytes:
-        return work.token_bytes[precision] / limits.reads / seconds
+def _fraction(
+    candidate: str, stage: str, seconds: float, roofline: Roofline, costs: StageCosts
+) -> float | None:
+    """The time at the peak rate over the measured time.
+
+    Arithmetic limits the encoders, memory a token. Without a rate for int8, that of bf16 counts.
+    """
+    precision = candidate.split()[-1]
+    flops = roofline.flops.get(precision)
+    if precision == "int8" and not flops:
+        flops = roofline.flops.get("bf16")
+    if stage in (VISION, ENCODER) and flops:
+        cost = costs.vision_flops if stage == VISION else costs.encoder_flops
+        return cost / flops / seconds
+    if stage.startswith("token") and precision in costs.token_bytes:
+        return costs.token_bytes[precision] / roofline.bytes_per_second / seconds
     return None

@@ -1,4 +1,4 @@
-"""Who is timed: our runtimes over one checkpoint, and transformers with the same weights."""
+"""What is timed: the runtimes of this package over one checkpoint, and transformers."""
 
 from __future__ import annotations
 
@@ -8,51 +8,58 @@ from pathlib import Path
 import torch
 
 from ..inference.predictor import BUNDLED, Florence2, load, model_configs, resolve_checkpoint
+from ..io.deprecation import renamed_attributes
 from ..model import Florence2Model
 from ..processing.processor import Processor
 from ..runtime import TorchRuntime
-from .baseline import PeerUnavailableError, peer_stages
+from .baseline import BaselineUnavailableError, baseline_stages
+from .florence2_stages import BenchInput
 from .interleaved import Stages
 
 RANDOM = "random:"
 RELEASED_PIXELS = (768, 768)
+# The names of the baseline's candidates with their dtypes.
+BASELINES = {"transformers fp32": torch.float32, "transformers bf16": torch.bfloat16}
 
 
-def checkpoint(model: str, folder: Path) -> str:
-    """The model's name; for ``random:base`` and the like, a checkpoint of that shape in ``folder``
-    with seeded weights and the bundled vocabulary, for which no network is needed. As the released
-    weights they are numbers that half precision holds.
+def make_checkpoint(model: str, directory: Path) -> str:
+    """The name of the checkpoint to load.
 
-    Raises ``ValueError`` for a shape that there is not.
+    For ``random:base`` and the like it is made in ``directory``: that shape, seeded weights and the
+    bundled vocabulary, without a network. Like the released weights, they are fp16 values.
+
+    Raises ``ValueError`` for an unknown shape.
     """
     if not model.startswith(RANDOM):
         return model
     shape = model.removeprefix(RANDOM)
-    there = model_configs()
-    if shape not in there:
-        raise ValueError(f"random shapes are {', '.join(there)}, got {model!r}")
-    config = there[shape]
-    made = Florence2Model(config)
-    made.initialize(seed=0)
-    for parameter in made.parameters():
+    configs = model_configs()
+    if shape not in configs:
+        raise ValueError(f"random shapes are {', '.join(configs)}, got {model!r}")
+    config = configs[shape]
+    network = Florence2Model(config)
+    network.initialize(seed=0)
+    for parameter in network.parameters():
         parameter.data = parameter.data.half().float()
     fit = config.text.max_position_embeddings, config.vision.stride
     processor = Processor.from_directory(resolve_checkpoint(BUNDLED), *fit)
     if shape != "nano":
         processor = processor.with_image_size(RELEASED_PIXELS, *fit)
-    target = folder / shape
-    Florence2(model, TorchRuntime(made), processor).save(target)
+    target = directory / shape
+    Florence2(model, TorchRuntime(network), processor).save(target)
     return str(target)
 
 
 def load_models(
-    source: str, asked: Sequence[str], device: str = "cpu"
+    source: str, runtimes: Sequence[str], device: str = "cpu"
 ) -> tuple[dict[str, Florence2], dict[str, str]]:
-    """The models by runtime and precision, asked for as ``openvino:int8``; and why others are not
-    to be had."""
+    """Load the checkpoint on each of ``runtimes``, such as ``openvino:int8``.
+
+    Returns the models by runtime and precision, and for the others the reason.
+    """
     models: dict[str, Florence2] = {}
     missing: dict[str, str] = {}
-    for each in asked:
+    for each in runtimes:
         runtime, _, precision = each.partition(":")
         name = f"{runtime} {precision or 'fp32'}"
         try:
@@ -62,20 +69,17 @@ def load_models(
     return models, missing
 
 
-def add_peer(
-    contenders: dict[str, Stages],
-    model: Florence2,
-    folder: Path,
-    picture: bytes,
-    task: str,
-    tokens: Sequence[int],
+def add_baselines(
+    candidates: dict[str, Stages], model: Florence2, directory: Path, bench_input: BenchInput
 ) -> dict[str, str]:
-    """Put transformers in fp32 and bf16 among the contenders; why it is missing where it is."""
+    """Add transformers in fp32 and bf16 to the candidates; the reason where it is missing."""
     missing: dict[str, str] = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    for name, dtype in BASELINES.items():
         try:
-            stages = peer_stages(model, folder, picture, task, tokens, dtype)
-            contenders[f"transformers {name}"] = stages
-        except PeerUnavailableError as error:
-            missing[f"transformers {name}"] = str(error)
+            candidates[name] = baseline_stages(model, directory, bench_input, dtype)
+        except BaselineUnavailableError as error:
+            missing[name] = str(error)
     return missing
+
+
+__getattr__ = renamed_attributes(__name__, {"checkpoint": "make_checkpoint"})

@@ -1,4 +1,4 @@
-"""Products of matrices in OpenVINO: what its plugin reaches on this processor."""
+"""Matrix products in OpenVINO: the rate of its CPU plugin."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..runtime.openvino.core import get_core
-from .timing import times
+from .timing import time_repeats
 
 if TYPE_CHECKING:
     import openvino
 
 
-def plugin_products(repeats: int, side: int) -> dict[str, float]:
-    """Operations a second in a product of square matrices, by precision; of those that the
-    processor has, and none where OpenVINO is not installed."""
+def measure_openvino_flops(repeats: int, side: int) -> dict[str, float]:
+    """Operations per second in a product of square matrices, by the precisions of the CPU; empty
+    without OpenVINO."""
     if find_spec("openvino") is None:
         return {}
     core = get_core()
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     found = {}
-    for precision, ability in (("fp32", "FP32"), ("bf16", "BF16"), ("int8", "INT8")):
-        if ability not in able:
+    for precision, capability in (("fp32", "FP32"), ("bf16", "BF16"), ("int8", "INT8")):
+        if capability not in capabilities:
             continue
-        numbers = "bf16" if precision == "bf16" else "f32"
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": numbers}
-        graph = _product(side, quantize_int8=precision == "int8")
+        dtype = "bf16" if precision == "bf16" else "f32"
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": dtype}
+        graph = _make_product(side, quantize_int8=precision == "int8")
         request = core.compile_model(graph, "CPU", settings).create_infer_request()
         ones = np.ones((side, side), np.float32)
         infer = partial(request.infer, {0: ones}, share_inputs=True, share_outputs=True)
-        taken = times(infer, repeats)
+        taken = time_repeats(infer, repeats)
         found[precision] = 2 * side**3 / min(taken)
     return found
 
 
-def _product(side: int, quantize_int8: bool) -> openvino.Model:
-    """``x`` times a matrix; both in 8 bits where asked for, as after a calibration."""
+def _make_product(side: int, quantize_int8: bool) -> openvino.Model:
+    """``x`` times a constant matrix; both int8 with ``quantize_int8``, as after calibration."""
     import openvino
     import openvino.opset13 as ops
     from openvino import Type

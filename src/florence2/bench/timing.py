@@ -1,4 +1,4 @@
-"""Seconds of a call, taken when it is over on a GPU too."""
+"""Seconds of a call, with the work that it queues on a GPU."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable
 import torch
 
 
-def finish() -> None:
-    """Wait until a GPU has done what it was given; without one there is nothing to wait for."""
+def synchronize() -> None:
+    """Wait until the GPU has done its queued work, if there is a GPU."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
 
 
-def seconds_of(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+def time_call(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of one call."""
-    finish()
+    synchronize()
     start = clock()
     call()
-    finish()
+    synchronize()
     return clock() - start
 
 
-def times(call: Callable[[], object], repeats: int) -> list[float]:
-    """Seconds of so many calls, after one that is not counted."""
+def time_repeats(call: Callable[[], object], repeats: int) -> list[float]:
+    """Seconds of each of ``repeats`` calls, after one that does not count."""
     call()
-    return [seconds_of(call) for _ in range(repeats)]
+    return [time_call(call) for _ in range(repeats)]

@@ -1,4 +1,4 @@
-"""``florence2 bench``: how fast this machine answers, beside its limits and beside a peer."""
+"""``florence2 bench``: the speed of this machine, its limits, and a baseline."""
 
 from __future__ import annotations
 
@@ -8,224 +8,210 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..bench.config import BenchConfig
 from ..io.tables import print_table
 from .errors import user_errors
+from .signature import expand_options
 
 if TYPE_CHECKING:
-    from ..bench.interleaved import Stages
-    from ..bench.roofline import Limits
+    from ..bench.florence2_stages import BenchInput
+    from ..bench.interleaved import InterleavedTimings, Stages
+    from ..bench.roofline import Roofline
     from ..inference.predictor import Florence2
 
 TASK = "caption"
 LEGEND = (
-    "In parentheses: the share of the machine's limit that is used. 100% is the matmul rate above "
-    "for the tower and the encoder, and the memory rate above for a token."
+    "In parentheses: the fraction of the machine's peak. 100% is the matmul rate above for the "
+    "encoders, and the memory rate above for a token."
 )
-PEERS = ("transformers fp32", "transformers bf16")
+_BATCH_TOKENS, _PROMPT_TOKENS, _COLD_START_TOKENS = 100, 60, 30
 
 
-def bench(
-    model: Annotated[
-        str, typer.Argument(help="Hub id, directory, nano, or random:base, random:large.")
-    ] = "nano",
-    runtimes: Annotated[
-        list[str] | None,
-        typer.Option("--runtime", help="RUNTIME:PRECISION, such as openvino:int8. Repeatable."),
-    ] = None,
-    tokens: Annotated[
-        list[int] | None,
-        typer.Option(min=2, max=1_000_000, help="Exact lengths of answers. Repeatable."),
-    ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Rounds that count; one more warms up.")
-    ] = 5,
-    batch: Annotated[
-        int, typer.Option(min=0, max=65_536, help="Requests of mixed tasks in a batch.")
-    ] = 64,
-    device: Annotated[str, typer.Option(help="cpu, or cuda for PyTorch and the peer.")] = "cpu",
-    peer: Annotated[
-        bool, typer.Option("--peer/--no-peer", help="Time transformers too, where it is installed.")
-    ] = True,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Directory for the file of results.")
-    ] = Path("benchmarks/results"),
-) -> None:
-    """Measure stages and whole answers, interleaved; one JSON line at the end."""
+@expand_options
+def bench(config: BenchConfig) -> None:
+    """Time stages and whole outputs, interleaved; one JSON line at the end."""
     with user_errors():
-        usual = {"cpu": ["openvino:fp32", "openvino:bf16", "openvino:int8", "torch:fp32"]}
-        asked = runtimes or usual.get(device, ["torch:fp16", "torch:bf16"])
         with tempfile.TemporaryDirectory() as temporary:
-            found = _measure(
-                model, asked, tokens or [30, 300], rounds, batch, peer, device, Path(temporary)
-            )
-        path = _write(found, out)
+            found = _measure(config, Path(temporary))
+        path = _write(found, config.out)
         typer.echo(f"written: {path}")
         typer.echo(json.dumps(found))
 
 
-def _measure(
-    model: str,
-    asked: Sequence[str],
-    tokens: Sequence[int],
-    rounds: int,
-    batch: int,
-    peer: bool,
-    device: str,
-    directory: Path,
-) -> dict[str, Any]:
-    from functools import partial
-
-    from ..bench.bench_table import as_json, ratios, rows_of, table_of
-    from ..bench.candidates import add_peer, checkpoint, load_models
-    from ..bench.flops import work_of
-    from ..bench.florence2_stages import stages_of
-    from ..bench.interleaved import run_rounds
-    from ..bench.roofline import measure_limits, probe
+def _measure(config: BenchConfig, directory: Path) -> dict[str, Any]:
+    from ..bench.bench_table import compute_speedups, make_rows, to_json, to_table
+    from ..bench.candidates import BASELINES, load_models, make_checkpoint
+    from ..bench.flops import count_costs
+    from ..bench.florence2_stages import BenchInput
+    from ..bench.roofline import measure_roofline
 
     image = (files("florence2") / "nano" / "demo.png").read_bytes()
-    source = checkpoint(model, directory)
-    models, missing = load_models(source, asked, device)
+    source = make_checkpoint(config.model, directory)
+    models, missing = load_models(source, config.runtimes, config.device)
     if not models:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise ValueError(f"nothing can be measured: {reasons}")
-    _check_tokens(tokens, next(iter(models.values())).config.text.max_position_embeddings, model)
-    limits = measure_limits(device=device)
-    _print_limits(limits)
-    contenders: dict[str, Stages] = {
-        name: stages_of(made, image, TASK, tokens) for name, made in models.items()
-    }
     first = next(iter(models.values()))
-    theirs = directory / "transformers"
-    if peer:
-        missing |= add_peer(contenders, first, theirs, image, TASK, tokens)
-    for name, why in missing.items():
-        typer.echo(f"{name} is left out: {why}", err=True)
-    timed = run_rounds(
-        contenders,
-        rounds,
-        partial(probe, device=device),
-        told=lambda done: typer.echo(f"round {done} of {rounds}"),
-    )
-    size = first.processor.preprocessing.size
-    work = work_of(first.config, (size[1], size[0]), prompt=10)
-    rows = rows_of(timed, limits, work)
-    print_table(*table_of(rows))
+    _check_tokens(config.tokens, first.config.text.max_position_embeddings, config.model)
+    roofline = measure_roofline(device=config.device)
+    _print_roofline(roofline)
+    bench_input = BenchInput(image, TASK, config.tokens)
+    timings = _run_rounds(config, models, bench_input, directory, missing)
+    width, height = first.processor.preprocessing.size
+    costs = count_costs(first.config, (height, width), prompt=10)
+    rows = make_rows(timings, roofline, costs)
+    print_table(*to_table(rows))
     typer.echo(LEGEND)
-    compared = [each for name in PEERS for each in ratios(rows, name)]
-    _print_ratios(compared)
-    together = _together(models, image, batch)
-    fresh = _fresh(source, models, theirs, peer, directory, image, device)
+    speedups = [each for name in BASELINES for each in compute_speedups(rows, name)]
+    _print_speedups(speedups)
+    batching = _time_batches(models, image, config.batch)
+    cold_start = _time_cold_starts(config, source, models, image, directory)
     return {
-        **_setting(model, rounds),
-        "device": device,
-        **as_json(limits, work),
+        **_setting(config),
+        **to_json(roofline, costs),
         "rows": rows,
-        "ratios": compared,
-        "seconds": timed.seconds,
-        "probes": timed.probes,
-        "disturbed": timed.disturbed,
-        "together": together,
-        "fresh": fresh,
+        "speedups": speedups,
+        "seconds": timings.seconds,
+        "probes": timings.probes,
+        "disturbed": timings.disturbed,
+        "batching": batching,
+        "cold_start": cold_start,
         "missing": missing,
     }
 
 
+def _run_rounds(
+    config: BenchConfig,
+    models: Mapping[str, Florence2],
+    bench_input: BenchInput,
+    directory: Path,
+    missing: dict[str, str],
+) -> InterleavedTimings:
+    """Time all candidates; ``missing`` gets the reasons of baselines that are not timed."""
+    from ..bench.candidates import add_baselines
+    from ..bench.florence2_stages import florence2_stages
+    from ..bench.interleaved import run_rounds
+    from ..bench.roofline import probe
+
+    candidates: dict[str, Stages] = {
+        name: florence2_stages(model, bench_input) for name, model in models.items()
+    }
+    if config.baseline:
+        first = next(iter(models.values()))
+        missing |= add_baselines(candidates, first, _baseline_directory(directory), bench_input)
+    for name, why in missing.items():
+        typer.echo(f"{name} is not timed: {why}", err=True)
+    return run_rounds(
+        candidates,
+        config.rounds,
+        partial(probe, device=config.device),
+        on_round=lambda done: typer.echo(f"round {done} of {config.rounds}"),
+    )
+
+
+def _baseline_directory(directory: Path) -> Path:
+    return directory / "transformers"
+
+
 def _check_tokens(tokens: Sequence[int], positions: int, model: str) -> None:
-    """Raise ``ValueError`` for a length that no answer of the model can have."""
+    """Raise ``ValueError`` for a length that no output of the model can have."""
     too_long = [length for length in tokens if length >= positions]
     if too_long:
         raise ValueError(
-            f"--tokens {too_long[0]} is too long: an answer of {model} has at most "
+            f"--tokens {too_long[0]} is too long: an output of {model} has at most "
             f"{positions - 1:,} tokens"
         )
 
 
-def _together(models: Mapping[str, Florence2], image: bytes, batch: int) -> dict[str, Any]:
-    """Batches against single calls, of each runtime."""
-    from ..bench.batching import eight_prompts, mixed_batch
+def _time_batches(models: Mapping[str, Florence2], image: bytes, batch: int) -> dict[str, Any]:
+    """Batches against single calls, for each runtime."""
+    from ..bench.batching import time_eight_prompts, time_mixed_batch
 
     found: dict[str, Any] = {}
     if not batch:
         return found
     for name, model in models.items():
-        mixed = mixed_batch(model, image, batch, tokens=100)
-        eight, one = eight_prompts(model, image, tokens=60)
+        mixed = time_mixed_batch(model, image, batch, tokens=_BATCH_TOKENS)
+        eight, one = time_eight_prompts(model, image, tokens=_PROMPT_TOKENS)
         found[name] = {**asdict(mixed), "gain": mixed.gain, "eight_prompts": eight / one}
         typer.echo(
-            f"{name}: {batch} mixed requests {mixed.gain:.2f} times as fast together as alone"
-            f"{'' if mixed.same else ' (some answers differ)'}; eight prompts on one image take "
+            f"{name}: {batch} mixed requests {mixed.gain:.2f} times as fast in a batch as one by "
+            f"one{'' if mixed.same else ' (some outputs differ)'}; eight prompts on one image take "
             f"{eight / one:.2f} times one"
         )
     return found
 
 
-def _fresh(
+def _time_cold_starts(
+    config: BenchConfig,
     source: str,
     models: Mapping[str, Florence2],
-    theirs: Path,
-    peer: bool,
-    directory: Path,
     image: bytes,
-    device: str,
+    directory: Path,
 ) -> dict[str, Any]:
-    """The first answer of fresh processes; graphs are in the cache by now."""
-    from ..bench.cold_start import first_answer
+    """The first output of fresh processes; graphs are in the cache by now."""
+    from ..bench.candidates import BASELINES
+    from ..bench.cold_start import BASELINE, FLORENCE2, ColdStart, measure_cold_start
 
-    path = directory / "picture.png"
+    path = directory / "image.png"
     path.write_bytes(image)
-    asked = {name: ("OURS", source, *name.split()) for name in models}
-    if peer and theirs.is_dir():
-        for name in PEERS:
-            asked[name] = ("PEER", str(theirs), "torch", name.split()[-1])
+    candidates = {name: (FLORENCE2, source, *name.split()) for name in models}
+    baseline = _baseline_directory(directory)
+    if config.baseline and baseline.is_dir():
+        for name in BASELINES:
+            candidates[name] = (BASELINE, str(baseline), "torch", name.split()[-1])
     found: dict[str, Any] = {}
-    for name, (whose, model, runtime, precision) in asked.items():
+    for name, (program, model, runtime, precision) in candidates.items():
+        start = ColdStart(
+            program, model, path, _COLD_START_TOKENS, runtime, precision, config.device
+        )
         try:
-            found[name] = first_answer(whose, model, path, 30, runtime, precision, device)
+            found[name] = measure_cold_start(start)
         except RuntimeError as error:
             found[name] = {"error": str(error)}
             typer.echo(f"{name}, fresh process: {error}", err=True)
             continue
         typer.echo(
-            f"{name}: first answer of a fresh process {found[name]['seconds']:.1f} s, "
-            f"{found[name]['bytes'] / 2**20:,.0f} MiB at the most"
+            f"{name}: first output of a fresh process {found[name]['seconds']:.1f} s, "
+            f"peak memory {found[name]['bytes'] / 2**20:,.0f} MiB"
         )
     return found
 
 
-def _print_limits(limits: Limits) -> None:
-    products = ", ".join(
-        f"{name} {rate / 1e9:,.0f} G/s" if rate else f"{name} not measured"
-        for name, rate in limits.products.items()
+def _print_roofline(roofline: Roofline) -> None:
+    flops = ", ".join(
+        f"{name} {rate / 1e9:,.0f} GFLOP/s" if rate else f"{name} not measured"
+        for name, rate in roofline.flops.items()
     )
-    typer.echo(f"limits: products {products}; memory {limits.reads / 1e9:,.1f} GB/s")
+    typer.echo(f"peak: matmul {flops}; memory {roofline.bytes_per_second / 1e9:,.1f} GB/s")
 
 
-def _print_ratios(compared: Sequence[Mapping[str, Any]]) -> None:
-    for each in compared:
+def _print_speedups(speedups: Sequence[Mapping[str, Any]]) -> None:
+    for each in speedups:
         typer.echo(
-            f"{each['contender']}, {each['stage']}: {each['times']:.2f} times as fast as "
-            f"{each['peer']}"
+            f"{each['candidate']}, {each['stage']}: {each['speedup']:.2f} times as fast as "
+            f"{each['baseline']}"
         )
 
 
-def _setting(model: str, rounds: int) -> dict[str, Any]:
+def _setting(config: BenchConfig) -> dict[str, Any]:
     import platform
 
-    import openvino
     import torch
 
     from .. import __version__
-    from ..io.environment import cpu_name, git_commit
+    from ..io.environment import cpu_name, git_commit, package_version
 
     return {
-        "model": model,
-        "rounds": rounds,
+        "model": config.model,
+        "rounds": config.rounds,
         "command": " ".join(sys.argv),
         "version": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -234,7 +220,8 @@ def _setting(model: str, rounds: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
         "torch": torch.__version__,
-        "openvino": openvino.get_version(),
+        "openvino": package_version("openvino"),
+        "device": config.device,
     }
 
 
