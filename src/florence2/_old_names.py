@@ -253,6 +253,7 @@ Case BenchmarkExample
 Category ObjectCategory
 Cells CellTargets
 Chosen Subset
+Classes ExportClasses
 ClassicalProposals RegionProposals
 CocoFigures CocoMetrics
 CocoTruth CocoObjects
@@ -272,6 +273,7 @@ FIGURE_COLUMNS METRIC_COLUMNS
 FOLDER_VARIABLE CACHE_DIR_VARIABLE
 FOUND ALT_TEXT
 Figure Metric
+Found ExportRegion
 Guard AuthLimitMiddleware
 Here LocalExecutor
 IGNORED IGNORE_INDEX
@@ -298,6 +300,7 @@ Options ExportOptions GenerateOptions
 OrderedPairs FiniteSource
 Outcome LoggedPrediction
 Output ExportDirectory
+OutputNames UniqueFileNames
 Package AssetPackage
 PairSource ExampleSource
 PartDone ChunkResult
@@ -325,7 +328,7 @@ SOME_FAILED EXIT_PARTIAL
 Said ImageAnnotations
 Scored BenchmarkScores
 Seen ForwardOutputs
-SeenNames UniqueNames
+SeenNames UniqueNameCheck
 Sequences EncodedExample
 Settings InferenceConfig
 Shown Drawable
@@ -342,6 +345,7 @@ TorchDecoding TorchDecoderState
 TrueObjects GroundTruthObjects
 Validator LabelChecker
 Verdict FilterDecision
+WRITERS EXPORTERS
 WithDenseTask DenseHeadModel
 Worker ChunkWorker
 World DistributedContext
@@ -387,6 +391,7 @@ in_8_bits quantize_int8
 is_address is_url
 is_trained has_weights
 java_is_there has_java
+joined_text join_text
 joined_world init_distributed
 judge_records evaluate_records
 judged apply_filters
@@ -417,6 +422,7 @@ order_corners fix_inverted_boxes
 orthogonalised orthogonalize
 outline trace_polygons
 overheard capture_encoder_states
+paragraphs_of group_paragraphs
 photographed degrade_image
 pictures_of get_image_ids
 places_of build_attention_targets

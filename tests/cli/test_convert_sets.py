@@ -259,7 +259,7 @@ def test_both_tasks_of_one_source_give_each_object_once(tmp_path: Path) -> None:
     assert [each["seen_by"] for each in written["annotations"][:1]] == ["me"]
     for one, other in zip(written["annotations"], labels, strict=True):
         assert {name: one[name] for name in other} == other
-    segments = convert(*arguments, "--to", "yolo-segments", "--out", tmp_path / "yolo")
+    segments = convert(*arguments, "--to", "yolo-seg", "--out", tmp_path / "yolo")
     assert segments.exit_code == 0 and "crowd regions: 1" in segments.stderr
     (line,) = (tmp_path / "yolo/labels/train/a.txt").read_text().splitlines()
     points = np.array(line.split()[1:], float).reshape(-1, 2) * (60, 40)

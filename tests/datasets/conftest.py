@@ -31,7 +31,7 @@ def problems() -> list[ImportProblem]:
 
 
 @pytest.fixture
-def intake(problems: list[ImportProblem]) -> ImportContext:
+def context(problems: list[ImportProblem]) -> ImportContext:
     """An intake that lets every annotation pass and lists problems in ``problems``."""
     return ImportContext(problems.append, read_suffix=read_suffix)
 

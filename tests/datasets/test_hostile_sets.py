@@ -12,8 +12,8 @@ import pytest
 
 from florence2.datasets import ImportContext, ImportProblem
 from florence2.datasets.importers.coco import find_coco, read_coco
-from florence2.datasets.importers.csv import read_csv_questions
-from florence2.datasets.importers.image_files import find_pictures, read_picture
+from florence2.datasets.importers.csv import read_csv_prompts
+from florence2.datasets.importers.image_files import find_images, load_record
 from florence2.datasets.importers.json_files import parse_json_object, read_json_object
 from florence2.datasets.importers.jsonl import read_jsonl
 from florence2.datasets.importers.problems import MAX_TEXT_LENGTH, LabelError
@@ -38,13 +38,13 @@ def test_an_eps_under_another_name_starts_no_program(
     for name in ("a.jpg", "a.png", "a.tif"):
         (tmp_path / name).write_bytes(EPS)
         with pytest.raises(LabelError) as caught:
-            read_picture(tmp_path / name, name)
+            load_record(tmp_path / name, name)
         assert caught.value.kind == "broken-image"
     assert not (tmp_path / "started").exists()
 
 
 def test_a_damaged_avif_is_one_problem(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     content = draw("whole.avif").read_bytes()
     for number, cut in enumerate((40, len(content) // 2, len(content) - 4)):
@@ -52,15 +52,15 @@ def test_a_damaged_avif_is_one_problem(
         flipped = bytearray(content)
         flipped[cut] ^= 0xFF
         (tmp_path / f"{number}f.avif").write_bytes(flipped)
-    for path in find_pictures(tmp_path):
-        with intake.listing(path):
-            read_picture(path, path.name)
+    for path in find_images(tmp_path):
+        with context.collect_errors(path):
+            load_record(path, path.name)
     assert {problem.kind for problem in problems} <= {"broken-image"}
 
 
 @pytest.mark.parametrize("kind", ["fifo", "zero", "folder"])
 def test_only_regular_files_are_read(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], kind: str
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem], kind: str
 ) -> None:
     def place(name: str) -> Path:
         path = tmp_path / name
@@ -75,17 +75,17 @@ def test_only_regular_files_are_read(
     draw("a.png")
     place("a.txt")
     place("b.png")
-    (record,) = read_sidecars(tmp_path, intake)
+    (record,) = read_sidecars(tmp_path, context)
     assert record.annotations == ()
     rows = [{"image": "b.png", "prefix": "<CAPTION>", "suffix": "x"}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert list(read_jsonl(tmp_path / "rows.jsonl", tmp_path, intake)) == []
+    assert list(read_jsonl(tmp_path / "rows.jsonl", tmp_path, context)) == []
     for read in (read_xml, read_json_object):
         with pytest.raises(LabelError):
             read(place(f"{read.__name__}.x"))
-    for reader in (read_jsonl, read_csv_questions):
+    for reader in (read_jsonl, read_csv_prompts):
         with pytest.raises((ValueError, OSError)):
-            list(reader(place(f"{reader.__name__}.x"), tmp_path, intake))
+            list(reader(place(f"{reader.__name__}.x"), tmp_path, context))
     assert len(problems) == 2
 
 
@@ -95,15 +95,15 @@ def test_a_vast_text_is_refused_before_it_is_tokenized(
     def tokenize(text: str, task: Task, size: ImageSize) -> Answer:
         raise AssertionError(f"{len(text)} characters reached the tokenizer")
 
-    intake = ImportContext(problems.append, read_suffix=tokenize)
+    context = ImportContext(problems.append, read_suffix=tokenize)
     draw("a.png")
     draw("b.png")
     (tmp_path / "a.txt").write_text("x" * (MAX_TEXT_LENGTH + 1))
     (tmp_path / "b.txt").write_text("x " * 3 * MAX_TEXT_LENGTH)
-    assert [record.annotations for record in read_sidecars(tmp_path, intake)] == [(), ()]
+    assert [record.annotations for record in read_sidecars(tmp_path, context)] == [(), ()]
     row = {"image": "a.png", "prefix": "<CAPTION>", "suffix": "x" * (MAX_TEXT_LENGTH + 1)}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
-    assert list(read_jsonl(tmp_path / "rows.jsonl", tmp_path, intake)) == []
+    assert list(read_jsonl(tmp_path / "rows.jsonl", tmp_path, context)) == []
     assert [problem.kind for problem in problems] == ["too-long", "malformed", "too-long"]
     assert max(len(problem.message) for problem in problems) < 1000
 
@@ -112,7 +112,7 @@ def test_labels_that_check_too_long_are_not_tokenized(
     tmp_path: Path, draw: Draw, problems: list[ImportProblem]
 ) -> None:
     checked = []
-    intake = ImportContext(problems.append, lambda annotation, size: checked.append(annotation))
+    context = ImportContext(problems.append, lambda annotation, size: checked.append(annotation))
     draw("a.png")
     name = "x" * (MAX_TEXT_LENGTH // 2 + 1)
     labels = [
@@ -121,7 +121,7 @@ def test_labels_that_check_too_long_are_not_tokenized(
     images = [{"id": 7, "file_name": "a.png"}]
     values = {"images": images, "categories": [{"id": 3, "name": name}], "annotations": labels}
     (tmp_path / "labels.json").write_text(json.dumps(values))
-    (record,) = read_coco(find_coco(tmp_path / "labels.json"), tmp_path, intake, ("od",))
+    (record,) = read_coco(find_coco(tmp_path / "labels.json"), tmp_path, context, ("od",))
     assert record.annotations == ()
     assert checked == []
     assert [problem.kind for problem in problems] == ["too-long"]
@@ -156,7 +156,7 @@ def test_xml_that_is_deep_or_declares_entities(tmp_path: Path, content: str) -> 
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/secret.png", "..\\..\\secret.png"])
 def test_names_in_labels_do_not_leave_the_set(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], name: str
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem], name: str
 ) -> None:
     secret = draw("secret.png")
     folder = tmp_path / "one" / "set"
@@ -171,18 +171,18 @@ def test_names_in_labels_do_not_leave_the_set(
     values = {"images": [{"id": 1, "file_name": name}], "categories": [], "annotations": []}
     (folder / "labels.json").write_text(json.dumps(values))
     records = [
-        *read_voc(find_voc(folder), folder, intake),
-        *read_jsonl(folder / "rows.jsonl", folder, intake),
-        *read_coco(find_coco(folder / "labels.json"), folder, intake),
+        *read_voc(find_voc(folder), folder, context),
+        *read_jsonl(folder / "rows.jsonl", folder, context),
+        *read_coco(find_coco(folder / "labels.json"), folder, context),
     ]
     assert records == []
     assert [problem.kind for problem in problems] == ["missing-file"] * 3
 
 
 def test_a_problem_can_always_be_written(
-    tmp_path: Path, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
-    with intake.listing(Path(os.fsdecode(b"caf\xe9.txt"))):
+    with context.collect_errors(Path(os.fsdecode(b"caf\xe9.txt"))):
         raise LabelError("malformed", "\ud800" + "x" * 100_000)
     json.dumps(str(problems[0]), ensure_ascii=False).encode()
     assert len(str(problems[0])) < 1000
@@ -192,4 +192,4 @@ def test_a_file_name_that_is_not_utf_8_is_one_problem(tmp_path: Path, draw: Draw
     path = tmp_path / os.fsdecode(b"caf\xe9.png")
     draw("a.png").rename(path)
     with pytest.raises(LabelError, match="rename the file"):
-        read_picture(path, path.name)
+        load_record(path, path.name)

@@ -32,7 +32,7 @@ SHAPES = """<annotations><version>1.1</version><meta><job><labels><label><name>n
 
 
 def test_cvat_shapes(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/sub/a.png")
     (tmp_path / "annotations.xml").write_text(SHAPES)
@@ -50,10 +50,10 @@ def test_cvat_shapes(
     assert record.annotations[-1] == Annotation("<CAPTION>", Text("A car."))
     assert [each.kind for each in problems] == ["unsupported-shape", "malformed"]
     with pytest.raises(ValueError, match="no split 'test'"):
-        read_cvat(find_cvat(tmp_path), intake, split="test")
+        read_cvat(find_cvat(tmp_path), context, split="test")
     (tmp_path / "annotations.xml").write_text("<annotations><track/></annotations>")
     with pytest.raises(ValueError, match="CVAT for images"):
-        read_cvat(find_cvat(tmp_path), intake)
+        read_cvat(find_cvat(tmp_path), context)
 
 
 def rectangle(**more: object) -> dict[str, object]:
@@ -62,7 +62,7 @@ def rectangle(**more: object) -> dict[str, object]:
 
 
 def test_results_of_other_types_are_counted(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/a.png")
     mark = {"x": 1, "y": 2, "width": 0.5, "keypointlabels": ["nose"]}
@@ -74,7 +74,7 @@ def test_results_of_other_types_are_counted(
     ]
     tasks = [{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": results}]}]
     (tmp_path / "project.json").write_text(json.dumps(tasks))
-    (record,) = read_label_studio(find_label_studio(tmp_path), intake)
+    (record,) = read_label_studio(find_label_studio(tmp_path), context)
     assert record.objects is not None and len(record.objects) == 1
     assert [(each.kind, each.message) for each in problems] == [
         ("passed-over", "results of other types are not read: 2 keypointlabels, 1 choices")
@@ -82,7 +82,7 @@ def test_results_of_other_types_are_counted(
 
 
 def test_label_studio_exports(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/a b.png")
     corners = [[0, 0], [10, 0], [10, 10], [0, 10]]
@@ -105,7 +105,7 @@ def test_label_studio_exports(
         "predictions": [{"result": guessed}],
     }]  # fmt: skip
     (tmp_path / "project.json").write_text(json.dumps(tasks))
-    (record,) = read_label_studio(find_label_studio(tmp_path), intake)
+    (record,) = read_label_studio(find_label_studio(tmp_path), context)
     assert (record.id, record.split, record.source_id) == ("images/a b.png", "train", 9)
     assert record.objects is not None
     upright, turned, scored = record.objects
@@ -118,4 +118,4 @@ def test_label_studio_exports(
     assert caption == Annotation("<CAPTION>", Text("A car."))
     (tmp_path / "project.json").write_text('{"images": []}')
     with pytest.raises(ValueError, match="no tasks of Label Studio"):
-        read_label_studio(find_label_studio(tmp_path), intake)
+        read_label_studio(find_label_studio(tmp_path), context)

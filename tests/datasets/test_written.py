@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from florence2.datasets import ImportContext, ImportProblem, LabelError
-from florence2.datasets.importers.csv import CsvColumns, read_csv_questions
+from florence2.datasets.importers.csv import CsvColumns, read_csv_prompts
 from florence2.datasets.importers.jsonl import find_jsonl, read_jsonl
 from florence2.datasets.importers.prompts import split_prefix
 from florence2.datasets.importers.sidecars import read_sidecars
@@ -67,7 +67,7 @@ def line(image: str, prefix: str, suffix: str) -> str:
 
 
 def test_lines_about_one_picture_are_one_record(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     draw("b.png")
@@ -79,7 +79,7 @@ def test_lines_about_one_picture_are_one_record(
         line("a.png", "<VQA>How many?", "one"),
     ]
     file.write_text("\n".join(rows))
-    first, second = read_jsonl(file, tmp_path, intake)
+    first, second = read_jsonl(file, tmp_path, context)
     assert first.annotations == (
         Annotation("<OD>", Boxes([[0, 0, 100, 80]], ["boat"], SIZE)),
         Annotation("<VQA>", Text("one"), text="How many?"),
@@ -109,7 +109,7 @@ def test_lines_about_one_picture_are_one_record(
 def test_a_bad_line_is_listed_with_its_number(
     tmp_path: Path,
     draw: Draw,
-    intake: ImportContext,
+    context: ImportContext,
     problems: list[ImportProblem],
     bad: bytes,
     kind: str,
@@ -118,7 +118,7 @@ def test_a_bad_line_is_listed_with_its_number(
     (tmp_path / "broken.png").write_bytes(b"x")
     file = tmp_path / "lines.jsonl"
     file.write_bytes(line("a.png", "<CAPTION>", "A boat.").encode() + b"\n" + bad + b"\n")
-    (record,) = read_jsonl(file, tmp_path, intake)
+    (record,) = read_jsonl(file, tmp_path, context)
     assert record.annotations == (Annotation("<CAPTION>", Text("A boat.")),)
     assert [(each.file, each.line, each.kind) for each in problems] == [(str(file), 2, kind)]
 
@@ -134,16 +134,16 @@ def test_line_files_are_found_by_split(tmp_path: Path) -> None:
 
 
 def test_csv_questions_follow_the_prompt(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     file = tmp_path / "questions.csv"
     file.write_text('picture,question,answer\na.png,"How many, here?",two\n')
     columns = CsvColumns(image="picture")
-    (record,) = read_csv_questions(file, tmp_path, intake, "<DocVQA>", columns)
+    (record,) = read_csv_prompts(file, tmp_path, context, "<DocVQA>", columns)
     assert record.annotations == (Annotation("<DocVQA>", Text("two"), text="How many, here?"),)
-    (captioned,) = read_csv_questions(
-        file, tmp_path, intake, "<CAPTION>", CsvColumns("picture", None)
+    (captioned,) = read_csv_prompts(
+        file, tmp_path, context, "<CAPTION>", CsvColumns("picture", None)
     )
     assert captioned.annotations == (Annotation("<CAPTION>", Text("two")),)
     assert problems == []
@@ -166,7 +166,7 @@ def test_csv_questions_follow_the_prompt(
 def test_a_bad_row_is_listed_with_its_line(
     tmp_path: Path,
     draw: Draw,
-    intake: ImportContext,
+    context: ImportContext,
     problems: list[ImportProblem],
     bad: bytes,
     kind: str,
@@ -174,31 +174,31 @@ def test_a_bad_row_is_listed_with_its_line(
     draw("a.png")
     file = tmp_path / "questions.csv"
     file.write_bytes(b"image,question,answer\na.png,Who?,me\n" + bad + b"\na.png,When?,now\n")
-    (record,) = read_csv_questions(file, tmp_path, intake)
+    (record,) = read_csv_prompts(file, tmp_path, context)
     assert [annotation.text for annotation in record.annotations] == ["Who?", "When?"]
     assert [(each.file, each.line, each.kind) for each in problems] == [(str(file), 3, kind)]
 
 
-def test_a_missing_column_is_refused(tmp_path: Path, intake: ImportContext) -> None:
+def test_a_missing_column_is_refused(tmp_path: Path, context: ImportContext) -> None:
     file = tmp_path / "questions.csv"
     file.write_text("image,q,answer\n")
     with pytest.raises(ValueError, match="no column 'question'; it has 'image', 'q', 'answer'"):
-        list(read_csv_questions(file, tmp_path, intake))
+        list(read_csv_prompts(file, tmp_path, context))
 
 
 def test_sidecars_answer_the_prompt(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("deep/a.png")
     (tmp_path / "deep" / "a.txt").write_text("A boat.\n")
-    (record,) = read_sidecars(tmp_path, intake, "<DETAILED_CAPTION>")
+    (record,) = read_sidecars(tmp_path, context, "<DETAILED_CAPTION>")
     assert record.id == "deep/a.png"
     assert record.annotations == (Annotation("<DETAILED_CAPTION>", Text("A boat.")),)
     assert problems == []
 
 
 def test_pictures_and_texts_that_lack_each_other_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png", "e.jpg", "e.png"):
         draw(name)
@@ -207,7 +207,7 @@ def test_pictures_and_texts_that_lack_each_other_are_listed(
     (tmp_path / "d.txt").write_text("bad")
     (tmp_path / "e.txt").write_text("A boat.")
     (tmp_path / "orphan.txt").write_text("A boat.")
-    records = list(read_sidecars(tmp_path, intake))
+    records = list(read_sidecars(tmp_path, context))
     assert [len(record.annotations) for record in records] == [0, 0, 0, 0, 1, 0]
     assert [(Path(each.file).name, each.kind) for each in problems] == [
         ("a.txt", "missing-file"),
@@ -224,7 +224,7 @@ def test_pictures_and_texts_that_lack_each_other_are_listed(
 def test_csv_as_spreadsheets_write_it(
     tmp_path: Path,
     draw: Draw,
-    intake: ImportContext,
+    context: ImportContext,
     problems: list[ImportProblem],
     mark: str,
     encoding: str,
@@ -233,64 +233,64 @@ def test_csv_as_spreadsheets_write_it(
     file = tmp_path / "questions.csv"
     rows = [["Image ", "QUESTION", "answer"], ["images\\a b.png ", '"How, many; here?"', "zwölf"]]
     file.write_text("\r\n".join(mark.join(row) for row in rows), encoding=encoding, newline="")
-    (record,) = read_csv_questions(file, tmp_path, intake)
+    (record,) = read_csv_prompts(file, tmp_path, context)
     assert record.annotations == (Annotation("<VQA>", Text("zwölf"), text="How, many; here?"),)
     assert problems == []
 
 
-def test_a_near_column_is_suggested(tmp_path: Path, intake: ImportContext) -> None:
+def test_a_near_column_is_suggested(tmp_path: Path, context: ImportContext) -> None:
     file = tmp_path / "questions.csv"
     file.write_text("image,questions,answer\n")
     with pytest.raises(ValueError, match="did you mean 'questions'"):
-        read_csv_questions(file, tmp_path, intake)
+        read_csv_prompts(file, tmp_path, context)
     file.write_text("image,question,answer,Image\na,b,c,d\n")
-    assert list(read_csv_questions(file, tmp_path, intake)) == []
+    assert list(read_csv_prompts(file, tmp_path, context)) == []
     file.write_text("image,question,answer,image\na,b,c,d\n")
     with pytest.raises(ValueError, match="2 columns called 'image'"):
-        read_csv_questions(file, tmp_path, intake)
+        read_csv_prompts(file, tmp_path, context)
 
 
-def test_a_split_is_a_column_or_refused(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
+def test_a_split_is_a_column_or_refused(tmp_path: Path, draw: Draw, context: ImportContext) -> None:
     for name in "abc":
         draw(f"{name}.png")
     file = tmp_path / "questions.csv"
     file.write_text("image,question,answer,part\na.png,?,1,train\nb.png,?,2,val\nc.png,?,3,train")
     with pytest.raises(ValueError, match=r"--split.*--column split=COLUMN"):
-        read_csv_questions(file, tmp_path, intake, split="val")
+        read_csv_prompts(file, tmp_path, context, split="val")
     columns = CsvColumns(split="Part")
-    records = list(read_csv_questions(file, tmp_path, intake, columns=columns))
+    records = list(read_csv_prompts(file, tmp_path, context, columns=columns))
     assert {record.id: record.split for record in records} == {
         "a.png": "train",
         "b.png": "val",
         "c.png": "train",
     }
-    (record,) = read_csv_questions(file, tmp_path, intake, columns=columns, split="validation")
+    (record,) = read_csv_prompts(file, tmp_path, context, columns=columns, split="validation")
     assert record.id == "b.png"
     with pytest.raises(ValueError, match="it has train, val"):
-        read_csv_questions(file, tmp_path, intake, columns=columns, split="test")
+        read_csv_prompts(file, tmp_path, context, columns=columns, split="test")
 
 
 def test_lines_as_other_tools_write_them(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("images/a.png")
     file = tmp_path / "lines.jsonl"
     rows = ["", line("a.png", "<CAPTION>", "One."), "  ", line(".\\images\\a.png", "<OD>", "boat")]
     for encoding in ("utf-8-sig", "utf-16"):
         file.write_text("\r\n".join(rows), encoding=encoding, newline="")
-        (record,) = read_jsonl(file, tmp_path, intake)
+        (record,) = read_jsonl(file, tmp_path, context)
         assert [each.task for each in record.annotations] == ["<CAPTION>", "<OD>"]
     assert problems == []
     file.write_text(rows[1] + ",\n")
-    assert list(read_jsonl(file, tmp_path, intake)) == []
+    assert list(read_jsonl(file, tmp_path, context)) == []
     assert (problems[0].line, "ends in a comma" in problems[0].message) == (1, True)
 
 
-def test_an_array_is_refused_with_its_place(tmp_path: Path, intake: ImportContext) -> None:
+def test_an_array_is_refused_with_its_place(tmp_path: Path, context: ImportContext) -> None:
     file = tmp_path / "lines.jsonl"
     file.write_text("\n[\n" + line("a.png", "<OD>", "x") + "\n]")
     with pytest.raises(ValueError, match=r"lines\.jsonl:2: .* JSON array"):
-        read_jsonl(file, tmp_path, intake)
+        read_jsonl(file, tmp_path, context)
 
 
 def test_a_file_of_a_split_is_found_by_its_name(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_file_of_a_split_is_found_by_its_name(tmp_path: Path) -> None:
 
 
 def test_sidecars_whatever_the_case_and_hidden_files(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("A.PNG")
     draw(".ipynb_checkpoints/A-checkpoint.png")
@@ -311,13 +311,13 @@ def test_sidecars_whatever_the_case_and_hidden_files(
     (tmp_path / "a.TXT").write_text("A boat.\r\n", encoding="utf-16")
     (tmp_path / "._a.txt").write_bytes(b"\0\5\x16\7")
     (tmp_path / "b.tga").write_bytes(b"x")
-    (record,) = read_sidecars(tmp_path, intake)
+    (record,) = read_sidecars(tmp_path, context)
     assert record.annotations == (Annotation("<CAPTION>", Text("A boat.")),)
     assert [problem.kind for problem in problems] == ["passed-over"]
 
 
 def test_texts_are_matched_in_linear_time(
-    tmp_path: Path, draw: Draw, intake: ImportContext, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, draw: Draw, context: ImportContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listings: list[object] = []
     for name in ("scandir", "listdir"):
@@ -330,6 +330,6 @@ def test_texts_are_matched_in_linear_time(
             draw(f"{size}/{number}.png")
             (folder / f"{number}.txt").write_text("A boat.")
         listings.clear()
-        assert len(list(read_sidecars(folder, intake))) == size
+        assert len(list(read_sidecars(folder, context))) == size
         counts.append(len(listings))
     assert counts[0] == counts[1]

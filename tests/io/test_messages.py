@@ -28,13 +28,13 @@ def test_a_long_value_loses_its_middle() -> None:
         ("yolo", "yolo"),
         ("YOLO", "yolo"),
         ("yollo", "yolo"),
-        ("yolo_segments", "yolo-segments"),
+        ("yolo_seg", "yolo-seg"),
         ("label", "label-studio"),
         ("xyz", None),
         ("", None),
     ],
 )
 def test_a_near_miss_is_found(name: str, near: str | None) -> None:
-    choices = ("coco", "yolo", "yolo-segments", "label-studio")
+    choices = ("coco", "yolo", "yolo-seg", "label-studio")
     assert find_near_miss(name, choices) == near
     assert suggest(name, choices) == ("" if near is None else f"; did you mean {near!r}?")

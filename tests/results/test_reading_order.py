@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from florence2.results.reading_order import joined_text, paragraphs_of, reading_order
+from florence2.results.reading_order import group_paragraphs, join_text, reading_order
 from florence2.results.types import Quads
 
 SIZE = (1000, 1000)
@@ -31,15 +31,15 @@ def test_columns_are_read_one_after_the_other_whatever_order_lines_come_in() -> 
         answer = quads(*lines)
         names = [answer.labels[index] for index in reading_order(answer)]
         assert names == ["title", "a1", "a2", "a3", "b1", "b2", "b3", "b4", "foot"]
-        parts = [[answer.labels[i] for i in part] for part in paragraphs_of(answer)]
+        parts = [[answer.labels[i] for i in part] for part in group_paragraphs(answer)]
         assert parts == [["title"], ["a1", "a2", "a3"], ["b1", "b2"], ["b3", "b4"], ["foot"]]
 
 
 def test_parts_of_one_row_are_one_line_of_text() -> None:
     answer = quads(("world", 200, 10, 300, 30), ("hello", 10, 12, 120, 31), ("end", 10, 40, 90, 60))
-    assert joined_text(answer) == "hello world\nend"
+    assert join_text(answer) == "hello world\nend"
 
 
 def test_nothing_and_one_line() -> None:
-    assert paragraphs_of(Quads([], [], SIZE)) == [] and joined_text(Quads([], [], SIZE)) == ""
+    assert group_paragraphs(Quads([], [], SIZE)) == [] and join_text(Quads([], [], SIZE)) == ""
     assert reading_order(quads(("only", 1, 1, 50, 20))) == [0]

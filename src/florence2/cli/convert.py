@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..datasets.exporters.capacity import TARGETS
+from ..datasets.exporters.capacity import RENAMED_TARGETS, TARGETS
 from ..datasets.exporters.export_options import ExportOptions
 from ..datasets.import_config import FORMATS, SHARDS, TEXT_FORMATS, ImportConfig
 from ..io.options import option
@@ -26,7 +26,12 @@ class ConvertOptions:
         choices=FORMATS,
         help=f"One of {', '.join(FORMATS)}. [default: shards or answers, as found]",
     )
-    to: str = option(SHARDS, choices=(SHARDS, *TARGETS), help=f"{SHARDS}, or {', '.join(TARGETS)}.")
+    to: str = option(
+        SHARDS,
+        choices=(SHARDS, *TARGETS, *RENAMED_TARGETS),
+        completion=(SHARDS, *TARGETS),
+        help=f"{SHARDS}, or {', '.join(TARGETS)}.",
+    )
     model: str | None = option(
         None,
         flags=("--model", "-m"),

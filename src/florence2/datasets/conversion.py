@@ -18,15 +18,15 @@ from .conversion_report import PROBLEMS_FILE, ConversionReport
 from .exporters.export_names import decode_name
 from .importers.class_list import ClassList
 from .importers.coco import find_coco, read_coco
-from .importers.csv import CsvColumns, read_csv_questions
+from .importers.csv import CsvColumns, read_csv_prompts
 from .importers.cvat import find_cvat, read_cvat
 from .importers.fingerprint import fingerprint_source
 from .importers.huggingface import Columns, open_huggingface_splits, read_huggingface
-from .importers.image_files import UniqueNames
+from .importers.image_files import UniqueNameCheck
 from .importers.jsonl import find_jsonl, read_jsonl
 from .importers.label_studio import find_label_studio, read_label_studio
-from .importers.prediction_lines import find_answers, is_answers, read_answers
-from .importers.prediction_rows import CSV_FILE, is_answer_rows, read_answer_rows
+from .importers.prediction_lines import find_prediction_file, is_prediction_file, read_predictions
+from .importers.prediction_rows import CSV_FILE, is_prediction_csv, read_prediction_csv
 from .importers.record_selection import select_records
 from .importers.sidecars import read_sidecars
 from .importers.voc import find_voc, read_voc
@@ -81,11 +81,11 @@ def convert(
     source, destination, reading = Path(source), Path(destination), reading or ImportOptions()
     problems: list[ImportProblem] = []
     classes = ClassList()
-    validator = LabelChecker(processor, max_answer_tokens)
-    intake = ImportContext(
-        problems.append, validator.check, validator.read_suffix, annotator, classes.declare
+    checker = LabelChecker(processor, max_answer_tokens)
+    context = ImportContext(
+        problems.append, checker.check, checker.read_suffix, annotator, classes.declare
     )
-    records = read_records(source, format, reading, intake)
+    records = read_records(source, format, reading, context)
     with lock_run_dir(destination):
         if not overwrite:
             _refuse_finished(destination)
@@ -102,9 +102,9 @@ def convert(
             destination, max_records=max_records, max_bytes=max_bytes, origin=origin
         ) as writer:
             known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
-            bare, seen = 0, UniqueNames()
+            bare, seen = 0, UniqueNameCheck()
             for record in map(_with_utf8_names, chain([first], records)):
-                with intake.listing(source):
+                with context.collect_errors(source):
                     seen.add(record.id, "a record called")
                     bare += not record.annotations
                     if record.id not in known:
@@ -128,11 +128,11 @@ def _with_utf8_names(record: Record) -> Record:
 
 
 def read_records(
-    source: Path, format: str, reading: ImportOptions, intake: ImportContext
+    source: Path, format: str, reading: ImportOptions, context: ImportContext
 ) -> Iterator[Record]:
     """The records of a dataset in one of ``FORMATS``, or of ``"shards"``.
 
-    Its problems go to ``intake``. Raises ``ValueError`` for an unknown format, and for what of
+    Its problems go to ``context``. Raises ``ValueError`` for an unknown format, and for what of
     ``reading`` was set and the format does not take.
     """
     if format not in _READERS:
@@ -144,7 +144,7 @@ def read_records(
         raise FileNotFoundError(f"{source} does not exist: name a dataset's directory or file")
     if reading.images is not None and not reading.images.is_dir():
         raise ValueError(f"{reading.images} (--images) is not a directory: name that of the images")
-    return _READERS[format](source, reading, intake)
+    return _READERS[format](source, reading, context)
 
 
 def unused_options(format: str, reading: ImportOptions) -> tuple[str, ...]:
@@ -228,44 +228,44 @@ def _prompt(reading: ImportOptions) -> dict[str, Any]:
     return {} if reading.prompt is None else {"prompt": reading.prompt}
 
 
-def _coco(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _coco(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     root = source.parent if source.is_file() else source
     parts = find_coco(source, reading.split)
-    return read_coco(parts, root, intake, images=reading.images, **_tasks(reading))
+    return read_coco(parts, root, context, images=reading.images, **_tasks(reading))
 
 
-def _yolo(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _yolo(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     return read_yolo(
-        find_yolo(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
+        find_yolo(source), context, split=reading.split, images=reading.images, **_tasks(reading)
     )
 
 
-def _voc(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _voc(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     files = find_voc(source, reading.split)
-    return read_voc(files, source, intake, images=reading.images, **_tasks(reading))
+    return read_voc(files, source, context, images=reading.images, **_tasks(reading))
 
 
-def _jsonl(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _jsonl(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     root = source.parent if source.is_file() else source
     read: list[Iterator[Record]] = []
     for file in find_jsonl(source, reading.split):
-        if is_answers(file):
-            read.append(_answers(file, ImportOptions(), intake))
+        if is_prediction_file(file):
+            read.append(_answers(file, ImportOptions(), context))
         else:
-            read.append(read_jsonl(file, root, intake, reading.images))
+            read.append(read_jsonl(file, root, context, reading.images))
     return chain.from_iterable(read)
 
 
-def _csv(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _csv(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     rows = source / CSV_FILE if source.is_dir() else source
-    if is_answer_rows(rows):
-        return read_answer_rows(rows, intake)
+    if is_prediction_csv(rows):
+        return read_prediction_csv(rows, context)
     if source.is_dir():
         raise ValueError(f"{source} is a directory: name the CSV file in it")
-    return read_csv_questions(
+    return read_csv_prompts(
         source,
         source.parent,
-        intake,
+        context,
         columns=reading.csv_columns,
         images=reading.images,
         split=reading.split,
@@ -273,11 +273,11 @@ def _csv(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterato
     )
 
 
-def _sidecars(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
-    return read_sidecars(source, intake, **_prompt(reading))
+def _sidecars(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
+    return read_sidecars(source, context, **_prompt(reading))
 
 
-def _huggingface(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _huggingface(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     if reading.columns is None:
         raise ValueError("say what the columns hold: reading=ImportOptions(columns=Columns(...))")
     if reading.tasks is not None and reading.columns.boxes is None:
@@ -292,7 +292,7 @@ def _huggingface(source: Path, reading: ImportOptions, intake: ImportContext) ->
                 dataset,
                 source,
                 reading.columns,
-                intake,
+                context,
                 split=split,
                 prefix=prefix,
                 root=root,
@@ -302,32 +302,32 @@ def _huggingface(source: Path, reading: ImportOptions, intake: ImportContext) ->
     return chain.from_iterable(read)
 
 
-def _cvat(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _cvat(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     return read_cvat(
-        find_cvat(source), intake, split=reading.split, images=reading.images, **_tasks(reading)
+        find_cvat(source), context, split=reading.split, images=reading.images, **_tasks(reading)
     )
 
 
-def _label_studio(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _label_studio(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     return read_label_studio(
         find_label_studio(source),
-        intake,
+        context,
         split=reading.split,
         images=reading.images,
         **_tasks(reading),
     )
 
 
-def _shards(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
+def _shards(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     dataset = ShardDataset(source)
-    intake.declare(dataset.manifest.categories)
+    context.declare(dataset.manifest.categories)
     return select_records(dataset, source, reading.tasks, reading.split)
 
 
-def _answers(source: Path, reading: ImportOptions, intake: ImportContext) -> Iterator[Record]:
-    found = read_answers(find_answers(source), intake)
+def _answers(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
+    found = read_predictions(find_prediction_file(source), context)
     for record in select_records(found, source, reading.tasks, reading.split):
-        with intake.listing(source, item=record.id):
+        with context.collect_errors(source, item=record.id):
             if not record.sha256:
                 raise LabelError("missing-file", f"the image {record.path} is missing")
             try:

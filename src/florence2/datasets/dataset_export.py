@@ -15,9 +15,9 @@ from ..results.records import Record
 from . import ImportContext, ImportProblem
 from .conversion import ImportOptions, origin_of, read_records
 from .exporters import ExportOptions, Written, write_records
-from .exporters.destination import claim_folder
+from .exporters.destination import claim_directory
 from .importers.class_list import ClassList
-from .importers.prediction_lines import ANSWERS, find_answers, read_answers
+from .importers.prediction_lines import PREDICTIONS_FILE, find_prediction_file, read_predictions
 from .importers.problems import refuse_suffix
 from .importers.record_selection import select_records
 from .label_checks import LabelChecker
@@ -91,7 +91,7 @@ def guess_format(source: Path) -> str:
         raise FileNotFoundError(f"{source} does not exist: name the dataset's directory or file")
     if (source / MANIFEST_FILE).is_file():
         return "shards"
-    if (source / ANSWERS).is_file() or source.name == ANSWERS:
+    if (source / PREDICTIONS_FILE).is_file() or source.name == PREDICTIONS_FILE:
         return "answers"
     raise ValueError(f"{source} holds neither shards nor predictions: pass its format (--format)")
 
@@ -130,7 +130,7 @@ def export_dataset(
     records = _read(source, format, problems, reading, processor, classes)
     origin = {**origin_of(source, format, reading), "target": target, "options": str(options)}
     overwrite, owned = destination == "overwrite", destination == "owned"
-    with claim_folder(out, target, origin, overwrite=overwrite, owned=owned) as note:
+    with claim_directory(out, target, origin, overwrite=overwrite, owned=owned) as note:
         # An error of the whole source is raised before anything is written.
         first = next(records, None)
         written = write_records(
@@ -166,7 +166,7 @@ def _read(
     context = ImportContext(problems.append, read_suffix=read_suffix, declare=classes.declare)
     if format == "answers":
         # Images are not decoded here: they are copied from their files.
-        found: Iterable[Record] = read_answers(find_answers(source), context)
+        found: Iterable[Record] = read_predictions(find_prediction_file(source), context)
         yield from select_records(found, source, reading.tasks, reading.split)
         return
     yield from read_records(source, format, reading, context)

@@ -71,7 +71,7 @@ def write(answer: Answer, kind: AnswerKind, tokenizer: Tokenizer) -> list[int]:
             body = _write_text(answer.text, tokenizer)
         case Boxes() if kind in ("boxes", "phrases", "boxes_or_polygons"):
             shapes = [_write_locations(box, answer.image_size, tokenizer) for box in answer.xyxy]
-            body = _write_labelled(answer.labels, shapes, kind, tokenizer)
+            body = _write_labeled(answer.labels, shapes, kind, tokenizer)
         case Boxes() if kind == "proposals":
             _refuse_labels(answer.labels, kind)
             body = _write_locations(answer.xyxy, answer.image_size, tokenizer)
@@ -88,7 +88,7 @@ def write(answer: Answer, kind: AnswerKind, tokenizer: Tokenizer) -> list[int]:
         case Polygons() if kind == "boxes_or_polygons":
             shapes = [_write_polygons(parts, answer, tokenizer) for parts in answer.polygons]
             wrapped = [_wrap([shape], tokenizer) for shape in shapes]
-            body = _write_labelled(answer.labels, wrapped, kind, tokenizer)
+            body = _write_labeled(answer.labels, wrapped, kind, tokenizer)
         case _:
             raise ValueError(f"an answer of kind {kind!r} cannot be {type(answer).__name__}")
     return [tokenizer.bos, *body, tokenizer.eos]
@@ -130,8 +130,8 @@ def _read_regions(
 ) -> Regions:
     """The regions of an answer that is not text."""
     phrases = reader.phrases(truncated)
-    labelled = kind not in ("proposals", "polygons")
-    if labelled:
+    labeled = kind not in ("proposals", "polygons")
+    if labeled:
         phrases = [phrase for phrase in phrases if phrase.words]
     if kind == "phrases":
         phrases = [phrase for phrase in phrases if reader.label(phrase) not in STOP_PHRASES]
@@ -144,13 +144,13 @@ def _read_regions(
         parts_of = reader.quads
     found = [(phrase, parts) for phrase in phrases for parts in parts_of(phrase)]
 
-    labels = [reader.label(phrase) if labelled else "" for phrase, _ in found]
+    labels = [reader.label(phrase) if labeled else "" for phrase, _ in found]
     if ascii_labels and not as_polygons and kind != "quads":
         labels = [label.encode("ascii", "ignore").decode("ascii") for label in labels]
     scores = label_scores = None
     if reader.logprobs is not None:
         scores = [reader.score(list(chain(*parts))) for _, parts in found]
-        label_scores = [reader.score(phrase.words) for phrase, _ in found] if labelled else None
+        label_scores = [reader.score(phrase.words) for phrase, _ in found] if labeled else None
     shapes = [[reader.points(part, image_size) for part in parts] for _, parts in found]
     if as_polygons:
         return Polygons(shapes, labels, image_size, scores, label_scores)
@@ -298,7 +298,7 @@ def _write_text(text: str, tokenizer: Tokenizer) -> list[int]:
     return body
 
 
-def _write_labelled(
+def _write_labeled(
     labels: Sequence[str], shapes: list[list[int]], kind: AnswerKind, tokenizer: Tokenizer
 ) -> list[int]:
     """Each label once, then the shapes of all regions in a row that bear it."""

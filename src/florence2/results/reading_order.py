@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Quads
+from ..io.deprecation import renamed_attributes
+from .answers import Quads
 
 # White space between columns, in heights of a line.
 _COLUMN_GAP = 0.9
@@ -24,13 +25,17 @@ _SAME_ROW = 0.5
 
 Indices = NDArray[np.int64]
 
+__getattr__ = renamed_attributes(
+    __name__, {"paragraphs_of": "group_paragraphs", "joined_text": "join_text"}
+)
+
 
 def reading_order(quads: Quads) -> list[int]:
     """The indices of the lines in the order they are read."""
-    return [index for paragraph in paragraphs_of(quads) for index in paragraph]
+    return [index for paragraph in group_paragraphs(quads) for index in paragraph]
 
 
-def paragraphs_of(quads: Quads) -> list[list[int]]:
+def group_paragraphs(quads: Quads) -> list[list[int]]:
     """The indices of the lines by paragraph, in reading order."""
     if not len(quads):
         return []
@@ -40,7 +45,7 @@ def paragraphs_of(quads: Quads) -> list[list[int]]:
     return [part for block in blocks for part in _paragraphs(block, boxes, heights)]
 
 
-def joined_text(quads: Quads) -> str:
+def join_text(quads: Quads) -> str:
     """What is written, line by line in reading order, with an empty line between paragraphs."""
     boxes = quads.bounds
     return "\n\n".join(
@@ -48,7 +53,7 @@ def joined_text(quads: Quads) -> str:
             " ".join(quads.labels[index].strip() for index in row)
             for row in _rows(np.asarray(paragraph), boxes)
         )
-        for paragraph in paragraphs_of(quads)
+        for paragraph in group_paragraphs(quads)
     )
 
 

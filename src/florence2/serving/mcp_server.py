@@ -22,7 +22,7 @@ from ..io.fetch import UrlFetcher
 from ..io.files import read_regular
 from ..processing.containers import Unit, find_container_kind, load_unit, parse_unit_name
 from ..processing.image import MAX_PIXELS, ImageSource, is_url, load_image
-from ..results.reading_order import joined_text
+from ..results.reading_order import join_text
 from ..results.types import Quads
 from ..workflows.documents import load_page
 from .uploaded_file import Place, holds_pages_or_frames, load_uploaded
@@ -210,7 +210,7 @@ def create_mcp(
         """Read the text in an image, in reading order; with regions, the corners of each line."""
         result = ask(source, page, "ocr-with-region")
         assert isinstance(result.answer, Quads)
-        found: dict[str, Any] = {"text": joined_text(result.answer)}
+        found: dict[str, Any] = {"text": join_text(result.answer)}
         if regions:
             found["lines"] = _rounded(result.data)
         return found

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from florence2.datasets.exporters.destination import claim_folder
+from florence2.datasets.exporters.destination import claim_directory
 
 
 @pytest.mark.parametrize("format_name", ["yolo", "coco", "voc", "cvat"])
 def test_a_directory_of_images_is_not_written_to(tmp_path: Path, format_name: str) -> None:
     (tmp_path / "a.JPG").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"'a\.JPG'"), claim_folder(tmp_path, format_name, {}):
+    with pytest.raises(ValueError, match=r"'a\.JPG'"), claim_directory(tmp_path, format_name, {}):
         pass
-    with claim_folder(tmp_path, format_name, {}, owned=True):
+    with claim_directory(tmp_path, format_name, {}, owned=True):
         pass
     # Labels beside images are meant to lie there.
-    with claim_folder(tmp_path, "sidecars", {}):
+    with claim_directory(tmp_path, "sidecars", {}):
         pass

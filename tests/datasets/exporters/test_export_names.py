@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from florence2.datasets.exporters.export_names import OutputNames, decode_name
+from florence2.datasets.exporters.export_names import UniqueFileNames, decode_name
 
 
 class CountingSet(set[tuple[str, str]]):
@@ -24,25 +24,29 @@ def test_names_are_found_with_a_few_looks_each() -> None:
         [f"below/{number}.png" for number in range(3000)],
     ):
         taken = CountingSet()
-        names = OutputNames(folders=False, _taken=taken)
-        assert len({names.of(each.split("/", 1)[-1]) for each in ids}) == 3000
+        names = UniqueFileNames(folders=False, _taken=taken)
+        assert len({names.assign(each.split("/", 1)[-1]) for each in ids}) == 3000
         assert taken.asked <= 4 * 3000
 
 
 def test_names_stay_safe_and_keep_apart() -> None:
-    names = OutputNames()
-    assert names.of("below/a.png") == "below/a"
-    assert names.of("below/A.jpg") == "below/A-jpg"
-    assert names.of("../../a.png") == "a"
-    assert names.of("a b #%+&é.png") == "a b #%+&é"
-    assert names.of("a:b|c.png") == "a_b_c"
-    assert OutputNames(folders=False).of("http://host/x/../a.png") == "http_host_x_a"
-    by_split = OutputNames(by_split=True)
-    assert [by_split.of("a.png", split) for split in ("train", "val", "val")] == ["a", "a", "a-png"]
+    names = UniqueFileNames()
+    assert names.assign("below/a.png") == "below/a"
+    assert names.assign("below/A.jpg") == "below/A-jpg"
+    assert names.assign("../../a.png") == "a"
+    assert names.assign("a b #%+&é.png") == "a b #%+&é"
+    assert names.assign("a:b|c.png") == "a_b_c"
+    assert UniqueFileNames(folders=False).assign("http://host/x/../a.png") == "http_host_x_a"
+    by_split = UniqueFileNames(by_split=True)
+    assert [by_split.assign("a.png", split) for split in ("train", "val", "val")] == [
+        "a",
+        "a",
+        "a-png",
+    ]
 
 
 def test_names_that_are_no_utf8_are_taken_for_latin_1() -> None:
     name = os.fsdecode(b"caf\xe9.png")
     assert decode_name(name) == "café.png"
-    assert OutputNames().of(name) == "café"
+    assert UniqueFileNames().assign(name) == "café"
     assert decode_name("half \ud800") == "half ?"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from florence2.datasets import ImportContext, ImportProblem
-from florence2.datasets.exporters import WRITERS, ClassMap, ExportOptions, write_records
+from florence2.datasets.exporters import EXPORTERS, ClassMap, ExportOptions, write_records
 from florence2.datasets.importers.coco import CocoPart, read_coco
-from florence2.datasets.importers.prediction_lines import find_answers, read_answers
+from florence2.datasets.importers.prediction_lines import find_prediction_file, read_predictions
 from florence2.datasets.importers.voc import find_voc, read_voc
 from florence2.datasets.importers.yolo import find_yolo, read_yolo
 from florence2.results.records import Record
@@ -28,7 +28,7 @@ def boxes_of(record: Record) -> Boxes:
     return answer
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", EXPORTERS)
 def test_the_same_call_gives_the_same_files(
     records: list[Record], tmp_path: Path, format: str
 ) -> None:
@@ -99,11 +99,11 @@ def test_yolo_loads_in_supervision_and_in_our_reader(records: list[Record], tmp_
     assert len(boxes_of(read["images/train/a-jpg.jpg"])) == 0
 
 
-def test_yolo_segments_join_the_parts_of_one_thing(records: list[Record], tmp_path: Path) -> None:
+def test_yolo_seg_join_the_parts_of_one_thing(records: list[Record], tmp_path: Path) -> None:
     import supervision
 
     out = tmp_path / "out"
-    write_records(records[1:2], "yolo-segments", out, ONTOLOGY)
+    write_records(records[1:2], "yolo-seg", out, ONTOLOGY)
     loaded = supervision.DetectionDataset.from_yolo(
         str(out / "images/train"), str(out / "labels/train"), str(out / "data.yaml"),
         force_masks=True,
@@ -114,7 +114,7 @@ def test_yolo_segments_join_the_parts_of_one_thing(records: list[Record], tmp_pa
 
 
 def test_yolo_corners_keep_turned_lines(records: list[Record], tmp_path: Path) -> None:
-    write_records(records[1:2], "yolo-corners", tmp_path, ONTOLOGY)
+    write_records(records[1:2], "yolo-obb", tmp_path, ONTOLOGY)
     (file,) = (tmp_path / "labels").rglob("*.txt")
     rows = [line.split() for line in file.read_text().splitlines()]
     (line, *_) = (np.array(row[1:], float).reshape(4, 2) * (200, 100) for row in rows
@@ -177,7 +177,7 @@ def test_answer_lines_come_back_as_the_same_annotations(
 ) -> None:
     write_records(records, "jsonl", tmp_path)
     problems: list[ImportProblem] = []
-    read = list(read_answers(find_answers(tmp_path), ImportContext(problems.append)))
+    read = list(read_predictions(find_prediction_file(tmp_path), ImportContext(problems.append)))
     assert not problems
     assert [each.annotations for each in read] == [each.kept() for each in records]
     assert [each.id for each in read] == ["a.png", "below/b.jpg", "a.jpg"]
@@ -239,10 +239,10 @@ def test_a_picture_that_is_gone_is_listed_and_the_others_go_on(
 
 
 def test_quads_are_lines_of_the_class_text(records: list[Record]) -> None:
-    from florence2.datasets.exporters.class_map import Classes
-    from florence2.datasets.exporters.record_regions import regions_of
+    from florence2.datasets.exporters.class_map import ExportClasses
+    from florence2.datasets.exporters.record_regions import list_regions
 
-    found = list(regions_of(records[1], Classes()))
+    found = list(list_regions(records[1], ExportClasses()))
     assert [each.name for each in found] == ["dog", "text", "text", "cat"]
     answer = records[1].annotations[1].answer
     assert isinstance(answer, Quads) and found[1].words == answer.labels[0]
@@ -251,7 +251,7 @@ def test_quads_are_lines_of_the_class_text(records: list[Record]) -> None:
 def test_ontologies_are_parsed_and_refused() -> None:
     ontology = ClassMap.parse(" Delivery  Truck=truck, person ,lorry=truck")
     assert ontology.names == ("truck", "person")
-    assert ontology.class_of("DELIVERY TRUCK") == "truck" and ontology.class_of("cat") is None
+    assert ontology.find_class("DELIVERY TRUCK") == "truck" and ontology.find_class("cat") is None
     for bad in ("", "a,,b", "=x", "a="):
         with pytest.raises(ValueError, match="prompt=class"):
             ClassMap.parse(bad)

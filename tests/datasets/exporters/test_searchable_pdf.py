@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from florence2.datasets import ImportContext
 from florence2.datasets.exporters import write_records
-from florence2.datasets.importers.prediction_lines import read_answers
+from florence2.datasets.importers.prediction_lines import read_predictions
 from florence2.processing.containers import list_units, load_unit
 
 
@@ -27,7 +27,7 @@ def write(tmp_path: Path, images: dict[str, tuple[int, int]], quad: list[float])
                 "answer": answer}  # fmt: skip
         lines.append(json.dumps(line))
     (tmp_path / "answers.jsonl").write_text("\n".join(lines) + "\n")
-    records = read_answers(tmp_path / "answers.jsonl", ImportContext(lambda problem: None))
+    records = read_predictions(tmp_path / "answers.jsonl", ImportContext(lambda problem: None))
     return write_records(records, "pdf", tmp_path / "out")
 
 

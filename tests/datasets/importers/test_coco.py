@@ -31,13 +31,13 @@ def write(folder: Path, labels: list[dict[str, Any]], **changes: Any) -> Path:
     return path
 
 
-def read(path: Path, intake: ImportContext, *tasks: str) -> list[Record]:
-    return list(read_coco(find_coco(path), path.parent, intake, tasks or ("od", "caption")))
+def read(path: Path, context: ImportContext, *tasks: str) -> list[Record]:
+    return list(read_coco(find_coco(path), path.parent, context, tasks or ("od", "caption")))
 
 
-def test_boxes_become_corners(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
+def test_boxes_become_corners(tmp_path: Path, draw: Draw, context: ImportContext) -> None:
     draw("a.png")
-    (record,) = read(write(tmp_path, [GOOD]), intake)
+    (record,) = read(write(tmp_path, [GOOD]), context)
     assert record.id == "a.png"
     assert record.annotations == (
         Annotation("<OD>", Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))),
@@ -45,7 +45,7 @@ def test_boxes_become_corners(tmp_path: Path, draw: Draw, intake: ImportContext)
 
 
 def test_each_task_is_made_on_request(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     triangle = [10, 20, 40, 20, 40, 60]
@@ -53,7 +53,7 @@ def test_each_task_is_made_on_request(
         {**GOOD, "segmentation": [triangle]},
         {"id": 2, "image_id": 7, "caption": " A boat. "},
     ]
-    (record,) = read(write(tmp_path, labels), intake, *TASKS)
+    (record,) = read(write(tmp_path, labels), context, *TASKS)
     box, size = (10.0, 20.0, 40.0, 60.0), (100, 80)
     assert record.annotations == (
         Annotation("<OD>", Boxes([box], ["boat"], size)),
@@ -89,14 +89,14 @@ def test_each_task_is_made_on_request(
 def test_a_bad_label_is_listed_and_the_others_stay(
     tmp_path: Path,
     draw: Draw,
-    intake: ImportContext,
+    context: ImportContext,
     problems: list[ImportProblem],
     label: dict[str, Any],
     kind: str,
 ) -> None:
     draw("a.png")
     path = write(tmp_path, [label, {**GOOD, "id": 99}])
-    (record,) = read(path, intake)
+    (record,) = read(path, context)
     assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
     assert [(problem.file, problem.kind) for problem in problems] == [(str(path), kind)]
 
@@ -115,41 +115,41 @@ def test_a_bad_label_is_listed_and_the_others_stay(
 def test_a_bad_mask_is_listed_and_its_box_stays(
     tmp_path: Path,
     draw: Draw,
-    intake: ImportContext,
+    context: ImportContext,
     problems: list[ImportProblem],
     segmentation: Any,
     kind: str,
 ) -> None:
     draw("a.png")
     path = write(tmp_path, [{**GOOD, "segmentation": segmentation}])
-    (record,) = read(path, intake, "od", "region-to-segmentation")
+    (record,) = read(path, context, "od", "region-to-segmentation")
     assert [annotation.task for annotation in record.annotations] == ["<OD>"]
     assert [problem.kind for problem in problems] == [kind]
     assert problems[0].message.startswith("annotation 1: ")
 
 
-def test_run_lengths_become_polygons(tmp_path: Path, draw: Draw, intake: ImportContext) -> None:
+def test_run_lengths_become_polygons(tmp_path: Path, draw: Draw, context: ImportContext) -> None:
     draw("a.png", (6, 5))
     mask = {"size": [5, 6], "counts": [11, 2, 3, 2, 12]}
     label = {**GOOD, "bbox": [2, 1, 2, 2], "segmentation": mask}
     images = [{"id": 7, "file_name": "a.png"}]
-    (record,) = read(write(tmp_path, [label], images=images), intake, "region-to-segmentation")
+    (record,) = read(write(tmp_path, [label], images=images), context, "region-to-segmentation")
     answer = record.annotations[0].answer
     assert answer == Polygons([[[[2, 1], [4, 1], [4, 3], [2, 3]]]], [""], (6, 5))
 
 
 def test_nothing_there_is_an_answer_but_bad_labels_are_not(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
-    (empty,) = read(write(tmp_path, []), intake)
+    (empty,) = read(write(tmp_path, []), context)
     assert empty.annotations == (Annotation("<OD>", Boxes([], [], (100, 80))),)
-    (bad,) = read(write(tmp_path, [{**GOOD, "category_id": 9}]), intake)
+    (bad,) = read(write(tmp_path, [{**GOOD, "category_id": 9}]), context)
     assert bad.annotations == ()
 
 
 def test_bad_pictures_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     (tmp_path / "broken.png").write_bytes(b"x")
@@ -162,7 +162,7 @@ def test_bad_pictures_are_listed(
         {"id": 11},
         {"file_name": "a.png"},
     ]
-    records = read(write(tmp_path, [], images=images), intake)
+    records = read(write(tmp_path, [], images=images), context)
     assert [record.id for record in records] == ["a.png"]
     kinds = sorted(problem.kind for problem in problems)
     assert kinds == [
@@ -171,29 +171,29 @@ def test_bad_pictures_are_listed(
 
 
 def test_another_size_than_declared_is_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png", (80, 100))
-    assert read(write(tmp_path, [GOOD]), intake) == []
+    assert read(write(tmp_path, [GOOD]), context) == []
     assert [problem.kind for problem in problems] == ["image-size"]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"images": 3}'])
 def test_a_file_that_is_no_coco_is_listed(
-    tmp_path: Path, intake: ImportContext, problems: list[ImportProblem], content: bytes
+    tmp_path: Path, context: ImportContext, problems: list[ImportProblem], content: bytes
 ) -> None:
     path = tmp_path / "labels.json"
     path.write_bytes(content)
-    assert read(path, intake) == []
+    assert read(path, context) == []
     assert [problem.kind for problem in problems] == ["malformed"]
 
 
 def test_duplicate_annotations_and_categories_are_listed(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
     categories = [{"id": 3, "name": "boat"}, {"id": 3, "name": "ship"}]
-    (record,) = read(write(tmp_path, [GOOD, GOOD], categories=categories), intake)
+    (record,) = read(write(tmp_path, [GOOD, GOOD], categories=categories), context)
     assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
     assert [problem.kind for problem in problems] == ["duplicate", "duplicate"]
 
@@ -219,17 +219,17 @@ def test_the_layouts_are_found(tmp_path: Path) -> None:
         find_coco(tmp_path / "val")
 
 
-def test_tasks_without_labels_are_refused(tmp_path: Path, intake: ImportContext) -> None:
+def test_tasks_without_labels_are_refused(tmp_path: Path, context: ImportContext) -> None:
     with pytest.raises(ValueError, match="no labels for task 'ocr'"):
-        read(write(tmp_path, []), intake, "ocr")
+        read(write(tmp_path, []), context, "ocr")
 
 
 @pytest.mark.parametrize("id", [7, 7.0, "7"])
 def test_an_id_is_the_same_however_it_is_written(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], id: Any
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem], id: Any
 ) -> None:
     draw("a.png")
-    (record,) = read(write(tmp_path, [{**GOOD, "image_id": id, "category_id": "3"}]), intake)
+    (record,) = read(write(tmp_path, [{**GOOD, "image_id": id, "category_id": "3"}]), context)
     assert record.annotations[0].answer.labels == ("boat",)
     assert problems == []
 
@@ -251,10 +251,10 @@ def test_an_id_is_the_same_however_it_is_written(
     ],
 )
 def test_hostile_labels_are_listed_one_by_one(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], label: Any
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem], label: Any
 ) -> None:
     draw("a.png")
-    (record,) = read(write(tmp_path, [label, {**GOOD, "id": 99}]), intake)
+    (record,) = read(write(tmp_path, [label, {**GOOD, "id": 99}]), context)
     assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
     assert len(problems) == 1
 
@@ -275,43 +275,43 @@ def test_hostile_labels_are_listed_one_by_one(
     ],
 )
 def test_a_mask_is_checked_before_memory_is_taken(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem], mask: Any
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem], mask: Any
 ) -> None:
     draw("a.png")
     labels = [{**GOOD, "segmentation": mask}]
-    (record,) = read(write(tmp_path, labels), intake, "region-to-segmentation", "od")
+    (record,) = read(write(tmp_path, labels), context, "region-to-segmentation", "od")
     assert [annotation.task for annotation in record.annotations] == ["<OD>"]
     assert len(problems) == 1
 
 
 def test_boxes_in_fractions_are_refused_and_a_box_of_a_pixel_is_not(
-    tmp_path: Path, draw: Draw, intake: ImportContext
+    tmp_path: Path, draw: Draw, context: ImportContext
 ) -> None:
     draw("a.png")
     fractions = [{**GOOD, "id": n, "bbox": [0.25, 0.25, 0.5, 0.5]} for n in range(3)]
     with pytest.raises(ValueError, match="fractions of the images"):
-        read(write(tmp_path, fractions), intake)
+        read(write(tmp_path, fractions), context)
     pixels = [{**GOOD, "bbox": [0, 0, 1, 1]}, {**GOOD, "id": 2}]
-    (record,) = read(write(tmp_path, pixels), intake)
+    (record,) = read(write(tmp_path, pixels), context)
     assert len(record.annotations[0].answer) == 2
 
 
 def test_a_single_polygon_stands_in_for_its_box(
-    tmp_path: Path, draw: Draw, intake: ImportContext
+    tmp_path: Path, draw: Draw, context: ImportContext
 ) -> None:
     draw("a.png")
     flat = {**GOOD, "bbox": None, "segmentation": [10, 20, 40, 20, 40, 60]}
-    (record,) = read(write(tmp_path, [flat]), intake)
+    (record,) = read(write(tmp_path, [flat]), context)
     assert record.annotations[0].answer == Boxes([[10, 20, 40, 60]], ["boat"], (100, 80))
 
 
 def test_labels_of_a_photo_that_is_stored_turned(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     exif = Image.Exif()
     exif[274] = 6
     draw("a.png", (100, 80), exif=exif)
-    (record,) = read(write(tmp_path, [GOOD]), intake)
+    (record,) = read(write(tmp_path, [GOOD]), context)
     assert record.image_size == (80, 100)
     assert record.annotations[0].answer == Boxes([[20, 10, 60, 40]], ["boat"], (80, 100))
     assert problems == []
@@ -327,7 +327,7 @@ def test_labels_of_a_photo_that_is_stored_turned(
     ],
 )
 def test_files_of_any_name_with_images_beside_them(
-    tmp_path: Path, draw: Draw, intake: ImportContext, file: str, image: str
+    tmp_path: Path, draw: Draw, context: ImportContext, file: str, image: str
 ) -> None:
     folder = tmp_path / "set"
     path = folder / file
@@ -336,30 +336,30 @@ def test_files_of_any_name_with_images_beside_them(
     (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7")
     draw(f"set/{image}")
     for source in (folder, path):
-        (record,) = read_coco(find_coco(source), folder, intake)
+        (record,) = read_coco(find_coco(source), folder, context)
         assert (record.id, record.file_name) == (image, "a.png")
 
 
 def test_the_folder_of_the_images_may_be_named(
-    tmp_path: Path, draw: Draw, intake: ImportContext
+    tmp_path: Path, draw: Draw, context: ImportContext
 ) -> None:
     draw("elsewhere/a.png")
     (tmp_path / "set").mkdir()
     path = write(tmp_path / "set", [GOOD])
-    (record,) = read_coco(find_coco(path), path.parent, intake, images=tmp_path / "elsewhere")
+    (record,) = read_coco(find_coco(path), path.parent, context, images=tmp_path / "elsewhere")
     assert record.file_name == "a.png"
 
 
 def test_an_image_without_file_name_is_found_by_its_url(
-    tmp_path: Path, draw: Draw, intake: ImportContext
+    tmp_path: Path, draw: Draw, context: ImportContext
 ) -> None:
     draw("a.png")
     images = [{"id": 7, "coco_url": "http://host/val2017/a.png"}]
-    assert len(read(write(tmp_path, [GOOD], images=images), intake)) == 1
+    assert len(read(write(tmp_path, [GOOD], images=images), context)) == 1
 
 
 def test_an_image_without_file_name_is_found_by_its_id(
-    tmp_path: Path, draw: Draw, intake: ImportContext
+    tmp_path: Path, draw: Draw, context: ImportContext
 ) -> None:
     draw("000000000007.png")
-    assert len(read(write(tmp_path, [GOOD], images=[{"id": 7}]), intake)) == 1
+    assert len(read(write(tmp_path, [GOOD], images=[{"id": 7}]), context)) == 1

@@ -23,17 +23,17 @@ def dataset(pictures: list[Any], **columns: list[Any]) -> Any:
     return made.cast_column("image", datasets.Image())
 
 
-def read(made: Any, columns: Columns, intake: ImportContext) -> list[Record]:
-    return list(read_huggingface(made, PLACE, columns, intake))
+def read(made: Any, columns: Columns, context: ImportContext) -> list[Record]:
+    return list(read_huggingface(made, PLACE, columns, context))
 
 
 def test_prompts_and_captions(
-    draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     path = draw("a.png")
     made = dataset([str(path)], name=["x"], ask=["<VQA>Who?"], say=["me"], texts=[["One.", "Two."]])
     columns = Columns(id="name", prefix="ask", suffix="say", answers={"texts": "<CAPTION>"})
-    (record,) = read(made, columns, intake)
+    (record,) = read(made, columns, context)
     assert (record.id, record.image) == ("x", path.read_bytes())
     assert record.annotations == (
         Annotation("<VQA>", Text("me"), text="Who?"),
@@ -43,15 +43,15 @@ def test_prompts_and_captions(
     assert problems == []
 
 
-def test_questions_stand_behind_the_prompt(draw: Draw, intake: ImportContext) -> None:
+def test_questions_stand_behind_the_prompt(draw: Draw, context: ImportContext) -> None:
     made = dataset([str(draw("a.png"))], question=["Who?"], answer=["me"])
     columns = Columns(question="question", answers={"answer": "<VQA>"})
-    (record,) = read(made, columns, intake)
+    (record,) = read(made, columns, context)
     assert record.annotations == (Annotation("<VQA>", Text("me"), text="Who?"),)
 
 
 @pytest.mark.parametrize("nested", ["list of columns", "column of lists"])
-def test_boxes_with_class_numbers(draw: Draw, intake: ImportContext, nested: str) -> None:
+def test_boxes_with_class_numbers(draw: Draw, context: ImportContext, nested: str) -> None:
     classes = datasets.ClassLabel(names=["boat", "bird"])
     box = datasets.List(datasets.Value("float32"))
     if nested == "list of columns":
@@ -65,12 +65,12 @@ def test_boxes_with_class_numbers(draw: Draw, intake: ImportContext, nested: str
         {"image": [str(draw("a.png"))], "objects": objects}, features=features
     )
     columns = Columns(boxes="objects.bbox", labels="objects.category", box_format="xywh")
-    (record,) = read(made, columns, intake)
+    (record,) = read(made, columns, context)
     assert record.annotations == (Annotation("<OD>", Boxes([[10, 20, 40, 60]], ["bird"], SIZE)),)
 
 
 def test_bad_rows_are_listed_by_their_number(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     size = [0.0, 0.0, 9.0, 9.0]
     good = {"bytes": None, "path": str(draw("a.png"))}
@@ -83,7 +83,7 @@ def test_bad_rows_are_listed_by_their_number(
         text=["yes", "yes", "yes", "yes", None, "yes", "bad", " "],
     )
     columns = Columns(id="name", boxes="boxes", labels="labels", answers={"text": "<CAPTION>"})
-    records = read(made, columns, intake)
+    records = read(made, columns, context)
     assert {record.id: len(record.annotations) for record in records} == {
         "a": 2, "e": 0, "g": 0, "h": 1
     }  # fmt: skip
@@ -125,26 +125,26 @@ def test_mappings_that_make_no_sense(values: dict[str, Any], message: str) -> No
         Columns(**values)
 
 
-def test_a_missing_column_is_named(draw: Draw, intake: ImportContext) -> None:
+def test_a_missing_column_is_named(draw: Draw, context: ImportContext) -> None:
     made = dataset([str(draw("a.png"))], text=["A boat."])
     with pytest.raises(ValueError, match="no column 'words'"):
-        read(made, Columns(answers={"words": "<CAPTION>"}), intake)
+        read(made, Columns(answers={"words": "<CAPTION>"}), context)
 
 
 def test_a_missing_nested_column_is_named_with_those_there(
-    draw: Draw, intake: ImportContext
+    draw: Draw, context: ImportContext
 ) -> None:
     made = dataset([str(draw("a.png"))], objects=[{"bbox": [[1.0, 2.0, 3.0, 4.0]], "name": ["x"]}])
     columns = Columns(boxes="objects.bbx", labels="objects.name")
     with pytest.raises(ValueError, match=r"'bbox', 'name'\] in 'objects'; did you mean 'objects.b"):
-        read(made, columns, intake)
+        read(made, columns, context)
 
 
-def test_boxes_in_fractions_are_refused(draw: Draw, intake: ImportContext) -> None:
+def test_boxes_in_fractions_are_refused(draw: Draw, context: ImportContext) -> None:
     boxes = [[[0.1, 0.1, 0.5, 0.5]], [], [[0.0, 0.0, 1.0, 1.0]]]
     made = dataset([str(draw("a.png"))] * 3, boxes=boxes, labels=[["x"], [], ["y"]])
     with pytest.raises(ValueError, match="fractions of the images"):
-        read(made, Columns(boxes="boxes", labels="labels"), intake)
+        read(made, Columns(boxes="boxes", labels="labels"), context)
 
 
 def test_a_damaged_parquet_file_is_named(tmp_path: Path, draw: Draw) -> None:
@@ -158,13 +158,13 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path, draw: Draw) -> None:
 
 
 def test_images_outside_the_folder_are_not_read(
-    tmp_path: Path, draw: Draw, intake: ImportContext, problems: list[ImportProblem]
+    tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     root = tmp_path / "set"
     pictures = [{"bytes": None, "path": str(draw(name))} for name in ("set/a.png", "b.png")]
     made = dataset(pictures, text=["x", "y"])
     columns = Columns(answers={"text": "<CAPTION>"})
-    records = list(read_huggingface(made, PLACE, columns, intake, root=root))
+    records = list(read_huggingface(made, PLACE, columns, context, root=root))
     assert [record.id for record in records] == ["0"]
     assert [(each.line, each.kind) for each in problems] == [(2, "missing-file")]
 

@@ -9,8 +9,8 @@ from PIL import Image
 from florence2.datasets import LabelError
 from florence2.datasets.importers.image_files import (
     check_declared_size,
-    find_pictures,
-    read_picture,
+    find_images,
+    load_record,
 )
 from florence2.results.records import content_hash
 
@@ -19,7 +19,7 @@ Draw = Callable[..., Path]
 
 def test_a_picture_is_measured_and_hashed_with_its_bytes(draw: Draw) -> None:
     path = draw("deep/a.jpg")
-    record = read_picture(path, "deep/a.jpg")
+    record = load_record(path, "deep/a.jpg")
     assert (record.id, record.path, record.image_size) == ("deep/a.jpg", "deep/a.jpg", (100, 80))
     assert record.image == path.read_bytes()
     assert record.sha256 == content_hash(path.read_bytes())
@@ -31,7 +31,7 @@ def test_the_size_is_that_of_the_upright_picture(
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert read_picture(draw("a.jpg", exif=exif), "a").image_size == size
+    assert load_record(draw("a.jpg", exif=exif), "a").image_size == size
 
 
 def test_missing_and_broken_pictures_are_told_apart(tmp_path: Path, draw: Draw) -> None:
@@ -47,12 +47,12 @@ def test_missing_and_broken_pictures_are_told_apart(tmp_path: Path, draw: Draw) 
         (text, "broken-image"),
     ):
         with pytest.raises(LabelError, match=path.name) as caught:
-            read_picture(path, path.name)
+            load_record(path, path.name)
         assert caught.value.kind == kind
 
 
 def test_a_declared_size_must_be_true_unless_left_out(draw: Draw) -> None:
-    record = read_picture(draw("a.png"), "a.png")
+    record = load_record(draw("a.png"), "a.png")
     for declared in ((100, 80), (0, 0), (None, None)):
         check_declared_size(record, declared)
     with pytest.raises(LabelError, match="at 80 x 100, the upright image is 100 x 80"):
@@ -63,5 +63,5 @@ def test_pictures_are_found_in_order(tmp_path: Path, draw: Draw) -> None:
     for name in ("b.png", "a/z.JPG", "a/b.txt.png"):
         draw(name)
     (tmp_path / "notes.txt").write_text("x")
-    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert found == ["a/b.txt.png", "a/z.JPG", "b.png"]

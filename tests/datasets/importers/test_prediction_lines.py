@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from florence2.datasets import ImportContext, ImportProblem
-from florence2.datasets.exporters import WRITERS, write_records
-from florence2.datasets.importers.prediction_lines import read_answers
+from florence2.datasets.exporters import EXPORTERS, write_records
+from florence2.datasets.importers.prediction_lines import read_predictions
 
 QUAD = {"quad_boxes": [[2, 2, 60, 2, 60, 12, 2, 12]], "labels": ["TOTAL"]}
 BOXES = {"bboxes": [[1, 2, 20, 21]], "labels": ["cat"], "scores": [0.5]}
@@ -39,7 +39,7 @@ def answered(tmp_path: Path) -> Path:
 def test_records_of_pages_have_their_own_image(
     answered: Path, problems: list[ImportProblem]
 ) -> None:
-    records = list(read_answers(answered, ImportContext(problems.append)))
+    records = list(read_predictions(answered, ImportContext(problems.append)))
     assert not problems
     assert [each.id for each in records[:2]] == [
         "two.pdf-page-0001.png", "two.pdf-page-0002.png",
@@ -53,9 +53,9 @@ def test_records_of_pages_have_their_own_image(
         records[2].image_bytes()
 
 
-@pytest.mark.parametrize("format", sorted(set(WRITERS) - {"jsonl", "csv"}))
+@pytest.mark.parametrize("format", sorted(set(EXPORTERS) - {"jsonl", "csv"}))
 def test_every_writer_writes_pages(answered: Path, tmp_path: Path, format: str) -> None:
-    records = read_answers(answered, ImportContext(lambda problem: None))
+    records = read_predictions(answered, ImportContext(lambda problem: None))
     written = write_records(records, format, tmp_path / "out")
     # The pages that are not there are named, and the others are written.
     named = " ".join(written.problems)
@@ -74,5 +74,5 @@ def test_names_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.M
     (out / "answers.jsonl").write_text(json.dumps(line) + "\n")
     (out / "run.json").write_text(json.dumps({"directory": str(tmp_path)}))
     monkeypatch.chdir(out)
-    (record,) = read_answers(out / "answers.jsonl", ImportContext(lambda problem: None))
+    (record,) = read_predictions(out / "answers.jsonl", ImportContext(lambda problem: None))
     assert Image.open(io.BytesIO(record.image_bytes())).size == (40, 30)

@@ -13,17 +13,17 @@ import numpy as np
 
 
 @dataclass
-class Found:
+class ExportRegion:
     """``photos`` by name: the split, and ``(label, box, outline)`` of each object in order."""
 
     classes: list[str]
     photos: dict[str, tuple[str, list[tuple[str, list[float], list[list[float]] | None]]]]
 
 
-def read_coco(folder: Path) -> Found:
+def read_coco(folder: Path) -> ExportRegion:
     from pycocotools.coco import COCO
 
-    found = Found([], {})
+    found = ExportRegion([], {})
     for file in sorted((folder / "annotations").glob("instances_*.json")):
         truth = COCO(str(file))
         split = file.stem.removeprefix("instances_")
@@ -42,12 +42,12 @@ def read_coco(folder: Path) -> Found:
     return found
 
 
-def read_yolo(folder: Path) -> Found:
+def read_yolo(folder: Path) -> ExportRegion:
     import supervision
     import yaml
 
     values = yaml.safe_load((folder / "data.yaml").read_text())
-    found = Found([], {})
+    found = ExportRegion([], {})
     for role in ("train", "val", "test"):
         images = Path(values["path"]) / values[role]
         labels = Path(str(images).replace("/images/", "/labels/"))
@@ -80,14 +80,14 @@ def _bounds(outline: list[list[float]] | None, box: list[float]) -> list[float]:
     return exact
 
 
-def read_voc(folder: Path) -> Found:
+def read_voc(folder: Path) -> ExportRegion:
     import supervision
 
     loaded = supervision.DetectionDataset.from_pascal_voc(
         str(folder / "JPEGImages"), str(folder / "Annotations")
     )
     rows = (folder / "labelmap.txt").read_text().splitlines()
-    found = Found([row.split(":")[0] for row in rows if row[0] != "#"][1:], {})
+    found = ExportRegion([row.split(":")[0] for row in rows if row[0] != "#"][1:], {})
     splits = {}
     for file in (folder / "ImageSets" / "Main").glob("*.txt"):
         splits |= dict.fromkeys(file.read_text().splitlines(), file.stem)
@@ -104,9 +104,9 @@ def read_voc(folder: Path) -> Found:
     return found
 
 
-def read_cvat(folder: Path) -> Found:
+def read_cvat(folder: Path) -> ExportRegion:
     page = Xml.parse(folder / "annotations.xml").getroot()
-    found = Found([node.findtext("name") or "" for node in page.iter("label")], {})
+    found = ExportRegion([node.findtext("name") or "" for node in page.iter("label")], {})
     for image in page.iter("image"):
         assert (folder / "images" / image.get("name", "")).is_file()
         things = []
@@ -123,7 +123,7 @@ def read_cvat(folder: Path) -> Found:
     return found
 
 
-def read_label_studio(folder: Path) -> Found:
+def read_label_studio(folder: Path) -> ExportRegion:
     from label_studio_sdk._extensions.label_studio_tools.core.label_config import parse_config
     from label_studio_sdk.label_interface import LabelInterface
 
@@ -132,7 +132,7 @@ def read_label_studio(folder: Path) -> Found:
     interface.validate()
     parsed = parse_config(config)
     (labels,) = {tuple(each["labels"]) for each in parsed.values() if each["labels"]}
-    found = Found(list(labels), {})
+    found = ExportRegion(list(labels), {})
     for task in json.loads((folder / "tasks.json").read_text()):
         place = parse_qs(urlsplit(task["data"]["image"]).query)["d"][0]
         assert (folder / place).is_file()
@@ -153,10 +153,10 @@ def read_label_studio(folder: Path) -> Found:
     return found
 
 
-READERS: dict[str, Callable[[Path], Found]] = {
+READERS: dict[str, Callable[[Path], ExportRegion]] = {
     "coco": read_coco,
     "yolo": read_yolo,
-    "yolo-segments": read_yolo,
+    "yolo-seg": read_yolo,
     "voc": read_voc,
     "cvat": read_cvat,
     "label-studio": read_label_studio,

@@ -111,8 +111,8 @@ def write(records: list[Record], categories: tuple[Category, ...], kind: str, fo
 def read(kind: str, folder: Path) -> tuple[ClassList, list[Record]]:
     problems: list[ImportProblem] = []
     classes = ClassList()
-    intake = ImportContext(problems.append, declare=classes.declare)
-    records = list(read_records(folder, KINDS[kind].read_as, ImportOptions(), intake))
+    context = ImportContext(problems.append, declare=classes.declare)
+    records = list(read_records(folder, KINDS[kind].read_as, ImportOptions(), context))
     assert not problems
     return classes, records
 

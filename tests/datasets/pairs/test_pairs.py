@@ -51,7 +51,7 @@ def check(folder: Path, format: str, data: Dataset, with_outlines: bool = True) 
             if with_outlines and format != "yolo" and thing.outline:
                 assert outline is not None
                 np.testing.assert_allclose(outline, thing.outline, atol=0.01)
-            elif format not in ("yolo", "yolo-segments"):
+            elif format not in ("yolo", "yolo-seg"):
                 assert outline is None
 
 
@@ -72,10 +72,10 @@ def test_the_way_there_and_back_twice(
     place, format = sources["coco"], "coco"
     for trip in range(2):
         convert(place, format, between, tmp_path / f"{trip}-there")
-        read_as = {"jsonl": "answers", "yolo-segments": "yolo"}.get(between, between)
+        read_as = {"jsonl": "answers", "yolo-seg": "yolo"}.get(between, between)
         place, format = tmp_path / f"{trip}-back", "coco"
         convert(tmp_path / f"{trip}-there", read_as, "coco", place)
-    if between != "yolo-segments":  # a box became an outline there
+    if between != "yolo-seg":  # a box became an outline there
         check(place, "coco", data, with_outlines=between != "yolo")
 
 

@@ -69,13 +69,13 @@ class ClassMap:
         """The classes in the order of their numbers."""
         return tuple(dict.fromkeys(self.classes.values()))
 
-    def class_of(self, label: str) -> str | None:
+    def find_class(self, label: str) -> str | None:
         """The class that a label means, whatever its case; ``None`` when it means none."""
         return self.classes.get(_folded(label))
 
 
 @dataclass
-class Classes:
+class ExportClasses:
     """The classes while a set is written: those of an ontology, or else those of the source.
 
     Labels that the source does not list become classes as they come by.
@@ -102,13 +102,13 @@ class Classes:
         if self.ontology is None:
             self.listed.declare(categories)
 
-    def name_of(self, label: str) -> str | None:
+    def find_class_name(self, label: str) -> str | None:
         """The class of a label; ``None`` when the ontology leaves it out."""
         if self.ontology is not None:
-            return self.ontology.class_of(label)
+            return self.ontology.find_class(label)
         return label.strip() or "object"
 
-    def number_of(self, name: str, category_id: SourceId | None = None) -> int:
+    def find_class_index(self, name: str, category_id: SourceId | None = None) -> int:
         """The number of a class, from 0 on; ``category_id`` is its id in the source."""
         return self.listed.find(name, category_id if self.ontology is None else None)
 

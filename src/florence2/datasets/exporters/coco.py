@@ -20,8 +20,8 @@ from ...results.geometry import polygon_area
 from ...results.records import Record, SourceId
 from ..importers.class_list import fill_ids
 from .export_names import split_file_name
-from .output import ExportDirectory, suffix_of
-from .record_regions import Found, regions_of, texts_of
+from .output import ExportDirectory, image_suffix
+from .record_regions import ExportRegion, list_captions, list_regions
 
 _RESERVED = frozenset(("id", "image_id", "category_id", "bbox", "score", "segmentation", "caption"))
 _RESULTS = ("image_id", "category_id", "bbox", "segmentation", "score")
@@ -40,7 +40,7 @@ class _Part:
     has_results: bool = False
 
 
-class CocoWriter:
+class CocoExporter:
     """Holds the labels of the whole set, for the format is one file a split."""
 
     def __init__(self, output: ExportDirectory) -> None:
@@ -49,18 +49,18 @@ class CocoWriter:
 
     def add(self, record: Record, name: str) -> int:
         part = self._part(record.split)
-        file_name = f"{name}{suffix_of(record)}"
+        file_name = f"{name}{image_suffix(record)}"
         place = len(part.images)
-        regions = regions_of(record, self._output.classes)
+        regions = list_regions(record, self._output.classes)
         annotations = [self._annotation(found, place) for found in regions]
         image = {"file_name": file_name, "width": record.width, "height": record.height}
-        self._output.picture(record, f"{part.folder}/{file_name}")
+        self._output.write_image(record, f"{part.folder}/{file_name}")
         part.images.append(clean_values(dict(record.attributes)) | image)
         part.image_ids.append(record.source_id)
         part.annotations += annotations
         part.ids += [found.id for found in regions]
         part.has_results |= any(not each.is_source or each.score is not None for each in regions)
-        texts = texts_of(record).values()
+        texts = list_captions(record).values()
         part.captions += [{"image": place, "caption": text} for text in texts]
         return len(annotations) + len(texts)
 
@@ -102,7 +102,7 @@ class CocoWriter:
         return files
 
     def _write(self, place: str, values: Any) -> Path:
-        return self._output.put(place, json.dumps(values, allow_nan=False))
+        return self._output.write(place, json.dumps(values, allow_nan=False))
 
     def _part(self, split: str | None) -> _Part:
         if split not in self._parts:
@@ -110,7 +110,7 @@ class CocoWriter:
             self._parts[split] = _Part(folder)
         return self._parts[split]
 
-    def _annotation(self, found: Found, image: int) -> dict[str, Any]:
+    def _annotation(self, found: ExportRegion, image: int) -> dict[str, Any]:
         x0, y0, x1, y1 = (float(value) for value in found.box)
         outlines = found.outlines_or_corners
         attributes = clean_values(dict(found.attributes))
@@ -119,7 +119,7 @@ class CocoWriter:
             area = sum(map(polygon_area, outlines)) if outlines else (x1 - x0) * (y1 - y0)
         annotation = {
             "image_id": image,
-            "category_id": self._output.classes.number_of(found.name, found.category_id),
+            "category_id": self._output.classes.find_class_index(found.name, found.category_id),
             "bbox": [x0, y0, x1 - x0, y1 - y0],
             "area": area,
             "iscrowd": _as_flag(attributes.pop("iscrowd", 0)),

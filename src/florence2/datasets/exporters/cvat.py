@@ -7,16 +7,16 @@ from xml.etree import ElementTree as Xml
 
 from ...results.records import Record, SourceId
 from ..importers.class_list import fill_ids
-from .output import ExportDirectory, suffix_of
-from .record_regions import Found, regions_of, texts_of
-from .xml_text import allowed, attribute_texts, coordinate
+from .output import ExportDirectory, image_suffix
+from .record_regions import ExportRegion, list_captions, list_regions
+from .xml_text import attribute_texts, coordinate, strip_invalid_xml
 
 # Attributes that are XML attributes of a shape.
 _OF_SHAPE = ("occluded", "z_order")
 _CAPTION = "caption"
 
 
-class CvatWriter:
+class CvatExporter:
     """Holds the labels of the whole set, for the format is one file."""
 
     def __init__(self, output: ExportDirectory) -> None:
@@ -28,27 +28,27 @@ class CvatWriter:
         self._with_captions = False
 
     def add(self, record: Record, name: str) -> int:
-        file_name = f"{name}{suffix_of(record)}"
-        image = Xml.Element("image", {"id": "", "name": allowed(file_name)})
+        file_name = f"{name}{image_suffix(record)}"
+        image = Xml.Element("image", {"id": "", "name": strip_invalid_xml(file_name)})
         if record.split is not None:
-            image.set("subset", allowed(record.split))
-            self._subsets[allowed(record.split)] = None
+            image.set("subset", strip_invalid_xml(record.split))
+            self._subsets[strip_invalid_xml(record.split)] = None
         image.set("width", str(record.width))
         image.set("height", str(record.height))
-        for found in regions_of(record, self._output.classes):
-            self._output.classes.number_of(found.name, found.category_id)
+        for found in list_regions(record, self._output.classes):
+            self._output.classes.find_class_index(found.name, found.category_id)
             shapes = _shapes(found, group=len(image) + 1)
-            known = self._attributes.setdefault(allowed(found.name), {})
+            known = self._attributes.setdefault(strip_invalid_xml(found.name), {})
             known |= dict.fromkeys(each.get("name", "") for each in shapes[0].iter("attribute"))
             image.extend(shapes)
         count = len(image)
-        for task, text in texts_of(record).items():
+        for task, text in list_captions(record).items():
             tag = Xml.SubElement(image, "tag", {"label": _CAPTION, "source": "auto"})
-            Xml.SubElement(tag, "attribute", {"name": "text"}).text = allowed(text)
+            Xml.SubElement(tag, "attribute", {"name": "text"}).text = strip_invalid_xml(text)
             Xml.SubElement(tag, "attribute", {"name": "task"}).text = task
             self._with_captions = True
             count += 1
-        self._output.picture(record, f"images/{file_name}")
+        self._output.write_image(record, f"images/{file_name}")
         self._images.append(image)
         id = record.source_id
         self._ids.append(id if isinstance(id, int) and id >= 0 else None)
@@ -62,14 +62,14 @@ class CvatWriter:
         meta = Xml.SubElement(page, "meta")
         labels = Xml.SubElement(self._holder(meta), "labels")
         for name in self._output.classes.names:
-            others = self._attributes.get(allowed(name), {})
-            _label(labels, allowed(name), dict.fromkeys(["score", *others]))
+            others = self._attributes.get(strip_invalid_xml(name), {})
+            _label(labels, strip_invalid_xml(name), dict.fromkeys(["score", *others]))
         if self._with_captions and _CAPTION not in self._output.classes.names:
             _label(labels, _CAPTION, {"text": None, "task": None})
         page.extend(self._images)
         Xml.indent(page)
         content = b'<?xml version="1.0" encoding="utf-8"?>\n' + Xml.tostring(page, "utf-8") + b"\n"
-        return [self._output.put("annotations.xml", content)]
+        return [self._output.write("annotations.xml", content)]
 
     def _holder(self, meta: Xml.Element) -> Xml.Element:
         """What holds the labels: a task, or a project with a task for each subset."""
@@ -113,11 +113,11 @@ def _label(parent: Xml.Element, name: str, attributes: dict[str, None]) -> None:
         Xml.SubElement(node, "values")
 
 
-def _shapes(found: Found, group: int) -> list[Xml.Element]:
+def _shapes(found: ExportRegion, group: int) -> list[Xml.Element]:
     """A box, or a polygon for each outline; those of one thing share a group."""
     attributes = attribute_texts(found.attributes)
     shared = {
-        "label": allowed(found.name),
+        "label": strip_invalid_xml(found.name),
         "source": "manual" if found.is_source else "auto",
         **{name: _flag(attributes.pop(name, "0")) for name in _OF_SHAPE},
     }

@@ -36,7 +36,7 @@ Note = Callable[[str], None]
 
 
 @contextmanager
-def claim_folder(
+def claim_directory(
     folder: Path,
     format: str,
     origin: Mapping[str, Any],

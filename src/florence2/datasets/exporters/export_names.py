@@ -9,7 +9,7 @@ from ...io.paths import safe_component
 
 
 @dataclass
-class OutputNames:
+class UniqueFileNames:
     """A name of its own, without suffix, for every image: ``below/a`` for ``below/a.png``.
 
     Without ``folders`` it is ``below_a``: many readers of datasets look into one directory only.
@@ -22,7 +22,7 @@ class OutputNames:
     _taken: set[tuple[str, str]] = field(default_factory=set)
     _next: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def of(self, name: str, split: str | None = None) -> str:
+    def assign(self, name: str, split: str | None = None) -> str:
         """The name of an image; never leads out of the directory that is written to."""
         path = PurePosixPath(decode_name(name).replace("\\", "/").replace("://", "/"))
         parts = [safe_component(part) for part in path.parts if part not in ("/", "..", ".")]

@@ -10,7 +10,7 @@ from ...io.deprecation import renamed_fields
 from ...io.messages import suggest
 from ...io.options import option
 from ...results.tasks import CAPTIONS, find_task
-from .capacity import TARGETS
+from .capacity import RENAMED_TARGETS, TARGETS
 
 if TYPE_CHECKING:
     from .class_map import ClassMap
@@ -104,6 +104,7 @@ class ExportOptions:
             "trigger": self.trigger,
             "caption": self.caption is not None,
         }
+        formats = frozenset(RENAMED_TARGETS.get(format, format) for format in formats)
         for name, is_given in given.items():
             if is_given and not formats & _APPLIES_TO[name]:
                 return name

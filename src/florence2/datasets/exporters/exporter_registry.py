@@ -1,4 +1,4 @@
-"""Writers by name, and the one function that writes a set with any of them."""
+"""Exporters by the name of their format, and the function that writes records with one."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from pathlib import Path
 from ...results.records import Category, Record
 from ...results.tasks import AnswerKind
 from ...results.types import Quads, Text
-from .capacity import holds_answer, holds_images, holds_objects
-from .coco import CocoWriter
-from .cvat import CvatWriter
-from .export_names import OutputNames
+from .capacity import current_target, holds_answer, holds_images, holds_objects
+from .coco import CocoExporter
+from .cvat import CvatExporter
+from .export_names import UniqueFileNames
 from .export_options import ExportOptions
-from .label_studio import LabelStudioWriter
-from .ocr_documents import HocrWriter
-from .output import ExportDirectory, Writer, Written
+from .label_studio import LabelStudioExporter
+from .ocr_documents import HocrExporter
+from .output import ExportDirectory, Exporter, Written
 from .record_regions import collect_regions
-from .rows import CsvWriter, JsonLinesWriter
-from .searchable_pdf import PdfWriter
-from .sidecars import SidecarWriter
-from .voc import VocWriter
-from .yolo import YoloWriter
+from .rows import CsvExporter, JsonLinesExporter
+from .searchable_pdf import PdfExporter
+from .sidecars import SidecarExporter
+from .voc import VocExporter
+from .yolo import YoloExporter
 
-WRITERS: dict[str, Callable[[ExportDirectory], Writer]] = {
-    "coco": CocoWriter,
-    "yolo": YoloWriter,
-    "yolo-segments": partial(YoloWriter, lines="segments"),
-    "yolo-corners": partial(YoloWriter, lines="corners"),
-    "voc": VocWriter,
-    "cvat": CvatWriter,
-    "label-studio": LabelStudioWriter,
-    "jsonl": JsonLinesWriter,
-    "csv": CsvWriter,
-    "sidecars": SidecarWriter,
-    "hocr": HocrWriter,
-    "pdf": PdfWriter,
+EXPORTERS: dict[str, Callable[[ExportDirectory], Exporter]] = {
+    "coco": CocoExporter,
+    "yolo": YoloExporter,
+    "yolo-seg": partial(YoloExporter, shape="polygons"),
+    "yolo-obb": partial(YoloExporter, shape="oriented-boxes"),
+    "voc": VocExporter,
+    "cvat": CvatExporter,
+    "label-studio": LabelStudioExporter,
+    "jsonl": JsonLinesExporter,
+    "csv": CsvExporter,
+    "sidecars": SidecarExporter,
+    "hocr": HocrExporter,
+    "pdf": PdfExporter,
 }
-# Those whose files lie in the directories that the images lay in.
+# Formats that keep the directories of the images.
 _IN_FOLDERS = ("sidecars", "hocr", "pdf", "coco", "cvat", "label-studio")
-# Those that have a directory of images for each split, so that a name may come once in each.
-_BY_SPLIT = ("coco", "yolo", "yolo-segments", "yolo-corners")
-# Those that write everything there is, whatever it means.
+# Formats with a directory of images per split: a name may occur once in each.
+_BY_SPLIT = ("coco", "yolo", "yolo-seg", "yolo-obb")
+# Formats without classes.
 _WITHOUT_CLASSES = ("jsonl", "hocr", "pdf")
-# What a record that cannot be written raises; anything else is a fault of ours.
+# Errors of a record that cannot be written; any other is a bug of the exporter.
 _UNWRITABLE = (OSError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
 
 
@@ -57,30 +57,31 @@ def write_records(
     categories: Callable[[], Iterable[Category]] = tuple,
     note: Callable[[str], None] | None = None,
 ) -> Written:
-    """Write what is kept of ``records`` into ``folder`` in one of ``WRITERS``.
+    """Write the kept annotations of ``records`` into ``folder`` in one of ``EXPORTERS``.
 
-    An image that cannot be written is listed in ``problems`` and the others go on. Files are
-    replaced whole, so that the same call again gives the same files.
+    An image that cannot be written is reported in ``problems``; the others are written. Files are
+    replaced whole, so the same call gives the same files again.
 
     Args:
-        records: What is written, read one after another.
-        format: A name of ``WRITERS``.
-        directory: Where the set is written to.
-        options: How it is written.
-        categories: The classes that the source lists so far; asked before each record and at the
-            end, for a reader knows them only when it has begun.
-        note: Called with the place of each file below ``folder`` before it is written.
+        records: The records, read one by one.
+        format: A name of ``EXPORTERS``.
+        folder: The directory that is written to.
+        options: How the dataset is written.
+        categories: Returns the classes that the source has listed so far; called before each
+            record and at the end, because an importer knows them only while it reads.
+        note: Called with the path of each file, relative to ``folder``, before it is written.
 
     Raises:
         ValueError: The format is unknown.
     """
-    if format not in WRITERS:
-        raise ValueError(f"unknown format {format!r}; formats are {', '.join(WRITERS)}")
+    format = current_target(format)
+    if format not in EXPORTERS:
+        raise ValueError(f"unknown format {format!r}; formats are {', '.join(EXPORTERS)}")
     output, written = ExportDirectory(folder, options or ExportOptions()), Written(folder)
     if note is not None:
         output.note = note
-    writer = WRITERS[format](output)
-    names = OutputNames(format in _IN_FOLDERS, format in _BY_SPLIT)
+    exporter = EXPORTERS[format](output)
+    names = UniqueFileNames(format in _IN_FOLDERS, format in _BY_SPLIT)
     declared = 0
     for record in records:
         listed = tuple(categories())
@@ -88,7 +89,9 @@ def write_records(
             output.classes.declare(listed)
             declared = len(listed)
         try:
-            regions = writer.add(record, names.of(record.file_name or record.id, record.split))
+            regions = exporter.add(
+                record, names.assign(record.file_name or record.id, record.split)
+            )
             if format not in _WITHOUT_CLASSES:
                 _count(record, output, written)
             _count_without_place(record, format, written)
@@ -99,14 +102,14 @@ def write_records(
         written.pictures += 1
     output.classes.declare(categories())
     if written.pictures:
-        written.files = writer.finish()
-        written.problems |= getattr(writer, "problems", {})
+        written.files = exporter.finish()
+        written.problems |= getattr(exporter, "problems", {})
     written.dropped += output.dropped
     return written
 
 
 def _count(record: Record, output: ExportDirectory, written: Written) -> None:
-    """Count what of a record was skipped."""
+    """Count the regions of a record that were skipped."""
     collected = collect_regions(record, output.classes)
     written.unmapped += collected.unmapped
     written.other_tasks += collected.other_tasks
@@ -114,7 +117,7 @@ def _count(record: Record, output: ExportDirectory, written: Written) -> None:
 
 
 def _count_without_place(record: Record, format: str, written: Written) -> None:
-    """Count the answers of a record that the format has no place for."""
+    """Count the answers of a record that the format cannot hold."""
     written.has_place |= holds_images(format)
     if holds_objects(format):
         written.has_place |= record.objects is not None

@@ -16,14 +16,14 @@ from xml.etree import ElementTree as Xml
 from ...results.records import Record, SourceId
 from ..importers.class_list import fill_ids
 from .coco import clean_values
-from .output import ExportDirectory, suffix_of
-from .record_regions import Found, clean_text, lines_of, regions_of, texts_of
-from .xml_text import allowed
+from .output import ExportDirectory, image_suffix
+from .record_regions import ExportRegion, clean_text, list_captions, list_regions, list_text_lines
+from .xml_text import strip_invalid_xml
 
 _MODEL = "florence2"
 
 
-class LabelStudioWriter:
+class LabelStudioExporter:
     """Holds the tasks of the whole set, for the format is one file.
 
     Images are named as local files below ``images``, for "Local files" storage of the directory.
@@ -36,18 +36,18 @@ class LabelStudioWriter:
         self._kinds: set[str] = set()
 
     def add(self, record: Record, name: str) -> int:
-        file_name = f"{name}{suffix_of(record)}"
+        file_name = f"{name}{image_suffix(record)}"
         labeled: list[dict[str, Any]] = []
         guessed: list[dict[str, Any]] = []
-        for found in regions_of(record, self._output.classes):
+        for found in list_regions(record, self._output.classes):
             if not found.words:
-                self._output.classes.number_of(found.name, found.category_id)
+                self._output.classes.find_class_index(found.name, found.category_id)
                 first = len(labeled) + len(guessed)
                 results = labeled if found.is_source else guessed
                 results += _regions(found, record.image_size, first)
-        for line in lines_of(record):
+        for line in list_text_lines(record):
             guessed += _line(line, record.image_size, len(labeled) + len(guessed))
-        for task, text in texts_of(record).items():
+        for task, text in list_captions(record).items():
             guessed.append(
                 {
                     "id": f"r{len(labeled) + len(guessed)}",
@@ -57,7 +57,7 @@ class LabelStudioWriter:
                     "value": {"text": [clean_text(text)]},
                 }
             )
-        self._output.picture(record, f"images/{file_name}")
+        self._output.write_image(record, f"images/{file_name}")
         values = {"image": f"/data/local-files/?d={quote(f'images/{file_name}')}"}
         if record.split is not None:
             values["split"] = clean_text(record.split)
@@ -78,8 +78,8 @@ class LabelStudioWriter:
             self._tasks = [{"id": id, **task} for id, task in zip(ids, self._tasks, strict=True)]
         content = json.dumps(self._tasks, ensure_ascii=False, allow_nan=False)
         return [
-            self._output.put("tasks.json", content),
-            self._output.put("config.xml", self._config()),
+            self._output.write("tasks.json", content),
+            self._output.write("config.xml", self._config()),
         ]
 
     def _config(self) -> str:
@@ -91,7 +91,7 @@ class LabelStudioWriter:
             if name in self._kinds or (name == "box" and names and "polygon" not in self._kinds):
                 parent = Xml.SubElement(view, tag, {"name": name, "toName": "image"})
                 for label in names:
-                    Xml.SubElement(parent, "Label", {"value": allowed(label)})
+                    Xml.SubElement(parent, "Label", {"value": strip_invalid_xml(label)})
         if "line" in self._kinds:
             Xml.SubElement(view, "Polygon", {"name": "line", "toName": "image"})
             Xml.SubElement(
@@ -128,7 +128,7 @@ def _sizes(image_size: tuple[int, int]) -> dict[str, int]:
     return {"original_width": image_size[0], "original_height": image_size[1]}
 
 
-def _regions(found: Found, image_size: tuple[int, int], first: int) -> list[dict[str, Any]]:
+def _regions(found: ExportRegion, image_size: tuple[int, int], first: int) -> list[dict[str, Any]]:
     """A rectangle, or a polygon for each outline; the later parts have the first as parent."""
     width, height = image_size
     shared: dict[str, Any] = {"to_name": "image", "image_rotation": 0, **_sizes(image_size)}
@@ -139,7 +139,7 @@ def _regions(found: Found, image_size: tuple[int, int], first: int) -> list[dict
         meta["id"] = found.id
     if meta:
         shared["meta"] = meta
-    name = allowed(found.name)
+    name = strip_invalid_xml(found.name)
     outlines = found.outlines_or_corners
     if outlines:
         return [
@@ -171,7 +171,7 @@ def _regions(found: Found, image_size: tuple[int, int], first: int) -> list[dict
     ]
 
 
-def _line(line: Found, image_size: tuple[int, int], number: int) -> list[dict[str, Any]]:
+def _line(line: ExportRegion, image_size: tuple[int, int], number: int) -> list[dict[str, Any]]:
     """A line of text: its polygon, and its words as a text area of the same region."""
     identity, points = f"r{number}", _percent(line.quad, image_size)
     shared: dict[str, Any] = {

@@ -12,42 +12,42 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
-from ...results.reading_order import paragraphs_of
+from ...results.reading_order import group_paragraphs
 from ...results.records import Record
 from ...results.types import Quads
-from .output import ExportDirectory, suffix_of
-from .record_regions import Found, lines_of
-from .xml_text import allowed
+from .output import ExportDirectory, image_suffix
+from .record_regions import ExportRegion, list_text_lines
+from .xml_text import strip_invalid_xml
 
 
-class HocrWriter:
+class HocrExporter:
     """A ``.hocr`` file beside each image."""
 
     def __init__(self, output: ExportDirectory) -> None:
         self._output = output
 
     def add(self, record: Record, name: str) -> int:
-        file_name = f"{name}{suffix_of(record)}"
-        self._output.picture(record, file_name)
-        paragraphs = ordered_lines(record)
-        self._output.put_each(f"{name}.hocr", _page(record, file_name, paragraphs))
+        file_name = f"{name}{image_suffix(record)}"
+        self._output.write_image(record, file_name)
+        paragraphs = order_text_lines(record)
+        self._output.write_one(f"{name}.hocr", _page(record, file_name, paragraphs))
         return sum(map(len, paragraphs))
 
     def finish(self) -> list[Path]:
         return []
 
 
-def ordered_lines(record: Record) -> list[list[Found]]:
+def order_text_lines(record: Record) -> list[list[ExportRegion]]:
     """The lines of a record by paragraph, in reading order."""
-    lines = lines_of(record)
+    lines = list_text_lines(record)
     quads = Quads([each.quad for each in lines], [each.words for each in lines], record.image_size)
-    return [[lines[index] for index in paragraph] for paragraph in paragraphs_of(quads)]
+    return [[lines[index] for index in paragraph] for paragraph in group_paragraphs(quads)]
 
 
-def _page(record: Record, file_name: str, paragraphs: list[list[Found]]) -> str:
+def _page(record: Record, file_name: str, paragraphs: list[list[ExportRegion]]) -> str:
     html = Xml.Element("html", {"xmlns": "http://www.w3.org/1999/xhtml", "lang": "en"})
     head = Xml.SubElement(html, "head")
-    Xml.SubElement(head, "title").text = allowed(file_name)
+    Xml.SubElement(head, "title").text = strip_invalid_xml(file_name)
     Xml.SubElement(head, "meta", {"charset": "utf-8"})
     for name, content in (
         ("ocr-system", "florence2"),
@@ -55,7 +55,8 @@ def _page(record: Record, file_name: str, paragraphs: list[list[Found]]) -> str:
     ):
         Xml.SubElement(head, "meta", {"name": name, "content": content})
     body = Xml.SubElement(html, "body")
-    title = f'image "{allowed(file_name)}"; bbox 0 0 {record.width} {record.height}; ppageno 0'
+    bounds = f"bbox 0 0 {record.width} {record.height}"
+    title = f'image "{strip_invalid_xml(file_name)}"; {bounds}; ppageno 0'
     page = Xml.SubElement(body, "div", {"class": "ocr_page", "id": "page_1", "title": title})
     number = 0
     for index, paragraph in enumerate(paragraphs, start=1):
@@ -71,7 +72,7 @@ def _page(record: Record, file_name: str, paragraphs: list[list[Found]]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(html, "unicode") + "\n"
 
 
-def _hocr_line(parent: Xml.Element, line: Found, number: int) -> None:
+def _hocr_line(parent: Xml.Element, line: ExportRegion, number: int) -> None:
     corners = " ".join(f"{value:.0f}" for value in line.quad.reshape(-1))
     title = f"{_bbox(line.box)}; poly {corners}"
     if line.score is not None:
@@ -79,7 +80,7 @@ def _hocr_line(parent: Xml.Element, line: Found, number: int) -> None:
     node = Xml.SubElement(
         parent, "span", {"class": "ocr_line", "id": f"line_1_{number}", "title": title}
     )
-    words = allowed(line.words).split()
+    words = strip_invalid_xml(line.words).split()
     letters = max(1, sum(map(len, words)) + len(words) - 1)
     begin = 0
     for index, word in enumerate(words, start=1):

@@ -15,7 +15,7 @@ from ...io.atomic import atomic_replace
 from ...io.file_types import IMAGE_SUFFIXES
 from ...processing.image import load_image, open_image
 from ...results.records import Record
-from .class_map import Classes
+from .class_map import ExportClasses
 from .export_options import ExportOptions
 
 _ORIENTATION = 0x0112
@@ -55,7 +55,7 @@ class Written:
         return self.unmapped.total()
 
 
-class Writer(Protocol):
+class Exporter(Protocol):
     """Takes records one by one; a set is whole when it is finished."""
 
     def add(self, record: Record, name: str) -> int:
@@ -77,21 +77,21 @@ class ExportDirectory:
 
     folder: Path
     options: ExportOptions
-    classes: Classes = field(init=False)
+    classes: ExportClasses = field(init=False)
     note: Callable[[str], None] = field(default=lambda place: None)
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.classes = Classes(self.options.classes)
+        self.classes = ExportClasses(self.options.classes)
 
-    def put(self, place: str, content: bytes | str) -> Path:
+    def write(self, place: str, content: bytes | str) -> Path:
         """Write a file at a place in the directory, whole or not at all, and on the disk."""
         self.note(place)
         path = self.folder / place
         atomic_replace(path, _encoded(content))
         return path
 
-    def put_each(self, place: str, content: bytes | str) -> Path:
+    def write_one(self, place: str, content: bytes | str) -> Path:
         """Write one of many files, whole or not at all; the last of the set goes to the disk.
 
         Waiting for the disk after each of 100,000 files would take most of the time.
@@ -108,7 +108,7 @@ class ExportDirectory:
             raise
         return path
 
-    def picture(self, record: Record, place: str) -> Path | None:
+    def write_image(self, record: Record, place: str) -> Path | None:
         """Put the image of a record at a place: a copy, or a link where links are asked for.
 
         An image that its file only turns by its orientation is written upright, as its labels are.
@@ -120,12 +120,12 @@ class ExportDirectory:
         source = Path(record.path or "")
         if record.image is not None or not source.is_file():
             content = record.image_bytes()
-            return self.put_each(place, turn_upright(content) or content)
+            return self.write_one(place, turn_upright(content) or content)
         if self._is_here(place, source):
             return self.folder / place
         turned = turn_upright(source)
         if turned is not None:
-            return self.put_each(place, turned)
+            return self.write_one(place, turned)
         self.note(place)
         path = self.folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ class ExportDirectory:
         return linked or path.absolute() == source.absolute()
 
 
-def suffix_of(record: Record) -> str:
+def image_suffix(record: Record) -> str:
     """The suffix of an image's file as the source writes it; ``.jpg`` where it has none.
 
     What follows the last dot of a name that has no image suffix (``scan.v2``) is no suffix.

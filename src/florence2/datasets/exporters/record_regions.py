@@ -15,7 +15,7 @@ from ...results.records import Annotation, LabeledObject, Record, SourceId
 from ...results.tasks import CAPTIONS
 from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
 from ..importers.instances import INSTANCE_TASKS
-from .class_map import Classes
+from .class_map import ExportClasses
 
 # The class of what is written.
 TEXT = "text"
@@ -28,7 +28,7 @@ Points = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Found:
+class ExportRegion:
     """One region: its class, the upright box around it, and its outlines where it has some.
 
     ``corners`` are the four of a quad, ``words`` what is written there. Everything lies within the
@@ -67,20 +67,20 @@ class Found:
 
 
 @dataclass
-class Regions:
+class CollectedRegions:
     """The regions of a record that mean a class, and what was skipped of them.
 
     ``unmapped`` counts the labels that mean no class, ``other_tasks`` the regions of tasks that
     give no classes here, ``unusable`` those without extent or outside the image.
     """
 
-    regions: list[Found] = field(default_factory=list)
+    regions: list[ExportRegion] = field(default_factory=list)
     unmapped: Counter[str] = field(default_factory=Counter)
     other_tasks: Counter[str] = field(default_factory=Counter)
     unusable: int = 0
 
 
-def collect_regions(record: Record, classes: Classes) -> Regions:
+def collect_regions(record: Record, classes: ExportClasses) -> CollectedRegions:
     """The kept regions of a record that mean a class, one after another, each object once.
 
     The objects of the source dataset come first; annotations that were made from them are not
@@ -89,16 +89,16 @@ def collect_regions(record: Record, classes: Classes) -> Regions:
     object at that place. Lines of text are of the class ``text``.
     """
     if classes.collected is not None and classes.collected[0] is record:
-        held: Regions = classes.collected[1]
+        held: CollectedRegions = classes.collected[1]
         return held
-    collected = Regions()
+    collected = CollectedRegions()
     for labeled in record.objects or ():
         _add(collected, classes, labeled.label, _from_source(labeled, record.image_size))
     used, others = choose_annotations(record)
     tasks = [""] * len(collected.regions)
     for annotation in used:
         before = len(collected.regions)
-        for label, answer, index in _labelled(annotation):
+        for label, answer, index in _labeled_regions(annotation):
             found = _found(label, answer, index, record.image_size)
             same = None if found is None else _same_object(found, collected.regions[:before], tasks)
             if same is None:
@@ -107,7 +107,7 @@ def collect_regions(record: Record, classes: Classes) -> Regions:
                 collected.regions[same] = replace(collected.regions[same], outlines=found.outlines)
         tasks += [annotation.task] * (len(collected.regions) - len(tasks))
     for annotation in others:
-        count = sum(1 for _ in _labelled(annotation))
+        count = sum(1 for _ in _labeled_regions(annotation))
         if count:
             collected.other_tasks[annotation.task] += count
     classes.collected = record, collected
@@ -122,7 +122,9 @@ def choose_annotations(record: Record) -> tuple[list[Annotation], list[Annotatio
         for each in record.kept()
         if not (each.task in INSTANCE_TASKS and each.annotator in sources)
     ]
-    with_regions = [each for each in kept if any(True for _ in _labelled(each)) or _detects(each)]
+    with_regions = [
+        each for each in kept if any(True for _ in _labeled_regions(each)) or _detects(each)
+    ]
     chosen: str | None = None
     if not record.objects and not any(_detects(each) for each in with_regions):
         present = {each.task for each in with_regions}
@@ -131,12 +133,12 @@ def choose_annotations(record: Record) -> tuple[list[Annotation], list[Annotatio
     return [each for each in kept if each not in others], others
 
 
-def regions_of(record: Record, classes: Classes) -> list[Found]:
+def list_regions(record: Record, classes: ExportClasses) -> list[ExportRegion]:
     """The regions that ``collect_regions`` finds."""
     return collect_regions(record, classes).regions
 
 
-def texts_of(record: Record) -> dict[str, str]:
+def list_captions(record: Record) -> dict[str, str]:
     """The captions of a record by task, without location tokens, the shortest kind first."""
     found = {
         each.task: each.answer.plain_text for each in record.kept() if isinstance(each.answer, Text)
@@ -144,7 +146,7 @@ def texts_of(record: Record) -> dict[str, str]:
     return {task: found[task] for task in CAPTIONS if task in found}
 
 
-def lines_of(record: Record) -> list[Found]:
+def list_text_lines(record: Record) -> list[ExportRegion]:
     """The lines of text that were read, with their corners, in the order of the answer."""
     found = [
         _found(TEXT, each.answer, index, record.image_size)
@@ -167,18 +169,20 @@ def _detects(annotation: Annotation) -> bool:
     ) or annotation.task == "<REGION_TO_CATEGORY>"
 
 
-def _add(collected: Regions, classes: Classes, label: str, found: Found | None) -> None:
+def _add(
+    collected: CollectedRegions, classes: ExportClasses, label: str, found: ExportRegion | None
+) -> None:
     if found is None:
         collected.unusable += 1
         return
-    name = classes.name_of(clean_text(label))
+    name = classes.find_class_name(clean_text(label))
     if name is None:
         collected.unmapped[label] += 1
     else:
         collected.regions.append(replace(found, name=name))
 
 
-def _labelled(annotation: Annotation) -> Iterator[tuple[str, Boxes | Quads | Polygons, int]]:
+def _labeled_regions(annotation: Annotation) -> Iterator[tuple[str, Boxes | Quads | Polygons, int]]:
     answer = annotation.answer
     if isinstance(answer, Text):
         if annotation.task == "<REGION_TO_CATEGORY>" and annotation.region is not None:
@@ -189,7 +193,7 @@ def _labelled(annotation: Annotation) -> Iterator[tuple[str, Boxes | Quads | Pol
         yield TEXT if isinstance(answer, Quads) else label or annotation.text, answer, index
 
 
-def _same_object(found: Found, before: list[Found], tasks: list[str]) -> int | None:
+def _same_object(found: ExportRegion, before: list[ExportRegion], tasks: list[str]) -> int | None:
     """The object among ``before``, the answers of other tasks, that a region is once more."""
     if found.corners is not None or not before:
         return None
@@ -205,13 +209,13 @@ def _same_object(found: Found, before: list[Found], tasks: list[str]) -> int | N
     return best if overlap[best] >= SAME_OBJECT else None
 
 
-def _from_source(labeled: LabeledObject, size: ImageSize) -> Found | None:
+def _from_source(labeled: LabeledObject, size: ImageSize) -> ExportRegion | None:
     box = clip_boxes(fix_inverted_boxes(np.array([labeled.box], np.float64)), size)[0]
     parts = (np.array(part, np.float64).reshape(-1, 2) for part in labeled.outlines)
     outlines = tuple(clip_points(part, size) for part in parts if len(part) > 2)
     if not _has_extent(box) or not all(np.isfinite(part).all() for part in outlines):
         return None
-    return Found(
+    return ExportRegion(
         labeled.label,
         box,
         outlines,
@@ -223,7 +227,7 @@ def _from_source(labeled: LabeledObject, size: ImageSize) -> Found | None:
     )
 
 
-def _found(name: str, answer: Answer, index: int, size: ImageSize) -> Found | None:
+def _found(name: str, answer: Answer, index: int, size: ImageSize) -> ExportRegion | None:
     assert not isinstance(answer, Text)
     score = None if answer.scores is None else _finite(float(answer.scores[index]))
     outlines: tuple[Points, ...] = ()
@@ -242,7 +246,7 @@ def _found(name: str, answer: Answer, index: int, size: ImageSize) -> Found | No
         box = clip_boxes(ordered, size)[0]
     if not _has_extent(box):
         return None
-    return Found(name, box, outlines, corners, score, words)
+    return ExportRegion(name, box, outlines, corners, score, words)
 
 
 def _has_extent(box: Points) -> bool:

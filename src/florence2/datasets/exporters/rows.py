@@ -11,23 +11,23 @@ from typing import Any
 
 from ...results.records import Annotation, Category, Record
 from ...results.types import Text
-from ..importers.prediction_lines import ANSWERS, answer_line, image_line
+from ..importers.prediction_lines import PREDICTIONS_FILE, annotation_to_line, record_to_line
 from ..importers.prediction_rows import CLASSES_FILE, COLUMNS, CSV_FILE
 from .coco import clean_values
-from .output import ExportDirectory, suffix_of
-from .record_regions import Found, choose_annotations, regions_of
+from .output import ExportDirectory, image_suffix
+from .record_regions import ExportRegion, choose_annotations, list_regions
 
 
-def put_image(output: ExportDirectory, record: Record, name: str) -> str:
+def place_image(output: ExportDirectory, record: Record, name: str) -> str:
     """What a line calls the image: its own path, or where an image without a file was written."""
     if record.image is None or not output.options.copy_images:
         return record.path or record.id
-    place = f"images/{name}{suffix_of(record)}"
-    output.picture(record, place)
+    place = f"images/{name}{image_suffix(record)}"
+    output.write_image(record, place)
     return place
 
 
-class JsonLinesWriter:
+class JsonLinesExporter:
     """``answers.jsonl``: a line for every kept annotation, as ``florence2 run`` writes them.
 
     The first line holds the classes of the source. An image of which the source says more, or that
@@ -39,25 +39,25 @@ class JsonLinesWriter:
         self._lines: list[str] = []
 
     def add(self, record: Record, name: str) -> int:
-        named = replace(record, path=put_image(self._output, record, name))
-        answers = [answer_line(named, each) for each in record.kept()]
-        about = image_line(named)
+        named = replace(record, path=place_image(self._output, record, name))
+        answers = [annotation_to_line(named, each) for each in record.kept()]
+        about = record_to_line(named)
         lines = (
             [about, *answers] if about.keys() > {"image", "image_size"} or not answers else answers
         )
         self._lines += [_json(each) for each in lines]
         for each in record.objects or ():
-            self._output.classes.number_of(each.label, each.category_id)
+            self._output.classes.find_class_index(each.label, each.category_id)
         return len(answers) or len(record.objects or ())
 
     def finish(self) -> list[Path]:
         categories = [asdict(each) for each in self._output.classes.listed.categories]
         head = [_json({"categories": categories, "base": "file"})]
         content = "".join(f"{line}\n" for line in (*head, *self._lines))
-        return [self._output.put(ANSWERS, content.encode("utf-8", "backslashreplace"))]
+        return [self._output.write(PREDICTIONS_FILE, content.encode("utf-8", "backslashreplace"))]
 
 
-class CsvWriter:
+class CsvExporter:
     """``answers.csv``: a row for every region and every text; outlines as JSON in one column.
 
     The source's own objects have no task. An image without a row of those has one of its own. The
@@ -70,7 +70,7 @@ class CsvWriter:
 
     def add(self, record: Record, name: str) -> int:
         shared: dict[str, object] = {
-            "image": put_image(self._output, record, name),
+            "image": place_image(self._output, record, name),
             "width": record.width,
             "height": record.height,
             "split": record.split,
@@ -79,7 +79,7 @@ class CsvWriter:
         }
         alone = replace(record, annotations=())
         rows = [
-            {**shared, **self._region(each)} for each in regions_of(alone, self._output.classes)
+            {**shared, **self._region(each)} for each in list_regions(alone, self._output.classes)
         ]
         used, _ = choose_annotations(record)
         for annotation in (each for each in record.kept() if each in used):
@@ -99,7 +99,7 @@ class CsvWriter:
         content = stream.getvalue().encode("utf-8", "backslashreplace")
         listed: tuple[Category, ...] = self._output.classes.listed.categories
         classes = json.dumps([asdict(each) for each in listed], indent=1)
-        return [self._output.put(CSV_FILE, content), self._output.put(CLASSES_FILE, classes)]
+        return [self._output.write(CSV_FILE, content), self._output.write(CLASSES_FILE, classes)]
 
     def _answer(self, record: Record, annotation: Annotation) -> list[dict[str, object]]:
         asked = annotation.prompt_input
@@ -114,11 +114,11 @@ class CsvWriter:
         if isinstance(annotation.answer, Text):
             return [{**shared, "text": annotation.answer.plain_text}]
         alone = replace(record, annotations=(annotation,), objects=None)
-        found = regions_of(alone, self._output.classes)
+        found = list_regions(alone, self._output.classes)
         return [{**shared, **self._region(each)} for each in found]
 
-    def _region(self, found: Found) -> dict[str, object]:
-        self._output.classes.number_of(found.name, found.category_id)
+    def _region(self, found: ExportRegion) -> dict[str, object]:
+        self._output.classes.find_class_index(found.name, found.category_id)
         row: dict[str, object] = {"class": found.name, "text": found.words}
         row |= {key: float(at) for key, at in zip(("x0", "y0", "x1", "y1"), found.box, strict=True)}
         if found.score is not None:

@@ -22,10 +22,10 @@ from PIL import Image
 from ...processing.containers import UnitReader, find_container_kind, parse_unit_name
 from ...processing.image import load_image, open_image, read_orientation
 from ...results.records import Record
-from .ocr_documents import ordered_lines
+from .ocr_documents import order_text_lines
 from .output import ExportDirectory
-from .record_regions import Found
-from .xml_text import allowed
+from .record_regions import ExportRegion
+from .xml_text import strip_invalid_xml
 
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
@@ -60,7 +60,7 @@ class _Source:
     pages: list[tuple[int, Record, str]] = field(default_factory=list)
 
 
-class PdfWriter:
+class PdfExporter:
     """Writes the PDF of an image at once, that of a file with several pages at the end.
 
     ``problems`` are files whose PDF could not be made in the end, by name, with the reason.
@@ -75,11 +75,11 @@ class PdfWriter:
 
     def add(self, record: Record, name: str) -> int:
         """Write the PDF of an image, or keep the page for the PDF of its file."""
-        paragraphs = ordered_lines(record)
+        paragraphs = order_text_lines(record)
         unit = parse_unit_name(record.path or "")
         if record.image_loader is None or unit.name == unit.file:
             content = compose_pdf([(record.image_bytes(), paragraphs)])
-            self._output.put_each(f"{self._free(name)}.pdf", content)
+            self._output.write_one(f"{self._free(name)}.pdf", content)
         else:
             self._keep_page(record, name, unit.file, unit.page)
         return sum(map(len, paragraphs))
@@ -89,7 +89,7 @@ class PdfWriter:
         for source in self._sources.values():
             try:
                 content = _overlaid(source) if source.is_pdf else self._composed(source)
-                self._output.put_each(f"{source.name}.pdf", content)
+                self._output.write_one(f"{source.name}.pdf", content)
             except (OSError, ValueError) as error:
                 self.problems[source.file] = str(error)
         self._pages.cleanup()
@@ -115,7 +115,7 @@ class PdfWriter:
         folder = Path(self._pages.name)
         # One page after another: a file may have more of them than memory.
         return compose_pdf(
-            ((folder / spooled).read_bytes(), ordered_lines(record))
+            ((folder / spooled).read_bytes(), order_text_lines(record))
             for _, record, spooled in sorted(source.pages, key=lambda page: page[0])
         )
 
@@ -129,7 +129,7 @@ class PdfWriter:
         return free
 
 
-def compose_pdf(pages: Iterable[tuple[bytes, list[list[Found]]]]) -> bytes:
+def compose_pdf(pages: Iterable[tuple[bytes, list[list[ExportRegion]]]]) -> bytes:
     """A PDF of images with their lines of text, each page as large as its image says."""
     from reportlab.pdfgen.canvas import Canvas
 
@@ -155,7 +155,9 @@ def _overlaid(source: _Source) -> bytes:
         overlay = _text_pdf([record for _, record, _ in pages], sizes)
         return reader.add_overlay(source.file, overlay, numbers)
     except (OSError, ValueError):
-        return compose_pdf((record.image_bytes(), ordered_lines(record)) for _, record, _ in pages)
+        return compose_pdf(
+            (record.image_bytes(), order_text_lines(record)) for _, record, _ in pages
+        )
 
 
 def _text_pdf(records: Sequence[Record], sizes: Sequence[tuple[float, float]]) -> bytes:
@@ -167,7 +169,7 @@ def _text_pdf(records: Sequence[Record], sizes: Sequence[tuple[float, float]]) -
     for record, (width, height) in zip(records, sizes, strict=True):
         canvas.setPageSize((width, height))
         scale = (width / record.width, height / record.height)
-        for line in (line for paragraph in ordered_lines(record) for line in paragraph):
+        for line in (line for paragraph in order_text_lines(record) for line in paragraph):
             _write_line(canvas, line, height, scale)
         canvas.showPage()
     canvas.save()
@@ -262,7 +264,7 @@ def _binary_streams() -> Iterator[None]:
 
 
 def _write_line(
-    canvas: Canvas, line: Found, page_height: float, scale: tuple[float, float]
+    canvas: Canvas, line: ExportRegion, page_height: float, scale: tuple[float, float]
 ) -> None:
     """The words of a line, invisible, along its lower edge and as long as it is."""
     from reportlab.pdfbase.pdfmetrics import stringWidth
@@ -270,7 +272,7 @@ def _write_line(
     quad = line.quad.astype(np.float64) * np.asarray(scale)
     top_left, _, right, left = quad
     length, size = math.dist(left, right), max(math.dist(left, top_left), 1.0)
-    runs = _runs(allowed(line.words).strip())
+    runs = _runs(strip_invalid_xml(line.words).strip())
     natural = sum(stringWidth(words, font, size) for font, words in runs)
     if length <= 0 or natural <= 0:
         return

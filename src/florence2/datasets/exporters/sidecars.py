@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ...results.records import Record
 from ...results.tasks import find_task
-from .output import ExportDirectory, suffix_of
-from .record_regions import lines_of, regions_of, texts_of
+from .output import ExportDirectory, image_suffix
+from .record_regions import list_captions, list_regions, list_text_lines
 
 
-class SidecarWriter:
+class SidecarExporter:
     """The image and its text side by side.
 
     The text is a caption (the most detailed there is, or that of the task asked for), else the
@@ -23,20 +23,20 @@ class SidecarWriter:
         self._task = None if caption is None else find_task(caption).token
 
     def add(self, record: Record, name: str) -> int:
-        self._output.picture(record, f"{name}{suffix_of(record)}")
+        self._output.write_image(record, f"{name}{image_suffix(record)}")
         words = self._words(record)
         options = self._output.options
         text = f"{options.prefix}{words}{options.suffix}"
         parts = [options.trigger, text] if options.trigger else [text]
         content = ", ".join(part for part in parts if part) + "\n"
-        self._output.put_each(f"{name}.txt", content.encode("utf-8", "backslashreplace"))
+        self._output.write_one(f"{name}.txt", content.encode("utf-8", "backslashreplace"))
         return int(bool(words))
 
     def finish(self) -> list[Path]:
         return []
 
     def _words(self, record: Record) -> str:
-        texts = texts_of(record)
+        texts = list_captions(record)
         if self._task is not None:
             chosen = texts.get(self._task)
             if chosen is None:
@@ -44,11 +44,11 @@ class SidecarWriter:
             return _one_line(chosen)
         if texts:
             return _one_line(list(texts.values())[-1])
-        lines = lines_of(record)
+        lines = list_text_lines(record)
         if lines:
             return _one_line(" ".join(line.words for line in lines))
         classes = self._output.classes
-        return ", ".join(dict.fromkeys(each.name for each in regions_of(record, classes)))
+        return ", ".join(dict.fromkeys(each.name for each in list_regions(record, classes)))
 
 
 def _one_line(text: str) -> str:

@@ -12,16 +12,16 @@ from xml.etree import ElementTree as Xml
 
 from ...results.records import Record
 from .export_names import split_file_name
-from .output import ExportDirectory, suffix_of
-from .record_regions import Found, Points, regions_of
-from .xml_text import allowed, attribute_texts, coordinate
+from .output import ExportDirectory, image_suffix
+from .record_regions import ExportRegion, Points, list_regions
+from .xml_text import attribute_texts, coordinate, strip_invalid_xml
 
 _DEFAULTS = {"pose": "Unspecified", "truncated": "0", "difficult": "0"}
 # Elements of VOC itself that some objects have.
 _OPTIONAL = ("occluded",)
 
 
-class VocWriter:
+class VocExporter:
     """One file an image; the lists of splits and classes at the end."""
 
     def __init__(self, output: ExportDirectory) -> None:
@@ -29,8 +29,8 @@ class VocWriter:
         self._names: dict[str, list[str]] = {}
 
     def add(self, record: Record, name: str) -> int:
-        file_name = f"{name}{suffix_of(record)}"
-        self._output.picture(record, f"JPEGImages/{file_name}")
+        file_name = f"{name}{image_suffix(record)}"
+        self._output.write_image(record, f"JPEGImages/{file_name}")
         page = Xml.Element("annotation")
         _text(page, "folder", "JPEGImages")
         _text(page, "filename", file_name)
@@ -38,12 +38,12 @@ class VocWriter:
         for tag, value in (("width", record.width), ("height", record.height), ("depth", 3)):
             _text(size, tag, str(value))
         _text(page, "segmented", "0")
-        found = regions_of(record, self._output.classes)
+        found = list_regions(record, self._output.classes)
         for each in found:
-            self._output.classes.number_of(each.name, each.category_id)
+            self._output.classes.find_class_index(each.name, each.category_id)
             page.append(_object(each))
         Xml.indent(page)
-        self._output.put_each(f"Annotations/{name}.xml", Xml.tostring(page, "unicode") + "\n")
+        self._output.write_one(f"Annotations/{name}.xml", Xml.tostring(page, "unicode") + "\n")
         split = "train" if record.split is None else split_file_name(record.split)
         self._names.setdefault(split, []).append(name)
         return len(found)
@@ -52,19 +52,19 @@ class VocWriter:
         files = []
         for split, names in self._names.items() or [("train", [])]:
             listing = "".join(f"{PurePosixPath(name)}\n" for name in names)
-            files.append(self._output.put(f"ImageSets/Main/{split}.txt", listing))
-        names = [" ".join(allowed(each).split()) for each in self._output.classes.names]
+            files.append(self._output.write(f"ImageSets/Main/{split}.txt", listing))
+        names = [" ".join(strip_invalid_xml(each).split()) for each in self._output.classes.names]
         if any(":" in name or name.startswith("#") or name == "background" for name in names):
             # A colon ends a name in labelmap.txt, and its background is no class.
-            files.append(self._output.put("classes.txt", "".join(f"{name}\n" for name in names)))
+            files.append(self._output.write("classes.txt", "".join(f"{name}\n" for name in names)))
         else:
             lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
             lines += [f"{name}:{_color(number)}::" for number, name in enumerate(names, start=1)]
-            files.append(self._output.put("labelmap.txt", "\n".join(lines) + "\n"))
+            files.append(self._output.write("labelmap.txt", "\n".join(lines) + "\n"))
         return files
 
 
-def _object(found: Found) -> Xml.Element:
+def _object(found: ExportRegion) -> Xml.Element:
     attributes = attribute_texts(found.attributes)
     node = Xml.Element("object")
     _text(node, "name", found.name)
@@ -110,4 +110,4 @@ def _color(number: int) -> str:
 
 
 def _text(parent: Xml.Element, tag: str, text: str) -> None:
-    Xml.SubElement(parent, tag).text = allowed(text)
+    Xml.SubElement(parent, tag).text = strip_invalid_xml(text)

@@ -11,7 +11,7 @@ from typing import Any
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def allowed(text: str) -> str:
+def strip_invalid_xml(text: str) -> str:
     """The text without characters that no XML file may hold."""
     return _FORBIDDEN.sub("", text)
 
@@ -26,9 +26,11 @@ def attribute_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
         others = {name: value for name, value in attributes.items() if name != "attributes"}
         attributes = {**nested, **others}
     return {
-        allowed(name): allowed(value if isinstance(value, str) else json.dumps(value))
+        strip_invalid_xml(name): strip_invalid_xml(
+            value if isinstance(value, str) else json.dumps(value)
+        )
         for name, value in attributes.items()
-        if value is not None and allowed(name)
+        if value is not None and strip_invalid_xml(name)
     }
 
 

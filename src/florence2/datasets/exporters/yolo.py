@@ -1,8 +1,8 @@
-"""YOLO out: ``data.yaml``, and ``images/SPLIT`` and ``labels/SPLIT`` with a text file an image.
+"""YOLO exporter: ``data.yaml``, ``images/SPLIT`` and ``labels/SPLIT`` with a text file per image.
 
-Lines are ``class x y width height`` (the center), ``class x y x y ...`` (an outline) or ``class``
+Lines are ``class x y width height`` (the center), ``class x y x y ...`` (a polygon) or ``class``
 and four corners (oriented boxes), all as fractions of the image (docs.ultralytics.com). An image
-with nothing on it has an empty file.
+without objects has an empty file.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from numpy.typing import NDArray
 from ...results.records import Record
 from ..importers.splits import find_role
 from .export_names import split_file_name
-from .output import ExportDirectory, suffix_of
-from .record_regions import Found, Points, regions_of
+from .output import ExportDirectory, image_suffix
+from .record_regions import ExportRegion, Points, list_regions
 
-Lines = Literal["boxes", "segments", "corners"]
+Shape = Literal["boxes", "polygons", "oriented-boxes"]
 _NO_SPLIT = "train"
 
 
-class YoloWriter:
-    """Writes the labels of an image when it comes, and ``data.yaml`` at the end."""
+class YoloExporter:
+    """Writes the labels of each image at once, and ``data.yaml`` at the end."""
 
-    def __init__(self, output: ExportDirectory, lines: Lines = "boxes") -> None:
-        self._output, self._lines = output, lines
+    def __init__(self, output: ExportDirectory, shape: Shape = "boxes") -> None:
+        self._output, self._shape = output, shape
         self._splits: dict[str, None] = {}
 
     def add(self, record: Record, name: str) -> int:
         split = _NO_SPLIT if record.split is None else split_file_name(record.split)
         lines = []
-        for found in regions_of(record, self._output.classes):
+        for found in list_regions(record, self._output.classes):
             if found.attributes.get("iscrowd") not in (None, 0, "0", False):
                 self._output.dropped["crowd regions"] += 1
                 continue
             self._count_dropped(found)
             lines.append(self._line(found, record.image_size))
-        self._output.picture(record, f"images/{split}/{name}{suffix_of(record)}")
-        self._output.put_each(f"labels/{split}/{name}.txt", "".join(lines))
+        self._output.write_image(record, f"images/{split}/{name}{image_suffix(record)}")
+        self._output.write_one(f"labels/{split}/{name}.txt", "".join(lines))
         self._splits[split] = None
         return len(lines)
 
@@ -51,34 +51,34 @@ class YoloWriter:
         values: dict[str, Any] = {"path": str(self._output.folder.absolute())}
         values |= _split_entries(list(self._splits) or [_NO_SPLIT])
         text = yaml.safe_dump(values | {"names": names}, sort_keys=False, allow_unicode=True)
-        return [self._output.put("data.yaml", text)]
+        return [self._output.write("data.yaml", text)]
 
-    def _count_dropped(self, found: Found) -> None:
+    def _count_dropped(self, found: ExportRegion) -> None:
         if found.score is not None and found.is_source:
             self._output.dropped["scores"] += 1
         if any(name not in ("area", "iscrowd", "segmentation") for name in found.attributes):
             self._output.dropped["attributes"] += 1
-        if "segmentation" in found.attributes and not found.outlines and self._lines != "boxes":
+        if "segmentation" in found.attributes and not found.outlines and self._shape != "boxes":
             self._output.dropped["masks that polygons cannot express (boxes are written)"] += 1
-        if found.outlines and self._lines == "boxes" and found.is_source:
-            self._output.dropped["outlines (yolo-segments keeps them)"] += 1
+        if found.outlines and self._shape == "boxes" and found.is_source:
+            self._output.dropped["outlines (yolo-seg keeps them)"] += 1
 
-    def _line(self, found: Found, size: tuple[int, int]) -> str:
-        if self._lines == "boxes":
+    def _line(self, found: ExportRegion, size: tuple[int, int]) -> str:
+        if self._shape == "boxes":
             corners = found.box.reshape(2, 2) / size
             numbers = np.concatenate([corners.mean(axis=0), corners[1] - corners[0]])
-        elif self._lines == "segments":
-            numbers = (joined(found.outlines_or_box) / size).reshape(-1)
+        elif self._shape == "polygons":
+            numbers = (join_polygons(found.outlines_or_box) / size).reshape(-1)
         else:
-            numbers = (oriented(found) / size).reshape(-1)
-        words = [str(self._output.classes.number_of(found.name, found.category_id))]
+            numbers = (min_area_rect(found) / size).reshape(-1)
+        words = [str(self._output.classes.find_class_index(found.name, found.category_id))]
         return " ".join([*words, *(_fraction(value) for value in np.clip(numbers, 0, 1))]) + "\n"
 
 
 def _split_entries(splits: list[str]) -> dict[str, str | list[str]]:
     """The directories of ``train``, ``val`` and ``test``.
 
-    Trainers want both ``train`` and ``val``: a set with one of them names its directory twice.
+    Trainers require ``train`` and ``val``: a dataset with one of them names its directory twice.
     """
     folders: dict[str, list[str]] = {}
     for split in splits:
@@ -93,10 +93,10 @@ def _fraction(value: float) -> str:
     return f"{value:.8f}".rstrip("0").rstrip(".") or "0"
 
 
-def joined(parts: tuple[Points, ...]) -> NDArray[np.float64]:
-    """The outlines of one thing as a single line ``float64[K, 2]``, for a YOLO line has one.
+def join_polygons(parts: tuple[Points, ...]) -> NDArray[np.float64]:
+    """The polygons of one object as a single one ``float64[K, 2]``: a YOLO line holds one.
 
-    From each part a bridge goes to the next at their nearest points, and back: without extent.
+    Each part is connected to the next at their nearest points, by a bridge without area.
     """
     whole = parts[0].astype(np.float64)
     for part in parts[1:]:
@@ -107,8 +107,8 @@ def joined(parts: tuple[Points, ...]) -> NDArray[np.float64]:
     return whole
 
 
-def oriented(found: Found) -> NDArray[np.float64]:
-    """The four corners of a region: its own, or those of the smallest turned box around it."""
+def min_area_rect(found: ExportRegion) -> NDArray[np.float64]:
+    """The four corners of a region: its own, or those of the smallest rotated box around it."""
     if found.corners is not None or not found.outlines:
         return found.quad.astype(np.float64)
     points = np.concatenate(found.outlines).astype(np.float64)

@@ -21,7 +21,7 @@ from ...results.masks import MaskError, decode_rle, mask_to_polygons
 from ...results.records import Annotation, Annotator, Category, Record, SourceId
 from ...results.types import Text
 from .coco_files import CocoPart, find_coco, find_coco_images, name_record
-from .image_files import UniqueNames, read_image_record
+from .image_files import UniqueNameCheck, read_image_record
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .json_files import is_number, numbers_field, object_items, read_json_object, text_field
@@ -54,7 +54,7 @@ class _Contents:
 def read_coco(
     parts: Iterable[CocoPart],
     root: Path,
-    intake: ImportContext,
+    context: ImportContext,
     tasks: Sequence[str] = ("object-detection", "caption"),
     images: Path | None = None,
 ) -> Iterator[Record]:
@@ -66,23 +66,23 @@ def read_coco(
     ``ValueError`` when all boxes are fractions, as COCO has pixels.
     """
     tokens = check_tasks(tasks, TASKS)
-    loaded = [(part, _load(part, intake)) for part in parts]
+    loaded = [(part, _load(part, context)) for part in parts]
     _refuse_fractions([contents for _, contents in loaded])
-    return _read(loaded, root, intake, tokens, images)
+    return _read(loaded, root, context, tokens, images)
 
 
 def _read(
     loaded: Sequence[tuple[CocoPart, _Contents]],
     root: Path,
-    intake: ImportContext,
+    context: ImportContext,
     tokens: Sequence[str],
     images: Path | None,
 ) -> Iterator[Record]:
-    seen = UniqueNames()
+    seen = UniqueNameCheck()
     for part, contents in loaded:
         finder = find_coco_images(part, root, images)
         for key, (file, image) in contents.images.items():
-            with intake.listing(file):
+            with context.collect_errors(file):
                 path = _find_image(finder, image)
                 name = name_record(finder, root, path)
                 seen.add(name, "picture")
@@ -95,7 +95,7 @@ def _read(
                     source_id=_source_id(image["id"]),
                     attributes=_others(image, _IMAGE_FIELDS),
                 )
-                yield _labeled(contents, key, record, frame, tokens, intake)
+                yield _labeled(contents, key, record, frame, tokens, context)
 
 
 def _others(values: dict[str, Any], read: Sequence[str]) -> dict[str, Any]:
@@ -119,42 +119,42 @@ def _find_image(finder: ImageFinder, image: dict[str, Any]) -> Path:
         ) from error
 
 
-def _load(part: CocoPart, intake: ImportContext) -> _Contents:
+def _load(part: CocoPart, context: ImportContext) -> _Contents:
     contents = _Contents()
     for file in part.files:
-        with intake.listing(file):
+        with context.collect_errors(file):
             values = read_json_object(file)
-            _join(contents, file, values, intake)
+            _join(contents, file, values, context)
             if not values.get("images"):
                 raise LabelError("malformed", "'images' is missing or empty: there is no image")
     known = contents.images.keys()
     for key in [key for key in contents.labels if key not in known]:
         for file, label in contents.labels[key]:
-            with intake.listing(file, item=f"annotation {label['id']}"):
+            with context.collect_errors(file, item=f"annotation {label['id']}"):
                 raise LabelError("unknown-image", f"no image has the id {key!r}")
     return contents
 
 
-def _join(contents: _Contents, file: Path, values: dict[str, Any], intake: ImportContext) -> None:
+def _join(contents: _Contents, file: Path, values: dict[str, Any], context: ImportContext) -> None:
     """Add the images and labels of one file; images may be known from another."""
     contents.has_classes |= "categories" in values
-    contents.classes[file] = _classes(values, file, intake)
-    here, labels = UniqueNames(), UniqueNames()
-    for image in object_items(values, "images", file, intake):
-        with intake.listing(file):
+    contents.classes[file] = _classes(values, file, context)
+    here, labels = UniqueNameCheck(), UniqueNameCheck()
+    for image in object_items(values, "images", file, context):
+        with context.collect_errors(file):
             key = _key(image, "id")
             here.add(key, "image id")
             contents.images.setdefault(key, (file, image))
-    for label in object_items(values, "annotations", file, intake):
-        with intake.listing(file):
+    for label in object_items(values, "annotations", file, context):
+        with context.collect_errors(file):
             labels.add(_key(label, "id"), "annotation id")
             contents.labels[_key(label, "image_id")].append((file, label))
 
 
-def _classes(values: dict[str, Any], file: Path, intake: ImportContext) -> dict[Key, Category]:
+def _classes(values: dict[str, Any], file: Path, context: ImportContext) -> dict[Key, Category]:
     classes: dict[Key, Category] = {}
-    for category in object_items(values, "categories", file, intake):
-        with intake.listing(file):
+    for category in object_items(values, "categories", file, context):
+        with context.collect_errors(file):
             key, name = _key(category, "id"), text_field(category, "name")
             if key in classes:
                 raise LabelError("duplicate", f"category id {key!r} appears more than once")
@@ -163,7 +163,7 @@ def _classes(values: dict[str, Any], file: Path, intake: ImportContext) -> dict[
             others = {key: value for key, value in category.items() if key not in _CATEGORY_FIELDS}
             above = above if isinstance(above, str) else ""
             classes[key] = Category(name, id, above, others)
-    intake.declare(list(classes.values()))
+    context.declare(list(classes.values()))
     return classes
 
 
@@ -210,7 +210,7 @@ def _labeled(
     record: Record,
     frame: LabelFrame,
     tokens: Sequence[str],
-    intake: ImportContext,
+    context: ImportContext,
 ) -> Record:
     """The record with its labels, and with the annotations that are made from them."""
     labels = contents.labels.get(key, [])
@@ -218,32 +218,32 @@ def _labeled(
     captions: list[Annotation] = []
     for file, label in labels:
         item = f"annotation {label['id']}"
-        with intake.listing(file, item=item):
+        with context.collect_errors(file, item=item):
             if "caption" not in label:
                 polygons: Outlines = ()
                 if label.get("segmentation") and not label.get("iscrowd"):
-                    with _outlines_intake(label, tokens, intake).listing(file, item=item):
+                    with _outlines_intake(label, tokens, context).collect_errors(file, item=item):
                         polygons = _polygons(label["segmentation"], frame)
                 instances.append(_instance(label, polygons, contents.classes[file], frame))
                 if label.get("iscrowd"):
                     raise LabelError("crowd", "one region stands for many objects: not learned")
             elif "<CAPTION>" in tokens:
-                captions += intake.checked(
-                    [_caption(label, intake.annotator)], record.image_size, file
+                captions += context.keep_valid(
+                    [_caption(label, context.annotator)], record.image_size, file
                 )
     # An image whose every label was bad is not one with nothing in it.
     nothing_there = contents.has_classes and all("caption" in label for _, label in labels)
-    objects = label_objects(instances, intake.annotator)
+    objects = label_objects(instances, context.annotator)
     made: tuple[Annotation, ...] = ()
     if nothing_there or any(not each.crowd for each in instances):
-        asked = instance_annotations(instances, record.image_size, tokens, intake.annotator)
-        made = intake.checked(asked, record.image_size, contents.images[key][0])
+        asked = instance_annotations(instances, record.image_size, tokens, context.annotator)
+        made = context.keep_valid(asked, record.image_size, contents.images[key][0])
     known = objects or nothing_there
     return replace(record, annotations=(*made, *captions), objects=objects if known else None)
 
 
 def _outlines_intake(
-    label: dict[str, Any], tokens: Sequence[str], intake: ImportContext
+    label: dict[str, Any], tokens: Sequence[str], context: ImportContext
 ) -> ImportContext:
     """Where it is listed that a mask has no outlines: nowhere if no one asks for them.
 
@@ -251,8 +251,8 @@ def _outlines_intake(
     """
     asked = "<REGION_TO_SEGMENTATION>" in tokens or not _has_box(label)
     if asked or not isinstance(label["segmentation"], dict):
-        return intake
-    return replace(intake, report=lambda problem: None)
+        return context
+    return replace(context, report=lambda problem: None)
 
 
 def _caption(label: dict[str, Any], annotator: Annotator) -> Annotation:

@@ -34,10 +34,10 @@ class CsvColumns:
     split: str | None = None
 
 
-def read_csv_questions(
+def read_csv_prompts(
     file: Path,
     root: Path,
-    intake: ImportContext,
+    context: ImportContext,
     prompt: str = "<VQA>",
     columns: CsvColumns | None = None,
     images: Path | None = None,
@@ -58,15 +58,15 @@ def read_csv_questions(
         )
     delimiter, found = _read_header(file, wanted)
     if found.split is None:
-        rows = _rows(file, intake, prompt, found, delimiter, None)
-        return grouped_records(rows, file, images, root, intake)
-    return _read_splits(file, root, intake, prompt, found, delimiter, images, split)
+        rows = _rows(file, context, prompt, found, delimiter, None)
+        return grouped_records(rows, file, images, root, context)
+    return _read_splits(file, root, context, prompt, found, delimiter, images, split)
 
 
 def _read_splits(
     file: Path,
     root: Path,
-    intake: ImportContext,
+    context: ImportContext,
     prompt: str,
     columns: CsvColumns,
     delimiter: str,
@@ -79,11 +79,11 @@ def _read_splits(
         record
         for name in chosen
         for record in grouped_records(
-            _rows(file, intake, prompt, columns, delimiter, name),
+            _rows(file, context, prompt, columns, delimiter, name),
             file,
             images,
             root,
-            intake,
+            context,
             name or None,
         )
     )
@@ -166,7 +166,7 @@ def _split_names(file: Path, columns: CsvColumns, delimiter: str) -> list[str]:
 
 def _rows(
     file: Path,
-    intake: ImportContext,
+    context: ImportContext,
     prompt: str,
     columns: CsvColumns,
     delimiter: str,
@@ -179,13 +179,13 @@ def _rows(
                 row = next(reader, None)
             except csv.Error as error:
                 line = reader.reader.line_num
-                intake.report(ImportProblem(str(file), line, f"not CSV: {error}", "malformed"))
+                context.report(ImportProblem(str(file), line, f"not CSV: {error}", "malformed"))
                 continue
             if row is None:
                 return
             if split is not None and (row.get(columns.split or "") or "").strip() != split:
                 continue
-            with intake.listing(file, reader.line_num):
+            with context.collect_errors(file, reader.line_num):
                 yield _row(row, columns, prompt, reader.line_num)
 
 

@@ -19,7 +19,7 @@ from ...results.geometry import point_bounds
 from ...results.records import Annotation, Category, Record
 from ...results.tasks import CAPTIONS
 from ...results.types import Text
-from .image_files import UniqueNames, read_image_record
+from .image_files import UniqueNameCheck, read_image_record
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .label_frame import LabelFrame, find_frame
@@ -48,7 +48,7 @@ def find_cvat(source: Path) -> Path:
 
 def read_cvat(
     file: Path,
-    intake: ImportContext,
+    context: ImportContext,
     tasks: Sequence[str] = ("object-detection", "caption"),
     split: str | None = None,
     images: Path | None = None,
@@ -74,7 +74,7 @@ def read_cvat(
         )
         wanted = choose_splits(split, subsets, file)
         nodes = [each for each in nodes if each.attributes.get("subset", only) in wanted]
-    return _read(file, page, nodes, only, tokens, intake, images)
+    return _read(file, page, nodes, only, tokens, context, images)
 
 
 def _read(
@@ -83,15 +83,15 @@ def _read(
     nodes: Sequence[Node],
     only: str,
     tokens: Sequence[str],
-    intake: ImportContext,
+    context: ImportContext,
     images: Path | None,
 ) -> Iterator[Record]:
     finder = ImageFinder(file.parent, (file.parent / "images",), images)
-    seen = UniqueNames()
+    seen = UniqueNameCheck()
     categories = list(_categories(page))
-    intake.declare(categories)
+    context.declare(categories)
     for node in nodes:
-        with intake.listing(file, node.line):
+        with context.collect_errors(file, node.line):
             values = node.attributes
             subset = values.get("subset", only)
             path = _find(finder, values.get("name", ""), subset)
@@ -105,7 +105,7 @@ def _read(
                 file_name=PurePosixPath(values["name"].replace("\\", "/")).as_posix(),
                 source_id=_whole(values.get("id", "")),
             )
-            yield _labeled(record, node, file, frame, tokens, intake)
+            yield _labeled(record, node, file, frame, tokens, context)
 
 
 def _find(finder: ImageFinder, name: str, subset: str) -> Path:
@@ -124,35 +124,38 @@ def _labeled(
     file: Path,
     frame: LabelFrame,
     tokens: Sequence[str],
-    intake: ImportContext,
+    context: ImportContext,
 ) -> Record:
     instances: list[Instance] = []
-    shapes = list(_grouped(image, file, intake))
+    shapes = list(_grouped(image, file, context))
     for nodes in shapes:
-        with intake.listing(file, nodes[0].line):
+        with context.collect_errors(file, nodes[0].line):
             instances.append(_instance(nodes, frame, record))
     annotations: tuple[Annotation, ...] = ()
     # An image of bad shapes only is not one that says nothing is there.
     if instances or not shapes:
-        made = instance_annotations(instances, record.image_size, tokens, intake.annotator)
-        annotations = intake.checked(made, record.image_size, file, image.line)
-    captions = [] if "<CAPTION>" not in tokens else list(_captions(image, intake))
-    objects = label_objects(instances, intake.annotator)
+        made = instance_annotations(instances, record.image_size, tokens, context.annotator)
+        annotations = context.keep_valid(made, record.image_size, file, image.line)
+    captions = [] if "<CAPTION>" not in tokens else list(_captions(image, context))
+    objects = label_objects(instances, context.annotator)
     return replace(
         record,
-        annotations=(*annotations, *intake.checked(captions, record.image_size, file, image.line)),
+        annotations=(
+            *annotations,
+            *context.keep_valid(captions, record.image_size, file, image.line),
+        ),
         objects=objects if instances or not shapes else None,
     )
 
 
-def _grouped(image: Node, file: Path, intake: ImportContext) -> Iterator[list[Node]]:
+def _grouped(image: Node, file: Path, context: ImportContext) -> Iterator[list[Node]]:
     """The shapes of an image in order; the polygons of one group and label are one."""
     parts: dict[tuple[str, str], list[Node]] = defaultdict(list)
     shapes: list[list[Node]] = []
     for node in image.children:
         if node.tag not in _SHAPES:
             if node.tag not in _IGNORED or node.attributes.get("label") != _CAPTION:
-                with intake.listing(file, node.line):
+                with context.collect_errors(file, node.line):
                     label = node.attributes.get("label", "")
                     raise LabelError("unsupported-shape", f"<{node.tag}> {label!r} is no object")
             continue
@@ -234,14 +237,14 @@ def _attributes(node: Node) -> dict[str, Any]:
     return found
 
 
-def _captions(image: Node, intake: ImportContext) -> Iterator[Annotation]:
+def _captions(image: Node, context: ImportContext) -> Iterator[Annotation]:
     for node in image.find_all("tag"):
         if node.attributes.get("label") != _CAPTION:
             continue
         values = {each.attributes.get("name"): each.text for each in node.find_all("attribute")}
         task = values.get("task") or "<CAPTION>"
         if values.get("text") and task in CAPTIONS:
-            yield Annotation(task, Text(values["text"]), annotator=intake.annotator)
+            yield Annotation(task, Text(values["text"]), annotator=context.annotator)
 
 
 def _categories(page: Node) -> Iterator[Category]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...results.records import Annotation, Record
-from .image_files import UniqueNames, name_in, read_picture
+from .image_files import UniqueNameCheck, load_record, name_in
 from .image_finder import ImageFinder
 from .problems import ImportContext
 from .prompts import written_annotation
@@ -28,7 +28,7 @@ def grouped_records(
     file: Path,
     images: Path | None,
     root: Path,
-    intake: ImportContext,
+    context: ImportContext,
     split: str | None = None,
 ) -> Iterator[Record]:
     """A record for each image that can be read, in the order of its first row.
@@ -38,25 +38,27 @@ def grouped_records(
     that came before is listed.
     """
     named: dict[str, list[WrittenRow]] = {}
-    seen = UniqueNames()
+    seen = UniqueNameCheck()
     for row in rows:
-        with intake.listing(file, row.line):
+        with context.collect_errors(file, row.line):
             seen.add((row.image, row.prefix, row.suffix), "the row")
             named.setdefault(row.image, []).append(row)
     finder = ImageFinder(root, [file.parent], images)
     groups: dict[Path, list[WrittenRow]] = {}
     for image, group in named.items():
-        with intake.listing(file, group[0].line):
+        with context.collect_errors(file, group[0].line):
             groups.setdefault(finder.find(image), []).extend(group)
     for path, group in groups.items():
-        with intake.listing(file, group[0].line):
+        with context.collect_errors(file, group[0].line):
             name = name_in(root, path) if path.is_relative_to(root) else finder.name(path)
-            record = replace(read_picture(path, name), split=split)
+            record = replace(load_record(path, name), split=split)
             annotations: list[Annotation] = []
             for row in group:
-                with intake.listing(file, row.line):
+                with context.collect_errors(file, row.line):
                     annotation = written_annotation(
-                        row.prefix, row.suffix, record.image_size, intake
+                        row.prefix, row.suffix, record.image_size, context
                     )
-                    annotations += intake.checked([annotation], record.image_size, file, row.line)
+                    annotations += context.keep_valid(
+                        [annotation], record.image_size, file, row.line
+                    )
             yield replace(record, annotations=tuple(annotations))

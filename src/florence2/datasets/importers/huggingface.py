@@ -15,7 +15,7 @@ from ...io.messages import find_near_miss
 from ...results.records import Annotation, Category, LabeledObject, Record
 from ...results.types import ImageSize
 from .huggingface_files import open_huggingface, open_huggingface_splits
-from .image_files import UniqueNames, picture_record, read_picture
+from .image_files import UniqueNameCheck, load_record, record_from_bytes
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .json_files import is_number
 from .problems import ImportContext, LabelError, check_text
@@ -67,7 +67,7 @@ def read_huggingface(
     dataset: Any,
     place: Path,
     columns: Columns,
-    intake: ImportContext,
+    context: ImportContext,
     tasks: Sequence[str] = ("object-detection",),
     split: str | None = None,
     prefix: str = "",
@@ -93,8 +93,8 @@ def read_huggingface(
         raise ValueError(f"column {columns.image!r} holds no images but {kind}") from error
     if columns.boxes is not None:
         _refuse_fractions(stored, columns, place)
-    intake.declare([Category(name) for name in classes or ()])
-    reader = _RowReader(place, columns, intake, tokens, classes, root)
+    context.declare([Category(name) for name in classes or ()])
+    reader = _RowReader(place, columns, context, tokens, classes, root)
     return _read(stored, reader, split, prefix)
 
 
@@ -104,21 +104,21 @@ class _RowReader:
 
     place: Path
     columns: Columns
-    intake: ImportContext
+    context: ImportContext
     tokens: Sequence[str]
     classes: Sequence[str] | None
     root: Path | None
 
 
 def _read(stored: Any, reader: _RowReader, split: str | None, prefix: str) -> Iterator[Record]:
-    columns, intake, place = reader.columns, reader.intake, reader.place
-    seen = UniqueNames()
-    for number, row in _rows(stored, place, intake):
-        with intake.listing(place, number):
+    columns, context, place = reader.columns, reader.context, reader.place
+    seen = UniqueNameCheck()
+    for number, row in _rows(stored, place, context):
+        with context.collect_errors(place, number):
             name = str(number - 1) if columns.id is None else str(_value(row, columns.id))
             seen.add(name, "id")
             record = _picture(row[columns.image], f"{prefix}{name}", reader.root)
-            written = _written(row, columns, record.image_size, place, number, intake)
+            written = _written(row, columns, record.image_size, place, number, context)
             things: tuple[Annotation, ...] = ()
             objects: tuple[LabeledObject, ...] | None = None
             if columns.boxes is not None:
@@ -126,15 +126,15 @@ def _read(stored: Any, reader: _RowReader, split: str | None, prefix: str) -> It
                 # A row of bad boxes only is not one that says nothing is there.
                 if found or not _value(row, columns.boxes):
                     made = instance_annotations(
-                        found, record.image_size, reader.tokens, intake.annotator
+                        found, record.image_size, reader.tokens, context.annotator
                     )
-                    things = intake.checked(made, record.image_size, place, number)
-                    objects = label_objects(found, intake.annotator)
+                    things = context.keep_valid(made, record.image_size, place, number)
+                    objects = label_objects(found, context.annotator)
             yield replace(record, annotations=(*things, *written), objects=objects, split=split)
 
 
 def _rows(
-    stored: Any, place: Path, intake: ImportContext
+    stored: Any, place: Path, context: ImportContext
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The rows with their numbers. What is behind a row that cannot be read is listed as one."""
     rows = iter(stored)
@@ -145,7 +145,7 @@ def _rows(
             row = next(rows, None)
         # Damaged data raises what Arrow and the decoders of the columns raise.
         except Exception as error:
-            with intake.listing(place, number):
+            with context.collect_errors(place, number):
                 raise LabelError(
                     "malformed", f"rows from {number} on cannot be read: {str(error)[:200]}"
                 ) from error
@@ -219,7 +219,7 @@ def _picture(stored: Mapping[str, Any] | None, name: str, root: Path | None) -> 
     if stored is None:
         raise LabelError("missing-file", "the row has no image")
     if stored["bytes"] is not None:
-        return picture_record(stored["bytes"], name)
+        return record_from_bytes(stored["bytes"], name)
     if not stored["path"]:
         raise LabelError("missing-file", "the row has neither the bytes of an image nor its path")
     path = Path(stored["path"]) if root is None else root / stored["path"]
@@ -227,7 +227,7 @@ def _picture(stored: Mapping[str, Any] | None, name: str, root: Path | None) -> 
         raise LabelError(
             "missing-file", f"the image {stored['path']!r:.200} is outside {root} and is not read"
         )
-    return read_picture(path, name)
+    return load_record(path, name)
 
 
 def _written(
@@ -236,7 +236,7 @@ def _written(
     image_size: ImageSize,
     place: Path,
     number: int,
-    intake: ImportContext,
+    context: ImportContext,
 ) -> list[Annotation]:
     """The annotations of the columns that hold written answers."""
     pairs = []
@@ -251,15 +251,15 @@ def _written(
         ]
     annotations: list[Annotation] = []
     for prefix, suffix in pairs:
-        with intake.listing(place, number):
+        with context.collect_errors(place, number):
             if not isinstance(prefix, str) or not isinstance(suffix, str):
                 raise LabelError(
                     "malformed", f"a text is wanted, got {prefix!r:.80} and {suffix!r:.80}"
                 )
             if not suffix.strip():
                 raise LabelError("empty-text", f"the answer to {prefix[:60]!r} is empty")
-            annotation = written_annotation(prefix, suffix.strip(), image_size, intake)
-            annotations += intake.checked([annotation], image_size, place, number)
+            annotation = written_annotation(prefix, suffix.strip(), image_size, context)
+            annotations += context.keep_valid([annotation], image_size, place, number)
     return annotations
 
 
@@ -275,7 +275,7 @@ def _instances(
         raise LabelError("malformed", f"there are {len(boxes)} boxes and {len(labels)} labels")
     instances = []
     for corners, label in zip(boxes, labels, strict=True):
-        with reader.intake.listing(reader.place, number):
+        with reader.context.collect_errors(reader.place, number):
             name = check_text(_class_name(label, reader.classes), "a label")
             if not isinstance(corners, list) or not all(map(is_number, corners)):
                 raise LabelError("malformed", f"a box is four numbers, got {corners!r:.80}")

@@ -40,7 +40,7 @@ def find_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def find_pictures(folder: Path) -> Iterator[Path]:
+def find_images(folder: Path) -> Iterator[Path]:
     """The image files in ``folder`` and below, in the order of their paths.
 
     Hidden files and directories are skipped, as ``.ipynb_checkpoints`` and ``._a.jpg``.
@@ -48,7 +48,7 @@ def find_pictures(folder: Path) -> Iterator[Path]:
     return (path for path in find_files(folder) if _is_image_name(path.name) and path.is_file())
 
 
-def list_passed_over(files: Iterable[Path], folder: Path, intake: ImportContext) -> None:
+def list_passed_over(files: Iterable[Path], folder: Path, context: ImportContext) -> None:
     """Report files that hold images which are not read (HEIC, TGA, raw, archives), as one item."""
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for path in files:
@@ -57,7 +57,7 @@ def list_passed_over(files: Iterable[Path], folder: Path, intake: ImportContext)
             by_suffix[suffix].append(name_in(folder, path))
     if not by_suffix:
         return
-    with intake.listing(folder):
+    with context.collect_errors(folder):
         kinds = []
         for suffix, names in sorted(by_suffix.items()):
             more = ", ..." if len(names) > _SHOWN_NAMES else ""
@@ -109,7 +109,7 @@ def decode_image_record(content: bytes, name: str) -> tuple[Record, ImageInfo]:
     return record, info
 
 
-def read_picture(path: Path, name: str) -> Record:
+def load_record(path: Path, name: str) -> Record:
     """The image at ``path`` as a record without annotations, called ``name``.
 
     Raises ``LabelError`` when there is no such file or no whole image in it.
@@ -117,7 +117,7 @@ def read_picture(path: Path, name: str) -> Record:
     return read_image_record(path, name)[0]
 
 
-def picture_record(content: bytes, name: str) -> Record:
+def record_from_bytes(content: bytes, name: str) -> Record:
     """The image in ``content`` as a record without annotations, called ``name``.
 
     Raises ``LabelError`` when the bytes are no whole image.
@@ -139,7 +139,7 @@ def check_declared_size(record: Record, declared: tuple[object, object]) -> None
         )
 
 
-class UniqueNames:
+class UniqueNameCheck:
     """The names that came by, to notice one that comes twice."""
 
     def __init__(self) -> None:
@@ -153,12 +153,12 @@ class UniqueNames:
 
 
 def read_listed(
-    paths: Iterator[Path], folder: Path, intake: ImportContext
+    paths: Iterator[Path], folder: Path, context: ImportContext
 ) -> Iterator[tuple[Path, Record]]:
     """Each image that can be read, with its path; the others are listed."""
     for path in paths:
-        with intake.listing(path):
-            record = read_picture(path, name_in(folder, path))
+        with context.collect_errors(path):
+            record = load_record(path, name_in(folder, path))
             yield path, record
 
 

@@ -71,7 +71,7 @@ def list_field(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def object_items(
-    values: dict[str, Any], name: str, file: Path, intake: ImportContext
+    values: dict[str, Any], name: str, file: Path, context: ImportContext
 ) -> Iterator[dict[str, Any]]:
     """The objects in the list called ``name``; what is not an object is reported.
 
@@ -81,7 +81,7 @@ def object_items(
     if value is not None and not isinstance(value, list):
         raise LabelError("malformed", f"{name!r} should be a list of objects, got {value!r:.80}")
     for number, item in enumerate(value or (), start=1):
-        with intake.listing(file, item=f"{name} {number}"):
+        with context.collect_errors(file, item=f"{name} {number}"):
             if not isinstance(item, dict):
                 raise LabelError("malformed", f"an object is wanted, got {item!r:.80}")
             yield item

@@ -48,7 +48,7 @@ def split_of_file(file: Path) -> str | None:
 
 
 def read_jsonl(
-    file: Path, root: Path, intake: ImportContext, images: Path | None = None
+    file: Path, root: Path, context: ImportContext, images: Path | None = None
 ) -> Iterator[Record]:
     """A record for each image that the lines name; its id is its path from ``root``.
 
@@ -56,8 +56,8 @@ def read_jsonl(
     may ask about one image. Raises ``ValueError`` for a file that is one JSON array.
     """
     _refuse_array(file)
-    rows = _rows(file, intake)
-    return grouped_records(rows, file, images, root, intake, split_of_file(file))
+    rows = _rows(file, context)
+    return grouped_records(rows, file, images, root, context, split_of_file(file))
 
 
 def _known(source: Path) -> tuple[str, ...]:
@@ -84,11 +84,11 @@ def _refuse_array(file: Path) -> None:
             return
 
 
-def _rows(file: Path, intake: ImportContext) -> Iterator[WrittenRow]:
+def _rows(file: Path, context: ImportContext) -> Iterator[WrittenRow]:
     for number, content in stream_lines(file):
         if not content.removeprefix(b"\xef\xbb\xbf").strip():
             continue
-        with intake.listing(file, number):
+        with context.collect_errors(file, number):
             if len(content) > MAX_LINE_BYTES:
                 raise LabelError("too-long", f"the line has more than {MAX_LINE_BYTES:,} bytes")
             values = parse_json_object(content)

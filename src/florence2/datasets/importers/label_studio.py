@@ -21,7 +21,7 @@ from ...results.geometry import point_bounds
 from ...results.records import Annotation, Category, Record
 from ...results.tasks import CAPTIONS
 from ...results.types import ImageSize, Quads, Text
-from .image_files import UniqueNames, read_picture
+from .image_files import UniqueNameCheck, load_record
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .problems import ImportContext, LabelError
@@ -52,7 +52,7 @@ def find_label_studio(source: Path) -> tuple[Path, ...]:
 
 def read_label_studio(
     files: Sequence[Path],
-    intake: ImportContext,
+    context: ImportContext,
     tasks: Sequence[str] = ("object-detection", "caption"),
     split: str | None = None,
     images: Path | None = None,
@@ -68,7 +68,7 @@ def read_label_studio(
     if split is not None:
         wanted = choose_splits(split, dict.fromkeys(filter(None, map(_split, loaded))), files[0])
         loaded = [each for each in loaded if _split(each) in wanted]
-    return _read(loaded, files[0].parent, tokens, intake, images)
+    return _read(loaded, files[0].parent, tokens, context, images)
 
 
 def _load(file: Path) -> list[_Task]:
@@ -83,19 +83,19 @@ def _read(
     loaded: Sequence[tuple[Path, _Task]],
     root: Path,
     tokens: Sequence[str],
-    intake: ImportContext,
+    context: ImportContext,
     images: Path | None,
 ) -> Iterator[Record]:
     finder = ImageFinder(root, (root / "images",), images)
-    seen = UniqueNames()
+    seen = UniqueNameCheck()
     passed_over: Counter[str] = Counter()
-    intake.declare(_categories(root / CONFIG_FILE, intake))
+    context.declare(_categories(root / CONFIG_FILE, context))
     for place in loaded:
         file, task = place
-        with intake.listing(file, item=f"task {task.get('id', '')}"):
+        with context.collect_errors(file, item=f"task {task.get('id', '')}"):
             name = _image_name(task)
             path = _find(finder, name)
-            record = read_picture(path, finder.name(path))
+            record = load_record(path, finder.name(path))
             seen.add(record.id, "image")
             id = task.get("id")
             record = replace(
@@ -105,9 +105,9 @@ def _read(
                 source_id=id if isinstance(id, int | str) and not isinstance(id, bool) else None,
             )
             passed_over += Counter(map(_describe_unread, _results(task)))
-            yield _labeled(record, task, file, tokens, intake)
+            yield _labeled(record, task, file, tokens, context)
     del passed_over[""]
-    with intake.listing(loaded[0][0] if loaded else root):
+    with context.collect_errors(loaded[0][0] if loaded else root):
         if passed_over:
             named = ", ".join(f"{count:,} {kind}" for kind, count in passed_over.most_common())
             raise LabelError("passed-over", f"results of other types are not read: {named}")
@@ -157,7 +157,7 @@ def _below_images(path: Path, root: Path, images: Path | None) -> str:
 
 
 def _labeled(
-    record: Record, task: _Task, file: Path, tokens: Sequence[str], intake: ImportContext
+    record: Record, task: _Task, file: Path, tokens: Sequence[str], context: ImportContext
 ) -> Record:
     item = f"task {task.get('id', '')}"
     size = record.image_size
@@ -166,23 +166,23 @@ def _labeled(
     shapes = 0
     for parts in _grouped(results):
         shapes += 1
-        with intake.listing(file, item=item):
+        with context.collect_errors(file, item=item):
             instances.append(_instance(parts, size))
     known = bool(instances) or not shapes
     annotations: tuple[Annotation, ...] = ()
     if known:
-        made = instance_annotations(instances, size, tokens, intake.annotator)
-        annotations = intake.checked(made, size, file)
+        made = instance_annotations(instances, size, tokens, context.annotator)
+        annotations = context.keep_valid(made, size, file)
     texts: list[Annotation] = []
-    with intake.listing(file, item=item):
+    with context.collect_errors(file, item=item):
         texts = [
-            *_lines(results, size, intake),
-            *(_captions(results, intake) if "<CAPTION>" in tokens else ()),
+            *_lines(results, size, context),
+            *(_captions(results, context) if "<CAPTION>" in tokens else ()),
         ]
     return replace(
         record,
-        annotations=(*annotations, *intake.checked(texts, size, file)),
-        objects=label_objects(instances, intake.annotator) if known else None,
+        annotations=(*annotations, *context.keep_valid(texts, size, file)),
+        objects=label_objects(instances, context.annotator) if known else None,
     )
 
 
@@ -317,7 +317,7 @@ def _number(value: dict[str, Any], name: str) -> float:
         raise LabelError("malformed", f"{name!r} is a number without end") from error
 
 
-def _captions(results: Iterable[dict[str, Any]], intake: ImportContext) -> Iterator[Annotation]:
+def _captions(results: Iterable[dict[str, Any]], context: ImportContext) -> Iterator[Annotation]:
     names = {task.strip("<>").lower(): task for task in CAPTIONS}
     for result in results:
         task = names.get(str(result.get("from_name")))
@@ -326,11 +326,11 @@ def _captions(results: Iterable[dict[str, Any]], intake: ImportContext) -> Itera
         if task and result.get("type") == "textarea" and isinstance(texts, list):
             words = "\n".join(each for each in texts if isinstance(each, str)).strip()
             if words:
-                yield Annotation(task, Text(words), annotator=intake.annotator)
+                yield Annotation(task, Text(words), annotator=context.annotator)
 
 
 def _lines(
-    results: Iterable[dict[str, Any]], size: ImageSize, intake: ImportContext
+    results: Iterable[dict[str, Any]], size: ImageSize, context: ImportContext
 ) -> Iterator[Annotation]:
     """The lines of text: polygons of four corners with a transcription."""
     quads, words = [], []
@@ -345,15 +345,15 @@ def _lines(
             words.append(str(texts[0]))
     if quads:
         answer = Quads(np.array(quads), words, size)
-        yield Annotation("<OCR_WITH_REGION>", answer, annotator=intake.annotator)
+        yield Annotation("<OCR_WITH_REGION>", answer, annotator=context.annotator)
 
 
-def _categories(file: Path, intake: ImportContext) -> list[Category]:
+def _categories(file: Path, context: ImportContext) -> list[Category]:
     """The labels of ``config.xml``, in its order."""
     if not file.is_file():
         return []
     names: dict[str, None] = {}
-    with intake.listing(file):
+    with context.collect_errors(file):
         pending: list[Node] = [read_xml(file)]
         while pending:
             node = pending.pop(0)

@@ -35,12 +35,12 @@ from ...results.types import ImageSize, Text
 from .json_files import parse_json_object, text_field
 from .problems import ImportContext, LabelError
 
-ANSWERS = "answers.jsonl"
+PREDICTIONS_FILE = "answers.jsonl"
 _MAX_SIDE = 2**31
 _MAX_LINE = 64 * 1024**2
 
 
-def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
+def annotation_to_line(record: Record, annotation: Annotation) -> dict[str, Any]:
     """The line of an annotation of a record."""
     line: dict[str, Any] = {"image": record.path or record.id, "task": annotation.task}
     if annotation.region is not None:
@@ -58,15 +58,15 @@ def answer_line(record: Record, annotation: Annotation) -> dict[str, Any]:
     return line
 
 
-def find_answers(source: Path) -> Path:
+def find_prediction_file(source: Path) -> Path:
     """The file of lines: ``source`` itself, or ``answers.jsonl`` in it."""
-    file = source / ANSWERS if source.is_dir() else source
+    file = source / PREDICTIONS_FILE if source.is_dir() else source
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing: a run with --out writes it")
     return file
 
 
-def image_line(record: Record) -> dict[str, Any]:
+def record_to_line(record: Record) -> dict[str, Any]:
     """The line of what the source dataset says of an image."""
     line: dict[str, Any] = {
         "image": record.path or record.id,
@@ -87,7 +87,7 @@ class _Lines:
     beside: bool = False
 
 
-def is_answers(file: Path) -> bool:
+def is_prediction_file(file: Path) -> bool:
     """Whether the first line of a file is one of answers, and not a prompt with its answer."""
     try:
         with open_regular(file) as stream:
@@ -99,15 +99,15 @@ def is_answers(file: Path) -> bool:
     return "categories" in line or ("image" in line and ("task" in line or "image_size" in line))
 
 
-def read_answers(
-    file: Path, intake: ImportContext, annotator: str = "florence2"
+def read_predictions(
+    file: Path, context: ImportContext, annotator: str = "florence2"
 ) -> Iterator[Record]:
     """A record for each image that the lines speak of, in the order they come by.
 
     Images stay where they lie; their ids are their paths from the directory that holds them all.
     Errors of the run are listed as problems, and so are lines that make no sense.
     """
-    lines = _read_lines(file, intake)
+    lines = _read_lines(file, context)
     started = _run_directory(file)
     paths = {image: _locate(image, file, lines.beside, started) for image in lines.by_image}
     root = _common_folder(paths.values())
@@ -115,30 +115,30 @@ def read_answers(
         annotations = []
         about: dict[str, Any] = {}
         for number, line in numbered:
-            with intake.listing(file, number, item=image):
+            with context.collect_errors(file, number, item=image):
                 if "task" in line:
-                    annotations.append(read_line(line, annotator))
+                    annotations.append(annotation_from_line(line, annotator))
                 else:
                     about = _about(line)
-        with intake.listing(file, item=image):
+        with context.collect_errors(file, item=image):
             sizes = (_size(line) for _, line in numbered)
             size = next((each for each in sizes if each is not None), None)
             if size is None:
                 raise LabelError("malformed", "no line has an image_size")
             fitting = tuple(each for each in annotations if _fits(each, size))
             if len(fitting) < len(annotations):
-                with intake.listing(file, item=image):
+                with context.collect_errors(file, item=image):
                     raise LabelError("image-size", f"an answer is not for an image of {size}")
             yield _record(parse_unit_name(paths[image]), root, size, fitting, about)
 
 
-def _read_lines(file: Path, intake: ImportContext) -> _Lines:
+def _read_lines(file: Path, context: ImportContext) -> _Lines:
     lines = _Lines()
     for number, content in enumerate(complete_lines(file), start=1):
-        with intake.listing(file, number):
+        with context.collect_errors(file, number):
             line = parse_json_object(content)
             if "image" not in line and "categories" in line:
-                intake.declare(_categories(line))
+                context.declare(_categories(line))
                 lines.beside = line.get("base") == "file"
                 continue
             image = _image_path(line)
@@ -237,7 +237,7 @@ def _run_directory(file: Path) -> str:
     return started if isinstance(started, str) else ""
 
 
-def read_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
+def annotation_from_line(line: dict[str, Any], annotator: str = "florence2") -> Annotation:
     """The annotation that a line holds. Raises ``LabelError`` when it holds none."""
     size = _size(line)
     task = text_field(line, "task")

@@ -24,7 +24,7 @@ from ...results.records import (
     SourceId,
 )
 from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
-from .image_files import UniqueNames, read_picture
+from .image_files import UniqueNameCheck, load_record
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations
 from .problems import ImportContext, LabelError
 from .region_checks import checked_box, checked_polygon
@@ -58,7 +58,7 @@ _MARKS = ("image", "task", "class", "x0", "outlines")
 _Row = tuple[int, dict[str, str]]
 
 
-def is_answer_rows(file: Path) -> bool:
+def is_prediction_csv(file: Path) -> bool:
     """Whether a CSV file has the columns of ``answers.csv``."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
@@ -67,16 +67,16 @@ def is_answer_rows(file: Path) -> bool:
         return False
 
 
-def read_answer_rows(
-    file: Path, intake: ImportContext, tasks: Sequence[str] = ("object-detection",)
+def read_prediction_csv(
+    file: Path, context: ImportContext, tasks: Sequence[str] = ("object-detection",)
 ) -> Iterator[Record]:
     """A record for each image, its objects and its answers; images lie beside the file.
 
     ``tasks`` are asked of the objects. Rows that make no sense are listed.
     """
     tokens = check_tasks(tasks, INSTANCE_TASKS)
-    intake.declare(_categories(file.with_name(CLASSES_FILE), intake))
-    seen = UniqueNames()
+    context.declare(_categories(file.with_name(CLASSES_FILE), context))
+    seen = UniqueNameCheck()
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         reader = csv.DictReader(stream)
         numbered = (
@@ -84,36 +84,36 @@ def read_answer_rows(
         )
         for image, group in groupby(numbered, key=lambda each: each[1]["image"]):
             rows = list(group)
-            with intake.listing(file, rows[0][0]):
+            with context.collect_errors(file, rows[0][0]):
                 if not image:
                     raise LabelError("malformed", "the row names no image")
                 seen.add(image, "the rows of image")
-                record = read_picture(_path(image, file), _name(image, rows[0][1]))
-                yield _record(record, rows, file, tokens, intake)
+                record = load_record(_path(image, file), _name(image, rows[0][1]))
+                yield _record(record, rows, file, tokens, context)
 
 
 def _record(
-    record: Record, rows: list[_Row], file: Path, tokens: Sequence[str], intake: ImportContext
+    record: Record, rows: list[_Row], file: Path, tokens: Sequence[str], context: ImportContext
 ) -> Record:
     first, size = rows[0][1], record.image_size
     instances: list[Instance] = []
     for line, row in rows:
         if not row["task"] and row["x0"]:
-            with intake.listing(file, line):
+            with context.collect_errors(file, line):
                 instances.append(_instance(row, size))
     labels = any(not row["task"] and row["round"] for _, row in rows)
-    objects = tuple(_object(each, intake.annotator) for each in instances) if labels else None
+    objects = tuple(_object(each, context.annotator) for each in instances) if labels else None
     made: list[Annotation] = []
     if labels:
-        made += intake.checked(
-            instance_annotations(instances, size, tokens, intake.annotator), size, file, rows[0][0]
+        made += context.keep_valid(
+            instance_annotations(instances, size, tokens, context.annotator), size, file, rows[0][0]
         )
     asked = ((line, row) for line, row in rows if row["task"])
     keys = ("task", "question", "annotator", "round")
     for _, group in groupby(asked, key=lambda each: [each[1][key] for key in keys]):
         answers = list(group)
-        with intake.listing(file, answers[0][0]):
-            made += intake.checked([_annotation(answers, size)], size, file, answers[0][0])
+        with context.collect_errors(file, answers[0][0]):
+            made += context.keep_valid([_annotation(answers, size)], size, file, answers[0][0])
     return replace(
         record,
         annotations=tuple(made),
@@ -238,10 +238,10 @@ def _name(image: str, row: dict[str, str]) -> str:
     return row["file_name"] or image
 
 
-def _categories(file: Path, intake: ImportContext) -> list[Category]:
+def _categories(file: Path, context: ImportContext) -> list[Category]:
     if not file.is_file():
         return []
-    with intake.listing(file):
+    with context.collect_errors(file):
         try:
             listed = json.loads(file.read_text("utf-8"))
             return [Category(**each) for each in listed]

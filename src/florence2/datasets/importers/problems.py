@@ -1,7 +1,7 @@
-"""What is wrong with a dataset, where, and of which kind.
+"""Problems of a dataset: their kinds, and how an importer reports them and continues.
 
-Importers raise a ``LabelError`` for one bad item inside ``ImportContext.listing``, which lists it
-as a ``ImportProblem`` with its file and line and lets the importer continue.
+An importer raises ``LabelError`` for one bad item inside ``ImportContext.collect_errors``, which
+reports it as an ``ImportProblem`` with its file and line.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ProblemKind = Literal[
     "malformed",  # a file, line, element or field that cannot be read
     "missing-file",
     "broken-image",
-    "image-size",  # the label file speaks of an image of another size
+    "image-size",  # the labels are for another image size
     "outside-image",
     "degenerate-box",  # without area, inverted or not finite
     "empty-polygon",  # fewer than three points, or without area
     "unsupported-mask",  # a mask that polygons cannot express
-    "unsupported-shape",  # a shape that is no box and no polygon
+    "unsupported-shape",  # a shape that is neither a box nor a polygon
     "crowd",  # one region for many objects
     "unknown-class",
     "unknown-image",  # a label for an image that the dataset does not list
@@ -59,7 +59,7 @@ class ImportProblem:
 
 
 class LabelError(ValueError):
-    """One item of a dataset that cannot be used; a reader lists it and goes on."""
+    """One item of a dataset that cannot be used; the importer reports it and continues."""
 
     def __init__(self, kind: ProblemKind, message: str) -> None:
         super().__init__(message)
@@ -67,25 +67,29 @@ class LabelError(ValueError):
 
 
 def refuse_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
-    """Raise ``LabelError``: stands in where no grammar was given to read answers with."""
-    raise LabelError("unreadable-suffix", f"no grammar was given to read {suffix[:60]!r} with")
+    """Raise ``LabelError``: the default where no grammar was given to parse answers."""
+    raise LabelError("unreadable-suffix", f"no grammar was given to parse {suffix[:60]!r}")
 
 
 def accept(annotation: Annotation, image_size: ImageSize) -> None:
-    """Nothing: the check that lets every annotation pass."""
+    """The check that accepts every annotation."""
 
 
 def ignore_categories(categories: Sequence[Category]) -> None:
-    """Nothing: stands in where no one asks for the classes of a dataset."""
+    """The default where the classes of a dataset are not needed."""
 
 
 @dataclass(frozen=True)
 class ImportContext:
-    """What every reader is given: where problems go, and what its annotations must pass.
+    """What every importer is given: where problems go, and which annotations are accepted.
 
-    ``check`` and ``read_suffix`` raise ``LabelError`` for what cannot be used; ``read_suffix``
-    turns a written answer (``"car<loc_1>..."``) into a value of the task's kind. A reader calls
-    ``declare`` with the classes that its dataset lists, before it yields the first record.
+    Attributes:
+        report: Called with each problem.
+        check: Raises ``LabelError`` for an annotation that cannot be used.
+        read_suffix: Parses a written answer (``"car<loc_1>..."``) to a value of the task's kind;
+            raises ``LabelError`` when it cannot.
+        annotator: The annotator of all annotations.
+        declare: Called with the classes that the dataset lists, before the first record.
     """
 
     report: Callable[[ImportProblem], None]
@@ -95,10 +99,10 @@ class ImportContext:
     declare: Callable[[Sequence[Category]], None] = ignore_categories
 
     @contextmanager
-    def listing(self, file: Path, line: int | None = None, item: str = "") -> Iterator[None]:
-        """Inside the block, a ``LabelError`` ends the block only, and is listed.
+    def collect_errors(self, file: Path, line: int | None = None, item: str = "") -> Iterator[None]:
+        """A block that a ``LabelError`` ends; the error is reported as a problem.
 
-        ``item`` names the one meant where a file has no lines.
+        ``item`` names the item in a file without lines.
         """
         try:
             yield
@@ -106,17 +110,17 @@ class ImportContext:
             message = f"{item}: {error}" if item else str(error)
             self.report(ImportProblem(_printable(str(file)), line, _printable(message), error.kind))
 
-    def checked(
+    def keep_valid(
         self,
         candidates: Iterable[Annotation],
         image_size: ImageSize,
         file: Path,
         line: int | None = None,
     ) -> tuple[Annotation, ...]:
-        """Those of ``candidates`` that pass the check; the others are listed."""
+        """The ``candidates`` that pass the check; the others are reported."""
         passed = []
         for annotation in candidates:
-            with self.listing(file, line):
+            with self.collect_errors(file, line):
                 _check_length(annotation)
                 self.check(annotation, image_size)
                 passed.append(annotation)

@@ -20,7 +20,7 @@ _LOCATION = re.compile(r"<loc_([0-9]{1,9})>")
 
 
 def written_annotation(
-    prefix: str, suffix: str, image_size: ImageSize, intake: ImportContext
+    prefix: str, suffix: str, image_size: ImageSize, context: ImportContext
 ) -> Annotation:
     """The annotation that answers the prompt ``prefix`` with the text ``suffix``.
 
@@ -30,9 +30,9 @@ def written_annotation(
     check_text(prefix, "the prompt")
     check_text(suffix, "the answer")
     task, text, region = split_prefix(prefix, image_size)
-    answer = intake.read_suffix(suffix, task, image_size)
+    answer = context.read_suffix(suffix, task, image_size)
     try:
-        return Annotation(task.token, answer, text, region, intake.annotator)
+        return Annotation(task.token, answer, text, region, context.annotator)
     except ValueError as error:
         raise LabelError("unreadable-prompt", str(error)) from error
 

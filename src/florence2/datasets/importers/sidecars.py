@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...results.records import Annotation, Record
-from .image_files import UniqueNames, find_files, find_pictures, list_passed_over, read_listed
+from .image_files import UniqueNameCheck, find_files, find_images, list_passed_over, read_listed
 from .image_finder import fold_name
 from .label_text import read_label_text
 from .problems import MAX_TEXT_LENGTH, ImportContext, LabelError
@@ -20,7 +20,7 @@ _MAX_TEXT_BYTES = 4 * MAX_TEXT_LENGTH
 
 
 def read_sidecars(
-    folder: Path, intake: ImportContext, prompt: str = "<CAPTION>"
+    folder: Path, context: ImportContext, prompt: str = "<CAPTION>"
 ) -> Iterator[Record]:
     """A record for each image in ``folder`` and below that can be read.
 
@@ -29,30 +29,30 @@ def read_sidecars(
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file: name the directory of the images and their texts")
-    return _read(folder, intake, prompt)
+    return _read(folder, context, prompt)
 
 
-def _read(folder: Path, intake: ImportContext, prompt: str) -> Iterator[Record]:
+def _read(folder: Path, context: ImportContext, prompt: str) -> Iterator[Record]:
     files = find_files(folder)
-    list_passed_over(files, folder, intake)
+    list_passed_over(files, folder, context)
     texts: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         if file.suffix.lower() == ".txt":
             texts[_stem(file)].append(file)
-    seen, used = UniqueNames(), set[Path]()
-    for path, record in read_listed(find_pictures(folder), folder, intake):
+    seen, used = UniqueNameCheck(), set[Path]()
+    for path, record in read_listed(find_images(folder), folder, context):
         file = _find_text(path, texts)
         used.add(file)
         annotations: tuple[Annotation, ...] = ()
-        with intake.listing(file):
+        with context.collect_errors(file):
             seen.add(file, "the text of two images,")
             suffix = _text(file, record)
-            annotation = written_annotation(prompt, suffix, record.image_size, intake)
-            annotations = intake.checked([annotation], record.image_size, file)
+            annotation = written_annotation(prompt, suffix, record.image_size, context)
+            annotations = context.keep_valid([annotation], record.image_size, file)
         yield replace(record, annotations=annotations)
-    images = {_stem(path) for path in find_pictures(folder)}
+    images = {_stem(path) for path in find_images(folder)}
     for file in (each for each in files if each.suffix.lower() == ".txt" and each not in used):
-        with intake.listing(file):
+        with context.collect_errors(file):
             if _stem(file) not in images:
                 raise LabelError("unknown-image", "there is no image of this name")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...io.paths import confine
 from ...results.geometry import point_bounds
 from ...results.records import Annotation, Category, LabeledObject, Record, Region
-from .image_files import UniqueNames, find_files, name_in, read_image_record
+from .image_files import UniqueNameCheck, find_files, name_in, read_image_record
 from .image_finder import ImageFinder
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
 from .label_frame import LabelFrame, find_frame
@@ -75,7 +75,7 @@ def find_voc(source: Path, split: str | None = None) -> list[Path]:
 def read_voc(
     files: Iterable[Path],
     root: Path,
-    intake: ImportContext,
+    context: ImportContext,
     tasks: Sequence[str] = ("object-detection",),
     classes: Sequence[str] | None = None,
     first_pixel: int = 1,
@@ -91,31 +91,31 @@ def read_voc(
     tokens = check_tasks(tasks, TASKS)
     files = list(files)
     units = _Units(first_pixel, are_fractions(box for file in files for box in _boxes(file)))
-    return _read(files, root, intake, tokens, classes, units, images)
+    return _read(files, root, context, tokens, classes, units, images)
 
 
 def _read(
     files: Sequence[Path],
     root: Path,
-    intake: ImportContext,
+    context: ImportContext,
     tokens: Sequence[str],
     classes: Sequence[str] | None,
     units: _Units,
     images: Path | None,
 ) -> Iterator[Record]:
     if units.fractions:
-        with intake.listing(files[0]):
+        with context.collect_errors(files[0]):
             raise LabelError(
                 "fractions",
                 "all boxes of the set lie between 0 and 1: they were read as fractions of the "
                 "images, where VOC has pixels",
             )
-    seen = UniqueNames()
+    seen = UniqueNameCheck()
     splits = _listed_splits(root)
-    intake.declare(_label_map(root, intake))
+    context.declare(_label_map(root, context))
     finder = ImageFinder(root, [root / "JPEGImages"], images)
     for file in files:
-        with intake.listing(file):
+        with context.collect_errors(file):
             page = read_xml(file)
             path = _picture_path(file, page, finder, images)
             seen.add(path, "picture")
@@ -123,15 +123,15 @@ def _read(
             frame = find_frame(record, info, _declared_size(page))
             instances = []
             for node in page.find_all("object"):
-                with intake.listing(file, node.line):
+                with context.collect_errors(file, node.line):
                     instances.append(_instance(node, frame, classes, units))
             annotations: tuple[Annotation, ...] = ()
             objects: tuple[LabeledObject, ...] | None = None
             # A file of bad objects only is not one that says nothing is there.
             if instances or not page.find_all("object"):
-                made = instance_annotations(instances, record.image_size, tokens, intake.annotator)
-                annotations = intake.checked(made, record.image_size, file)
-                objects = label_objects(instances, intake.annotator)
+                made = instance_annotations(instances, record.image_size, tokens, context.annotator)
+                annotations = context.keep_valid(made, record.image_size, file)
+                objects = label_objects(instances, context.annotator)
             yield replace(
                 record,
                 annotations=annotations,
@@ -233,13 +233,13 @@ def _listed_splits(root: Path) -> dict[str, str]:
     return found
 
 
-def _label_map(root: Path, intake: ImportContext) -> list[Category]:
+def _label_map(root: Path, context: ImportContext) -> list[Category]:
     """The classes of ``labelmap.txt`` (``name:color:parts:actions``) or ``classes.txt``."""
     for name in ("labelmap.txt", "classes.txt"):
         file = root / name
         if not file.is_file():
             continue
-        with intake.listing(file):
+        with context.collect_errors(file):
             lines = [line for _, line in split_lines(read_label_text(file))]
             if name == "labelmap.txt":
                 lines = [line.split(":")[0] for line in lines if not line.startswith("#")]

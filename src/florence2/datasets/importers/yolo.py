@@ -15,12 +15,12 @@ from pathlib import Path
 from ...results.records import Category, Record
 from .image_files import (
     SKIPPED_SUFFIXES,
-    UniqueNames,
+    UniqueNameCheck,
     find_files,
-    find_pictures,
+    find_images,
     list_passed_over,
+    load_record,
     name_in,
-    read_picture,
 )
 from .image_finder import ImageFinder, fold_name
 from .instances import INSTANCE_TASKS, Instance, check_tasks, instance_annotations, label_objects
@@ -47,7 +47,7 @@ class _Item:
 
 def read_yolo(
     data: YoloSet,
-    intake: ImportContext,
+    context: ImportContext,
     tasks: Sequence[str] = ("object-detection",),
     split: str | None = None,
     images: Path | None = None,
@@ -61,7 +61,7 @@ def read_yolo(
     ways.
     """
     tokens = check_tasks(tasks, TASKS)
-    items = _list_items(data, data.choose_entries(split), images, intake)
+    items = _list_items(data, data.choose_entries(split), images, context)
     survey = LabelSurvey()
     for item in items:
         if item.label is not None:
@@ -70,16 +70,16 @@ def read_yolo(
             except LabelError:
                 continue  # reported when its image is read
     layout = survey.layout(data.file, data.kpt_shape, data.task)
-    intake.declare([Category(data.names[number]) for number in sorted(data.names)])
-    _list_doubled_names(data, intake)
-    return _read(data, items, layout, intake, tokens)
+    context.declare([Category(data.names[number]) for number in sorted(data.names)])
+    _list_doubled_names(data, context)
+    return _read(data, items, layout, context, tokens)
 
 
-def _list_doubled_names(data: YoloSet, intake: ImportContext) -> None:
+def _list_doubled_names(data: YoloSet, context: ImportContext) -> None:
     numbers: dict[str, int] = {}
     for number, name in sorted(data.names.items()):
         first = numbers.setdefault(name.strip(), number)
-        with intake.listing(data.file):
+        with context.collect_errors(data.file):
             if first != number:
                 raise LabelError(
                     "duplicate",
@@ -102,48 +102,48 @@ def _read(
     data: YoloSet,
     items: Sequence[_Item],
     layout: LabelLayout,
-    intake: ImportContext,
+    context: ImportContext,
     tokens: Sequence[str],
 ) -> Iterator[Record]:
-    pictures, labels = UniqueNames(), UniqueNames()
-    labelled = {item.split for item in items if item.label is not None}
+    pictures, labels = UniqueNameCheck(), UniqueNameCheck()
+    labeled = {item.split for item in items if item.label is not None}
     keypoints = 0
-    unlabelled: dict[str, _Item] = {}
+    unlabeled: dict[str, _Item] = {}
     for item in items:
-        if item.split not in labelled:
-            unlabelled.setdefault(item.split, item)
-    for split, item in unlabelled.items():
-        with intake.listing(data.file):
+        if item.split not in labeled:
+            unlabeled.setdefault(item.split, item)
+    for split, item in unlabeled.items():
+        with context.collect_errors(data.file):
             expected = label_path(item.image)
             raise LabelError(
                 "missing-file", f"no image of split {split!r} has a label file; expected {expected}"
             )
     for item in items:
-        with intake.listing(item.image):
+        with context.collect_errors(item.image):
             pictures.add(item.name, "picture")
             labels.add(item.label or item.image, "the label file of two images,")
-            record = read_picture(item.image, item.name)
+            record = load_record(item.image, item.name)
             record = replace(record, split=item.split, file_name=item.file_name)
             lines: list[tuple[int, str]] | None = []
             if item.label is not None:
-                lines = _label_lines(item.label, intake)
+                lines = _label_lines(item.label, context)
                 keypoints += sum(has_keypoints(line, layout) for _, line in lines or ())
-            elif item.split not in labelled:
+            elif item.split not in labeled:
                 lines = None
             if lines is not None:
                 file = item.label or item.image
-                record = _labeled(file, lines, record, data, layout, tokens, intake)
+                record = _labeled(file, lines, record, data, layout, tokens, context)
             yield record
     if keypoints:
-        with intake.listing(data.file):
+        with context.collect_errors(data.file):
             raise LabelError(
                 "passed-over", f"the keypoints of {keypoints:,} objects are not read; boxes are"
             )
 
 
-def _label_lines(file: Path, intake: ImportContext) -> list[tuple[int, str]] | None:
+def _label_lines(file: Path, context: ImportContext) -> list[tuple[int, str]] | None:
     """The label lines of a file; None when it cannot be read."""
-    with intake.listing(file):
+    with context.collect_errors(file):
         return [(n, line) for n, line in split_lines(read_label_text(file)) if not is_comment(line)]
     return None
 
@@ -155,24 +155,24 @@ def _labeled(
     data: YoloSet,
     layout: LabelLayout,
     tokens: Sequence[str],
-    intake: ImportContext,
+    context: ImportContext,
 ) -> Record:
     """The record with its labels, and with the annotations that are made from them."""
     instances: list[Instance] = []
     for number, line in lines:
-        with intake.listing(file, number):
+        with context.collect_errors(file, number):
             instances.append(parse_label(line, data.names, record.image_size, layout))
     # A file of bad lines only is not one that says nothing is there.
     if lines and not instances:
         return record
-    made = instance_annotations(instances, record.image_size, tokens, intake.annotator)
-    annotations = intake.checked(made, record.image_size, file)
-    objects = label_objects(instances, intake.annotator)
+    made = instance_annotations(instances, record.image_size, tokens, context.annotator)
+    annotations = context.keep_valid(made, record.image_size, file)
+    objects = label_objects(instances, context.annotator)
     return replace(record, annotations=annotations, objects=objects)
 
 
 def _list_items(
-    data: YoloSet, entries: Sequence[tuple[str, Path]], images: Path | None, intake: ImportContext
+    data: YoloSet, entries: Sequence[tuple[str, Path]], images: Path | None, context: ImportContext
 ) -> list[_Item]:
     """The images of the directories and lists with their label files."""
     items: list[_Item] = []
@@ -180,14 +180,14 @@ def _list_items(
     for split, entry in entries:
         folder = _image_folder(entry, data, split, images)
         if os.path.isdir(folder):
-            items += _folder_items(folder, entry, data, split, labels, intake)
+            items += _folder_items(folder, entry, data, split, labels, context)
             continue
-        with intake.listing(data.file):
+        with context.collect_errors(data.file):
             if not os.path.isfile(entry):
                 raise LabelError(
                     "missing-file", f"{entry} is neither a directory nor a list of images"
                 )
-            items += _listed_items(entry, data, split, images, labels, intake)
+            items += _listed_items(entry, data, split, images, labels, context)
     return items
 
 
@@ -208,11 +208,11 @@ def _folder_items(
     data: YoloSet,
     split: str,
     labels: _LabelFolders,
-    intake: ImportContext,
+    context: ImportContext,
 ) -> list[_Item]:
     items = []
-    list_passed_over(find_files(folder), folder, intake)
-    for path in find_pictures(folder):
+    list_passed_over(find_files(folder), folder, context)
+    for path in find_images(folder):
         name = name_in(data.root, path)
         if Path(name).is_absolute():
             name = f"{entry.name}/{name_in(folder, path)}"
@@ -220,12 +220,12 @@ def _folder_items(
         items.append(_Item(path, name, name_in(folder, path), label, split))
     used = {item.label for item in items}
     folders = {label_path(entry / "a.jpg").parent, *(path.parent for path in used if path)}
-    _list_orphans(folders, used, data, intake)
+    _list_orphans(folders, used, data, context)
     return items
 
 
 def _list_orphans(
-    folders: set[Path], used: set[Path | None], data: YoloSet, intake: ImportContext
+    folders: set[Path], used: set[Path | None], data: YoloSet, context: ImportContext
 ) -> None:
     """Report the label files that no image has, as one item for each directory."""
     for folder in sorted(folders):
@@ -236,7 +236,7 @@ def _list_orphans(
             for path in sorted(folder.glob("*.txt"))
             if path not in used and not path.name.startswith(".") and path.name != "classes.txt"
         ]
-        with intake.listing(folder):
+        with context.collect_errors(folder):
             if names:
                 more = ", ..." if len(names) > 3 else ""
                 raise LabelError(
@@ -251,14 +251,14 @@ def _listed_items(
     split: str,
     images: Path | None,
     labels: _LabelFolders,
-    intake: ImportContext,
+    context: ImportContext,
 ) -> list[_Item]:
     """The images that a text file lists, a path a line."""
     items = []
     allowed = (data.root, data.file.parent, data.file.parent.parent, file.parent)
     finder = ImageFinder(data.root, (data.root, file.parent), images, allowed)
     for number, line in split_lines(read_label_text(file, MAX_LIST_BYTES)):
-        with intake.listing(file, number):
+        with context.collect_errors(file, number):
             if os.path.splitext(line)[1].lower() in SKIPPED_SUFFIXES:
                 raise LabelError("passed-over", f"{line!r} is of a type that is not read")
             path = file.parent / line if line.startswith("./") else Path(line)

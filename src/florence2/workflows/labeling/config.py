@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ...datasets.exporters.capacity import TARGETS
+from ...datasets.exporters.capacity import RENAMED_TARGETS, TARGETS
 from ...datasets.exporters.export_options import ExportOptions
 from ...inference.call_options import LoadOptions, PredictOptions
 from ...io.messages import suggest
@@ -109,7 +109,7 @@ def _split_formats(values: tuple[str, ...]) -> tuple[str, ...]:
     """The formats, given several times or separated by commas, each once."""
     names = [name.strip() for value in values for name in value.split(",")]
     for name in names:
-        if name not in TARGETS:
+        if name not in (*TARGETS, *RENAMED_TARGETS):
             near = suggest(name, TARGETS)
             raise ValueError(
                 f"unknown format {name!r} (option 'formats'); available: {', '.join(TARGETS)}{near}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...datasets.exporters.capacity import TARGETS
+from ...datasets.exporters.capacity import RENAMED_TARGETS, TARGETS
 from ...io.file_types import (
     ARCHIVE_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -20,7 +20,7 @@ from ...io.file_types import (
 # The suffixes of the files in a directory that are sources.
 SOURCE_SUFFIXES = IMAGE_SUFFIXES | PDF_SUFFIXES | VIDEO_SUFFIXES
 # What a run writes into its directory besides the directories of its formats.
-_RUN_OUTPUTS = frozenset({"pictures", "sidecars", *TARGETS})
+_RUN_OUTPUTS = frozenset({"pictures", "sidecars", *TARGETS, *RENAMED_TARGETS})
 _SHOWN_DIRECTORIES = 3
 
 
