@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import florence2
 from florence2.processing.containers import list_units, load_unit
-from florence2.results.reading_order import joined_text
+from florence2.results.reading_order import join_text
 
 
 def draw_page(path: Path) -> Path:
@@ -44,7 +44,7 @@ def main() -> None:
             # Encoded once, whatever number of tasks follow.
             page = model.look(load_unit(unit))
             print(f"--- {unit.name}")
-            print(joined_text(page("ocr-with-region").answer))
+            print(join_text(page("ocr-with-region").answer))
             if arguments.question:
                 result = page(f"<DocVQA>{arguments.question}")
                 print(f"{arguments.question} {result.answer.text}")

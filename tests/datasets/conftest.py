@@ -1,4 +1,4 @@
-"""An image directory, and an intake that remembers what was listed."""
+"""An image directory, and an import context that collects problems."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def read_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
 
 @pytest.fixture
 def problems() -> list[ImportProblem]:
-    """What the intake has listed."""
+    """The problems that were reported."""
     return []
 
 
 @pytest.fixture
 def context(problems: list[ImportProblem]) -> ImportContext:
-    """An intake that lets every annotation pass and lists problems in ``problems``."""
+    """An import context that accepts every annotation and reports problems to ``problems``."""
     return ImportContext(problems.append, read_suffix=read_suffix)
 
 
