@@ -166,3 +166,35 @@ def test_what_the_default_model_knows_is_said_once(
     )
     assert command("run", pictures, "-t", "caption").stderr.count(notice) == 1
     assert notice not in command("run", pictures, "-t", "caption", "--model", "nano").stderr
+
+
+def test_options_of_release_0_1_work_with_a_warning(
+    command: Command, model: Any, pictures: Path, tmp_path: Path
+) -> None:
+    result = command(
+        "run", pictures, "-t", "od", "--order-corners", "--memory", 0.5, "--no-pictures",
+        "--format", "coco", "--out", tmp_path / "out",
+    )  # fmt: skip
+    for old, new in (
+        ("--order-corners", "--fix-inverted-boxes"),
+        ("--memory", "--max-kv-memory"),
+        ("--no-pictures", "--no-copy-images"),
+    ):
+        assert f"florence2: {old} is now {new}; the old name goes" in result.stderr
+    assert model.options == {"fix_inverted_boxes": True, "memory": 2**29}
+    assert not (tmp_path / "out/coco/images").exists()
+    wrong = command("run", pictures, "-t", "od", "--every", 2)
+    assert "--frame-interval 2 is not used" in wrong.stderr
+
+
+def test_settings_of_release_0_1_are_read(
+    command: Command, model: Any, pictures: Path, tmp_path: Path
+) -> None:
+    arguments = ("run", pictures, "-t", "od", "--fix-inverted-boxes", "--out", tmp_path / "out")
+    assert command(*arguments).exit_code == 0
+    settings = tmp_path / "out/run.json"
+    stored = json.loads(settings.read_text())
+    stored["order_corners"] = stored.pop("fix_inverted_boxes")
+    settings.write_text(json.dumps(stored))
+    assert command(*arguments, "--resume").exit_code == 0
+    assert "order_corners" not in json.loads(settings.read_text())

@@ -114,3 +114,24 @@ def test_tiles_without_number_are_refused_before_any_is_cut() -> None:
         with pytest.raises(ValueError, match=r"tiles (must be|exceed)"):
             Tiling.parse(text)
     assert Tiling.parse("32x32").columns == 32
+
+
+def test_the_names_of_release_0_1_work_with_a_warning() -> None:
+    from florence2 import workflows
+    from florence2.workflows import tiling, video
+
+    with pytest.warns(DeprecationWarning, match="tiled is now florence2.workflows.predict_tiles"):
+        assert workflows.tiled is predict_tiles
+    with pytest.warns(DeprecationWarning, match="joined_regions is now merge_regions"):
+        assert tiling.joined_regions is merge_regions
+    with pytest.warns(DeprecationWarning, match="frames_of is now"):
+        assert workflows.frames_of is video.sample_frames
+    with pytest.warns(DeprecationWarning, match="'every' is now 'interval'"):
+        video.sample_frames("none.mp4", every=2.0)  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match="'inside' is now 'containment'"):
+        assert Tiling(inside=0.5) == Tiling(containment=0.5)  # type: ignore[call-arg]
+
+
+def test_a_tiling_is_written_as_it_is_parsed() -> None:
+    assert str(Tiling.parse("3x2")) == "3x2"
+    assert str(Tiling(2, 2, overlap=0.1, whole=False)) == "2x2 overlap=0.1 whole=False"

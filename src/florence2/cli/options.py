@@ -1,4 +1,4 @@
-"""The options that verbs share, each with its help, named as the Python arguments are."""
+"""Options that commands share, named like the Python arguments."""
 
 from __future__ import annotations
 
@@ -39,16 +39,15 @@ Runtime = Annotated[
 Beams = Annotated[int | None, typer.Option(min=1, max=100, help="Number of beams. [default: 3]")]
 MaxNewTokens = Annotated[
     int | None,
-    typer.Option(min=1, max=1_000_000, help="Max length of an answer in tokens. [default: 1024]"),
+    typer.Option(min=1, max=1_000_000, help="Maximum number of new tokens. [default: 1024]"),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, max=65_536, help="Max number of answers decoded together.")
+    int | None,
+    typer.Option(min=1, max=65_536, help="Maximum number of sequences decoded together."),
 ]
 Memory = Annotated[
     float | None,
-    typer.Option(
-        min=0.01, max=100_000, help="GiB of memory for answers being decoded. [default: 4]"
-    ),
+    typer.Option(min=0.01, max=100_000, help="KV-cache memory limit in GiB. [default: 4]"),
 ]
 DatasetTasks = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""Cascades: the answer to one question is what the next one asks about, on one encoding.
+"""Cascades: two tasks on one encoding; the second takes the output of the first as input.
 
 ``model.encode_image(image).batch`` is a ``RunRequests``; the server has another, over its engine.
 """
@@ -15,19 +15,22 @@ from ..results.geometry import clip_boxes, fix_inverted_boxes
 from ..results.tasks import AnswerKind, Task
 from ..results.types import Answer, Boxes, Failure, Polygons, Result, Text
 
-# A task, and what it asks about: ``processor.TextInput`` or nothing.
+# A task and its input: ``processor.TextInput`` or ``None``.
 TaskRequest = tuple[str | Task, Any]
-# Answers to questions about one picture, in order.
+# Predicts requests about one image; the results are in their order.
 RunRequests = Callable[[Sequence[TaskRequest]], Sequence[Result | Failure]]
 
 
 @dataclass(frozen=True)
 class Cascade:
-    """A first question and what is asked about its answer.
+    """Two tasks in sequence; ``run`` gives one result that merges both.
 
-    ``run`` gives one result: its answer joins all steps, its task is a row outside the table with
-    the cascade's token. Raises ``ValueError`` when a first question cannot be answered; regions
-    that a second question fails on are left out.
+    Attributes:
+        name: the name of the cascade, used like the name of a task.
+        summary: one line of help.
+        first: the task that is predicted first.
+        second: the task that takes the first output as input, as a whole or by region.
+        answer: the kind of the merged output.
     """
 
     name: str
@@ -42,15 +45,19 @@ class Cascade:
         token = f"<{self.name.upper().replace('-', '_')}>"
         return Task(token, self.name, (), self.name, "none", self.answer, self.summary)
 
-    def run(self, ask: RunRequests) -> Result:
-        """The joined answer of both steps."""
-        (first,) = ask([(self.first, None)])
+    def run(self, predict: RunRequests) -> Result:
+        """Predict both tasks and merge their outputs.
+
+        Raises ``ValueError`` when the first task fails; regions for which the second task fails
+        are dropped.
+        """
+        (first,) = predict([(self.first, None)])
         if isinstance(first, Failure):
             raise ValueError(first.error)
-        joined = _ground(first, ask, self.second)
-        if joined is None:
-            joined = _each_region(first, ask, self.second)
-        answer, truncated = joined
+        merged = _ground(first, predict, self.second)
+        if merged is None:
+            merged = _predict_regions(first, predict, self.second)
+        answer, truncated = merged
         return Result(
             self.task,
             first.prompt,
@@ -91,7 +98,7 @@ CASCADES = (
     ),
     Cascade(
         "detect-then-segment",
-        "objects, each with its outlines",
+        "objects, each with its polygons",
         "object-detection",
         "region-to-segmentation",
         "boxes_or_polygons",
@@ -101,36 +108,36 @@ _BY_NAME = {name: each for each in CASCADES for name in (each.name, each.task.to
 
 
 def find_cascade(name: str) -> Cascade | None:
-    """The cascade of a name or token, in any case; ``None`` when it is none."""
+    """The cascade of a name or token, in any case; ``None`` for another name."""
     key = name.strip()
     return _BY_NAME.get(key) or _BY_NAME.get(key.lower().replace("_", "-"))
 
 
-def _ground(first: Result, ask: RunRequests, second: str) -> tuple[Answer, bool] | None:
-    """Boxes of the phrases of a caption; ``None`` when the first answer is no text."""
+def _ground(first: Result, predict: RunRequests, second: str) -> tuple[Answer, bool] | None:
+    """Boxes of the phrases of a caption; ``None`` when the first output is not text."""
     if not isinstance(first.answer, Text):
         return None
     if not first.answer.plain_text:
         return Boxes([], [], first.image_size), False
-    (grounded,) = ask([(second, first.answer.plain_text)])
+    (grounded,) = predict([(second, first.answer.plain_text)])
     if isinstance(grounded, Failure):
         raise ValueError(grounded.error)
     return grounded.answer, grounded.truncated
 
 
-def _each_region(first: Result, ask: RunRequests, second: str) -> tuple[Answer, bool]:
+def _predict_regions(first: Result, predict: RunRequests, second: str) -> tuple[Answer, bool]:
     found = first.answer
     assert isinstance(found, Boxes)
     boxes = clip_boxes(fix_inverted_boxes(found.xyxy), found.image_size)
     usable = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
-    asked = [(second, tuple(float(at) for at in boxes[index])) for index in usable]
-    answers = ask(asked) if asked else []
-    outlined = second == "region-to-segmentation"
+    requests = [(second, tuple(map(float, boxes[index]))) for index in usable]
+    results = predict(requests) if requests else []
+    has_polygons = second == "region-to-segmentation"
     texts: list[str] = []
-    outlines: list[tuple[np.ndarray, ...]] = []
+    polygons: list[tuple[np.ndarray, ...]] = []
     kept: list[int] = []
     truncated = False
-    for index, result in zip(usable.tolist(), answers, strict=True):
+    for index, result in zip(usable.tolist(), results, strict=True):
         if isinstance(result, Failure):
             continue
         truncated |= result.truncated
@@ -139,11 +146,9 @@ def _each_region(first: Result, ask: RunRequests, second: str) -> tuple[Answer, 
             texts.append(result.answer.plain_text)
         elif isinstance(result.answer, Polygons) and len(result.answer):
             kept.append(index)
-            outlines.append(tuple(part for parts in result.answer.polygons for part in parts))
+            polygons.append(tuple(part for parts in result.answer.polygons for part in parts))
     chosen = found.select(kept)
-    if not outlined:
+    if not has_polygons:
         return replace(chosen, labels=tuple(texts)), truncated
-    polygons = Polygons(
-        outlines, chosen.labels, found.image_size, chosen.scores, chosen.label_scores
-    )
-    return polygons, truncated
+    merged = Polygons(polygons, chosen.labels, found.image_size, chosen.scores, chosen.label_scores)
+    return merged, truncated

@@ -1,1 +1,1 @@
-"""Label a folder: sources, requests, and an output directory that can be resumed."""
+"""Label images: sources, requests, and an output directory that can be resumed."""
