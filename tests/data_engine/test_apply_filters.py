@@ -55,7 +55,7 @@ def test_an_annotation_is_split_by_decision_and_loses_no_region() -> None:
     found = apply_filters([one], FilterContext(Thresholds(min_confidence=0.1)))
     assert summarize(found) == [
         ("a", ["dog"], ""),
-        ("a", ["dog"], "overlaps a better one"),
+        ("a", ["dog"], "overlaps a higher-scoring box"),
         ("a", ["cat"], "low confidence"),
         ("a", ["cat"], "tiny region"),
     ]
@@ -77,7 +77,7 @@ def test_boxes_of_several_detectors_are_fused() -> None:
         ("a", ["dog", "cat"], "merged with others"),
         ("b", ["dog"], "merged with others"),
         ("fusion", ["dog"], ""),
-        ("fusion", ["cat"], "found by too few"),
+        ("fusion", ["cat"], "found by too few detectors"),
     ]
     dog = found[2]
     assert dog.annotator == FUSION
@@ -102,7 +102,7 @@ def test_low_confidence_boxes_are_fused_and_kept_if_another_exceeds_the_threshol
     strict = apply_filters(
         [first, second], FilterContext(Thresholds(min_confidence=0.3, min_agreement=2))
     )
-    assert summarize(strict)[3] == ("fusion", ["dog"], "found by too few")
+    assert summarize(strict)[3] == ("fusion", ["dog"], "found by too few detectors")
 
 
 def test_low_confidence_boxes_of_earlier_rounds_are_not_fused() -> None:
@@ -135,9 +135,9 @@ def test_captions_are_compared_with_detections_and_each_other() -> None:
     assert [each.decision.reason for each in found[1:]] == [
         "",
         "",
-        "names what is not detected: cat",
+        "mentions undetected objects: cat",
         "empty text",
-        "objects too plain",
+        "objects too simple",
     ]
     assert loose[2].decision.reason == "near-duplicate text"
 

@@ -77,11 +77,11 @@ def text_reason(text: str, thresholds: Thresholds | None = None) -> str:
 def test_captions_with_too_few_or_too_many_objects_are_dropped() -> None:
     assert text_reason("A dog on a red sofa.") == ""
     assert text_reason("") == "empty text"
-    assert text_reason("Running quickly.") == "objects too plain"
+    assert text_reason("Running quickly.") == "objects too simple"
     crowd = "A " + ", a ".join(f"dog and a cat near chair {at}" for at in range(30)) + "."
     assert text_reason(crowd) == "too many objects"
     strict = Thresholds(min_action_complexity=1.0)
-    assert text_reason("A dog on a red sofa.", strict) == "actions too plain"
+    assert text_reason("A dog on a red sofa.", strict) == "actions too simple"
     assert drop_poor_text(caption("unparsed"), FilterContext()).reason == "text too long"
 
 
@@ -181,7 +181,7 @@ def test_captions_are_compared_with_detections() -> None:
     known = {"dog", "cat", "bus"}
     assert decide({"dog", "cat"}, known).kept
     assert decide({"dog"}, known).kept
-    assert decide({"bus"}, known).reason == "names what is not detected: cat, dog"
+    assert decide({"bus"}, known).reason == "mentions undetected objects: cat, dog"
     assert decide(set(), set()).kept
 
 
@@ -193,7 +193,7 @@ def test_support_is_required_as_far_as_there_are_detectors() -> None:
         return reasons(drop_unsupported(boxes_of([[0, 0, 9, 9]]), context))
 
     assert decide(2, 3) == [""]
-    assert decide(1, 3) == ["found by too few"]
+    assert decide(1, 3) == ["found by too few detectors"]
     assert decide(1, 1) == [""]
     assert decide(0, 1) == ["low confidence"]
 

@@ -127,7 +127,7 @@ def drop_duplicate_boxes(annotation: Annotation, context: FilterContext) -> Filt
     scores = np.ones(len(answer)) if answer.scores is None else answer.scores
     iou = context.thresholds.nms_iou
     kept = set(non_maximum_suppression(answer.xyxy, scores, iou, answer.labels).tolist())
-    duplicate = FilterDecision(False, "overlaps a better one")
+    duplicate = FilterDecision(False, "overlaps a higher-scoring box")
     return [KEPT if index in kept else duplicate for index in range(len(answer))]
 
 
@@ -135,7 +135,7 @@ def drop_unsupported(annotation: Annotation, context: FilterContext) -> FilterRe
     """Drop fused boxes that too few detectors found with enough confidence."""
     minimum = min(context.thresholds.min_agreement, context.num_detectors)
     reasons = (
-        LOW_CONFIDENCE if not count else "found by too few" if count < minimum else ""
+        LOW_CONFIDENCE if not count else "found by too few detectors" if count < minimum else ""
         for count in context.support
     )
     return [FilterDecision(False, reason) if reason else KEPT for reason in reasons]
@@ -152,9 +152,9 @@ def drop_poor_text(annotation: Annotation, context: FilterContext) -> FilterDeci
     if len(facts.objects) > thresholds.max_objects:
         return FilterDecision(False, "too many objects")
     if not facts.objects or facts.object_complexity < thresholds.min_object_complexity:
-        return FilterDecision(False, "objects too plain")
+        return FilterDecision(False, "objects too simple")
     if facts.action_complexity < thresholds.min_action_complexity:
-        return FilterDecision(False, "actions too plain")
+        return FilterDecision(False, "actions too simple")
     return KEPT
 
 
@@ -171,7 +171,7 @@ def drop_undetected_mentions(annotation: Annotation, context: FilterContext) -> 
     found = len(mentioned) - len(missing)
     if not mentioned or found / len(mentioned) >= context.thresholds.min_mentioned_detected:
         return KEPT
-    return FilterDecision(False, f"names what is not detected: {', '.join(sorted(missing))}")
+    return FilterDecision(False, f"mentions undetected objects: {', '.join(sorted(missing))}")
 
 
 def drop_repeated_text(annotation: Annotation, context: FilterContext) -> FilterDecision:

@@ -25,12 +25,12 @@ PROMPTS: Mapping[str, str] = {
     "<CAPTION>": "Describe the image in one short sentence.",
     "<DETAILED_CAPTION>": "Describe the image in two or three plain sentences.",
     "<MORE_DETAILED_CAPTION>": (
-        "Describe the image in one paragraph: what is there, of which colours, where, doing what."
+        "Describe the image in one paragraph: what is there, of which colors, where, doing what."
     ),
 }
 _ATTEMPTS = 4
 _RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_MAX_ANSWER_BYTES = 4 * 2**20
+_MAX_RESPONSE_BYTES = 4 * 2**20
 # A server that asks for a longer wait counts as failed.
 _MAX_WAIT = 60.0
 # The media types that the API takes. An MPO file is a JPEG with a second view after it.
@@ -48,28 +48,28 @@ _REFUSAL = re.compile(
 
 
 class VisionEndpoint:
-    """Captions by ``model`` at ``address`` (``http://host/v1``), one prompt for each task.
+    """Captions by ``model`` at ``base_url`` (``http://host/v1``), one prompt for each task.
 
     Temporary errors (too many requests, a restarting server) are retried, after the time that the
     server names or with exponential backoff.
 
     Args:
-        address: Base URL of the server.
+        base_url: Base URL of the server.
         model: Model name in requests.
         prompts: Prompt for each task.
         max_tokens: Maximum number of tokens of a caption.
         timeout: Seconds for one response.
         pause: Seconds before the first retry.
         key_variable: Environment variable with the API key. The key is sent to the host of
-            ``address`` only.
+            ``base_url`` only.
 
     Raises:
-        ValueError: ``address`` is not an http URL.
+        ValueError: ``base_url`` is not an http URL.
     """
 
     def __init__(
         self,
-        address: str,
+        base_url: str,
         model: str,
         *,
         prompts: Mapping[str, str] = PROMPTS,
@@ -79,9 +79,9 @@ class VisionEndpoint:
         key_variable: str = "OPENAI_API_KEY",
     ) -> None:
         self.annotator = Annotator("endpoint", model)
-        self._url = address.rstrip("/") + "/chat/completions"
+        self._url = base_url.rstrip("/") + "/chat/completions"
         # The user named this host, so it may be in a private network; redirects may not.
-        fetch = UrlFetcher(_MAX_ANSWER_BYTES, timeout, frozenset({check_endpoint(address)}))
+        fetch = UrlFetcher(_MAX_RESPONSE_BYTES, timeout, frozenset({check_endpoint(base_url)}))
         self._fetch, self._pause = fetch, pause
         self._model, self._prompts, self._max_tokens = model, dict(prompts), max_tokens
         self._key = os.environ.get(key_variable, "")
@@ -152,15 +152,15 @@ class VisionEndpoint:
         raise ConnectionError(f"{problem} ({_ATTEMPTS} times)")
 
 
-def check_endpoint(address: str) -> str:
+def check_endpoint(url: str) -> str:
     """The ``host:port`` of an endpoint's URL. Raises ``ValueError`` for other than http URLs."""
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"{address!r} is not a URL: {error}") from error
+        raise ValueError(f"{url!r} is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"an endpoint's URL must start with http:// or https://, got {address!r}")
+        raise ValueError(f"an endpoint's URL must start with http:// or https://, got {url!r}")
     if port is None:
         port = 443 if parts.scheme == "https" else 80
     return f"{parts.hostname.lower()}:{port}"
