@@ -215,23 +215,25 @@ _PRONOUNS = """
 i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself
 she her hers herself it its itself they them their theirs themselves one ones oneself this that
 these those who whom whose which what each other another any anyone anybody anything everyone
-everybody everything someone somebody something no none nobody nothing some several few many both
+everybody everything someone something no none nobody nothing some several few many both
 all most others such
 """
 _ABSTRACT = """
 view image images picture pictures photo photograph scene shot background foreground front back
-side sides left right top bottom middle center centre corner edge part parts area distance time day
+side sides left right top bottom middle center corner edge part parts area distance time day
 way kind type sort lot lots number group bunch variety set range couple pair piece color colors
-colour colours style mood atmosphere feeling sense impression beauty addition presence position
+style mood atmosphere feeling sense impression beauty addition presence position
 direction fact idea example detail details rest end place
 """
 _DETERMINERS = """
 a an the some any this that these those its their his her
 """
+# Other spellings of words above, and a pronoun of the same meaning as one of them.
+_VARIANTS = ("centre", "colour", "colours", "somebody")
 # Phrases that the released model's own grounding leaves out, besides pronouns.
 _RELEASED = ("a group", "other objects", "lots", "a set", "the image", "image")
 # Phrases that do not name an object with a box.
-BLACKLIST = frozenset([*_PRONOUNS.split(), *_ABSTRACT.split(), *_RELEASED])
+BLACKLIST = frozenset([*_PRONOUNS.split(), *_ABSTRACT.split(), *_VARIANTS, *_RELEASED])
 
 
 def is_blacklisted(phrase: str, blacklist: Collection[str] = BLACKLIST) -> bool:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after the power fails."""
+"""Files that are written completely or not at all, even after a power failure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from types import TracebackType
 from typing import Any
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# With less than this left, a write that failed for a reason not told failed for lack of space.
-_NEARLY_NOTHING = 2**20
+# With less free space than this, an unexplained write error is a full disk.
+_NEARLY_FULL_BYTES = 2**20
 
 
 class DiskFullError(OSError):
-    """There is no space left; the message names the directory, what is kept and the remedy."""
+    """The disk is full; the message names the directory, what is kept and the remedy."""
 
 
 @contextmanager
-def naming_full_disk(directory: Path, kept: str = "") -> Iterator[None]:
+def explain_full_disk(directory: Path, kept: str = "") -> Iterator[None]:
     """A block that writes below ``directory``: a full disk ends it with ``DiskFullError``.
 
     ``kept`` is a sentence about what is not lost. Other errors pass.
@@ -33,14 +33,14 @@ def naming_full_disk(directory: Path, kept: str = "") -> Iterator[None]:
     except DiskFullError:
         raise
     except Exception as error:
-        unexplained = _is_writing(error) and _free_bytes(directory) < _NEARLY_NOTHING
+        unexplained = _is_writing(error) and _free_bytes(directory) < _NEARLY_FULL_BYTES
         if not _is_full(error) and not unexplained:
             raise
         raise DiskFullError(full_disk_message(directory, kept)) from error
 
 
 def full_disk_message(directory: Path, kept: str = "") -> str:
-    """What to tell when the disk of ``directory`` is full."""
+    """The message for a full disk of ``directory``."""
     free = _free_bytes(directory) / 2**20
     kept = f" {kept}" if kept else ""
     return (
@@ -55,16 +55,16 @@ def _free_bytes(directory: Path) -> int:
     try:
         return shutil.disk_usage(directory).free
     except OSError:
-        return _NEARLY_NOTHING
+        return _NEARLY_FULL_BYTES
 
 
 def _is_writing(error: BaseException) -> bool:
-    """Whether torch failed to write: it does not say why."""
+    """Whether torch failed to write; its error has no reason."""
     return isinstance(error, RuntimeError) and "writ" in str(error)
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, is that of a full disk."""
+    """Whether an error or one of its causes is that of a full disk."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, OSError) and error.errno in _FULL:
@@ -75,8 +75,8 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """A block whose ``OSError`` names ``path`` where it names no file, as a full disk does."""
+def add_path_to_errors(path: Path) -> Iterator[None]:
+    """A block whose ``OSError`` gets the file name ``path`` if it has none."""
     try:
         yield
     except OSError as error:
@@ -89,14 +89,14 @@ def naming(path: Path) -> Iterator[None]:
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` when the block ends without an error.
 
-    Whoever looks finds the old file or the new one, never a part. The temporary name is always
-    the same one, so that a killed run leaves at most one behind and the next run writes over it.
+    Readers see the old file or the new one, never a part. The temporary name is always the same,
+    so that a killed run leaves at most one file, which the next run overwrites.
     Directories on the way are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with naming(path):
+        with add_path_to_errors(path):
             yield temporary
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -107,26 +107,26 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def atomic_replace(path: Path, content: bytes | str) -> None:
-    """Put ``content`` at ``path``, text as UTF-8."""
+    """Write ``content`` to ``path`` atomically, text as UTF-8."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def replace_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Put ``values`` at ``path`` as indented JSON."""
+    """Write ``values`` to ``path`` atomically, as indented JSON."""
     atomic_replace(path, json.dumps(values, indent=2) + "\n")
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of the file at ``path``, in hexadecimal, read piece by piece."""
+    """The SHA-256 of the file at ``path``, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fsync(path: Path) -> None:
-    """Make the disk hold what was written to a file, or what was renamed in a directory."""
+    """Flush a file, or the names in a directory, to the disk."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no directories
+        return  # Windows cannot open directories
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -135,9 +135,9 @@ def fsync(path: Path) -> None:
 
 
 class JsonlAppender:
-    """A file that grows by whole lines: a kill costs at most the line in the making.
+    """A file that grows by whole lines: a kill loses at most the line in progress.
 
-    Leaving the block puts what was written on the disk.
+    The end of the block flushes it to the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -157,10 +157,10 @@ class JsonlAppender:
         os.close(self._file)
 
     def append(self, content: bytes) -> None:
-        """Write lines in one piece. When the disk refuses a part, none of it stays."""
+        """Write lines in one call. When the disk refuses a part, all of it is removed."""
         size = os.fstat(self._file).st_size
         try:
-            with naming(self._path):
+            with add_path_to_errors(self._path):
                 written = os.write(self._file, content)
                 while written < len(content):
                     written += os.write(self._file, content[written:])
@@ -170,9 +170,9 @@ class JsonlAppender:
 
 
 def complete_lines(path: Path) -> list[bytes]:
-    """The lines of a file with their ends, without a last one that was cut in the writing.
+    """The lines of a file with their line ends, without an incomplete last one.
 
-    None where there is no file.
+    Returns an empty list where there is no file.
     """
     if not path.exists():
         return []
@@ -181,7 +181,7 @@ def complete_lines(path: Path) -> list[bytes]:
 
 
 def truncate_partial_line(path: Path, lines: Iterable[bytes]) -> None:
-    """Replace a file by ``lines`` if it holds anything else; a file that is not there stays so."""
+    """Replace a file by ``lines`` if its content differs; does nothing without a file."""
     kept = b"".join(lines)
     if path.exists() and path.read_bytes() != kept:
         atomic_replace(path, kept)

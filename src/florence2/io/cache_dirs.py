@@ -23,7 +23,7 @@ def cache_dir(name: str) -> Path:
     return (_temporary_base() if base is None else base / "florence2") / name
 
 
-def home_folder() -> Path | None:
+def home_directory() -> Path | None:
     """The user's home, or ``None`` for an account without one."""
     try:
         home = Path.home()
@@ -39,9 +39,9 @@ def prepare_environment() -> None:
     variable that is empty or holds a relative path. Variables that are set well stay as they are.
     """
     for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        if variable in os.environ and _variable_folder(variable) is None:
+        if variable in os.environ and _variable_directory(variable) is None:
             del os.environ[variable]
-    if home_folder() is None and sys.platform != "win32":
+    if home_directory() is None and sys.platform != "win32":
         try:
             home = _temporary_base()
         except OSError:  # no place for temporary files: what needs none still works
@@ -53,28 +53,28 @@ def prepare_environment() -> None:
 
 def _cache_base() -> Path | None:
     if sys.platform == "win32":
-        found, below_home = _variable_folder("LOCALAPPDATA"), ("AppData", "Local")
+        found, below_home = _variable_directory("LOCALAPPDATA"), ("AppData", "Local")
     elif sys.platform == "darwin":
         found, below_home = None, ("Library", "Caches")
     else:
-        found, below_home = _variable_folder("XDG_CACHE_HOME"), (".cache",)
+        found, below_home = _variable_directory("XDG_CACHE_HOME"), (".cache",)
     if found is not None:
         return found
-    home = home_folder()
+    home = home_directory()
     return None if home is None else home.joinpath(*below_home)
 
 
-def _variable_folder(name: str) -> Path | None:
+def _variable_directory(name: str) -> Path | None:
     path = Path(os.environ.get(name) or ".")
     return path if path.is_absolute() else None
 
 
 @cache
 def _temporary_base() -> Path:
-    """A directory for this process alone: one with a known name could be somebody else's."""
+    """A directory of this process: one with a fixed name could belong to another user."""
     parent = tempfile.gettempdir()
     if os.path.realpath(parent) == os.path.realpath(os.curdir) and "TMPDIR" not in os.environ:
-        # The library's last resort; nothing of ours belongs into the working directory.
+        # The last resort of ``tempfile``; caches do not belong into the working directory.
         raise FileNotFoundError("there is no directory for temporary files: set TMPDIR")
     folder = Path(tempfile.mkdtemp(prefix="florence2-", dir=parent))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

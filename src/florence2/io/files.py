@@ -1,4 +1,4 @@
-"""Reading files that somebody else wrote: regular files only, within a stated size."""
+"""Reading files from other sources: regular files only, within a size limit."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from ..io.atomic import file_hash, fsync, naming_full_disk, replace_json
+from ..io.atomic import explain_full_disk, file_hash, fsync, replace_json
 from ..model.checkpoint.state_dict_keys import current_key
 from .checkpoint_reader import DamagedCheckpointError, SafeCheckpointReader, SafeLoadPlanner
 from .distributed import DistributedContext
@@ -73,7 +73,7 @@ def save_state(
     final = directory / f"step-{progress.step:08d}"
     temporary = directory / f".writing-{final.name}"
     try:
-        with naming_full_disk(directory, _what_is_kept(directory)):
+        with explain_full_disk(directory, _what_is_kept(directory)):
             _write_state(temporary, model, optimizer, progress, world)
             world.barrier()
             if world.is_main:

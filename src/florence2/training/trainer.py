@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 
-from ..io.atomic import naming_full_disk
+from ..io.atomic import explain_full_disk
 from ..io.deprecation import renamed_arguments
 from ..model import Florence2Model
 from ..processing.processor import Processor
@@ -99,7 +99,7 @@ def train(
         if world is None:
             world = stack.enter_context(init_distributed(config.device))
             stack.enter_context(locked_run_dir(out, world))
-        stack.enter_context(naming_full_disk(out, "The last checkpoint is kept."))
+        stack.enter_context(explain_full_disk(out, "The last checkpoint is kept."))
         run = _Run(recipe, records, out, validation, evaluator, config, world)
         try:
             train_loop(run.setup, run.stream.steps(run.setup.state.step), run.hooks)
