@@ -245,11 +245,11 @@ def make_sign(
     panel = PALETTE[_SIGN_COLORS[int(rng.integers(len(_SIGN_COLORS)))]]
     color = sample_text_color(rng, panel)
     count = int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))
-    lines = [
+    rendered = [
         _render_fitting_line(rng, face, capital_height, max_width * 0.9, color or "white")
         for _ in range(count)
     ]
-    lines = [line for line in lines if line is not None]
+    lines = [line for line in rendered if line is not None]
     if color is None or not lines:
         return None
     pitch = round(capital_height * OVERSAMPLING * rng.uniform(1.7, 2.1))
