@@ -79,7 +79,7 @@ def test_a_form_asks_the_same(client: TestClient) -> None:
         ({"image": ENCODED, "tasks": []}, "at least 1 item"),
         ({"image": ENCODED}, "tasks is missing"),
         ({"image": "AAA=", "tasks": [{"task": "od"}]}, "cannot be read as an image"),
-        ({"image": "!", "tasks": [{"task": "od"}]}, "no base64"),
+        ({"image": "!", "tasks": [{"task": "od"}]}, "not valid base64"),
         ({"image": "data:text/plain,hi", "tasks": [{"task": "od"}]}, "base64"),
         ({"image": "http://example.org/a.png", "tasks": [{"task": "od"}]}, "not fetched"),
         (asked("nonsense"), "unknown task"),
@@ -175,7 +175,7 @@ def test_bodies_held_at_a_time_are_bounded(model: florence2.Florence2) -> None:
 
 
 def test_a_full_queue_sends_away_and_says_when(model: florence2.Florence2) -> None:
-    worker = Worker(model, RequestLimits(queue=2), most=1)
+    worker = Worker(model, RequestLimits(queue=2), max_num_seqs=1)
     with TestClient(create_app(worker), LOCAL) as client, ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(
             lambda _: client.post("/v1/run", json=asked("more-detailed-caption")), range(12)
@@ -183,7 +183,7 @@ def test_a_full_queue_sends_away_and_says_when(model: florence2.Florence2) -> No
     statuses = {each.status_code for each in answers}
     assert statuses == {200, 429}
     (one, *_) = (each for each in answers if each.status_code == 429)
-    assert int(one.headers["retry-after"]) >= 1 and "as many as may" in one.json()["error"]
+    assert int(one.headers["retry-after"]) >= 1 and "the queue is full" in one.json()["error"]
     assert worker.load == 0
 
 

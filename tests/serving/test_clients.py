@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import florence2
-from florence2.serving.mcp_server import Pictures, create_mcp
+from florence2.serving.mcp_server import ImageSources, create_mcp
 
 from .conftest import DEMO, ENCODED
 
@@ -48,7 +48,7 @@ def test_openai(address: str, model: florence2.Florence2) -> None:
     assert short.choices[0].finish_reason == "length"
     stream = ask("<CAPTION>", stream=True)
     assert "".join(each.choices[0].delta.content or "" for each in stream) == caption
-    with pytest.raises(openai.UnprocessableEntityError, match="no picture"):
+    with pytest.raises(openai.UnprocessableEntityError, match="no image"):
         client.chat.completions.create(
             model="nano", messages=[{"role": "user", "content": "<CAPTION>"}]
         )
@@ -107,11 +107,11 @@ def test_mcp(tmp_path: Path) -> None:
             for source in ("a.png", f"file://{folder}/a.png", f"file://localhost{folder}/%61.png"):
                 assert not (await call("caption", source=source)).is_error
             for source, words in (
-                (f"file://{folder}/../outside.png", "outside of the folders"),
-                (f"file://{folder}/%2e%2e/outside.png", "outside of the folders"),
+                (f"file://{folder}/../outside.png", "outside of the allowed directories"),
+                (f"file://{folder}/%2e%2e/outside.png", "outside of the allowed directories"),
                 (f"file://elsewhere{folder}/a.png", "names another machine"),
-                ("data:image/png;base64," + "A" * 5000, "give the path"),
-                (str(outside), "outside of the folders"), (str(folder / "none.png"), "is missing"),
+                ("data:image/png;base64," + "A" * 5000, "pass the path"),
+                (str(outside), "outside of the allowed"), (str(folder / "none.png"), "is missing"),
                 ("http://example.org/a.png", "--allow-urls"),
             ):  # fmt: skip
                 refused = await call("caption", source=source)
@@ -124,22 +124,22 @@ def test_mcp(tmp_path: Path) -> None:
 
 def test_pictures_of_agents(tmp_path: Path, model: florence2.Florence2) -> None:
     (tmp_path / "a.png").write_bytes(DEMO)
-    anywhere = Pictures(None, [])
+    anywhere = ImageSources(None, [])
     assert anywhere.get(str(tmp_path / "a.png")) == DEMO
-    fetched = Pictures(lambda address: DEMO, [])
+    fetched = ImageSources(lambda address: DEMO, [])
     assert fetched.get("https://example.org/a.png") == DEMO
     link = tmp_path / "root"
     link.mkdir()
     (link / "b.png").symlink_to(tmp_path / "a.png")
     for name in (str(link / "b.png"), "b.png", f"file://{link}/b.png"):
         with pytest.raises(ValueError, match="outside"):
-            Pictures(None, [link]).get(name)
+            ImageSources(None, [link]).get(name)
     for name in ("a b é.png", "100%25.png", "100%.png", "#1.png", "q?.png", "x:y.png"):
         (link / name).write_bytes(DEMO)
         for source in (name, str(link / name), (link / name).as_uri()):
-            assert Pictures(None, [link]).get(source) == DEMO
+            assert ImageSources(None, [link]).get(source) == DEMO
     for name in ("none\ud800.png", "a\0.png", "a" * 5000):
         with pytest.raises((ValueError, OSError), match=r"not a path|is missing") as error:
-            Pictures(None, [link]).get(name)
+            ImageSources(None, [link]).get(name)
         assert len(str(error.value).encode()) < 300
     assert create_mcp(model).name == "florence2"

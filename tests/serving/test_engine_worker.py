@@ -25,8 +25,8 @@ def test_many_threads_get_the_answers_of_one(model: florence2.Florence2, worker:
     found: list[tuple[str, Future[Result]]] = []
 
     def ask(task: str) -> None:
-        picture = worker.read(DEMO).result(20)
-        found.append((task, worker.ask(picture, [(task, None)], SETTINGS)[0]))
+        image = worker.load_image(DEMO).result(20)
+        found.append((task, worker.submit(image, [(task, None)], SETTINGS)[0]))
 
     threads = [threading.Thread(target=ask, args=(task,)) for task in tasks * 4]
     for each in threads:
@@ -50,31 +50,31 @@ def test_a_held_picture_is_encoded_once(
         return encode(pixels)
 
     monkeypatch.setattr(model.runtime, "encode_images", counting)
-    picture = worker.read(DEMO).result(20)
+    image = worker.load_image(DEMO).result(20)
     for holding, count in ((True, 1), (False, 3)):
         encoded.clear()
         if holding:
-            worker.hold(picture)
+            worker.pin(image)
         for _ in range(3):
-            worker.ask(picture, [("caption", None)], SETTINGS)[0].result(30)
+            worker.submit(image, [("caption", None)], SETTINGS)[0].result(30)
         assert sum(encoded) == count
-        worker.release(picture)
+        worker.unpin(image)
 
 
 def test_closing_finishes_what_was_taken(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits())
-    picture = worker.read(DEMO).result(20)
-    futures = worker.ask(picture, [("caption", None)] * 20, SETTINGS)
+    image = worker.load_image(DEMO).result(20)
+    futures = worker.submit(image, [("caption", None)] * 20, SETTINGS)
     worker.close(seconds=60)
     assert all(each.done() and each.result().token_ids for each in futures)
     with pytest.raises(RequestError, match="stopping"):
-        worker.ask(picture, [("caption", None)], SETTINGS)
+        worker.submit(image, [("caption", None)], SETTINGS)
 
 
 def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits())
-    picture = worker.read(DEMO).result(20)
-    futures = worker.ask(picture, [("more-detailed-caption", None)] * 20, InferenceConfig.of({}))
+    image = worker.load_image(DEMO).result(20)
+    futures = worker.submit(image, [("more-detailed-caption", None)] * 20, InferenceConfig.of({}))
     worker.close(finish=False, seconds=60)
     wait(futures, 10)
     assert all(each.done() for each in futures)
@@ -82,14 +82,14 @@ def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> Non
 
 
 def test_cancelled_questions_leave_room(model: florence2.Florence2) -> None:
-    worker = Worker(model, RequestLimits(queue=8), most=1)
-    picture = worker.read(DEMO).result(20)
-    futures = worker.ask(picture, [("more-detailed-caption", None)] * 8, InferenceConfig.of({}))
-    with pytest.raises(RequestError, match="as many as may"):
-        worker.ask(picture, [("caption", None)], SETTINGS)
+    worker = Worker(model, RequestLimits(queue=8), max_num_seqs=1)
+    image = worker.load_image(DEMO).result(20)
+    futures = worker.submit(image, [("more-detailed-caption", None)] * 8, InferenceConfig.of({}))
+    with pytest.raises(RequestError, match="the queue is full"):
+        worker.submit(image, [("caption", None)], SETTINGS)
     for each in futures:
         each.cancel()
-    assert worker.ask(picture, [("caption", None)], SETTINGS)[0].result(30)
+    assert worker.submit(image, [("caption", None)], SETTINGS)[0].result(30)
     worker.close(seconds=20)
 
 
@@ -103,13 +103,13 @@ def test_a_failing_engine_fails_its_questions_and_stops(
         raise MemoryError("no room")
 
     monkeypatch.setattr(worker._engine, "step", broken)
-    picture = worker.read(DEMO).result(20)
-    (future,) = worker.ask(picture, [("caption", None)], SETTINGS)
+    image = worker.load_image(DEMO).result(20)
+    (future,) = worker.submit(image, [("caption", None)], SETTINGS)
     assert "no room" in str(future.exception(20))
     assert not worker.alive
 
 
 def test_questions_of_a_cascade_fail_one_by_one(worker: Worker) -> None:
-    picture = worker.read(DEMO).result(20)
-    first, second = worker.answers(picture, [("caption", None), ("nonsense", None)], SETTINGS, 30)
+    image = worker.load_image(DEMO).result(20)
+    first, second = worker.predict(image, [("caption", None), ("nonsense", None)], SETTINGS, 30)
     assert isinstance(first, Result) and isinstance(second, Failure)

@@ -44,17 +44,17 @@ def test_a_form_without_a_file_may_name_the_picture(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"task": "od", "beams": ["1", "2"]}, "'beams' is given 2 times"),
-        ({"task": "od", "beams": "1", "options": '{"beams": 2}'}, "beams is given twice"),
+        ({"task": "od", "beams": ["1", "2"]}, "'beams' is set 2 times"),
+        ({"task": "od", "beams": "1", "options": '{"beams": 2}'}, "beams is set twice"),
         ({"task": "od", "beams": "many"}, "beams must be a whole number"),
-        ({"task": "od", "beam": "1"}, "no field 'beam', did you mean 'beams'?"),
+        ({"task": "od", "beam": "1"}, "unknown field 'beam', did you mean 'beams'?"),
         ({"task": "od", "tasks": '[{"task": "od"}]'}, "both 'tasks' and 'task'"),
         ({"task": ["caption", "od"], "text": "x"}, "none of the tasks takes a text"),
         ({"task": ["caption", "od"], "region": "1,2,3,4"}, "none of the tasks takes a region"),
         ({"task": "region-to-ocr", "region": "1,2,3"}, "region must have at least 4 items"),
         ({"tasks": "[{]"}, "not valid JSON"),
         ({"tasks": '[{"tsk": "od"}]'}, "task is missing"),
-        ({}, "asks nothing"),
+        ({}, "has no task"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_by_name(
@@ -71,4 +71,4 @@ def test_a_field_that_is_a_file_by_mistake_is_named(client: TestClient) -> None:
     assert found.status_code == 422 and "'task' is a file" in found.json()["error"]
     two = [("image", ("a.png", DEMO)), ("image", ("b.png", DEMO))]
     twice = client.post("/v1/run", files=two, data={"task": "od"})
-    assert "'image' is given 2 times" in twice.json()["error"]
+    assert "'image' is set 2 times" in twice.json()["error"]

@@ -19,8 +19,8 @@ from starlette.testclient import TestClient
 import florence2
 from florence2.processing.processor import Processor
 from florence2.serving import RequestLimits, Worker, create_app
-from florence2.serving.connections import protocol_of
-from florence2.serving.fair_pool import FairPool, Turn
+from florence2.serving.connections import make_protocol
+from florence2.serving.fair_pool import FairPool, JobKey
 from florence2.serving.uploaded_file import WHOLE_FILE, is_large_file
 
 from .conftest import DEMO, ENCODED, FAST, LOCAL, free_port
@@ -136,15 +136,15 @@ def test_options_at_their_limits_spoil_nothing(worker: Worker) -> None:
 
 def test_threads_take_turns_between_clients_and_requests() -> None:
     pool, begun, order = FairPool(1, "test"), threading.Event(), []
-    pool.submit(Turn(), begun.wait)
+    pool.submit(JobKey(), begun.wait)
 
     def noted(name: str) -> Callable[[], None]:
         return lambda: order.append(name)
 
-    futures = [pool.submit(Turn("a", 1), noted("a1")) for _ in range(3)]
-    futures += [pool.submit(Turn("a", 2), noted("a2")) for _ in range(2)]
-    futures += [pool.submit(Turn("b", 3), noted("b3")) for _ in range(2)]
-    dropped = pool.submit(Turn("b", 3), noted("never"))
+    futures = [pool.submit(JobKey("a", 1), noted("a1")) for _ in range(3)]
+    futures += [pool.submit(JobKey("a", 2), noted("a2")) for _ in range(2)]
+    futures += [pool.submit(JobKey("b", 3), noted("b3")) for _ in range(2)]
+    dropped = pool.submit(JobKey("b", 3), noted("never"))
     dropped.cancel()
     begun.set()
     for each in futures:
@@ -152,7 +152,7 @@ def test_threads_take_turns_between_clients_and_requests() -> None:
     assert order == ["a1", "b3", "a2", "b3", "a1", "a2", "a1"]
     pool.close()
     with pytest.raises(RuntimeError):
-        pool.submit(Turn(), begun.wait)
+        pool.submit(JobKey(), begun.wait)
 
 
 def test_large_pictures_are_read_apart() -> None:
@@ -166,9 +166,9 @@ def test_large_pictures_are_read_apart() -> None:
 def timed(model: florence2.Florence2) -> Iterator[tuple[str, int, Worker]]:
     """The address and port of a server that gives up soon, and its worker."""
     limits = RequestLimits(head_seconds=0.5, upload_seconds=2, connections=20, seconds=60)
-    worker, port = Worker(model, limits, most=1), free_port()
+    worker, port = Worker(model, limits, max_num_seqs=1), free_port()
     settings = uvicorn.Config(
-        create_app(worker), port=port, log_level="error", http=protocol_of(limits)
+        create_app(worker), port=port, log_level="error", http=make_protocol(limits)
     )
     server: Any = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from florence2.serving.launcher import ServerOptions, bind
+from florence2.serving.launcher import bind_sockets
+from florence2.serving.serve_config import ServeConfig
 
 from .conftest import DEMO, start_server
 
@@ -20,7 +21,7 @@ from .conftest import DEMO, start_server
 def test_only_loopback_counts_as_local() -> None:
     local = ("127.0.0.1", "::1", "localhost")
     for host in (*local, "0.0.0.0", "192.168.1.2", "a.example"):
-        assert ServerOptions(host=host).is_local is (host in local)
+        assert ServeConfig(host=host).is_local is (host in local)
 
 
 async def clients(address: str, count: int, server: subprocess.Popen[bytes]) -> list[str]:
@@ -73,11 +74,11 @@ def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_listened_at_is_told() -> None:
-    with pytest.raises(ValueError, match="cannot listen at"):
-        bind("no.such.host.invalid", 8000)
-    (bound,) = bind("127.0.0.1", 0)
+    with pytest.raises(ValueError, match="cannot listen on"):
+        bind_sockets("no.such.host.invalid", 8000)
+    (bound,) = bind_sockets("127.0.0.1", 0)
     bound.close()
 
 
 def test_urls_of_servers() -> None:
-    assert ServerOptions(host="::1", port=1, prefix="/a").url == "http://[::1]:1/a/"
+    assert ServeConfig(host="::1", port=1, root_path="/a").url == "http://[::1]:1/a/"

@@ -83,7 +83,7 @@ def test_what_clients_send_besides(client: TestClient, more: dict[str, Any]) -> 
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "text must be a string"),
         ({"messages": [{"role": "user", "content": [TEXT, IMAGE, IMAGE]}]}, "one image, got 2"),
         ({"messages": [{"role": "user", "content": [TEXT, IMAGE, {"type": "file"}]}]}, "'file'"),
-        ({"messages": [{"role": "user", "content": [TEXT, {"type": "image_url"}]}]}, "no picture"),
+        ({"messages": [{"role": "user", "content": [TEXT, {"type": "image_url"}]}]}, "no image"),
         ({"messages": []}, "at least 1 item"), ({"messages": None}, "must be a list"),
     ],
 )  # fmt: skip

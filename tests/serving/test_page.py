@@ -45,7 +45,7 @@ def ask(page: Any, task: str | None = None) -> None:
     if task:
         page.select_option("#task", task)
     page.click("#run")
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('Answered')",
+    page.wait_for_function("document.getElementById('status').textContent.startsWith('Done')",
                            timeout=60_000)  # fmt: skip
 
 
@@ -85,10 +85,10 @@ def test_words_regions_and_cascades(page: Any) -> None:
     page.select_option("#task", "phrase-grounding")
     page.click("#run")
     page.wait_for_selector("#status.error")
-    assert "needs words" in status(page)
+    assert "needs a text input" in status(page)
     page.fill("#text", "a cake")
     page.press("#text", "Enter")
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('Answered')")
+    page.wait_for_function("document.getElementById('status').textContent.startsWith('Done')")
     page.select_option("#task", "region-to-category")
     assert page.is_hidden("#text-field") and page.is_visible("#region-field")
     box = page.locator("#canvas").bounding_box()
@@ -99,7 +99,7 @@ def test_words_regions_and_cascades(page: Any) -> None:
     page.mouse.up()
     assert 20 <= int(page.input_value("#x0")) <= 30 and 95 <= int(page.input_value("#x1")) <= 110
     ask(page)
-    assert page.inner_text("#words")
+    assert page.inner_text("#output-text")
     ask(page, "caption-then-ground")
     assert page.locator("#rows tr").count() >= 1
 
@@ -109,14 +109,14 @@ def test_several_pictures_keep_their_answers(page: Any) -> None:
     page.set_input_files("#files", [
         {"name": name, "mimeType": "image/png", "buffer": content} for name in ("a.png", "b.png")
     ])  # fmt: skip
-    page.wait_for_function("document.querySelectorAll('#pictures button').length === 2")
+    page.wait_for_function("document.querySelectorAll('#images button').length === 2")
     ask(page, "caption")
-    second = page.inner_text("#words")
-    page.click("#pictures button:first-child")
-    assert page.inner_text("#words") == second
+    second = page.inner_text("#output-text")
+    page.click("#images button:first-child")
+    assert page.inner_text("#output-text") == second
     page.set_input_files("#files", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"x"})
     page.wait_for_function(
-        "document.getElementById('status').textContent.includes('is no picture')"
+        "document.getElementById('status').textContent.includes('is not an image')"
     )
 
 
@@ -133,7 +133,7 @@ def test_keys_alone_are_enough(page: Any, address: str) -> None:
     page.keyboard.type("caption")
     page.focus("#run")
     page.keyboard.press("Space")
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('Answered')")
+    page.wait_for_function("document.getElementById('status').textContent.startsWith('Done')")
 
 
 def test_everything_has_a_name_for_screen_readers(page: Any) -> None:

@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from florence2.serving import Worker, create_app
-from florence2.serving.launcher import ServerOptions
 from florence2.serving.middleware import ACCESS_LOG
+from florence2.serving.serve_config import ServeConfig
 
 from .conftest import LOCAL
 from .test_app import asked
@@ -54,7 +54,7 @@ def test_a_prefix_that_the_proxy_leaves_is_taken_away(worker: Worker) -> None:
             assert client.post(f"{base}/v1/run", json=asked("caption")).status_code == 401
         assert client.get("/tools/florence2x/health").status_code == 404
     with pytest.raises(ValueError, match="root path"):
-        ServerOptions(prefix="tools")
+        ServeConfig(root_path="tools")
 
 
 def test_names_of_a_proxy_are_allowed_by_name(worker: Worker) -> None:

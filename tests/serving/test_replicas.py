@@ -8,7 +8,9 @@ import logging
 import httpx
 import pytest
 
-from florence2.serving.launcher import ServerOptions, deployment_of
+from florence2.inference.load_options import LoadOptions
+from florence2.serving.launcher import build_deployment
+from florence2.serving.serve_config import ServeConfig
 
 from .conftest import DEMO, free_port
 
@@ -28,8 +30,8 @@ def test_two_copies_answer() -> None:
     ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        options = ServerOptions(loading={"runtime": "torch"})
-        serve.run(deployment_of(options, 2), name="florence2", route_prefix="/")
+        application = build_deployment(ServeConfig(replicas=2), LoadOptions(runtime="torch"))
+        serve.run(application, name="florence2", route_prefix="/")
         answers = [
             httpx.post(f"http://127.0.0.1:{port}/v1/run", files={"image": DEMO},
                        data={"task": "caption"}, timeout=60).json()["answers"]

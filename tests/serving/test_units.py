@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from florence2.serving.mcp_server import Pictures
-from florence2.serving.uploaded_file import WHOLE_FILE, Place, load_uploaded
+from florence2.serving.mcp_server import ImageSources
+from florence2.serving.uploaded_file import WHOLE_FILE, FilePosition, load_uploaded
 
 COLORS = ["red", "green", "blue"]
 
@@ -51,23 +51,23 @@ def test_pages(kind: str) -> None:
     content = several(kind)
     assert color_of(load_uploaded(content, WHOLE_FILE, 10**7)) == "red"
     for page, color in enumerate(COLORS, 1):
-        assert color_of(load_uploaded(content, Place(page), 10**7)) == color
+        assert color_of(load_uploaded(content, FilePosition(page), 10**7)) == color
     with pytest.raises(ValueError) as error:
-        load_uploaded(content, Place(9), 10**7)
+        load_uploaded(content, FilePosition(9), 10**7)
     assert "florence2-" not in str(error.value)
 
 
 def test_frames(video: bytes) -> None:
     for seconds, color in enumerate(COLORS):
-        assert color_of(load_uploaded(video, Place(seconds=seconds), 10**7)) == color
-    for place, words in ((WHOLE_FILE, "set seconds"), (Place(2), "has no pages"),
-                         (Place(1, 1.0), "both given")):  # fmt: skip
+        assert color_of(load_uploaded(video, FilePosition(seconds=seconds), 10**7)) == color
+    for place, words in ((WHOLE_FILE, "set seconds"), (FilePosition(2), "has no pages"),
+                         (FilePosition(1, 1.0), "both set")):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             load_uploaded(video, place, 10**7)
     with pytest.raises(ValueError, match="one image"):
         stream = io.BytesIO()
         Image.new("RGB", (9, 9)).save(stream, "PNG")
-        load_uploaded(stream.getvalue(), Place(2), 10**7)
+        load_uploaded(stream.getvalue(), FilePosition(2), 10**7)
 
 
 def test_requests_choose_a_page(client: TestClient) -> None:
@@ -89,7 +89,7 @@ def test_agents_name_pages_and_frames(tmp_path: Path, video: bytes) -> None:
     (tmp_path / "a.pdf").write_bytes(several("PDF"))
     (tmp_path / "a.tif").write_bytes(several("TIFF"))
     (tmp_path / "clip.mp4").write_bytes(video)
-    pictures = Pictures(None, [tmp_path])
+    pictures = ImageSources(None, [tmp_path])
 
     def color(source: str, page: int = 1) -> str:
         found = pictures.get(source, page)
@@ -100,7 +100,7 @@ def test_agents_name_pages_and_frames(tmp_path: Path, video: bytes) -> None:
     assert color(f"file://{tmp_path}/a.pdf#page=3") == color("a.tif", 3) == "blue"
     assert color("clip.mp4#t=1.000") == "green"
     for source, page, words in (
-        ("clip.mp4", 1, "name a frame"), ("a.pdf#page=2", 3, "names its place already"),
+        ("clip.mp4", 1, "name a frame"), ("a.pdf#page=2", 3, "already names a page"),
         ("a.pdf", 9, "pages 1 to 3"), ("../a.pdf#page=1", 1, "outside"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):

@@ -1,7 +1,17 @@
-"""The model behind HTTP, a page in the browser, and MCP, over one batching engine."""
+"""The model behind HTTP, a web page, and MCP, over one batching engine."""
 
-from .app import create_app
-from .engine_worker import Worker
-from .request_limits import RequestLimits
+from typing import TYPE_CHECKING
+
+from ..io.lazy_imports import import_lazily
+
+if TYPE_CHECKING:
+    from .app import create_app
+    from .engine_worker import Worker
+    from .request_limits import RequestLimits
 
 __all__ = ["RequestLimits", "Worker", "create_app"]
+
+__getattr__ = import_lazily(
+    __name__,
+    {"RequestLimits": "request_limits", "Worker": "engine_worker", "create_app": "app"},
+)

@@ -1,4 +1,4 @@
-"""The routes. Everything that decides something lies in the modules beside this one."""
+"""The routes of the server; the handlers are in the other modules."""
 
 from __future__ import annotations
 
@@ -29,22 +29,29 @@ from .prometheus import Metrics
 from .request_limits import RequestError
 from .service import PredictionService
 from .upload import UPLOAD_SCHEMA
-from .wire_schema import BatchAnswer, BatchRequest, ChatRequest, Problem, RunAnswer, RunRequest
+from .wire_schema import (
+    BatchRequest,
+    BatchResponse,
+    ChatRequest,
+    ErrorBody,
+    RunRequest,
+    RunResponse,
+)
 
 PAGE = Path(str(files("florence2.serving"))) / "page"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-_STATUSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text}
+_ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": text}
     for status, text in (
-        (400, "The request is not readable."),
+        (400, "The request cannot be read."),
         (401, "The key is missing or wrong."),
         (403, "The request comes from a web page of another host."),
-        (408, "The body took too long to arrive."),
-        (413, "The body is too long."),
+        (408, "Reading the body timed out."),
+        (413, "The body is too large."),
         (415, "The body is compressed."),
-        (422, "The request cannot be answered as it is; the message says why."),
-        (429, "The queue is full; come back after Retry-After seconds."),
-        (503, "The time is up or the server is stopping; come back after Retry-After seconds."),
+        (422, "The request is not valid; the message gives the reason."),
+        (429, "The queue is full; try again after Retry-After seconds."),
+        (503, "A timeout, or the server is stopping; try again after Retry-After seconds."),
     )
 }
 
@@ -58,24 +65,30 @@ def create_app(
     hosts: Collection[str] = (),
     prefix: str = "",
 ) -> FastAPI:
-    """The server over a worker.
+    """The ASGI application of a worker.
 
-    ``key`` guards everything below ``/v1/``; ``fetch`` lets images be addresses; ``local``
-    answers only to names of this machine, so that no web page elsewhere can talk to it through a
-    name of its own, and to ``hosts``; ``prefix`` is the path that a proxy puts before the routes
-    and does not take away. When the server stops, what was taken is finished and the worker closed.
+    When the server stops, the accepted requests are completed and the worker is closed.
+
+    Args:
+        worker: the worker.
+        key: key that requests below ``/v1/`` must have.
+        fetch: downloads images; without it URLs are refused.
+        local: accept only host names of this machine and ``hosts``, so that web pages of other
+            hosts cannot reach the server.
+        hosts: further host names, such as that of a proxy.
+        prefix: path that a proxy puts before the routes and does not remove.
     """
     limits, metrics = worker.limits, Metrics(worker)
-    asking = PredictionService(worker, fetch)
-    answering = RequestHandler(asking, metrics, limits)
+    service = PredictionService(worker, fetch)
+    handler = RequestHandler(service, metrics, limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         worker.close(seconds=limits.seconds)
-        asking.close()
+        service.close()
 
-    # The pages are ours: those of FastAPI load their scripts from the internet.
+    # FastAPI's own documentation pages load scripts from the internet.
     app = FastAPI(
         title="florence2",
         version=__version__,
@@ -84,11 +97,11 @@ def create_app(
         redoc_url=None,
         description="Captions, detection, grounding, segmentation and text reading.",
     )
-    _add_errors(app)
-    _add_answers(app, answering)
-    _add_chat(app, answering, worker)
-    _add_state(app, worker, metrics)
-    _add_page(app)
+    _add_error_handlers(app)
+    _add_prediction_routes(app, handler)
+    _add_chat_routes(app, handler, worker)
+    _add_state_routes(app, worker, metrics)
+    _add_page_routes(app)
     _add_request_schemas(app)
     served = {*LOCAL_HOSTS, *(each.lower() for each in hosts)} if local else None
     admission = Admission(key, served, prefix.rstrip("/"))
@@ -96,98 +109,102 @@ def create_app(
     return app
 
 
-def _add_errors(app: FastAPI) -> None:
-    def problem(
+def _add_error_handlers(app: FastAPI) -> None:
+    def make_response(
         request: Request, status: int, message: str, retry_after: float | None = None
     ) -> JSONResponse:
         headers = None if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
         return JSONResponse(error_body(request.url.path, status, message), status, headers)
 
     @app.exception_handler(RequestError)
-    async def refused(request: Request, error: RequestError) -> JSONResponse:
-        return problem(request, error.status, str(error), error.retry_after)
+    async def handle_request_error(request: Request, error: RequestError) -> JSONResponse:
+        return make_response(request, error.status, str(error), error.retry_after)
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def handle_http_error(request: Request, error: HTTPException) -> JSONResponse:
         words = {404: "there is no such route, see /docs", 405: "this route has another method"}
         message = words.get(error.status_code, str(error.detail))
         content = error_body(request.url.path, error.status_code, message)
         return JSONResponse(content, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def unfit(request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(request, 422, "; ".join(str(each["msg"]) for each in error.errors()[:3]))
+    async def handle_validation_error(
+        request: Request, error: RequestValidationError
+    ) -> JSONResponse:
+        return make_response(
+            request, 422, "; ".join(str(each["msg"]) for each in error.errors()[:3])
+        )
 
 
-def _json_body(name: str) -> dict[str, Any]:
-    """The description of a route whose body is JSON; routes read bodies by themselves."""
+def _describe_json_body(name: str) -> dict[str, Any]:
+    """The OpenAPI entry of a JSON body, which the route parses itself."""
     schema = {"$ref": f"#/components/schemas/{name}"}
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _add_request_schemas(app: FastAPI) -> None:
-    """Put the models of requests into the description of the routes."""
+    """Add the models of request bodies to the OpenAPI schema."""
     describe = app.openapi
 
-    def described() -> dict[str, Any]:
+    def make_schema() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = describe()
             models: list[tuple[type[BaseModel], Literal["validation"]]] = [
                 (each, "validation") for each in (RunRequest, BatchRequest, ChatRequest)
             ]
-            place = "#/components/schemas/{model}"
-            _, definitions = models_json_schema(models, ref_template=place)
+            template = "#/components/schemas/{model}"
+            _, definitions = models_json_schema(models, ref_template=template)
             components = schema.setdefault("components", {}).setdefault("schemas", {})
             components.update(definitions.get("$defs", {}))
             app.openapi_schema = schema
         return app.openapi_schema
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = make_schema  # type: ignore[method-assign]
 
 
-def _add_answers(app: FastAPI, answering: RequestHandler) -> None:
+def _add_prediction_routes(app: FastAPI, handler: RequestHandler) -> None:
     @app.post(
         "/v1/run",
-        response_model=RunAnswer,
+        response_model=RunResponse,
         response_model_exclude_none=True,
-        responses=_STATUSES,
+        responses=_ERROR_RESPONSES,
         tags=["answers"],
-        summary="Ask about one picture",
+        summary="Run tasks on one image",
         openapi_extra={
             "requestBody": {
                 "required": True,
                 "content": {
-                    **_json_body("RunRequest")["content"],
+                    **_describe_json_body("RunRequest")["content"],
                     "multipart/form-data": {"schema": UPLOAD_SCHEMA},
                 },
             }
         },
     )
-    async def run(request: Request) -> RunAnswer:
-        """Ask one or more tasks about one image, which is encoded once.
+    async def run(request: Request) -> RunResponse:
+        """Run one or more tasks on one image, which is encoded once.
 
         The body is JSON with the image in base64, or a form with the file.
         """
-        return await answering.run(request)
+        return await handler.run(request)
 
     @app.post(
         "/v1/batch",
-        response_model=BatchAnswer,
+        response_model=BatchResponse,
         response_model_exclude_none=True,
-        responses=_STATUSES,
+        responses=_ERROR_RESPONSES,
         tags=["answers"],
-        summary="Ask about several pictures",
-        openapi_extra={"requestBody": _json_body("BatchRequest")},
+        summary="Run tasks on several images",
+        openapi_extra={"requestBody": _describe_json_body("BatchRequest")},
     )
-    async def batch(request: Request) -> BatchAnswer:
-        """Ask about several images; each is answered or fails by itself.
+    async def batch(request: Request) -> BatchResponse:
+        """Run tasks on several images; each succeeds or fails independently.
 
-        The status is that of the server as a whole: 429 only when no image found room.
+        The status is 429 only if all images are rejected.
         """
-        return await answering.batch(request)
+        return await handler.batch(request)
 
 
-def _add_chat(app: FastAPI, answering: RequestHandler, worker: Worker) -> None:
+def _add_chat_routes(app: FastAPI, handler: RequestHandler, worker: Worker) -> None:
     name = str(worker.model.name)
     listed = {
         "id": name,
@@ -199,68 +216,68 @@ def _add_chat(app: FastAPI, answering: RequestHandler, worker: Worker) -> None:
 
     @app.post(
         chat.PATH,
-        responses=_STATUSES,
+        responses=_ERROR_RESPONSES,
         tags=["openai"],
         summary="OpenAI's chat completions",
         response_model=None,
-        openapi_extra={"requestBody": _json_body("ChatRequest")},
+        openapi_extra={"requestBody": _describe_json_body("ChatRequest")},
     )
     async def complete(request: Request) -> Any:
-        """The last words of the chat name a task; the last image is what it is about.
+        """The last text of the chat is the task, the last image its image.
 
-        Texts come back as they are, regions as JSON.
+        Text results are returned as text, regions as JSON.
         """
-        asked, result, usage = await answering.complete(request)
-        if asked.stream:
-            stream = chat.chunks(asked, name, result, usage)
+        parsed, result, usage = await handler.complete(request)
+        if parsed.stream:
+            stream = chat.stream_chunks(parsed, name, result, usage)
             return StreamingResponse(stream, media_type="text/event-stream")
-        return chat.completion(asked, name, result, usage)
+        return chat.build_completion(parsed, name, result, usage)
 
-    @app.get("/v1/models", tags=["openai"], responses={401: _STATUSES[401]})
+    @app.get("/v1/models", tags=["openai"], responses={401: _ERROR_RESPONSES[401]})
     async def models() -> dict[str, Any]:
-        """The one model there is."""
+        """The model of this server."""
         return {"object": "list", "data": [listed]}
 
     @app.get(
         "/v1/models/{model:path}",
         tags=["openai"],
-        responses={401: _STATUSES[401], 404: {"description": "There is no such model."}},
+        responses={401: _ERROR_RESPONSES[401], 404: {"description": "The model does not exist."}},
     )
-    async def model_of(model: str) -> dict[str, Any]:
-        """The model by its name."""
+    async def find_model(model: str) -> dict[str, Any]:
+        """The model, by its name."""
         if model != name:
-            raise RequestError(404, f"there is no model {model[:100]!r} here; there is {name!r}")
+            raise RequestError(404, f"unknown model {model[:100]!r}; available: {name!r}")
         return listed
 
 
-def _add_state(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
+def _add_state_routes(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
     @app.get("/health", tags=["state"])
     async def health() -> dict[str, str]:
-        """The process is there."""
+        """The process is running."""
         return {"status": "ok"}
 
-    @app.get("/ready", tags=["state"], responses={503: _STATUSES[503]})
+    @app.get("/ready", tags=["state"], responses={503: _ERROR_RESPONSES[503]})
     async def ready() -> dict[str, Any]:
-        """Questions are taken; ``load`` is how many answers wait or run."""
+        """Requests are accepted; ``load`` is the number of waiting and running ones."""
         if not worker.alive:
-            raise RequestError(503, "no questions are taken", 1)
+            raise RequestError(503, "requests are not accepted", 1)
         return {"status": "ready", "load": worker.load}
 
     @app.get("/model", tags=["state"])
     async def model() -> dict[str, Any]:
-        """The model, and what it is not for."""
+        """The name of the model, and its limitations."""
         name = str(worker.model.name)
         note = {"note": NANO_NOTICE} if name == BUNDLED else {}
         return {"name": name, "trained": worker.model.trained, **note}
 
     @app.get("/metrics", tags=["state"], response_class=Response)
-    async def figures() -> Response:
-        """Figures for Prometheus."""
+    async def metrics_text() -> Response:
+        """Metrics for Prometheus."""
         return Response(metrics.text(), media_type=metrics.content_type)
 
     @app.get("/tasks", tags=["state"])
     async def tasks() -> list[dict[str, Any]]:
-        """What can be asked: tasks and cascades."""
+        """The available tasks and cascades."""
         simple = [
             {
                 "token": each.token,
@@ -271,7 +288,7 @@ def _add_state(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
             }
             for each in TASKS
         ]
-        joined = [
+        cascades = [
             {
                 "token": each.task.token,
                 "name": each.name,
@@ -282,11 +299,11 @@ def _add_state(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
             }
             for each in CASCADES
         ]
-        return [*simple, *joined]
+        return [*simple, *cascades]
 
 
-def _add_page(app: FastAPI) -> None:
-    # All URLs of the pages are relative, so that they work below any path of a proxy.
+def _add_page_routes(app: FastAPI) -> None:
+    # All URLs of the pages are relative, so that they work below any path.
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")

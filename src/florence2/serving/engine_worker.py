@@ -1,4 +1,4 @@
-"""One thread that drives the engine; everybody else hands it questions and waits for futures."""
+"""A thread that runs the generation engine for many clients, which wait for futures."""
 
 from __future__ import annotations
 
@@ -13,41 +13,54 @@ from ..generation import Engine, Generated, GenerationRequest
 from ..inference.predictor import Florence2
 from ..inference.prefetch import get_constraint, prepare_request
 from ..inference.prepared import InferenceConfig, LoadedImage, PreparedRequest
+from ..io.deprecation import renamed_fields
 from ..processing.image import ImageSource, load_image
 from ..processing.processor import TextInput
 from ..results.tasks import Task
 from ..results.types import Failure, Result
-from .fair_pool import ANYONE, FairPool, Turn
+from .fair_pool import ANONYMOUS, FairPool, JobKey
 from .request_limits import RequestError, RequestLimits
-from .uploaded_file import WHOLE_FILE, Place, load_uploaded
+from .uploaded_file import WHOLE_FILE, FilePosition, load_uploaded
 
-# Seconds to come back in, where nothing better is known.
+# Seconds after which a client should try again.
 _RETRY_SECONDS = 1.0
 
 
 @dataclass(eq=False)
-class _Asked:
-    """A question on its way through the engine; ``number`` is the engine's."""
+class _PendingRequest:
+    """A request on its way through the engine, with the future of its result."""
 
     prepared: PreparedRequest
     settings: InferenceConfig
     future: Future[Result]
-    number: int | None = None
 
 
 @dataclass
 class _Inbox:
-    """What other threads leave for the engine's."""
+    """Requests and commands for the engine's thread."""
 
-    asked: deque[_Asked] = field(default_factory=deque)
-    orders: deque[Callable[[], None]] = field(default_factory=deque)
+    requests: deque[_PendingRequest] = field(default_factory=deque)
+    commands: deque[Callable[[], None]] = field(default_factory=deque)
 
 
+@renamed_fields(
+    ask="submit",
+    answers="predict",
+    read="load_image",
+    hold="pin",
+    release="unpin",
+    most="max_num_seqs",
+    readers="num_loaders",
+)
 class Worker:
-    """Answers questions of many callers through one engine; its own thread runs it.
+    """Runs the requests of many clients through one engine, in a thread of its own.
 
-    ``most`` answers run at a time, within ``memory`` bytes of attention; at most ``limits.queue``
-    wait or run. ``close`` lets what was taken finish, or not.
+    Args:
+        model: the model.
+        limits: limits of a request and of the queue.
+        max_num_seqs: maximum number of requests that are decoded together.
+        memory: maximum bytes of the decoder's key-value cache.
+        num_loaders: number of threads that decode images.
     """
 
     def __init__(
@@ -55,222 +68,257 @@ class Worker:
         model: Florence2,
         limits: RequestLimits = RequestLimits(),  # noqa: B008 - frozen
         *,
-        most: int = 16,
+        max_num_seqs: int = 16,
         memory: int | None = None,
-        readers: int = 2,
+        num_loaders: int = 2,
     ) -> None:
         self.model, self.limits = model, limits
-        self._engine = Engine(model.runtime, max_num_seqs=most, memory=memory)
+        self._engine = Engine(model.runtime, max_num_seqs=max_num_seqs, memory=memory)
         self._inbox = _Inbox()
-        self._running: dict[int, _Asked] = {}
+        self._running: dict[int, _PendingRequest] = {}
         self._load = 0
-        self._closed = self._abandoned = False
+        self._closed = self._aborted = False
         self._changed = threading.Condition()
-        self._readers = FairPool(readers, "florence2-pictures")
-        # Large pictures have a thread of their own: the others do not wait for them.
-        self._large_readers = FairPool(1, "florence2-large-pictures")
+        self._loaders = FairPool(num_loaders, "florence2-images")
+        # Large images have a thread of their own, so that others do not wait for them.
+        self._large_loaders = FairPool(1, "florence2-large-images")
         self._thread = threading.Thread(target=self._run, name="florence2-engine", daemon=True)
         self._thread.start()
 
     @property
     def load(self) -> int:
-        """How many answers wait or run."""
+        """The number of waiting and running requests."""
         return self._load
 
     @property
     def alive(self) -> bool:
-        """Whether questions are taken: the thread runs and nobody has closed it."""
+        """Whether requests are accepted: the thread runs and the worker is not closed."""
         return self._thread.is_alive() and not self._closed
 
-    def read(
+    def load_image(
         self,
         image: ImageSource,
-        turn: Turn = ANYONE,
-        place: Place = WHOLE_FILE,
+        key: JobKey = ANONYMOUS,
+        position: FilePosition = WHOLE_FILE,
         is_large: bool = False,
     ) -> Future[LoadedImage]:
-        """A picture made ready by a thread; its errors are those of ``load_image``.
+        """Decode and preprocess an image in a thread; clients and their requests take turns.
 
-        ``place`` chooses a page or frame; what ``is_large_file`` is read apart. Clients and
-        requests take turns. Raises ``RequestError`` (503) after ``close``.
+        Args:
+            image: the image or the content of its file.
+            key: client and request that the job belongs to.
+            position: page or frame of the file.
+            is_large: use the thread for large files, see ``is_large_file``.
+
+        Raises:
+            RequestError: 503 after ``close``. The future raises the errors of
+                ``processing.image.load_image``.
         """
+        loaders = self._large_loaders if is_large else self._loaders
         try:
-            readers = self._large_readers if is_large else self._readers
-            return readers.submit(turn, lambda: self._read(image, place))
+            return loaders.submit(key, lambda: self._load_pixels(image, position))
         except RuntimeError as error:
             raise RequestError(503, "the server is stopping", _RETRY_SECONDS) from error
 
-    def ask(
+    def submit(
         self,
-        picture: LoadedImage,
-        questions: Sequence[tuple[str | Task, TextInput | None]],
+        image: LoadedImage,
+        requests: Sequence[tuple[str | Task, TextInput | None]],
         settings: InferenceConfig,
     ) -> list[Future[Result]]:
-        """A future for every question about one picture; all are taken, or none.
+        """Submit requests about one image, all or none; returns a future for each.
 
-        Raises ``ValueError`` for a question that cannot be asked and ``RequestError`` (429) when
-        there is no room in the queue, or (503) after ``close``.
+        Raises:
+            ValueError: a request is not valid.
+            RequestError: 429 when the queue is full, 503 after ``close``.
         """
         processor = self.model.processor
-        asked = [
-            _Asked(prepare_request(processor, picture, task, text), settings, Future())
-            for task, text in questions
+        pending = [
+            _PendingRequest(prepare_request(processor, image, task, text), settings, Future())
+            for task, text in requests
         ]
         with self._changed:
             if self._closed:
                 raise RequestError(503, "the server is stopping", _RETRY_SECONDS)
-            if self._load and self._load + len(asked) > self.limits.queue:
+            if self._load and self._load + len(pending) > self.limits.queue:
                 raise RequestError(
-                    429, f"{self._load} answers wait or run, as many as may", _RETRY_SECONDS
+                    429,
+                    f"the queue is full: {self._load} requests are waiting or running",
+                    _RETRY_SECONDS,
                 )
-            self._load += len(asked)
-            self._inbox.asked.extend(asked)
+            self._load += len(pending)
+            self._inbox.requests.extend(pending)
             self._changed.notify_all()
-        for each in asked:
-            each.future.add_done_callback(self._one_less)
-        return [each.future for each in asked]
+        for request in pending:
+            request.future.add_done_callback(self._on_done)
+        return [request.future for request in pending]
 
-    def answers(
+    def predict(
         self,
-        picture: LoadedImage,
-        questions: Sequence[tuple[str | Task, TextInput | None]],
+        image: LoadedImage,
+        requests: Sequence[tuple[str | Task, TextInput | None]],
         settings: InferenceConfig,
         seconds: float | None = None,
-        started: Callable[[Sequence[Future[Result]]], None] | None = None,
+        on_submit: Callable[[Sequence[Future[Result]]], None] | None = None,
     ) -> list[Result | Failure]:
-        """The answers to questions about one picture, waited for: the ``Ask`` of a cascade.
+        """Submit requests about one image and wait for their results.
 
-        ``started`` is given the futures, to cancel them. A question that cannot be asked or
-        answered gives a ``Failure``. Raises ``TimeoutError``, and ``RequestError`` as ``ask`` does.
+        Args:
+            image: the image.
+            requests: pairs of task and text input.
+            settings: options of the requests.
+            seconds: maximum time to wait.
+            on_submit: gets the futures, to cancel them.
+
+        Returns:
+            A result for each request, a ``Failure`` for one that is not valid or fails.
+
+        Raises:
+            TimeoutError: the time is up.
+            RequestError: as from ``submit``.
         """
-        until = None if seconds is None else time.monotonic() + seconds
-        placed: list[Result | Failure | Future[Result]] = []
-        for question in questions:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        submitted: list[Future[Result] | Failure] = []
+        for request in requests:
             try:
-                futures = self.ask(picture, [question], settings)
-                placed += futures
-                if started is not None:
-                    started(futures)
+                futures = self.submit(image, [request], settings)
             except (ValueError, TypeError) as error:
-                placed.append(Failure("", str(error)))
-        answers: list[Result | Failure] = []
-        for each in placed:
-            if not isinstance(each, Future):
-                answers.append(each)
+                submitted.append(Failure("", str(error)))
                 continue
-            try:
-                left = None if until is None else max(0.0, until - time.monotonic())
-                answers.append(each.result(left))
-            except (ValueError, RuntimeError) as error:
-                answers.append(Failure("", str(error)))
-        return answers
+            submitted += futures
+            if on_submit is not None:
+                on_submit(futures)
+        return [
+            each if isinstance(each, Failure) else _wait_for_result(each, deadline)
+            for each in submitted
+        ]
 
-    def hold(self, picture: LoadedImage) -> None:
-        """Keep a picture's encoding for the questions to come, until ``release``."""
-        self._order(lambda: self._engine.pin(id(picture)))
+    def pin(self, image: LoadedImage) -> None:
+        """Keep the encoding of an image for later requests, until ``unpin``."""
+        self._send_command(lambda: self._engine.pin(id(image)))
 
-    def release(self, picture: LoadedImage) -> None:
-        """Nobody asks about a picture any more."""
-        # The picture is kept alive until then, so that its key is nobody else's.
-        self._order(lambda: self._engine.unpin(id(picture)))
+    def unpin(self, image: LoadedImage) -> None:
+        """Release the encoding of an image."""
+        # The command keeps the image alive until it runs, so the id() is not reused.
+        self._send_command(lambda: self._engine.unpin(id(image)))
 
     def close(self, finish: bool = True, seconds: float | None = None) -> None:
-        """Take nothing more; wait until what was taken is answered, or give it up."""
+        """Accept no more requests and wait for the accepted ones.
+
+        Args:
+            finish: complete the accepted requests; otherwise they fail.
+            seconds: maximum time to wait.
+        """
         with self._changed:
             self._closed = True
-            self._abandoned = self._abandoned or not finish
+            self._aborted = self._aborted or not finish
             self._changed.notify_all()
         self._thread.join(seconds)
-        self._readers.close()
-        self._large_readers.close()
+        self._loaders.close()
+        self._large_loaders.close()
 
-    def _read(self, image: ImageSource, place: Place) -> LoadedImage:
-        most = self.limits.pixels
+    def _load_pixels(self, image: ImageSource, position: FilePosition) -> LoadedImage:
+        max_pixels = self.limits.pixels
         if isinstance(image, bytes):
-            loaded = load_uploaded(image, place, most)
+            loaded = load_uploaded(image, position, max_pixels)
         else:
-            loaded = load_image(image, max_pixels=most)
+            loaded = load_image(image, max_pixels=max_pixels)
         return LoadedImage(image, loaded.size, self.model.processor.pixels(loaded))
 
-    def _one_less(self, future: Future[Result]) -> None:
+    def _on_done(self, future: Future[Result]) -> None:
         with self._changed:
             self._load -= 1
 
-    def _order(self, order: Callable[[], None]) -> None:
+    def _send_command(self, command: Callable[[], None]) -> None:
         with self._changed:
-            self._inbox.orders.append(order)
+            self._inbox.commands.append(command)
             self._changed.notify_all()
 
     def _run(self) -> None:
         try:
-            while self._take():
+            while self._dequeue():
                 for number, outcome in self._engine.step().items():
-                    self._finish(self._running.pop(number), outcome)
+                    self._complete(self._running.pop(number), outcome)
         except BaseException as error:
             with self._changed:
                 self._closed = True
-                asked, self._inbox.asked = list(self._inbox.asked), deque()
-            self._give_up(f"the engine failed: {error}", asked)
+                pending, self._inbox.requests = list(self._inbox.requests), deque()
+            self._fail_all(f"the engine failed: {error}", pending)
             raise
 
-    def _take(self) -> bool:
-        """Move what others left into the engine, waiting for it if nothing runs; False: go home."""
+    def _dequeue(self) -> bool:
+        """Move requests and commands to the engine; waits for some if nothing is running.
+
+        Returns False when the thread should end.
+        """
         with self._changed:
-            while not (self._inbox.asked or self._inbox.orders or len(self._engine)):
+            while not (self._inbox.requests or self._inbox.commands or len(self._engine)):
                 if self._closed:
                     return False
                 self._changed.wait()
-            asked, self._inbox.asked = list(self._inbox.asked), deque()
-            orders, self._inbox.orders = list(self._inbox.orders), deque()
-            abandoned = self._abandoned
-        if abandoned:
-            self._give_up("the server stopped", asked)
+            pending, self._inbox.requests = list(self._inbox.requests), deque()
+            commands, self._inbox.commands = list(self._inbox.commands), deque()
+            aborted = self._aborted
+        if aborted:
+            self._fail_all("the server stopped", pending)
             return False
-        for order in orders:
-            order()
+        for command in commands:
+            command()
         for number in [n for n, each in self._running.items() if each.future.cancelled()]:
             self._engine.cancel(number)
             del self._running[number]
-        for each in asked:
-            if not each.future.cancelled():
+        for request in pending:
+            if not request.future.cancelled():
                 try:
-                    self._submit(each)
-                # Whatever is wrong with one question, the others go on.
+                    self._submit_to_engine(request)
+                # An error in one request must not stop the others.
                 except Exception as error:
-                    self._finish(each, error)
+                    self._complete(request, error)
         return True
 
-    def _submit(self, asked: _Asked) -> None:
-        picture, prompt = asked.prepared.picture, asked.prepared.prompt
-        rule = get_constraint(self.model.processor, asked.prepared, asked.settings)
-        options = asked.settings.decoding
-        query = GenerationRequest(id(picture), picture.pixels, prompt.token_ids, options, rule)
-        self._running[self._engine.submit(query)] = asked
+    def _submit_to_engine(self, request: _PendingRequest) -> None:
+        prepared, settings = request.prepared, request.settings
+        image = prepared.picture
+        constraint = get_constraint(self.model.processor, prepared, settings)
+        number = self._engine.submit(
+            GenerationRequest(
+                id(image), image.pixels, prepared.prompt.token_ids, settings.decoding, constraint
+            )
+        )
+        self._running[number] = request
 
-    def _finish(self, asked: _Asked, outcome: Generated | Exception) -> None:
-        # A future that was cancelled meanwhile takes no result.
-        if not asked.future.set_running_or_notify_cancel():
+    def _complete(self, request: _PendingRequest, outcome: Generated | Exception) -> None:
+        """Set the result or the exception of a request, unless it was cancelled."""
+        if not request.future.set_running_or_notify_cancel():
             return
         if isinstance(outcome, Exception):
-            asked.future.set_exception(outcome)
+            request.future.set_exception(outcome)
             return
         try:
             result = self.model.processor.read(
                 outcome.token_ids,
-                asked.prepared.prompt,
-                asked.prepared.picture.size,
+                request.prepared.prompt,
+                request.prepared.picture.size,
                 token_logprobs=outcome.token_logprobs,
                 truncated=outcome.truncated,
-                options=asked.settings.answers,
+                options=request.settings.answers,
             )
         except Exception as error:
-            asked.future.set_exception(error)
+            request.future.set_exception(error)
         else:
-            asked.future.set_result(result)
+            request.future.set_result(result)
 
-    def _give_up(self, why: str, asked: Sequence[_Asked]) -> None:
-        """Fail what is asked and what runs; only the engine's thread may."""
-        for each in [*asked, *self._running.values()]:
-            if each.future.set_running_or_notify_cancel():
-                each.future.set_exception(RuntimeError(why))
+    def _fail_all(self, reason: str, pending: Sequence[_PendingRequest]) -> None:
+        """Fail pending and running requests; called by the engine's thread only."""
+        for request in [*pending, *self._running.values()]:
+            if request.future.set_running_or_notify_cancel():
+                request.future.set_exception(RuntimeError(reason))
         self._running.clear()
+
+
+def _wait_for_result(future: Future[Result], deadline: float | None) -> Result | Failure:
+    seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
+    try:
+        return future.result(seconds)
+    except (ValueError, RuntimeError) as error:
+        return Failure("", str(error))

@@ -1,4 +1,4 @@
-"""Threads that take turns between clients, so that one client's work does not delay another's."""
+"""Threads that alternate between clients, so that one client's jobs do not delay another's."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any, NamedTuple, TypeVar
 Value = TypeVar("Value")
 
 
-class Turn(NamedTuple):
-    """Whose work a job is: the client's address, and the number of the request."""
+class JobKey(NamedTuple):
+    """The client and the request that a job belongs to: its IP address, and a number."""
 
     client: str = ""
     request: int = 0
 
 
-ANYONE = Turn()
+ANONYMOUS = JobKey()
 
 
 @dataclass(eq=False)
 class _Job:
-    """A call that waits, and the future of what it returns.
+    """A waiting call and the future of its result.
 
-    Both are let go of as soon as they are done or cancelled: an error knows the frames it came
-    through, and with them the whole body of a request.
+    Both references are dropped when the job is done or cancelled: an exception refers to the
+    frames that raised it, and so to the whole body of a request.
     """
 
     future: Future[Any] | None
@@ -40,47 +40,47 @@ class _Job:
             return
         try:
             future.set_result(call())
-        # Whatever a job raises belongs to the one who waits for it.
+        # The caller that waits for the future gets every exception.
         except BaseException as error:
             future.set_exception(error)
         finally:
             del future, call, self
 
     def forget(self, future: Future[Any]) -> None:
-        """Drop the arguments of a job that was cancelled while it waited."""
+        """Drop the references of a job that was cancelled while it waited."""
         if future.cancelled():
             self.call = self.future = None
 
 
 class FairPool:
-    """A fixed number of threads. Clients take turns, and so do the requests of one client."""
+    """A fixed number of threads; round-robin over clients, and over the requests of a client."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._waiting: OrderedDict[str, OrderedDict[int, deque[_Job]]] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True)
+            threading.Thread(target=self._run_jobs, name=f"{name}-{index}", daemon=True)
             for index in range(threads)
         ]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, turn: Turn, call: Callable[[], Value]) -> Future[Value]:
-        """A future of what ``call`` returns. Raises ``RuntimeError`` after ``close``."""
+    def submit(self, key: JobKey, call: Callable[[], Value]) -> Future[Value]:
+        """Submit a call; returns the future of its result. Raises ``RuntimeError`` after close."""
         future: Future[Value] = Future()
         job = _Job(future, call)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            requests = self._waiting.setdefault(turn.client, OrderedDict())
-            requests.setdefault(turn.request, deque()).append(job)
+            requests = self._waiting.setdefault(key.client, OrderedDict())
+            requests.setdefault(key.request, deque()).append(job)
             self._changed.notify()
         future.add_done_callback(job.forget)
         return future
 
     def close(self) -> None:
-        """Cancel what waits; running jobs finish by themselves."""
+        """Cancel the waiting jobs; running jobs finish."""
         with self._changed:
             self._closed = True
             waiting = [
@@ -95,13 +95,13 @@ class FairPool:
             if (future := job.future) is not None:
                 future.cancel()
 
-    def _work(self) -> None:
-        while (job := self._take()) is not None:
+    def _run_jobs(self) -> None:
+        while (job := self._next_job()) is not None:
             job.run()
             del job
 
-    def _take(self) -> _Job | None:
-        """The next job in turn, waited for; nothing once the pool is closed."""
+    def _next_job(self) -> _Job | None:
+        """Wait for the next job; None once the pool is closed."""
         with self._changed:
             while not self._waiting:
                 if self._closed:
@@ -110,7 +110,7 @@ class FairPool:
             client, requests = self._waiting.popitem(last=False)
             number, jobs = requests.popitem(last=False)
             job = jobs.popleft()
-            # What is left goes to the end of the line.
+            # The remaining jobs go to the end of the queue.
             if jobs:
                 requests[number] = jobs
             if requests:

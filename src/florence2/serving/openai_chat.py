@@ -1,4 +1,4 @@
-"""OpenAI's chat completions: the last image and the last words of a chat are a question."""
+"""OpenAI's chat completions: the last image and the last text of a chat are a request."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..generation.decoding_options import MIN_TEMPERATURE
 from ..results.tasks import TASKS
 from ..results.types import Result, Text
 from .request_limits import RequestError
-from .validation_errors import shown
-from .wire_schema import MAX_TEXT, AnswerOptions, ChatRequest, Message, Question
+from .validation_errors import format_got
+from .wire_schema import MAX_TEXT, ChatMessage, ChatRequest, RequestOptions, TaskRequest
 
 PATH = "/v1/chat/completions"
-_BY_PROMPT = {task.prompt: task.token for task in TASKS if task.input == "none"}
+_TASK_BY_PROMPT = {task.prompt: task.token for task in TASKS if task.input == "none"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image_url", "input_image", "image")
-# ``<s>`` and ``</s>`` are counted by the search, and not by clients.
-_FRAME_TOKENS = 2
-_MOST_TOKENS = 2**30
+# ``<s>`` and ``</s>``, which clients do not count.
+_SPECIAL_TOKENS = 2
+_MAX_TOKENS = 2**30
 
-# What would change the answer and cannot be served, with the values that change nothing.
+# Unsupported fields with their values that have no effect.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
     "best_of": (None, 1),
@@ -43,19 +43,19 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 @dataclass
 class Usage:
-    """The tokens that a chat was read as and answered with, over all steps of a cascade."""
+    """The tokens of prompts and completions, over all steps of a cascade."""
 
     image_tokens: int = 0
     prompt: int = 0
     completion: int = 0
 
     def add(self, result: Result, prompt_tokens: int) -> None:
-        """Count one answer of the model, whose prompt had so many tokens beside the image's."""
+        """Count one result, whose prompt had ``prompt_tokens`` besides those of the image."""
         self.prompt += self.image_tokens + prompt_tokens
-        self.completion += max(0, len(result.token_ids) - _FRAME_TOKENS)
+        self.completion += max(0, len(result.token_ids) - _SPECIAL_TOKENS)
 
     def to_dict(self) -> dict[str, int]:
-        """As OpenAI's clients read it."""
+        """The usage in OpenAI's format."""
         return {
             "prompt_tokens": self.prompt,
             "completion_tokens": self.completion,
@@ -64,174 +64,183 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A part of a message: words, an image's URL, or the name of a kind that is neither."""
+class _ContentPart:
+    """A part of a message: text, the URL of an image, or the type of another part."""
 
     text: str | None = None
     image: str | None = None
     other: str | None = None
 
 
-def question_of(request: ChatRequest) -> tuple[str, Question]:
-    """The image and the question of a chat. Raises ``RequestError`` (422) where one is missing.
+def parse_prompt(request: ChatRequest) -> tuple[str, TaskRequest]:
+    """The image and the task of a chat. Raises ``RequestError`` (422) if one is missing.
 
-    Words are a task's token (with its text behind it), name, alias, prompt, a cascade, or a prompt
-    of a fine-tuned model, which goes to the model as it is. The image may stand in an earlier
-    message. Parts of other kinds are passed over in earlier messages, and refused in the last one.
+    The text is the token (followed by its text), name, alias or prompt of a task, a cascade, or a
+    prompt of a fine-tuned model. The image may be in an earlier message. Parts of other types are
+    ignored in earlier messages, and an error in the last one.
     """
-    parts = [_parts(message, index) for index, message in enumerate(request.messages)]
-    asked = [
-        found
-        for message, found in zip(request.messages, parts, strict=True)
-        if message.role == "user"
+    messages = [
+        (message.role, _parse_parts(message, index))
+        for index, message in enumerate(request.messages)
     ]
-    for part in asked[-1] if asked else ():
+    user_messages = [parts for role, parts in messages if role == "user"]
+    for part in user_messages[-1] if user_messages else ():
         if part.other is not None:
             raise RequestError(
                 422, f"a part of type {part.other!r} is not supported: use text and image_url"
             )
-    words, image = "", ""
-    for found in asked:
-        texts = [part.text for part in found if part.text is not None]
-        if any(text.strip() for text in texts):
-            words = "\n".join(texts).strip()
-        images = [part.image for part in found if part.image is not None]
+    text, image = "", ""
+    for parts in user_messages:
+        texts = [part.text for part in parts if part.text is not None]
+        text = "\n".join(texts).strip() or text
+        images = [part.image for part in parts if part.image is not None]
         if images:
             image = images[-1]
-            if found is asked[-1] and len(images) > 1:
+            if parts is user_messages[-1] and len(images) > 1:
                 raise RequestError(
-                    422, f"a question is about one image, got {len(images)}: send one for each"
+                    422, f"a request has one image, got {len(images)}: send one request for each"
                 )
     if not image:
-        raise RequestError(422, "the chat has no picture: add a part of type image_url")
-    if not words:
+        raise RequestError(422, "the chat has no image: add a part of type image_url")
+    if not text:
         names = ", ".join(task.token for task in TASKS)
-        raise RequestError(422, f"the chat has no words: name a task, such as {names}")
-    if len(words) > MAX_TEXT:
+        raise RequestError(422, f"the chat has no text: name a task, such as {names}")
+    if len(text) > MAX_TEXT:
         raise RequestError(
-            422, f"a question has at most {MAX_TEXT:,} characters, got {len(words):,}"
+            422, f"the text must have at most {MAX_TEXT:,} characters, got {len(text):,}"
         )
-    return image, Question.model_construct(task=_task(words), text=None, region=None)
+    return image, TaskRequest.model_construct(task=_resolve_task(text), text=None, region=None)
 
 
-def options_of(request: ChatRequest) -> AnswerOptions:
-    """What the chat says about decoding; temperature 0, the default, is the released search.
+def parse_options(request: ChatRequest) -> RequestOptions:
+    """The decoding options of a chat; temperature 0, the default, is the released beam search.
 
-    Limits are clamped: ``max_tokens`` to the positions of the model, a temperature near 0 to the
-    least that is sampled with. Raises ``RequestError`` (422) for what cannot be served.
+    ``max_tokens`` is clamped to the positions of the model, and a temperature near 0 to the
+    minimum. Raises ``RequestError`` (422) for unsupported fields.
     """
     _check_supported(request)
     options: dict[str, Any] = {}
-    longest = request.max_completion_tokens or request.max_tokens
-    if longest:
-        options["max_new_tokens"] = min(longest, _MOST_TOKENS) + _FRAME_TOKENS
+    max_tokens = request.max_completion_tokens or request.max_tokens
+    if max_tokens:
+        options["max_new_tokens"] = min(max_tokens, _MAX_TOKENS) + _SPECIAL_TOKENS
     if request.temperature:
         options |= {"temperature": max(request.temperature, MIN_TEMPERATURE), "beams": 1}
         if request.top_p is not None:
             options["top_p"] = max(request.top_p, 1e-9)
         if request.top_k is not None and request.top_k > 0:
-            options["top_k"] = min(request.top_k, _MOST_TOKENS)
+            options["top_k"] = min(request.top_k, _MAX_TOKENS)
         if request.seed is not None:
             options["seed"] = abs(request.seed) % 2**63
-    return AnswerOptions(**options)
+    return RequestOptions(**options)
 
 
-def content_of(result: Result, stop: Sequence[str] | None = None) -> str:
-    """The answer as a message: a text up to the first of ``stop``, regions as JSON."""
+def format_content(result: Result, stop: Sequence[str] | None = None) -> str:
+    """A result as a message: text up to the first of ``stop``, regions as JSON."""
     if not isinstance(result.answer, Text):
         return json.dumps(result.data, ensure_ascii=False)
     text = result.answer.plain_text
-    places = [place for each in stop or () if (place := text.find(each)) >= 0]
-    return text[: min(places)] if places else text
+    positions = [location for each in stop or () if (location := text.find(each)) >= 0]
+    return text[: min(positions)] if positions else text
 
 
-def completion(request: ChatRequest, model: str, result: Result, usage: Usage) -> dict[str, Any]:
-    """The whole completion."""
-    message = {"role": "assistant", "content": content_of(result, request.stop)}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(result)}
-    return {**_head(model, "chat.completion"), "choices": [choice], "usage": usage.to_dict()}
+def build_completion(
+    request: ChatRequest, model: str, result: Result, usage: Usage
+) -> dict[str, Any]:
+    """The completion as one response."""
+    message = {"role": "assistant", "content": format_content(result, request.stop)}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": _finish_reason(result),
+    }
+    return {**_make_head(model, "chat.completion"), "choices": [choice], "usage": usage.to_dict()}
 
 
-def chunks(request: ChatRequest, model: str, result: Result, usage: Usage) -> Iterator[str]:
-    """The completion as server-sent events: a beam search knows its words only at the end."""
+def stream_chunks(request: ChatRequest, model: str, result: Result, usage: Usage) -> Iterator[str]:
+    """The completion as server-sent events; beam search has its text only at the end."""
     with_usage = bool(request.stream_options and request.stream_options.include_usage)
-    head = _head(model, "chat.completion.chunk")
+    head = _make_head(model, "chat.completion.chunk")
     if with_usage:
         head["usage"] = None
-    delta = {"role": "assistant", "content": content_of(result, request.stop)}
+    delta = {"role": "assistant", "content": format_content(result, request.stop)}
     for choice in (
         {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None},
-        {"index": 0, "delta": {}, "logprobs": None, "finish_reason": _reason(result)},
+        {"index": 0, "delta": {}, "logprobs": None, "finish_reason": _finish_reason(result)},
     ):
-        yield _event({**head, "choices": [choice]})
+        yield _format_event({**head, "choices": [choice]})
     if with_usage:
-        yield _event({**head, "choices": [], "usage": usage.to_dict()})
+        yield _format_event({**head, "choices": [], "usage": usage.to_dict()})
     yield "data: [DONE]\n\n"
 
 
 def _check_supported(request: ChatRequest) -> None:
-    given = request.model_extra or {}
-    for name, neutral in _NEUTRAL.items():
-        value = given.get(name)
-        if value not in neutral:
-            raise RequestError(422, f"{name} is not supported: leave it out{shown(value)}")
+    extra = request.model_extra or {}
+    for name, allowed in _NEUTRAL.items():
+        value = extra.get(name)
+        if value not in allowed:
+            raise RequestError(422, f"{name} is not supported: leave it out{format_got(value)}")
     if request.stream_options is not None and not request.stream:
-        raise RequestError(422, "stream_options is for streams: set stream, or leave it out")
+        raise RequestError(422, "stream_options needs stream: set it, or leave stream_options out")
 
 
-def _parts(message: Message, index: int) -> list[_Part]:
-    """The parts of a message. Raises ``RequestError`` (422) that names the part that is none."""
-    content, place = message.content, f"messages.{index}.content"
+def _parse_parts(message: ChatMessage, index: int) -> list[_ContentPart]:
+    """Parse the content of a message. Raises ``RequestError`` (422) that names a wrong part."""
+    content, location = message.content, f"messages.{index}.content"
     if content is None:
         return []
     if isinstance(content, str):
-        return [_Part(text=content)]
+        return [_ContentPart(text=content)]
     if not isinstance(content, list):
-        raise RequestError(422, f"{place} must be a string or a list of parts{shown(content)}")
-    return [_part(each, f"{place}.{number}") for number, each in enumerate(content)]
+        raise RequestError(
+            422, f"{location} must be a string or a list of parts{format_got(content)}"
+        )
+    return [_parse_part(each, f"{location}.{number}") for number, each in enumerate(content)]
 
 
-def _part(part: Any, place: str) -> _Part:
+def _parse_part(part: Any, location: str) -> _ContentPart:
     if isinstance(part, str):
-        return _Part(text=part)
+        return _ContentPart(text=part)
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(kind, str):
-        raise RequestError(422, f"{place} must be an object with a type, such as 'text'")
+        raise RequestError(422, f"{location} must be an object with a type, such as 'text'")
     if kind in _TEXT_PARTS:
         if not isinstance(part.get("text"), str):
-            raise RequestError(422, f"{place}.text must be a string{shown(part.get('text'))}")
-        return _Part(text=part["text"])
+            raise RequestError(
+                422, f"{location}.text must be a string{format_got(part.get('text'))}"
+            )
+        return _ContentPart(text=part["text"])
     if kind in _IMAGE_PARTS:
-        image = _image_of(part)
+        image = _find_image(part)
         if image is None:
             raise RequestError(
-                422, f"{place} has no picture: set image_url to a URL, or to an object with 'url'"
+                422, f"{location} has no image: set image_url to a URL, or to an object with 'url'"
             )
-        return _Part(image=image)
-    return _Part(other=kind[:40])
+        return _ContentPart(image=image)
+    return _ContentPart(other=kind[:40])
 
 
-def _image_of(part: dict[str, Any]) -> str | None:
-    """The URL, or the base64, of an image part in any of the forms that clients send."""
-    found = part.get("image_url") or part.get("image") or part.get("source")
-    if isinstance(found, dict):
-        found = found.get("url") or found.get("data")
-    return found if isinstance(found, str) and found else None
+def _find_image(part: dict[str, Any]) -> str | None:
+    """The URL, or the base64, of an image part in the formats that clients send."""
+    value = part.get("image_url") or part.get("image") or part.get("source")
+    if isinstance(value, dict):
+        value = value.get("url") or value.get("data")
+    return value if isinstance(value, str) and value else None
 
 
-def _task(words: str) -> str:
-    return _BY_PROMPT.get(words, words)
+def _resolve_task(text: str) -> str:
+    return _TASK_BY_PROMPT.get(text, text)
 
 
-def _reason(result: Result) -> str:
+def _finish_reason(result: Result) -> str:
     return "length" if result.truncated else "stop"
 
 
-def _event(values: dict[str, Any]) -> str:
+def _format_event(values: dict[str, Any]) -> str:
     return f"data: {json.dumps(values, ensure_ascii=False)}\n\n"
 
 
-def _head(model: str, kind: str) -> dict[str, Any]:
+def _make_head(model: str, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": kind,

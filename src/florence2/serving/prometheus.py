@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, answers, tokens, load."""
+"""Metrics for Prometheus: requests, results, tokens, load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
-    """The figures of one server, in a registry of its own."""
+    """The metrics of one server, in a registry of its own."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -25,28 +25,28 @@ class Metrics:
         )
         self._seconds = Histogram(
             "florence2_request_seconds",
-            "From the request's head to the answer's.",
+            "Seconds from the headers of a request to those of its response.",
             ("route",),
             buckets=_SECONDS,
             registry=registry,
         )
         self._answers = Counter(
-            "florence2_answers", "Answers by task.", ("task",), registry=registry
+            "florence2_answers", "Results by task.", ("task",), registry=registry
         )
         self._tokens = Counter("florence2_tokens", "Tokens generated.", registry=registry)
-        load = Gauge("florence2_load", "Answers that wait or run.", registry=registry)
+        load = Gauge("florence2_load", "Waiting and running requests.", registry=registry)
         load.set_function(lambda: worker.load)
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count a request."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def count_answer(self, task: str, tokens: int) -> None:
-        """A question was answered."""
+        """Count a result."""
         self._answers.labels(task).inc()
         self._tokens.inc(tokens)
 
     def text(self) -> bytes:
-        """The figures in Prometheus' text form."""
+        """The metrics in Prometheus' text format."""
         return generate_latest(self._registry)

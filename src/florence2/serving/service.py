@@ -1,4 +1,4 @@
-"""From what came over the wire to answers: pictures are got, questions asked, time is kept."""
+"""Predictions for request handlers: images are loaded, requests submitted, deadlines kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import binascii
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from ..inference.cascades import Cascade, find_cascade
@@ -18,45 +18,61 @@ from ..processing.image import is_url
 from ..processing.processor import TextInput
 from ..results.types import Failure, Result
 from .engine_worker import Worker
-from .fair_pool import ANYONE, FairPool, Turn
+from .fair_pool import ANONYMOUS, FairPool, JobKey
 from .openai_chat import Usage
 from .request_limits import RequestError
-from .uploaded_file import WHOLE_FILE, Place, is_large_file
-from .wire_schema import AnswerOptions, Question
+from .uploaded_file import WHOLE_FILE, FilePosition, is_large_file
+from .wire_schema import RequestOptions, TaskRequest
 
 ImageContent = str | bytes
 Value = TypeVar("Value")
 _RETRY_SECONDS = 2.0
 _PARSERS, _FETCHERS, _CASCADES = 2, 8, 16
-# Errors of input: the caller's to mend.
-_UNFIT = (ValueError, TypeError, OSError, ImportError)
+# Errors of the input, which the client can fix.
+_USER_ERRORS = (ValueError, TypeError, OSError, ImportError)
 
 
-class _Futures:
-    """Futures of one request, which other threads add and the event loop cancels."""
+class RequestContext(NamedTuple):
+    """The client of a request, and the time (``time.monotonic``) at which it must be done."""
+
+    deadline: float
+    key: JobKey = ANONYMOUS
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline, at least 0."""
+        return max(0.0, self.deadline - time.monotonic())
+
+
+class _PendingFutures:
+    """The futures of one request, which other threads add and the event loop cancels."""
 
     def __init__(self) -> None:
-        self.found: dict[int, Future[Result]] = {}
-        self.gone = False
+        self.futures: dict[int, Future[Result]] = {}
+        self.cancelled = False
 
     def add(self, index: int, future: Future[Result]) -> None:
-        """Keep a future; after ``cancel`` it is cancelled at once."""
-        self.found[index] = future
-        if self.gone:
+        """Add a future; after ``cancel`` it is cancelled at once."""
+        self.futures[index] = future
+        if self.cancelled:
             future.cancel()
 
     def cancel(self) -> None:
-        """Nobody waits any more."""
-        self.gone = True
-        for future in list(self.found.values()):
+        """Cancel all futures, and those that are added later."""
+        self.cancelled = True
+        for future in list(self.futures.values()):
             future.cancel()
 
 
 class PredictionService:
-    """Answers about pictures for request handlers, over one worker.
+    """Predictions for request handlers, over one worker.
 
-    ``fetch`` gets pictures from URLs; without it URLs are refused. What takes time runs in
-    threads, in which clients take turns; nothing is read, parsed or tokenized on the event loop.
+    Slow work runs in threads in which clients take turns: nothing is decoded, parsed or
+    tokenized on the event loop.
+
+    Args:
+        worker: the worker.
+        fetch: downloads images; without it URLs are refused.
     """
 
     def __init__(self, worker: Worker, fetch: UrlFetcher | None = None) -> None:
@@ -66,170 +82,184 @@ class PredictionService:
         self._cascades = FairPool(_CASCADES, "florence2-cascade")
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         for pool in (self._parsers, self._fetchers, self._cascades):
             if pool is not None:
                 pool.close()
 
-    async def parse(self, turn: Turn, call: Callable[[], Value]) -> Value:
-        """What ``call`` returns, run by a thread for work that needs no model."""
-        return await asyncio.wrap_future(self._parsers.submit(turn, call))
+    async def parse(self, key: JobKey, call: Callable[[], Value]) -> Value:
+        """Run ``call`` in a thread for work without the model."""
+        return await asyncio.wrap_future(self._parsers.submit(key, call))
 
-    def settings(self, options: AnswerOptions) -> InferenceConfig:
-        """The settings of a request. Raises ``RequestError`` (422)."""
+    def make_config(self, options: RequestOptions) -> InferenceConfig:
+        """The options of a request as a config. Raises ``RequestError`` (422)."""
         try:
-            return InferenceConfig.of(options.given())
-        except _UNFIT as error:
+            return InferenceConfig.of(options.drop_none())
+        except _USER_ERRORS as error:
             raise RequestError(422, str(error)) from error
 
-    async def picture(
-        self,
-        content: ImageContent,
-        deadline: float,
-        turn: Turn = ANYONE,
-        place: Place = WHOLE_FILE,
+    async def load_image(
+        self, content: ImageContent, context: RequestContext, position: FilePosition = WHOLE_FILE
     ) -> LoadedImage:
-        """The picture at a place of the file. Raises ``RequestError``: 422 for what is no picture,
-        503 without time."""
-        body = content if isinstance(content, bytes) else await self._bytes(content, deadline, turn)
-        is_large = await self.parse(turn, lambda: is_large_file(body, place))
-        reading = asyncio.wrap_future(self._worker.read(body, turn, place, is_large))
-        return await _in_time(reading, deadline, "reading the picture")
+        """Load an image: bytes of a file, base64, or a URL.
 
-    async def answers(
+        Raises:
+            RequestError: 422 for a file without such an image, 503 after the deadline.
+        """
+        body = content if isinstance(content, bytes) else await self._read_bytes(content, context)
+        is_large = await self.parse(context.key, lambda: is_large_file(body, position))
+        loading = self._worker.load_image(body, context.key, position, is_large)
+        return await _await_before(asyncio.wrap_future(loading), context, "reading the image")
+
+    async def predict(
         self,
-        picture: LoadedImage,
-        questions: Sequence[Question],
-        settings: InferenceConfig,
-        deadline: float,
-        turn: Turn = ANYONE,
+        image: LoadedImage,
+        tasks: Sequence[TaskRequest],
+        config: InferenceConfig,
+        context: RequestContext,
         usage: Usage | None = None,
     ) -> list[Result | str]:
-        """An answer, or why there is none, for every question about a picture.
+        """A result, or an error message, for each task of an image.
 
-        A question that cannot be asked is an error in its place; ``usage`` counts the tokens.
-        Raises ``RequestError``: 429 when the queue is full, 503 when the time is up. When the
-        caller is cancelled, so is what it asked.
+        When the caller is cancelled, the submitted tasks are cancelled too.
+
+        Args:
+            image: the image.
+            tasks: tasks and cascades with their inputs.
+            config: options of the tasks.
+            context: client and deadline.
+            usage: counts the tokens.
+
+        Raises:
+            RequestError: 422 for too many tasks, 429 when the queue is full, 503 after the
+                deadline.
         """
         limit = self._worker.limits.tasks
-        if len(questions) > limit:
-            raise RequestError(422, f"at most {limit} tasks a picture, got {len(questions)}")
-        placed: list[Any] = [None] * len(questions)
+        if len(tasks) > limit:
+            raise RequestError(422, f"at most {limit} tasks per image, got {len(tasks)}")
+        results: list[Any] = [None] * len(tasks)
         simple: dict[int, tuple[str, TextInput | None]] = {}
         cascades: dict[int, Cascade] = {}
-        for index, question in enumerate(questions):
-            found = find_cascade(question.task)
-            if found is not None:
-                if question.text or question.region:
-                    placed[index] = f"{found.name} takes no text and no region: leave them out"
+        for index, task in enumerate(tasks):
+            try:
+                cascade = _find_cascade(task)
+                if cascade is not None:
+                    cascades[index] = cascade
                 else:
-                    cascades[index] = found
-                continue
-            words: TextInput | None = question.text
-            if question.region is not None:
-                if words is not None:
-                    placed[index] = "a question has a text or a region, not both: leave one out"
-                    continue
-                x0, y0, x1, y1 = question.region
-                words = (x0, y0, x1, y1)
-            simple[index] = (question.task, words)
-        waiting = _Futures()
+                    simple[index] = (task.task, _text_input(task))
+            except ValueError as error:
+                results[index] = str(error)
+        pending = _PendingFutures()
         try:
-            await self.parse(turn, lambda: self._ask(picture, simple, settings, placed, waiting))
-            for index, future in waiting.found.items():
-                placed[index] = await _answer(asyncio.wrap_future(future), deadline)
+            await self.parse(
+                context.key, lambda: self._submit(image, simple, config, results, pending)
+            )
+            for index, future in pending.futures.items():
+                results[index] = await _await_result(asyncio.wrap_future(future), context)
             for index, cascade in cascades.items():
-                placed[index] = await self._cascade(
-                    cascade, picture, settings, deadline, turn, usage
-                )
+                results[index] = await self._run_cascade(cascade, image, config, context, usage)
         finally:
-            waiting.cancel()
+            pending.cancel()
         if usage is not None:
-            done = [placed[at] for at in waiting.found if isinstance(placed[at], Result)]
-            await self.parse(turn, lambda: self._count(usage, done))
-        return placed
+            done = [results[at] for at in pending.futures if isinstance(results[at], Result)]
+            await self.parse(context.key, lambda: self._count_tokens(usage, done))
+        return results
 
-    def _ask(
+    def _submit(
         self,
-        picture: LoadedImage,
-        simple: dict[int, tuple[str, TextInput | None]],
-        settings: InferenceConfig,
-        placed: list[Any],
-        waiting: _Futures,
+        image: LoadedImage,
+        tasks: dict[int, tuple[str, TextInput | None]],
+        config: InferenceConfig,
+        results: list[Any],
+        pending: _PendingFutures,
     ) -> None:
-        """Put futures of the questions that can be asked into ``waiting``; errors of the others
-        go to ``placed``."""
-        for index, question in simple.items():
-            if waiting.gone:
+        """Submit tasks; futures go to ``pending``, messages of errors to ``results``."""
+        for index, task in tasks.items():
+            if pending.cancelled:
                 return
             try:
-                (future,) = self._worker.ask(picture, [question], settings)
-                waiting.add(index, future)
-            except _UNFIT as error:
-                placed[index] = str(error)
+                (future,) = self._worker.submit(image, [task], config)
+                pending.add(index, future)
+            except _USER_ERRORS as error:
+                results[index] = str(error)
 
-    async def _cascade(
+    async def _run_cascade(
         self,
         cascade: Cascade,
-        picture: LoadedImage,
-        settings: InferenceConfig,
-        deadline: float,
-        turn: Turn,
+        image: LoadedImage,
+        config: InferenceConfig,
+        context: RequestContext,
         usage: Usage | None,
     ) -> Result | str:
         worker = self._worker
-        asked = _Futures()
+        pending = _PendingFutures()
 
-        def start(futures: Sequence[Future[Result]]) -> None:
+        def on_submit(futures: Sequence[Future[Result]]) -> None:
             for future in futures:
-                asked.add(len(asked.found), future)
+                pending.add(len(pending.futures), future)
 
-        def ask(questions: Sequence[tuple[Any, Any]]) -> list[Result | Failure]:
-            left = max(0.0, deadline - time.monotonic())
-            found = worker.answers(picture, questions, settings, left, start)
+        def predict(tasks: Sequence[tuple[Any, Any]]) -> list[Result | Failure]:
+            found = worker.predict(image, tasks, config, context.seconds_left, on_submit)
             if usage is not None:
-                self._count(usage, [each for each in found if isinstance(each, Result)])
+                self._count_tokens(usage, [each for each in found if isinstance(each, Result)])
             return found
 
         def run() -> Result:
-            worker.hold(picture)
+            worker.pin(image)
             try:
-                return cascade.run(ask)
+                return cascade.run(predict)
             finally:
-                worker.release(picture)
+                worker.unpin(image)
 
         try:
-            running = asyncio.wrap_future(self._cascades.submit(turn, run))
-            return await _answer(running, deadline)
+            running = asyncio.wrap_future(self._cascades.submit(context.key, run))
+            return await _await_result(running, context)
         finally:
-            asked.cancel()
+            pending.cancel()
 
-    def _count(self, usage: Usage, results: Sequence[Result]) -> None:
+    def _count_tokens(self, usage: Usage, results: Sequence[Result]) -> None:
         processor = self._worker.model.processor
         usage.image_tokens = processor.image_tokens
         for result in results:
             usage.add(result, len(processor.tokenizer.encode_prompt(result.prompt)))
 
-    async def _bytes(self, text: str, deadline: float, turn: Turn) -> bytes:
+    async def _read_bytes(self, text: str, context: RequestContext) -> bytes:
         if is_url(text):
             fetch = self._fetch
             if fetch is None or self._fetchers is None:
                 raise RequestError(
                     422,
-                    "pictures are not fetched from URLs here: send the file, or start the "
+                    "images are not fetched from URLs here: send the file, or start the "
                     "server with --allow-urls",
                 )
-            fetching = asyncio.wrap_future(self._fetchers.submit(turn, lambda: fetch(text)))
-            content: bytes = await _in_time(fetching, deadline, "fetching the picture")
+            fetching = asyncio.wrap_future(self._fetchers.submit(context.key, lambda: fetch(text)))
+            content: bytes = await _await_before(fetching, context, "fetching the image")
             return content
-        return await self.parse(turn, lambda: decode_base64(text))
+        return await self.parse(context.key, lambda: decode_base64(text))
+
+
+def _find_cascade(task: TaskRequest) -> Cascade | None:
+    """The cascade of a task, if it is one. Raises ``ValueError`` for a cascade with an input."""
+    cascade = find_cascade(task.task)
+    if cascade is not None and (task.text or task.region):
+        raise ValueError(f"{cascade.name} takes no text and no region: leave them out")
+    return cascade
+
+
+def _text_input(task: TaskRequest) -> TextInput | None:
+    """The text or the region of a task. Raises ``ValueError`` for both."""
+    if task.region is None:
+        return task.text
+    if task.text is not None:
+        raise ValueError("a task takes a text or a region, not both: leave one out")
+    x0, y0, x1, y1 = task.region
+    return x0, y0, x1, y1
 
 
 def decode_base64(text: str) -> bytes:
-    """The file in base64 or in a data: URL, in the forms that clients write.
+    """Decode base64 or a data: URL. Raises ``RequestError`` (422).
 
-    Padding may be missing, the alphabet may be the one for URLs, white space is passed over.
-    Raises ``RequestError`` (422).
+    Padding may be missing, the alphabet may be the URL-safe one, white space is ignored.
     """
     if text[:5].lower() == "data:":
         head, comma, text = text.partition(",")
@@ -237,33 +267,31 @@ def decode_base64(text: str) -> bytes:
             raise RequestError(
                 422, "a data: URL holds the file in base64: data:image/png;base64,AAAA"
             )
-    elif (scheme := _scheme(text)) is not None:
-        raise RequestError(
-            422, f"a picture cannot be read from {scheme}: URLs here: send the content of the file"
-        )
+    elif (scheme := _find_scheme(text)) is not None:
+        raise RequestError(422, f"{scheme}: URLs are not supported: send the content of the file")
     content = unquote_to_bytes(text) if "%" in text[:200] or "%" in text[-20:] else text.encode()
-    content = b"".join(content.split()).translate(_STANDARD).rstrip(b"=")
+    content = b"".join(content.split()).translate(_STANDARD_ALPHABET).rstrip(b"=")
     try:
         return base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(422, f"the picture is no base64 ({error})") from error
+        raise RequestError(422, f"the image is not valid base64 ({error})") from error
 
 
-_STANDARD = bytes.maketrans(b"-_", b"+/")
+_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
 
-def _scheme(text: str) -> str | None:
-    """The scheme of a text that is a URL."""
+def _find_scheme(text: str) -> str | None:
+    """The scheme of a URL; None for other text."""
     scheme, colon, _ = text[:40].partition(":")
     return scheme.lower() if colon and scheme.isalnum() and scheme.isascii() else None
 
 
-async def _answer(waiting: Any, deadline: float) -> Result | str:
-    """The result, or the words of an error that concerns this question alone."""
+async def _await_result(future: Any, context: RequestContext) -> Result | str:
+    """The result, or the message of an error that concerns this task only."""
     try:
-        result: Result = await asyncio.wait_for(waiting, max(0.0, deadline - time.monotonic()))
+        result: Result = await asyncio.wait_for(future, context.seconds_left)
     except TimeoutError as error:
-        raise RequestError(503, "the answer took too long", _RETRY_SECONDS) from error
+        raise RequestError(503, "the request took too long", _RETRY_SECONDS) from error
     except ValueError as error:
         return str(error)
     except RuntimeError as error:
@@ -271,10 +299,10 @@ async def _answer(waiting: Any, deadline: float) -> Result | str:
     return result
 
 
-async def _in_time(waiting: Any, deadline: float, what: str) -> Any:
+async def _await_before(future: Any, context: RequestContext, what: str) -> Any:
     try:
-        return await asyncio.wait_for(waiting, max(0.0, deadline - time.monotonic()))
+        return await asyncio.wait_for(future, context.seconds_left)
     except TimeoutError as error:
         raise RequestError(503, f"{what} took too long", _RETRY_SECONDS) from error
-    except _UNFIT as error:
+    except _USER_ERRORS as error:
         raise RequestError(422, str(error)) from error

@@ -1,4 +1,4 @@
-"""The image in a file that came as bytes: of a PDF or TIFF a page, of a video a frame."""
+"""Loads the image from the bytes of a file: a page of a PDF or TIFF, a frame of a video."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ..processing.containers import Unit, UnitReader, find_container_kind
 from ..processing.image import ImageError, load_image, open_image
 
 _LARGE_PIXELS = 16_000_000
-_VIDEO_HEADS = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
+_VIDEO_MAGIC = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
 
-class Place(NamedTuple):
-    """Which image of a file is meant: a page or frame, from 1, or the frame at ``seconds``."""
+class FilePosition(NamedTuple):
+    """The image of a file: a page or frame, from 1, or the frame at ``seconds``."""
 
     page: int | None = None
     seconds: float | None = None
 
 
-WHOLE_FILE = Place()
+WHOLE_FILE = FilePosition()
 
 
-def is_large_file(content: bytes, place: Place) -> bool:
-    """Whether reading the file takes so long that others should not wait for it.
+def is_large_file(content: bytes, position: FilePosition) -> bool:
+    """Whether loading the file takes so long that other requests should not wait for it.
 
-    Of an image only the header is read; what is none is quick to refuse.
+    Only the header of an image is read.
     """
-    if place != WHOLE_FILE or holds_pages_or_frames(content):
+    if position != WHOLE_FILE or is_container_file(content):
         return True
     try:
         with open_image(content) as image:
@@ -40,46 +40,52 @@ def is_large_file(content: bytes, place: Place) -> bool:
         return False
 
 
-def load_uploaded(content: bytes, place: Place, max_pixels: int) -> Image.Image:
-    """The image at ``place`` of the file with this content, upright in RGB.
+def load_uploaded(content: bytes, position: FilePosition, max_pixels: int) -> Image.Image:
+    """Load an image of a file, upright, in RGB.
 
-    Without a place it is the image itself, the first page of a PDF or TIFF, or the first frame of
-    an animation. Raises ``ValueError`` or ``OSError`` that says what to change.
+    Args:
+        content: bytes of the file.
+        position: page or frame; by default the image itself, or the first page or frame.
+        max_pixels: maximum number of pixels.
+
+    Raises:
+        ValueError: the file has no such image.
+        OSError: the file cannot be read.
     """
-    if place.page is not None and place.seconds is not None:
-        raise ValueError("page and seconds are both given: leave one out")
-    if place == WHOLE_FILE and not holds_pages_or_frames(content):
+    if position.page is not None and position.seconds is not None:
+        raise ValueError("page and seconds are both set: leave one out")
+    if position == WHOLE_FILE and not is_container_file(content):
         return load_image(content, max_pixels=max_pixels)
-    # The decoders read files, in a process of their own.
+    # The decoders read files, in a separate process.
     descriptor, path = tempfile.mkstemp(prefix="florence2-")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
-        return _load(path, place, max_pixels)
+        return _load_file(path, position, max_pixels)
     except (ValueError, OSError) as error:
         raise ValueError(str(error).replace(path, "the file")) from error
     finally:
         os.unlink(path)
 
 
-def _load(path: str, place: Place, max_pixels: int) -> Image.Image:
+def _load_file(path: str, position: FilePosition, max_pixels: int) -> Image.Image:
     kind = find_container_kind(path)
-    if kind == "video" and place.page is not None:
-        raise ValueError("the file is a video, which has no pages: set seconds to choose a frame")
-    if kind == "video" and place.seconds is None:
-        raise ValueError("the file is a video: set seconds to choose a frame")
+    if kind == "video" and position.page is not None:
+        raise ValueError("the file is a video, which has no pages: set seconds to select a frame")
+    if kind == "video" and position.seconds is None:
+        raise ValueError("the file is a video: set seconds to select a frame")
     if kind is None:
-        if place.seconds is not None or place.page not in (None, 1):
-            raise ValueError("the file holds one image: leave page and seconds out")
+        if position.seconds is not None or position.page not in (None, 1):
+            raise ValueError("the file has one image: leave page and seconds out")
         return load_image(path, max_pixels=max_pixels)
-    page = place.page or (None if place.seconds is not None else 1)
-    unit = Unit(path, page=page, seconds=place.seconds)
+    page = position.page or (None if position.seconds is not None else 1)
+    unit = Unit(path, page=page, seconds=position.seconds)
     return UnitReader(max_pixels=max_pixels).load_unit(unit)
 
 
-def holds_pages_or_frames(content: bytes) -> bool:
-    """Whether the file is a PDF or a video, by how it begins."""
+def is_container_file(content: bytes) -> bool:
+    """Whether the file is a PDF or a video, by its first bytes."""
     head = content[:1024]
-    is_video = head[:4] in _VIDEO_HEADS or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+    is_video = head[:4] in _VIDEO_MAGIC or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
     is_movie = head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS
     return head.lstrip()[:5] == b"%PDF-" or is_video or is_movie

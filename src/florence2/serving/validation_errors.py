@@ -1,4 +1,4 @@
-"""The errors of a validation as one short sentence each, with the field, the value and the rule."""
+"""Validation errors as short sentences with the field, the rule and the value."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from ..io.messages import find_near_miss
 
-# At most so many errors are shown, and so many characters of a value.
-_MOST, _LONGEST = 3, 40
-# By pydantic's type of the error; the braces are filled with its context.
+_MAX_ERRORS, _MAX_VALUE_CHARS = 3, 40
+# Sentences by pydantic's type of error; placeholders are filled from its context.
 _RULES = {
     "missing": "is missing",
     "string_type": "must be a string",
@@ -40,48 +39,55 @@ _RULES = {
     "dict_type": "must be an object",
     "value_error": "{error}",
 }
-# Errors whose sentence says all; the value is added to the others.
-_WHOLE = {"missing", "too_short", "too_long", "string_too_long", "string_too_short", "value_error"}
+# Errors that are shown without the value.
+_WITHOUT_VALUE = {
+    "missing",
+    "too_short",
+    "too_long",
+    "string_too_long",
+    "string_too_short",
+    "value_error",
+}
 
 
 def describe_errors(error: ValidationError, known: Iterable[str] = ()) -> str:
-    """The first few errors in words; ``known`` are the names that a wrong one may have meant."""
+    """Describe the first errors; ``known`` are names for suggestions."""
     found = error.errors(include_url=False)
-    words = [_describe(each, sorted(set(known))) for each in found[:_MOST]]
-    if len(found) > _MOST:
-        words.append(f"and {len(found) - _MOST} more")
-    # What cannot be written as UTF-8 is escaped.
-    return "; ".join(words).encode("utf-8", "backslashreplace").decode()
+    sentences = [_describe_error(detail, sorted(set(known))) for detail in found[:_MAX_ERRORS]]
+    if len(found) > _MAX_ERRORS:
+        sentences.append(f"and {len(found) - _MAX_ERRORS} more")
+    # Characters that are not valid in UTF-8 are escaped.
+    return "; ".join(sentences).encode("utf-8", "backslashreplace").decode()
 
 
-def near_miss(name: str, known: Iterable[str]) -> str:
-    """``", did you mean ...?"`` for a name that is nearly one of ``known``, else nothing."""
+def format_near_miss(name: str, known: Iterable[str]) -> str:
+    """``", did you mean ...?"`` for a name that is similar to one of ``known``, else ""."""
     near = find_near_miss(name[:80], known)
     return "" if near is None else f", did you mean {near!r}?"
 
 
-def _describe(each: Any, known: list[str]) -> str:
-    kind, context = each["type"], each.get("ctx", {})
-    place = ".".join(str(part)[:_LONGEST] for part in each["loc"])
+def _describe_error(detail: Any, known: list[str]) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    location = ".".join(str(part)[:_MAX_VALUE_CHARS] for part in detail["loc"])
     if kind == "json_invalid":
         return f"the body is not valid JSON ({context.get('error', 'unknown')})"
     if kind == "extra_forbidden":
-        name = str(each["loc"][-1])
-        return f"{place} is not a field of this request{near_miss(name, known)}"
+        name = str(detail["loc"][-1])
+        return f"{location} is not a field of this request{format_near_miss(name, known)}"
     rule = _RULES.get(kind)
-    sentence = str(each["msg"]) if rule is None else rule.format(**context)
+    sentence = str(detail["msg"]) if rule is None else rule.format(**context)
     sentence = sentence.replace("at least 1 items", "at least 1 item")
-    if kind not in _WHOLE:
-        sentence += shown(each.get("input"))
-    return f"{place} {sentence}" if place else f"the request {sentence}"
+    if kind not in _WITHOUT_VALUE:
+        sentence += format_got(detail.get("input"))
+    return f"{location} {sentence}" if location else f"the request {sentence}"
 
 
-def shown(value: Any) -> str:
-    """``", got ..."`` for a value that is short enough to be shown, else nothing."""
+def format_got(value: Any) -> str:
+    """``", got ..."`` with the value, shortened; "" for one that is not JSON."""
     if isinstance(value, dict | list):
         return f", got {'an object' if isinstance(value, dict) else 'a list'}"
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         return ""
-    return f", got {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}"
+    return f", got {text if len(text) <= _MAX_VALUE_CHARS else text[:_MAX_VALUE_CHARS] + '...'}"

@@ -1,4 +1,4 @@
-"""What goes over the wire: requests and answers as pydantic models, and nowhere else."""
+"""Requests and responses of the HTTP routes as pydantic models."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pydantic import (
 
 from ..generation.decoding_options import MAX_TEMPERATURE, MIN_TEMPERATURE
 from ..results.types import Result
-from .validation_errors import shown
+from .validation_errors import format_got
 
 _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEklEQVR4nGP4z8CAFWEXHbQSACj/P8Fu7N9h"
     "AAAAAElFTkSuQmCC"
 )
-# Characters of a text, and of all class names together; the model reads some 450 tokens.
+# Characters of a text, and of all class names together; the model reads about 450 tokens.
 MAX_TEXT = 16_384
 MAX_CLASSES = 512
 MAX_BEAMS = 10
@@ -30,7 +30,7 @@ _MAX_STOPS = 16
 
 
 def _check_text(value: Any) -> Any:
-    """Raise ``ValueError`` unless ``value`` is a text or a list of names, within the limits."""
+    """Check a text or a list of class names. Raises ``ValueError``."""
     if value is None or isinstance(value, str):
         names = [value or ""]
     elif isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -38,7 +38,7 @@ def _check_text(value: Any) -> Any:
         if len(names) > MAX_CLASSES:
             raise ValueError(f"must have at most {MAX_CLASSES} class names, got {len(names)}")
     else:
-        raise ValueError(f"must be a string or a list of strings{shown(value)}")
+        raise ValueError(f"must be a string or a list of strings{format_got(value)}")
     length = sum(map(len, names))
     if length > MAX_TEXT:
         raise ValueError(f"must have at most {MAX_TEXT:,} characters, got {length:,}")
@@ -46,7 +46,7 @@ def _check_text(value: Any) -> Any:
 
 
 def _check_stop(value: Any) -> list[str]:
-    """The strings of ``stop`` as a list. Raises ``ValueError`` for anything else."""
+    """The strings of ``stop`` as a list. Raises ``ValueError`` for other values."""
     listed = [] if value is None else [value] if isinstance(value, str) else value
     fits = isinstance(listed, list) and all(isinstance(each, str) for each in listed)
     if not fits or len(listed) > _MAX_STOPS or sum(map(len, listed)) > MAX_TEXT:
@@ -59,20 +59,20 @@ Region = Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
 
 Page = Annotated[
     int | None,
-    Field(ge=1, le=2**31 - 1, description="Of a PDF, TIFF or animation: the page, from 1."),
+    Field(ge=1, le=2**31 - 1, description="Page of a PDF, TIFF or animation, from 1."),
 ]
 Seconds = Annotated[
     FiniteFloat | None,
-    Field(ge=0, le=1e8, description="Of a video: when the frame is shown."),
+    Field(ge=0, le=1e8, description="Time of the frame of a video."),
 ]
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Question(_Strict):
-    """A task, with the words, class names or region that it asks about."""
+class TaskRequest(_StrictModel):
+    """A task with its text, class names or region."""
 
     task: str = Field(
         min_length=1,
@@ -88,8 +88,8 @@ class Question(_Strict):
     )
 
 
-class AnswerOptions(_Strict):
-    """How answers are made and cleaned; the names are those of the Python interface."""
+class RequestOptions(_StrictModel):
+    """Options of decoding and postprocessing, by their names in Python."""
 
     beams: int | None = Field(None, ge=1, le=MAX_BEAMS)
     max_new_tokens: int | None = Field(
@@ -108,13 +108,13 @@ class AnswerOptions(_Strict):
     clip: bool | None = None
     ascii_labels: bool | None = None
 
-    def given(self) -> dict[str, Any]:
-        """The options that were set."""
+    def drop_none(self) -> dict[str, Any]:
+        """The options that are set."""
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
-class RunRequest(_Strict):
-    """One image and what is asked about it."""
+class RunRequest(_StrictModel):
+    """One image and its tasks."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -129,12 +129,12 @@ class RunRequest(_Strict):
     )
     page: Page = None
     seconds: Seconds = None
-    tasks: list[Question] = Field(min_length=1, max_length=1000)
-    options: AnswerOptions = AnswerOptions()
+    tasks: list[TaskRequest] = Field(min_length=1, max_length=1000)
+    options: RequestOptions = RequestOptions()
 
 
-class BatchRequest(_Strict):
-    """Several images; each is answered or fails by itself."""
+class BatchRequest(_StrictModel):
+    """Several images; each succeeds or fails independently."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -146,41 +146,41 @@ class BatchRequest(_Strict):
     requests: list[RunRequest] = Field(min_length=1, max_length=1000)
 
 
-class Answer(BaseModel):
-    """The answer to one question, or the error in its place."""
+class TaskResult(BaseModel):
+    """The result of one task, or an error."""
 
     task: str = Field(description="The token of the task.")
-    answer: Any = Field(None, description="As the released processor writes it, with scores.")
+    answer: Any = Field(None, description="In the format of the released processor, with scores.")
     truncated: bool = False
-    tokens: int = Field(0, description="Tokens that the model generated.")
+    tokens: int = Field(0, description="Number of generated tokens.")
     error: str | None = None
 
 
-class RunAnswer(BaseModel):
-    """All answers about one image."""
+class RunResponse(BaseModel):
+    """The results of one image."""
 
-    image_size: tuple[int, int] = Field(description="Width and height of the upright picture.")
-    answers: list[Answer]
+    image_size: tuple[int, int] = Field(description="Width and height of the upright image.")
+    answers: list[TaskResult]
     seconds: float
 
 
 class BatchItem(BaseModel):
-    """The answers about one image of a batch, or why there are none."""
+    """The results of one image of a batch, or an error."""
 
     image_size: tuple[int, int] | None = None
-    answers: list[Answer] = []
+    answers: list[TaskResult] = []
     error: str | None = None
 
 
-class BatchAnswer(BaseModel):
-    """Items in the order of the requests."""
+class BatchResponse(BaseModel):
+    """The items in the order of the requests."""
 
     results: list[BatchItem]
     seconds: float
 
 
-class Problem(BaseModel):
-    """Why a request was not answered."""
+class ErrorBody(BaseModel):
+    """The reason why a request failed."""
 
     error: str
 
@@ -204,24 +204,24 @@ _CONTENT_SCHEMA = {
 }
 
 
-class Message(BaseModel):
-    """A message of a chat; the last image and the last words count."""
+class ChatMessage(BaseModel):
+    """A message of a chat; the last image and the last text are used."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    # Read by ``chat.question_of``, whose errors name the part.
+    # Parsed by ``openai_chat.parse_prompt``, whose errors name the part.
     content: Annotated[Any, WithJsonSchema(_CONTENT_SCHEMA)] = None
 
 
 class StreamOptions(BaseModel):
-    """What a stream brings besides."""
+    """Options of a stream."""
 
     include_usage: bool | None = None
 
 
 class ChatRequest(BaseModel):
-    """The part of OpenAI's chat completions that a vision model without memory can serve.
+    """The supported part of OpenAI's chat completions.
 
-    Fields that change nothing here (``user``, ``metadata``, ``tools`` ...) are accepted.
+    Fields without effect (``user``, ``metadata``, ``tools`` ...) are accepted.
     """
 
     model_config = ConfigDict(
@@ -248,7 +248,7 @@ class ChatRequest(BaseModel):
     )
 
     model: str | None = Field(None, max_length=1000)
-    messages: list[Message] = Field(min_length=1, max_length=1000)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: FiniteFloat | None = Field(None, ge=0, le=2)
@@ -274,17 +274,17 @@ class ChatRequest(BaseModel):
     seconds: Seconds = None
 
 
-# Every name of a field, for a wrong one that was nearly right.
+# Names of all fields, for suggestions.
 FIELD_NAMES = {
     name
-    for each in (RunRequest, BatchRequest, Question, AnswerOptions, ChatRequest)
+    for each in (RunRequest, BatchRequest, TaskRequest, RequestOptions, ChatRequest)
     for name in each.model_fields
 }
 
 
-def answer_of(result: Result) -> Answer:
-    """A result as it goes over the wire."""
-    return Answer(
+def to_task_result(result: Result) -> TaskResult:
+    """The response form of a result."""
+    return TaskResult(
         task=result.task.token,
         answer=result.data,
         truncated=result.truncated,

@@ -1,52 +1,52 @@
-// The page: pictures in, one question for all of them, answers drawn. No library, no build.
+// The page: runs one task on all images and draws the output. No library, no build step.
 import { regionsOf, toCoco, plainText } from "./answers.js";
-import { drawPicture, colourOf } from "./drawing.js";
+import { drawAnnotated, colorOf } from "./drawing.js";
 
 const byId = (id) => document.getElementById(id);
 const canvas = byId("canvas");
-const state = { tasks: [], pictures: [], shown: -1, scale: 1, dragging: null, asked: null };
+const state = { tasks: [], images: [], shown: -1, scale: 1, dragging: null, run: null };
 
-function shownPicture() { return state.pictures[state.shown]; }
-function chosenTask() { return state.tasks.find((task) => task.name === byId("task").value); }
-function tell(message, isError = false) {
+function shownImage() { return state.images[state.shown]; }
+function selectedTask() { return state.tasks.find((task) => task.name === byId("task").value); }
+function setStatus(message, isError = false) {
   byId("status").textContent = message;
   byId("status").classList.toggle("error", isError);
 }
 
 async function addFiles(files) {
   for (const file of files) {
-    if (!file.type.startsWith("image/")) { tell(`${file.name} is no picture`, true); continue; }
+    if (!file.type.startsWith("image/")) { setStatus(`${file.name} is not an image`, true); continue; }
     try {
       const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-      state.pictures.push({ name: file.name || "picture", file, bitmap, url: URL.createObjectURL(file), answer: null, region: null });
-      show(state.pictures.length - 1);
-    } catch { tell(`${file.name} cannot be read as an image`, true); }
+      state.images.push({ name: file.name || "image", file, bitmap, url: URL.createObjectURL(file), output: null, region: null });
+      show(state.images.length - 1);
+    } catch { setStatus(`${file.name} cannot be read as an image`, true); }
   }
-  byId("run").disabled = state.pictures.length === 0;
+  byId("run").disabled = state.images.length === 0;
   drawThumbs();
 }
 
 function drawThumbs() {
-  byId("remove").hidden = state.pictures.length === 0;
-  byId("pictures").replaceChildren(...state.pictures.map((picture, index) => {
-    const button = thumb(picture.url, picture.name);
+  byId("remove").hidden = state.images.length === 0;
+  byId("images").replaceChildren(...state.images.map((image, index) => {
+    const button = thumb(image.url, image.name);
     button.setAttribute("aria-pressed", String(index === state.shown));
     button.onclick = () => { show(index); drawThumbs(); };
     return button;
   }));
 }
 
-function removePicture(index) {
-  const [gone] = state.pictures.splice(index, 1);
-  URL.revokeObjectURL(gone.url);
-  gone.bitmap.close();
-  byId("run").disabled = state.pictures.length === 0;
-  if (state.pictures.length) {
-    show(Math.min(state.shown > index ? state.shown - 1 : state.shown, state.pictures.length - 1));
+function removeImage(index) {
+  const [removed] = state.images.splice(index, 1);
+  URL.revokeObjectURL(removed.url);
+  removed.bitmap.close();
+  byId("run").disabled = state.images.length === 0;
+  if (state.images.length) {
+    show(Math.min(state.shown > index ? state.shown - 1 : state.shown, state.images.length - 1));
   } else {
     state.shown = -1;
-    showAnswer();
-    tell("Choose a picture to begin.");
+    showOutput();
+    setStatus("Choose an image to begin.");
   }
   drawThumbs();
 }
@@ -63,77 +63,78 @@ function thumb(source, name) {
 
 function show(index) {
   state.shown = index;
-  const picture = shownPicture();
-  const { width, height } = picture.bitmap;
-  // Small pictures are shown larger, so that labels on them stay small and sharp.
+  const image = shownImage();
+  const { width, height } = image.bitmap;
+  // Small images are enlarged, so that labels stay small and sharp.
   state.scale = Math.max(1, Math.min(4, 720 / Math.max(width, height)));
   canvas.width = Math.round(width * state.scale);
   canvas.height = Math.round(height * state.scale);
-  if (!picture.answer) tell(`${picture.name}: ${width} by ${height} pixels. Ask about it.`);
+  if (!image.output) setStatus(`${image.name}: ${width} by ${height} pixels. Press Run.`);
   showRegion();
-  showAnswer();
+  showOutput();
 }
 
-function takesRegion() { return chosenTask()?.input === "region"; }
+function takesRegion() { return selectedTask()?.input === "region"; }
 
 function showRegion() {
-  const region = shownPicture()?.region;
+  const region = shownImage()?.region;
   ["x0", "y0", "x1", "y1"].forEach((id, at) => { byId(id).value = region ? Math.round(region[at]) : ""; });
 }
 
-function showAnswer() {
-  const picture = shownPicture();
-  if (!picture) { showNothing(); return; }
-  const lowest = Number(byId("score").value);
-  const regions = picture.answer ? regionsOf(picture.answer).filter((each) => (each.score ?? 1) >= lowest) : [];
-  drawPicture(canvas, picture.bitmap, regions, takesRegion() ? picture.region : null, state.scale);
-  const words = picture.answer ? plainText(picture.answer) : "";
-  byId("words").textContent = words;
+function showOutput() {
+  const image = shownImage();
+  if (!image) { showNothing(); return; }
+  const minScore = Number(byId("score").value);
+  const regions = image.output ? regionsOf(image.output).filter((each) => (each.score ?? 1) >= minScore) : [];
+  drawAnnotated(canvas, image.bitmap, regions, takesRegion() ? image.region : null, state.scale);
+  const text = image.output ? plainText(image.output) : "";
+  byId("output-text").textContent = text;
   byId("rows").replaceChildren(...regions.map((each, index) => {
     const row = document.createElement("tr");
     const cells = [index + 1, each.label || "(no label)", each.score?.toFixed(2) ?? "", each.box.map(Math.round).join(", ")];
     for (const text of cells) row.append(Object.assign(document.createElement("td"), { textContent: text }));
-    row.firstChild.style.borderLeft = `0.4rem solid ${colourOf(each.label)}`;
+    row.firstChild.style.borderLeft = `0.4rem solid ${colorOf(each.label)}`;
     return row;
   }));
-  const all = picture.answer ? regionsOf(picture.answer) : [];
+  const all = image.output ? regionsOf(image.output) : [];
   byId("table-frame").hidden = regions.length === 0;
   byId("score-field").hidden = !all.some((each) => each.score !== null);
-  byId("score-value").textContent = lowest.toFixed(2);
-  for (const id of ["json", "coco", "png"]) byId(id).disabled = !picture.answer;
-  canvas.setAttribute("aria-label", picture.answer
-    ? `${picture.name}: ${words || `${regions.length} regions: ${regions.map((each) => each.label).join(", ")}`}`
-    : picture.name);
+  byId("score-value").textContent = minScore.toFixed(2);
+  for (const id of ["json", "coco", "png"]) byId(id).disabled = !image.output;
+  canvas.setAttribute("aria-label", image.output
+    ? `${image.name}: ${text || `${regions.length} regions: ${regions.map((each) => each.label).join(", ")}`}`
+    : image.name);
 }
 
 function showNothing() {
   canvas.width = 640;
   canvas.height = 360;
-  canvas.setAttribute("aria-label", "No picture yet");
-  byId("words").textContent = "";
+  canvas.setAttribute("aria-label", "No image");
+  byId("output-text").textContent = "";
   byId("rows").replaceChildren();
   byId("table-frame").hidden = byId("score-field").hidden = true;
   for (const id of ["json", "coco", "png"]) byId(id).disabled = true;
 }
 
-function question(picture) {
-  const task = chosenTask();
-  const asked = { task: task.name };
+function makeTask(image) {
+  const task = selectedTask();
+  const request = { task: task.name };
   if (task.input === "region") {
-    if (!picture.region) throw new Error(`draw a region on ${picture.name} first`);
-    asked.region = picture.region;
+    if (!image.region) throw new Error(`draw a region on ${image.name} first`);
+    request.region = image.region;
   } else if (task.input === "text") {
-    const words = byId("text").value.trim();
-    if (!words) throw new Error("this task needs words");
-    asked.text = task.name === "open-vocabulary-detection" ? words.split(",").map((each) => each.trim()).filter(Boolean) : words;
+    const text = byId("text").value.trim();
+    if (!text) throw new Error("this task needs a text input");
+    const isList = task.name === "open-vocabulary-detection";
+    request.text = isList ? text.split(",").map((each) => each.trim()).filter(Boolean) : text;
   }
-  return asked;
+  return request;
 }
 
-async function askOne(picture, asked) {
+async function runOne(image, current) {
   const form = new FormData();
-  form.append("image", picture.file, picture.name);
-  form.append("tasks", JSON.stringify([question(picture)]));
+  form.append("image", image.file, image.name);
+  form.append("tasks", JSON.stringify([makeTask(image)]));
   form.append("options", JSON.stringify(byId("fast").checked ? { beams: 1 } : {}));
   const headers = byId("key").value ? { "X-API-Key": byId("key").value } : {};
   for (let attempt = 0; ; attempt += 1) {
@@ -146,30 +147,30 @@ async function askOne(picture, asked) {
     if (!response.ok) throw new Error(body.error);
     const [answer] = body.answers;
     if (answer.error) throw new Error(answer.error);
-    // The task may have been changed, or the picture removed, while this was under way.
-    if (asked === state.asked) picture.answer = { ...answer, image_size: body.image_size, seconds: body.seconds };
+    // The task may have been changed, or the image removed, in the meantime.
+    if (current === state.run) image.output = { ...answer, image_size: body.image_size, seconds: body.seconds };
     return;
   }
 }
 
-async function ask() {
+async function run() {
   byId("run").disabled = true;
   let done = 0;
   const failures = [];
-  tell(`Asking about ${state.pictures.length === 1 ? "the picture" : `${state.pictures.length} pictures`} ...`);
+  setStatus(`Running on ${state.images.length === 1 ? "the image" : `${state.images.length} images`} ...`);
   const begin = performance.now();
-  const asked = state.asked = {};
-  await Promise.all(state.pictures.map(async (picture) => {
-    try { await askOne(picture, asked); } catch (error) { picture.answer = null; failures.push(`${picture.name}: ${error.message}`); }
+  const current = state.run = {};
+  await Promise.all(state.images.map(async (image) => {
+    try { await runOne(image, current); } catch (error) { image.output = null; failures.push(`${image.name}: ${error.message}`); }
     done += 1;
-    if (state.pictures.length > 1) tell(`${done} of ${state.pictures.length} answered ...`);
-    if (picture === shownPicture()) showAnswer();
+    if (state.images.length > 1) setStatus(`${done} of ${state.images.length} done ...`);
+    if (image === shownImage()) showOutput();
   }));
   const seconds = ((performance.now() - begin) / 1000).toFixed(1);
-  byId("run").disabled = state.pictures.length === 0;
-  if (asked !== state.asked) return;
-  if (failures.length) tell(failures.join("; "), true);
-  else tell(`Answered in ${seconds} s.`);
+  byId("run").disabled = state.images.length === 0;
+  if (current !== state.run) return;
+  if (failures.length) setStatus(failures.join("; "), true);
+  else setStatus(`Done in ${seconds} s.`);
 }
 
 function save(name, content) {
@@ -185,45 +186,45 @@ function saveJson(name, value) {
 }
 
 function chooseTask() {
-  const task = chosenTask();
+  const task = selectedTask();
   byId("task-help").textContent = task.summary;
   byId("text-field").hidden = task.input !== "text";
-  byId("text-help").textContent = task.name === "open-vocabulary-detection" ? "Class names, with commas between them." : "";
+  byId("text-help").textContent = task.name === "open-vocabulary-detection" ? "Class names, separated by commas." : "";
   byId("region-field").hidden = task.input !== "region";
   canvas.classList.toggle("drawing", task.input === "region");
-  // An answer belongs to the task that was asked.
-  const had = state.pictures.some((picture) => picture.answer);
-  state.asked = null;
-  for (const picture of state.pictures) picture.answer = null;
-  if (had) tell("Another task: ask again.");
-  showAnswer();
+  // The output belongs to the task that was run.
+  const hadOutput = state.images.some((image) => image.output);
+  state.run = null;
+  for (const image of state.images) image.output = null;
+  if (hadOutput) setStatus("Another task: press Run.");
+  showOutput();
 }
 
-function place(event) {
+function toImagePoint(event) {
   const frame = canvas.getBoundingClientRect();
-  const clamp = (value, most) => Math.min(Math.max(value, 0), most);
-  const { width, height } = shownPicture().bitmap;
+  const clamp = (value, max) => Math.min(Math.max(value, 0), max);
+  const { width, height } = shownImage().bitmap;
   return [clamp((event.clientX - frame.left) * width / frame.width, width),
     clamp((event.clientY - frame.top) * height / frame.height, height)];
 }
 
 function dragTo(event) {
-  const [x, y] = place(event), [fromX, fromY] = state.dragging;
-  shownPicture().region = [Math.min(x, fromX), Math.min(y, fromY), Math.max(x, fromX), Math.max(y, fromY)];
+  const [x, y] = toImagePoint(event), [fromX, fromY] = state.dragging;
+  shownImage().region = [Math.min(x, fromX), Math.min(y, fromY), Math.max(x, fromX), Math.max(y, fromY)];
   showRegion();
-  showAnswer();
+  showOutput();
 }
 
 canvas.onpointerdown = (event) => {
-  if (!takesRegion() || !shownPicture()) return;
+  if (!takesRegion() || !shownImage()) return;
   canvas.setPointerCapture(event.pointerId);
-  state.dragging = place(event);
+  state.dragging = toImagePoint(event);
 };
 canvas.onpointermove = (event) => { if (state.dragging) dragTo(event); };
 canvas.onpointerup = (event) => { if (state.dragging) { dragTo(event); state.dragging = null; } };
 for (const id of ["x0", "y0", "x1", "y1"]) byId(id).oninput = () => {
   const values = ["x0", "y0", "x1", "y1"].map((each) => Number(byId(each).value));
-  if (shownPicture() && values[2] > values[0] && values[3] > values[1]) { shownPicture().region = values; showAnswer(); }
+  if (shownImage() && values[2] > values[0] && values[3] > values[1]) { shownImage().region = values; showOutput(); }
 };
 
 const drop = byId("drop");
@@ -235,13 +236,13 @@ addEventListener("dragleave", () => drop.classList.remove("over"));
 addEventListener("drop", (event) => { event.preventDefault(); drop.classList.remove("over"); addFiles([...event.dataTransfer.files]); });
 addEventListener("paste", (event) => { if (event.clipboardData.files.length) addFiles([...event.clipboardData.files]); });
 byId("task").onchange = chooseTask;
-byId("score").oninput = showAnswer;
-byId("run").onclick = ask;
-byId("remove").onclick = () => removePicture(state.shown);
-byId("text").onkeydown = (event) => { if (event.key === "Enter" && !byId("run").disabled) ask(); };
-byId("json").onclick = () => saveJson(`${shownPicture().name}.json`, shownPicture().answer);
-byId("coco").onclick = () => saveJson("instances.json", toCoco(state.pictures.filter((each) => each.answer)));
-byId("png").onclick = () => canvas.toBlob((content) => save(`${shownPicture().name}.annotated.png`, content));
+byId("score").oninput = showOutput;
+byId("run").onclick = run;
+byId("remove").onclick = () => removeImage(state.shown);
+byId("text").onkeydown = (event) => { if (event.key === "Enter" && !byId("run").disabled) run(); };
+byId("json").onclick = () => saveJson(`${shownImage().name}.json`, shownImage().output);
+byId("coco").onclick = () => saveJson("instances.json", toCoco(state.images.filter((each) => each.output)));
+byId("png").onclick = () => canvas.toBlob((content) => save(`${shownImage().name}.annotated.png`, content));
 
 async function showModel() {
   const model = await (await fetch("model")).json();
@@ -270,4 +271,4 @@ async function begin() {
     byId("examples").append(button);
   }
 }
-begin().catch((error) => tell(`The server does not answer: ${error.message}`, true));
+begin().catch((error) => setStatus(`The server does not respond: ${error.message}`, true));

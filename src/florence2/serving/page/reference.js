@@ -1,4 +1,4 @@
-// The routes of openapi.json as a page. No library, nothing from the internet.
+// Renders the routes of openapi.json. No library, nothing from the internet.
 const make = (tag, text, ...children) => {
   const found = document.createElement(tag);
   if (text) found.textContent = text;
@@ -63,4 +63,4 @@ async function begin() {
   document.getElementById("routes").replaceChildren(
     make("h2", "Routes"), ...routes, make("h2", "Objects"), ...models);
 }
-begin().catch((error) => { document.getElementById("routes").textContent = `The server does not answer: ${error.message}`; });
+begin().catch((error) => { document.getElementById("routes").textContent = `The server does not respond: ${error.message}`; });
