@@ -8,7 +8,7 @@ import logging
 import httpx
 import pytest
 
-from florence2.inference.load_options import LoadOptions
+from florence2.inference.call_options import LoadOptions
 from florence2.serving.launcher import build_deployment
 from florence2.serving.serve_config import ServeConfig
 

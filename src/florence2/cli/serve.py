@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..inference.load_options import LoadOptions
+from ..inference.call_options import LoadOptions
 from ..serving.serve_config import KEY_VARIABLE, ServeConfig
 from .errors import user_errors
 from .loading import is_default, load_model

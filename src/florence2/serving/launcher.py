@@ -9,7 +9,7 @@ import socket
 from dataclasses import replace
 from typing import Any, cast
 
-from ..inference.load_options import LoadOptions
+from ..inference.call_options import LoadOptions
 from ..inference.predictor import Florence2, load
 from ..io.fetch import UrlFetcher
 from .request_limits import RequestLimits
