@@ -183,6 +183,11 @@ def test_options_of_release_0_1_work_with_a_warning(
         assert f"florence2: {old} is now {new}; the old name goes" in result.stderr
     assert model.options == {"fix_inverted_boxes": True, "memory": 2**29}
     assert not (tmp_path / "out/coco/images").exists()
+    result = command(
+        "run", pictures, "-t", "od", "--format", "yolo-corners", "--out", tmp_path / "yolo"
+    )
+    assert "'yolo-corners' is now 'yolo-obb'" in result.stderr
+    assert (tmp_path / "yolo/yolo-obb/data.yaml").is_file()
     wrong = command("run", pictures, "-t", "od", "--every", 2)
     assert "--frame-interval 2 is not used" in wrong.stderr
 

@@ -36,15 +36,6 @@ Runtime = Annotated[
         help="openvino, torch, or onnx. [default: openvino on a CPU, else torch]",
     ),
 ]
-Beams = Annotated[int | None, typer.Option(min=1, max=100, help="Number of beams. [default: 3]")]
-MaxNewTokens = Annotated[
-    int | None,
-    typer.Option(min=1, max=1_000_000, help="Maximum number of new tokens. [default: 1024]"),
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(min=1, max=65_536, help="Maximum number of sequences decoded together."),
-]
 Memory = Annotated[
     float | None,
     typer.Option(min=0.01, max=100_000, help="KV-cache memory limit in GiB. [default: 4]"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from ..io.options import OptionField, has_options, option_fields
-from .errors import print_message
+from .errors import print_message, print_warnings
 from .parameters import choose, complete
 
 # Name of the attribute of a command's function that maps old spellings of options to new ones.
@@ -53,12 +53,12 @@ def expand_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def command(**values: Any) -> Any:
-        arguments = {
-            name: kind(**{each.name: _convert(each, values.pop(each.name)) for each in fields})
-            for name, kind, fields in (
-                (name, kind, option_fields(kind)) for name, kind in configs.items()
-            )
-        }
+        arguments = {}
+        with print_warnings():
+            for name, kind in configs.items():
+                fields = option_fields(kind)
+                chosen = {each.name: _convert(each, values.pop(each.name)) for each in fields}
+                arguments[name] = kind(**chosen)
         return function(**arguments, **values)
 
     command.__signature__ = inspect.Signature([*parameters.values()])  # type: ignore[attr-defined]

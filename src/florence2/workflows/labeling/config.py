@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ...datasets.exporters.capacity import RENAMED_TARGETS, TARGETS
+from ...datasets.exporters.capacity import RENAMED_TARGETS, TARGETS, current_target
 from ...datasets.exporters.export_options import ExportOptions
 from ...inference.call_options import LoadOptions, PredictOptions
 from ...io.messages import suggest
@@ -114,4 +114,4 @@ def _split_formats(values: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError(
                 f"unknown format {name!r} (option 'formats'); available: {', '.join(TARGETS)}{near}"
             )
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(map(current_target, names)))
