@@ -88,12 +88,12 @@ class TrainingData:
         return self.validation is not None or self.validation_split is not None
 
     def _convert(self, out: Path, recipe: Recipe) -> None:
-        from ..training.model_init import starting_processor
+        from ..training.model_init import build_processor
         from ..training.run_directory import RECIPE_FILE
 
         # A run that never started leaves its conversion; its source may be another by now.
         is_started = (out / RECIPE_FILE).exists()
-        processor, config = starting_processor(recipe)
+        processor, config = build_processor(recipe)
         positions = min(recipe.max_target_tokens, config.text.max_position_embeddings)
         parts = [(self.data, out / DATA, self.split)]
         if self._has_held_out:

@@ -1,4 +1,4 @@
-"""Training: records in, checkpoints out, from one process to many."""
+"""Training: records in, checkpoints out, on one process or many."""
 
 from __future__ import annotations
 

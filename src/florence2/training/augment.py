@@ -1,7 +1,7 @@
-"""Changes to a picture that keep its label true: zooming out, cropping, mirroring.
+"""Augmentations that keep labels true: zooming out, cropping, mirroring.
 
-What a change would make false is left as it is: writing is never mirrored, and a picture is never
-cropped when its label may speak of what the crop takes away.
+A change that would make the label false is not applied: text is never mirrored, and an image is
+never cropped when its label may describe what the crop removes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..results.tasks import TASKS
 from ..results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
 from .recipe import Augmentation
 
-_READING = frozenset({"<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>"})
-# A free prompt is missing here: its words may mean anything, so no sides are swapped in them.
-_FLIPPED = frozenset(task.token for task in TASKS) - _READING
-_CROPPED = frozenset(
+_OCR_TASKS = frozenset({"<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>"})
+# Custom prompts are missing here: their words may mean anything, so no sides are swapped.
+_FLIPPABLE = frozenset(task.token for task in TASKS) - _OCR_TASKS
+_CROPPABLE = frozenset(
     {
         "<OD>",
         "<DENSE_REGION_CAPTION>",
@@ -34,7 +34,7 @@ _CROPPED = frozenset(
         "<REGION_TO_SEGMENTATION>",
     }
 )
-_SMALLEST_PART = 0.5
+_MIN_VISIBLE = 0.5
 _BIN = re.compile(r"<loc_(\d+)>")
 _RUN = re.compile(r"(?:<loc_\d+>)+")
 # "leftmost", "right-hand" and "bottom-left", but not "bright", "rights" or "leftover".
@@ -49,10 +49,10 @@ def augment(
     settings: Augmentation,
     generator: np.random.Generator,
 ) -> tuple[Image.Image, Annotation]:
-    """The picture zoomed out, cropped and mirrored as chance has it, and the label that fits it.
+    """The image after random zoom-out, crop and flip, and the label that fits it.
 
-    The very objects given come back when nothing changes. Every call takes the same number of
-    values from ``generator``, so one picture's fate does not shift that of the next.
+    The given objects are returned when nothing changes. Every call draws the same number of values
+    from ``generator``, so what happens to one image does not affect the next.
     """
     zoom_draws, crop_draws, flip_draw = generator.random(3), generator.random(5), generator.random()
     if _has_loose_locations(annotation):
@@ -61,17 +61,17 @@ def augment(
         image, annotation = _zoom_out(image, annotation, settings.scale_jitter, zoom_draws)
     if crop_draws[0] < settings.crop:
         image, annotation = _crop(image, annotation, settings.smallest_crop, crop_draws[1:])
-    if flip_draw < settings.flip and annotation.task in _FLIPPED:
+    if flip_draw < settings.flip and annotation.task in _FLIPPABLE:
         image, annotation = _flip(image, annotation)
     return image, annotation
 
 
 @dataclass(frozen=True)
-class Move:
-    """Where the points of a picture lie once it has become another one.
+class CoordinateTransform:
+    """Maps coordinates of an image to those of the augmented image.
 
-    ``before`` and ``after`` are the sizes ``(width, height)`` of the two. The points are shifted
-    by ``offset`` pixels, or ``mirrored`` left to right.
+    ``before`` and ``after`` are the sizes ``(width, height)`` of the two. Points are shifted by
+    ``offset`` pixels, or ``mirrored`` left to right.
     """
 
     before: ImageSize
@@ -80,35 +80,35 @@ class Move:
     mirrored: bool = False
 
     def points(self, points: FloatArray) -> FloatArray:
-        """Points ``float[..., 2]`` in the new picture, in the old order."""
+        """Points ``float[..., 2]`` in the augmented image, in the old order."""
         if self.mirrored:
             return np.stack([self.before[0] - points[..., 0], points[..., 1]], axis=-1)
         return points + np.asarray(self.offset, dtype=points.dtype)
 
     def boxes(self, boxes: FloatArray) -> FloatArray:
-        """Boxes ``float[N, 4]`` in the new picture; the left edge stays the left one."""
+        """Boxes ``float[N, 4]`` in the augmented image, with x0 below x1 as before."""
         moved = self.points(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
         return moved[:, [2, 1, 0, 3]] if self.mirrored else moved
 
     def quads(self, corners: FloatArray) -> FloatArray:
-        """Quads ``float[N, 4, 2]`` in the new picture, still clockwise from the top left."""
+        """Quads ``float[N, 4, 2]`` in the augmented image, clockwise from the top left."""
         moved = self.points(corners)
         return moved[:, [1, 0, 3, 2]] if self.mirrored else moved
 
     def polygon(self, points: FloatArray) -> FloatArray:
-        """A polygon ``float[K, 2]`` in the new picture, which still runs the same way round."""
+        """A polygon ``float[K, 2]`` in the augmented image, with the same orientation."""
         moved = self.points(points)
         return moved[::-1] if self.mirrored else moved
 
     def region(self, region: Region) -> Region:
-        """One box of plain numbers in the new picture."""
+        """One box in the augmented image."""
         x0, y0, x1, y1 = self.boxes(np.asarray([region], dtype=np.float64))[0].tolist()
         return x0, y0, x1, y1
 
     def words(self, text: str, region: Region | None) -> str:
-        """``text`` with its location tokens, four to a box, written for the new picture.
+        """``text`` with its location tokens, four to a box, written for the augmented image.
 
-        Tokens that repeat ``region`` follow it exactly; others are moved by their bins' centres.
+        Tokens that repeat ``region`` follow it exactly; others are mapped by their bins' centers.
         """
         repeated = None if region is None else quantize(region, self.before).tolist()
 
@@ -127,7 +127,7 @@ class Move:
         return _RUN.sub(rewrite, text)
 
     def annotation(self, annotation: Annotation) -> Annotation:
-        """The annotation in the new picture: its answer, its region and its location tokens."""
+        """The annotation in the augmented image: its answer, its region and its location tokens."""
         region = annotation.region
         return replace(
             annotation,
@@ -148,7 +148,7 @@ class Move:
 
 
 def swap_sides(text: str) -> str:
-    """``text`` with left and right exchanged, also in compounds such as "leftmost"; case stays."""
+    """``text`` with left and right exchanged, also in compounds such as "leftmost"; keeps case."""
     return _SIDE.sub(_other_side, text)
 
 
@@ -161,55 +161,57 @@ def _other_side(found: re.Match[str]) -> str:
 
 
 def _zoom_out(
-    image: Image.Image, annotation: Annotation, largest: float, draws: NDArray[np.float64]
+    image: Image.Image, annotation: Annotation, max_growth: float, draws: NDArray[np.float64]
 ) -> tuple[Image.Image, Annotation]:
-    growth = 1 + largest * draws[0]
+    growth = 1 + max_growth * draws[0]
     size = round(image.width * growth), round(image.height * growth)
     if size == image.size:
         return image, annotation
     left = int(draws[1] * (size[0] - image.width + 1))
     top = int(draws[2] * (size[1] - image.height + 1))
     # A box filter down to one pixel is the mean.
-    mean_colour = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-    canvas = Image.new(image.mode, size, mean_colour)
+    mean_color = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    canvas = Image.new(image.mode, size, mean_color)
     canvas.paste(image, (left, top))
-    return canvas, Move(image.size, size, (left, top)).annotation(annotation)
+    return canvas, CoordinateTransform(image.size, size, (left, top)).annotation(annotation)
 
 
 def _crop(
-    image: Image.Image, annotation: Annotation, smallest: float, draws: NDArray[np.float64]
+    image: Image.Image, annotation: Annotation, min_side: float, draws: NDArray[np.float64]
 ) -> tuple[Image.Image, Annotation]:
-    fractions = smallest + (1 - smallest) * draws[:2]
+    fractions = min_side + (1 - min_side) * draws[:2]
     width = max(1, round(image.width * fractions[0]))
     height = max(1, round(image.height * fractions[1]))
     left = int(draws[2] * (image.width - width + 1))
     top = int(draws[3] * (image.height - height + 1))
-    cropped = _cropped(annotation, Move(image.size, (width, height), (-left, -top)))
+    cropped = _crop_annotation(
+        annotation, CoordinateTransform(image.size, (width, height), (-left, -top))
+    )
     if cropped is None:
         return image, annotation
     return image.crop((left, top, left + width, top + height)), cropped
 
 
-def _cropped(annotation: Annotation, move: Move) -> Annotation | None:
-    """The annotation of the cropped picture, or ``None`` when it would not be true."""
-    if annotation.task not in _CROPPED or any(_location_runs(annotation)):
+def _crop_annotation(annotation: Annotation, transform: CoordinateTransform) -> Annotation | None:
+    """The annotation of the cropped image, or ``None`` when it would be false."""
+    if annotation.task not in _CROPPABLE or any(_location_runs(annotation)):
         return None
-    moved = move.annotation(annotation)
-    if moved.region is not None and not _inside(np.asarray([moved.region]), move.after).all():
+    moved = transform.annotation(annotation)
+    if moved.region is not None and not _inside(np.asarray([moved.region]), transform.after).all():
         return None
     answer = moved.answer
     if isinstance(answer, Text):
         return moved
-    clipped = clip_boxes(answer.bounds, move.after)
-    kept = _inside(answer.bounds, move.after)
+    clipped = clip_boxes(answer.bounds, transform.after)
+    kept = _inside(answer.bounds, transform.after)
     if isinstance(answer, Polygons) and not kept.all():
         return None
-    # Half a word is still seen, but can be neither read nor left out.
+    # Half a word is visible, but can be neither read nor left out.
     if isinstance(answer, Quads) and (box_area(clipped)[~kept] > 0).any():
         return None
     if isinstance(answer, Boxes):
         area = box_area(answer.bounds)
-        kept |= (area > 0) & (box_area(clipped) >= _SMALLEST_PART * area)
+        kept |= (area > 0) & (box_area(clipped) >= _MIN_VISIBLE * area)
         answer = replace(answer, xyxy=clipped)
     if len(answer) and not kept.any():
         return None
@@ -217,13 +219,13 @@ def _cropped(annotation: Annotation, move: Move) -> Annotation | None:
 
 
 def _inside(boxes: FloatArray, image_size: ImageSize) -> NDArray[np.bool_]:
-    """Which boxes ``float[N, 4]`` lie wholly in the picture, ``bool[N]``."""
+    """Which boxes ``float[N, 4]`` are entirely inside the image, ``bool[N]``."""
     inside: NDArray[np.bool_] = (clip_boxes(boxes, image_size) == boxes).all(axis=1)
     return inside
 
 
 def _flip(image: Image.Image, annotation: Annotation) -> tuple[Image.Image, Annotation]:
-    moved = Move(image.size, image.size, mirrored=True).annotation(annotation)
+    moved = CoordinateTransform(image.size, image.size, mirrored=True).annotation(annotation)
     answer = moved.answer
     if isinstance(answer, Text):
         answer = replace(answer, text=swap_sides(answer.text))
@@ -234,7 +236,7 @@ def _flip(image: Image.Image, annotation: Annotation) -> tuple[Image.Image, Anno
 
 
 def _has_loose_locations(annotation: Annotation) -> bool:
-    """Whether location tokens stand in the words that are not boxes: they cannot be moved."""
+    """Whether the text has location tokens that are not boxes: they cannot be mapped."""
     return any(len(_BIN.findall(run)) % 4 for run in _location_runs(annotation))
 
 

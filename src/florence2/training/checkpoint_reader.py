@@ -1,7 +1,7 @@
-"""Reads a training checkpoint without running anything that is in it.
+"""Reads a training checkpoint without executing anything in it.
 
 ``torch.distributed.checkpoint`` unpickles its own files without limits. Here the metadata is
-unpickled with a list of allowed types, its paths stay in the checkpoint's directory, and values
+unpickled with a list of allowed types, its paths must be in the checkpoint's directory, and values
 are loaded with ``weights_only``.
 """
 
@@ -36,9 +36,9 @@ class DamagedCheckpointError(ValueError):
 
 
 class SafeCheckpointReader(FileSystemReader):
-    """A storage reader for a directory that someone else may have written.
+    """A storage reader for a directory from an untrusted source.
 
-    Reads and checks the metadata at once. Raises ``DamagedCheckpointError``.
+    Reads and checks the metadata on construction. Raises ``DamagedCheckpointError``.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -58,7 +58,7 @@ class SafeCheckpointReader(FileSystemReader):
         return self._metadata
 
     def _slice_file(self, file: Any, sinfo: _StorageInfo) -> IO[bytes]:
-        """One stored value; a compressed one is refused, for it may be of any size."""
+        """One stored value; a compressed one is refused, as it may expand to any size."""
         file.seek(sinfo.offset)
         part = io.BytesIO(file.read(sinfo.length))  # torch's own view cannot seek from its end
         with zipfile.ZipFile(part) as archive:
@@ -82,7 +82,7 @@ class SafeCheckpointReader(FileSystemReader):
         }
 
     def _check_storage(self, directory: Path) -> None:
-        """Refuse values that are said to be outside their files, or outside the directory."""
+        """Refuse values outside their files, and files outside the directory."""
         storage = self._metadata.storage_data
         if not isinstance(storage, dict):
             raise DamagedCheckpointError(f"{directory / METADATA_FILE} lists no stored values")
@@ -99,11 +99,11 @@ class SafeCheckpointReader(FileSystemReader):
             if not (isinstance(begin, int) and isinstance(length, int)) or not (
                 0 <= begin <= begin + length <= size
             ):
-                raise DamagedCheckpointError(f"{directory / info.relative_path} is cut")
+                raise DamagedCheckpointError(f"{directory / info.relative_path} is truncated")
 
 
 class SafeLoadPlanner(DefaultLoadPlanner):
-    """Loads values that are no tensors with ``weights_only``."""
+    """Loads values other than tensors with ``weights_only``."""
 
     def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
         loaded = torch.load(value, weights_only=True)
@@ -142,27 +142,27 @@ class _MetadataUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
-        found = _ALLOWED.get((module, name))
-        if found is None:
+        allowed = _ALLOWED.get((module, name))
+        if allowed is None:
             raise DamagedCheckpointError(
                 f"{module}.{name} is not allowed in the metadata of a checkpoint; "
                 "do not use this checkpoint"
             )
-        return found
+        return allowed
 
     def persistent_load(self, pid: Any) -> Any:
         raise DamagedCheckpointError("persistent ids are not allowed in the metadata")
 
 
 def _check_opcodes(content: bytes) -> None:
-    """Refuse a stream that is cut, or that asks for more memory than it has bytes."""
+    """Refuse a truncated stream, and one that allocates more than it has bytes."""
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in _MEMO_OPCODES and int(argument or 0) > len(content):
             raise DamagedCheckpointError("the pickle has an index beyond its own length")
 
 
 def _path(*parts: str) -> Path:
-    """The directory that a checkpoint was written to: of no use, but of any operating system."""
+    """The directory that a checkpoint was written to, on any operating system; it is not used."""
     return Path(*parts)
 
 

@@ -1,9 +1,9 @@
-"""The state of a run on disk: written whole or not at all, resumed on any number of processes.
+"""The state of a run on disk: written atomically, resumed on any number of processes.
 
-A checkpoint is a folder ``step-00000123`` of torch.distributed.checkpoint files. It is written
-under another name and renamed when every process is done and the data is on the disk, so a kill
-at any moment leaves the last good one. ``checksums.json`` in it lists every other file, so damage
-is found before anything is loaded.
+A checkpoint is a directory ``step-00000123`` of torch.distributed.checkpoint files. It is written
+under a temporary name and renamed when every process has finished and the data is on disk, so a
+kill at any moment leaves the last good checkpoint. Its ``checksums.json`` lists every other file,
+so damage is found before anything is loaded.
 """
 
 from __future__ import annotations
@@ -43,9 +43,16 @@ _CHECKSUMS_VERSION = 1
 
 @dataclass
 class TrainState:
-    """How far a run is: optimiser ``step``s done, steps skipped (all, and in a row), the loss
-    scale of fp16, and the best value of the watched metric. ``unreadable`` steps had no pair that
-    could be read, all and in a row. An evaluation of this step that was interrupted is pending."""
+    """The progress of a run.
+
+    Attributes:
+        step: finished optimizer steps.
+        skipped: steps with gradients that were not finite; ``skipped_in_a_row`` up to now.
+        loss_scale: the loss scale of fp16; ``good_steps`` count towards its next doubling.
+        best: best value of the metric that selects the best checkpoint.
+        unreadable: steps without a readable example; ``unreadable_in_a_row`` up to now.
+        evaluation_pending: whether an evaluation after this step was interrupted.
+    """
 
     step: int = 0
     skipped: int = 0
@@ -62,19 +69,19 @@ def save_state(
     directory: Path,
     model: nn.Module,
     optimizer: Optimizers,
-    progress: TrainState,
+    state: TrainState,
     world: DistributedContext,
     keep: int,
 ) -> Path:
-    """The folder of the new checkpoint; of the older ones the last ``keep - 1`` stay.
+    """Write a checkpoint and return its directory; of the older ones the last ``keep - 1`` stay.
 
-    Raises ``DiskFullError`` when there is no space for it; the older ones stay then.
+    Raises ``DiskFullError`` when there is no space for it; the older ones then stay.
     """
-    final = directory / f"step-{progress.step:08d}"
+    final = directory / f"step-{state.step:08d}"
     temporary = directory / f".writing-{final.name}"
     try:
-        with explain_full_disk(directory, _what_is_kept(directory)):
-            _write_state(temporary, model, optimizer, progress, world)
+        with explain_full_disk(directory, _describe_kept(directory)):
+            _write_state(temporary, model, optimizer, state, world)
             world.barrier()
             if world.is_main:
                 _put_in_place(temporary, final)
@@ -91,10 +98,10 @@ def save_state(
 def load_newest_state(
     directory: Path, model: nn.Module, optimizer: Optimizers, world: DistributedContext
 ) -> tuple[Path, TrainState] | None:
-    """Load the newest checkpoint that is whole: where it is, and how far the run was.
+    """Load the newest undamaged checkpoint; return its path and the run's state.
 
-    ``None`` when there is no checkpoint. A damaged one is passed over with a warning, and renamed
-    to ``damaged-step-...`` so that it never counts as one of those kept. Every process must call
+    ``None`` when there is no checkpoint. A damaged one is skipped with a warning, and renamed to
+    ``damaged-step-...`` so that it does not count as a kept checkpoint. Every process must call
     this. Raises ``DamagedCheckpointError`` when there are checkpoints and none can be used.
     """
     found = find_checkpoints(directory)
@@ -122,15 +129,15 @@ def load_newest_state(
 def load_state(
     checkpoint: Path, model: nn.Module, optimizer: Optimizers, world: DistributedContext
 ) -> TrainState:
-    """Put a checkpoint into the model and the optimiser; how far the run was.
+    """Load a checkpoint into the model and the optimizer; return the run's state.
 
-    Nothing in the checkpoint is run. Raises ``DamagedCheckpointError``.
+    Executes nothing in the checkpoint. Raises ``DamagedCheckpointError``.
     """
-    progress = read_progress(checkpoint)
+    progress = read_train_state(checkpoint)
     state = _state(model, optimizer)
     try:
         reader = SafeCheckpointReader(checkpoint)
-        with _no_word_of_being_alone():
+        with _suppress_single_process_warning():
             load(
                 state,
                 storage_reader=reader,
@@ -148,7 +155,7 @@ def load_state(
         )
     except DamagedCheckpointError:
         raise
-    # The class of torch is no Exception; damaged files raise errors of any type.
+    # CheckpointException is not an Exception; damaged files raise errors of any type.
     except (CheckpointException, Exception) as error:
         reason = " ".join(str(_first_cause(error)).split())[:300]
         raise DamagedCheckpointError(
@@ -157,19 +164,19 @@ def load_state(
     return progress
 
 
-def read_progress(checkpoint: Path) -> TrainState:
-    """How far the run of a checkpoint was. Raises ``DamagedCheckpointError``."""
+def read_train_state(checkpoint: Path) -> TrainState:
+    """The run's state in a checkpoint. Raises ``DamagedCheckpointError``."""
     path = checkpoint / _PROGRESS
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        usual = asdict(TrainState())
-        if unknown := values.keys() - usual.keys():
+        defaults = asdict(TrainState())
+        if unknown := values.keys() - defaults.keys():
             raise ValueError(f"it has unknown fields {sorted(unknown)}")
         for name, value in values.items():
-            if not _is_like(value, usual[name]):
+            if not _is_like(value, defaults[name]):
                 raise ValueError(f"{name} is {value!r}")
         if f"step-{values['step']:08d}" != checkpoint.name:
-            raise ValueError(f"it is of step {values['step']}")
+            raise ValueError(f"its step is {values['step']}")
         return TrainState(**values)
     except OSError:
         raise DamagedCheckpointError(f"{path} is missing") from None
@@ -178,30 +185,30 @@ def read_progress(checkpoint: Path) -> TrainState:
 
 
 def find_checkpoints(directory: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first; half-written ones are not among them."""
+    """The complete checkpoints of a run, oldest first."""
     if not directory.is_dir():
         return []
     return sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))
 
 
-def _is_like(value: Any, usual: Any) -> bool:
-    """Whether a value of ``progress.json`` is of its field's type, and neither NaN nor negative."""
-    if isinstance(usual, bool):
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value of ``progress.json`` has its field's type and is not NaN or negative."""
+    if isinstance(default, bool):
         return isinstance(value, bool)
-    if usual is None and value is None:
+    if default is None and value is None:
         return True
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    if usual is None:
+    if default is None:
         return True
-    return (isinstance(value, int) or isinstance(usual, float)) and 0 <= value < float("inf")
+    return (isinstance(value, int) or isinstance(default, float)) and 0 <= value < float("inf")
 
 
 def _write_state(
     temporary: Path,
     model: nn.Module,
     optimizer: Optimizers,
-    progress: TrainState,
+    state: TrainState,
     world: DistributedContext,
 ) -> None:
     if world.is_main:
@@ -209,15 +216,15 @@ def _write_state(
         shutil.rmtree(temporary, ignore_errors=True)
     world.barrier()
     try:
-        with _no_word_of_being_alone():
+        with _suppress_single_process_warning():
             save(_state(model, optimizer), checkpoint_id=temporary, no_dist=world.size == 1)
     except CheckpointException as error:
-        # The class of torch is no Exception, and says what happened only inside.
+        # CheckpointException is not an Exception, and has the cause only inside.
         cause = _first_cause(error)
         raise RuntimeError(f"the checkpoint could not be written: {cause}") from cause
     world.barrier()
     if world.is_main:
-        (temporary / _PROGRESS).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+        (temporary / _PROGRESS).write_text(json.dumps(asdict(state)), encoding="utf-8")
         write_checksums(temporary)
 
 
@@ -229,7 +236,7 @@ def _put_in_place(temporary: Path, final: Path) -> None:
     fsync(final.parent)
 
 
-def _what_is_kept(directory: Path) -> str:
+def _describe_kept(directory: Path) -> str:
     found = find_checkpoints(directory)
     return (
         f"The checkpoint {found[-1].name} is kept." if found else "No checkpoint was written yet."
@@ -237,13 +244,13 @@ def _what_is_kept(directory: Path) -> str:
 
 
 def _find_problem(checkpoint: Path) -> str | None:
-    """Why a checkpoint cannot be used, found without loading it; ``None`` when nothing is wrong."""
+    """Why a checkpoint cannot be used, without loading it; ``None`` when it can."""
     try:
         damage = find_damage(checkpoint)
     except FileNotFoundError:
         warnings.warn(
             f"{checkpoint} has no checksums: an earlier release wrote it, or they were deleted. "
-            "It is used as it is",
+            "It is used unchecked",
             stacklevel=2,
         )
         damage = None
@@ -252,7 +259,7 @@ def _find_problem(checkpoint: Path) -> str | None:
     if damage is not None:
         return damage
     try:
-        read_progress(checkpoint)
+        read_train_state(checkpoint)
         SafeCheckpointReader(checkpoint)
     except DamagedCheckpointError as error:
         return str(error)
@@ -275,7 +282,7 @@ def _set_aside(damaged: list[Path], reasons: list[str], used: Path) -> None:
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """What went wrong on the first process where something did."""
+    """The error of the first process that failed."""
     failures = getattr(error, "failures", None)
     if isinstance(failures, dict) and failures:
         return cast(BaseException, next(iter(failures.values()))[0])
@@ -291,15 +298,15 @@ def _state(model: nn.Module, optimizer: Optimizers) -> dict[str, Any]:
 
 
 @contextmanager
-def _no_word_of_being_alone() -> Iterator[None]:
-    """Keep torch from warning, at every checkpoint, that there is only one process."""
+def _suppress_single_process_warning() -> Iterator[None]:
+    """Suppress torch's warning, at every checkpoint, that there is only one process."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
 
 
 def write_checksums(directory: Path) -> None:
-    """List every file of ``directory`` with its size and SHA-256 in ``checksums.json``."""
+    """Write ``checksums.json`` with the size and SHA-256 of every file of ``directory``."""
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": file_hash(path)}
         for path in sorted(directory.iterdir())
@@ -309,7 +316,7 @@ def write_checksums(directory: Path) -> None:
 
 
 def find_damage(directory: Path) -> str | None:
-    """What is wrong with the files that ``checksums.json`` lists; ``None`` when all are as written.
+    """The first fault in the files of ``checksums.json``; ``None`` when all are as written.
 
     Raises ``FileNotFoundError`` when the directory has no checksums.
     """

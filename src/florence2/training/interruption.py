@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a run trains: it saves its state first, then ends."""
+"""Ctrl-C and SIGTERM during training: the run saves its state, then ends."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """A run that was asked to stop and has saved its state.
+    """A signal stopped the run, which has saved its state.
 
-    ``signal_number`` is what asked, ``step`` of ``steps`` are done, ``checkpoint`` holds them.
+    ``step`` of ``steps`` are done; ``checkpoint`` has the state.
     """
 
     def __init__(self, signal_number: int, step: int, steps: int, checkpoint: Path) -> None:
@@ -29,15 +29,15 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class PhaseInterrupted(KeyboardInterrupt):
-    """An evaluation that was stopped in the middle; it is made again when the run resumes."""
+    """A signal stopped an evaluation; it runs again when the run resumes."""
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM while its block runs; a second one ends the process as usual.
+    """Records SIGINT and SIGTERM during its block; a second one ends the process as usual.
 
-    ``alone`` tells that there is one process: where there are several, they get the signal each
-    on its own and more than once, and stop together at the end of a step. Outside the main thread
-    signals are left as they are.
+    ``alone`` is for a single process. Of several processes each may get the signal, and more than
+    once; they stop together at the end of a step. Outside the main thread signals are not
+    handled.
     """
 
     def __init__(self, alone: bool) -> None:
@@ -48,7 +48,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                self._before[number] = signal.signal(number, self._note)
+                self._before[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
@@ -61,7 +61,7 @@ class StopRequest:
 
     @contextmanager
     def phase(self) -> Iterator[None]:
-        """A block that changes no state and may take long: a signal ends it at once.
+        """A block that changes no state and may take long: a signal ends it immediately.
 
         Raises ``PhaseInterrupted``.
         """
@@ -73,7 +73,7 @@ class StopRequest:
         finally:
             self._in_phase = False
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None and self._alone:
             self._restore()
             signal.raise_signal(number)

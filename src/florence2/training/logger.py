@@ -1,4 +1,4 @@
-"""What a run says while it runs: a JSONL log, TensorBoard where it is installed, a live line."""
+"""The log of a run: JSON lines, TensorBoard if it is installed, and a progress bar."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from rich.progress import (
 from ..io.atomic import atomic_replace
 
 LOG_FILE = "log.jsonl"
-# More notes than this are only in the log.
+# Further notes are only in the log.
 _PRINTED_NOTES = 10
 
 
 class TrainingLogger:
-    """Writes to ``directory/log.jsonl`` and ``directory/tensorboard``, and shows a progress line.
+    """Writes to ``directory/log.jsonl`` and ``directory/tensorboard``, and shows a progress bar.
 
-    A run that resumes at ``step`` first drops the lines of later steps: they will be written
-    again. Only the main process makes one.
+    A run that resumes at ``step`` first drops the lines of later steps, which it will write again.
+    The main process alone has a logger.
     """
 
     def __init__(self, directory: Path, steps: int, step: int, quiet: bool = False) -> None:
@@ -42,42 +42,42 @@ class TrainingLogger:
         self._file = self.path.open("a", encoding="utf-8")
         self._board = _tensorboard(directory / "tensorboard", step)
         self._rate = _Rate()
-        self._noted, self._quiet = 0, quiet
+        self._num_notes, self._quiet = 0, quiet
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}", markup=False),
+            TextColumn("{task.fields[details]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=quiet,
         )
-        self._line = self._progress.add_task(
-            "training", total=steps, completed=step, numbers="", start=True
+        self._task = self._progress.add_task(
+            "training", total=steps, completed=step, details="", start=True
         )
         self._progress.start()
 
     def step(self, step: int, loss: float, examples: int) -> None:
-        """Move the live line; ``step`` steps are done."""
+        """Update the progress bar; ``step`` steps are done."""
         rate = self._rate.add(examples)
-        numbers = f"loss {loss:.4f}  {rate:.1f} samples/s"
-        self._progress.update(self._line, completed=step, numbers=numbers)
+        details = f"loss {loss:.4f}  {rate:.1f} samples/s"
+        self._progress.update(self._task, completed=step, details=details)
 
     @contextmanager
-    def busy(self, what: str) -> Iterator[None]:
-        """Show that ``what`` is done at the moment, in a live line of its own."""
-        line = self._progress.add_task(what, total=None, numbers="")
+    def busy(self, activity: str) -> Iterator[None]:
+        """A block during which a second line shows ``activity``."""
+        task = self._progress.add_task(activity, total=None, details="")
         try:
             yield
         finally:
-            self._progress.remove_task(line)
+            self._progress.remove_task(task)
             self._rate.restart()
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Add a line of ``kind`` (``step``, ``evaluation``, ``note``) to the logs.
 
-        The figures of an evaluation are printed too. What is not finite is ``null`` in the log.
+        The metrics of an evaluation are printed too. Values that are not finite are ``null``.
         """
         if kind == "step":
             values = {**values, "samples_per_second": round(self._rate.value, 3)}
@@ -85,28 +85,28 @@ class TrainingLogger:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         if kind == "evaluation":
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-            self._print(f"step {step:,}: {figures}")
+            metrics = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+            self._print(f"step {step:,}: {metrics}")
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, int | float):
                     self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def note(self, step: int, text: str) -> None:
-        """Log a sentence, and print the first few of them."""
+        """Log a sentence; the first few are printed too."""
         self.write("note", step, {"text": text})
-        self._noted += 1
-        if self._noted <= _PRINTED_NOTES:
+        self._num_notes += 1
+        if self._num_notes <= _PRINTED_NOTES:
             self._print(text)
-        if self._noted == _PRINTED_NOTES:
-            self._print(f"further ones are only in {self.path}")
+        if self._num_notes == _PRINTED_NOTES:
+            self._print(f"further notes are only in {self.path}")
 
     def _print(self, text: str) -> None:
         if not self._quiet:
             self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Put everything on the disk and end the live line."""
+        """Flush the log to disk and remove the progress bar."""
         self._progress.stop()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -115,14 +115,14 @@ class TrainingLogger:
 
 
 class _Rate:
-    """Samples per second over the last steps."""
+    """Examples per second over the last steps."""
 
     def __init__(self, window: int = 20) -> None:
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=window)
         self.value = 0.0
 
     def restart(self) -> None:
-        """Leave out the time since the last step: it went to something else."""
+        """Exclude the time since the last step, which was spent on something else."""
         self._marks.clear()
         self._marks.append((time.monotonic(), 0))
 
@@ -135,7 +135,7 @@ class _Rate:
 
 
 def _finite(value: Any) -> Any:
-    """``value``, or None for a number that JSON has no word for."""
+    """``value``, or None for a number that JSON cannot represent."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -148,7 +148,7 @@ def _drop_lines_after(path: Path, step: int) -> None:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
         except (ValueError, KeyError):
-            continue  # a line cut by a kill; its step is done again
+            continue  # a line that a kill cut short; its step runs again
     atomic_replace(path, "".join(line + "\n" for line in kept))
 
 

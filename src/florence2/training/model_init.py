@@ -1,4 +1,4 @@
-"""The model a run starts from: a checkpoint, fresh weights, or the text half of a BART."""
+"""The start model of a run, and which of its parameters are trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..processing.tokenizer import Tokenizer
 from .recipe import Layout, Lora, Recipe, Regularization, Trainable
 
 SCRATCH = "scratch:"
-# The linear layers that adapters go on. Depthwise convolutions and norms stay as they are.
+# The linear layers that get adapters. Depthwise convolutions and norms have none.
 _LORA_TARGETS = (
     r"attention\.(qkv|out)",
     r"feed_forward\.(up|down)",
@@ -29,11 +29,11 @@ _LORA_TARGETS = (
 def build_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
     """The model with fp32 weights, and its processor, as ``recipe.start`` says.
 
-    ``scratch:base``, ``scratch:large`` and ``scratch:nano`` draw fresh weights from
-    ``recipe.seed``. The vocabulary is that of ``recipe.text_from``, a BART or Florence-2
-    checkpoint, or else the bundled one. Weights of ``text_from`` replace the text half.
+    ``scratch:base``, ``scratch:large`` and ``scratch:nano`` have random weights
+    from ``recipe.seed``. The vocabulary is that of ``recipe.text_from``, a BART or Florence-2
+    checkpoint, or else the bundled one. Weights of ``text_from`` replace the language model.
     """
-    processor, config = starting_processor(recipe)
+    processor, config = build_processor(recipe)
     if recipe.start.startswith(SCRATCH):
         model = Florence2Model(config)
         model.initialize(recipe.seed)
@@ -45,8 +45,8 @@ def build_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
     return model.float(), processor
 
 
-def starting_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
-    """The processor of ``build_model``, and the shape of its model, without any weights."""
+def build_processor(recipe: Recipe) -> tuple[Processor, Florence2Config]:
+    """The processor of ``build_model`` and the config of its model, without loading weights."""
     if recipe.start.startswith(SCRATCH):
         directory = resolve_checkpoint(recipe.text_from or BUNDLED)
         vocabulary = Tokenizer.from_file(directory / TOKENIZER_FILE).vocab_size
@@ -70,9 +70,9 @@ def _fresh_config(start: str) -> Florence2Config:
 
 
 def set_dropout(model: Florence2Model, rates: Regularization) -> None:
-    """Give dropout and drop path the rates of a recipe; ``None`` keeps the checkpoint's.
+    """Set the rates of dropout and drop path; ``None`` keeps the checkpoint's.
 
-    Drop path rises evenly from 0 at the first block of the tower to its rate at the last.
+    Drop path rises linearly from 0 at the vision encoder's first block to its rate at the last.
     """
     paths = [each for each in model.modules() if isinstance(each, DropPath)]
     if rates.drop_path is not None:
@@ -81,23 +81,22 @@ def set_dropout(model: Florence2Model, rates: Regularization) -> None:
     for part in (model.encoder, model.decoder):
         for module in part.modules():
             if isinstance(module, Attention):
-                _set(module, "dropout", rates.attention_dropout)
+                _set_rate(module, "dropout", rates.attention_dropout)
             elif isinstance(module, FeedForward):
-                _set(module, "activation_dropout", rates.activation_dropout)
+                _set_rate(module, "activation_dropout", rates.activation_dropout)
             elif isinstance(module, Encoder | Decoder | EncoderLayer | DecoderLayer):
-                _set(module, "dropout", rates.dropout)
+                _set_rate(module, "dropout", rates.dropout)
 
 
-def _set(module: nn.Module, name: str, rate: float | None) -> None:
+def _set_rate(module: nn.Module, name: str, rate: float | None) -> None:
     if rate is not None:
         setattr(module, name, rate)
 
 
 def prepare_trainable(model: Florence2Model, trainable: Trainable, lora: Lora) -> None:
-    """Freeze what ``trainable`` freezes, and put adapters on where it asks for LoRA.
+    """Freeze the parameters that ``trainable`` names, or add adapters for LoRA.
 
-    A frozen parameter has ``requires_grad`` off: it gets no gradient, no optimiser state and no
-    weight decay.
+    A frozen parameter has no ``requires_grad``: no gradient, no optimizer state, no weight decay.
     """
     if trainable == "lora":
         _add_adapters(model, lora)
@@ -150,6 +149,6 @@ _FROZEN: dict[str, Callable[[str], bool]] = {
     ),
     # The same table: freezing all four costs 5.3.
     "vision-frozen": lambda name: name.startswith("vision_encoder."),
-    # For a first phase in which the tower alone learns, by the dense task.
+    # For a first phase with the dense loss alone.
     "tower": lambda name: not name.startswith("vision_encoder."),
 }

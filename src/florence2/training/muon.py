@@ -1,8 +1,8 @@
-"""Muon: momentum, orthogonalised (Jordan et al., 2024), with the scale of AdamW's steps.
+"""Muon: orthogonalized momentum (Jordan et al., 2024), with the scale of AdamW's updates.
 
-A matrix moves along the nearest matrix whose singular values are all about one, so that rare
-directions learn as fast as common ones. PyTorch's own computes in bfloat16, which takes twice as
-long as float32 on some processors and half as long on others: here a run's precision decides.
+The update of a matrix is the nearest matrix whose singular values are all about one, so that rare
+directions learn as fast as common ones. PyTorch's own Muon computes in bfloat16, which takes twice
+as long as float32 on some CPUs and half as long on others; here the run's precision decides.
 
 Shapes: M rows and N columns of a matrix, S the smaller and L the larger of the two.
 """
@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Of the quintic iteration; chosen in that work for speed: values end between 0.7 and 1.2.
+# Of the quintic iteration, chosen there for speed: singular values end between 0.7 and 1.2.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
-# What AdamW's steps usually are, by root mean square (Liu et al., 2025).
+# The usual root mean square of AdamW's updates (Liu et al., 2025).
 _ADAMW_SCALE = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """Moves matrices; parameters of another number of dimensions raise ``ValueError``.
+    """Updates matrices; other parameters raise ``ValueError``.
 
-    ``dtype`` is what the nearest matrices are computed in.
+    ``dtype`` is the precision of the orthogonalization.
     """
 
     def __init__(
@@ -42,11 +42,13 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.ndim != 2:
-                    raise ValueError(f"Muon moves matrices, got a {tuple(parameter.shape)}")
+                    raise ValueError(
+                        f"Muon updates matrices, got a parameter of shape {tuple(parameter.shape)}"
+                    )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move every matrix that has a gradient."""
+        """Update every matrix that has a gradient."""
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
             for matrix_MN in group["params"]:
@@ -59,12 +61,14 @@ class Muon(torch.optim.Optimizer):
                 ahead_MN = matrix_MN.grad.lerp(buffer_MN, momentum)
                 matrix_MN.mul_(1 - rate * group["weight_decay"])
                 scale = _ADAMW_SCALE * max(matrix_MN.shape) ** 0.5
-                matrix_MN.add_(orthogonalised(ahead_MN, self.dtype), alpha=-rate * scale)
+                matrix_MN.add_(orthogonalize(ahead_MN, self.dtype), alpha=-rate * scale)
 
 
-def orthogonalised(matrix_MN: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """About the nearest matrix with orthonormal rows or columns, by Newton and Schulz in ``dtype``
-    (bfloat16 wherever there is CUDA)."""
+def orthogonalize(matrix_MN: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """About the nearest matrix with orthonormal rows or columns, by Newton-Schulz iteration.
+
+    Computed in ``dtype``; on CUDA always in bfloat16.
+    """
     wide_SL = matrix_MN if matrix_MN.shape[0] <= matrix_MN.shape[1] else matrix_MN.T
     wide_SL = wide_SL.to(torch.bfloat16 if wide_SL.is_cuda else dtype)
     wide_SL = wide_SL / wide_SL.norm().clamp(min=1e-7)

@@ -1,4 +1,4 @@
-"""The optimisers of a run, which step as one."""
+"""The optimizers of a run and their parameter groups."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from torch import nn
 from .muon import Muon
 from .recipe import Optimizer, Precision
 
-# What a group's learning rate is to that of the run; groups without it have the run's.
+# The ratio of a group's learning rate to the run's; 1 for groups without it.
 RATE_FACTOR = "rate_factor"
 
 
 class Optimizers:
-    """One or two optimisers over parameters that do not overlap, stepped together."""
+    """One or two optimizers over disjoint parameters, stepped together."""
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self.parts = tuple(parts)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all of them."""
+        """The groups of all optimizers."""
         return [group for part in self.parts for group in part.param_groups]
 
     def set_rate(self, rate: float) -> None:
-        """Give every group its learning rate in a run whose rate is now ``rate``."""
+        """Set the run's learning rate; each group gets its multiple of it."""
         for group in self.param_groups:
             group["lr"] = rate * group.get(RATE_FACTOR, 1.0)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
 
     def step(self) -> None:
-        """Move all parameters."""
+        """Update all parameters."""
         for part in self.parts:
             part.step()
 
@@ -45,21 +45,21 @@ class Optimizers:
 def make_optimizers(
     model: nn.Module, settings: Optimizer, precision: Precision = "fp32"
 ) -> Optimizers:
-    """What moves the parameters that are trained, in a run of that precision.
+    """The optimizers of the trainable parameters.
 
-    With Muon, matrices inside the model are moved by it; what is looked up (embeddings, and with
-    them a tied head), convolutions, biases and norms by AdamW, which suits them better.
+    Muon updates the matrices inside the model; AdamW updates embeddings (and a tied head),
+    convolutions, biases and norms.
     """
     groups = parameter_groups(model, settings)
     if settings.kind == "adamw":
         return Optimizers([_adamw(groups, settings)])
-    looked_up = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
+    embeddings = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
     matrices: list[nn.Parameter] = []
     others: list[dict[str, Any]] = []
     for group in groups:
         rest: list[nn.Parameter] = []
         for parameter in group["params"]:
-            is_matrix = parameter.ndim == 2 and id(parameter) not in looked_up
+            is_matrix = parameter.ndim == 2 and id(parameter) not in embeddings
             (matrices if is_matrix else rest).append(parameter)
         others.append({**group, "params": rest})
     parts: list[torch.optim.Optimizer] = []

@@ -1,8 +1,8 @@
-"""Recipes with a name, and where each of their numbers is from.
+"""Recipes with a name, and the source of each of their values.
 
 The paper is Xiao et al. 2023, "Florence-2: Advancing a Unified Representation for a Variety of
-Vision Tasks". What it does not give is said to be ours: weight decay, betas, the share of each
-task, and all learning rates of fine-tuning.
+Vision Tasks". Values that it does not give are marked as ours: weight decay, betas, the weight of
+each task, and all learning rates of fine-tuning.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from types import ModuleType
 from ..io.messages import suggest
 from .recipe import Batch, Optimizer, Recipe, Regularization, Reporting, Schedule
 
-# The published text halves that the paper starts from.
+# The published language models that the paper starts from.
 BART_BASE, BART_LARGE = "facebook/bart-base", "facebook/bart-large"
-RATES = Regularization(drop_path=0.1, dropout=0.1)
-RARELY = Reporting(
+DROPOUT = Regularization(drop_path=0.1, dropout=0.1)
+SPARSE_REPORTING = Reporting(
     log_every=50, checkpoint_every=1000, sample_every=5000, evaluate_every=5000, keep_checkpoints=3
 )
 
 
 def pretrain_base_stage1() -> Recipe:
-    """The base model from fresh weights and BART's text half, on pictures of 384 x 384.
+    """The base model from random weights and BART's language model, on images of 384 x 384.
 
     Paper, section 5.1: AdamW, cosine, peak 1e-4, 5,000 steps of warm-up, batch 2,048, 3 B
-    effective samples. Its tower starts from UniCL, which is not published: ours is drawn. Drop
-    path 0.1 is the released config's, dropout 0.1 BART's.
+    effective samples. Its vision encoder starts from UniCL, which is not published: ours has
+    random weights. Drop path 0.1 is the released config's, dropout 0.1 BART's.
     """
     return Recipe(
         name="pretrain-base-stage1",
@@ -40,13 +40,13 @@ def pretrain_base_stage1() -> Recipe:
         batch=Batch(size=2048, micro=16),
         optimizer=Optimizer(learning_rate=1e-4),
         schedule=Schedule(samples=3_000_000_000, warmup_steps=5000),
-        regularization=RATES,
-        reporting=RARELY,
+        regularization=DROPOUT,
+        reporting=SPARSE_REPORTING,
     )
 
 
 def pretrain_base_stage2() -> Recipe:
-    """The base model of stage 1 on pictures of 768 x 768.
+    """The base model of stage 1 on images of 768 x 768.
 
     Paper, section 5.1: 0.5 B effective samples, everything else as in stage 1. It starts from what
     stage 1 wrote to ``runs/pretrain-base-stage1``; elsewhere, ``--set start=DIR/last``.
@@ -63,7 +63,7 @@ def pretrain_base_stage2() -> Recipe:
 
 
 def pretrain_large_stage1() -> Recipe:
-    """The large model from fresh weights and BART's text half, on pictures of 384 x 384.
+    """The large model from random weights and BART's language model, on images of 384 x 384.
 
     Paper, section 5.1: peak 1e-5, batch 3,072, 3 B effective samples; the rest as for base.
     """
@@ -79,7 +79,7 @@ def pretrain_large_stage1() -> Recipe:
 
 
 def pretrain_large_stage2() -> Recipe:
-    """The large model of stage 1 on pictures of 768 x 768.
+    """The large model of stage 1 on images of 768 x 768.
 
     Paper, section 5.1: 0.1 B effective samples, everything else as in stage 1. It starts from what
     stage 1 wrote to ``runs/pretrain-large-stage1``; elsewhere, ``--set start=DIR/last``.
@@ -96,15 +96,15 @@ def pretrain_large_stage2() -> Recipe:
 
 
 def fine_tune() -> Recipe:
-    """Every weight of a released checkpoint.
+    """All weights of a released checkpoint.
 
-    Ours, as the paper gives no rate for it: a tenth of its peak for base, the very peak for large.
+    The learning rate is ours: a tenth of the paper's peak for base, that peak for large.
     """
     return Recipe(name="fine-tune", optimizer=Optimizer(learning_rate=1e-5))
 
 
 def fine_tune_stages_1_2_frozen() -> Recipe:
-    """Every weight but those of the first two of the tower's four stages.
+    """All weights except those of the first two of the vision encoder's four stages.
 
     Paper, table 8: COCO box AP 53.3 with these frozen and 53.6 without. The rate is ours, that of
     ``fine-tune``: what is trained is nearly the whole model.
@@ -117,10 +117,10 @@ def fine_tune_stages_1_2_frozen() -> Recipe:
 
 
 def fine_tune_vision_frozen() -> Recipe:
-    """The projector and the encoder-decoder only; the tower stays as it is.
+    """The projector and the encoder-decoder; the vision encoder is frozen.
 
-    Paper, table 8: box AP 48.3 with the tower frozen and 53.6 without, so this is for texts. The
-    rate is ours: twice that of ``fine-tune``, for the tower cannot be spoilt by it.
+    Paper, table 8: box AP 48.3 with it frozen and 53.6 without, so this is for texts. The
+    rate is ours: twice that of ``fine-tune``, as the vision encoder cannot be damaged by it.
     """
     return Recipe(
         name="fine-tune-vision-frozen",
@@ -130,11 +130,11 @@ def fine_tune_vision_frozen() -> Recipe:
 
 
 def fine_tune_lora() -> Recipe:
-    """Low-rank adapters on the tower, the encoder and the decoder; all weights stay as they are.
+    """Low-rank adapters on the vision encoder, the encoder and the decoder; weights are frozen.
 
-    Ours, as LoRA is not in the paper: rate 1e-4, ten times that of ``fine-tune``, since adapters
-    start from nothing; rank and alpha 16 with the rank-stabilised scale; no weight decay, which
-    would pull the model back to the checkpoint.
+    LoRA is not in the paper, so all values are ours: rate 1e-4, ten times that of ``fine-tune``,
+    since adapters start at zero; rank and alpha 16 with the rank-stabilized scale; no weight
+    decay, which would pull the model back to the checkpoint.
     """
     return Recipe(
         name="fine-tune-lora",
@@ -156,11 +156,11 @@ PRESETS: Mapping[str, Callable[[], Recipe]] = {
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """The recipe of a preset, or what a function in a file returns.
+    """The recipe of a preset, or the recipe that a function in a file returns.
 
     A file is written ``path/to/file.py`` when it defines one public function, else
-    ``path/to/file.py:function``. Raises ``ValueError`` for an unknown name, with those there are,
-    and for a file that gives no recipe, ``FileNotFoundError`` for one that is not there.
+    ``path/to/file.py:function``. Raises ``ValueError`` for an unknown name and for a
+    file that gives no recipe, ``FileNotFoundError`` for a file that does not exist.
     """
     if name_or_path in PRESETS:
         return PRESETS[name_or_path]()
@@ -176,8 +176,8 @@ def load_recipe(name_or_path: str) -> Recipe:
     function = function or _only_function(module, file)
     make = getattr(module, function, None)
     if not callable(make):
-        raise ValueError(f"{file} has no function {function!r}; it has {_functions(module)}")
-    made = _called(lambda: make(), f"{file}:{function}")
+        raise ValueError(f"{file} has no function {function!r}; it has {_list_functions(module)}")
+    made = _call_user_code(lambda: make(), f"{file}:{function}")
     if not isinstance(made, Recipe):
         raise ValueError(f"{file}:{function} should return a Recipe, got {type(made).__name__}")
     return made
@@ -192,19 +192,19 @@ def _load_file(path: Path) -> ModuleType:
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     loader = specification.loader
-    _called(lambda: loader.exec_module(module), str(path))
+    _call_user_code(lambda: loader.exec_module(module), str(path))
     return module
 
 
-def _called(call: Callable[[], object], what: str) -> object:
-    """What somebody's code returns; whatever goes wrong in it is told as a ``ValueError``."""
+def _call_user_code(call: Callable[[], object], what: str) -> object:
+    """What the user's code returns; any error in it is raised as a ``ValueError``."""
     try:
         return call()
     except Exception as error:
         raise ValueError(f"{what} failed: {type(error).__name__}: {error}") from error
 
 
-def _functions(module: ModuleType) -> list[str]:
+def _list_functions(module: ModuleType) -> list[str]:
     """The public functions that the file itself defines."""
     return [
         name
@@ -216,10 +216,10 @@ def _functions(module: ModuleType) -> list[str]:
 
 
 def _only_function(module: ModuleType, file: str) -> str:
-    functions = _functions(module)
+    functions = _list_functions(module)
     if len(functions) != 1:
         raise ValueError(
-            f"say which function of {file} gives the recipe, as in {file}:function; "
+            f"say which function of {file} returns the recipe, as in {file}:function; "
             f"it has {functions}"
         )
     return functions[0]

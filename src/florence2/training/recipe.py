@@ -183,7 +183,7 @@ class AuxiliaryConfig:
 
 @dataclass(frozen=True)
 class Regularization:
-    """Rates that replace those of the checkpoint's config; ``None`` keeps its value."""
+    """Rates that replace those of the checkpoint's config; ``None`` keeps the checkpoint's."""
 
     drop_path: float | None = None
     dropout: float | None = None
@@ -254,7 +254,7 @@ class Recipe:
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``a.b=value`` settings applied, as ``florence2 train --set`` does.
 
-    Raises ``ValueError`` for a field that is not there (with the nearest one), and for a value
+    Raises ``ValueError`` for a field that does not exist (with the nearest one), and for a value
     that is not of the field's type, range or choices.
     """
     from .recipe_fields import apply_settings

@@ -1,7 +1,7 @@
-"""The fields of a recipe: what each may hold, checked by type, choice and range.
+"""The fields of a recipe: their values, checked by type, choice and range.
 
-``--set NAME=VALUE`` is read by a field's type, so ``1e-4``, ``none`` and ``true`` mean what they
-look like. ``list_fields`` is what ``florence2 train --list-fields`` prints.
+``--set NAME=VALUE`` is parsed by the field's type, as in ``1e-4``, ``none`` and ``true``.
+``florence2 train --list-fields`` prints ``list_fields``.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class RecipeField:
 
     @property
     def allowed(self) -> str:
-        """What the field takes, in words: ``one of adamw, muon``, ``a number above 0``."""
+        """The allowed values in words: ``one of adamw, muon``, ``a number above 0``."""
         return _describe(self.type, self.rule)
 
     def parse(self, text: str) -> Any:
-        """The value that ``text`` means. Raises ``ValueError`` with what the field takes."""
+        """The value of ``text``. Raises ``ValueError`` with the allowed values."""
         return self.check(_parse(text.strip(), self.type))
 
     def check(self, value: Any) -> Any:
-        """``value`` as the field's type. Raises ``ValueError`` with what the field takes."""
+        """``value`` as the field's type. Raises ``ValueError`` with the allowed values."""
         try:
             return _check(value, self.type, self.rule)
         except _WrongValueError as error:
@@ -60,7 +60,7 @@ class RecipeField:
 
 
 class _WrongValueError(Exception):
-    """A value that a type does not take; the text is a remark about it."""
+    """A value that a field does not allow; the text is appended to the message."""
 
 
 def list_fields(recipe: Recipe | None = None) -> list[RecipeField]:
@@ -71,8 +71,8 @@ def list_fields(recipe: Recipe | None = None) -> list[RecipeField]:
 def apply_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``a.b=value`` settings applied.
 
-    Of several for one field the last one holds. Raises ``ValueError`` for a field that does not
-    exist (with the nearest one), and a value that the field does not take.
+    Of several settings for one field the last one applies. Raises ``ValueError`` for a field that
+    does not exist (with the nearest one), and for a value that the field does not allow.
     """
     known = {each.path: each for each in list_fields(recipe)}
     for setting in settings:
@@ -83,17 +83,17 @@ def apply_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         field = known.get(path)
         mapping, entry = _mapping_entry(path, known)
         if field is None and mapping is None:
-            raise ValueError(_unknown(path, known))
+            raise ValueError(_describe_unknown(path, known))
         if mapping is not None:
-            value = {**_value_at(recipe, mapping.path), **mapping.check({entry: _number(text)})}
-            recipe = _replaced(recipe, mapping.path, value)
+            value = {**_get_value(recipe, mapping.path), **mapping.check({entry: _number(text)})}
+            recipe = _replace_value(recipe, mapping.path, value)
         elif field is not None:
-            recipe = _replaced(recipe, path, field.parse(text))
+            recipe = _replace_value(recipe, path, field.parse(text))
     return recipe
 
 
 def find_repeated(settings: Iterable[str]) -> list[tuple[str, str]]:
-    """Settings that a later one replaces, with that later one."""
+    """Settings that a later setting replaces, each with that later one."""
     given: dict[str, str] = {}
     replaced = []
     for setting in settings:
@@ -115,7 +115,7 @@ def current_path(path: str, stacklevel: int = 0) -> str:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raise ``ValueError`` that names the first field whose value it does not take."""
+    """Raise ``ValueError`` that names the first field with a value that it does not allow."""
     for field in list_fields(recipe):
         field.check(field.default)
 
@@ -134,7 +134,7 @@ def _walk(node: Any, prefix: str) -> Iterator[RecipeField]:
 
 
 def _mapping_entry(path: str, known: Mapping[str, RecipeField]) -> tuple[RecipeField | None, str]:
-    """The field that ``path`` is an entry of, as in ``task_weights.<OD>``, and the entry's name."""
+    """The mapping that ``path`` is an entry of, as in ``task_weights.<OD>``, and the entry."""
     head, dot, entry = path.partition(".")
     field = known.get(head)
     if dot and entry and field is not None and get_origin(field.type) is Mapping:
@@ -146,7 +146,7 @@ def _is_below(path: str, group: str) -> bool:
     return path.startswith(f"{group}.")
 
 
-def _unknown(path: str, known: Mapping[str, RecipeField]) -> str:
+def _describe_unknown(path: str, known: Mapping[str, RecipeField]) -> str:
     members = [each for each in known if _is_below(each, path)]
     if members:
         hint = f"did you mean {ALIASES.get(path, members[0])}?"
@@ -157,7 +157,7 @@ def _unknown(path: str, known: Mapping[str, RecipeField]) -> str:
 
 
 def _nearest(path: str, known: Mapping[str, RecipeField]) -> str | None:
-    """The field that someone who writes ``path`` means, if there is one that looks like it."""
+    """The field that ``path`` probably means; None without a similar one."""
     plain = path.lower().replace("-", "_").lstrip("_")
     leaf = plain.rpartition(".")[2]
     for name in (plain, leaf):
@@ -175,18 +175,20 @@ def _nearest(path: str, known: Mapping[str, RecipeField]) -> str | None:
     return (leaves.get(close[0]) or ALIASES[close[0]]) if close else None
 
 
-def _value_at(node: Any, path: str) -> Any:
+def _get_value(node: Any, path: str) -> Any:
     for name in path.split("."):
         node = getattr(node, name)
     return node
 
 
-def _replaced(node: Any, path: str, value: Any) -> Any:
+def _replace_value(node: Any, path: str, value: Any) -> Any:
     head, dot, rest = path.partition(".")
-    return replace(node, **{head: _replaced(getattr(node, head), rest, value) if dot else value})
+    return replace(
+        node, **{head: _replace_value(getattr(node, head), rest, value) if dot else value}
+    )
 
 
-def _options(kind: Any) -> tuple[tuple[Any, ...], bool]:
+def _union_members(kind: Any) -> tuple[tuple[Any, ...], bool]:
     """The members of a union without ``None``, and whether ``None`` is one of them."""
     if get_origin(kind) in (Union, types.UnionType):
         members = get_args(kind)
@@ -195,12 +197,12 @@ def _options(kind: Any) -> tuple[tuple[Any, ...], bool]:
 
 
 def _parse(text: str, kind: Any) -> Any:
-    """``text`` as a value that may be of ``kind``; whether it is, ``_check`` tells."""
-    (inner, *_), optional = _options(kind)
+    """``text`` as a value for ``kind``; ``_check`` decides whether it is allowed."""
+    (inner, *_), optional = _union_members(kind)
     if optional and text.lower() in ("none", "null"):
         return None
     if get_origin(inner) is Literal or inner is str:
-        return _unquoted(text)
+        return _unquote(text)
     if inner is bool:
         return _BOOLEANS.get(text.lower(), text)
     if inner in (int, float):
@@ -209,7 +211,7 @@ def _parse(text: str, kind: Any) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         if get_origin(inner) is tuple:
-            return tuple(_unquoted(each.strip()) for each in text.strip("()[]").split(",") if each)
+            return tuple(_unquote(each.strip()) for each in text.strip("()[]").split(",") if each)
         return text
 
 
@@ -223,14 +225,14 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
         return text[1:-1]
     return text
 
 
 def _check(value: Any, kind: Any, rule: FieldRule) -> Any:
-    (inner, *_), optional = _options(kind)
+    (inner, *_), optional = _union_members(kind)
     if value is None:
         if optional:
             return None
@@ -286,7 +288,7 @@ def _check_scalar(value: Any, kind: type, rule: FieldRule) -> Any:
 
 
 def _describe(kind: Any, rule: FieldRule) -> str:
-    (inner, *_), optional = _options(kind)
+    (inner, *_), optional = _union_members(kind)
     origin = get_origin(inner)
     if origin is Literal:
         words = f"one of {', '.join(get_args(inner))}"

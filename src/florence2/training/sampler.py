@@ -1,6 +1,6 @@
-"""Which examples a step sees: a function of the seed and the step, and of nothing else.
+"""The examples of a step: a function of the seed and the step alone.
 
-So a run that stops and goes on, on any number of processes, sees what an unbroken run sees.
+So a resumed run, on any number of processes, sees the examples of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Indices = NDArray[np.int64]
 class DistributedSampler:
     """An endless order over examples of several tasks, mixed by weight.
 
-    Every task deals its examples like a deck: all of them in a shuffled order, then all again in
-    another. An epoch takes ``round(weight * examples)`` from every deck and shuffles them
-    together, so over time all examples of a task are seen equally often, whatever its weight.
+    Each task repeats its examples, shuffled again every time. An epoch takes the next
+    ``round(weight * examples)`` of each task and shuffles them together, so over time all examples
+    of a task are seen equally often, whatever its weight.
     """
 
     def __init__(self, tasks: Sequence[str], weights: Mapping[str, float], seed: int) -> None:
@@ -33,18 +33,18 @@ class DistributedSampler:
         if negative:
             raise ValueError(f"task_weights must not be negative, got {negative}")
         self.seed = seed
-        self._decks = [np.flatnonzero(names == task) for task in sorted(set(tasks))]
-        self._shares = [
-            round(weights.get(task, 1.0) * len(deck))
-            for task, deck in zip(sorted(set(tasks)), self._decks, strict=True)
+        self._examples = [np.flatnonzero(names == task) for task in sorted(set(tasks))]
+        self._counts = [
+            round(weights.get(task, 1.0) * len(examples))
+            for task, examples in zip(sorted(set(tasks)), self._examples, strict=True)
         ]
-        self.epoch_length = sum(self._shares)
+        self.epoch_length = sum(self._counts)
         if self.epoch_length == 0:
             raise ValueError("the data has no example of a task with a weight above 0")
         self._epoch = lru_cache(maxsize=2)(self._shuffled_epoch)
 
     def indices(self, begin: int, count: int) -> list[int]:
-        """The indices of the examples at places ``begin`` to ``begin + count`` of all processes."""
+        """The examples at positions ``begin`` to ``begin + count`` of the order."""
         positions = np.arange(begin, begin + count)
         epochs, offsets = positions // self.epoch_length, positions % self.epoch_length
         return [
@@ -53,22 +53,20 @@ class DistributedSampler:
         ]
 
     def _shuffled_epoch(self, epoch: int) -> Indices:
-        dealt = [
-            self._deal(number, epoch * share, share) for number, share in enumerate(self._shares)
-        ]
-        mixed = np.concatenate(dealt)
+        taken = [self._take(task, epoch * count, count) for task, count in enumerate(self._counts)]
+        mixed = np.concatenate(taken)
         np.random.default_rng((self.seed, 0, epoch)).shuffle(mixed)
         return mixed
 
-    def _deal(self, number: int, start: int, count: int) -> Indices:
-        """Cards ``start`` to ``start + count`` of an endlessly reshuffled deck."""
-        deck = self._decks[number]
-        rounds = range(start // len(deck), (start + count - 1) // len(deck) + 1)
+    def _take(self, task: int, start: int, count: int) -> Indices:
+        """Examples ``start`` to ``start + count`` of a task's endless repetition."""
+        examples = self._examples[task]
+        rounds = range(start // len(examples), (start + count - 1) // len(examples) + 1)
         shuffled = [
-            np.random.default_rng((self.seed, 1 + number, turn)).permutation(deck)
+            np.random.default_rng((self.seed, 1 + task, turn)).permutation(examples)
             for turn in rounds
         ]
         if not shuffled:
-            return deck[:0]
-        skipped = start - rounds[0] * len(deck)
+            return examples[:0]
+        skipped = start - rounds[0] * len(examples)
         return np.concatenate(shuffled)[skipped : skipped + count]
