@@ -52,7 +52,7 @@ def run(art: Path, out: Path, *more: str) -> Any:
 def test_a_model_learns_from_pictures_as_they_are_made(art: Path, tmp_path: Path) -> None:
     result = run(art, tmp_path / "run")
     assert result.exit_code == 0, result.output
-    assert "images as made" in result.output
+    assert "on synthetic images" in result.output
     recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert {"car", "hexagon"} <= set(recipe["auxiliary"]["dense_categories"])
     assert (tmp_path / "run" / "last" / "model.safetensors").is_file()

@@ -74,9 +74,9 @@ def test_a_run_converts_trains_judges_and_tells_what_is_next(train: Train, tmp_p
     run = tmp_path / "run"
     result = train("--validation-split", "valid")
     assert result.exit_code == 0, result.output
-    assert "the best is chosen by od/map" in result.stdout
+    assert "the best checkpoint is selected by od/map" in result.stdout
     assert "done: 3 steps" in result.stdout
-    assert f"next: florence2 run PICTURES --task '<OD>' --model {run / 'best'}" in result.stdout
+    assert f"next: florence2 run IMAGES --task '<OD>' --model {run / 'best'}" in result.stdout
 
     evaluations = log_lines(run, "evaluation")
     assert [line["step"] for line in evaluations] == [2, 3]
@@ -90,7 +90,7 @@ def test_a_run_converts_trains_judges_and_tells_what_is_next(train: Train, tmp_p
 
     again = train("--validation-split", "valid")
     assert again.exit_code == 0, again.output
-    assert "going on from" in again.stdout
+    assert "resuming from" in again.stdout
     assert "6 images converted before" in again.stdout
     assert len(log_lines(run, "evaluation")) == 2
 
@@ -128,7 +128,7 @@ def test_shards_and_a_recipe_of_ones_own_and_lora(train: Train, data: Path, tmp_
     [
         (("--set", "batch.sise=3"), "no field 'batch.sise'"),
         (("--set", "batch.size"), "written NAME=VALUE"),
-        (("--validation-split", "train"), "what is learned cannot judge"),
+        (("--validation-split", "train"), "training data cannot validate"),
         (("--device", "teapot"), "device 'teapot' cannot be used"),
         (("--format", "huggingface"), "convert it first"),
         (("--format", "tfrecord"), "is not one of coco"),
@@ -172,7 +172,7 @@ def test_a_start_without_any_example_leaves_room_for_the_next(
     good = file.read_text()
     file.write_text(json.dumps({"image": "0.png", "prefix": "<CAPTION>", "suffix": "x" * 300_000}))
     empty = train()
-    assert empty.exit_code == 2 and "nothing to learn from" in empty.stderr
+    assert empty.exit_code == 2 and "nothing to train on" in empty.stderr
     file.write_text(good)
     again = train()
     assert again.exit_code == 0, again.stderr
@@ -255,7 +255,7 @@ def test_what_is_learned_does_not_judge(train: Train, data: Path, tmp_path: Path
     shutil.copytree(data / "train", tmp_path / "copy" / "train")
     result = train("--validation", tmp_path / "copy", "--validation-split", "train")
     assert result.exit_code == 2, result.output
-    assert "what is learned cannot judge" in " ".join(result.stderr.split())
+    assert "training data cannot validate" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -11,7 +11,7 @@ from PIL import Image
 from florence2.results.locations import quantize
 from florence2.results.records import Annotation
 from florence2.results.types import Boxes, Polygons, Quads, Text
-from florence2.training.augment import Move, augment, swap_sides
+from florence2.training.augment import CoordinateTransform, augment, swap_sides
 from florence2.training.recipe import Augmentation
 
 SIZE = (120, 80)
@@ -263,7 +263,7 @@ def test_every_call_draws_as_much(seed):
 def test_mirroring_twice_changes_nothing(parts):
     boxes = np.asarray([(x, y, x + w, y + h) for x, y, w, h in parts], dtype=np.float32)
     quads = np.asarray([square(*box) for box in boxes], dtype=np.float32)
-    mirror = Move(SIZE, SIZE, mirrored=True)
+    mirror = CoordinateTransform(SIZE, SIZE, mirrored=True)
     np.testing.assert_array_equal(mirror.boxes(mirror.boxes(boxes)), boxes)
     np.testing.assert_array_equal(mirror.quads(mirror.quads(quads)), quads)
     np.testing.assert_array_equal(mirror.polygon(mirror.polygon(quads[0])), quads[0])
@@ -271,6 +271,6 @@ def test_mirroring_twice_changes_nothing(parts):
 
 def test_mirrored_quads_run_clockwise_from_the_top_left():
     slanted = np.asarray([[(10, 10), (40, 14), (39, 24), (9, 20)]], dtype=np.float32)
-    mirrored = Move(SIZE, SIZE, mirrored=True).quads(slanted)
+    mirrored = CoordinateTransform(SIZE, SIZE, mirrored=True).quads(slanted)
     np.testing.assert_array_equal(mirrored[0], [(80, 14), (110, 10), (111, 20), (81, 24)])
     assert signed_area(mirrored[0]) == pytest.approx(signed_area(slanted[0]))

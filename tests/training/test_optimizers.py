@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from florence2.model import Florence2Model
 from florence2.results.records import Record
 from florence2.training import Recipe, override, train
-from florence2.training.muon import Muon, orthogonalised
+from florence2.training.muon import Muon, orthogonalize
 from florence2.training.optimizers import make_optimizers
 from florence2.training.recipe import Optimizer
 
@@ -97,7 +97,7 @@ def _losses(folder: Path) -> list[float]:
 @pytest.mark.parametrize("shape", [(8, 8), (6, 20), (20, 6), (1, 5)])
 def test_orthogonalised_matrices_have_singular_values_near_one(shape: tuple[int, int]) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 1e-3
-    found = orthogonalised(matrix)
+    found = orthogonalize(matrix)
     values = torch.linalg.svdvals(found)
     assert 0.6 < values.min() <= values.max() < 1.3
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
@@ -128,9 +128,9 @@ def test_a_run_in_bf16_computes_nearest_matrices_in_it() -> None:
     assert isinstance(muon, Muon) and muon.dtype == torch.float32
     assert isinstance(other, Muon) and other.dtype == torch.bfloat16
     matrix = torch.randn(8, 12, generator=torch.Generator().manual_seed(2))
-    near = orthogonalised(matrix, torch.bfloat16)
+    near = orthogonalize(matrix, torch.bfloat16)
     assert near.dtype == torch.float32
-    assert torch.allclose(near, orthogonalised(matrix), atol=0.05)
+    assert torch.allclose(near, orthogonalize(matrix), atol=0.05)
 
 
 def test_other_shapes_are_refused() -> None:

@@ -122,10 +122,10 @@ def test_the_command_names_all_presets() -> None:
 
 
 def test_every_default_that_is_listed_can_be_set(tmp_path: Path) -> None:
-    from florence2.cli.train import _written
+    from florence2.cli.train import format_value
 
     for each in list_fields():
-        written = _written(each.default)
+        written = format_value(each.default)
         if each.default != () and each.default != {}:
             assert each.parse(written) == each.default, each.path
         else:

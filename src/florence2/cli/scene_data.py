@@ -1,4 +1,4 @@
-"""``--data scenes``: images made while a model learns from them."""
+"""``--data scenes``: synthetic images that are made during training."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class SceneData:
     def open(
         self, out: Path, recipe: Recipe, world: DistributedContext
     ) -> tuple[SceneRecords, ShardDataset | None]:
-        """The scenes to learn from, at the levels of the recipe, and the records held out.
+        """The scenes, at the levels of the recipe, and the validation records.
 
-        Another seed of the recipe has other scenes. Only what its tasks ask for is labelled.
+        Another seed of the recipe has other scenes. Only annotations of its tasks are made.
         """
         from ..datasets.shards import ShardDataset
         from ..results.tasks import TASKS
@@ -53,11 +53,11 @@ class SceneData:
             for start, levels in auxiliary.curriculum or ((0, "full"),)
         ]
         records = SceneRecords(sprites, "train", stages=stages, tasks=tasks, series=recipe.seed)
-        held_out = None if self.validation is None else ShardDataset(self.validation)
-        return records, held_out
+        validation = None if self.validation is None else ShardDataset(self.validation)
+        return records, validation
 
     def complete(self, recipe: Recipe) -> Recipe:
-        """The recipe, with the names that the dense task tells apart where it has none."""
+        """The recipe, with the class names of the dense loss if it has none."""
         from ..synthetic.asset_cache import assets_dir
         from ..synthetic.sprite_library import load_library
 

@@ -3,50 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..datasets.import_config import FORMATS
 from ..io.atomic import DiskFullError
 from ..io.messages import format_count, suggest
-from . import options as option
+from ..io.options import option
+from ..training.config import TrainConfig
 from .errors import EXIT_PARTIAL, print_error, print_message, print_warnings, user_errors
-from .parameters import choose, complete
+from .help_format import PRESETS
+from .options import MAX_SEED
+from .parameters import complete
 from .scene_data import SCENES, SceneData
-from .training_data import TrainingData
+from .signature import expand_options
+from .training_data import DataOptions, TrainingData
 
 if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
     from ..synthetic.scene_records import SceneRecords
     from ..training import Recipe, TrainingOutcome
-    from ..training.config import TrainConfig
 
 METRIC, HIGHER = "reporting.metric", "reporting.higher_is_better"
-SIGNAL_STATUS = 128  # what shells add to the number of the signal that ended a program
-
-
-class Strategy(StrEnum):
-    """How a model is spread over processes."""
-
-    ddp = "ddp"
-    fsdp = "fsdp"
-
-
-# The names of train.presets, which is not imported for a help text.
-PRESETS = (
-    "fine-tune",
-    "fine-tune-stages-1-2-frozen",
-    "fine-tune-vision-frozen",
-    "fine-tune-lora",
-    "pretrain-base-stage1",
-    "pretrain-base-stage2",
-    "pretrain-large-stage1",
-    "pretrain-large-stage2",
-)
+SIGNAL_STATUS = 128  # shells add it to the number of the signal that ended a program
 
 RecipeName = Annotated[
     str | None,
@@ -57,131 +38,66 @@ RecipeName = Annotated[
         show_default=False,
     ),
 ]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="Shards, with --format any data set, or scenes: made while it learns. [required]",
-        show_default=False,
-    ),
-]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Folder of the run. [required]", show_default=False),
-]
-Validation = Annotated[
-    Path | None, typer.Option("--validation", help="Held-out records, as --data.")
-]
-ValidationSplit = Annotated[
-    str | None, typer.Option(help="The held-out part of --validation, or else of --data.")
-]
-ValidationLimit = Annotated[
-    int, typer.Option(min=1, max=1_000_000_000, help="Most pictures answered at an evaluation.")
-]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        callback=choose(*FORMATS),
-        autocompletion=complete(*FORMATS),
-        help=f"One of {', '.join(FORMATS)}.",
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a field: batch.size=16. Repeatable."),
-]
-Seed = Annotated[
-    int | None, typer.Option(min=0, max=option.MAX_SEED, help="Short for --set seed=SEED.")
-]
-Spreading = Annotated[
-    Strategy, typer.Option(help="Under torchrun: replicate the model, or shard it.")
-]
-Art = Annotated[
-    Path | None,
-    typer.Option(help="With --data scenes: folder of the fetched art. [default: the cache folder]"),
-]
-Workers = Annotated[
-    int,
-    typer.Option(min=1, max=1024, help="Threads that prepare batches; processes that make scenes."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live line.")]
-AllowDataChange = Annotated[
-    bool,
-    typer.Option(
-        "--allow-data-change", help="Resume although the data or the start model has changed."
-    ),
-]
-ListFields = Annotated[
-    bool,
-    typer.Option("--list-fields", help="Print the fields for --set, with their values in RECIPE."),
+    typer.Option("--out", "-o", help="Directory of the run. [required]", show_default=False),
 ]
 
 
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Changes to the recipe."""
+
+    set: tuple[str, ...] = option(
+        (), metavar="NAME=VALUE", help="Change a field: batch.size=16. Repeatable."
+    )
+    seed: int | None = option(None, min=0, max=MAX_SEED, help="Short for --set seed=SEED.")
+    list_fields: bool = option(
+        False, help="Print the fields for --set, with their values in RECIPE."
+    )
+
+    @property
+    def settings(self) -> list[str]:
+        """All changes as ``NAME=VALUE``; ``ValueError`` when two of them set the seed."""
+        if self.seed is None:
+            return [*self.set]
+        if any(each.partition("=")[0].strip() == "seed" for each in self.set):
+            raise ValueError("--seed and --set seed are the same option; give one of them")
+        return [*self.set, f"seed={self.seed}"]
+
+
+@expand_options
 def train(
+    *,
     recipe: RecipeName = None,
-    data: Data = None,
     out: Out = None,
-    validation: Validation = None,
-    validation_split: ValidationSplit = None,
-    validation_limit: ValidationLimit = 200,
-    format: Format = None,
-    split: option.Split = None,
-    task: option.DatasetTasks = None,
-    prompt: option.DatasetPrompt = None,
-    art: Art = None,
-    set_: Settings = None,
-    seed: Seed = None,
-    device: option.Device = None,
-    strategy: Spreading = Strategy.ddp,
-    workers: Workers = 2,
-    allow_data_change: AllowDataChange = False,
-    list_fields: ListFields = False,
-    quiet: Quiet = False,
+    data: DataOptions,
+    changes: RecipeOptions,
+    config: TrainConfig,
 ) -> None:
-    """Run a recipe on records.
+    """Train by a recipe on records.
 
-    A run in --out that was stopped or killed goes on from its last checkpoint when it is called
-    again in the same words. Under torchrun every process calls this.
+    A run in --out that was stopped or killed resumes from its last checkpoint when the same
+    command is run again. Under torchrun every process calls this.
     """
-    settings = [*(set_ or ())]
     with user_errors():
-        if seed is not None:
-            if any(each.partition("=")[0].strip() == "seed" for each in settings):
-                raise ValueError("--seed and --set seed are the same: give one of them")
-            settings.append(f"seed={seed}")
-        if list_fields:
-            _print_fields(recipe, settings, {"--data": data, "--out": out})
+        settings = changes.settings
+        if changes.list_fields:
+            _print_fields(recipe, settings, {"--data": data.data, "--out": out})
             return
         if recipe is None:
             raise ValueError(f"RECIPE is missing: one of {', '.join(PRESETS)}, or a file")
-        if data is None or out is None:
-            raise ValueError(f"{'--data' if data is None else '--out'} is missing")
+        if data.data is None or out is None:
+            raise ValueError(f"{'--data' if data.data is None else '--out'} is missing")
         with print_warnings():
             chosen = _choose_recipe(recipe, settings)
-        asked = format, split, validation_split, tuple(task or ()), prompt
-        source: TrainingData | SceneData
-        if data == SCENES:
-            _refuse_beside_scenes(*asked)
-            source = SceneData(validation, art)
-        elif art is not None:
-            raise ValueError("--art is for --data scenes")
-        else:
-            source = TrainingData(data, validation, *asked)
+        source = data.make_source()
+        config = replace(config, worker_processes=data.data == SCENES)
         from ..training import TrainingError, TrainingInterrupted
-        from ..training.config import TrainConfig
 
-        config = TrainConfig(
-            device=device,
-            strategy=strategy.value,
-            workers=workers,
-            worker_processes=data == SCENES,
-            quiet=quiet,
-            allow_data_change=allow_data_change,
-        )
         try:
             with print_warnings():
-                _run(chosen, settings, source, out, validation_limit, config)
+                _run(chosen, settings, source, out, data.validation_limit, config)
         except (TrainingError, DiskFullError) as error:
             print_error(error)
             raise typer.Exit(EXIT_PARTIAL) from None
@@ -191,7 +107,7 @@ def train(
 
 
 def _choose_recipe(name: str, settings: Sequence[str]) -> Recipe:
-    """The recipe with its settings, every field of it checked."""
+    """The recipe with its settings, with every field checked."""
     from ..training import override
     from ..training.presets import load_recipe
     from ..training.recipe_fields import check_recipe, find_repeated
@@ -203,50 +119,28 @@ def _choose_recipe(name: str, settings: Sequence[str]) -> Recipe:
     return recipe
 
 
-def _print_fields(name: str | None, settings: Sequence[str], useless: Mapping[str, Any]) -> None:
-    """Print every field: its path, value, what it takes, and what it is for."""
+def _print_fields(name: str | None, settings: Sequence[str], unused: Mapping[str, Any]) -> None:
+    """Print every field: its path, value, allowed values and meaning."""
     from ..training.recipe_fields import list_fields
 
-    for option_name, value in useless.items():
+    for option_name, value in unused.items():
         if value is not None:
-            raise ValueError(f"--list-fields trains nothing: leave out {option_name}")
+            raise ValueError(f"--list-fields does not train; leave out {option_name}")
     chosen = _choose_recipe(name or PRESETS[0], settings)
     fields = list_fields(chosen)
     width = max(len(each.path) for each in fields)
     for each in fields:
-        typer.echo(f"{each.path:<{width}}  {_written(each.default)}")
+        typer.echo(f"{each.path:<{width}}  {format_value(each.default)}")
         typer.echo(f"{'':<{width}}  {each.allowed}: {each.rule.help}")
 
 
-def _written(value: Any) -> str:
-    """A value as --set takes it."""
+def format_value(value: Any) -> str:
+    """A value as ``--set`` takes it."""
     if isinstance(value, tuple) and value and not isinstance(value[0], tuple):
         return ",".join(map(str, value))
     if isinstance(value, Mapping):
         return repr(dict(value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _refuse_beside_scenes(
-    format: str | None,
-    split: str | None,
-    validation_split: str | None,
-    tasks: Sequence[str],
-    prompt: str | None,
-) -> None:
-    given = {
-        "--format": format,
-        "--split": split,
-        "--validation-split": validation_split,
-        "--task": tasks,
-        "--prompt": prompt,
-    }
-    useless = [name for name, value in given.items() if value]
-    if useless:
-        raise ValueError(
-            f"{useless[0]} has no meaning with --data scenes: the recipe's task_weights and "
-            "auxiliary.curriculum say what is made"
-        )
 
 
 def _run(
@@ -257,7 +151,7 @@ def _run(
     validation_limit: int,
     config: TrainConfig,
 ) -> None:
-    """This process's part of the run, with words about it from the main one."""
+    """Run this process's part of the training; the main process prints about it."""
     from ..evaluation.record_evaluation import evaluate_records
     from ..training.auxiliary.objective import check_auxiliary
     from ..training.batches import micro_size
@@ -269,20 +163,21 @@ def _run(
         micro_size(recipe, world.size)
         recipe = source.complete(recipe)
         check_auxiliary(recipe, config.strategy, world.size)
-        records, held_out = source.open(out, recipe, world)
-        recipe = _with_metric(recipe, held_out, settings)
-        judge = None
-        if held_out is not None:
-            longest = recipe.max_target_tokens
-            judge = evaluate_records(held_out, limit=validation_limit, max_new_tokens=longest)
+        records, validation = source.open(out, recipe, world)
+        recipe = _with_metric(recipe, validation, settings)
+        evaluator = None
+        if validation is not None:
+            evaluator = evaluate_records(
+                validation, limit=validation_limit, max_new_tokens=recipe.max_target_tokens
+            )
         if world.is_main:
-            _print_start(recipe, records, held_out, out)
+            _print_start(recipe, records, validation, out)
         outcome = run_training(
             recipe,
             records,
             out,
-            validation=held_out,
-            evaluator=judge,
+            validation=validation,
+            evaluator=evaluator,
             config=config,
             world=world,
         )
@@ -290,48 +185,49 @@ def _run(
             _print_outcome(outcome, records, out)
 
 
-def _with_metric(recipe: Recipe, held_out: ShardDataset | None, settings: Sequence[str]) -> Recipe:
-    """The recipe that chooses its best checkpoint by a figure that there is.
+def _with_metric(
+    recipe: Recipe, validation: ShardDataset | None, settings: Sequence[str]
+) -> Recipe:
+    """The recipe with a metric for its best checkpoint that evaluations have.
 
-    Without a choice it is a figure of the task; the figure tells whether more of it is better,
-    unless a setting does. Raises ``ValueError`` for a figure that no evaluation has.
+    Without a choice it is a metric of the task. Whether higher is better follows from the metric
+    unless a setting says so. Raises ``ValueError`` for a metric that no evaluation has.
     """
     from ..evaluation.record_evaluation import list_metrics, selection_metric
 
     reporting = recipe.reporting
     given = {setting.partition("=")[0].strip() for setting in settings}
-    if held_out is None:
+    if validation is None:
         if reporting.metric != "loss":
             raise ValueError(f"{METRIC} is {reporting.metric!r}, which needs --validation")
         return recipe
-    figures = {"loss": False, **list_metrics(held_out.annotations())}
-    if reporting.metric not in figures:
-        near = suggest(reporting.metric, list(figures))
+    metrics = {"loss": False, **list_metrics(validation.annotations())}
+    if reporting.metric not in metrics:
+        near = suggest(reporting.metric, list(metrics))
         raise ValueError(
-            f"{METRIC} must be one of {', '.join(figures)}, got {reporting.metric!r}{near}"
+            f"{METRIC} must be one of {', '.join(metrics)}, got {reporting.metric!r}{near}"
         )
     if METRIC not in given and reporting.metric == "loss":
-        figure, higher = selection_metric(held_out.annotations())
-        reporting = replace(reporting, metric=figure, higher_is_better=higher)
+        metric, higher = selection_metric(validation.annotations())
+        reporting = replace(reporting, metric=metric, higher_is_better=higher)
     elif METRIC in given and HIGHER not in given:
-        reporting = replace(reporting, higher_is_better=figures[reporting.metric])
+        reporting = replace(reporting, higher_is_better=metrics[reporting.metric])
     return replace(recipe, reporting=reporting)
 
 
 def _print_start(
-    recipe: Recipe, records: ShardDataset | SceneRecords, held_out: ShardDataset | None, out: Path
+    recipe: Recipe, records: ShardDataset | SceneRecords, validation: ShardDataset | None, out: Path
 ) -> None:
     from ..training.run_directory import CHECKPOINTS, holds_training
 
-    number = format_count(len(records), "image") if isinstance(records, Sized) else "images as made"
-    typer.echo(f"{recipe.name}: from {recipe.start}, on {number}")
-    if held_out is not None:
-        figure = recipe.reporting.metric
-        typer.echo(
-            f"{format_count(len(held_out), 'image')} held out; the best is chosen by {figure}"
-        )
+    is_finite = isinstance(records, Sized)
+    images = format_count(len(records), "image") if is_finite else "synthetic images"
+    typer.echo(f"{recipe.name}: from {recipe.start}, on {images}")
+    if validation is not None:
+        count = format_count(len(validation), "validation image")
+        typer.echo(f"{count}; the best checkpoint is selected by {recipe.reporting.metric}")
     if holds_training(out):
-        typer.echo(f"going on from {out / CHECKPOINTS}")
+        typer.echo(f"resuming from {out / CHECKPOINTS}")
 
 
 def _print_outcome(
@@ -343,22 +239,22 @@ def _print_outcome(
 
     typer.echo(f"done: {outcome.steps:,} steps, {outcome.skipped_steps:,} of them skipped")
     if outcome.skipped_examples:
-        typer.echo(f"{outcome.skipped_examples:,} pairs were left out: {out / PROBLEMS_FILE}")
-    places = {
+        typer.echo(f"{outcome.skipped_examples:,} examples were skipped: {out / PROBLEMS_FILE}")
+    paths = {
         "last": outcome.last,
         "best": outcome.best,
         "adapter": out / ADAPTER,
         "log": out / LOG_FILE,
     }
-    for name, path in places.items():
+    for name, path in paths.items():
         if path is not None and path.exists():
             typer.echo(f"  {name:<8} {path}")
-    task = _commonest_task(records)
+    task = _most_frequent_task(records)
     model = outcome.best or outcome.last
-    typer.echo(f"next: florence2 run PICTURES --task '{task}' --model {model}")
+    typer.echo(f"next: florence2 run IMAGES --task '{task}' --model {model}")
 
 
-def _commonest_task(records: ShardDataset | SceneRecords) -> str:
+def _most_frequent_task(records: ShardDataset | SceneRecords) -> str:
     if not isinstance(records, Sized):
         return "<OD>"
     tasks = records.manifest.counts.task

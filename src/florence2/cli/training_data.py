@@ -1,4 +1,4 @@
-"""What ``florence2 train`` learns from and is judged by: shards, or data sets turned into them."""
+"""The data of ``florence2 train``: shards, datasets that are converted first, or scenes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..datasets.import_config import ImportConfig
+from ..datasets.import_config import FORMATS, ImportConfig
 from ..io.messages import format_count
+from ..io.options import option
+from .scene_data import SCENES, SceneData
 
 if TYPE_CHECKING:
     from ..datasets.shards import ShardDataset
@@ -21,105 +23,154 @@ DATA, VALIDATION = "data", "validation"
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """The options that say which records. Raises ``ValueError`` for those that do not go together.
+class DataOptions:
+    """The options that say which records."""
 
-    Without ``format`` both places are folders of shards.
-    """
+    data: Path | None = option(
+        None,
+        shown_default="",
+        help="Shards, with --format any dataset, or scenes: made during training. [required]",
+    )
+    validation: Path | None = option(None, help="Validation records, as --data.")
+    validation_split: str | None = option(
+        None, help="Validation split of --validation, or else of --data."
+    )
+    validation_limit: int = option(
+        200, min=1, max=1_000_000_000, help="Max number of images predicted in an evaluation."
+    )
+    format: str | None = option(None, choices=FORMATS, help=f"One of {', '.join(FORMATS)}.")
+    split: str | None = option(None, help="Split of the dataset: train, val ... [default: all]")
+    task: tuple[str, ...] = option(
+        (),
+        flags=("--task", "-t"),
+        help="Task made from boxes, polygons or captions. Repeatable. [default: the format's]",
+    )
+    prompt: str | None = option(None, help="Prompt of CSV questions and sidecar texts.")
+    art: Path | None = option(
+        None,
+        shown_default="the cache directory",
+        help="With --data scenes: directory of the fetched art.",
+    )
 
-    data: Path
-    validation: Path | None
-    format: str | None
-    split: str | None
-    validation_split: str | None
-    tasks: tuple[str, ...]
-    prompt: str | None
+    def make_source(self) -> TrainingData | SceneData:
+        """The source of records. Raises ``ValueError`` for options that cannot be combined."""
+        if self.data != SCENES:
+            if self.art is not None:
+                raise ValueError("--art is for --data scenes")
+            return TrainingData(self)
+        given = {"--format": self.format, **self.conversion_options}
+        unused = [name for name, value in given.items() if value]
+        if unused:
+            raise ValueError(
+                f"{unused[0]} has no meaning with --data scenes: the recipe's task_weights and "
+                "auxiliary.curriculum say which images are made"
+            )
+        return SceneData(self.validation, self.art)
 
-    def __post_init__(self) -> None:
-        given = {
+    @property
+    def conversion_options(self) -> dict[str, object]:
+        """The options of datasets that are converted, by their names on the command line."""
+        return {
             "--split": self.split,
             "--validation-split": self.validation_split,
-            "--task": self.tasks,
+            "--task": self.task,
             "--prompt": self.prompt,
         }
-        useless = [name for name, value in given.items() if value]
-        if self.format is None and useless:
-            raise ValueError(f"{useless[0]} is for data sets that are converted; add --format")
+
+
+class TrainingData:
+    """Records of shards, or of a dataset that is converted to shards.
+
+    Raises ``ValueError`` for options that cannot be combined.
+    """
+
+    def __init__(self, options: DataOptions) -> None:
+        assert options.data is not None
+        self.data, self.validation = options.data, options.validation
+        self.format, self.split = options.format, options.split
+        self.validation_split = options.validation_split
+        self.options = options
+        unused = [name for name, value in options.conversion_options.items() if value]
+        if self.format is None and unused:
+            raise ValueError(f"{unused[0]} is for datasets that are converted; add --format")
         if self.format == "huggingface":
             raise ValueError(
-                "a Hugging Face data set needs the names of its columns: convert it first, with "
+                "a Hugging Face dataset needs the names of its columns: convert it first, with "
                 "florence2 convert SOURCE --format huggingface --column ... --out SHARDS"
             )
-        if self.format is not None and self._held_out_is_learned():
+        if self.format is not None and self._is_validation_trained():
             raise ValueError(
                 f"--split and --validation-split are both {self.split or 'the whole'} of "
-                f"{self.data}: what is learned cannot judge; name two splits"
+                f"{self.data}: training data cannot validate; name two splits"
             )
 
     def complete(self, recipe: Recipe) -> Recipe:
-        """The recipe as it is: these data add nothing to it."""
+        """The recipe unchanged."""
         return recipe
 
     def open(
         self, out: Path, recipe: Recipe, world: DistributedContext
     ) -> tuple[ShardDataset, ShardDataset | None]:
-        """The records to learn from and those held out; every process must call this.
+        """The training and the validation records; every process must call this.
 
-        A data set of another format is converted by the main process, into folders of ``out``.
+        The main process converts a dataset of another format, into directories of ``out``.
         """
         from ..datasets.shards import ShardDataset
 
         data, validation = self.data, self.validation
         if self.format is not None:
             data = out / DATA
-            validation = out / VALIDATION if self._has_held_out else None
+            validation = out / VALIDATION if self._has_validation else None
             if world.is_main:
                 self._convert(out, recipe)
             world.barrier()
         records = ShardDataset(data)
         if validation is None:
             return records, None
-        held_out = ShardDataset(validation)
-        _refuse_the_same(records, held_out, self.validation or self.data)
-        return records, held_out
+        validation_records = ShardDataset(validation)
+        _check_different(records, validation_records, self.validation or self.data)
+        return records, validation_records
 
     @property
-    def _has_held_out(self) -> bool:
+    def _has_validation(self) -> bool:
         return self.validation is not None or self.validation_split is not None
 
     def _convert(self, out: Path, recipe: Recipe) -> None:
         from ..training.model_init import build_processor
         from ..training.run_directory import RECIPE_FILE
 
-        # A run that never started leaves its conversion; its source may be another by now.
+        # A run that never started leaves its conversion; its source may have changed since.
         is_started = (out / RECIPE_FILE).exists()
         processor, config = build_processor(recipe)
         positions = min(recipe.max_target_tokens, config.text.max_position_embeddings)
         parts = [(self.data, out / DATA, self.split)]
-        if self._has_held_out:
+        if self._has_validation:
             parts.append((self.validation or self.data, out / VALIDATION, self.validation_split))
-        for source, folder, split in parts:
+        for source, directory, split in parts:
             assert self.format is not None
-            reading = ImportConfig(task=self.tasks, split=split, prompt=self.prompt)
+            import_config = ImportConfig(
+                task=self.options.task, split=split, prompt=self.options.prompt
+            )
+            limits = processor, positions
             _convert_if_needed(
-                source, folder, self.format, reading, (processor, positions), not is_started
+                source, directory, self.format, import_config, limits, not is_started
             )
 
-    def _held_out_is_learned(self) -> bool:
-        if not self._has_held_out:
+    def _is_validation_trained(self) -> bool:
+        if not self._has_validation:
             return False
         same_place = self.validation is None or self.validation.resolve() == self.data.resolve()
         same_split = self.split is None or self.split == self.validation_split
         return same_place and same_split
 
 
-def _refuse_the_same(records: ShardDataset, held_out: ShardDataset, place: Path) -> None:
+def _check_different(records: ShardDataset, validation: ShardDataset, path: Path) -> None:
     from ..training.run_inputs import describe_records
 
-    if describe_records(records) == describe_records(held_out):
+    if describe_records(records) == describe_records(validation):
         raise ValueError(
-            f"the validation records of {place} are the training records: what is learned cannot "
-            "judge; name other records with --validation or --validation-split"
+            f"the validation records of {path} are the training records: training data cannot "
+            "validate; name other records with --validation or --validation-split"
         )
 
 
@@ -163,4 +214,4 @@ def _convert_if_needed(
     for line in report.summarize(directory):
         typer.echo(line)
     if report.is_empty:
-        raise ValueError(f"there is nothing to learn from in {source}")
+        raise ValueError(f"there is nothing to train on in {source}")

@@ -18,7 +18,7 @@ class TrainConfig:
     needs the usual ``if __name__ == "__main__"``.
     """
 
-    device: str | None = None
+    device: str | None = option(None, help="cpu, cuda, cuda:1 ... [default: the best available]")
     strategy: Strategy = option(
         "ddp", help="Under torchrun: replicate the model (ddp), or shard it (fsdp)."
     )

@@ -98,7 +98,7 @@ def pretrain_large_stage2() -> Recipe:
 def fine_tune() -> Recipe:
     """All weights of a released checkpoint.
 
-    The learning rate is ours: a tenth of the paper's peak for base, that peak for large.
+    Ours, as the paper has no rate for it: a tenth of its peak for base, that peak for large.
     """
     return Recipe(name="fine-tune", optimizer=Optimizer(learning_rate=1e-5))
 
@@ -132,7 +132,7 @@ def fine_tune_vision_frozen() -> Recipe:
 def fine_tune_lora() -> Recipe:
     """Low-rank adapters on the vision encoder, the encoder and the decoder; weights are frozen.
 
-    LoRA is not in the paper, so all values are ours: rate 1e-4, ten times that of ``fine-tune``,
+    Ours, as LoRA is not in the paper: rate 1e-4, ten times that of ``fine-tune``,
     since adapters start at zero; rank and alpha 16 with the rank-stabilized scale; no weight
     decay, which would pull the model back to the checkpoint.
     """
