@@ -220,7 +220,7 @@ def test_what_is_missing_is_named(missing: str) -> None:
         (("--set", "reporting.metric=od/f1"), "needs --validation"),
         (
             ("--validation-split", "valid", "--set", "reporting.metric=od/f2"),
-            "must be one of loss, od/map, od/map50, od/f1, vqa/exact_match",
+            "must be one of loss, od/map, od/map50, od/f1, vqa/edit_distance, vqa/exact_match",
         ),
         (("--set", "batch.size=3", "--set", "batch.micro=2"), "is not divisible"),
         (("--set", "image_size=100,100"), "image size must be multiples of"),
