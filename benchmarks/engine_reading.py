@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from florence2.data_engine.annotators.annotator_registry import make_annotator_specs
-from florence2.data_engine.merge import match_pairs
+from florence2.results.geometry import match_closest
 from florence2.datasets.shards import ShardDataset
 from florence2.io.atomic import replace_json
 from florence2.results.geometry import box_iou
@@ -79,7 +79,7 @@ def mark_correct(predicted: Quads, truth: Quads) -> list[bool]:
         [normalize(label) for label in quads.labels] for quads in (predicted, truth)
     )
     same = np.array(labels, object)[:, None] == np.array(true_labels, object)[None]
-    pairs = match_pairs(np.where(same, box_iou(predicted.bounds, truth.bounds), 0), 0.5)
+    pairs = match_closest(np.where(same, box_iou(predicted.bounds, truth.bounds), 0), 0.5)
     matched = {row for row, _ in pairs}
     return [row in matched for row in range(len(predicted))]
 

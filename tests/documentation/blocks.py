@@ -40,9 +40,9 @@ def check_labels(names: Names, folder: Path) -> None:
 
 
 def check_evaluation(names: Names, folder: Path) -> None:
-    """A report with figures and intervals."""
-    figure = names["report"].figures[0]
-    assert figure.low <= figure.value <= figure.high
+    """A report with metrics and intervals."""
+    metric = names["report"].metrics[0]
+    assert metric.low <= metric.value <= metric.high
     assert (folder / "runs/refcoco/report.json").is_file()
 
 

@@ -112,13 +112,13 @@ COMMANDS: dict[str, Command | NotRun] = {
     "florence2 evaluate coco-detection --model microsoft/Florence-2-base-ft --data coco": Command(
         check_report("AP")
     ),
-    "florence2 evaluate --list": Command(check_list("coco-detection", "refcoco", "scenes")),
+    "florence2 evaluate --list": Command(check_list("coco-detection", "refcoco", "synthetic")),
     "florence2 evaluate --compare runs/before runs/after": Command(check_comparison),
     "florence2 scenes make 1000 --split test --out shards/test": Command(
         check_file("shards/test/manifest.json", "scenes"),
         replace={"1000": "4"}, extra=("--shapes",),
     ),
-    "florence2 evaluate scenes --model nano --data shards/test": Command(check_report("AP")),
+    "florence2 evaluate synthetic --model nano --data shards/test": Command(check_report("AP")),
     "florence2 engine run --images photos/ --out runs/engine --rounds 2": Command(
         check_engine, replace={"2": "0"},
         extra=("--workers", "0", "--annotator", "region-proposals"),

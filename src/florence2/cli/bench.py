@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..bench.config import BenchConfig
+from ..bench.bench_config import BenchConfig
 from ..io.tables import print_table
 from .errors import user_errors
 from .signature import expand_options

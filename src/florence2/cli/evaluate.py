@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..evaluation.config import EvaluationConfig
+from ..evaluation.evaluation_config import EvaluationConfig
 from ..inference.call_options import LoadOptions
 from ..io.options import option
 from .errors import EXIT_PARTIAL, user_errors

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..evaluation.config import EvaluationConfig
+from ..evaluation.evaluation_config import EvaluationConfig
 from ..inference.call_options import LoadOptions
 from ..io.options import option_fields
 from .processes import run_parts

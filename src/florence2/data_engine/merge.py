@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.geometry import box_iou
+from ..results.geometry import box_iou, match_closest
 from ..results.records import Annotation, Annotator
 from ..results.types import Boxes
 
@@ -74,17 +74,7 @@ def fuse_boxes(
 def count_agreement(first: Boxes, second: Boxes, iou: float = 0.5) -> tuple[int, int, int]:
     """Number of pairs of boxes with one label that overlap by ``iou``, and the boxes of each."""
     overlaps = np.where(_same_labels(first, second), box_iou(first.xyxy, second.xyxy), 0)
-    return len(match_pairs(overlaps, iou)), len(first), len(second)
-
-
-def match_pairs(overlaps: NDArray[np.floating], minimum: float) -> list[tuple[int, int]]:
-    """Greedy one-to-one matching of rows and columns by ``overlaps`` of at least ``minimum``."""
-    left, pairs = overlaps.copy(), []
-    while left.size and left.max() >= minimum:
-        row, column = np.unravel_index(left.argmax(), left.shape)
-        left[row, :] = left[:, column] = 0
-        pairs.append((int(row), int(column)))
-    return pairs
+    return len(match_closest(overlaps, iou)), len(first), len(second)
 
 
 def group_boxes(annotations: Sequence[Annotation], task: str) -> dict[str, Boxes]:

@@ -15,8 +15,8 @@ from ..io.run_dir import RunDir
 from ..io.run_lock import lock_file
 from ..results.types import Failure, Result
 from .benchmark import Benchmark, BenchmarkExample, BenchmarkScores, ExamplePrediction
-from .config import EvaluationConfig
 from .eval_settings import EVALUATION_RUN, examples_digest, weights_digest
+from .evaluation_config import EvaluationConfig
 from .gallery import gallery_page
 from .prediction_log import LoggedPrediction, log_path, open_log, read_predictions, to_line
 from .report import REPORT, Report, RunFacts, make_report
@@ -80,20 +80,7 @@ def evaluate(
     check_shard(config.shard)
     split = check_split(benchmark, config.split)
     subset = select_examples(benchmark, Path(data), split, limit=config.limit, prompt=config.prompt)
-    settings = {
-        "benchmark": benchmark.name,
-        "split": split,
-        "limit": config.limit,
-        "prompt": config.prompt,
-        "model": model.name,
-        "weights": weights_digest(config.weights or [Path(model.name)]),
-        "options": {**benchmark.options, **config.call_options},
-        "shards": config.shard[1],
-        **config.settings,
-        "examples": len(subset.examples),
-        "digest": examples_digest(subset.examples),
-        "data": str(Path(data).resolve()),
-    }
+    settings = _describe_run(benchmark, model, Path(data), split, config, subset)
     alone = config.shard[1] == 1
     # Processes that share a run lock the log of their shard; otherwise the directory is locked.
     with RunDir.open(Path(out), settings, EVALUATION_RUN, lock=alone) as run_dir:
@@ -110,6 +97,31 @@ def evaluate(
             return None
         with lock_file(run.out / ".scoring.lock") as locked:
             return run.score(predictions, stats) if locked else None
+
+
+def _describe_run(
+    benchmark: Benchmark,
+    model: StreamingModel,
+    data: Path,
+    split: str,
+    config: EvaluationConfig,
+    subset: Subset,
+) -> dict[str, Any]:
+    """The settings in ``run.json``: what shapes the predictions, and the data."""
+    return {
+        "benchmark": benchmark.name,
+        "split": split,
+        "limit": config.limit,
+        "prompt": config.prompt,
+        "model": model.name,
+        "weights": weights_digest(config.weights or [Path(model.name)]),
+        "options": {**benchmark.options, **config.call_options},
+        "shards": config.shard[1],
+        **config.settings,
+        "examples": len(subset.examples),
+        "digest": examples_digest(subset.examples),
+        "data": str(data.resolve()),
+    }
 
 
 def read_all(out: Path, subset: Subset, shards: int) -> dict[str, LoggedPrediction]:
