@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from florence2.data_engine.annotators.annotator_registry import make_annotator_specs
-from florence2.results.geometry import match_closest
 from florence2.datasets.shards import ShardDataset
 from florence2.io.atomic import replace_json
-from florence2.results.geometry import box_iou
+from florence2.results.geometry import box_iou, match_closest
 from florence2.results.types import Quads
 
 THRESHOLDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
