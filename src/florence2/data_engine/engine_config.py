@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..io.deprecation import rename_keys, warn_renamed
+from ..io.deprecation import renamed_fields, warn_renamed
 from ..io.messages import suggest
 from ..io.options import check_options, option
 from ..io.run_dir import RunFormat
@@ -44,6 +44,7 @@ OLD_THRESHOLDS = {
 }
 
 
+@renamed_fields(**OLD_THRESHOLDS)
 @dataclass(frozen=True)
 class Thresholds:
     """The thresholds of all filters.
@@ -143,17 +144,6 @@ class Thresholds:
         """The minimum confidence of an annotator."""
         name = OLD_ANNOTATOR_NAMES.get(annotator, annotator)
         return self.confidence.get(name, self.min_confidence)
-
-
-def _accept_old_names(init: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(init)
-    def accept(self: Thresholds, *arguments: Any, **values: Any) -> None:
-        init(self, *arguments, **rename_keys(values, OLD_THRESHOLDS, "Thresholds"))
-
-    return accept
-
-
-Thresholds.__init__ = _accept_old_names(Thresholds.__init__)  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

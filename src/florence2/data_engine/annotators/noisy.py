@@ -14,10 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.shards import ShardDataset
+from ...io.deprecation import renamed_fields
 from ...results.records import Annotation, Annotator, Record
 from ...results.types import Boxes, Text
 
 
+@renamed_fields(
+    missed="miss_rate",
+    wrong_labels="label_error_rate",
+    invented="false_positive_rate",
+    jitter="box_jitter",
+    wrong_texts="caption_error_rate",
+    honest="calibrated_scores",
+)
 @dataclass(frozen=True)
 class Noise:
     """The errors of a ``NoisyAnnotator``.
