@@ -32,6 +32,8 @@ PAIRED_ROOMS = (
 VERBS = "cli"
 # Public classes that share a name on purpose.
 PAIRED_CLASSES: frozenset[str] = frozenset()
+# Files with word lists of a language, whose texts are data.
+WORD_LISTS = ("data_engine/filters.py", "evaluation/metrics/vqa.py")
 # Tables of the names of the release before.
 OLD_NAMES = ("_moved.py", "_old_names.py")
 
@@ -102,7 +104,8 @@ def find_faults(source: Path) -> Iterator[str]:
             continue
         tree = ast.parse(text)
         name = f"{source.name}/{inner.as_posix()}"
-        for line, fault in sorted(find_file_faults(text, tree)):
+        is_word_list = inner.as_posix() in WORD_LISTS
+        for line, fault in sorted(find_file_faults(text, tree, check_texts=not is_word_list)):
             yield f"{name}:{line}: {fault}"
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
@@ -117,7 +120,9 @@ def find_faults(source: Path) -> Iterator[str]:
         yield f"{source.name}:1: {skips} exceptions for the formatter, more than {MAX_FMT_SKIPS}"
 
 
-def find_file_faults(text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+def find_file_faults(
+    text: str, tree: ast.Module, *, check_texts: bool = True
+) -> Iterator[tuple[int, str]]:
     """Line and description of every fault of one file."""
     lines = text.count("\n")
     if lines > MAX_FILE_LINES:
@@ -128,7 +133,7 @@ def find_file_faults(text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from _function_faults(node)
         for line, name in _names(node):
             yield from ((line, fault) for fault in _name_faults(name))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if check_texts and isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _text_faults(node, node.value, is_docstring=node in docstrings)
     for line, comment in _comments(text):
         if found := BRITISH.search(comment):

@@ -109,6 +109,14 @@ def test_public_class_names_exist_once(tool: ModuleType, tmp_path: Path) -> None
     assert "class Options exists 2 times: package/a.py:1, package/b.py:1" in found
 
 
+def test_texts_of_word_lists_are_left_out_and_their_names_are_not(
+    tool: ModuleType, tmp_path: Path
+) -> None:
+    sources = {"data_engine/filters.py": "PRONOUNS = 'nobody somebody'\nnobody = 1\n"}
+    (found,) = tool.find_faults(write_package(tmp_path, sources))
+    assert "nobody has the word" in found
+
+
 def test_tables_of_old_names_are_left_out(tool: ModuleType, tmp_path: Path) -> None:
     package = write_package(tmp_path, {"_old_names.py": "colour = 'nobody knows'\n"})
     assert not [*tool.find_faults(package)]
