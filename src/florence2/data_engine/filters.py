@@ -215,7 +215,7 @@ _PRONOUNS = """
 i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself
 she her hers herself it its itself they them their theirs themselves one ones oneself this that
 these those who whom whose which what each other another any anyone anybody anything everyone
-everybody everything someone something no none nobody nothing some several few many both
+everybody everything someone something no none nothing some several few many both
 all most others such
 """
 _ABSTRACT = """
@@ -228,8 +228,8 @@ direction fact idea example detail details rest end place
 _DETERMINERS = """
 a an the some any this that these those its their his her
 """
-# Other spellings of words above, and a pronoun of the same meaning as one of them.
-_VARIANTS = ("centre", "colour", "colours", "somebody")
+# Other spellings and forms of words above.
+_VARIANTS = ("centre", "colour", "colours", "nobody", "somebody")
 # Phrases that the released model's own grounding leaves out, besides pronouns.
 _RELEASED = ("a group", "other objects", "lots", "a set", "the image", "image")
 # Phrases that do not name an object with a box.
