@@ -15,8 +15,8 @@ class EvaluationConfig:
     """What is evaluated and how; see ``runner.evaluate``.
 
     Besides its options: ``shard`` is ``(i, n)`` for the ``i``-th of ``n`` processes that share the
-    run. ``weights`` are directories whose weight files identify the model. ``settings`` are other
-    things that shape the predictions. ``options`` are those of the model's call.
+    run. ``weights`` are directories whose weight files identify the model. ``settings`` are
+    other values that shape the predictions. ``options`` are those of the model's call.
     """
 
     split: str | None = option(

@@ -28,7 +28,7 @@ def test_the_first_to_come_takes_the_region() -> None:
     ground_truth = merge_regions(boxes(LEFT, RIGHT), ["a dog", "a sign"])
     found = boxes(LEFT, NEAR_LEFT, [20, 0, 30, 5], [50, 50, 60, 60])
     pairs = pair_regions([ground_truth], [(found, np.asarray([0.5, 0.9, 0.8, 0.7]))])
-    assert pairs.places.tolist() == [1, 2, 3, 0]
+    assert pairs.indices.tolist() == [1, 2, 3, 0]
     assert pairs.regions.tolist() == [0, 1, -1, 0]
     assert pairs.overlaps.tolist() == pytest.approx([0.9, 0.5, 0, 1])
     # The better box came second, as in the authors' scorer.

@@ -59,51 +59,50 @@ def read_sentence(line: str) -> Sentence:
 
 
 def match_phrases(sentence: Sentence, answer: Answer | None) -> list[FloatArray]:
-    """For each marked phrase the boxes ``float[K, 4]`` that the model gives it, highest-scoring
-    first.
+    """The predicted boxes ``float[K, 4]`` of each marked phrase, highest score first.
 
-    A label is looked up in the caption, word by word and without regard to case, and speaks for
-    the first marked phrase that it has a word in common with: "a man in a hat" for "a man". A
-    label that occurs several times in both answer and caption is taken in order; the last time it
-    is said speaks for all places that remain.
+    A label is looked up in the caption, word by word and without regard to case, and belongs to
+    the first marked phrase that it shares a word with: "a man in a hat" to "a man". A label that
+    occurs several times in both output and caption is matched in order; its last occurrence in the
+    output belongs to all remaining occurrences in the caption.
     """
     boxes, scores = to_boxes(answer), get_scores(answer)
     mentions: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
-    for label, places in groupby(enumerate(get_labels(answer)), key=lambda place: place[1]):
-        mentions[_words(label)].append([index for index, _ in places])
-    chosen: list[list[int]] = [[] for _ in sentence.phrases]
+    for label, indices in groupby(enumerate(get_labels(answer)), key=lambda pair: pair[1]):
+        mentions[_words(label)].append([index for index, _ in indices])
+    of_phrases: list[list[int]] = [[] for _ in sentence.phrases]
     for label_words, runs in mentions.items():
         for number, first in enumerate(find_words(sentence, label_words)):
-            phrase = _first_touched(sentence, first, first + len(label_words))
+            phrase = _first_overlapping(sentence, first, first + len(label_words))
             if phrase is not None:
-                chosen[phrase] += runs[min(number, len(runs) - 1)]
-    return [boxes[_surest_first(indices, scores)] for indices in chosen]
+                of_phrases[phrase] += runs[min(number, len(runs) - 1)]
+    return [boxes[_sort_by_score(indices, scores)] for indices in of_phrases]
 
 
 def find_words(sentence: Sentence, words: Sequence[str]) -> list[int]:
-    """Where in the caption the words stand one after another; nowhere for no words."""
-    caption, wanted = _words(sentence.text), tuple(words)
-    starts = range(len(caption) - len(wanted) + 1) if wanted else ()
-    return [start for start in starts if caption[start : start + len(wanted)] == wanted]
+    """The positions in the caption where ``words`` occur in sequence; empty for no words."""
+    caption, sequence = _words(sentence.text), tuple(words)
+    starts = range(len(caption) - len(sequence) + 1) if sequence else ()
+    return [start for start in starts if caption[start : start + len(sequence)] == sequence]
 
 
 def count_unknown_labels(sentence: Sentence, answer: Answer | None) -> int:
-    """How many boxes have labels that do not occur in the caption."""
+    """The number of boxes whose label does not occur in the caption."""
     return sum(not find_words(sentence, _words(label)) for label in get_labels(answer))
 
 
-def _first_touched(sentence: Sentence, first: int, last: int) -> int | None:
-    touched = (
+def _first_overlapping(sentence: Sentence, first: int, last: int) -> int | None:
+    overlapping = (
         number
         for number, phrase in enumerate(sentence.phrases)
         if first < phrase.last and phrase.first < last
     )
-    return next(touched, None)
+    return next(overlapping, None)
 
 
-def _surest_first(indices: list[int], scores: FloatArray) -> list[int]:
+def _sort_by_score(indices: list[int], scores: FloatArray) -> list[int]:
     order = np.argsort(-scores[indices], kind="stable")
-    return [indices[place] for place in order]
+    return [indices[index] for index in order]
 
 
 def _words(text: str) -> tuple[str, ...]:

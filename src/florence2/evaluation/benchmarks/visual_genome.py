@@ -176,11 +176,11 @@ def _descriptions(
 ) -> tuple[list[list[str]], list[list[list[str]]]]:
     """The words of each detection, and those of the region that it is assigned to."""
     candidates, references = [], []
-    for image, place, region in zip(
-        pairs.images.tolist(), pairs.places.tolist(), pairs.regions.tolist(), strict=True
+    for image, index, region in zip(
+        pairs.images.tolist(), pairs.indices.tolist(), pairs.regions.tolist(), strict=True
     ):
         each = predictions[image]
-        candidates.append(tokenize(get_labels(each.answer)[place]))
+        candidates.append(tokenize(get_labels(each.answer)[index]))
         phrases = each.example.ground_truth.references[region] if region >= 0 else ()
         references.append([tokenize(phrase) for phrase in phrases])
     return candidates, references

@@ -69,12 +69,12 @@ def cleval_counts(
     check_same_length(ground_truths, predictions, "true and predicted images")
     rows = []
     for ground_truth, predicted in zip(ground_truths, predictions, strict=True):
-        image = _study(ground_truth, predicted)
-        right, there = (_read if end_to_end else _detected)(image)
-        true = sum(len(image.true_texts[word]) for word in _places(image.true_scored))
+        image = _measure_geometry(ground_truth, predicted)
+        right, predicted_count = (_count_read if end_to_end else _count_detected)(image)
+        true = sum(len(image.true_texts[word]) for word in _indices(image.true_scored))
         split = np.maximum(image.matches.sum(axis=1) - 1, 0).sum()
         merged = np.maximum(image.matches.sum(axis=0) - 1, 0).sum()
-        rows.append((right, true, there, split, merged))
+        rows.append((right, true, predicted_count, split, merged))
     return np.asarray(rows, np.float64)
 
 
@@ -87,7 +87,7 @@ def cleval_metrics(counts: FloatArray) -> ClevalMetrics:
     return ClevalMetrics(recall, precision, 2 * recall * precision / total if total else 0.0)
 
 
-def _study(ground_truth: TextRegions, predicted: TextRegions) -> _ImageGeometry:
+def _measure_geometry(ground_truth: TextRegions, predicted: TextRegions) -> _ImageGeometry:
     """Which outlines cover which characters, the areas in common, and the matches."""
     true_corners, found_corners = _corners(ground_truth.outlines), _corners(predicted.outlines)
     scored = ground_truth.scored
@@ -103,13 +103,13 @@ def _study(ground_truth: TextRegions, predicted: TextRegions) -> _ImageGeometry:
     found_areas = np.asarray([shape.area for shape in found_shapes])
     common = common_areas(true_shapes, found_shapes)
     precision = np.divide(common, found_areas, out=np.zeros(common.shape), where=found_areas > 0)
-    places = [
-        _character_places(corners, len(text), aspect)
+    centers = [
+        _character_centers(corners, len(text), aspect)
         for corners, text, aspect in zip(true_corners, texts, aspects, strict=True)
     ]
-    ends = np.cumsum([len(points) for points in places])[:-1]
-    everywhere = np.concatenate([np.zeros((0, 2)), *places])
-    covered = np.split(_inside(found_pixels, everywhere), ends, axis=1) if places else []
+    ends = np.cumsum([len(points) for points in centers])[:-1]
+    all_centers = np.concatenate([np.zeros((0, 2)), *centers])
+    covered = np.split(_inside(found_pixels, all_centers), ends, axis=1) if centers else []
     inside = np.asarray([word.sum(axis=1) for word in covered], np.int64).reshape(common.shape)
     found_scored = ~_on_ignored(precision[~scored], inside[~scored])
     matches = _matches(precision, inside, scored, found_scored)
@@ -152,22 +152,22 @@ def _matches(
     return np.asarray((single & scored) | split | merged, bool)
 
 
-def _detected(image: _ImageGeometry) -> tuple[int, int]:
+def _count_detected(image: _ImageGeometry) -> tuple[int, int]:
     """Correct characters and predicted characters, by location alone.
 
     An outline without a match counts as many wrong characters as its shape suggests.
     """
-    right = there = 0
+    right = predicted_count = 0
     for matched, covered in zip(image.matches, image.covered, strict=True):
         right += int(covered[matched].any(axis=0).sum())
-        there += int(covered[matched].sum())
+        predicted_count += int(covered[matched].sum())
     alone = image.found_scored & ~image.matches.any(axis=0)
     for aspect in image.found_aspects[alone]:
-        there += _guessed_length(1 / (_TINY + aspect))
-    return right, there
+        predicted_count += _guessed_length(1 / (_TINY + aspect))
+    return right, predicted_count
 
 
-def _read(image: _ImageGeometry) -> tuple[int, int]:
+def _count_read(image: _ImageGeometry) -> tuple[int, int]:
     """Correct characters and predicted characters, by text.
 
     Each true word in turn takes the longest common subsequence from the texts of its outlines;
@@ -176,38 +176,38 @@ def _read(image: _ImageGeometry) -> tuple[int, int]:
     left = list(image.predicted.texts)
     for word, matched in enumerate(image.matches):
         if matched.any():
-            order = _reading_order(_places(matched), image.covered[word])
+            order = _reading_order(_indices(matched), image.covered[word])
             together = "".join(left[found] for found in order)
-            for letter in _common_letters(image.true_texts[word], together):
-                holder = next(found for found in order if letter in left[found])
-                left[holder] = left[holder].replace(letter, "", 1)
-    scored = _places(image.found_scored)
-    there = sum(len(image.predicted.texts[found]) for found in scored)
-    return there - sum(len(left[found]) for found in scored), there
+            for character in _common_subsequence(image.true_texts[word], together):
+                holder = next(found for found in order if character in left[found])
+                left[holder] = left[holder].replace(character, "", 1)
+    scored = _indices(image.found_scored)
+    predicted_count = sum(len(image.predicted.texts[found]) for found in scored)
+    return predicted_count - sum(len(left[found]) for found in scored), predicted_count
 
 
 def _reading_order(matched: list[int], covered: BoolArray) -> list[int]:
     """Outlines in the order in which they cover the word's characters."""
     waiting = list(matched)
     order: list[int] = []
-    for place in range(covered.shape[1]):
+    for position in range(covered.shape[1]):
         if len(waiting) == 1:
             break
-        following = next((found for found in waiting if covered[found, place]), None)
+        following = next((found for found in waiting if covered[found, position]), None)
         if following is not None:
             order.append(following)
             waiting.remove(following)
     return [*order, waiting[0]]
 
 
-def _common_letters(first: str, second: str) -> str:
+def _common_subsequence(first: str, second: str) -> str:
     """A longest common subsequence; of equally long ones the one of the shorter second text."""
     row = [""] * (len(second) + 1)
-    for letter in first:
+    for character in first:
         following = [""]
         for column, other in enumerate(second):
-            if letter == other:
-                following.append(row[column] + letter)
+            if character == other:
+                following.append(row[column] + character)
             else:
                 above, before = row[column + 1], following[column]
                 following.append(above if len(above) > len(before) else before)
@@ -215,7 +215,7 @@ def _common_letters(first: str, second: str) -> str:
     return row[-1]
 
 
-def _character_places(corners: FloatArray, count: int, aspect: float) -> FloatArray:
+def _character_centers(corners: FloatArray, count: int, aspect: float) -> FloatArray:
     """``float[count, 2]``: the centers of equal parts of the word's middle line.
 
     A word much taller than wide is read from top to bottom.
@@ -263,8 +263,8 @@ def _aspects(corners: FloatArray) -> FloatArray:
     return np.asarray((width + _TINY) / (height + _TINY), np.float64)
 
 
-def _places(marks: BoolArray) -> list[int]:
-    return [int(place) for place in np.flatnonzero(marks)]
+def _indices(marks: BoolArray) -> list[int]:
+    return [int(position) for position in np.flatnonzero(marks)]
 
 
 def _guessed_length(aspect: float) -> int:

@@ -36,13 +36,13 @@ class MergedRegions:
 class RegionPairs:
     """The detections ``[D]`` of all images and the true regions that they are assigned to.
 
-    ``places`` are indices in the detections of the image, ``regions`` in its ``MergedRegions``
+    ``indices`` are those of detections in their image, ``regions`` in its ``MergedRegions``
     (-1 without overlap). ``first`` marks the highest-scoring detection of each region.
     ``region_images`` ``int[G]`` is the image of each true region.
     """
 
     images: IndexArray
-    places: IndexArray
+    indices: IndexArray
     scores: FloatArray
     regions: IndexArray
     overlaps: FloatArray
@@ -80,18 +80,18 @@ def pair_regions(
     ):
         overlap = box_iou(boxes, ground_truth.boxes)
         taken: set[int] = set()
-        for place in np.argsort(-scores, kind="stable").tolist():
-            best = int(overlap[place].argmax()) if len(ground_truth.boxes) else -1
-            height = float(overlap[place, best]) if best >= 0 else 0.0
+        for index in np.argsort(-scores, kind="stable").tolist():
+            best = int(overlap[index].argmax()) if len(ground_truth.boxes) else -1
+            height = float(overlap[index, best]) if best >= 0 else 0.0
             region = best if height > 0 else -1
             first = region >= 0 and region not in taken
             taken.add(region)
-            rows.append((number, place, float(scores[place]), region, height, first))
+            rows.append((number, index, float(scores[index]), region, height, first))
     columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    images, places, scores_, regions, overlaps, firsts = columns
+    images, indices, scores_, regions, overlaps, firsts = columns
     return RegionPairs(
         np.asarray(images, np.int64),
-        np.asarray(places, np.int64),
+        np.asarray(indices, np.int64),
         np.asarray(scores_, np.float64),
         np.asarray(regions, np.int64),
         np.asarray(overlaps, np.float64),

@@ -210,9 +210,9 @@ def proposal_hits(
     rows = []
     for ground_truth, found in pair_images(ground_truths, detections):
         best = np.argsort(-found.scores, kind="stable")[:top]
-        wanted = ground_truth.boxes[~ground_truth.ignored]
-        overlap = box_iou(found.boxes[best], wanted)
-        rows.append([_greedy_hits(overlap, iou) for iou in ious] + [len(wanted)])
+        targets = ground_truth.boxes[~ground_truth.ignored]
+        overlap = box_iou(found.boxes[best], targets)
+        rows.append([_greedy_hits(overlap, iou) for iou in ious] + [len(targets)])
     return np.asarray(rows, dtype=np.int64)
 
 

@@ -33,15 +33,15 @@ def phrase_hits(
     check_not_empty(ground_truths, "phrases")
     check_same_length(predicted, ground_truths, "predicted and true phrases")
     hits = np.zeros((len(ground_truths), len(top)), bool)
-    for index, (guesses, boxes) in enumerate(zip(predicted, ground_truths, strict=True)):
-        wanted = _boxes(boxes, f"true boxes of phrase {index}")
-        if not len(wanted):
+    for index, (candidates, boxes) in enumerate(zip(predicted, ground_truths, strict=True)):
+        targets = _boxes(boxes, f"true boxes of phrase {index}")
+        if not len(targets):
             raise ValueError(f"phrase {index} has no true box; exclude such phrases")
         if protocol == "merged":
-            wanted = point_bounds(wanted.reshape(-1, 2))[None]
+            targets = point_bounds(targets.reshape(-1, 2))[None]
         elif protocol != "any":
             raise ValueError(f"protocol must be 'any' or 'merged', got {protocol!r}")
-        overlap = box_iou(_boxes(guesses, f"boxes of phrase {index}"), wanted)
+        overlap = box_iou(_boxes(candidates, f"boxes of phrase {index}"), targets)
         right = np.any(overlap >= iou, axis=1)
         hits[index] = [np.any(right[:count]) for count in top]
     return hits

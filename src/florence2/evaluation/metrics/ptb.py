@@ -90,31 +90,31 @@ def tokenize(caption: str) -> list[str]:
     """
     words: list[str] = []
     plain, blank, kinds = _plain_word(), _blank(), _kinds()
-    place = 0
-    while place < len(caption):
-        if found := plain.match(caption, place):
+    position = 0
+    while position < len(caption):
+        if found := plain.match(caption, position):
             words.append(found[0].lower())
-            place = found.end()
-        elif found := blank.match(caption, place):
-            place = found.end()
+            position = found.end()
+        elif found := blank.match(caption, position):
+            position = found.end()
         else:
-            new, place = _take(kinds, caption, place)
+            new, position = _take(kinds, caption, position)
             words.extend(word.lower() for word in new if word)
     return words
 
 
-def _take(kinds: list[_Kind], text: str, place: int) -> tuple[list[str], int]:
+def _take(kinds: list[_Kind], text: str, position: int) -> tuple[list[str], int]:
     """The words at a position, and the position after them."""
     best: re.Match[str] | None = None
     rewrite: Rewrite = _drop
     for kind in kinds:
-        found = kind.pattern.match(text, place)
+        found = kind.pattern.match(text, position)
         if found and (best is None or found.end() > best.end()):
             best, rewrite = found, kind.rewrite
     if best is None:
-        return [], place + 1
+        return [], position + 1
     end = best.end("token")
-    return rewrite(text[place:end]), max(end, place + 1)
+    return rewrite(text[position:end]), max(end, position + 1)
 
 
 @cache
