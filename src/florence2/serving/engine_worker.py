@@ -288,7 +288,7 @@ class Worker:
         self._running[number] = request
 
     def _complete(self, request: _PendingRequest, outcome: Generated | Exception) -> None:
-        """Set the result or the exception of a request, unless it was cancelled."""
+        """Set the result or the exception of a request, unless it was canceled."""
         if not request.future.set_running_or_notify_cancel():
             return
         if isinstance(outcome, Exception):

@@ -26,7 +26,7 @@ ANONYMOUS = JobKey()
 class _Job:
     """A waiting call and the future of its result.
 
-    Both references are dropped when the job is done or cancelled: an exception refers to the
+    Both references are dropped when the job is done or canceled: an exception refers to the
     frames that raised it, and so to the whole body of a request.
     """
 
@@ -47,7 +47,7 @@ class _Job:
             del future, call, self
 
     def forget(self, future: Future[Any]) -> None:
-        """Drop the references of a job that was cancelled while it waited."""
+        """Drop the references of a job that was canceled while it waited."""
         if future.cancelled():
             self.call = self.future = None
 

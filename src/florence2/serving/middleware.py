@@ -62,7 +62,7 @@ class AuthLimitMiddleware:
 
     Below ``/v1/`` a request needs the key, if there is one, as ``Authorization: Bearer`` or
     ``X-API-Key``. Bodies are read completely, within ``limits``, before the route is called. When
-    the client disconnects, its request is cancelled.
+    the client disconnects, its request is canceled.
     """
 
     def __init__(

@@ -49,17 +49,17 @@ class _PendingFutures:
 
     def __init__(self) -> None:
         self.futures: dict[int, Future[Result]] = {}
-        self.cancelled = False
+        self.canceled = False
 
     def add(self, index: int, future: Future[Result]) -> None:
-        """Add a future; after ``cancel`` it is cancelled at once."""
+        """Add a future; after ``cancel`` it is canceled at once."""
         self.futures[index] = future
-        if self.cancelled:
+        if self.canceled:
             future.cancel()
 
     def cancel(self) -> None:
         """Cancel all futures, and those that are added later."""
-        self.cancelled = True
+        self.canceled = True
         for future in list(self.futures.values()):
             future.cancel()
 
@@ -121,7 +121,7 @@ class PredictionService:
     ) -> list[Result | str]:
         """A result, or an error message, for each task of an image.
 
-        When the caller is cancelled, the submitted tasks are cancelled too.
+        When the caller is canceled, the submitted tasks are canceled too.
 
         Args:
             image: the image.
@@ -175,7 +175,7 @@ class PredictionService:
     ) -> None:
         """Submit tasks; futures go to ``pending``, messages of errors to ``results``."""
         for index, task in tasks.items():
-            if pending.cancelled:
+            if pending.canceled:
                 return
             try:
                 (future,) = self._worker.submit(image, [task], config)

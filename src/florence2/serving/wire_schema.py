@@ -15,9 +15,13 @@ from pydantic import (
 )
 
 from ..generation.decoding_options import MAX_TEMPERATURE, MIN_TEMPERATURE
+from ..inference.call_options import PredictOptions
+from ..io.options import option_fields
 from ..results.types import Result
 from .validation_errors import format_got
 
+# The descriptions are those of the command line.
+_HELP = {field.name: field.option.help for field in option_fields(PredictOptions)}
 _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEklEQVR4nGP4z8CAFWEXHbQSACj/P8Fu7N9h"
     "AAAAAElFTkSuQmCC"
@@ -91,22 +95,26 @@ class TaskRequest(_StrictModel):
 class RequestOptions(_StrictModel):
     """Options of decoding and postprocessing, by their names in Python."""
 
-    beams: int | None = Field(None, ge=1, le=MAX_BEAMS)
+    beams: int | None = Field(None, ge=1, le=MAX_BEAMS, description=_HELP["beams"])
     max_new_tokens: int | None = Field(
-        None, ge=2, le=2**31 - 1, description="Clamped to the positions of the model."
+        None, ge=2, le=2**31 - 1, description=_HELP["max_new_tokens"]
     )
-    temperature: FiniteFloat | None = Field(None, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
-    top_k: int | None = Field(None, ge=1, le=2**31 - 1)
-    top_p: FiniteFloat | None = Field(None, gt=0, le=1)
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    constrained: bool | None = None
-    min_score: FiniteFloat | None = Field(None, ge=0, le=1)
-    nms_iou: FiniteFloat | None = Field(None, ge=0, le=1)
+    temperature: FiniteFloat | None = Field(
+        None, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE, description=_HELP["temperature"]
+    )
+    top_k: int | None = Field(None, ge=1, le=2**31 - 1, description=_HELP["top_k"])
+    top_p: FiniteFloat | None = Field(None, gt=0, le=1, description=_HELP["top_p"])
+    seed: int | None = Field(None, ge=0, lt=2**63, description=_HELP["seed"])
+    constrained: bool | None = Field(None, description=_HELP["constrained"])
+    min_score: FiniteFloat | None = Field(None, ge=0, le=1, description=_HELP["min_score"])
+    nms_iou: FiniteFloat | None = Field(None, ge=0, le=1, description=_HELP["nms_iou"])
     fix_inverted_boxes: bool | None = Field(
-        None, validation_alias=AliasChoices("fix_inverted_boxes", "order_corners")
+        None,
+        validation_alias=AliasChoices("fix_inverted_boxes", "order_corners"),
+        description=_HELP["fix_inverted_boxes"],
     )
-    clip: bool | None = None
-    ascii_labels: bool | None = None
+    clip: bool | None = Field(None, description=_HELP["clip"])
+    ascii_labels: bool | None = Field(None, description=_HELP["ascii_labels"])
 
     def drop_none(self) -> dict[str, Any]:
         """The options that are set."""
