@@ -63,7 +63,7 @@ def test_prompts_of_fine_tunes_pass_through(processor: Processor) -> None:
         ("grounding", None, "needs text"),
         ("grounding", "  ", "needs text"),
         ("grounding", ["a", "b"], "takes one text, got the list"),
-        ("<OPEN_VOCABULARY_DETECTION>cat", "dog", "text is given twice"),
+        ("<OPEN_VOCABULARY_DETECTION>cat", "dog", "text is passed both inline"),
         ("ovd", [], "class names must not be empty"),
         ("region-to-ocr", (1, 2, 3), r"one box \(x0, y0, x1, y1\) in pixels"),
         ("region-to-ocr", "over there", "four <loc_i> tokens, got 'over there'"),

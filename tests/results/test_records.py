@@ -53,7 +53,7 @@ def test_the_task_of_a_free_prompt_puts_the_text_behind_it() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"task": "<OD>", "answer": Text("car")}, "<OD> is answered by Boxes"),
+        ({"task": "<OD>", "answer": Text("car")}, "<OD> needs an answer of type Boxes"),
         ({"task": "<OD>", "answer": BOXES, "text": "car"}, "takes no text, got 'car'"),
         ({"task": "<OD>", "answer": BOXES, "region": (0, 0, 1, 1)}, "takes no region"),
         ({"task": "<REGION_TO_CATEGORY>", "answer": Text("car")}, "give the box in pixels"),

@@ -40,13 +40,16 @@ from .shards.writer import remove_shards
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What of a dataset is read, and how. A format refuses what it has no use for.
+    """What of a dataset is read. A format refuses options that it does not take.
 
-    ``tasks`` are asked of boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio, boxes
-    of Hugging Face datasets), and are those that are taken from shards and answers; ``split`` is
-    one part of the set, all by default; ``images`` is the directory of
-    the images, by default where the format has them; ``prompt`` is what CSV questions
-    follow and sidecar texts answer; ``csv_columns`` and ``columns`` say what columns hold.
+    Attributes:
+        tasks: Tasks made from boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio,
+            boxes of Hugging Face datasets), or taken from shards and predictions.
+        split: One split of the dataset; all by default.
+        images: The directory of the images; by default where the format has them.
+        prompt: The prompt of CSV questions and sidecar texts.
+        csv_columns: The columns of a CSV file.
+        columns: The columns of a Hugging Face dataset.
     """
 
     tasks: tuple[str, ...] | None = None
@@ -57,40 +60,67 @@ class ImportOptions:
     columns: Columns | None = None
 
 
+@dataclass(frozen=True)
+class ConversionConfig:
+    """How a dataset is converted to shards.
+
+    Attributes:
+        max_answer_tokens: Longer labels are skipped: the positions of the model.
+        annotator: The annotator of all labels.
+        max_records: A shard is closed at so many records,
+        max_bytes: or at so many bytes of images.
+        overwrite: Replace a finished conversion.
+    """
+
+    max_answer_tokens: int = 1024
+    annotator: Annotator = HUMAN
+    max_records: int = 2048
+    max_bytes: int = 128 * 1024**2
+    overwrite: bool = False
+
+
 def convert(
     source: str | Path,
     destination: str | Path,
     format: str,
     *,
     processor: Processor,
-    max_answer_tokens: int = 1024,
     reading: ImportOptions | None = None,
-    annotator: Annotator = HUMAN,
-    max_records: int = 2048,
-    max_bytes: int = 128 * 1024**2,
-    overwrite: bool = False,
+    config: ConversionConfig | None = None,
+    **options: Any,
 ) -> ConversionReport:
-    """The report of turning the dataset ``source`` into shards in directory ``destination``.
+    """Convert a dataset to shards. A killed conversion resumes when called with the same arguments.
 
-    What ``processor``'s model cannot be trained on is skipped and listed, also in
-    ``problems.jsonl`` beside the shards. A killed conversion goes on where it was when called
-    again in the same words. Raises ``ValueError`` for an unknown format and for a destination that
-    is finished (unless ``overwrite``) or holds something else, ``FileNotFoundError`` for a source
-    that is not there.
+    Args:
+        source: The dataset's directory or file.
+        destination: The directory of the shards.
+        format: One of ``FORMATS``.
+        processor: Labels that its model cannot be trained on are skipped and reported, also in
+            ``problems.jsonl`` beside the shards.
+        reading: What is read.
+        config: How shards are written.
+        options: Fields of ``config``.
+
+    Raises:
+        ValueError: The format is unknown, or ``destination`` is finished (without ``overwrite``)
+            or holds something else.
+        FileNotFoundError: There is no such source.
     """
+    config = replace(config or ConversionConfig(), **options)
+    overwrite = config.overwrite
     source, destination, reading = Path(source), Path(destination), reading or ImportOptions()
     problems: list[ImportProblem] = []
     classes = ClassList()
-    checker = LabelChecker(processor, max_answer_tokens)
+    checker = LabelChecker(processor, config.max_answer_tokens)
     context = ImportContext(
-        problems.append, checker.check, checker.read_suffix, annotator, classes.declare
+        problems.append, checker.check, checker.read_suffix, config.annotator, classes.declare
     )
     records = read_records(source, format, reading, context)
     with lock_run_dir(destination):
         if not overwrite:
             _refuse_finished(destination)
         origin = _resumed_origin(destination, origin_of(source, format, reading), overwrite)
-        # What is wrong with the whole source shows before the first record, and before any file.
+        # An error of the whole source is raised before the first record and before any file.
         first = next(records, None)
         if first is None:
             if problems:
@@ -99,7 +129,10 @@ def convert(
         if overwrite:
             remove_shards(destination)
         with ShardWriter(
-            destination, max_records=max_records, max_bytes=max_bytes, origin=origin
+            destination,
+            max_records=config.max_records,
+            max_bytes=config.max_bytes,
+            origin=origin,
         ) as writer:
             known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
             bare, seen = 0, UniqueNameCheck()
@@ -154,7 +187,7 @@ def unused_options(format: str, reading: ImportOptions) -> tuple[str, ...]:
 
 
 def origin_of(source: Path, format: str, reading: ImportOptions) -> dict[str, Any]:
-    """What the manifest of a conversion says that it was made from, and how."""
+    """The origin that the manifest stores: source, format, options and a fingerprint."""
     others = [reading.images] if reading.images is not None else []
     return {
         "format": format,
@@ -167,7 +200,7 @@ def origin_of(source: Path, format: str, reading: ImportOptions) -> dict[str, An
 def is_same_origin(found: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
     """Whether shards of the origin ``found`` are those that ``origin`` would give.
 
-    Shards of earlier releases do not tell the content of their source: it is not compared.
+    Shards of earlier releases do not store the fingerprint of their source: it is not compared.
     """
     keys = origin.keys() if "content" in found else origin.keys() - {"content"}
     return set(found) == set(keys) and all(found[key] == origin[key] for key in keys)
@@ -176,9 +209,9 @@ def is_same_origin(found: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
 def _resumed_origin(
     destination: Path, origin: Mapping[str, Any], overwrite: bool
 ) -> Mapping[str, Any]:
-    """The origin as the shards of a conversion that was killed tell it, or else ``origin``.
+    """The origin that the shards of a killed conversion store, or else ``origin``.
 
-    Raises ``ValueError`` when they are of something else.
+    Raises ``ValueError`` when they are shards of something else.
     """
     manifest = read_manifest(destination)
     if manifest is None or overwrite:
@@ -199,7 +232,7 @@ def _refuse_finished(destination: Path) -> None:
     if manifest is not None and manifest.complete:
         raise ValueError(
             f"{destination} holds a finished set of {manifest.rows} records; choose another "
-            "directory, or convert anew with overwrite=True"
+            "directory, or convert again with overwrite=True"
         )
 
 

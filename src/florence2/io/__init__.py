@@ -1,1 +1,1 @@
-"""Files, directories and URLs: what every byte from outside passes through."""
+"""Files, directories and URLs: reading and writing them safely."""

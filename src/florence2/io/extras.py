@@ -20,10 +20,10 @@ _EXTRA = re.compile(r"pip install ([\"']?)florence2\[([\w,]+)\]\1(?! \(in a chec
 
 
 def optional_import(name: str, package: str, install: str | None = None) -> Any:
-    """The module ``name``; an ``ImportError`` that tells what to install when it is missing.
+    """The module ``name``; an ``ImportError`` that says what to install when it is missing.
 
-    ``package`` is what the reader knows it by, ``install`` what brings it, if that is another:
-    other packages, or an extra of this one (``florence2[serve]``).
+    ``package`` is its usual name; ``install`` is what to install, if that is another: other
+    packages, or an extra of this one (``florence2[serve]``).
     """
     try:
         return import_module(name)

@@ -34,7 +34,7 @@ Lookup = Callable[[str, int], list[str]]
 
 
 class FetchError(ValueError):
-    """A URL that was not fetched; the message says why."""
+    """A URL that was not fetched; the message gives the reason."""
 
 
 class StatusError(FetchError):

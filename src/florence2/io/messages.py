@@ -25,7 +25,7 @@ def shorten(text: str, limit: int = MAX_VALUE_CHARS) -> str:
     head = limit * 2 // 3
     tail = limit - head
     left_out = len(text) - head - tail
-    return f"{text[:head]} ... ({left_out:,} characters skipped) ... {text[len(text) - tail :]}"
+    return f"{text[:head]} ... ({left_out:,} characters left out) ... {text[len(text) - tail :]}"
 
 
 def find_near_miss(name: str, choices: Iterable[str]) -> str | None:

@@ -20,7 +20,7 @@ def confine(directory: Path, name: str, *, follow_links: bool = False) -> Path:
         directory: Where the path must stay.
         name: A relative path with forward slashes.
         follow_links: Let links inside ``directory`` lead outside, as the owner of a dataset may
-            have laid them. Without it the place that the path finally names must lie inside too.
+            have made them. Without it the resolved path must be inside, too.
 
     Raises:
         ValueError: The name is empty, absolute, holds a NUL, or leads outside ``directory``.

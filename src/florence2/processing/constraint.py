@@ -1,4 +1,4 @@
-"""What the grammar lets come next, so that every answer parses.
+"""The tokens that the grammar allows next, so that every prediction parses.
 
 The rules are those of ``grammar``, stricter where its reader is lenient: no label without a region,
 no box cut short, no polygon of fewer than three points, no marker out of place.
@@ -25,15 +25,15 @@ _BOX, _QUAD, _TRIANGLE = 4, 8, 6
 
 @dataclass(frozen=True, eq=False)
 class AllowedTokens:
-    """The tokens that may come next: ``mask`` is ``bool[V]``; ``span`` is the range of ids in which
-    all of them lie, where that is far smaller than the vocabulary."""
+    """The tokens that may come next: ``mask`` is ``bool[V]``; ``span`` is the range of ids that
+    holds all of them, where that is far smaller than the vocabulary."""
 
     mask: NDArray[np.bool_]
     span: range | None = None
 
 
 class Constraint:
-    """Says what may follow the tokens of an answer of one kind."""
+    """The tokens that may follow those of an answer of one kind."""
 
     def __init__(self, kind: AnswerKind, tokenizer: Tokenizer) -> None:
         self.kind, self._tokenizer = kind, tokenizer
@@ -127,8 +127,8 @@ class Constraint:
 class _CoordinateSuffix:
     """How an answer ends: words with nothing after them, or locations in a row.
 
-    ``opened`` tells that they stand in a ``<poly>``, ``separated`` that a ``<sep>`` stands before
-    them, ``closed`` that the last token is a ``</poly>``.
+    ``opened``: they are inside a ``<poly>``; ``separated``: a ``<sep>`` precedes them; ``closed``:
+    the last token is a ``</poly>``.
     """
 
     words: tuple[int, ...] = ()
@@ -139,15 +139,15 @@ class _CoordinateSuffix:
 
     @classmethod
     def of(cls, body: Sequence[int], tokenizer: Tokenizer) -> _CoordinateSuffix:
-        at = len(body)
-        while at and tokenizer.is_location(body[at - 1]):
-            at -= 1
-        locations = len(body) - at
+        start = len(body)
+        while start and tokenizer.is_location(body[start - 1]):
+            start -= 1
+        locations = len(body) - start
         if locations == 0 and body and not tokenizer.is_added(body[-1]):
-            while at and not tokenizer.is_added(body[at - 1]):
-                at -= 1
-            return cls(words=tuple(body[at:]))
-        before = body[at - 1] if at else None
+            while start and not tokenizer.is_added(body[start - 1]):
+                start -= 1
+            return cls(words=tuple(body[start:]))
+        before = body[start - 1] if start else None
         markers = (tokenizer.polygon_open, tokenizer.polygon_close)
         last = next((each for each in reversed(body) if each in markers), None)
         return cls(

@@ -4,16 +4,16 @@ The grammar, as the released model speaks it::
 
     text       words, with location tokens where a region task repeats its region
     boxes      label <loc>x4 [<loc>x4 ...]  label ...
-    phrases    as boxes; phrases that name nothing ("it", "the image") are skipped
+    phrases    as boxes; stop phrases ("it", "the image") are skipped
     proposals  <loc>x4 [<loc>x4 ...]
     quads      text <loc>x8  text ...
     polygons   <loc>... [<sep> <loc>...]   or, for several instances, <poly> ... </poly> each
     boxes_or_polygons   as boxes, or  label <poly> ... </poly> [<poly> ... </poly>]  label ...
 
 A location is an id range, so a label may hold any character and a score is a slice of the
-log-probabilities. ``read`` takes any ids whatever: what fits no rule is skipped.
+log-probabilities. ``read`` takes any ids whatever: tokens that fit no rule are skipped.
 
-The released parser matches text and mistakes its own syntax for words. These faults are not
+The released parser matches text and takes some of its own syntax for words. These errors are not
 copied: ``</s>`` in front of the first text of quads, ``loc_4>`` in a label behind a box without
 a label or behind locations that make no box or quad, ``od>`` in a label behind a task marker,
 ``<pad>`` in a text, labels lost or cut at ``<`` or a line break. A polygon without a point is
@@ -50,7 +50,7 @@ STOP_PHRASES = frozenset({
 
 _LOCATION_TEXT = re.compile(r"<loc_(0|[1-9][0-9]{0,2})>")
 # The released parser finds no polygons in fewer tokens, <poly>, </poly> and <sep> counted.
-_LEAST_POLYGON_TOKENS = 4
+_MIN_POLYGON_TOKENS = 4
 
 # One region by the positions of its location tokens in the ids: a list for each polygon, one
 # list of four or eight for a box or a quad.
@@ -83,7 +83,7 @@ def write(answer: Answer, kind: AnswerKind, tokenizer: Tokenizer) -> list[int]:
         case Polygons() if kind == "polygons":
             _refuse_labels(answer.labels, kind)
             shapes = [_write_polygons(parts, answer, tokenizer) for parts in answer.polygons]
-            alone = len(shapes) == 1 and len(shapes[0]) >= _LEAST_POLYGON_TOKENS
+            alone = len(shapes) == 1 and len(shapes[0]) >= _MIN_POLYGON_TOKENS
             body = shapes[0] if alone else _wrap(shapes, tokenizer)
         case Polygons() if kind == "boxes_or_polygons":
             shapes = [_write_polygons(parts, answer, tokenizer) for parts in answer.polygons]
@@ -164,12 +164,12 @@ def _read_regions(
 class _Phrase:
     """Words and what follows them until the next words, by their positions in the ids.
 
-    ``unfinished`` tells that the length limit fell behind the last item.
+    ``incomplete``: the length limit ended the prediction after the last item.
     """
 
     words: list[int] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
-    unfinished: bool = False
+    incomplete: bool = False
 
 
 class _Reader:
@@ -182,10 +182,10 @@ class _Reader:
         self.body = self._body()
 
     def _body(self) -> list[int]:
-        """Positions of what was said.
+        """Positions of the generated tokens that count.
 
-        The decoder starts with ``</s>`` and some checkpoints then say ``<s>`` more than once, so
-        the answer ends at the first ``</s>`` that has anything before it.
+        The decoder starts with ``</s>`` and some checkpoints then generate ``<s>`` more than once,
+        so the answer ends at the first ``</s>`` that has anything before it.
         """
         silent = (self.tokenizer.bos, self.tokenizer.pad, self.tokenizer.eos)
         body: list[int] = []
@@ -206,7 +206,7 @@ class _Reader:
             if phrases[-1].items:
                 phrases.append(_Phrase())
             phrases[-1].words.append(position)
-        phrases[-1].unfinished = truncated
+        phrases[-1].incomplete = truncated
         return phrases
 
     def boxes(self, phrase: _Phrase) -> Iterator[_Parts]:
@@ -227,9 +227,9 @@ class _Reader:
 
         A surplus last location of a polygon is skipped, and so are polygons without a point.
         Where the length limit fell into a phrase, what follows its last ``<poly>`` or ``<sep>``
-        is unfinished.
+        is incomplete.
         """
-        if len(phrase.items) < _LEAST_POLYGON_TOKENS:
+        if len(phrase.items) < _MIN_POLYGON_TOKENS:
             return
         closed: list[_Parts] = []
         parts: _Parts = [[]]
@@ -245,7 +245,7 @@ class _Reader:
                 parts.append([])
             elif self.tokenizer.is_location(token_id):
                 parts[-1].append(position)
-        if phrase.unfinished:
+        if phrase.incomplete:
             parts = [] if opened else parts[:-1]
         for instance in closed or [parts]:
             even = [part[: len(part) // 2 * 2] for part in instance]
@@ -253,7 +253,7 @@ class _Reader:
                 yield [part for part in even if part]
 
     def has_polygons(self) -> bool:
-        """Whether a ``<poly>`` stands anywhere: the released rule for reading all as polygons."""
+        """Whether there is a ``<poly>`` anywhere: the released rule for reading all as polygons."""
         return any(self.ids[at] == self.tokenizer.polygon_open for at in self.body)
 
     def label(self, phrase: _Phrase) -> str:
@@ -306,7 +306,7 @@ def _write_labeled(
     stripped = [label.strip() for label in labels]
     for label, group in groupby(zip(stripped, shapes, strict=True), key=lambda pair: pair[0]):
         if kind == "phrases" and label in STOP_PHRASES:
-            raise ValueError(f"the phrase {label!r} names nothing and would not read back")
+            raise ValueError(f"the stop phrase {label!r} does not round-trip")
         body += _write_label(label, tokenizer)
         for _, shape in group:
             body += shape

@@ -1,7 +1,4 @@
-"""Between the user's words and the model's numbers: image, prompt and grammar joined.
-
-A ``Processor`` prepares what the model reads, writes what it should answer, and reads what it did.
-"""
+"""The processor: image preprocessing, prompts, training targets and parsing of predictions."""
 
 from __future__ import annotations
 
@@ -90,7 +87,7 @@ class ImagePreprocessing:
         }
 
 
-# What the released preprocessing does; another value would give other pixels.
+# The values of the released preprocessing; others are not supported.
 _SUPPORTED = {
     "do_resize": True,
     "do_rescale": True,
@@ -138,7 +135,7 @@ def _read_channels(name: str, value: Any, default: tuple[float, ...]) -> tuple[f
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model is asked about one image: the sentence, and its ids ``<s> ... </s>``."""
+    """The prompt of one request: the sentence, and its ids ``<s> ... </s>``."""
 
     task: Task
     text: str
@@ -147,7 +144,7 @@ class Prompt:
 
 @renamed_fields(target="encode_target", resized="with_image_size")
 class Processor:
-    """Prepares inputs, writes targets and reads answers for one vocabulary and image size.
+    """Prepares inputs, encodes targets and parses predictions for one vocabulary and image size.
 
     An image becomes ``image_tokens`` tokens; ``max_prompt_tokens`` is what the positions of the
     model leave beside them.
@@ -249,7 +246,7 @@ class Processor:
         found, inline = (task, "") if isinstance(task, Task) else _find(task)
         if inline and text is not None:
             raise ValueError(
-                f"text is given twice: {shorten_value(inline)} behind the task, and "
+                f"text is passed both inline ({shorten_value(inline)}) and as an argument: "
                 f"{shorten_value(text)}"
             )
         if text is not None:
@@ -269,7 +266,7 @@ class Processor:
         return Prompt(found, sentence, token_ids)
 
     def encode_target(self, answer: Answer, kind: AnswerKind) -> list[int]:
-        """The ids ``<s> ... </s>`` that a model should answer."""
+        """The target ids ``<s> ... </s>`` of an answer, for training."""
         return grammar.write(answer, kind, self.tokenizer)
 
     def read(
@@ -282,7 +279,7 @@ class Processor:
         truncated: bool = False,
         options: PostprocessOptions | None = None,
     ) -> Result:
-        """The result that generated ids mean for an image of ``image_size`` (width, height)."""
+        """Parse generated ids to a result for an image of ``image_size`` (width, height)."""
         options = options or PostprocessOptions()
         answer = grammar.read(
             token_ids,
@@ -343,7 +340,7 @@ def _read_preprocessing(path: Path) -> ImagePreprocessing:
         raise ValueError(f"{path}: {error}") from error
 
 
-# What transformers has to be told of a tokenizer.json.
+# The tokenizer_config.json that transformers needs.
 _TOKENIZER_CONFIG = {
     "tokenizer_class": "BartTokenizer",
     "model_max_length": 1024,

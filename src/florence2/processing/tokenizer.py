@@ -1,8 +1,8 @@
 """Byte-level BPE with location ids: BART's vocabulary for the released models, or any other.
 
 The tokens that Florence-2 adds to a vocabulary are one run of 1,024 ids in the released order:
-four task markers, ``<loc_0>`` to ``<loc_999>``, then twenty more markers (two of them misspelt,
-as released). ``<image>``, which transformers' layout adds behind them, may follow.
+four task markers, ``<loc_0>`` to ``<loc_999>``, then twenty more markers (two of them
+misspelled, as released). ``<image>``, which transformers' layout adds behind them, may follow.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Tokenizer:
             raise ValueError(f"{path}: {error}") from error
 
     def encode(self, text: str) -> list[int]:
-        """The ids of ``text``, nothing put around them; added tokens in it become their ids."""
+        """The ids of ``text`` without ``<s>`` and ``</s>``; added tokens in it become their ids."""
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def max_bytes(self, tokens: int) -> int:
@@ -132,18 +132,18 @@ class Tokenizer:
         return list(self._words.encode(text, add_special_tokens=False).ids)
 
     def to_byte_tokens(self, ids: Iterable[int]) -> list[int]:
-        """The same text with a token for every byte of its words; special and added tokens stay.
+        """Replace each word token by one token per byte; special and added tokens stay.
 
         Raises ``ValueError`` for a vocabulary that lacks a byte.
         """
-        spelt: list[int] = []
+        byte_tokens: list[int] = []
         for token_id in ids:
             if self.is_added(token_id) or token_id in (self.bos, self.pad, self.eos):
-                spelt.append(token_id)
+                byte_tokens.append(token_id)
             else:
                 # A byte-level vocabulary has one character for every byte.
-                spelt += map(self._id, self._backend.id_to_token(token_id) or "")
-        return spelt
+                byte_tokens += map(self._id, self._backend.id_to_token(token_id) or "")
+        return byte_tokens
 
     def encode_prompt(self, text: str) -> list[int]:
         """``<s>``, the ids of ``text``, ``</s>``: what the encoder reads."""
@@ -170,13 +170,13 @@ class Tokenizer:
         return self.first_added <= token_id < self.first_added + len(ADDED_TOKENS)
 
     def num_bytes(self, token_id: int) -> int:
-        """How many bytes of text a word's token stands for."""
+        """The number of bytes of text of a word's token."""
         # A byte-level vocabulary has one character for every byte.
         return len(self._backend.id_to_token(token_id) or "")
 
     @property
     def image_token(self) -> int:
-        """The id of ``<image>``, which it gets behind the vocabulary where it has none yet."""
+        """The id of ``<image>``; the next free id where the vocabulary has none."""
         found = self._backend.token_to_id(IMAGE_TOKEN)
         return self.vocab_size if found is None else int(found)
 
@@ -193,7 +193,7 @@ class Tokenizer:
     def _id(self, token: str) -> int:
         found = self._backend.token_to_id(token)
         if found is None:
-            raise ValueError(f"the vocabulary has no {token}: it is not one of Florence-2's")
+            raise ValueError(f"the vocabulary has no {token}: it is not a vocabulary of Florence-2")
         return int(found)
 
 

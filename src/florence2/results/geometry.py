@@ -15,7 +15,7 @@ FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
 
 MIN_VERTICES = 4
-"""What a part of an outline has at least, where corners are shared out."""
+"""Minimum number of vertices of each polygon when vertices are allocated."""
 
 
 def box_area(boxes: FloatArray) -> FloatArray:
@@ -79,31 +79,34 @@ def polygon_area(points: FloatArray) -> float:
 
 
 def resample_polyline(points: FloatArray, count: int) -> FloatArray:
-    """``count`` points ``float[count, 2]`` at even distances round the polygon ``float[K, 2]``.
+    """Resample a closed polygon ``float[K, 2]`` to ``float[count, 2]`` at even distances.
 
-    The first is the polygon's first, the others follow the way it runs. A polygon without length
-    gives that point again and again; one without points raises ``ValueError``.
+    The first is the polygon's first point; the others follow its direction. A polygon of length
+    zero gives its first point repeatedly; one without points raises ``ValueError``.
     """
     if not len(points):
-        raise ValueError("a polygon without points has no points at even distances")
+        raise ValueError("cannot resample a polygon without points")
     closed = np.concatenate([points, points[:1]])
     walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
-    places = np.linspace(0, walked[-1], count, endpoint=False)
-    spaced = [np.interp(places, walked, along) for along in closed.T]
+    distances = np.linspace(0, walked[-1], count, endpoint=False)
+    spaced = [np.interp(distances, walked, along) for along in closed.T]
     return np.stack(spaced, axis=1).astype(points.dtype)
 
 
-def allocate_vertices(count: int, lengths: Sequence[float], fewest: int) -> list[int]:
-    """``count`` vertices over polygons by their lengths, at least ``fewest`` for each; evenly over
-    polygons that are all points."""
+def allocate_vertices(count: int, lengths: Sequence[float], min_vertices: int) -> list[int]:
+    """Allocate ``count`` vertices to polygons by their lengths, at least ``min_vertices`` each.
+
+    Polygons of length zero get equal numbers.
+    """
     weights = lengths if sum(lengths) else [1.0] * len(lengths)
-    return [max(fewest, round(count * each / sum(weights))) for each in weights]
+    return [max(min_vertices, round(count * each / sum(weights))) for each in weights]
 
 
 def resample_polygons(polygons: Sequence[FloatArray], count: int) -> list[FloatArray]:
-    """The polygons with ``count`` corners in all, each at even distances from its first point on.
+    """Resample polygons to ``count`` vertices in all, at even distances from their first points.
 
-    They share them out by their lengths and get at least four. Errors as in ``resample_polyline``.
+    Vertices are allocated by length, at least four to each polygon. Errors as in
+    ``resample_polyline``.
     """
     lengths = [float(np.hypot(*(np.roll(each, -1, axis=0) - each).T).sum()) for each in polygons]
     shares = allocate_vertices(count, lengths, MIN_VERTICES)
@@ -118,7 +121,7 @@ def non_maximum_suppression(
 ) -> NDArray[np.int64]:
     """Indices ``int[K]``, best score first, of the boxes that greedy suppression keeps.
 
-    A box falls to a better one of the same class with IoU above ``iou_threshold``;
+    A box is suppressed by a higher-scoring one of the same class with IoU above ``iou_threshold``;
     ``classes=None`` lets every box compete with every other. Equal scores keep their order.
     """
     overlap = box_iou(boxes, boxes)

@@ -1,8 +1,8 @@
-"""In which order lines of text are read, and which of them make a paragraph.
+"""The reading order of lines of text, and their paragraphs.
 
-By recursive cuts: a page falls into columns where white space runs all the way down, else into
-what stands above and below the widest gap; what cannot be cut is read row by row. Nothing is
-learned, and nothing is known of languages that run from right to left.
+Recursive XY-cut: a page is split into columns where white space runs from top to bottom, else above
+and below the widest gap; a block without a cut is read row by row. Right-to-left languages are not
+supported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .answers import Quads
 
 # White space between columns, in heights of a line.
 _COLUMN_GAP = 0.9
-# Lines of a paragraph stand closer than this, in heights of a line, and are about as high.
+# Max distance of lines of a paragraph, in heights of a line; they are of similar height.
 _PARAGRAPH_GAP = 0.75
 _ALIKE_HEIGHTS = 1.6
 # Boxes share a row when they overlap by so much of the lower one's height.
@@ -46,7 +46,7 @@ def group_paragraphs(quads: Quads) -> list[list[int]]:
 
 
 def join_text(quads: Quads) -> str:
-    """What is written, line by line in reading order, with an empty line between paragraphs."""
+    """The text line by line in reading order, with an empty line between paragraphs."""
     boxes = quads.bounds
     return "\n\n".join(
         "\n".join(
@@ -58,7 +58,7 @@ def join_text(quads: Quads) -> str:
 
 
 def _heights(quads: Quads) -> NDArray[np.float64]:
-    """How high the letters of each line are: the mean of its two short sides."""
+    """The text height of each line: the mean of its two short sides."""
     corners = quads.corners.astype(np.float64)
     left = np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1)
     right = np.linalg.norm(corners[:, 2] - corners[:, 1], axis=1)
@@ -66,19 +66,19 @@ def _heights(quads: Quads) -> NDArray[np.float64]:
 
 
 def _blocks(indices: Indices, boxes: NDArray[np.float64], height: float) -> Iterator[list[int]]:
-    """What is left after all cuts, in reading order; each is read row by row."""
-    columns = _cut(indices, boxes, axis=0, least=_COLUMN_GAP * height)
+    """The blocks after all cuts, in reading order; each is read row by row."""
+    columns = _cut(indices, boxes, axis=0, min_gap=_COLUMN_GAP * height)
     # One line beside another is a row, not two columns.
     if columns is not None and min(_row_count(part, boxes) for part in columns) > 1:
         for part in columns:
             yield from _blocks(part, boxes, height)
         return
-    parts = _cut(indices, boxes, axis=1, least=0.0)
+    parts = _cut(indices, boxes, axis=1, min_gap=0.0)
     if parts is None:
         yield [index for row in _rows(indices, boxes) for index in row]
         return
     above, below = parts
-    # A cut between lines that are read one after the other anyway must not part a paragraph.
+    # A cut between lines that are read one after the other anyway must not split a paragraph.
     first, second = list(_blocks(above, boxes, height)), list(_blocks(below, boxes, height))
     if len(first) == len(second) == 1:
         yield first[0] + second[0]
@@ -88,17 +88,17 @@ def _blocks(indices: Indices, boxes: NDArray[np.float64], height: float) -> Iter
 
 
 def _cut(
-    indices: Indices, boxes: NDArray[np.float64], axis: int, least: float
+    indices: Indices, boxes: NDArray[np.float64], axis: int, min_gap: float
 ) -> tuple[Indices, Indices] | None:
-    """The two sides of the widest gap along an axis; ``None`` without one wider than ``least``."""
+    """The two sides of the widest gap along an axis; ``None`` if none exceeds ``min_gap``."""
     low, high = boxes[indices, axis], boxes[indices, axis + 2]
     order = np.argsort(low, kind="stable")
     reached = np.maximum.accumulate(high[order])[:-1]
     gaps = low[order][1:] - reached
-    if not len(gaps) or gaps.max() <= least:
+    if not len(gaps) or gaps.max() <= min_gap:
         return None
-    place = int(gaps.argmax()) + 1
-    return indices[order[:place]], indices[order[place:]]
+    split = int(gaps.argmax()) + 1
+    return indices[order[:split]], indices[order[split:]]
 
 
 def _rows(indices: Indices, boxes: NDArray[np.floating]) -> list[list[int]]:
@@ -130,7 +130,7 @@ def _paragraphs(
 ) -> Iterator[list[int]]:
     paragraph: list[int] = []
     for index in block:
-        if paragraph and not _goes_on(paragraph, index, boxes, heights):
+        if paragraph and not _continues(paragraph, index, boxes, heights):
             yield paragraph
             paragraph = []
         paragraph.append(index)
@@ -138,10 +138,10 @@ def _paragraphs(
         yield paragraph
 
 
-def _goes_on(
+def _continues(
     paragraph: list[int], after: int, boxes: NDArray[np.float64], heights: NDArray[np.float64]
 ) -> bool:
-    """Whether a line goes on with the paragraph before it."""
+    """Whether a line continues the paragraph before it."""
     before = paragraph[-1]
     low, high = sorted((heights[before], heights[after]))
     if high > _ALIKE_HEIGHTS * low:

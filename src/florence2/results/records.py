@@ -1,7 +1,7 @@
-"""An image with its answers, and who gave each of them.
+"""Records: an image with its annotations and the annotator of each.
 
-A ``Record`` is what a dataset is converted to, what the data engine adds to, what a shard stores
-and what training reads. Records are immutable values that compare by content.
+Datasets are converted to records, the data engine adds annotations to them, shards store them and
+training reads them. Records are immutable and compare by content.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ANSWER_TYPES: dict[AnswerKind, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Annotator:
-    """Who answered: a person, a specialist, or a checkpoint known by its hash."""
+    """The source of an annotation: a person, a model, or a checkpoint known by its hash."""
 
     name: str
     version: str = ""
@@ -72,7 +72,7 @@ class Category:
 class LabeledObject:
     """One object as its dataset labels it, in full precision.
 
-    Tasks are made from it, and a conversion to another format writes it as it is. ``box`` is
+    Tasks are made from it, and exporters write it unchanged. ``box`` is
     ``(x0, y0, x1, y1)`` in pixels; ``outlines`` are the parts of its polygon, each ``x, y, x, y,
     ...``. ``category_id`` is the id of its class in the dataset and ``id`` its own. ``attributes``
     are the other fields that the dataset has for it, as JSON holds them.
@@ -91,7 +91,7 @@ class LabeledObject:
 @renamed_fields(keep="kept")
 @dataclass(frozen=True)
 class FilterDecision:
-    """Whether an annotation is kept, and why not. Nothing is deleted: it is marked."""
+    """Whether an annotation is kept, or why it is dropped. Dropped annotations are stored, too."""
 
     kept: bool = True
     reason: str = ""
@@ -103,13 +103,20 @@ KEPT = FilterDecision()
 @renamed_fields(verdict="decision", question="prompt_input", known_task="task_definition")
 @dataclass(frozen=True)
 class Annotation:
-    """One answer to one question about an image.
+    """One answer to one request about an image.
 
-    ``task`` is a token of the table (``"<OD>"``) or the prompt of a fine-tuned model
-    (``"<VQA>"``); ``text`` is what the prompt is filled with: a caption, an expression, a
-    question, class names. ``region`` is the box in question, in pixels. ``score`` is the
-    annotator's trust in the whole answer; scores of single regions are in the answer. Raises
-    ``ValueError`` when the answer is not of the task's kind or the task's input is missing.
+    Attributes:
+        task: A token of the table (``"<OD>"``), or the prompt of a fine-tuned model (``"<VQA>"``).
+        answer: The answer, of the task's kind.
+        text: The text input of the prompt: a caption, an expression, a question, class names.
+        region: The box of a region task, in pixels.
+        annotator: The source of the answer.
+        score: The confidence in the whole answer; scores of single regions are in the answer.
+        round: The self-training round of the data engine.
+        decision: The decision of the filters.
+
+    Raises:
+        ValueError: The answer is not of the task's kind, or the task's input is missing.
     """
 
     task: str
@@ -130,22 +137,22 @@ class Annotation:
             return
         if not isinstance(self.answer, _ANSWER_TYPES[task.answer]):
             wanted = " or ".join(each.__name__ for each in _ANSWER_TYPES[task.answer])
-            raise ValueError(f"{self.task} is answered by {wanted}, got {self.answer!r}")
+            raise ValueError(f"{self.task} needs an answer of type {wanted}, got {self.answer!r}")
         _check_input(task, self.text, self.region)
 
     @property
     def task_definition(self) -> Task:
-        """The row of the task table, or the free prompt that this annotation was made for."""
+        """The task of the table, or the custom task of this annotation."""
         return _BY_TOKEN.get(self.task) or custom_task(self.task)
 
     @property
     def prompt_input(self) -> str | Region | None:
-        """What the prompt is filled with: the region, or else the text, or nothing."""
+        """The input of the prompt: the region, or else the text, or None."""
         return self.region if self.region is not None else self.text or None
 
     @property
     def kind(self) -> AnswerKind:
-        """How the answer is written: the task's kind, or for a free prompt what the answer is."""
+        """The kind of the answer: the task's; for a custom task that of the answer itself."""
         if self.task in _BY_TOKEN:
             return _BY_TOKEN[self.task].answer
         if isinstance(self.answer, Text):
@@ -220,7 +227,7 @@ class Record:
         return content
 
     def kept(self) -> tuple[Annotation, ...]:
-        """The annotations that no filter has turned down."""
+        """The annotations that no filter has dropped."""
         return tuple(each for each in self.annotations if each.decision.kept)
 
 
@@ -282,9 +289,9 @@ def _checked_id(value: Any) -> SourceId | None:
 def _check_input(task: Task, text: str, region: Region | None) -> None:
     if task.input == "region":
         if region is None:
-            raise ValueError(f"{task.token} asks about a region; give the box in pixels")
+            raise ValueError(f"{task.token} needs a region; give the box in pixels")
         return
     if region is not None:
         raise ValueError(f"{task.token} takes no region, got {region}")
-    # The table's own rule for text that is missing or unasked for.
+    # Raises for text that is missing or not taken.
     task.format_prompt(text)

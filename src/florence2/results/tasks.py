@@ -1,4 +1,4 @@
-"""The table of tasks: what each is called, what it asks the model, and what it answers.
+"""The table of tasks: names, prompts, inputs and kinds of answers.
 
 Prompts are the released ones, verbatim (paper section 4.1 and the released processor).
 """
@@ -19,9 +19,9 @@ InputKind = Literal[
     "optional",  # whatever follows the prompt of a fine-tuned model
 ]
 AnswerKind = Literal[
-    "text",  # words (region tasks keep the location tokens of the region they repeat)
+    "text",  # a text (region tasks keep the location tokens of the region they repeat)
     "boxes",  # label, then one or more boxes
-    "phrases",  # as "boxes", without the phrases that name nothing ("the image", "it" ...)
+    "phrases",  # as "boxes", without stop phrases ("the image", "it" ...)
     "proposals",  # boxes without labels
     "quads",  # text, then its four corners
     "polygons",  # one or more polygons, no label
@@ -43,7 +43,7 @@ class Task:
     summary: str
 
     def format_prompt(self, text: str = "") -> str:
-        """The prompt with ``text`` in place. ``ValueError`` when text is missing or unasked for."""
+        """The prompt with ``text`` inserted; ``ValueError`` when text is missing or not taken."""
         if self.input == "optional":
             return self.prompt + text
         if self.input == "none":
@@ -108,12 +108,12 @@ TASKS: tuple[Task, ...] = (
         "<REFERRING_EXPRESSION_SEGMENTATION>", "referring-expression-segmentation",
         ("segmentation", "segment", "res", "referring-segmentation"),
         "Locate {input} in the image with mask", "text", "polygons",
-        "an expression that names one thing; its polygons come back",
+        "an expression that names one object; its polygons come back",
     ),
     Task(
         "<REGION_TO_SEGMENTATION>", "region-to-segmentation", ("region-segmentation",),
         "What is the polygon mask of region {input}", "region", "polygons",
-        "a box; the polygons of the thing in it come back",
+        "a box; the polygons of the object in it come back",
     ),
     Task(
         "<OPEN_VOCABULARY_DETECTION>", "open-vocabulary-detection", ("ovd", "open-vocabulary"),
@@ -123,12 +123,12 @@ TASKS: tuple[Task, ...] = (
     Task(
         "<REGION_TO_CATEGORY>", "region-to-category", ("region-category",),
         "What is the region {input}?", "region", "text",
-        "a box; the category of the thing in it comes back",
+        "a box; the category of the object in it comes back",
     ),
     Task(
         "<REGION_TO_DESCRIPTION>", "region-to-description", ("region-description",),
         "What does the region {input} describe?", "region", "text",
-        "a box; a description of the thing in it comes back",
+        "a box; a description of the object in it comes back",
     ),
     Task(
         "<REGION_TO_OCR>", "region-to-ocr", ("region-ocr",),
@@ -137,7 +137,7 @@ TASKS: tuple[Task, ...] = (
     ),
 )  # fmt: skip
 
-# Texts about the whole image, the shortest first.
+# Caption tasks, the shortest first.
 CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
 
 _BY_NAME = {name: task for task in TASKS for name in (task.token, task.name, *task.aliases)}
@@ -220,7 +220,7 @@ def custom_task(prompt: str) -> Task:
 
 
 def split_prompt(text: str) -> tuple[Task, str]:
-    """The task whose token stands in ``text`` and the rest of the text (``"<OD>"`` -> OD, ``""``).
+    """The task whose token is in ``text``, and the rest of the text (``"<OD>"`` -> OD, ``""``).
 
     The rule of the released processor: tokens are matched as substrings in table order. Text with
     no token of the table passes through as ``find_task`` describes.

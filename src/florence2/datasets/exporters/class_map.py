@@ -1,4 +1,4 @@
-"""Which classes there are, and which words mean them."""
+"""The classes of an export, and the labels that belong to each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClassMap:
 
     def __post_init__(self) -> None:
         if not self.classes:
-            raise ValueError("an ontology names at least one class")
+            raise ValueError("a class map must name at least one class")
 
     @classmethod
     def parse(cls, text: str) -> ClassMap:
@@ -61,7 +61,7 @@ class ClassMap:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """What the model is asked for."""
+        """The prompts for the model."""
         return tuple(self.classes)
 
     @property
@@ -76,20 +76,20 @@ class ClassMap:
 
 @dataclass
 class ExportClasses:
-    """The classes while a set is written: those of an ontology, or else those of the source.
+    """The classes while a set is written: those of a class map, or else those of the source.
 
     Labels that the source does not list become classes as they come by.
     """
 
-    ontology: ClassMap | None = None
+    class_map: ClassMap | None = None
     listed: ClassList = field(default_factory=ClassList)
     # The record whose regions were collected last, and these: a writer and its counts ask for them.
     collected: tuple[object, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.ontology is not None:
-            known = {each.name: each for each in self.ontology.categories}
-            names = self.ontology.names
+        if self.class_map is not None:
+            known = {each.name: each for each in self.class_map.categories}
+            names = self.class_map.names
             self.listed.declare(known.get(name, Category(name)) for name in names)
 
     @property
@@ -98,19 +98,19 @@ class ExportClasses:
         return self.listed.names
 
     def declare(self, categories: Iterable[Category]) -> None:
-        """Take the classes that the source lists, unless an ontology stands in their place."""
-        if self.ontology is None:
+        """Take the classes that the source lists, unless a class map is given."""
+        if self.class_map is None:
             self.listed.declare(categories)
 
     def find_class_name(self, label: str) -> str | None:
-        """The class of a label; ``None`` when the ontology leaves it out."""
-        if self.ontology is not None:
-            return self.ontology.find_class(label)
+        """The class of a label; ``None`` when the class map has no such label."""
+        if self.class_map is not None:
+            return self.class_map.find_class(label)
         return label.strip() or "object"
 
     def find_class_index(self, name: str, category_id: SourceId | None = None) -> int:
         """The number of a class, from 0 on; ``category_id`` is its id in the source."""
-        return self.listed.find(name, category_id if self.ontology is None else None)
+        return self.listed.find(name, category_id if self.class_map is None else None)
 
 
 def _pairs(parts: Iterable[str], text: str) -> dict[str, str]:

@@ -1,11 +1,10 @@
-"""COCO out: instances, captions where there are some, and a results file where there are scores.
+"""COCO exporter: instances, captions if there are any, and a results file if there are scores.
 
 Boxes are ``[x, y, width, height]`` in pixels (cocodataset.org, "Data format" and "Results format").
 Images, categories and annotations keep the ids and the other fields that the source gives them;
 categories without an id count from 1. A set with splits has ``annotations/instances_SPLIT.json``
 and ``images/SPLIT`` for each, one without has ``annotations/instances.json`` and ``images``.
-Scores stand in both files; the results file needs one for everything and has 1 where no one gave
-one.
+Both files hold scores; the results file needs one for each region and has 1 where none is known.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class _Part:
 
 
 class CocoExporter:
-    """Holds the labels of the whole set, for the format is one file a split."""
+    """Collects the labels of the dataset: the format has one file per split."""
 
     def __init__(self, output: ExportDirectory) -> None:
         self._output = output

@@ -1,4 +1,4 @@
-"""CVAT out: ``annotations.xml`` in "CVAT for images 1.1", for boxes, polygons and texts."""
+"""CVAT exporter: ``annotations.xml`` in "CVAT for images 1.1", for boxes, polygons and texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CAPTION = "caption"
 
 
 class CvatExporter:
-    """Holds the labels of the whole set, for the format is one file."""
+    """Collects the labels of the dataset: the format is one file."""
 
     def __init__(self, output: ExportDirectory) -> None:
         self._output = output
@@ -114,7 +114,7 @@ def _label(parent: Xml.Element, name: str, attributes: dict[str, None]) -> None:
 
 
 def _shapes(found: ExportRegion, group: int) -> list[Xml.Element]:
-    """A box, or a polygon for each outline; those of one thing share a group."""
+    """A box, or a polygon per part; the parts of one object share a group."""
     attributes = attribute_texts(found.attributes)
     shared = {
         "label": strip_invalid_xml(found.name),

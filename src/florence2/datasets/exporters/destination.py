@@ -1,4 +1,4 @@
-"""The directory of a conversion: held by one process, and never of two sets.
+"""The directory of an export: locked by one process, and of one dataset only.
 
 What a conversion writes is listed in a hidden file of the directory, so that a later one can tell a
 set of its own from another, and remove it whole.
@@ -20,7 +20,7 @@ from ...io.run_lock import LOCK_FILE, lock_run_dir
 
 FILES_LIST = ".florence2-files.jsonl"
 _IMAGES = "images"
-# What stands in a directory that holds a set of the format.
+# Files and directories of a dataset in the format.
 _PLACES = {
     "coco": ("annotations", _IMAGES, "results.json"),
     "yolo": ("data.yaml", "labels", _IMAGES),
@@ -44,7 +44,7 @@ def claim_directory(
     overwrite: bool = False,
     owned: bool = False,
 ) -> Iterator[Note]:
-    """Hold ``folder`` for a set of ``format`` made from ``origin`` while the block runs.
+    """Lock ``folder`` for a dataset of ``format`` made from ``origin`` while the block runs.
 
     Gives the function that lists a file, by its place in the directory, before it is written. The
     directory is made at the first one.
@@ -54,7 +54,7 @@ def claim_directory(
         format: The format of the set.
         origin: What the set is made from and how; the same again writes the same files again.
         overwrite: Remove the files that an earlier conversion listed, whatever it was of.
-        owned: The directory is the caller's own, whatever lies in it.
+        owned: The directory belongs to the caller, whatever it holds.
 
     Raises:
         RunLockedError: Another process writes there.
@@ -95,7 +95,7 @@ def read_files_list(folder: Path) -> dict[str, Any] | None:
 
 
 class _FilesList:
-    """The list in the making. At its first file, what the earlier conversion wrote is removed."""
+    """The list of files. At its first one, the files of the earlier conversion are removed."""
 
     def __init__(
         self, folder: Path, origin: dict[str, Any], earlier: dict[str, Any] | None
@@ -158,14 +158,14 @@ def _refuse_unlisted(folder: Path, format: str) -> None:
     if found:
         raise ValueError(
             f"{folder} holds {found[0]!r}, which no conversion of this release wrote: choose "
-            "another directory, for two sets would be mixed"
+            "another directory"
         )
 
 
-def _describe(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    found, asked = _flatten(found), _flatten(asked)
-    names = dict.fromkeys((*found, *asked))
-    differing = {name: found.get(name) for name in names if found.get(name) != asked.get(name)}
+def _describe(found: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    found, given = _flatten(found), _flatten(given)
+    names = dict.fromkeys((*found, *given))
+    differing = {name: found.get(name) for name in names if found.get(name) != given.get(name)}
     if differing.keys() == {"content"}:
         return f"{found.get('source')} before it was changed"
     return ", ".join(f"{name} {value}" for name, value in differing.items() if name != "content")

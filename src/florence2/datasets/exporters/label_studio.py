@@ -1,8 +1,8 @@
-"""Label Studio out: ``tasks.json`` and the ``config.xml`` that it belongs to.
+"""Label Studio exporter: ``tasks.json`` and its labeling configuration ``config.xml``.
 
 Coordinates are per cent of the image. The source's own labels are annotations, those of a model
 predictions. The configuration holds exactly the labels of the set: Label Studio shows nothing for a
-label that its project does not know. Fields that it has no place for stand in a region's ``meta``.
+label that its project does not know. Other fields are in a region's ``meta``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MODEL = "florence2"
 
 
 class LabelStudioExporter:
-    """Holds the tasks of the whole set, for the format is one file.
+    """Collects the tasks of the dataset: the format is one file.
 
     Images are named as local files below ``images``, for "Local files" storage of the directory.
     """

@@ -1,6 +1,6 @@
-"""Read text out as hOCR files.
+"""hOCR exporter.
 
-Lines stand in reading order, in paragraphs (``reading_order``). hOCR is that of the specification
+Lines are in reading order, in paragraphs (``reading_order``). hOCR is that of the specification
 1.2: boxes are whole pixels from the top left.
 """
 
@@ -81,11 +81,11 @@ def _hocr_line(parent: Xml.Element, line: ExportRegion, number: int) -> None:
         parent, "span", {"class": "ocr_line", "id": f"line_1_{number}", "title": title}
     )
     words = strip_invalid_xml(line.words).split()
-    letters = max(1, sum(map(len, words)) + len(words) - 1)
+    characters = max(1, sum(map(len, words)) + len(words) - 1)
     begin = 0
     for index, word in enumerate(words, start=1):
-        # Where a word lies within its line follows from its letters alone.
-        box = _part(line.box, begin / letters, (begin + len(word)) / letters)
+        # The position of a word in its line is estimated from the number of characters.
+        box = _part(line.box, begin / characters, (begin + len(word)) / characters)
         begin += len(word) + 1
         Xml.SubElement(
             node,

@@ -1,4 +1,4 @@
-"""The directory that a set is written to, and what its writers share."""
+"""The directory that a dataset is exported to, and what exporters share."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ class Written:
 
 
 class Exporter(Protocol):
-    """Takes records one by one; a set is whole when it is finished."""
+    """Writes records one by one; ``finish`` completes the dataset."""
 
     def add(self, record: Record, name: str) -> int:
-        """Write a record under a name of its own; how many regions or texts of it were written."""
+        """Write a record under a unique name; return the number of regions or texts written."""
         ...
 
     def finish(self) -> list[Path]:
-        """Write what speaks of the whole set; the files that do."""
+        """Write the files of the whole dataset; return their paths."""
         ...
 
 
 @dataclass
 class ExportDirectory:
-    """Where a writer writes, with the classes of the set.
+    """The directory of an export, with its classes and options.
 
     ``note`` is called with the place of each file before it is written. ``dropped`` counts what
     the format cannot hold.

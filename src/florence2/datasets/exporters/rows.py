@@ -1,4 +1,4 @@
-"""CSV and JSON lines out: everything there is, a row a region or a line an annotation."""
+"""CSV and JSON lines exporters: one row per region, or one line per annotation."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def place_image(output: ExportDirectory, record: Record, name: str) -> str:
 class JsonLinesExporter:
     """``answers.jsonl``: a line for every kept annotation, as ``florence2 run`` writes them.
 
-    The first line holds the classes of the source. An image of which the source says more, or that
-    has no annotation, has a line of its own.
+    The first line holds the classes of the source. An image with other fields, or without
+    annotations, has a line of its own.
     """
 
     def __init__(self, output: ExportDirectory) -> None:
@@ -61,7 +61,7 @@ class CsvExporter:
     """``answers.csv``: a row for every region and every text; outlines as JSON in one column.
 
     The source's own objects have no task. An image without a row of those has one of its own. The
-    classes, empty ones too, stand in ``classes.json``.
+    classes, empty ones too, are in ``classes.json``.
     """
 
     def __init__(self, output: ExportDirectory) -> None:

@@ -1,4 +1,4 @@
-"""Searchable PDF files: one for each source, with what was read lying unseen on its lines.
+"""Searchable PDF exporter: one file per source, with the recognized text as an invisible layer.
 
 A page has the size that its image states in dots per inch. A JPEG goes in as it is, without being
 coded again. A source that is a PDF keeps its own pages; the text is laid over them.
@@ -34,9 +34,9 @@ _LATIN, _LATIN_FILE = "Vera", "Vera.ttf"
 _CHINESE = "STSong-Light"
 _INCH = 72  # points
 DEFAULT_DPI = 150
-# Below and above, a resolution is no statement: 0, 1 and 65,535 stand in many files.
-_LEAST_DPI, _MOST_DPI = 20, 4800
-_MOST_POINTS = 14_400  # the largest side that readers of PDF open
+# Values outside are invalid: many files have 0, 1 or 65,535.
+_MIN_DPI, _MAX_DPI = 20, 4800
+_MAX_POINTS = 14_400  # the largest side that readers of PDF open
 # Where the unit square of a stored image goes on an upright page of width w and height h.
 _PLACED: dict[int, Callable[[float, float], tuple[float, ...]]] = {
     1: lambda w, h: (w, 0, 0, h, 0, 0),
@@ -161,7 +161,7 @@ def _overlaid(source: _Source) -> bytes:
 
 
 def _text_pdf(records: Sequence[Record], sizes: Sequence[tuple[float, float]]) -> bytes:
-    """Pages of these sizes in points that hold nothing but unseen text."""
+    """Pages of these sizes in points that hold only invisible text."""
     from reportlab.pdfgen.canvas import Canvas
 
     result = io.BytesIO()
@@ -195,7 +195,7 @@ def _draw_image(canvas: Canvas, content: bytes) -> tuple[float, tuple[float, flo
     if orientation >= 5:
         across, down = down, across
     columns, rows = stored if orientation < 5 else stored[::-1]
-    fit = min(1.0, _MOST_POINTS / max(columns * across, rows * down))
+    fit = min(1.0, _MAX_POINTS / max(columns * across, rows * down))
     scale = (across * fit, down * fit)
     width, height = columns * scale[0], rows * scale[1]
     canvas.setPageSize((width, height))
@@ -212,7 +212,7 @@ def _resolution(stated: object) -> tuple[float, float]:
         across, down = (float(value) for value in cast(Any, stated))
     except (TypeError, ValueError, ZeroDivisionError):
         return DEFAULT_DPI, DEFAULT_DPI
-    if all(_LEAST_DPI <= value <= _MOST_DPI for value in (across, down)):
+    if all(_MIN_DPI <= value <= _MAX_DPI for value in (across, down)):
         return across, down
     return DEFAULT_DPI, DEFAULT_DPI
 

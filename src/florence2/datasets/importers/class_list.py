@@ -14,7 +14,7 @@ from ...results.records import Category, SourceId
 
 @dataclass
 class ClassList:
-    """Classes with their numbers from 0 on. A name stands in it once."""
+    """Classes with their indices from 0 on; names are unique."""
 
     _categories: list[Category] = field(default_factory=list)
     _by_name: dict[str, int] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class ClassList:
     def find(self, name: str, id: SourceId | None = None) -> int:
         """The number of a class; a class that is not in the list is added to it.
 
-        ``id`` tells classes apart that share a name.
+        ``id`` distinguishes classes with the same name.
         """
         if id is not None and (id, name) in self._by_id:
             return self._by_id[id, name]
@@ -81,16 +81,16 @@ class ClassList:
                 self._by_id.setdefault((id, name), number)
 
 
-def fill_ids(wanted: Sequence[SourceId | None]) -> list[SourceId]:
-    """An id for each: the wanted one, if it is the first to want it, or else a free number.
+def fill_ids(requested: Sequence[SourceId | None]) -> list[SourceId]:
+    """An id for each: the requested one, if it is the first to want it, or else a free number.
 
     The free number is its place from 1 on if it can be.
     """
-    taken: set[SourceId] = {each for each in wanted if each is not None}
+    taken: set[SourceId] = {each for each in requested if each is not None}
     given: set[SourceId] = set()
-    following = max([len(wanted), *(each for each in taken if isinstance(each, int))])
+    following = max([len(requested), *(each for each in taken if isinstance(each, int))])
     ids: list[SourceId] = []
-    for place, want in enumerate(wanted, start=1):
+    for place, want in enumerate(requested, start=1):
         id = want
         if id is None or id in given:
             id = place if place not in taken else following + 1

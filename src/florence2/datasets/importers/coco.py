@@ -62,7 +62,7 @@ def read_coco(
 
     ``tasks`` are those of ``TASKS``. An image for which the files list nothing at all has
     an empty answer to detection. ``images`` is the directory of the images, where they do not lie
-    as ``find_coco`` says. All files are looked through before the first record. Raises
+    as ``find_coco`` says. All files are read before the first record. Raises
     ``ValueError`` when all boxes are fractions, as COCO has pixels.
     """
     tokens = check_tasks(tasks, TASKS)
@@ -226,7 +226,7 @@ def _labeled(
                         polygons = _polygons(label["segmentation"], frame)
                 instances.append(_instance(label, polygons, contents.classes[file], frame))
                 if label.get("iscrowd"):
-                    raise LabelError("crowd", "one region stands for many objects: not learned")
+                    raise LabelError("crowd", "one region for many objects: not used for training")
             elif "<CAPTION>" in tokens:
                 captions += context.keep_valid(
                     [_caption(label, context.annotator)], record.image_size, file
@@ -245,7 +245,7 @@ def _labeled(
 def _outlines_intake(
     label: dict[str, Any], tokens: Sequence[str], context: ImportContext
 ) -> ImportContext:
-    """Where it is listed that a mask has no outlines: nowhere if no one asks for them.
+    """The context that reports masks without polygons; they are ignored if no task needs them.
 
     Run lengths are kept as they are, so that nothing is lost.
     """

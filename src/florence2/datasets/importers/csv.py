@@ -50,13 +50,13 @@ def read_csv_prompts(
     bars, as the first row shows. Raises ``ValueError`` when the file lacks a column, and for a
     ``split`` where no column of splits is named.
     """
-    wanted = columns or CsvColumns()
-    if split is not None and wanted.split is None:
+    requested = columns or CsvColumns()
+    if split is not None and requested.split is None:
         raise ValueError(
             f"{file} has no splits, so split {split!r} (--split) does not apply; name the column "
             "that says them: --column split=COLUMN"
         )
-    delimiter, found = _read_header(file, wanted)
+    delimiter, found = _read_header(file, requested)
     if found.split is None:
         rows = _rows(file, context, prompt, found, delimiter, None)
         return grouped_records(rows, file, images, root, context)
@@ -103,7 +103,7 @@ def _read_header(file: Path, columns: CsvColumns) -> tuple[str, CsvColumns]:
     with _open_text(file) as stream:
         header = stream.readline(_MAX_HEADER)
     named = [columns.image, columns.question, columns.answer, columns.split]
-    wanted = [name for name in named if name is not None]
+    requested = [name for name in named if name is not None]
     best: tuple[int, str, list[str]] = (-1, ",", [])
     for delimiter in _DELIMITERS:
         try:
@@ -111,12 +111,12 @@ def _read_header(file: Path, columns: CsvColumns) -> tuple[str, CsvColumns]:
         except csv.Error:
             continue
         known = {_fold(name) for name in names}
-        count = sum(_fold(name) in known for name in wanted)
+        count = sum(_fold(name) in known for name in requested)
         # Of delimiters that show as many of the columns, the one that shows more fields.
         if (count, len(names)) > (best[0], len(best[2])):
             best = (count, delimiter, names)
     _, delimiter, names = best
-    spelled = {name: _find_column(file, name, names) for name in wanted}
+    spelled = {name: _find_column(file, name, names) for name in requested}
     return delimiter, replace(
         columns,
         image=spelled[columns.image],
@@ -126,17 +126,17 @@ def _read_header(file: Path, columns: CsvColumns) -> tuple[str, CsvColumns]:
     )
 
 
-def _find_column(file: Path, wanted: str, names: list[str]) -> str:
-    """The column of the first row that ``wanted`` means; case and spaces at the ends may differ."""
-    same = [name for name in names if name == wanted]
-    same = same or [name for name in names if _fold(name) == _fold(wanted)]
+def _find_column(file: Path, requested: str, names: list[str]) -> str:
+    """The column called ``requested``; case and spaces at the ends may differ."""
+    same = [name for name in names if name == requested]
+    same = same or [name for name in names if _fold(name) == _fold(requested)]
     if len(same) > 1:
         raise ValueError(f"{file} has {len(same)} columns called {same[0]!r}; rename all but one")
     if not same:
-        hint = suggest(wanted, names)
+        hint = suggest(requested, names)
         hint = f"{hint} (--column)" if hint else ""
         shown = ", ".join(map(repr, names[:40])) or "none"
-        raise ValueError(f"{file} has no column {wanted!r}; it has {shown}{hint}")
+        raise ValueError(f"{file} has no column {requested!r}; it has {shown}{hint}")
     return same[0]
 
 

@@ -34,7 +34,7 @@ _CAPTION = "caption"
 _SHAPES = ("box", "polygon", "ellipse")
 _IGNORED = ("tag",)
 _ELLIPSE_POINTS = 64
-# What stands in the attributes of every shape and says nothing when it is 0.
+# Attributes of every shape that mean nothing when they are 0.
 _FLAGS = ("occluded", "z_order")
 
 

@@ -1,4 +1,4 @@
-"""Rows that name an image and say one thing about it, gathered to one record an image."""
+"""Rows with one annotation of an image each, grouped into one record per image."""
 
 from __future__ import annotations
 

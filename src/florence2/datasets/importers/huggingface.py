@@ -119,7 +119,7 @@ def _read(stored: Any, reader: _RowReader, split: str | None, prefix: str) -> It
             seen.add(name, "id")
             record = _picture(row[columns.image], f"{prefix}{name}", reader.root)
             written = _written(row, columns, record.image_size, place, number, context)
-            things: tuple[Annotation, ...] = ()
+            labels: tuple[Annotation, ...] = ()
             objects: tuple[LabeledObject, ...] | None = None
             if columns.boxes is not None:
                 found = _instances(row, reader, record.image_size, number)
@@ -128,9 +128,9 @@ def _read(stored: Any, reader: _RowReader, split: str | None, prefix: str) -> It
                     made = instance_annotations(
                         found, record.image_size, reader.tokens, context.annotator
                     )
-                    things = context.keep_valid(made, record.image_size, place, number)
+                    labels = context.keep_valid(made, record.image_size, place, number)
                     objects = label_objects(found, context.annotator)
-            yield replace(record, annotations=(*things, *written), objects=objects, split=split)
+            yield replace(record, annotations=(*labels, *written), objects=objects, split=split)
 
 
 def _rows(
@@ -254,7 +254,7 @@ def _written(
         with context.collect_errors(place, number):
             if not isinstance(prefix, str) or not isinstance(suffix, str):
                 raise LabelError(
-                    "malformed", f"a text is wanted, got {prefix!r:.80} and {suffix!r:.80}"
+                    "malformed", f"expected a text, got {prefix!r:.80} and {suffix!r:.80}"
                 )
             if not suffix.strip():
                 raise LabelError("empty-text", f"the answer to {prefix[:60]!r} is empty")

@@ -128,7 +128,7 @@ def record_from_bytes(content: bytes, name: str) -> Record:
 def check_declared_size(record: Record, declared: tuple[object, object]) -> None:
     """Raise ``LabelError`` when a label file gives the image a size it does not have.
 
-    Sizes skipped or zero are no statement.
+    Missing or zero sizes are ignored.
     """
     width, height = (size_value(value) for value in declared)
     if width and height and (width, height) != record.image_size:
@@ -140,7 +140,7 @@ def check_declared_size(record: Record, declared: tuple[object, object]) -> None
 
 
 class UniqueNameCheck:
-    """The names that came by, to notice one that comes twice."""
+    """Names seen so far, to detect duplicates."""
 
     def __init__(self) -> None:
         self._seen: set[object] = set()

@@ -92,18 +92,18 @@ class ImageFinder:
 
     def _search(self, name: str) -> Path | None:
         """The one image of the index whose path ends as ``name`` does; None without one."""
-        wanted = [part for part in fold_name(_last_spelling(name)).split("/") if part.strip(".")]
-        if not wanted:
+        requested = [part for part in fold_name(_last_spelling(name)).split("/") if part.strip(".")]
+        if not requested:
             return None
-        found = self._index().get(wanted[-1])
+        found = self._index().get(requested[-1])
         if found is None:
-            stem, suffix = os.path.splitext(wanted[-1])
+            stem, suffix = os.path.splitext(requested[-1])
             found = [] if suffix in IMAGE_SUFFIXES else self._index().get(f"{stem}{suffix}.*", [])
-        lengths = [_shared_length(path, wanted) for path in found]
-        longest = max(lengths, default=0)
-        best = [path for path, length in zip(found, lengths, strict=True) if length == longest]
+        lengths = [_shared_length(path, requested) for path in found]
+        max_length = max(lengths, default=0)
+        best = [path for path, length in zip(found, lengths, strict=True) if length == max_length]
         best = [path for path in best if os.path.isfile(path)]
-        if len(wanted) > 1 and longest < 2 and wanted[-2] in self._directories:
+        if len(requested) > 1 and max_length < 2 and requested[-2] in self._directories:
             # The set has this directory, so the image of another directory is another image.
             return None
         if len(best) > 1:
@@ -190,10 +190,10 @@ def _decoded(name: str) -> str:
     return unquote(name, errors="surrogateescape")
 
 
-def _shared_length(path: Path, wanted: Sequence[str]) -> int:
-    """How many parts at the end of ``path`` are those of ``wanted``. The file name counts one."""
+def _shared_length(path: Path, requested: Sequence[str]) -> int:
+    """The number of trailing parts that ``path`` and ``requested`` share, with the file name."""
     length = 1
-    for part, want in zip(reversed(path.parts[:-1]), reversed(wanted[:-1]), strict=False):
+    for part, want in zip(reversed(path.parts[:-1]), reversed(requested[:-1]), strict=False):
         if fold_name(part) != want:
             break
         length += 1

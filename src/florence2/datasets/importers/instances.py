@@ -1,6 +1,6 @@
-"""Labelled things in an image, and the tasks that can be asked about them.
+"""Labeled objects of an image, and the annotations of tasks that are made from them.
 
-COCO, YOLO and VOC say the same in three notations; from here on it is one.
+COCO, YOLO, VOC and the others are converted to this one form.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .problems import LabelError
 
 @dataclass(frozen=True)
 class Instance:
-    """One thing: its class name, its box, and its polygons (``float[K, 2]``) where known.
+    """One object: its class name, its box, and its polygons (``float[K, 2]``) where known.
 
-    ``category_id``, ``id``, ``score`` and ``attributes`` are what its dataset says besides. A
+    ``category_id``, ``id``, ``score`` and ``attributes`` are its other fields in the dataset. A
     ``crowd`` is one region for many objects: it is kept, but no task is made from it. Raises
     ``LabelError`` for a blank name.
     """

@@ -83,7 +83,7 @@ def object_items(
     for number, item in enumerate(value or (), start=1):
         with context.collect_errors(file, item=f"{name} {number}"):
             if not isinstance(item, dict):
-                raise LabelError("malformed", f"an object is wanted, got {item!r:.80}")
+                raise LabelError("malformed", f"expected an object, got {item!r:.80}")
             yield item
 
 
@@ -94,5 +94,5 @@ def is_number(value: object) -> bool:
 
 def _as_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise LabelError("malformed", f"a JSON object is wanted, got {type(value).__name__}")
+        raise LabelError("malformed", f"expected a JSON object, got {type(value).__name__}")
     return value

@@ -187,12 +187,12 @@ def _labeled(
 
 
 def _results(task: _Task) -> Iterator[dict[str, Any]]:
-    """The results of the last annotation that was not cancelled, or else of the last prediction."""
+    """The results of the last annotation that was not canceled, or else of the last prediction."""
     for name in ("annotations", "completions"):
-        made = [each for each in _objects(task.get(name)) if not each.get("was_cancelled")]
+        made = [each for each in _objects(task.get(name)) if not each.get("was_canceled")]
         if made:
             yield from _objects(made[-1].get("result"))
-            # Captions and lines of a model stand beside the labels of a person.
+            # Captions and lines of a model are predictions beside human labels.
             guessed = _objects(task.get("predictions"))
             for each in _objects(guessed[-1].get("result")) if guessed else ():
                 if each.get("type") not in _SHAPES:

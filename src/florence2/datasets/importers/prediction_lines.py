@@ -1,8 +1,8 @@
-"""Answer lines, as ``florence2 run`` writes them: one JSON object for one question about one image.
+"""Prediction lines, as ``florence2 run`` writes them: one JSON object per request and image.
 
 ``{"image", "task", "text" or "region", "image_size", "answer", "truncated"}``, or ``"error"`` in
 place of an answer. Lines of other annotators hold ``annotator``, ``score`` and ``round`` besides. A
-line without a task holds what the source dataset says of its image. A first line
+line without a task holds the fields of its image in the source dataset. A first line
 ``{"categories", "base"}`` lists the classes; with the base ``"file"``, images lie beside the file.
 """
 
@@ -67,7 +67,7 @@ def find_prediction_file(source: Path) -> Path:
 
 
 def record_to_line(record: Record) -> dict[str, Any]:
-    """The line of what the source dataset says of an image."""
+    """The line of an image: its fields in the source dataset."""
     line: dict[str, Any] = {
         "image": record.path or record.id,
         "image_size": list(record.image_size),
@@ -102,9 +102,9 @@ def is_prediction_file(file: Path) -> bool:
 def read_predictions(
     file: Path, context: ImportContext, annotator: str = "florence2"
 ) -> Iterator[Record]:
-    """A record for each image that the lines speak of, in the order they come by.
+    """A record for each image in the lines, in the order of first occurrence.
 
-    Images stay where they lie; their ids are their paths from the directory that holds them all.
+    Images are not copied; their ids are their paths from the directory that holds them all.
     Errors of the run are listed as problems, and so are lines that make no sense.
     """
     lines = _read_lines(file, context)
@@ -143,7 +143,7 @@ def _read_lines(file: Path, context: ImportContext) -> _Lines:
                 continue
             image = _image_path(line)
             if "error" in line:
-                raise LabelError("broken-image", f"{image} was not answered: {line['error']}")
+                raise LabelError("broken-image", f"{image} has no prediction: {line['error']}")
             lines.by_image.setdefault(image, []).append((number, line))
     return lines
 
@@ -185,19 +185,19 @@ def _image_path(line: dict[str, Any]) -> str:
     try:
         os.fsencode(image)
     except UnicodeEncodeError as error:
-        raise LabelError("malformed", f"'image' is no path: {error}") from error
+        raise LabelError("malformed", f"'image' is not a path: {error}") from error
     return image
 
 
 def _about(line: dict[str, Any]) -> dict[str, Any]:
-    """What the line of an image says of it, as fields of a record."""
+    """The fields of a record from the line of an image."""
     try:
         about = source_fields(line)
         for name in ("split", "file_name"):
             if isinstance(line.get(name), str):
                 about[name] = line[name]
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        raise LabelError("malformed", f"the labels of the image are no labels: {error}") from error
+        raise LabelError("malformed", f"the labels of the image are invalid: {error}") from error
     return about
 
 
@@ -205,7 +205,7 @@ def _categories(line: dict[str, Any]) -> list[Category]:
     try:
         return [Category(**each) for each in line["categories"]]
     except (TypeError, ValueError) as error:
-        raise LabelError("malformed", f"'categories' is no list of classes: {error}") from error
+        raise LabelError("malformed", f"'categories' is not a list of classes: {error}") from error
 
 
 def _fits(annotation: Annotation, size: ImageSize) -> bool:
@@ -228,7 +228,7 @@ def _locate(image: str, file: Path, beside: bool, started: str) -> str:
 
 
 def _run_directory(file: Path) -> str:
-    """The working directory of the run that wrote the answers; ``""`` where it did not say."""
+    """The working directory of the run that wrote the answers; ``""`` where it is not stored."""
     try:
         settings = read_json(file.parent / "run.json", 2**20)
     except (OSError, ValueError):

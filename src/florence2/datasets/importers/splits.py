@@ -33,27 +33,27 @@ def find_role(split: str) -> Role | None:
     return _ROLES.get(name) or _ROLES.get(_YEAR.sub("", name))
 
 
-def match_splits(wanted: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``names`` that ``wanted`` means: the one of that name, else those of its role.
+def match_splits(requested: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``names`` that ``requested`` means: the one of that name, else those of its role.
 
-    A wanted name with a year means itself only.
+    A requested name with a year means itself only.
     """
     names = tuple(names)
-    if wanted in names:
-        return (wanted,)
-    role = _ROLES.get(wanted.casefold())
+    if requested in names:
+        return (requested,)
+    role = _ROLES.get(requested.casefold())
     return () if role is None else tuple(name for name in names if find_role(name) == role)
 
 
-def choose_splits(wanted: str, names: Iterable[str], place: Path) -> tuple[str, ...]:
-    """Choose the splits that ``wanted`` means, as ``match_splits`` does.
+def choose_splits(requested: str, names: Iterable[str], place: Path) -> tuple[str, ...]:
+    """Choose the splits that ``requested`` means, as ``match_splits`` does.
 
     Raises ``ValueError`` that names the splits of the set at ``place`` when it means none.
     """
     names = tuple(names)
-    found = match_splits(wanted, names)
+    found = match_splits(requested, names)
     if not found:
         there = ", ".join(names) or "none"
-        hint = suggest(wanted, names)
-        raise ValueError(f"{place} has no split {wanted!r}; it has {there}{hint}")
+        hint = suggest(requested, names)
+        raise ValueError(f"{place} has no split {requested!r}; it has {there}{hint}")
     return found

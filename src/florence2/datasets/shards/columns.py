@@ -1,9 +1,9 @@
 """The columns of a shard, and a record as a row of them.
 
-The image column is the pair of bytes and path that Hugging Face ``datasets`` knows as an image;
-the schema's metadata tells it so. Coordinates are float32 pixels, as in the answers themselves.
-What the source dataset says of an image (its objects in full precision, ids, attributes) is JSON
-in one column. Shards of earlier releases lack that column, ``split`` and ``file_name``.
+The image column is the pair of bytes and path that Hugging Face ``datasets`` reads as an image, as
+the schema's metadata declares. Coordinates are float32 pixels, as in the answers themselves. The
+fields of an image in the source dataset (its objects in full precision, ids, attributes) is JSON in
+one column. Shards of earlier releases lack that column, ``split`` and ``file_name``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def check_version(metadata: Mapping[bytes, bytes] | None) -> None:
     """Raise ``ValueError`` when a file's schema metadata is of no version this code reads."""
     found = (metadata or {}).get(VERSION_KEY)
     if found is None:
-        raise ValueError("the file is no shard: its schema has no florence2 version")
+        raise ValueError("the file is not a shard: its schema has no florence2 version")
     if found != str(SCHEMA_VERSION).encode():
         raise ValueError(
             f"the shard has schema version {found.decode()}, this florence2 reads "
@@ -118,7 +118,7 @@ def annotation_rows(annotations: Iterable[Annotation]) -> list[Row]:
 
 
 def from_row(row: Row) -> Record:
-    """The record that ``to_row`` made ``row`` of."""
+    """The record that ``to_row`` made ``row`` from."""
     return Record(
         id=row["id"],
         width=row["width"],

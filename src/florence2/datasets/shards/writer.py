@@ -116,7 +116,7 @@ def remove_shards(folder: Path) -> None:
 
 
 def _open_manifest(folder: Path, origin: dict[str, Any]) -> Manifest:
-    """The manifest to go on from: that of the directory, open again, or an empty one."""
+    """The manifest to continue: that of the directory, reopened, or an empty one."""
     found = read_manifest(folder)
     if found is None:
         return Manifest(origin=origin)

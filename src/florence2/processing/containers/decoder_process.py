@@ -1,4 +1,4 @@
-"""A decoder in a process of its own: what a hostile file breaks is that process, never this one.
+"""A decoder in a separate process, which a hostile file may crash without harm to this one.
 
 Requests and replies are JSON with an optional body of raw bytes; nothing is unpickled. The process
 has a memory limit where the platform knows one, and every request a time limit.
@@ -103,7 +103,7 @@ class DecoderProcess:
         except (OSError, ValueError):
             frame = None
         except BaseException:
-            self._end()  # an interrupted exchange leaves a reply that belongs to no one
+            self._end()  # an interrupted exchange leaves a reply without a request
             raise
         finally:
             timer.cancel()
@@ -119,7 +119,7 @@ class DecoderProcess:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._owner != os.getpid():
-            # After a fork the pipes are still the parent's: it goes on using them.
+            # After a fork the pipes are still the parent's, which keeps using them.
             self._process, self._owner = None, os.getpid()
         if self._process is None or self._process.poll() is not None:
             self._end()
@@ -171,7 +171,7 @@ def read_frame(
 
 def _start(limits: DecoderLimits) -> subprocess.Popen[bytes]:
     if not sys.executable:
-        raise DecoderError("this Python does not know its own program, which decoders need")
+        raise DecoderError("sys.executable is not set, which the decoder process needs")
     paths = [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,

@@ -42,7 +42,7 @@ class OpenFile:
         self._contents: dict[str, bytes] = {}
 
     def get(self, values: Values, body: bytes, make: Callable[[str | bytes], Any]) -> Any:
-        """What ``make`` gives for the file of a request, made once for requests in a row."""
+        """The result of ``make`` for the file of a request, reused for requests in a row."""
         digest = values.get("digest")
         if body and digest is not None:
             if hashlib.sha256(body).hexdigest() != digest:
@@ -199,7 +199,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process itself
     _limit_memory()
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    # What a library prints must not stand between the replies.
+    # Output of a library must not mix with the replies.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     file = OpenFile()
     while (frame := read_frame(requests, MAX_REQUEST_JSON, MAX_REQUEST_BODY)) is not None:
@@ -211,11 +211,11 @@ def _limit_memory() -> None:
         import resource
     except ImportError:
         return  # not on Windows
-    wanted = int(os.environ.get(MEMORY_LIMIT_VARIABLE, "0"))
+    limit = int(os.environ.get(MEMORY_LIMIT_VARIABLE, "0"))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if wanted:
-            resource.setrlimit(resource.RLIMIT_AS, (wanted, wanted))
+        if limit:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _pdf(file: OpenFile, values: Values, body: bytes) -> PdfDocument:

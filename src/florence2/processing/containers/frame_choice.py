@@ -1,4 +1,4 @@
-"""Which frames are taken where one is wanted every so many seconds."""
+"""Selection of video frames at a fixed interval."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _SLACK = 1e-6
 def choose_frames(
     times: Iterable[float], every: float, start: float = 0.0, end: float | None = None
 ) -> list[tuple[float, float]]:
-    """For each frame that is taken the time it stands for and its own, in ascending order.
+    """For each selected frame its nominal time and its own, in ascending order.
 
-    ``times`` are those of all frames, ascending. A frame stands for the last multiple of
-    ``every`` from ``start`` on that it is the first at or after, so that no frame is taken twice
-    and one that is held is taken once. Raises ``ValueError`` for ``every`` that is not above 0.
+    ``times`` are those of all frames, ascending. The nominal time of a frame is the last multiple
+    of ``every`` from ``start`` on that it is the first frame at or after, so no frame is taken
+    twice. Raises ``ValueError`` for ``every`` that is not above 0.
     """
     if not every > 0 or not math.isfinite(every):
         raise ValueError(f"every is seconds above 0, got {every}")
     chosen: list[tuple[float, float]] = []
-    wanted = 0
+    next_index = 0
     for shown in times:
         if end is not None and shown > end:
             break
-        if shown + _SLACK < start + wanted * every:
+        if shown + _SLACK < start + next_index * every:
             continue
-        step = max(wanted, math.floor((shown - start + _SLACK) / every))
+        step = max(next_index, math.floor((shown - start + _SLACK) / every))
         chosen.append((round(start + step * every, 6), shown))
-        wanted = step + 1
+        next_index = step + 1
     return chosen

@@ -7,7 +7,7 @@ from PIL import Image
 from ..image import MAX_FRAMES
 
 _PAGED = ("TIFF",)
-_TIMED_BY_DECODING = ("WEBP", "AVIF")  # the others say a frame's duration when it is gone to
+_TIMED_BY_DECODING = ("WEBP", "AVIF")  # the others give a frame's duration after seeking
 _REDUCED_OR_MASK = 0b101  # bits of NewSubfileType: a smaller copy of another page, or its mask
 _NEW_SUBFILE_TYPE = 254
 # Pixels of all frames of an animation together: each is decoded on its whole canvas, however few
@@ -22,7 +22,7 @@ def is_paged(image: Image.Image) -> bool:
 
 
 def page_indices(image: Image.Image) -> list[int]:
-    """The places, from 0, of the pages of an open TIFF, without smaller copies and masks."""
+    """The indices, from 0, of the pages of an open TIFF, without smaller copies and masks."""
     found = []
     for index in range(_count(image)):
         image.seek(index)

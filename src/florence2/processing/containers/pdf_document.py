@@ -93,16 +93,16 @@ class PdfDocument:
             raise ValueError(f"page {index + 1} cannot be read ({error})") from error
 
     def _checked_count(self) -> int:
-        """The number of pages, as the file says it where its last page is there."""
+        """The number of pages: as stated where the last page exists."""
         count = len(self._document)
         if count > MAX_PAGES:
             raise ValueError(f"it claims {count} pages, more than the limit of {MAX_PAGES}")
-        if count < 2 or self._is_there(count - 1):
+        if count < 2 or self._has_page(count - 1):
             return count
-        present = next((index for index in range(count) if not self._is_there(index)), count - 1)
+        present = next((index for index in range(count) if not self._has_page(index)), count - 1)
         return present + 1  # the first one that is missing fails by its number
 
-    def _is_there(self, index: int) -> bool:
+    def _has_page(self, index: int) -> bool:
         try:
             self._document[index].close()
         except self._pdfium.PdfiumError:

@@ -16,8 +16,8 @@ _PLACE = re.compile(r"(?P<file>.+)#(?:page=(?P<page>[1-9]\d{0,8})|t=(?P<seconds>
 class Unit:
     """One image of a file with several: a page, counted from 1, or a frame at ``seconds``.
 
-    A plain image file is a unit without a place. ``shown`` is the time of the frame itself, where
-    a listing found it.
+    A plain image file is a unit without page and time. ``shown`` is the time of the frame itself,
+    where a listing found it.
     """
 
     file: str
@@ -27,7 +27,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The file's name with the place behind it, from which ``parse_unit_name`` reads it."""
+        """The file's name with the page or time, from which ``parse_unit_name`` reads it."""
         if self.page is not None:
             return f"{self.file}#page={self.page}"
         if self.seconds is not None:
@@ -45,7 +45,7 @@ class Unit:
 
 
 def parse_unit_name(name: str) -> Unit:
-    """The unit that ``name`` means; a file of exactly this name comes before a place in one."""
+    """The unit that ``name`` means; an existing file of exactly this name takes precedence."""
     match = _PLACE.fullmatch(name)
     if match is None or os.path.lexists(name):
         return Unit(name)

@@ -188,7 +188,7 @@ class UnitReader:
         values["op"] = operation
         if isinstance(source, bytes):
             if not source:
-                raise ValueError("a file of 0 bytes cannot be read: there is nothing in it")
+                raise ValueError("a file of 0 bytes cannot be read: it is empty")
             name = f"a file of {len(source)} bytes"
             values["digest"] = hashlib.sha256(source).hexdigest()
             reply, content = self._process.request(name, **values)
@@ -233,7 +233,7 @@ def _is_animation(head: bytes) -> bool:
     if head[:4] == b"\x89PNG":
         pixels = head.find(b"IDAT")
         before = head if pixels < 0 else head[:pixels]
-        # A profile may push both chunks out of sight: then the decoder is asked.
+        # A long profile may hide both chunks: then the decoder decides.
         return b"acTL" in before or pixels < 0
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return head[12:16] == b"VP8X" and bool(head[20] & 2) if len(head) > 20 else False

@@ -53,7 +53,7 @@ class VideoStream:
     def times(self) -> list[float]:
         """The time of every frame in seconds from the first one, from the packets themselves.
 
-        What the header says of a length is not looked at. Raises ``ValueError`` without a frame.
+        The length in the header is ignored. Raises ``ValueError`` without a frame.
         """
         if self._times:
             return self._times
@@ -72,49 +72,49 @@ class VideoStream:
     def frame(self, seconds: float, shown: float | None = None) -> tuple[float, Image.Image]:
         """The first frame at or after ``seconds``, upright in RGB, with its time.
 
-        Where ``shown`` is given, only the frame of this time will do. Raises ``ValueError`` when
+        With ``shown``, only the frame of this time is returned. Raises ``ValueError`` when
         there is none.
         """
         if self._first is None:
             self.times()
         assert self._first is not None
-        wanted = self._first + (seconds if shown is None else shown)
-        self._go_to(wanted)
-        while self._current is not None and self._current[0] + _SLACK < wanted:
+        target = self._first + (seconds if shown is None else shown)
+        self._seek_to(target)
+        while self._current is not None and self._current[0] + _SLACK < target:
             self._current = next(self._frames, None)
         if self._current is None:
             self._ended = True
             raise ValueError(f"the video has no frame at {seconds:g} s that can be decoded")
         at, frame = self._current
-        if shown is not None and at > wanted + _SLACK:
+        if shown is not None and at > target + _SLACK:
             raise ValueError(f"the frame at {seconds:g} s cannot be decoded")
         return at - self._first, self._upright(frame)
 
-    def _go_to(self, wanted: float) -> None:
-        """Be at or before the time ``wanted``, and after nothing that lies between."""
+    def _seek_to(self, target: float) -> None:
+        """Seek so that the current frame is the last one decoded at or before ``target``."""
         at = None if self._ended or self._current is None else self._current[0]
-        if at is not None and at <= wanted + _SLACK and wanted - at < _SEEK_FROM:
+        if at is not None and at <= target + _SLACK and target - at < _SEEK_FROM:
             return
-        if self._jump(wanted):
+        if self._jump(target):
             return
         self._rewind()
         self._frames = self._decoded()
         self._current, self._ended = next(self._frames, None), False
 
-    def _jump(self, wanted: float) -> bool:
-        """Go to the last key frame before ``wanted``; whether that worked."""
+    def _jump(self, target: float) -> bool:
+        """Seek to the last key frame before ``target``; return whether that worked."""
         assert self._first is not None
-        if wanted - self._first < _SEEK_FROM or not self._video.time_base:
+        if target - self._first < _SEEK_FROM or not self._video.time_base:
             return False
         try:
-            offset = int(wanted / self._video.time_base)
+            offset = int(target / self._video.time_base)
             self._container.seek(offset, stream=self._video, backward=True)
         except (self._av.FFmpegError, OverflowError, ValueError):
             return False
         self._frames = self._decoded()
         self._current = next(self._frames, None)
         self._ended = self._current is None
-        return self._current is not None and self._current[0] <= wanted + _SLACK
+        return self._current is not None and self._current[0] <= target + _SLACK
 
     def _rewind(self) -> None:
         try:
@@ -140,7 +140,7 @@ class VideoStream:
                     raise ValueError(f"it has more than {MAX_PACKETS:,} frames")
                 found.append(float(packet.pts * base))
         except self._av.FFmpegError:
-            pass  # it breaks off here: what came before counts
+            pass  # the file ends early: keep the frames before
         return found
 
     def _decoded(self) -> Iterator[tuple[float, Any]]:
@@ -158,7 +158,7 @@ class VideoStream:
                     last = frame.time if frame.time is not None else last + step
                     yield last, frame
         except self._av.FFmpegError:
-            return  # it breaks off here: what came before counts
+            return  # the file ends early: keep the frames before
 
     def _upright(self, frame: Any) -> Image.Image:
         if frame.width * frame.height > self._max_pixels:
