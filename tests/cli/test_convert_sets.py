@@ -430,3 +430,20 @@ def test_what_was_written_is_listed(yolo: Path, tmp_path: Path) -> None:
         if path.is_file()
     }
     assert set(lines[1:]) == files - {FILES_LIST}
+
+
+def test_a_set_of_release_0_1_is_written_again(tmp_path: Path) -> None:
+    run = write_answers(tmp_path / "run", boxes("cat"))
+    arguments = (run, "--to", "yolo-obb", "--classes", "cat", "--out", tmp_path / "out")
+    assert convert(*arguments).exit_code == 0
+    listed = tmp_path / "out" / ".florence2-files.jsonl"
+    head, *files = listed.read_text().splitlines()
+    origin = json.loads(head)["origin"]
+    assert origin["options"] == (
+        "Options(classes=Ontology(classes={'cat': 'cat'}, categories=()), pictures=True, "
+        "prefix='', suffix='', trigger='', caption=None, link_images=False)"
+    )
+    origin["target"] = "yolo-corners"
+    listed.write_text("\n".join([json.dumps({"origin": origin}), *files, ""]))
+    assert convert(*arguments).exit_code == 0
+    assert convert(*arguments, "--trigger", "x").exit_code == 2

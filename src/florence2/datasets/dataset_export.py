@@ -128,7 +128,11 @@ def export_dataset(
     problems: list[ImportProblem] = []
     classes = ClassList()
     records = _read(source, format, problems, reading, processor, classes)
-    origin = {**origin_of(source, format, reading), "target": target, "options": str(options)}
+    origin = {
+        **origin_of(source, format, reading),
+        "target": target,
+        "options": options.stored_text,
+    }
     overwrite, owned = destination == "overwrite", destination == "owned"
     with claim_directory(out, target, origin, overwrite=overwrite, owned=owned) as note:
         # An error of the whole source is raised before anything is written.

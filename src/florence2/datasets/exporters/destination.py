@@ -17,6 +17,7 @@ from ...io.atomic import JsonlAppender, complete_lines
 from ...io.file_types import IMAGE_SUFFIXES
 from ...io.paths import confine
 from ...io.run_lock import LOCK_FILE, lock_run_dir
+from .capacity import RENAMED_TARGETS
 
 FILES_LIST = ".florence2-files.jsonl"
 _IMAGES = "images"
@@ -63,6 +64,9 @@ def claim_directory(
     with lock_run_dir(folder):
         listed = read_files_list(folder)
         plain = json.loads(json.dumps(dict(origin), default=str))
+        if listed is not None and "target" in listed["origin"]:
+            target = listed["origin"]["target"]
+            listed["origin"]["target"] = RENAMED_TARGETS.get(target, target)
         if listed is None and not owned:
             _refuse_unlisted(folder, format)
         elif listed is not None and listed["origin"] != plain and not (overwrite or owned):

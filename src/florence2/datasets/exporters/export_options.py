@@ -93,6 +93,16 @@ class ExportOptions:
             return None
         return token if token in CAPTIONS else None
 
+    @property
+    def stored_text(self) -> str:
+        """The options as the list of files of a conversion stores them, since release 0.1."""
+        classes = repr(self.classes).replace("ClassMap(", "Ontology(")
+        return (
+            f"Options(classes={classes.replace('DatasetCategory(', 'Category(')}, "
+            f"pictures={self.copy_images}, prefix={self.prefix!r}, suffix={self.suffix!r}, "
+            f"trigger={self.trigger!r}, caption={self.caption!r}, link_images={self.link_images})"
+        )
+
     def find_unused(self, formats: frozenset[str]) -> str | None:
         """The first option that is set and that none of ``formats`` takes: ``"prefix"`` ..."""
         given = {
