@@ -27,7 +27,7 @@ FAST = {"beams": 1, "max_new_tokens": 24}
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens at."""
+    """A free port of loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -35,7 +35,7 @@ def free_port() -> int:
 
 
 def start_server(log: Path, *options: str) -> tuple[str, subprocess.Popen[bytes]]:
-    """The address of ``florence2 serve`` in a process of its own, once it is ready."""
+    """The URL of ``florence2 serve`` in a separate process, once it is ready."""
     port = free_port()
     command = [sys.executable, "-m", "florence2", "serve", "--port", str(port),
                "--runtime", "torch", *options]  # fmt: skip
@@ -72,7 +72,7 @@ def client(worker: Worker) -> Iterator[TestClient]:
 
 @pytest.fixture
 def address(worker: Worker) -> Iterator[str]:
-    """The server as a process would run it, at a port of loopback."""
+    """The URL of a server on a port of loopback."""
     import uvicorn
 
     port = free_port()

@@ -1,4 +1,4 @@
-"""The routes: what they answer, and what they refuse."""
+"""The routes: results and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def asked(*tasks: object, **options: object) -> dict[str, object]:
     return {"image": ENCODED, "tasks": listed, "options": {**FAST, **options}}
 
 
-def test_answers_are_those_of_the_model(client: TestClient, model: florence2.Florence2) -> None:
+def test_results_are_those_of_the_model(client: TestClient, model: florence2.Florence2) -> None:
     region = (18.0, 210.0, 56.0, 236.0)
     body = asked(
         "<OD>", "caption", {"task": "grounding", "text": "a cake"},
@@ -53,7 +53,7 @@ def test_answers_are_those_of_the_model(client: TestClient, model: florence2.Flo
         assert answer["tokens"] == len(result.token_ids)
 
 
-def test_a_form_asks_the_same(client: TestClient) -> None:
+def test_a_form_gives_the_same_result(client: TestClient) -> None:
     picture = {"image": ("demo.png", DEMO, "image/png")}
     form = {"task": "ovd", "text": '["cake", "teapot"]', "options": '{"beams": 1}'}
     by_form = client.post("/v1/run", files=picture, data=form)
@@ -90,7 +90,7 @@ def test_a_form_asks_the_same(client: TestClient) -> None:
         (asked(*["od"] * 17), "at most 16 tasks"),
     ],
 )
-def test_bad_requests_say_what_to_change(
+def test_errors_of_invalid_requests(
     client: TestClient, body: dict[str, object], words: str
 ) -> None:
     found = client.post("/v1/run", json=body)
@@ -98,7 +98,7 @@ def test_bad_requests_say_what_to_change(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"image": 1}'])
-def test_bodies_that_are_no_request(client: TestClient, content: bytes) -> None:
+def test_invalid_bodies(client: TestClient, content: bytes) -> None:
     found = client.post("/v1/run", content=content, headers={"content-type": "application/json"})
     assert found.status_code == 422 and found.json()["error"]
     broken = client.post(
@@ -107,12 +107,12 @@ def test_bodies_that_are_no_request(client: TestClient, content: bytes) -> None:
     assert broken.status_code == 422 and broken.json()["error"]
 
 
-def test_one_bad_question_leaves_the_others(client: TestClient) -> None:
+def test_one_invalid_task_does_not_affect_the_others(client: TestClient) -> None:
     found = client.post("/v1/run", json=asked("nonsense", "caption")).json()["answers"]
     assert "unknown task" in found[0]["error"] and isinstance(found[1]["answer"], str)
 
 
-def test_batches_hold_answers_and_errors_in_order(client: TestClient) -> None:
+def test_batches_have_results_and_errors_in_order(client: TestClient) -> None:
     bad = {"image": "AAAA", "tasks": [{"task": "od"}]}
     found = client.post("/v1/batch", json={"requests": [asked("caption"), bad, asked("od")]})
     first, second, third = found.json()["results"]
@@ -120,7 +120,7 @@ def test_batches_hold_answers_and_errors_in_order(client: TestClient) -> None:
     assert "cannot be read" in second["error"] and second["answers"] == []
 
 
-def test_cascades_answer_as_one(client: TestClient) -> None:
+def test_a_cascade_has_one_result(client: TestClient) -> None:
     body = {"image": ENCODED, "tasks": [{"task": "caption-then-ground"},
             {"task": "<DETECT_THEN_DESCRIBE>"}]}  # fmt: skip
     grounded, described = client.post("/v1/run", json=body).json()["answers"]
@@ -128,7 +128,7 @@ def test_cascades_answer_as_one(client: TestClient) -> None:
     assert all(len(label.split()) > 1 for label in described["answer"]["labels"])
 
 
-def test_a_key_guards_what_costs(worker: Worker) -> None:
+def test_a_key_protects_the_prediction_routes(worker: Worker) -> None:
     with TestClient(create_app(worker, key="secret"), LOCAL) as client:
         assert client.get("/health").status_code == client.get("/").status_code == 200
         assert client.post("/v1/run", json=asked("caption")).status_code == 401
@@ -151,7 +151,7 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def test_large_bodies_and_pictures_are_refused(model: florence2.Florence2) -> None:
+def test_large_bodies_and_images_are_rejected(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits(body=200_000, pixels=100_000))
     with TestClient(create_app(worker), LOCAL) as client:
         long = client.post("/v1/run", content=b"x" * 200_001)
@@ -165,7 +165,7 @@ def test_large_bodies_and_pictures_are_refused(model: florence2.Florence2) -> No
             assert found.status_code == 422 and "pixels" in found.json()["error"]
 
 
-def test_bodies_held_at_a_time_are_bounded(model: florence2.Florence2) -> None:
+def test_bodies_in_memory_are_limited(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits(bodies=100_000))
     with TestClient(create_app(worker), LOCAL) as client:
         found = client.post("/v1/run", content=b"x" * 150_000)
@@ -174,7 +174,7 @@ def test_bodies_held_at_a_time_are_bounded(model: florence2.Florence2) -> None:
         assert client.post("/v1/run", json=asked("caption")).status_code == 200
 
 
-def test_a_full_queue_sends_away_and_says_when(model: florence2.Florence2) -> None:
+def test_a_full_queue_rejects_with_retry_after(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits(queue=2), max_num_seqs=1)
     with TestClient(create_app(worker), LOCAL) as client, ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(
@@ -187,7 +187,7 @@ def test_a_full_queue_sends_away_and_says_when(model: florence2.Florence2) -> No
     assert worker.load == 0
 
 
-def test_requests_that_take_too_long_are_given_up(model: florence2.Florence2) -> None:
+def test_requests_have_a_timeout(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits(seconds=0.05))
     with TestClient(create_app(worker), LOCAL) as client:
         body = {"image": ENCODED, "tasks": [{"task": "more-detailed-caption"}] * 8}
@@ -200,7 +200,7 @@ def test_requests_that_take_too_long_are_given_up(model: florence2.Florence2) ->
         assert worker.load == 0
 
 
-def test_state_is_told(client: TestClient, worker: Worker) -> None:
+def test_the_state_routes(client: TestClient, worker: Worker) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ready", "load": 0}
     client.post("/v1/run", json=asked("caption"))
@@ -215,11 +215,11 @@ def test_state_is_told(client: TestClient, worker: Worker) -> None:
     assert client.post("/v1/run", json=asked("caption")).status_code == 503
 
 
-def test_other_names_of_the_host_are_refused(client: TestClient) -> None:
+def test_other_host_names_are_rejected(client: TestClient) -> None:
     assert client.get("/health", headers={"host": "evil.example"}).status_code == 400
 
 
-def test_the_description_of_the_routes_is_whole(client: TestClient) -> None:
+def test_the_openapi_schema_is_complete(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     assert {"/v1/run", "/v1/batch", "/v1/chat/completions", "/health", "/ready", "/metrics"} <= set(
         schema["paths"]
@@ -229,7 +229,7 @@ def test_the_description_of_the_routes_is_whole(client: TestClient) -> None:
     assert schema["components"]["schemas"]["RunRequest"]["examples"]
 
 
-def test_addresses_are_fetched_only_where_allowed(worker: Worker) -> None:
+def test_urls_are_fetched_only_if_allowed(worker: Worker) -> None:
     fetch = UrlFetcher(lookup=lambda host, port: ["10.1.2.3"])
     with TestClient(create_app(worker, fetch=fetch), LOCAL) as client:
         body = {"image": "https://pictures.example/a.png", "tasks": [{"task": "od"}]}

@@ -122,7 +122,7 @@ def test_mcp(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(talk(), 120))
 
 
-def test_pictures_of_agents(tmp_path: Path, model: florence2.Florence2) -> None:
+def test_image_sources_of_agents(tmp_path: Path, model: florence2.Florence2) -> None:
     (tmp_path / "a.png").write_bytes(DEMO)
     anywhere = ImageSources(None, [])
     assert anywhere.get(str(tmp_path / "a.png")) == DEMO

@@ -1,4 +1,4 @@
-"""The engine's thread: questions from many threads, holding, cancelling, closing."""
+"""The worker with the bundled model: requests from many threads, pinning, canceling, closing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import DEMO, FAST
 SETTINGS = InferenceConfig.of(FAST)
 
 
-def test_many_threads_get_the_answers_of_one(model: florence2.Florence2, worker: Worker) -> None:
+def test_many_threads_get_the_results_of_one(model: florence2.Florence2, worker: Worker) -> None:
     tasks = ("caption", "od", "ocr", "region-proposal")
     alone = {task: model(DEMO, task, None, **FAST).token_ids for task in tasks}  # type: ignore[arg-type]
     found: list[tuple[str, Future[Result]]] = []
@@ -39,7 +39,7 @@ def test_many_threads_get_the_answers_of_one(model: florence2.Florence2, worker:
     assert worker.load == 0
 
 
-def test_a_held_picture_is_encoded_once(
+def test_a_pinned_image_is_encoded_once(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, model: florence2.Florence2
 ) -> None:
     encoded: list[int] = []
@@ -61,7 +61,7 @@ def test_a_held_picture_is_encoded_once(
         worker.unpin(image)
 
 
-def test_closing_finishes_what_was_taken(model: florence2.Florence2) -> None:
+def test_closing_completes_accepted_requests(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits())
     image = worker.load_image(DEMO).result(20)
     futures = worker.submit(image, [("caption", None)] * 20, SETTINGS)
@@ -71,7 +71,7 @@ def test_closing_finishes_what_was_taken(model: florence2.Florence2) -> None:
         worker.submit(image, [("caption", None)], SETTINGS)
 
 
-def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> None:
+def test_closing_at_once_fails_accepted_requests(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits())
     image = worker.load_image(DEMO).result(20)
     futures = worker.submit(image, [("more-detailed-caption", None)] * 20, InferenceConfig.of({}))
@@ -81,7 +81,7 @@ def test_closing_at_once_fails_what_was_taken(model: florence2.Florence2) -> Non
     assert any(isinstance(each.exception(), RuntimeError) for each in futures)
 
 
-def test_cancelled_questions_leave_room(model: florence2.Florence2) -> None:
+def test_canceled_requests_free_the_queue(model: florence2.Florence2) -> None:
     worker = Worker(model, RequestLimits(queue=8), max_num_seqs=1)
     image = worker.load_image(DEMO).result(20)
     futures = worker.submit(image, [("more-detailed-caption", None)] * 8, InferenceConfig.of({}))
@@ -93,7 +93,7 @@ def test_cancelled_questions_leave_room(model: florence2.Florence2) -> None:
     worker.close(seconds=20)
 
 
-def test_a_failing_engine_fails_its_questions_and_stops(
+def test_a_failing_engine_fails_its_requests_and_stops(
     model: florence2.Florence2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda *_: None)
@@ -109,7 +109,7 @@ def test_a_failing_engine_fails_its_questions_and_stops(
     assert not worker.alive
 
 
-def test_questions_of_a_cascade_fail_one_by_one(worker: Worker) -> None:
+def test_requests_of_a_cascade_fail_independently(worker: Worker) -> None:
     image = worker.load_image(DEMO).result(20)
     first, second = worker.predict(image, [("caption", None), ("nonsense", None)], SETTINGS, 30)
     assert isinstance(first, Result) and isinstance(second, Failure)

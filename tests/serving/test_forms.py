@@ -1,4 +1,4 @@
-"""Forms as ``curl -F`` sends them: repeated fields, options as fields, and what is refused."""
+"""Forms as ``curl -F`` sends them: repeated fields, options as fields, errors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FILE = {"image": ("demo.png", DEMO, "image/png")}
 QUICK = {"beams": "1", "max_new_tokens": "8"}
 
 
-def test_a_task_given_twice_is_answered_twice(client: TestClient) -> None:
+def test_a_repeated_task_has_two_results(client: TestClient) -> None:
     data: dict[str, Any] = {"task": ["caption", "od"], **QUICK}
     found = client.post("/v1/run", files=FILE, data=data).json()["answers"]
     assert [each["task"] for each in found] == ["<CAPTION>", "<OD>"]
 
 
-def test_a_text_goes_to_the_tasks_that_take_one(client: TestClient) -> None:
+def test_a_text_goes_to_the_tasks_with_a_text_input(client: TestClient) -> None:
     data: dict[str, Any] = {"task": ["caption", "grounding"], "text": "a cake", **QUICK}
     found = client.post("/v1/run", files=FILE, data=data).json()["answers"]
     assert all("error" not in each for each in found)
@@ -36,7 +36,7 @@ def test_options_are_fields_too(client: TestClient) -> None:
     assert short.json()["answers"][0]["truncated"] is True
 
 
-def test_a_form_without_a_file_may_name_the_picture(client: TestClient) -> None:
+def test_a_form_without_a_file_can_name_the_image(client: TestClient) -> None:
     data = {"image": f"data:image/png;base64,{ENCODED}", "task": "caption", "text": "", **QUICK}
     assert client.post("/v1/run", data=data).status_code == 200
 
@@ -57,9 +57,7 @@ def test_a_form_without_a_file_may_name_the_picture(client: TestClient) -> None:
         ({}, "has no task"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_by_name(
-    client: TestClient, data: dict[str, Any], words: str
-) -> None:
+def test_invalid_fields_are_named(client: TestClient, data: dict[str, Any], words: str) -> None:
     found = client.post("/v1/run", files=FILE, data=data)
     error = found.json()["error"]
     assert found.status_code == 422 and words in error

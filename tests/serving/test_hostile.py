@@ -1,4 +1,4 @@
-"""Requests made to harm: what costs much is refused before any work, and harms nobody else."""
+"""Malicious requests: costly ones are rejected early and do not affect other clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chat(words: str, **more: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": parts}], "max_tokens": 3, **more}
 
 
-def test_long_texts_are_refused_before_tokenizing(
+def test_long_texts_are_rejected_before_tokenizing(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tokenized(*_: Any, **__: Any) -> Any:
@@ -91,7 +91,7 @@ def test_nothing_is_tokenized_or_decoded_on_the_event_loop(
         b"[" * 50_000, b'{"a":' * 50_000, b"\xff\xfe{}", b"",
     ],
 )  # fmt: skip
-def test_json_that_cannot_be_answered(client: TestClient, content: bytes) -> None:
+def test_invalid_json(client: TestClient, content: bytes) -> None:
     for path in (CHAT, "/v1/run", "/v1/batch"):
         found = client.post(path, content=content)
         assert 400 <= found.status_code < 500 and found.json()["error"]
@@ -104,9 +104,7 @@ def test_json_that_cannot_be_answered(client: TestClient, content: bytes) -> Non
      ("region", b"1e999,0,1,1"), ("options", b'{"seed": 1' + b"0" * 5000 + b"}"),
      ("\\ud800", b"x")],
 )  # fmt: skip
-def test_forms_that_cannot_be_answered(
-    client: TestClient, charset: str, name: str, value: bytes
-) -> None:
+def test_invalid_forms(client: TestClient, charset: str, name: str, value: bytes) -> None:
     head = '--x\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n'
     body = head.format("image", '; filename="a"').encode() + DEMO + b"\r\n"
     if name != "tasks":
@@ -117,7 +115,7 @@ def test_forms_that_cannot_be_answered(
     assert found.status_code == 422 and found.json()["error"]
 
 
-def test_options_at_their_limits_spoil_nothing(worker: Worker) -> None:
+def test_options_at_their_limits(worker: Worker) -> None:
     odd: list[dict[str, Any]] = [
         {"temperature": 1e-320}, {"temperature": 0.001}, {"temperature": 100},
         {"top_p": 1e-300, "seed": 1}, {"top_p": 5e-324}, {"top_k": 2**31 - 1},
@@ -134,7 +132,7 @@ def test_options_at_their_limits_spoil_nothing(worker: Worker) -> None:
     assert asyncio.run(all_at_once()) == [422, *[200] * 11]
 
 
-def test_threads_take_turns_between_clients_and_requests() -> None:
+def test_threads_alternate_between_clients_and_requests() -> None:
     pool, begun, order = FairPool(1, "test"), threading.Event(), []
     pool.submit(JobKey(), begun.wait)
 
@@ -155,7 +153,7 @@ def test_threads_take_turns_between_clients_and_requests() -> None:
         pool.submit(JobKey(), begun.wait)
 
 
-def test_large_pictures_are_read_apart() -> None:
+def test_large_images_have_their_own_thread() -> None:
     assert not is_large_file(DEMO, WHOLE_FILE)
     assert is_large_file(bomb(7_000, 7_000), WHOLE_FILE)
     assert is_large_file(b"%PDF-1.4", WHOLE_FILE)
@@ -164,7 +162,7 @@ def test_large_pictures_are_read_apart() -> None:
 
 @pytest.fixture
 def timed(model: florence2.Florence2) -> Iterator[tuple[str, int, Worker]]:
-    """The address and port of a server that gives up soon, and its worker."""
+    """The URL and port of a server with short timeouts, and its worker."""
     limits = RequestLimits(head_seconds=0.5, upload_seconds=2, connections=20, seconds=60)
     worker, port = Worker(model, limits, max_num_seqs=1), free_port()
     settings = uvicorn.Config(
@@ -188,7 +186,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def test_silent_and_trickling_connections_are_closed(timed: tuple[str, int, Worker]) -> None:
+def test_silent_and_slow_connections_are_closed(timed: tuple[str, int, Worker]) -> None:
     address, port, _ = timed
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
     # More than may be open: those who speak are served all the same.
@@ -218,7 +216,7 @@ def idle(worker: Worker) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["json", "form", "chat", "stream", "cascade"])
-def test_work_for_a_client_that_left_is_dropped(
+def test_requests_of_disconnected_clients_are_canceled(
     timed: tuple[str, int, Worker], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, port, worker = timed

@@ -1,4 +1,4 @@
-"""The server as a process: its options, and its end under load."""
+"""The server as a process: its options, and shutdown under load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_only_loopback_counts_as_local() -> None:
 
 
 async def clients(address: str, count: int, server: subprocess.Popen[bytes]) -> list[str]:
-    """What each request came to while the server was told to stop in the midst of them."""
+    """The outcomes of requests while the server is stopped."""
     outcomes: list[str] = []
 
     async def one() -> None:
@@ -51,7 +51,7 @@ async def clients(address: str, count: int, server: subprocess.Popen[bytes]) -> 
     return outcomes
 
 
-def test_sigterm_under_load_answers_all_that_was_taken(tmp_path: Path) -> None:
+def test_sigterm_under_load_completes_accepted_requests(tmp_path: Path) -> None:
     address, server = start_server(tmp_path / "log")
     outcomes = asyncio.run(clients(address, 12, server))
     assert set(outcomes) == {"200"} and len(outcomes) >= 12
@@ -73,7 +73,7 @@ def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert f"port {port} of 127.0.0.1 is in use" in line and "--port" in line
 
 
-def test_what_cannot_be_listened_at_is_told() -> None:
+def test_an_invalid_host_is_an_error() -> None:
     with pytest.raises(ValueError, match="cannot listen on"):
         bind_sockets("no.such.host.invalid", 8000)
     (bound,) = bind_sockets("127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""Requests that make no sense: an answer that says so, no failure, no hang, no growth.
+"""Malformed requests: a client error, no failure, no hang, no growth of memory.
 
 By default a few hundred; the slow test sends 5,000 to a server in a process of its own.
 """
@@ -32,7 +32,7 @@ TASKS = ("caption", "<OD>", "nonsense", "", "\0", "grounding", "<REGION_TO_OCR>"
 
 
 def damaged_picture(rng: random.Random) -> bytes:
-    """A real picture, cut, with bytes changed, or with a size that it does not have."""
+    """A real image, cut, with bytes changed, or with a size that it does not have."""
     stream = io.BytesIO()
     Image.new("RGB", (40, 30), "red").save(
         stream, rng.choice(["PNG", "JPEG", "WEBP", "GIF", "BMP"])
@@ -53,7 +53,7 @@ def damaged_picture(rng: random.Random) -> bytes:
 
 
 def bad_json(rng: random.Random) -> bytes:
-    """A request that is nearly one."""
+    """An almost valid request."""
     values: list[Any] = [None, True, -1, 1e308, "", "x", [], {}, [[]], {"a": 1}, ENCODED, "AAAA"]
     body: dict[str, Any] = {
         "image": rng.choice([*values, ENCODED]),
@@ -101,7 +101,7 @@ def malformed(seed: int) -> dict[str, Any]:
                         "x-api-key": "k" * rng.randrange(3000)}}  # fmt: skip
 
 
-def test_nearly_requests(worker: Worker) -> None:
+def test_almost_valid_requests(worker: Worker) -> None:
     with TestClient(create_app(worker), LOCAL, raise_server_exceptions=False) as client:
         for seed in range(250):
             answer = client.post(**malformed(seed))
@@ -109,7 +109,7 @@ def test_nearly_requests(worker: Worker) -> None:
         assert worker.load == 0 and client.get("/ready").status_code == 200
 
 
-def test_what_the_description_allows(worker: Worker) -> None:
+def test_requests_that_the_schema_allows(worker: Worker) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(worker, local=False))
     operations = [each.ok() for each in schema.get_all_operations()]
     assert {each.path for each in operations} >= {"/v1/run", "/v1/batch", "/v1/chat/completions"}
@@ -139,7 +139,7 @@ def resident(server: subprocess.Popen[bytes]) -> float:
 
 
 def talk(address: str, sent: bytes, seconds: float) -> bytes:
-    """What a server says to raw bytes, until it closes or the time is up."""
+    """The response of a server to raw bytes, until it closes or a timeout."""
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=seconds) as connection:
         connection.settimeout(seconds)
@@ -154,7 +154,9 @@ def talk(address: str, sent: bytes, seconds: float) -> bytes:
 
 
 @pytest.mark.slow
-def test_5000_of_them_and_slow_and_huge_ones(process: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_5000_malformed_slow_and_large_requests(
+    process: tuple[str, subprocess.Popen[bytes]],
+) -> None:
     address, server = process
     with httpx.Client(base_url=address, timeout=60) as client:
         for seed in range(1000, 1500):

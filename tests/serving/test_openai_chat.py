@@ -36,12 +36,12 @@ def ask(client: TestClient, *messages: Any, **more: Any) -> Any:
         {"type": "image_url", "image_url": URL.replace("+", "%2B").replace("=", "%3D")},
     ],
 )
-def test_pictures_in_every_form(client: TestClient, part: dict[str, Any]) -> None:
+def test_images_in_every_format(client: TestClient, part: dict[str, Any]) -> None:
     found = ask(client, {"role": "user", "content": [TEXT, part]})
     assert found.status_code == 200 and found.json()["choices"][0]["message"]["content"]
 
 
-def test_other_messages_are_passed_over(client: TestClient) -> None:
+def test_other_messages_are_ignored(client: TestClient) -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     earlier = {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}, TEXT]}
     history = [
@@ -49,7 +49,7 @@ def test_other_messages_are_passed_over(client: TestClient) -> None:
         {"role": "tool", "tool_call_id": "1", "content": "42"},
     ]  # fmt: skip
     assert ask(client, *history, USER).status_code == 200
-    # The picture may stand before the question.
+    # The image may stand before the question.
     assert ask(client, USER, {"role": "user", "content": "<OD>"}).status_code == 200
 
 
@@ -64,7 +64,7 @@ def test_other_messages_are_passed_over(client: TestClient) -> None:
         {"metadata": {"a": "b"}, "store": False, "parallel_tool_calls": True},
     ],
 )  # fmt: skip
-def test_what_clients_send_besides(client: TestClient, more: dict[str, Any]) -> None:
+def test_fields_without_effect_are_accepted(client: TestClient, more: dict[str, Any]) -> None:
     found = ask(client, **{"max_tokens": 8, **more})
     assert found.status_code == 200, found.text
 
@@ -87,9 +87,7 @@ def test_what_clients_send_besides(client: TestClient, more: dict[str, Any]) -> 
         ({"messages": []}, "at least 1 item"), ({"messages": None}, "must be a list"),
     ],
 )  # fmt: skip
-def test_what_is_refused_is_named_in_one_sentence(
-    client: TestClient, more: dict[str, Any], words: str
-) -> None:
+def test_unsupported_fields_are_named(client: TestClient, more: dict[str, Any], words: str) -> None:
     found = ask(client, **more)
     error = found.json()["error"]
     assert found.status_code == 422 and error["type"] == "invalid_request_error"
@@ -98,13 +96,13 @@ def test_what_is_refused_is_named_in_one_sentence(
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b.png", "s3://a/b.png"])
-def test_other_urls_are_named(client: TestClient, url: str) -> None:
+def test_errors_of_unsupported_urls(client: TestClient, url: str) -> None:
     message = {"role": "user", "content": [TEXT, {"type": "image_url", "image_url": url}]}
     words = ask(client, message).json()["error"]["message"]
     assert "URLs" in words and "base64" not in words
 
 
-def test_usage_counts_the_picture_and_the_prompt(client: TestClient) -> None:
+def test_usage_counts_the_image_and_the_prompt(client: TestClient) -> None:
     from florence2 import load
 
     short = ask(client).json()["usage"]
@@ -124,7 +122,7 @@ def test_usage_counts_the_picture_and_the_prompt(client: TestClient) -> None:
         assert cut["usage"]["completion_tokens"] == most
 
 
-def test_streams_end_with_the_usage_that_was_asked_for(client: TestClient) -> None:
+def test_streams_end_with_the_requested_usage(client: TestClient) -> None:
     def events(**more: Any) -> list[Any]:
         lines = ask(client, stream=True, **more).text.split("\n\n")
         assert lines[-2:] == ["data: [DONE]", ""]

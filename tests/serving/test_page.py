@@ -54,7 +54,7 @@ def status(page: Any) -> str:
     return text
 
 
-def test_a_picture_is_detected_filtered_and_downloaded(page: Any) -> None:
+def test_detection_filter_and_download(page: Any) -> None:
     page.set_input_files("#files", PICTURE)
     page.wait_for_function("document.getElementById('status').textContent.includes('256 by 256')")
     ask(page)
@@ -78,7 +78,7 @@ def test_a_picture_is_detected_filtered_and_downloaded(page: Any) -> None:
     assert page.locator("#rows tr").count() == 0
 
 
-def test_words_regions_and_cascades(page: Any) -> None:
+def test_text_regions_and_cascades(page: Any) -> None:
     page.click("#examples button:first-child")
     page.wait_for_function("document.getElementById('run').disabled === false")
     assert page.is_hidden("#text-field")
@@ -104,7 +104,7 @@ def test_words_regions_and_cascades(page: Any) -> None:
     assert page.locator("#rows tr").count() >= 1
 
 
-def test_several_pictures_keep_their_answers(page: Any) -> None:
+def test_several_images_keep_their_outputs(page: Any) -> None:
     content = Path(PICTURE).read_bytes()
     page.set_input_files("#files", [
         {"name": name, "mimeType": "image/png", "buffer": content} for name in ("a.png", "b.png")
@@ -120,7 +120,7 @@ def test_several_pictures_keep_their_answers(page: Any) -> None:
     )
 
 
-def test_keys_alone_are_enough(page: Any, address: str) -> None:
+def test_the_page_works_by_keyboard(page: Any, address: str) -> None:
     # Asked for before the page is, for a browser takes its time to hand choosers over: one that
     # opens in between is lost.
     page.on("filechooser", lambda chooser: chooser.set_files(PICTURE))
@@ -147,7 +147,7 @@ def test_everything_has_a_name_for_screen_readers(page: Any) -> None:
     assert page.get_attribute("#status", "aria-live") == "polite"
 
 
-def test_a_server_with_a_key_says_so(page: Any, address: str, browser: Any) -> None:
+def test_errors_of_the_server_are_shown(page: Any, address: str, browser: Any) -> None:
     # The same page against a route that refuses: the error is shown, nothing breaks.
     page.route("**/v1/run", lambda route: route.fulfill(
         status=401, content_type="application/json", body='{"error": "the key is missing"}'

@@ -21,7 +21,7 @@ PAGE = Path(str(files("florence2") / "serving" / "page"))
 
 
 @pytest.mark.parametrize("path", sorted(PAGE.glob("*.*")), ids=lambda path: path.name)
-def test_pages_name_no_absolute_url(path: Path) -> None:
+def test_pages_have_relative_urls(path: Path) -> None:
     text = path.read_text("utf-8")
     assert not re.search(r"""(src|href)=["']/|fetch\(["'`]/|from ["']/""", text)
     assert not re.search(r"https?://(?!www\.w3\.org)", text)
@@ -43,7 +43,7 @@ def test_the_elements_that_scripts_use_are_there() -> None:
         assert used and used <= there
 
 
-def test_a_prefix_that_the_proxy_leaves_is_taken_away(worker: Worker) -> None:
+def test_a_prefix_of_the_proxy_is_removed(worker: Worker) -> None:
     app = create_app(worker, prefix="/tools/florence2", key="secret")
     with TestClient(app, LOCAL) as client:
         for base in ("/tools/florence2", ""):
@@ -57,7 +57,7 @@ def test_a_prefix_that_the_proxy_leaves_is_taken_away(worker: Worker) -> None:
         ServeConfig(root_path="tools")
 
 
-def test_names_of_a_proxy_are_allowed_by_name(worker: Worker) -> None:
+def test_host_names_of_a_proxy_can_be_allowed(worker: Worker) -> None:
     with TestClient(create_app(worker, hosts=["Vision.Example"]), LOCAL) as client:
         for host, status in (("vision.example", 200), ("vision.example:8443", 200),
                              ("[::1]:8000", 200), ("evil.example", 400)):  # fmt: skip
@@ -92,13 +92,13 @@ def test_unknown_routes_of_openai_have_its_errors(client: TestClient) -> None:
     "host",
     ["[::1]evil.example", "localhost:1@evil.example", "localhost:", "[::1", "", "@localhost"],
 )
-def test_what_only_begins_like_a_served_host_is_refused(client: TestClient, host: str) -> None:
+def test_a_host_with_an_allowed_prefix_is_rejected(client: TestClient, host: str) -> None:
     assert client.get("/health", headers={"host": host}).status_code == (
         200 if host == "localhost:" else 400
     )
 
 
-def test_web_pages_of_other_hosts_are_refused(worker: Worker) -> None:
+def test_web_pages_of_other_hosts_are_rejected(worker: Worker) -> None:
     with TestClient(create_app(worker, hosts=["vision.example"]), LOCAL) as client:
         for origin, status in (
             ("http://localhost:3000", 422), ("https://vision.example", 422), ("http://[::1]", 422),
@@ -112,14 +112,14 @@ def test_web_pages_of_other_hosts_are_refused(worker: Worker) -> None:
         assert client.get("/health", headers=headers).status_code == 200
 
 
-def test_compressed_bodies_are_refused_by_name(client: TestClient) -> None:
+def test_compressed_bodies_are_rejected(client: TestClient) -> None:
     found = client.post("/v1/run", content=b"x", headers={"content-encoding": "gzip"})
     assert found.status_code == 415 and "'gzip'" in found.json()["error"]
     plain = client.post("/v1/run", content=b"x", headers={"content-encoding": "identity"})
     assert plain.status_code == 422
 
 
-def test_head_and_a_last_slash_are_answered(client: TestClient) -> None:
+def test_head_and_a_trailing_slash_are_accepted(client: TestClient) -> None:
     for path in ("/health", "/ready", "/", "/page/app.js", "/v1/models"):
         found = client.head(path)
         assert found.status_code == 200 and int(found.headers["content-length"]) > 0

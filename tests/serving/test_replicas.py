@@ -1,4 +1,4 @@
-"""Copies of the server behind Ray Serve."""
+"""Replicas of the server on Ray Serve."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-def test_two_copies_answer() -> None:
+def test_two_replicas_respond() -> None:
     import ray
     from ray import serve
 

@@ -70,7 +70,7 @@ def test_frames(video: bytes) -> None:
         load_uploaded(stream.getvalue(), FilePosition(2), 10**7)
 
 
-def test_requests_choose_a_page(client: TestClient) -> None:
+def test_requests_select_a_page(client: TestClient) -> None:
     content, options = several("PDF"), {"beams": 1, "max_new_tokens": 4}
     body: dict[str, Any] = {
         "image": base64.b64encode(content).decode(), "tasks": [{"task": "caption"}],
