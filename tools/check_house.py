@@ -47,7 +47,7 @@ BRITISH = re.compile(
 DROPPED = {
     "answering": "predicting",
     "asking": "requesting",
-    "attended": "cross-attention cache",
+    "attended": "attention output, cross-attention cache",
     "fewest": "min",
     "judged": "filtered, evaluated",
     "lane": "batch",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .results.tasks import TASKS, Task, custom_task
     from .results.types import Boxes, Failure, Polygons, Quads, Result, Text
     from .training.trainer import train
-    from .workflows.labeling.config import LabelConfig
+    from .workflows.labeling.label_config import LabelConfig
     from .workflows.labeling.labeler import label
 
 __version__ = "0.1.0"
@@ -50,7 +50,7 @@ _HOMES = {
     **dict.fromkeys(("Boxes", "Failure", "Polygons", "Quads", "Result", "Text"), "results.types"),
     **dict.fromkeys(("TASKS", "Task", "custom_task"), "results.tasks"),
     "train": "training.trainer",
-    "LabelConfig": "workflows.labeling.config",
+    "LabelConfig": "workflows.labeling.label_config",
     "label": "workflows.labeling.labeler",
 }
 

@@ -75,7 +75,7 @@ def test_a_frame_that_is_not_there_fails_in_its_place(monkeypatch: pytest.Monkey
     import florence2
     from florence2.processing.containers import UnitReader
     from florence2.results.types import Failure
-    from florence2.workflows.labeling.config import LabelConfig
+    from florence2.workflows.labeling.label_config import LabelConfig
     from florence2.workflows.labeling.label_requests import build_requests
     from florence2.workflows.labeling.predict_images import predict_images
     from florence2.workflows.labeling.sources import Source

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..io.messages import format_count
-from ..workflows.labeling.config import LabelConfig
+from ..workflows.labeling.label_config import LabelConfig
 from ..workflows.labeling.labeler import LabelMonitor, LabelOutcome, label
 from .errors import EXIT_PARTIAL, interruption_note, name_options, user_errors
 from .loading import is_default, load_model

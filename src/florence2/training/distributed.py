@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..inference.predictor import default_device, resolve_device
 from ..model import Florence2Model
 from ..model.davit import Stage
-from .config import Strategy
+from .train_config import Strategy
 
 T = TypeVar("T")
 

@@ -19,7 +19,6 @@ from ..processing.processor import Processor
 from .auxiliary.objective import AuxiliaryObjective, add_heads, check_auxiliary
 from .batches import PROBLEMS_FILE, BatchStream, ExampleSource, micro_size
 from .checkpoints import TrainState, load_newest_state
-from .config import TrainConfig
 from .distributed import DistributedContext, init_distributed, keep_freed_memory, parallelize
 from .examples import ExampleReader, FiniteSource, TrainingRecords, list_examples
 from .logger import TrainingLogger
@@ -42,6 +41,7 @@ from .run_outputs import Evaluator, RunOutputs
 from .schedule import total_steps
 from .step import INITIAL_LOSS_SCALE, TrainSetup
 from .streaming import EndlessSource, IterableRecords
+from .train_config import TrainConfig
 from .validation_loss import check_validation
 from .worker_pool import WorkerPool, process_workers, thread_workers
 

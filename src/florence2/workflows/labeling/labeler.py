@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ...io.messages import format_count, shorten
 from ...results.types import Failure
-from .config import DEFAULT_FRAME_INTERVAL, LabelConfig
+from .label_config import DEFAULT_FRAME_INTERVAL, LabelConfig
 from .label_requests import LabelRequest, build_requests
 from .option_checks import check_frame_interval, check_label_config
 from .output_directory import ANSWERS, PICTURES, SIDECARS, LabelDirectory, LineStream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...datasets.exporters.export_options import WITH_IMAGES
-from .config import LabelConfig
+from .label_config import LabelConfig
 from .label_requests import LabelRequest, takes_classes
 from .sources import Source
 

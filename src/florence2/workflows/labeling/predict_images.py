@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...results.types import Failure, Result
-from .config import DEFAULT_FRAME_INTERVAL, LabelConfig
+from .label_config import DEFAULT_FRAME_INTERVAL, LabelConfig
 from .label_requests import LabelRequest
 from .sources import Source
 
