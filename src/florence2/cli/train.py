@@ -12,7 +12,7 @@ import typer
 from ..io.atomic import DiskFullError
 from ..io.messages import format_count, suggest
 from ..io.options import option
-from ..training.config import TrainConfig
+from ..training.train_config import TrainConfig
 from .errors import EXIT_PARTIAL, print_error, print_message, print_warnings, user_errors
 from .help_format import PRESETS
 from .options import MAX_SEED
