@@ -49,7 +49,7 @@ def test_answers_have_exactly_the_length_and_are_the_same(
         theirs[name]()
 
 
-def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     models, missing = load_models("nano", ["torch:fp32", "magic:fp32", "torch:int3"])
     assert list(models) == ["torch fp32"]
     assert "magic" in missing["magic fp32"]

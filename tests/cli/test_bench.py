@@ -30,7 +30,7 @@ def test_a_short_run_ends_with_one_json_line(tmp_path: Path) -> None:
     assert "torch int3 is not timed" in result.stderr
 
 
-def test_nothing_to_measure_is_told(tmp_path: Path) -> None:
+def test_nothing_to_measure_is_reported(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["bench", "--runtime", "magic", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "runtime must be one of torch, openvino" in result.stderr

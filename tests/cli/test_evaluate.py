@@ -57,7 +57,7 @@ def data(tmp_path: Path) -> Path:
     return directory
 
 
-def test_figures_are_printed_beside_the_papers(
+def test_metrics_are_printed_beside_the_papers(
     evaluate: Command, stand_in: Any, data: Path, tmp_path: Path
 ) -> None:
     result = evaluate(
@@ -85,7 +85,7 @@ def test_figures_are_printed_beside_the_papers(
     }  # fmt: skip
 
 
-def test_limits_of_the_figures_are_printed(evaluate: Command, data: Path) -> None:
+def test_limits_of_the_metrics_are_printed(evaluate: Command, data: Path) -> None:
     result = evaluate("colors", "--data", data, "--limit", 4)
     assert result.exit_code == 0
     assert "note: The model has random weights" in result.stdout
@@ -101,7 +101,7 @@ def test_hidden_truth_ends_in_a_file_for_the_server(evaluate: Command, data: Pat
     assert "accuracy" not in result.stdout
 
 
-def test_failed_cases_end_with_status_1(evaluate: Command, data: Path) -> None:
+def test_failed_examples_end_with_status_1(evaluate: Command, data: Path) -> None:
     result = evaluate("colors", "--data", data, "--model", "blind", "--out", "out")
     assert result.exit_code == 1
     assert "failed: colors 000-0: cannot be read as an image" in result.stderr
@@ -198,3 +198,9 @@ def test_unusable_arguments_end_with_status_2(
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_benchmark_by_its_old_name_is_accepted_with_a_message(evaluate: Command) -> None:
+    result = evaluate("scenes", "--list")
+    assert result.exit_code == 0 and "Synthetic images (synthetic)" in result.stdout
+    assert "benchmark scenes is now synthetic" in result.stderr

@@ -81,7 +81,7 @@ def test_the_page(runs: tuple[Path, Path], find: Any) -> None:
         ({"limit": 3}, "has limit None, .* has 3"),
     ],
 )
-def test_other_cases_are_refused(
+def test_other_examples_are_refused(
     stand_in: Any, model: Any, data: Path, tmp_path: Path, runs: Any, find: Any,
     options: Any, message: str,
 ) -> None:  # fmt: skip
@@ -90,7 +90,7 @@ def test_other_cases_are_refused(
         compare(runs[0], tmp_path / "c", find=find)
 
 
-def test_what_cannot_be_compared_is_told(
+def test_what_cannot_be_compared_is_reported(
     stand_in: Any, model: Any, data: Path, tmp_path: Path, runs: Any, find: Any
 ) -> None:
     with pytest.raises(FileNotFoundError, match="name the --out of an evaluation"):

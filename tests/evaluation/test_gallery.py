@@ -77,7 +77,7 @@ def test_boxes_are_drawn_on_both_sides() -> None:
     assert (left < 200).any() and (right < 200).any() and (left != right).any()
 
 
-def test_words_stand_beside_one_picture() -> None:
+def test_words_stand_beside_one_image() -> None:
     page = Page(
         gallery_page("VQA", [predict("a", ("red", "red", "blue"), Text(" red "), "?")], [1])
     )
@@ -141,7 +141,7 @@ def test_the_best_the_worst_and_random_ones_are_others() -> None:
     }
 
 
-def test_large_pictures_are_made_small(tmp_path: Path) -> None:
+def test_large_images_are_made_small(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1500), "white").save(tmp_path / "large.jpg")
     answer = Polygons([[[[0, 0], [1500, 0], [1500, 1500]]]], ["half"], (3000, 1500))
     prediction = predict("a", answer, answer, image=tmp_path / "large.jpg")
@@ -150,7 +150,7 @@ def test_large_pictures_are_made_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("question", ["what?", (1.0, 2.0, 30.0, 40.0)])
-def test_questions_are_told(question: Any) -> None:
+def test_questions_are_reported(question: Any) -> None:
     page = Page(gallery_page("Q", [predict("a", "x", Text("y"), question)], [0.5]))
     told = question if isinstance(question, str) else "region 1, 2, 30, 40"
     assert any(told in word for word in page.words)

@@ -52,7 +52,7 @@ def test_every_row_is_run_or_has_its_reason(
     assert (out / "nocaps-val/report.md").exists()
 
 
-def test_one_folder_may_hold_the_files_of_all(
+def test_one_directory_may_hold_the_files_of_all(
     model: Any, data: Path, tmp_path: Path, find: Any
 ) -> None:
     (data / "refcoco").mkdir()  # of that benchmark's own files, not a data directory
@@ -64,6 +64,6 @@ def test_one_folder_may_hold_the_files_of_all(
     assert all(row.report is not None for row in rows)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path, find: Any) -> None:
+def test_a_directory_that_is_not_there_is_reported(tmp_path: Path, find: Any) -> None:
     with pytest.raises(FileNotFoundError, match="with a directory for each benchmark"):
         evaluate_paper_table(tmp_path / "gone", tmp_path / "out", lambda *_: None, find=find)

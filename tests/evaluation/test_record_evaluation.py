@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from florence2.evaluation import record_evaluation as judging
+from florence2.evaluation import record_evaluation as evaluation
 from florence2.evaluation.record_evaluation import evaluate_records, metric_prefix, selection_metric
 from florence2.results.records import Annotation, FilterDecision, Record, content_hash
 from florence2.results.tasks import Task
@@ -56,14 +56,16 @@ def all_kinds() -> tuple[Annotation, ...]:
     )
 
 
-def judged(annotations: Iterable[Annotation], answers: Iterable[Answer | None]) -> dict[str, float]:
+def evaluated(
+    annotations: Iterable[Annotation], answers: Iterable[Answer | None]
+) -> dict[str, float]:
     model: Any = StandIn(answers)
     return evaluate_records([make_record(*annotations)])(model)
 
 
-def test_the_truth_itself_gets_the_best_figures() -> None:
+def test_the_ground_truth_itself_gets_the_best_metrics() -> None:
     ground_truths = all_kinds()
-    assert judged(ground_truths, [each.answer for each in ground_truths]) == {
+    assert evaluated(ground_truths, [each.answer for each in ground_truths]) == {
         "caption/exact_match": 1.0,
         "caption/edit_distance": 0.0,
         "ocr_with_region/hmean": 1.0,
@@ -79,7 +81,7 @@ def test_the_truth_itself_gets_the_best_figures() -> None:
 
 def test_failures_and_silence_get_the_worst() -> None:
     ground_truths = all_kinds()
-    metrics = judged(ground_truths, [None] * len(ground_truths))
+    metrics = evaluated(ground_truths, [None] * len(ground_truths))
     worst = {"edit_distance": 1.0, "cer": 1.0}
     assert metrics == {name: worst.get(name.split("/")[1], 0.0) for name in metrics}
     assert len(metrics) == 10
@@ -90,9 +92,9 @@ def test_map_takes_scores_and_classes_into_account() -> None:
     wrong, right = [50, 50, 70, 70], [10, 10, 40, 40]
     surer_right = Boxes([wrong, right], ["dog", "dog"], SIZE, scores=[0.1, 0.9])
     surer_wrong = Boxes([wrong, right], ["dog", "dog"], SIZE, scores=[0.9, 0.1])
-    assert judged([ground_truth], [surer_right])["od/map"] == pytest.approx(1.0)
-    assert judged([ground_truth], [surer_wrong])["od/map"] == pytest.approx(0.5)
-    other_class = judged([ground_truth], [Boxes([right], ["cat"], SIZE)])
+    assert evaluated([ground_truth], [surer_right])["od/map"] == pytest.approx(1.0)
+    assert evaluated([ground_truth], [surer_wrong])["od/map"] == pytest.approx(0.5)
+    other_class = evaluated([ground_truth], [Boxes([right], ["cat"], SIZE)])
     assert other_class["od/map"] == other_class["od/f1"] == 0.0
 
 
@@ -101,12 +103,12 @@ def test_descriptions_of_regions_are_no_classes() -> None:
         "<DENSE_REGION_CAPTION>", Boxes([[10, 10, 40, 40]], ["a brown dog"], SIZE)
     )
     said = Boxes([[10, 10, 40, 40]], ["brown dog"], SIZE)
-    assert judged([ground_truth], [said])["dense_region_caption/map"] == pytest.approx(1.0)
+    assert evaluated([ground_truth], [said])["dense_region_caption/map"] == pytest.approx(1.0)
 
 
 def test_a_box_that_ends_before_it_begins_is_a_miss_and_no_error() -> None:
     ground_truth = Annotation("<OD>", Boxes([[10, 10, 40, 40]], ["dog"], SIZE))
-    metrics = judged([ground_truth], [Boxes([[40, 40, 10, 10]], ["dog"], SIZE)])
+    metrics = evaluated([ground_truth], [Boxes([[40, 40, 10, 10]], ["dog"], SIZE)])
     assert metrics == {"od/map": 0.0, "od/map50": 0.0, "od/f1": 0.0}
 
 
@@ -115,7 +117,7 @@ def test_half_right_answers_are_half_right() -> None:
     ground_truths = all_kinds()
     said = [*(each.answer for each in ground_truths)]
     said[1], said[3] = Text("a dog and a cap"), half
-    metrics = judged(ground_truths, said)
+    metrics = evaluated(ground_truths, said)
     assert metrics["caption/edit_distance"] == pytest.approx(1 / 15)
     assert metrics["referring_expression_segmentation/miou"] == pytest.approx(0.5, abs=0.03)
 
@@ -138,31 +140,31 @@ def test_records_are_taken_at_even_distances_and_dropped_annotations_left_out() 
     assert model.options == {"beams": 1, "batch_size": 8, "max_new_tokens": 7}
 
 
-def test_a_picture_that_is_gone_is_a_failure_of_its_own() -> None:
+def test_an_image_that_is_gone_is_a_failure_of_its_own() -> None:
     record = replace(make_record(Annotation("<CAPTION>", Text("a"))), image=None, path="gone.png")
     model: Any = StandIn([None])
     assert evaluate_records([record])(model)["caption/exact_match"] == 0.0
     assert model.requests[0][0] == b""
 
 
-def test_nothing_to_judge_by_is_an_error() -> None:
+def test_nothing_to_evaluate_on_is_an_error() -> None:
     with pytest.raises(ValueError, match="no kept annotation"):
         evaluate_records([make_record()])
     with pytest.raises(ValueError, match="no kept annotation"):
         selection_metric([()])
 
 
-def test_a_missing_library_is_told_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(judging, "load_library", refuse)
+    monkeypatch.setattr(evaluation, "load_library", refuse)
     with pytest.raises(ImportError, match="faster_coco_eval"):
         evaluate_records([make_record(all_kinds()[3])])
     assert evaluate_records([make_record(all_kinds()[1])])
 
 
-def test_the_watched_figure_prefers_regions_to_words() -> None:
+def test_the_selection_metric_prefers_regions_to_words() -> None:
     od, caption, quads, polygons, vqa = all_kinds()
     ground = Annotation("<CAPTION_TO_PHRASE_GROUNDING>", od.answer, text="a dog and a cat")
     assert selection_metric([(caption, vqa, vqa)]) == ("vqa/edit_distance", False)
@@ -174,7 +176,7 @@ def test_the_watched_figure_prefers_regions_to_words() -> None:
     assert selection_metric([(ground, ground, od, quads)]) == ("od/map", True)
 
 
-def test_names_of_figures_are_plain_words() -> None:
+def test_names_of_metrics_are_plain_words() -> None:
     prefixes = [metric_prefix(task) for task in ("<OD>", "<DocVQA>", "What is it?", "??")]
     assert prefixes == ["od", "docvqa", "what_is_it", "answer"]
     assert np.all([prefix.isidentifier() for prefix in prefixes])

@@ -25,7 +25,7 @@ def test_json_returns_as_it_was(report: Report) -> None:
     assert {"florence2", "numpy", "python"} <= set(report.versions)
 
 
-def test_the_page_lays_figures_beside_the_papers(report: Report, tmp_path: Path) -> None:
+def test_the_page_lays_metrics_beside_the_papers(report: Report, tmp_path: Path) -> None:
     page = (tmp_path / "out/report.md").read_text()
     assert page == report_markdown(report)
     (metric,) = report.metrics
@@ -52,7 +52,7 @@ def test_the_page_lays_figures_beside_the_papers(report: Report, tmp_path: Path)
         ({"failures": (("a", "gone"),)}, "1 of 40 requests failed and count as wrong"),
     ],
 )
-def test_what_limits_the_figures_is_said(report: Report, changes: Any, note: str) -> None:
+def test_what_limits_the_metrics_is_said(report: Report, changes: Any, note: str) -> None:
     assert f"> **Note.** {note}" in report_markdown(replace(report, **changes))
 
 
@@ -64,7 +64,7 @@ def test_a_part_is_called_a_part(stand_in: Any, model: Any, data: Path, tmp_path
     )
 
 
-def test_columns_of_the_paper_are_there_where_it_has_figures(report: Report) -> None:
+def test_columns_of_the_paper_are_there_where_it_has_metrics(report: Report) -> None:
     alone = replace(report, metrics=(replace(report.metrics[0], paper=PaperResult()),))
     page = report_markdown(alone)
     assert "| metric | this model | 95% interval |\n" in page and "base-ft" not in page

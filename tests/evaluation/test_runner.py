@@ -67,7 +67,7 @@ def test_a_run_is_scored(stand_in: Any, model: Any, data: Path, tmp_path: Path) 
     assert report.official == ("official/results.json",) and len(results) == 40
 
 
-def test_questions_about_a_picture_are_neighbours(
+def test_questions_about_a_image_are_neighbours(
     stand_in: Any, model: Any, data: Path, tmp_path: Path
 ) -> None:
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out")
@@ -76,7 +76,7 @@ def test_questions_about_a_picture_are_neighbours(
     ]  # fmt: skip
 
 
-def test_a_killed_run_goes_on_to_the_same_report(
+def test_a_killed_run_resumes_to_the_same_report(
     stand_in_script: Path, stand_in: Any, model: Any, data: Path, tmp_path: Path
 ) -> None:
     evaluate(stand_in.BENCHMARK, model, data, tmp_path / "whole")
@@ -128,7 +128,7 @@ def test_parts_alone_are_not_scored(stand_in: Any, model: Any, data: Path, tmp_p
             evaluate(stand_in.BENCHMARK, model, data, out, shard=shard)
 
 
-def test_a_limit_takes_whole_pictures_at_even_distances(
+def test_a_limit_takes_whole_images_at_even_distances(
     stand_in: Any, model: Any, data: Path, tmp_path: Path
 ) -> None:
     report = evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out", limit=4)
@@ -192,7 +192,7 @@ def test_data_that_moved_is_the_same_data(
     assert model.asked == []
 
 
-def test_what_cannot_be_asked_counts_as_wrong_and_is_tried_again(
+def test_what_fails_counts_as_wrong_and_is_tried_again(
     stand_in: Any, model: Any, data: Path, tmp_path: Path
 ) -> None:
     def broken(image: Path, question: str) -> Text | None:
@@ -211,7 +211,7 @@ def test_what_cannot_be_asked_counts_as_wrong_and_is_tried_again(
     assert again.metrics[0].value == pytest.approx(ACCURACY)
 
 
-def test_hidden_truth_gives_files_and_no_figures(
+def test_hidden_truth_gives_files_and_no_metrics(
     stand_in: Any, model: Any, data: Path, tmp_path: Path
 ) -> None:
     def refuse(predictions: Any) -> Any:
@@ -242,7 +242,7 @@ def test_an_answer_that_is_not_a_number_ends_the_run(
         evaluate(stand_in.BENCHMARK, model, data, tmp_path / "out")
 
 
-def test_unusable_data_is_told_before_anything_is_asked(
+def test_unusable_data_is_reported_before_any_request(
     stand_in: Any, model: Any, data: Path, tmp_path: Path
 ) -> None:
     def run(**options: Any) -> None:

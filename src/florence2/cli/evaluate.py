@@ -12,7 +12,7 @@ import typer
 from ..evaluation.evaluation_config import EvaluationConfig
 from ..inference.call_options import LoadOptions
 from ..io.options import option
-from .errors import EXIT_PARTIAL, user_errors
+from .errors import EXIT_PARTIAL, print_message, user_errors
 from .evaluation_runs import EvaluationRun, parse_shard
 from .signature import expand_options
 
@@ -66,13 +66,14 @@ def evaluate(
     A run that was stopped or killed resumes when it is called again with the same arguments.
     """
     with user_errors():
+        benchmark = _current_benchmark(selection.benchmark)
         if mode.listing:
-            _list(selection.benchmark)
+            _list(benchmark)
             return
         if mode.compare is not None:
             _compare(mode.compare, selection.data, selection.out)
             return
-        _check_names(selection.benchmark, config.split, mode.everything)
+        _check_names(benchmark, config.split, mode.everything)
         if selection.data is None:
             raise ValueError("--data is missing: the directory of the official files")
         if mode.shard is not None and mode.processes > 1:
@@ -82,9 +83,21 @@ def evaluate(
         if mode.everything:
             reports = _evaluate_all(run, selection.out)
         else:
-            reports = _evaluate_one(run, selection.benchmark, selection.out)
+            reports = _evaluate_one(run, benchmark, selection.out)
     if any(report is not None and report.failures for report in reports):
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _current_benchmark(name: str | None) -> str | None:
+    """The name of a benchmark today; an old name is accepted with a message."""
+    from ..evaluation.benchmarks import current_name
+
+    if name is None:
+        return None
+    current = current_name(name)
+    if current != name:
+        print_message(f"benchmark {name} is now {current}; the old name goes with the next release")
+    return current
 
 
 def _check_names(name: str | None, split: str | None, everything: bool) -> None:

@@ -48,7 +48,7 @@ def karpathy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_karpathy_cases_are_those_of_the_split(karpathy: Path) -> None:
+def test_karpathy_examples_are_those_of_the_split(karpathy: Path) -> None:
     examples = coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
     assert [example.id for example in examples] == ["1", "2"]
     assert examples[0].image == karpathy / "val2014" / "COCO_val2014_000000000001.jpg"
@@ -58,7 +58,7 @@ def test_karpathy_cases_are_those_of_the_split(karpathy: Path) -> None:
         coco_caption.BENCHMARK.read(karpathy, "karpathy-val")
 
 
-def test_karpathy_pictures_may_lie_below_images(karpathy: Path) -> None:
+def test_karpathy_images_may_lie_below_images(karpathy: Path) -> None:
     (karpathy / "images").mkdir()
     (karpathy / "val2014").rename(karpathy / "images" / "val2014")
     examples = coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
@@ -70,7 +70,7 @@ def test_karpathy_pictures_may_lie_below_images(karpathy: Path) -> None:
         coco_caption.BENCHMARK.read(karpathy, "karpathy-test")
 
 
-def test_a_persons_own_caption_beats_another_pictures(karpathy: Path) -> None:
+def test_a_persons_own_caption_beats_another_images(karpathy: Path) -> None:
     right = answer(coco_caption.BENCHMARK, karpathy, "karpathy-test",
                    [CAPTIONS[1][0], CAPTIONS[2][0]])  # fmt: skip
     swapped = [
@@ -106,7 +106,7 @@ def test_results_are_written_in_the_official_form(karpathy: Path, tmp_path: Path
     ]  # fmt: skip
 
 
-def test_nocaps_has_a_figure_for_every_domain_and_hides_its_test(tmp_path: Path) -> None:
+def test_nocaps_has_a_metric_for_every_domain_and_hides_its_test(tmp_path: Path) -> None:
     images = [
         {"id": number, "file_name": f"{number}.jpg", "domain": domain}
         for number, domain in ((1, "in-domain"), (2, "out-domain"))
@@ -134,7 +134,7 @@ def test_nocaps_has_a_figure_for_every_domain_and_hides_its_test(tmp_path: Path)
         nocaps.BENCHMARK.read(tmp_path, "val")
 
 
-def test_textcaps_entries_of_one_picture_are_one_case(tmp_path: Path) -> None:
+def test_textcaps_entries_of_one_image_are_one_example(tmp_path: Path) -> None:
     entries = [
         {"image_id": name, "caption_id": index, "caption_str": text, "reference_strs": captions}
         for name, captions in (("0054", CAPTIONS[1]), ("00a1", CAPTIONS[2]))
@@ -155,7 +155,7 @@ def test_textcaps_entries_of_one_picture_are_one_case(tmp_path: Path) -> None:
         textcaps.BENCHMARK.read(tmp_path, "val")
 
 
-def test_absent_and_contradicting_files_are_told(tmp_path: Path) -> None:
+def test_absent_and_contradicting_files_are_reported(tmp_path: Path) -> None:
     for benchmark in (coco_caption, nocaps, textcaps):
         with pytest.raises(FileNotFoundError, match=r"From|Karpathy"):
             benchmark.BENCHMARK.read(tmp_path, benchmark.BENCHMARK.splits[0])

@@ -82,7 +82,7 @@ def table(scored: Any, title: str) -> Table:
     return next(table for table in scored.tables if table.title.startswith(title))
 
 
-def test_cases_of_the_official_files(data: Path) -> None:
+def test_examples_of_the_official_files(data: Path) -> None:
     examples = BENCHMARK.read(data, "val2017")
     assert [example.id for example in examples] == ["139", "285"]
     assert examples[0].image == data / "val2017/000000000139.jpg"
@@ -92,7 +92,7 @@ def test_cases_of_the_official_files(data: Path) -> None:
     assert examples[1].ground_truth.objects.labels == ()
 
 
-def test_the_truth_is_perfect(data: Path) -> None:
+def test_the_ground_truth_is_perfect(data: Path) -> None:
     scored = score(BENCHMARK.read(data, "val2017"), from_truth)
     assert values(scored) == {"AP": 100, "AP50": 100, "AP75": 100, "F1@0.5": 100}
     assert scored.per_example == (1.0, 1.0)

@@ -44,7 +44,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_cases_of_the_official_files(data: Path) -> None:
+def test_examples_of_the_official_files(data: Path) -> None:
     examples = BENCHMARK.read(data, "test")
     # The third caption names nothing that has a box.
     assert [example.prompt_input for example in examples] == [

@@ -41,7 +41,7 @@ def score(data: Path, answer: Quads | Text | None) -> BenchmarkScores:
     return BENCHMARK.score([ExamplePrediction(first, answer), ExamplePrediction(second, None)])
 
 
-def test_cases_of_the_official_files(data: Path) -> None:
+def test_examples_of_the_official_files(data: Path) -> None:
     examples = BENCHMARK.read(data, "test")
     assert [example.id for example in examples] == ["img_1", "img_10"]
     assert examples[0].image == data / "ch4_test_images/img_1.jpg"
@@ -51,7 +51,7 @@ def test_cases_of_the_official_files(data: Path) -> None:
     assert np.array_equal(examples[0].ground_truth.outlines[1], LETTERS)
 
 
-def test_the_truth_is_perfect(data: Path) -> None:
+def test_the_ground_truth_is_perfect(data: Path) -> None:
     # Reading is compared without case; an outline on the illegible word counts neither way.
     answer = Quads([GENAXIS, LETTERS, ILLEGIBLE], ["genaxis ", "A,B", "XYZ"], SIZE)
     scored = score(data, answer)

@@ -79,7 +79,7 @@ def test_vqav2_hides_the_test_and_writes_what_its_server_takes(tmp_path: Path) -
         vqav2.BENCHMARK.score(say(list(examples), "2"))
 
 
-def test_vqav2_files_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
+def test_vqav2_files_that_do_not_belong_together_are_reported(tmp_path: Path) -> None:
     vqav2_data(tmp_path, [["two"] * 10, MIXED])
     path = tmp_path / "v2_mscoco_val2014_annotations.json"
     content = json.loads(path.read_text())
@@ -95,7 +95,7 @@ def test_vqav2_files_that_do_not_belong_together_are_told(tmp_path: Path) -> Non
         vqav2.BENCHMARK.read(tmp_path, "val")
 
 
-def test_textvqa_cases_scores_and_results(tmp_path: Path) -> None:
+def test_textvqa_examples_scores_and_results(tmp_path: Path) -> None:
     entry = {"image_id": "0054", "question": "what does it say?", "image_width": 1}
     data = [{**entry, "question_id": 5, "answers": ["stop"] * 10},
             {**entry, "question_id": 6, "answers": MIXED}]  # fmt: skip
@@ -112,7 +112,7 @@ def test_textvqa_cases_scores_and_results(tmp_path: Path) -> None:
             textvqa.BENCHMARK.read(tmp_path, "val")
 
 
-def test_vizwiz_cases_scores_and_results(tmp_path: Path) -> None:
+def test_vizwiz_examples_scores_and_results(tmp_path: Path) -> None:
     data = [
         {"image": f"VizWiz_val_{number:08d}.jpg", "question": "What is this?", "answerable": able,
          "answer_type": "other" if able else "unanswerable", "answers": people(answers)}
@@ -148,13 +148,15 @@ def test_docvqa_scores_by_likeness_and_asks_with_its_own_prompt(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("module", [vqav2, textvqa, vizwiz])
-def test_the_papers_figures_stand_beside_no_split_with_known_answers(module: ModuleType) -> None:
+def test_the_papers_metrics_stand_beside_no_split_with_known_answers(module: ModuleType) -> None:
     # They are of test-dev, whose answers only the servers have.
     assert module.BENCHMARK.reported and "val" not in module.BENCHMARK.reported
 
 
 @pytest.mark.parametrize("module", [vqav2, textvqa, vizwiz, docvqa])
-def test_absent_files_are_told_with_where_to_get_them(module: ModuleType, tmp_path: Path) -> None:
+def test_absent_files_are_reported_with_where_to_get_them(
+    module: ModuleType, tmp_path: Path
+) -> None:
     with pytest.raises(FileNotFoundError, match=r"\.org"):
         module.BENCHMARK.read(tmp_path, "val")
     with pytest.raises(FileNotFoundError, match="does not exist; make it"):

@@ -26,7 +26,7 @@ ReferWriter = Callable[..., Path]
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
-def test_cases_of_the_official_files(
+def test_examples_of_the_official_files(
     write_refer: ReferWriter,
     benchmark: Benchmark,
     directory: str,
@@ -49,7 +49,7 @@ def test_cases_of_the_official_files(
     assert examples[2].ground_truth.box == tuple(DOG) and examples[2].ground_truth.category == "dog"
 
 
-def test_the_truth_is_perfect(write_refer: ReferWriter) -> None:
+def test_the_ground_truth_is_perfect(write_refer: ReferWriter) -> None:
     examples = find_benchmark("refcoco").read(write_refer(), "val")
     predictions = [
         ExamplePrediction(example, Boxes([example.ground_truth.box], ["it"], SIZE))

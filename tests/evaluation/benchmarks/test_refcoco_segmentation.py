@@ -32,7 +32,7 @@ def values(scored: BenchmarkScores) -> dict[str, float]:
     return {metric.name: metric.value for metric in scored.metrics}
 
 
-def test_the_truth_is_perfect(write_refer: ReferWriter) -> None:
+def test_the_ground_truth_is_perfect(write_refer: ReferWriter) -> None:
     examples = BENCHMARK.read(write_refer(), "val")
     assert examples[0].task.token == "<REFERRING_EXPRESSION_SEGMENTATION>"
     assert examples[0].prompt_input == "the lady"

@@ -43,7 +43,7 @@ def metrics(predictions: list[ExamplePrediction]) -> dict[str, float]:
     return {each.name: each.value for each in BENCHMARK.score(predictions).metrics}
 
 
-def test_the_truth_itself_is_perfect_on_every_task(perfect: list[ExamplePrediction]) -> None:
+def test_the_ground_truth_itself_is_perfect_on_every_task(perfect: list[ExamplePrediction]) -> None:
     scored = BENCHMARK.score(perfect)
     found = {each.name: each.value for each in scored.metrics}
     for name, value in found.items():
@@ -102,7 +102,7 @@ def test_scores_that_rank_beat_scores_that_do_not(perfect: list[ExamplePredictio
     assert found["calibration error"] == pytest.approx(10, abs=1e-4)
 
 
-def test_captions_are_judged_by_what_they_name(perfect: list[ExamplePrediction]) -> None:
+def test_captions_are_scored_by_what_they_name(perfect: list[ExamplePrediction]) -> None:
     detection = next(each for each in perfect if each.example.task.token == "<OD>"
                      and len(each.example.ground_truth) >= 1)  # fmt: skip
     caption = next(

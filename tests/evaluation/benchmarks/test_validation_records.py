@@ -40,7 +40,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "shards"
 
 
-def test_every_kept_annotation_is_asked_and_scored_by_its_kind(data: Path) -> None:
+def test_every_kept_annotation_is_an_example_and_scored_by_its_kind(data: Path) -> None:
     benchmark = find_benchmark("records")
     examples = benchmark.read(data, "all")
     assert len(examples) == 8 and examples[3].prompt_input == "the cat"
@@ -58,6 +58,8 @@ def test_every_kept_annotation_is_asked_and_scored_by_its_kind(data: Path) -> No
     assert set(right.per_example) == {1.0} and max(nothing.per_example) == 0
 
 
-def test_a_folder_without_shards_is_told_with_the_command_that_makes_some(tmp_path: Path) -> None:
+def test_a_directory_without_shards_is_reported_with_the_command_that_makes_some(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(FileNotFoundError, match="florence2 convert"):
         find_benchmark("records").read(tmp_path / "nowhere", "all")

@@ -67,7 +67,7 @@ def values(scored: BenchmarkScores) -> dict[str, float]:
     return {metric.name: metric.value for metric in scored.metrics}
 
 
-def test_cases_of_the_official_files(data: Path) -> None:
+def test_examples_of_the_official_files(data: Path) -> None:
     examples = BENCHMARK.read(data, "test")
     # The third image has no description.
     assert [example.id for example in examples] == ["2", "1"]

@@ -33,7 +33,7 @@ def read(path: Path, prefix: str, *, marks: bool) -> dict[str, TextRegions]:
 @pytest.mark.parametrize(
     ("end_to_end", "hmean"), [(False, 0.977989360950786), (True, 0.9165773847119407)]
 )
-def test_published_figures(shared: Path, end_to_end: bool, hmean: float) -> None:
+def test_published_metrics(shared: Path, end_to_end: bool, hmean: float) -> None:
     directory = shared / "eval/ocr_cleval"
     ground_truths = read(directory / "gt_eval_doc_v1_kr.zip", "gt_", marks=True)
     found = read(directory / "res_eval_doc_v1_kr.zip", "res_", marks=False)

@@ -107,7 +107,7 @@ def test_faults_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_five_thousand_pictures_in_a_minute() -> None:
+def test_five_thousand_images_in_a_minute() -> None:
     generator = np.random.default_rng(0)
     names = [f"class {number}" for number in range(80)]
     ground_truths, detections = [], []

@@ -85,7 +85,7 @@ def test_a_silent_model_scores_zero() -> None:
     assert proposal_recall(ground_truth, []) == 0
 
 
-def test_proposals_take_the_surest_first() -> None:
+def test_proposals_take_the_highest_scoring_first() -> None:
     ground_truth = [GroundTruthObjects("a", [SQUARE], ["cat"])]
     found = [DetectedObjects("a", [NEAR, SQUARE], ["", ""], [0.9, 0.1])]
     assert proposal_recall(ground_truth, found, top=1) == pytest.approx(0.7)

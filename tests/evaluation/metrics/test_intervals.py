@@ -57,7 +57,7 @@ def test_pairing_sharpens_a_difference() -> None:
     assert chance.low < 0 < chance.high or chance.sign_flip_rate > 0.001
 
 
-def test_paired_figures_share_their_draws() -> None:
+def test_paired_metrics_share_their_draws() -> None:
     values = np.random.default_rng(0).uniform(size=40)
     difference = paired_bootstrap(
         40,

@@ -54,7 +54,7 @@ def test_ignored_words_take_predictions_with_them() -> None:
     assert (metrics.matched, metrics.detected, metrics.true) == (1, 1, 1)
 
 
-def test_pictures_without_words() -> None:
+def test_images_without_words() -> None:
     nothing = TextRegions([], [])
     something = TextRegions([box(0, 0, 5, 5)], ["a"])
     assert icdar_figures([nothing], [nothing]).f1 == 0

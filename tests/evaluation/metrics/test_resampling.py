@@ -117,7 +117,7 @@ def test_counts_equal_copies(seed: int) -> None:
     assert metrics.ap != pytest.approx(matches.average_precision(), abs=1e-3)
 
 
-def test_a_data_set_held_twice_has_the_same_figure() -> None:
+def test_a_dataset_held_twice_has_the_same_metric() -> None:
     images = made_up(10)
     matches = match_images(images.ground_truths, images.detections)
     once = matches.average_precision()
@@ -158,7 +158,7 @@ def test_faults_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_draws_of_five_thousand_pictures() -> None:
+def test_a_hundred_draws_of_five_thousand_images() -> None:
     images = made_up(5000, objects=8, classes=80)
     started = time.perf_counter()
     matches = match_images(images.ground_truths, images.detections)
