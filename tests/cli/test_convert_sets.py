@@ -446,4 +446,6 @@ def test_a_set_of_release_0_1_is_written_again(tmp_path: Path) -> None:
     origin["target"] = "yolo-corners"
     listed.write_text("\n".join([json.dumps({"origin": origin}), *files, ""]))
     assert convert(*arguments).exit_code == 0
+    old = convert(run, "--to", "yolo-corners", *arguments[3:])
+    assert old.exit_code == 0 and "'yolo-corners' is now 'yolo-obb'" in old.stderr
     assert convert(*arguments, "--trigger", "x").exit_code == 2

@@ -12,7 +12,7 @@ from ..datasets.exporters.capacity import RENAMED_TARGETS, TARGETS
 from ..datasets.exporters.export_options import ExportOptions
 from ..datasets.import_config import FORMATS, SHARDS, TEXT_FORMATS, ImportConfig
 from ..io.options import option
-from .errors import EXIT_PARTIAL, interruption_note, user_errors
+from .errors import EXIT_PARTIAL, interruption_note, print_warnings, user_errors
 from .loading import load_processor
 from .signature import expand_options
 
@@ -58,7 +58,7 @@ def convert(
     when the same command is run again. Other tools get the source's classes, ids, splits and
     polygons unchanged. Ends with status 1 when nothing was written.
     """
-    with interruption_note(_describe_interruption), user_errors():
+    with interruption_note(_describe_interruption), user_errors(), print_warnings():
         from ..datasets.dataset_export import guess_format
 
         format = options.format or guess_format(source)

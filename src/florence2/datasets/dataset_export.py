@@ -15,6 +15,7 @@ from ..results.records import Record
 from . import ImportContext, ImportProblem
 from .conversion import ImportOptions, origin_of, read_records
 from .exporters import ExportOptions, Written, write_records
+from .exporters.capacity import current_target
 from .exporters.destination import claim_directory
 from .importers.class_list import ClassList
 from .importers.prediction_lines import PREDICTIONS_FILE, find_prediction_file, read_predictions
@@ -124,6 +125,7 @@ def export_dataset(
     Raises:
         ValueError: ``out`` holds something else, or the source cannot be read.
     """
+    target = current_target(target)
     options, reading = options or ExportOptions(), reading or ImportOptions()
     problems: list[ImportProblem] = []
     classes = ClassList()
