@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -135,18 +135,27 @@ def convert(
             origin=origin,
         ) as writer:
             known = set(ShardDataset(destination).ids()) if writer.manifest.rows else set[str]()
-            bare, seen = 0, UniqueNameCheck()
-            for record in map(_with_utf8_names, chain([first], records)):
-                with context.collect_errors(source):
-                    seen.add(record.id, "a record called")
-                    bare += not record.annotations
-                    if record.id not in known:
-                        writer.declare(classes.categories)
-                        writer.write(record)
+            bare = 0
+            for record in _skip_duplicates(chain([first], records), context, source):
+                bare += not record.annotations
+                if record.id not in known:
+                    writer.declare(classes.categories)
+                    writer.write(record)
             writer.declare(classes.categories)
             writer.flush()
             _write_problems(problems, destination)
         return ConversionReport(writer.manifest, tuple(problems), bare, len(known))
+
+
+def _skip_duplicates(
+    records: Iterable[Record], context: ImportContext, source: Path
+) -> Iterator[Record]:
+    """The records with names in UTF-8; a second record of a name is reported as a problem."""
+    seen = UniqueNameCheck()
+    for record in map(_with_utf8_names, records):
+        with context.collect_errors(source):
+            seen.add(record.id, "a record called")
+            yield record
 
 
 def _with_utf8_names(record: Record) -> Record:

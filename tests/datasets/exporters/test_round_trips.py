@@ -259,3 +259,11 @@ def test_ontologies_are_parsed_and_refused() -> None:
         ClassMap.parse("a=x,A=y")
     with pytest.raises(ValueError, match="formats are coco"):
         write_records([], "tfrecord", Path("nowhere"))
+
+
+def test_the_old_names_of_the_yolo_formats_warn(records: list[Record], tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="format 'yolo-corners' is now 'yolo-obb'"):
+        write_records(records, "yolo-corners", tmp_path / "old", ONTOLOGY)
+    write_records(records, "yolo-obb", tmp_path / "new", ONTOLOGY)
+    old, new = (sorted((tmp_path / name).rglob("*.txt")) for name in ("old", "new"))
+    assert [path.read_text() for path in old] == [path.read_text() for path in new] != []
