@@ -1,13 +1,15 @@
-"""DaViT, the image tower: a pyramid of four stages with attention over windows and channels.
+"""DaViT, the vision encoder: a pyramid of four stages with attention over windows and channels.
 
-Tokens stay channels-last throughout. Shapes: B images, H and W cells, C channels, P windows,
-N tokens of a window or an image, G heads or groups, E channels per head or group.
+Features are channels-last. Blocks take tokens ``[B, N, C]`` and the size ``(H, W)`` of their map,
+as in the released code.
+
+Shapes: B images, H and W cells, C channels, N = H * W tokens, P windows of all images, M tokens of
+a window, G heads or groups, E channels per head or group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -24,102 +26,95 @@ class DaViT(nn.Module):
         super().__init__()
         rates = torch.linspace(0, config.drop_path_rate, 2 * sum(config.depths), device="cpu")
         drop_rates = iter(rates.tolist())
-        incoming = (3, *config.dim_embed)
+        in_channels = (3, *config.dim_embed)
         self.stages = nn.ModuleList(
-            Stage(config, stage, incoming[stage], drop_rates)
-            for stage in range(len(config.dim_embed))
+            Stage(config, index, in_channels[index], drop_rates)
+            for index in range(len(config.dim_embed))
         )
 
     def forward(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
-        features_BHWC = pixels_BCHW.permute(0, 2, 3, 1)
-        maps = []
+        x_BHWC = pixels_BCHW.permute(0, 2, 3, 1)
+        feature_maps = []
         for stage in self.stages:
-            features_BHWC = stage(features_BHWC)
-            maps.append(features_BHWC)
-        return tuple(maps)
+            x_BHWC = stage(x_BHWC)
+            feature_maps.append(x_BHWC)
+        return tuple(feature_maps)
 
 
 class Stage(nn.Module):
-    """A strided convolution, then blocks that alternate spatial and channel attention."""
+    """A strided convolution, then blocks that alternate window and channel attention."""
 
     def __init__(
-        self, config: VisionConfig, stage: int, incoming: int, drop_rates: Iterator[float]
+        self, config: VisionConfig, index: int, in_channels: int, drop_rates: Iterator[float]
     ) -> None:
         super().__init__()
         self.gradient_checkpointing = False
-        width = config.dim_embed[stage]
-        self.embed = PatchEmbedding(config, stage, incoming)
+        dim = config.dim_embed[index]
+        mlp_dim = int(dim * config.mlp_ratio)
+        self.embed = PatchEmbedding(config, index, in_channels)
         blocks: list[Block] = []
-        for _ in range(config.depths[stage]):
-            spatial = WindowAttention(width, config.num_heads[stage], config.window_size)
-            channel = ChannelAttention(width, config.num_groups[stage])
-            hidden = int(width * config.mlp_ratio)
-            blocks.append(Block(spatial, width, hidden, next(drop_rates)))
-            blocks.append(Block(channel, width, hidden, next(drop_rates)))
+        for _ in range(config.depths[index]):
+            spatial = WindowAttention(dim, config.num_heads[index], config.window_size)
+            channel = ChannelAttention(dim, config.num_groups[index])
+            blocks.append(Block(spatial, dim, mlp_dim, next(drop_rates)))
+            blocks.append(Block(channel, dim, mlp_dim, next(drop_rates)))
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, features_BHWC: Tensor) -> Tensor:
-        features_BHWC = self.embed(features_BHWC)
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        x_BHWC = self.embed(x_BHWC)
+        size = x_BHWC.shape[1:3]
+        x_BNC = x_BHWC.flatten(1, 2)
         for block in self.blocks:
-            features_BHWC = run_layer(
-                block, features_BHWC, gradient_checkpointing=self.gradient_checkpointing
+            x_BNC = run_layer(
+                block, x_BNC, size, gradient_checkpointing=self.gradient_checkpointing
             )
-        return features_BHWC
+        return _to_map(x_BNC, size)
 
 
 class PatchEmbedding(nn.Module):
     """A convolution with LayerNorm over channels, before it (prenorm) or after it."""
 
-    def __init__(self, config: VisionConfig, stage: int, incoming: int) -> None:
+    def __init__(self, config: VisionConfig, index: int, in_channels: int) -> None:
         super().__init__()
-        outgoing = config.dim_embed[stage]
-        self.prenorm = config.patch_prenorm[stage]
-        self.norm = nn.LayerNorm(incoming if self.prenorm else outgoing)
+        out_channels = config.dim_embed[index]
+        self.prenorm = config.patch_prenorm[index]
+        self.norm = nn.LayerNorm(in_channels if self.prenorm else out_channels)
         self.conv = nn.Conv2d(
-            incoming,
-            outgoing,
-            kernel_size=config.patch_size[stage],
-            stride=config.patch_stride[stage],
-            padding=config.patch_padding[stage],
+            in_channels,
+            out_channels,
+            kernel_size=config.patch_size[index],
+            stride=config.patch_stride[index],
+            padding=config.patch_padding[index],
         )
 
-    def forward(self, features_BHWC: Tensor) -> Tensor:
+    def forward(self, x_BHWC: Tensor) -> Tensor:
         if self.prenorm:
-            features_BHWC = self.norm(features_BHWC)
-        features_BHWC = _convolve(self.conv, features_BHWC)
-        if self.prenorm:
-            return features_BHWC
-        # A sequence, for the reason that Block tells.
-        return _as_map(self.norm(features_BHWC.flatten(1, 2)), features_BHWC.shape[1:3])
+            return _convolve(self.conv, self.norm(x_BHWC))
+        x_BHWC = _convolve(self.conv, x_BHWC)
+        return _to_map(self.norm(x_BHWC.flatten(1, 2)), x_BHWC.shape[1:3])
 
 
 class Block(nn.Module):
     """Attention and feed-forward, each after a depthwise convolution and each residual.
 
-    The depthwise convolutions are the only positional information in the trunk.
+    The convolutions (conditional positional encodings) are the only positional information.
     """
 
-    def __init__(self, attention: nn.Module, width: int, hidden: int, drop_rate: float) -> None:
+    def __init__(self, attention: nn.Module, dim: int, mlp_dim: int, drop_rate: float) -> None:
         super().__init__()
-        self.cpe1 = _depthwise(width)
-        self.attention_norm = nn.LayerNorm(width)
+        self.cpe1 = nn.Conv2d(dim, dim, kernel_size=3, padding=1, groups=dim)
+        self.attention_norm = nn.LayerNorm(dim)
         self.attention = attention
-        self.cpe2 = _depthwise(width)
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, hidden)
+        self.cpe2 = nn.Conv2d(dim, dim, kernel_size=3, padding=1, groups=dim)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim, mlp_dim)
         self.drop_path = DropPath(drop_rate)
 
-    def forward(self, x_BHWC: Tensor) -> Tensor:
-        size = x_BHWC.shape[1:3]
-        # Sums and norms see sequences, which changes no number: were they maps of four dimensions,
-        # OpenVINO would copy them into the order of its convolutions, and back, every time.
-        x_BNC = x_BHWC.flatten(1, 2)
-        x_BNC = x_BNC + _on_map(partial(_convolve, self.cpe1), x_BNC, size)
-        attended_BNC = _on_map(self.attention, self.attention_norm(x_BNC), size)
-        x_BNC = x_BNC + self.drop_path(attended_BNC)
-        x_BNC = x_BNC + _on_map(partial(_convolve, self.cpe2), x_BNC, size)
-        x_BNC = x_BNC + self.drop_path(self.feed_forward(self.feed_forward_norm(x_BNC)))
-        return _as_map(x_BNC, size)
+    def forward(self, x_BNC: Tensor, size: tuple[int, int]) -> Tensor:
+        x_BNC = x_BNC + _convolve(self.cpe1, _to_map(x_BNC, size)).flatten(1, 2)
+        x_BNC = x_BNC + self.drop_path(self.attention(self.attention_norm(x_BNC), size))
+        x_BNC = x_BNC + _convolve(self.cpe2, _to_map(x_BNC, size)).flatten(1, 2)
+        return x_BNC + self.drop_path(self.feed_forward(self.feed_forward_norm(x_BNC)))
 
 
 class WindowAttention(nn.Module):
@@ -129,73 +124,80 @@ class WindowAttention(nn.Module):
     released model the padding comes after the norm and is attended to, unmasked.
     """
 
-    def __init__(self, width: int, heads: int, window: int) -> None:
+    def __init__(self, dim: int, num_heads: int, window_size: int) -> None:
         super().__init__()
-        self.heads, self.window = heads, window
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.num_heads, self.window_size = num_heads, window_size
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
 
-    def forward(self, x_BHWC: Tensor) -> Tensor:
-        batch, height, width, channels = x_BHWC.shape
-        window = self.window
-        below, right = -height % window, -width % window
-        if below or right:
-            x_BHWC = functional.pad(x_BHWC, (0, 0, 0, right, 0, below))
-        rows, columns = (height + below) // window, (width + right) // window
+    def forward(self, x_BNC: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = size
+        x_BHWC = _to_map(x_BNC, size)
+        pad_height, pad_width = -height % self.window_size, -width % self.window_size
+        if pad_height or pad_width:
+            x_BHWC = functional.pad(x_BHWC, (0, 0, 0, pad_width, 0, pad_height))
+        padded_size = (height + pad_height, width + pad_width)
 
-        # Windows and heads are parted in one move, after the product: a copy of all pixels less.
-        parts = rows, window, columns, window, 3, self.heads, channels // self.heads
-        qkv = self.qkv(x_BHWC).view(batch, *parts).permute(5, 0, 1, 3, 6, 2, 4, 7)
-        q_PGNE, k_PGNE, v_PGNE = qkv.reshape(
-            3, batch * rows * columns, self.heads, window * window, -1
-        ).unbind(0)
-        attended_PGNE = functional.scaled_dot_product_attention(q_PGNE, k_PGNE, v_PGNE)
-        grid = attended_PGNE.view(batch, rows, columns, self.heads, window, window, -1)
-        whole = grid.permute(0, 1, 4, 2, 5, 3, 6)
-        out_BHWC = self.out(whole.reshape(batch, rows * window, columns * window, channels))
-        return out_BHWC[:, :height, :width] if below or right else out_BHWC
+        q_PGME, k_PGME, v_PGME = window_partition(
+            self.qkv(x_BHWC), self.window_size, self.num_heads
+        )
+        x_PGME = functional.scaled_dot_product_attention(q_PGME, k_PGME, v_PGME)
+        x_BHWC = self.out(window_unpartition(x_PGME, self.window_size, padded_size))
+        if pad_height or pad_width:
+            x_BHWC = x_BHWC[:, :height, :width]
+        return x_BHWC.flatten(1, 2)
+
+
+def window_partition(qkv_BHWX: Tensor, window_size: int, num_heads: int) -> tuple[Tensor, ...]:
+    """Queries, keys and values ``float[P, G, M, E]`` of windows, from ``float[B, H, W, 3 G E]``.
+
+    H and W are multiples of the window size. Windows and heads are split in one permute after the
+    projection, which saves a copy of all features.
+    """
+    batch, height, width, channels = qkv_BHWX.shape
+    rows, columns = height // window_size, width // window_size
+    split = rows, window_size, columns, window_size, 3, num_heads, channels // (3 * num_heads)
+    qkv = qkv_BHWX.view(batch, *split).permute(5, 0, 1, 3, 6, 2, 4, 7)
+    windows = batch * rows * columns
+    return qkv.reshape(3, windows, num_heads, window_size * window_size, -1).unbind(0)
+
+
+def window_unpartition(x_PGME: Tensor, window_size: int, size: tuple[int, int]) -> Tensor:
+    """Windows ``float[P, G, M, E]`` as a map ``float[B, H, W, G E]``; ``size`` is ``(H, W)``."""
+    height, width = size
+    _, num_heads, _, head_dim = x_PGME.shape
+    rows, columns = height // window_size, width // window_size
+    x = x_PGME.view(-1, rows, columns, num_heads, window_size, window_size, head_dim)
+    return x.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, height, width, num_heads * head_dim)
 
 
 class ChannelAttention(nn.Module):
-    """Self-attention between the channels of a group, over all positions of the map.
+    """Self-attention between the channels of a group, over all tokens of the map.
 
-    The scale is one over the root of the number of positions, not of the group's width.
+    The scale is one over the root of the number of tokens, not of the group's width.
     """
 
-    def __init__(self, width: int, groups: int) -> None:
+    def __init__(self, dim: int, num_groups: int) -> None:
         super().__init__()
-        self.groups = groups
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.num_groups = num_groups
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
 
-    def forward(self, x_BHWC: Tensor) -> Tensor:
-        batch, height, width, channels = x_BHWC.shape
-        x_BNC = x_BHWC.reshape(batch, height * width, channels)
-        qkv = self.qkv(x_BNC).unflatten(2, (3, self.groups, -1))
-        # Channels stay innermost: turning so long a map over costs as much as the products.
+    def forward(self, x_BNC: Tensor, size: tuple[int, int]) -> Tensor:
+        qkv = self.qkv(x_BNC).unflatten(2, (3, self.num_groups, -1))
+        # Channels stay innermost: to transpose tokens and channels costs as much as the matmuls.
         q_BGNE, k_BGNE, v_BGNE = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        scale = (height * width) ** -0.5
+        scale = (size[0] * size[1]) ** -0.5
         weights_BGEE = torch.softmax((q_BGNE * scale).transpose(-1, -2) @ k_BGNE, dim=-1)
-        attended_BGNE = v_BGNE @ weights_BGEE.transpose(-1, -2)
-        return self.out(attended_BGNE.transpose(1, 2).flatten(2)).view(
-            batch, height, width, channels
-        )
+        x_BGNE = v_BGNE @ weights_BGEE.transpose(-1, -2)
+        return self.out(x_BGNE.transpose(1, 2).flatten(2))
 
 
-def _depthwise(width: int) -> nn.Conv2d:
-    return nn.Conv2d(width, width, kernel_size=3, padding=1, groups=width)
-
-
-def _as_map(x_BNC: Tensor, size: torch.Size) -> Tensor:
-    """Cells in a row as ``[B, H, W, C]``; the number of images stays open in traced graphs."""
+def _to_map(x_BNC: Tensor, size: tuple[int, int]) -> Tensor:
+    """Tokens as a map ``[B, H, W, C]``; the number of images stays open in traced graphs."""
     return x_BNC.reshape(-1, *size, x_BNC.shape[2])
 
 
-def _on_map(layer: Callable[[Tensor], Tensor], x_BNC: Tensor, size: torch.Size) -> Tensor:
-    """What a layer of maps ``[B, H, W, C]`` makes of their cells in a row; ``size`` is (H, W)."""
-    return layer(_as_map(x_BNC, size)).flatten(1, 2)
-
-
-def _convolve(conv: nn.Conv2d, features_BHWC: Tensor) -> Tensor:
+def _convolve(conv: nn.Conv2d, x_BHWC: Tensor) -> Tensor:
     """A convolution of channels-last features; the permutes are views."""
-    return conv(features_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    return conv(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Small parts that the tower and the encoder-decoder share."""
+"""Layers that the vision encoder and the encoder-decoder share."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ class FeedForward(nn.Module):
 
 
 def run_layer(
-    layer: Callable[..., Tensor], *inputs: Tensor | None, gradient_checkpointing: bool
+    layer: Callable[..., Tensor],
+    *inputs: Tensor | tuple[int, ...] | None,
+    gradient_checkpointing: bool,
 ) -> Tensor:
-    """``layer(*inputs)``; with checkpointing its activations are recomputed in the backward."""
+    """``layer(*inputs)``; checkpointing recomputes its activations in the backward pass."""
     if gradient_checkpointing and torch.is_grad_enabled():
         output: Tensor = checkpoint(layer, *inputs, use_reentrant=False)
         return output

@@ -313,7 +313,7 @@ def test_a_convolution_finds_its_map_as_it_lies(model: Florence2Model) -> None:
     the time that was not products."""
     from florence2.runtime.openvino.graphs import convert
 
-    vision = replace(model.config.vision, widths=(32, 32, 64, 64))
+    vision = replace(model.config.vision, dim_embed=(32, 32, 64, 64))
     wide = Florence2Model(replace(model.config, vision=vision)).eval()
     runtime = OpenVinoRuntime(wide.config, convert(wide, (96, 64)), "fp32", lambda: wide, threads=1)
     tower = runtime._compiled["tower"]
