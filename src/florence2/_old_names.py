@@ -22,9 +22,9 @@ cli.lines workflows.labeling.prediction_line
 cli.names workflows.labeling.output_names
 cli.pictures workflows.labeling.predict_images
 cli.questions workflows.labeling.label_requests
+cli.sheet results.contact_sheet
 cli.source_files workflows.labeling.source_files
 cli.sources workflows.labeling.sources
-cli.sheet results.contact_sheet
 cli.stream workflows.labeling.output_directory
 cli.writing datasets.dataset_export
 constraint processing.constraint
@@ -118,7 +118,7 @@ formats.yolo datasets.importers.yolo
 formats.yolo_labels datasets.importers.yolo_labels
 formats.yolo_yaml datasets.importers.yolo_yaml
 generate generation
-generate.beam generation.beam_hypotheses
+generate.beam generation.beam_search
 generate.beams generation.beam_search
 generate.lane generation.decode_batch
 generate.options generation.decoding_options
@@ -239,6 +239,7 @@ workflows.exporting workflows.graph_export
 ATTRIBUTES = """
 Agreement AnnotatorAgreement
 Aids AuxiliaryConfig
+Allowed AllowedTokens
 AnswerOptions PostprocessOptions
 Answered ExamplePrediction
 Answering RequestHandler
@@ -246,6 +247,7 @@ Ask RunRequests
 Asked ReferenceAnswers
 Asking PredictionService
 Attended CrossKVCache
+Beams BeamState
 CAPTION_PAPER CAPTION_BACKGROUND
 COLOURS COLORS
 CaptionTruth PhraseBoxes
@@ -271,6 +273,7 @@ Extent Coverage
 FEWEST_CORNERS MIN_VERTICES
 FIGURE_COLUMNS METRIC_COLUMNS
 FOLDER_VARIABLE CACHE_DIR_VARIABLE
+FORM GRAPH_VERSION
 FOUND ALT_TEXT
 Figure Metric
 Found ExportRegion
@@ -291,6 +294,8 @@ Loss OutputDifference
 MOST_PAIRS MAX_EXAMPLES
 MaskMaker SamSegmenter
 Measured CalibrationData
+Move StepUpdate
+NEVER NEG_INF
 Needs Resources
 OnRay RayExecutor
 OnnxDecoding OnnxDecoderState
@@ -303,6 +308,7 @@ Output ExportDirectory
 OutputNames UniqueFileNames
 Package AssetPackage
 PairSource ExampleSource
+Part TracedModule
 PartDone ChunkResult
 PartWorker AnnotationWorker
 Picture LoadedImage
@@ -310,7 +316,8 @@ PictureMatches ImageMatches
 Place ImageLocation
 Prepared PreparedRequest
 Problem ImportProblem
-Progress ProgressFactory
+Progress ProgressFactory TrainState
+Prompted OpenVinoPrompts OnnxPrompts
 Query GenerationRequest
 Question TaskRequest
 Range MinMaxObserver
@@ -321,7 +328,8 @@ RefusedError RequestError
 Reported PaperResult
 ReportedFigure ReportedMetric
 Row PaperRow
-Rules LogitsProcessor
+Rule LogitsProcessor
+Rules LogitsProcessors
 RunFolder EngineFiles
 RunReport TrainingLogger
 SOME_FAILED EXIT_PARTIAL
@@ -334,6 +342,7 @@ Settings InferenceConfig
 Shown Drawable
 Sights RegionTargets
 SingleSearch SamplingSearch
+SlotCache StaticKVCache
 SlotLane CudaGraphBatch
 Slots StaticBuffers
 Specialist ImageAnnotator
@@ -342,6 +351,7 @@ StepOutcome StepMetrics
 StudentPlan StudentConfig
 Told ProbeOutputs
 TorchDecoding TorchDecoderState
+Tower TracedVisionEncoder
 TrueObjects GroundTruthObjects
 Validator LabelChecker
 Verdict FilterDecision
@@ -355,6 +365,7 @@ answer_in_order predict_stream
 answer_of answer_from_json
 answer_to_json answer_to_exact_json
 art_folder assets_dir
+best_of block_topk
 blurred_loss_sum soft_location_loss
 boxes_of to_boxes
 bundled default_calibration_images
@@ -371,6 +382,7 @@ constraint_of shared_constraint
 counts_of_cells cell_weights
 decode_mask decode_rle
 describe source_name
+empty_prompted empty_prompts
 evaluate_everything evaluate_paper_table
 even_outline trace_even_polygons
 evenly_cornered resample_polygons
@@ -384,10 +396,11 @@ gradients_kept_local no_sync
 graph_folder graph_cache_dir
 graphs_of load_graphs
 grouped_means group_table
-hand_over_halves pass_fp16_kv
+hand_over_halves pass_fp16_kv pass_bf16_kv
 held_out select_test_assets
 identity image_key
 in_8_bits quantize_int8
+interleaved interleave
 is_address is_url
 is_trained has_weights
 java_is_there has_java
@@ -395,6 +408,7 @@ joined_text join_text
 joined_world init_distributed
 judge_records evaluate_records
 judged apply_filters
+keep_halves compress_to_fp16
 keep_lines truncate_partial_line
 key_of cache_key
 labels_of get_labels
@@ -422,6 +436,7 @@ order_corners fix_inverted_boxes
 orthogonalised orthogonalize
 outline trace_polygons
 overheard capture_encoder_states
+padded_prompts pad_prompts
 paragraphs_of group_paragraphs
 photographed degrade_image
 pictures_of get_image_ids
@@ -438,6 +453,7 @@ read_art read_sprites
 read_pictures read_images
 read_said read_chunk
 read_texts parse_captions
+recorded capture_graph
 replace_file atomic_replace
 replacing atomic_write
 resolve resolve_checkpoint
@@ -449,7 +465,8 @@ shape_sprites load_shape_sprites
 shapes model_configs
 share ratio
 shared_out allocate_vertices
-show_truth to_drawable
+show_truth to_drawable draw_ground_truth
+shrink compress_graphs convert_graph
 smoothed smoothquant
 specialists make_annotator_specs
 spread parallelize

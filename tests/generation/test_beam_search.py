@@ -1,4 +1,4 @@
-"""The pieces of a step of beam search, and its two forms beside each other."""
+"""Beam search on tensors against a plain one, and its parts."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from florence2.generation import DecodingOptions
-from florence2.generation.beam_hypotheses import BeamSearch
-from florence2.generation.beam_search import Beams, best_of
+from florence2.generation import DecodingOptions, Generated
+from florence2.generation.beam_search import BeamSearch, BeamState, block_topk
 from florence2.model import TextConfig
+
+from .beam_oracle import BeamOracle
 
 
 @pytest.mark.parametrize("width", [6, 500, 6 * 8 * 128, 51289, 51328])
 def test_the_best_of_blocks_are_the_best_of_all(width: int) -> None:
     generator = torch.Generator().manual_seed(width)
     scores = torch.randn(4, width, generator=generator)
-    # The best may all lie in one block, in the last places, or be few.
+    # The best may all lie in one block, in the last indices, or be few.
     scores[0, -3:] += 50
     if width > 1000:
         scores[1, 256:262] += 50
         scores[2, torch.randperm(width, generator=generator)[: width - 6]] = float("-inf")
-    best, places = best_of(scores, 6)
+    best, indices = block_topk(scores, 6)
     assert torch.equal(best, scores.topk(6, dim=1).values)
-    assert torch.equal(scores.gather(1, places), best)
-    assert all(len(set(row)) == 6 for row in places.tolist())
+    assert torch.equal(scores.gather(1, indices), best)
+    assert all(len(set(row)) == 6 for row in indices.tolist())
 
 
 def test_rows_with_fewer_possible_tokens_than_are_asked_for_get_impossible_ones() -> None:
     scores = torch.full((1, 51289), float("-inf"))
     scores[0, [7, 51288]] = torch.tensor([1.0, 2.0])
-    best, places = best_of(scores, 6)
-    assert best[0, :2].tolist() == [2.0, 1.0] and places[0, :2].tolist() == [51288, 7]
+    best, indices = block_topk(scores, 6)
+    assert best[0, :2].tolist() == [2.0, 1.0] and indices[0, :2].tolist() == [51288, 7]
     assert torch.isinf(best[0, 2:]).all()
-    assert len(set(places[0].tolist())) == 6
+    assert len(set(indices[0].tolist())) == 6
 
 
 @settings(deadline=None, max_examples=60)
@@ -47,7 +48,7 @@ def test_rows_with_fewer_possible_tokens_than_are_asked_for_get_impossible_ones(
     least=st.integers(0, 9),
     limits=st.lists(st.integers(2, 14), min_size=1, max_size=3),
 )
-def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
+def test_the_search_on_tensors_agrees_with_a_plain_one_step_by_step(
     seed: int, beams: int, early: bool, penalty: float, ngram: int, least: int, limits: list[int]
 ) -> None:
     # Wide enough that bans leave more than the candidates: among what is impossible there is no
@@ -59,41 +60,70 @@ def test_the_search_in_python_and_the_one_in_tensors_agree_step_by_step(
     )  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     like = torch.zeros(1, dtype=torch.float64)
-    searches, tensors = [], []
-    for number, limit in enumerate(limits):
-        searches.append(BeamSearch(text, options, limit, [number], like))
-        held = Beams.empty(1, beams, 20, torch.device("cpu"), torch.float64)
-        held.begin([0], limit, [text.decoder_start_token_id, text.bos_token_id])
-        tensors.append(held)
+    searches = [
+        BeamSearch(text, options, limit, [number], like) for number, limit in enumerate(limits)
+    ]
     search = searches[0]
-    assert all(search.absorb(other) for other in searches[1:])
-    running, found = list(range(len(limits))), {}
-    while running:
+    assert all(search.extend(other) for other in searches[1:])
+    oracles = {number: BeamOracle(text, options, limit) for number, limit in enumerate(limits)}
+    done = []
+    while search.request_ids:
+        running = list(search.request_ids)
         logits = 2 * torch.randn(len(running), beams, 40, generator=generator, dtype=torch.float64)
         logprobs = logits.log_softmax(dim=2)
-        expected = {}
-        for place, number in enumerate(running):
-            held = tensors[number]
-            assert search.last_tokens.view(-1, beams, 1)[place].equal(held.newest()[0])
-            rows = held.advance(logprobs[place].clone(), options, text)
-            if held.active_B.item():
-                expected[number] = (rows + place * beams).tolist()
-            else:
-                found[number] = held.answer(0, text.eos_token_id)
-        move = search.advance(logprobs.flatten(0, 1))
-        running = search.prompts
-        assert running == list(expected)
-        assert move.rows_R.tolist() == [row for rows in expected.values() for row in rows]
-        for number, answer in move.answers.items():
-            assert answer.token_ids == found[number].token_ids
-            assert answer.truncated == found[number].truncated
-            assert len(answer.token_ids) >= min(least, limits[number])
-            assert answer.score == pytest.approx(found[number].score)
-            assert answer.token_logprobs == pytest.approx(found[number].token_logprobs)
-    assert sorted(found) == list(range(len(limits)))
+        tokens = search.last_tokens.view(-1, beams)
+        expected: list[int] = []
+        for index, number in enumerate(running):
+            oracle = oracles[number]
+            assert tokens[index].tolist() == [each.ids[-1] for each in oracle.running]
+            origins = oracle.step(logprobs[index])
+            if not oracle.is_done:
+                expected += [index * beams + origin for origin in origins]
+        update = search.advance(logprobs.flatten(0, 1).clone())
+        assert search.request_ids == [number for number in running if not oracles[number].is_done]
+        assert update.rows_R.tolist() == expected
+        for number, output in update.outputs.items():
+            best = oracles[number].finished[0]
+            assert output.token_ids == tuple(best.ids[1:])
+            assert output.token_logprobs == pytest.approx(best.logprobs)
+            assert output.score == pytest.approx(best.score)
+            assert output.truncated == (len(output.token_ids) == limits[number])
+            assert len(output.token_ids) >= min(least, limits[number])
+            done.append(number)
+    assert sorted(done) == list(range(len(limits)))
 
 
-def test_scores_that_are_no_numbers_are_told() -> None:
+def test_prompts_that_are_done_keep_their_output_while_others_run() -> None:
+    text = TextConfig(vocab_size=40, max_position_embeddings=20)
+    generator = torch.Generator().manual_seed(0)
+    for options in (DecodingOptions(), DecodingOptions(early_stopping=False)):
+        state = BeamState.empty(3, 3, 24, torch.device("cpu"), torch.float64)
+        for index, limit in enumerate((3, 6, 18)):
+            state.begin([index], limit, [text.decoder_start_token_id])
+        outputs: dict[int, Generated] = {}
+        for _ in range(20):
+            logits = torch.randn(9, 40, generator=generator, dtype=torch.float64)
+            state.step(logits.log_softmax(dim=1), options, text)
+            for index in range(3):
+                if not state.active_B[index]:
+                    found = state.output(index, text.eos_token_id)
+                    assert outputs.setdefault(index, found) == found
+        assert sorted(outputs) == [0, 1, 2]
+
+
+def test_a_step_keeps_every_tensor_and_its_shape() -> None:
+    """What a CUDA graph needs: buffers are written in place."""
+    text = TextConfig(vocab_size=40)
+    state = BeamState.empty(2, 3, 16, torch.device("cpu"), torch.float32)
+    state.begin([0, 1], 10, [text.decoder_start_token_id])
+    before = [(tensor.data_ptr(), tensor.shape) for tensor in state.tensors]
+    for _ in range(5):
+        rows_R = state.step(torch.randn(6, 40).log_softmax(dim=1), DecodingOptions(), text)
+        assert rows_R.shape == (6,)
+    assert [(tensor.data_ptr(), tensor.shape) for tensor in state.tensors] == before
+
+
+def test_scores_that_are_not_finite_are_an_error() -> None:
     search = BeamSearch(TextConfig(vocab_size=9), DecodingOptions(), 4, [0], torch.zeros(1))
     with pytest.raises(RuntimeError, match="scores are not finite numbers"):
         for _ in range(4):

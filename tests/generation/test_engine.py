@@ -114,7 +114,7 @@ def test_memory_bounds_how_many_run_at_once(
     rows: list[int] = []
     step = runtime.step
 
-    def counted(decoding, ids, span=None):  # type: ignore[no-untyped-def]
+    def counted(decoding, ids, id_range=None):  # type: ignore[no-untyped-def]
         rows.append(len(ids))
         return step(decoding, ids)
 
@@ -156,7 +156,7 @@ def test_a_step_that_fails_for_all_is_the_outcome_of_all(
         engine.submit(query)
     engine.step()
 
-    def broken(decoding, ids, span=None):  # type: ignore[no-untyped-def]
+    def broken(decoding, ids, id_range=None):  # type: ignore[no-untyped-def]
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
@@ -180,7 +180,7 @@ def test_a_step_that_fails_once_costs_nobody_an_answer(
     done = engine.step()
     engine.cancel(numbers[3])
 
-    def broken(decoding, ids, span=None):  # type: ignore[no-untyped-def]
+    def broken(decoding, ids, id_range=None):  # type: ignore[no-untyped-def]
         raise IndexError("out of range")
 
     with monkeypatch.context() as patch:
@@ -241,7 +241,7 @@ def test_a_rule_that_fails_costs_the_others_nothing(
     runtime: TorchRuntime, pictures: NDArray[np.float32]
 ) -> None:
     asked = [GenerationRequest(0, pictures[0], prompt, BEAMS) for prompt in PROMPTS[:3]]
-    asked[1] = dataclasses.replace(asked[1], rule=Refuses())
+    asked[1] = dataclasses.replace(asked[1], logits_processor=Refuses())
     engine = Engine(runtime, max_num_seqs=3)
     for query in asked:
         engine.submit(query)

@@ -31,7 +31,7 @@ def exact(runtime: TorchRuntime) -> TorchRuntime:
 
 @pytest.fixture(scope="module")
 def slotted(runtime: TorchRuntime) -> TorchRuntime:
-    return TorchRuntime(_double(runtime), slots=True)
+    return TorchRuntime(_double(runtime), static_buffers=True)
 
 
 def _double(runtime: TorchRuntime) -> torch.nn.Module:
@@ -59,8 +59,8 @@ def test_answers_are_those_of_the_usual_search(
     image = exact.encode_images(pixels)
     prompted = exact.encode_prompts(image, PROMPTS)
     assert (
-        CudaGraphBatch.of(slotted, options, 1) is not None
-        and CudaGraphBatch.of(exact, options, 1) is None
+        CudaGraphBatch.create(slotted, options, 1) is not None
+        and CudaGraphBatch.create(exact, options, 1) is None
     )
     for found, expected in zip(
         generate(slotted, prompted, options), generate(exact, prompted, options), strict=True
@@ -98,14 +98,16 @@ def test_cancelled_prompts_leave_and_what_has_a_rule_goes_elsewhere(
         def allowed(self, ids: object) -> object:
             return self
 
-        span, mask = None, np.ones(60, np.bool_)
+        id_range, mask = None, np.ones(60, np.bool_)
 
     engine = Engine(slotted, max_num_seqs=4)
     options = DecodingOptions(max_new_tokens=30)
     numbers = [
         engine.submit(GenerationRequest(0, pixels[0], PROMPTS[n], options)) for n in range(3)
     ]
-    ruled = engine.submit(GenerationRequest(1, pixels[1], PROMPTS[3], options, rule=Anything()))
+    ruled = engine.submit(
+        GenerationRequest(1, pixels[1], PROMPTS[3], options, logits_processor=Anything())
+    )
     engine.step()
     engine.cancel(numbers[1])
     done: dict[int, object] = {}

@@ -85,9 +85,9 @@ def test_whatever_is_allowed_is_a_whole_answer(kind: AnswerKind, tokenizer: Toke
 def test_locations_alone_are_told_as_a_span(tokenizer: Tokenizer) -> None:
     constraint, first = Constraint("boxes", tokenizer), tokenizer.first_location
     start = [tokenizer.eos, tokenizer.bos, *tokenizer.encode("car")]
-    assert constraint.allowed(start).span is None
-    assert constraint.allowed([*start, first + 5]).span == range(first, first + 1000)
-    assert constraint.allowed([*start, *[first] * 4]).span is None
+    assert constraint.allowed(start).id_range is None
+    assert constraint.allowed([*start, first + 5]).id_range == range(first, first + 1000)
+    assert constraint.allowed([*start, *[first] * 4]).id_range is None
 
 
 def test_a_label_of_white_space_is_no_label(tokenizer: Tokenizer) -> None:
@@ -136,9 +136,9 @@ def test_a_narrow_head_gives_the_answer_of_the_whole_one(
     spans: list[range | None] = []
     step = noisy.runtime.step
 
-    def whole(decoding, ids, span=None):  # type: ignore[no-untyped-def]
-        spans.append(span)
-        return step(decoding, ids)
+    def whole(state, ids, id_range=None):  # type: ignore[no-untyped-def]
+        spans.append(id_range)
+        return step(state, ids)
 
     picture = np.zeros((40, 60, 3), np.uint8)
     asked = {"max_new_tokens": 30, "constrained": True}

@@ -112,14 +112,25 @@ def test_what_smaller_copies_lose_is_measured(exported: Path) -> None:
     assert sizes[1] < sizes[0]
 
 
+def make_files_of_version_4(folder: Path) -> None:
+    """Give exported files the names that release 0.1 wrote."""
+    for suffix in (".xml", ".bin"):
+        (folder / f"vision_encoder{suffix}").rename(folder / f"tower{suffix}")
+    decoder = folder / "decoder.xml"
+    decoder.write_text(decoder.read_text().replace("self_attention_mask", "own_mask"))
+    (folder / "export.json").write_text(json.dumps({"precision": "int8", "form": 4}))
+
+
 def test_openvino_files_compile(tmp_path: Path) -> None:
     import openvino
 
     written = export_openvino("nano", tmp_path, "int8")
     assert {path.name for path in written} == {
-        f"{name}.{suffix}" for name in ("tower", "encoder", "decoder") for suffix in ("xml", "bin")
+        f"{name}.{suffix}"
+        for name in ("vision_encoder", "encoder", "decoder")
+        for suffix in ("xml", "bin")
     }
-    compiled = openvino.Core().compile_model(tmp_path / "openvino" / "tower.xml", "CPU")
+    compiled = openvino.Core().compile_model(tmp_path / "openvino" / "vision_encoder.xml", "CPU")
     assert compiled({"pixels": np.zeros((1, 3, 256, 256), np.float32)})["tokens"].shape[0] == 1
 
     model = florence2.load(tmp_path)
@@ -131,6 +142,9 @@ def test_openvino_files_compile(tmp_path: Path) -> None:
         florence2.load(tmp_path, precision="fp32")
     with pytest.raises(ValueError, match="exported graphs for the openvino runtime"):
         florence2.load(tmp_path, runtime="torch")
+    expected = model(DEMO, "caption", max_new_tokens=8).token_ids
+    make_files_of_version_4(tmp_path / "openvino")
+    assert florence2.load(tmp_path)(DEMO, "caption", max_new_tokens=8).token_ids == expected
     path = tmp_path / "openvino" / "encoder.xml"
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"encoder\.xml is truncated or damaged"):

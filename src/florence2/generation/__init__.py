@@ -1,35 +1,47 @@
-"""Decoding: from what the encoder saw to token ids with their log-probabilities."""
+"""Decoding: from encoded prompts to token ids with their log-probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from ..runtime import Runtime
+from ..io.deprecation import renamed_attributes
+from ..runtime.protocol import PromptsT, Runtime, StateT
 from .decode_batch import DecodeBatch
 from .decoding_options import DecodingOptions, Generated
 from .engine import Engine, GenerationRequest
-from .logits_processors import Rule
+from .logits_processors import LogitsProcessor
 from .static_batch import CudaGraphBatch
 
-__all__ = ["DecodingOptions", "Engine", "Generated", "GenerationRequest", "Rule", "generate"]
+__all__ = [
+    "DecodingOptions",
+    "Engine",
+    "Generated",
+    "GenerationRequest",
+    "LogitsProcessor",
+    "generate",
+]
+
+__getattr__ = renamed_attributes(__name__, {"Rule": "LogitsProcessor"})
 
 
 def generate(
-    runtime: Runtime, prompted: Any, options: DecodingOptions, rules: Sequence[Rule | None] = ()
+    runtime: Runtime[PromptsT, StateT],
+    prompts: PromptsT,
+    options: DecodingOptions,
+    processors: Sequence[LogitsProcessor | None] = (),
 ) -> list[Generated]:
-    """One answer for every prompt in ``prompted``, in order.
+    """One output per encoded prompt, in order.
 
-    Lengths are clamped to the positions of the checkpoint, so no answer can overrun its table.
-    ``rules`` say for every prompt what its answer must follow.
+    Lengths are clamped to the positions of the checkpoint. ``processors`` are the logits processor
+    of every prompt, ``None`` for a prompt without one.
     """
-    count = len(prompted)
-    slots = None if any(rules) else CudaGraphBatch.of(runtime, options, count)
-    lane = slots or DecodeBatch(runtime)
-    answers = lane.begin(prompted, options, range(count), dict(enumerate(rules)))
-    while lane.prompts:
-        for prompt, outcome in lane.step().items():
+    count = len(prompts)
+    static = None if any(processors) else CudaGraphBatch.create(runtime, options, count)
+    batch = static or DecodeBatch(runtime)
+    outputs = batch.add(prompts, options, range(count), dict(enumerate(processors)))
+    while batch.request_ids:
+        for index, outcome in batch.step().items():
             if isinstance(outcome, Exception):
                 raise outcome
-            answers[prompt] = outcome
-    return [answers[prompt] for prompt in range(count)]
+            outputs[index] = outcome
+    return [outputs[index] for index in range(count)]

@@ -1,16 +1,16 @@
-"""Beam search on tensors, for all prompts of a batch at once, with the released semantics.
+"""Beam search on tensors of fixed shapes, for every runtime, with the released semantics.
 
-At every step the best ``2 K`` continuations of a prompt are looked at. Those that end and stand
-among its best ``K`` join the finished answers, ranked by mean log-probability; the best ``K`` that
-do not end go on. A prompt is done when it holds ``K`` finished answers (early stopping), or when
-its best running beam cannot beat its worst finished answer. Prompts do not influence one another,
-and each counts its own length. One beam is greedy decoding.
+A step takes the best ``2 K`` continuations of every prompt. Those that end and rank among its best
+``K`` become finished, ranked by mean log-probability; the best ``K`` that do not end stay running.
+A prompt is done when it has ``K`` finished sequences (early stopping), or when its best running
+sequence cannot beat its worst finished one. Prompts do not influence one another, and each counts
+its own length. One beam is greedy decoding.
 
-A step asks no tensor what it holds and changes no shape: a device need not answer between steps,
-and prompts that are done stand still.
+``BeamState.step`` reads no tensor on the host and changes no shape, so it can be captured as a CUDA
+graph; prompts that are done do not change. ``BeamSearch`` adds requests that come and go.
 
-Shapes: B prompts, K beams, C = 2 K candidates, R = B * K rows, T the longest sequence there is room
-for, V vocabulary.
+Shapes: B prompts, K beams, C = 2 K candidates, S = 2 K sequences (running, then finished),
+R = B * K rows, T capacity in tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -24,227 +24,332 @@ from torch.nn import functional
 
 from ..model import TextConfig
 from .decoding_options import DecodingOptions, Generated
-from .logits_processors import NEVER
+from .logits_processors import NEG_INF, LogitsProcessors, no_repeat_ngram
+from .search import StepUpdate
 
-# Finite, so that sums of it stay ordered; as in the reference.
+# Finite, so that sums of it stay ordered; as in transformers.
 IMPOSSIBLE = -1.0e9
-# Scores of which the best is looked at together.
-_BLOCK = 128
+# Number of scores whose maximum is computed together in ``block_topk``.
+_BLOCK_SIZE = 128
+_INITIAL_CAPACITY = 64
 
 
 @dataclass
-class Beams:
-    """``K`` sequences a prompt that run and ``K`` that are finished, changed in place.
+class BeamState:
+    """``K`` running and ``K`` finished sequences of every prompt, changed in place.
 
-    ``scores`` rank them: sums of log-probabilities for those that run, means for the finished ones.
-    ``length_B`` counts the tokens of each prompt, the start token too; ``active_B`` are the prompts
-    that go on.
+    ``scores_BK`` are sums of log-probabilities of the running sequences, ``finished_scores_BK``
+    means of the finished ones, both best first. ``length_B`` counts the tokens of a running
+    sequence with the start token; ``active_B`` marks the prompts that are not done.
     """
 
-    ids_BKT: Tensor
-    logprobs_BKT: Tensor
+    ids_BST: Tensor
+    logprobs_BST: Tensor
     scores_BK: Tensor
-    finished_ids_BKT: Tensor
-    finished_logprobs_BKT: Tensor
     finished_scores_BK: Tensor
     is_finished_BK: Tensor
-    improvable_B: Tensor
     length_B: Tensor
     limit_B: Tensor
     active_B: Tensor
 
     @classmethod
     def empty(
-        cls, count: int, width: int, longest: int, device: torch.device, dtype: torch.dtype
-    ) -> Beams:
-        """Room for prompts, with nobody in it; scores are of ``dtype``, as logits are."""
-        ids = torch.zeros((count, width, longest), dtype=torch.long, device=device)
-        logprobs = torch.zeros((count, width, longest), device=device, dtype=dtype)
-        scores = torch.zeros((count, width), device=device, dtype=dtype)
-        no_B = torch.zeros(count, dtype=torch.bool, device=device)
+        cls, count: int, num_beams: int, capacity: int, device: torch.device, dtype: torch.dtype
+    ) -> BeamState:
+        """Buffers for ``count`` prompts, none of them active; scores have ``dtype``, as logits."""
+        shape = (count, 2 * num_beams, capacity)
+        scores = torch.zeros((count, num_beams), device=device, dtype=dtype)
         ones_B = torch.ones(count, dtype=torch.long, device=device)
         return cls(
-            ids,
-            logprobs,
-            scores,
-            ids.clone(),
-            logprobs.clone(),
-            scores.clone(),
-            scores.bool(),
-            no_B,
-            ones_B,
-            ones_B.clone(),
-            no_B.clone(),
+            ids_BST=torch.zeros(shape, dtype=torch.long, device=device),
+            logprobs_BST=torch.zeros(shape, dtype=dtype, device=device),
+            scores_BK=scores,
+            finished_scores_BK=scores.clone(),
+            is_finished_BK=scores.bool(),
+            length_B=ones_B,
+            limit_B=ones_B.clone(),
+            active_B=torch.zeros(count, dtype=torch.bool, device=device),
         )
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All of them."""
-        return [getattr(self, field.name) for field in fields(self)]
+        """All tensors, in the order of the fields."""
+        return [getattr(self, each.name) for each in fields(self)]
 
     @property
-    def longest(self) -> int:
-        """The tokens of a sequence that there is room for."""
-        return self.ids_BKT.shape[2]
+    def capacity(self) -> int:
+        """The maximum number of tokens of a sequence, with the start token."""
+        return self.ids_BST.shape[2]
 
-    def with_room(self, longest: int) -> Beams:
-        """The same with room for sequences of ``longest`` tokens."""
-        more = (0, longest - self.longest)
-        return Beams(
+    def with_capacity(self, capacity: int) -> BeamState:
+        """The same state with space for sequences of ``capacity`` tokens."""
+        padding = (0, capacity - self.capacity)
+        return BeamState(
             *(
-                functional.pad(each, more) if field.name.endswith("BKT") else each
-                for field, each in zip(fields(self), self.tensors, strict=True)
+                functional.pad(tensor, padding) if each.name.endswith("T") else tensor
+                for each, tensor in zip(fields(self), self.tensors, strict=True)
             )
         )
 
-    def begin(self, places: list[int], limit: int, first: Sequence[int]) -> None:
-        """Let answers of at most ``limit`` tokens begin with ``first`` at some places."""
-        self.ids_BKT[places, :, : len(first)] = torch.tensor(first, device=self.ids_BKT.device)
-        self.logprobs_BKT[places, :, : len(first)] = 0
-        self.finished_scores_BK[places], self.is_finished_BK[places] = IMPOSSIBLE, False
+    def select(self, indices: Sequence[int]) -> BeamState:
+        """The state of the prompts at ``indices``, in that order."""
+        indices_B = torch.tensor(indices, dtype=torch.long, device=self.length_B.device)
+        return BeamState(*(tensor.index_select(0, indices_B) for tensor in self.tensors))
+
+    def extend(self, other: BeamState) -> BeamState:
+        """The prompts of both states, those of ``other`` last."""
+        capacity = max(self.capacity, other.capacity)
+        both = zip(
+            self.with_capacity(capacity).tensors, other.with_capacity(capacity).tensors, strict=True
+        )
+        return BeamState(*map(torch.cat, both))
+
+    def begin(self, indices: Sequence[int], limit: int, first: Sequence[int]) -> None:
+        """Start sequences of at most ``limit`` tokens with the tokens ``first``."""
+        chosen = list(indices)
+        self.ids_BST[chosen, :, : len(first)] = torch.tensor(first, device=self.ids_BST.device)
+        self.logprobs_BST[chosen, :, : len(first)] = 0
+        self.finished_scores_BK[chosen], self.is_finished_BK[chosen] = IMPOSSIBLE, False
         # Only the first beam counts at first: the others would be copies of it.
-        self.scores_BK[places] = IMPOSSIBLE
-        self.scores_BK[places, 0] = 0
-        self.improvable_B[places] = self.active_B[places] = True
-        self.length_B[places], self.limit_B[places] = len(first), limit
+        self.scores_BK[chosen] = IMPOSSIBLE
+        self.scores_BK[chosen, 0] = 0
+        self.active_B[chosen] = True
+        self.length_B[chosen], self.limit_B[chosen] = len(first), limit
 
-    def newest(self) -> tuple[Tensor, Tensor]:
+    def last_tokens(self) -> tuple[Tensor, Tensor]:
         """The last tokens ``int[R, 1]`` and their positions ``int[R]``."""
-        width = self.ids_BKT.shape[1]
-        place_B = self.length_B - 1
-        newest_BK1 = self.ids_BKT.gather(2, place_B[:, None, None].expand(-1, width, 1))
-        return newest_BK1.flatten(0, 1), place_B.repeat_interleave(width)
+        num_beams = self.scores_BK.shape[1]
+        position_BK1 = (self.length_B - 1)[:, None, None].expand(-1, num_beams, 1)
+        last_BK1 = self.ids_BST.gather(2, position_BK1)
+        return last_BK1.flatten(0, 1), position_BK1.flatten()
 
-    def answer(self, place: int, eos: int) -> Generated:
-        """The best finished answer of a prompt."""
-        ids = self.finished_ids_BKT[place, 0].tolist()
+    def output(self, index: int, eos: int) -> Generated:
+        """The best finished sequence of a prompt.
+
+        Raises ``RuntimeError`` when there is none because scores are not finite numbers.
+        """
+        score = float(self.finished_scores_BK[index, 0])
+        if not score > IMPOSSIBLE:
+            raise RuntimeError(
+                "no sequence could be finished: the model's scores are not finite numbers; check "
+                "its weights with `florence2 doctor`, or use another precision"
+            )
+        best = self.scores_BK.shape[1]
+        ids = self.ids_BST[index, best].tolist()
         end = ids.index(eos, 1)
-        logprobs = self.finished_logprobs_BKT[place, 0, :end].tolist()
-        truncated = end == int(self.limit_B[place])
-        score = float(self.finished_scores_BK[place, 0])
+        logprobs = self.logprobs_BST[index, best, :end].tolist()
+        truncated = end == int(self.limit_B[index])
         return Generated(tuple(ids[1 : end + 1]), tuple(logprobs), score, truncated)
 
-    def advance(self, logprobs_RV: Tensor, options: DecodingOptions, text: TextConfig) -> Tensor:
-        """One token more for every active prompt, from log-probabilities that are used up.
+    def step(self, logprobs_RV: Tensor, options: DecodingOptions, text: TextConfig) -> Tensor:
+        """Append a token to every active prompt; ``logprobs_RV`` is overwritten.
 
-        Gives the rows ``int[R]`` that the new ones continue.
+        Returns the rows ``int[R]`` that the new rows continue.
         """
-        count, width = self.scores_BK.shape
-        length_B1 = self.length_B[:, None]
+        count, num_beams = self.scores_BK.shape
         scores_BC, origins_BC, tokens_BC, logprobs_BC = self._candidates(logprobs_RV, options, text)
-        ids_BCT = _with_token(_taken(self.ids_BKT, origins_BC), length_B1, tokens_BC)
-        written_BCT = _with_token(_taken(self.logprobs_BKT, origins_BC), length_B1 - 1, logprobs_BC)
         ends_BC = tokens_BC == text.eos_token_id
-        per_token_B1 = length_B1.to(scores_BC.dtype) ** options.length_penalty
-        stops_early = options.early_stopping or width == 1
+        # The score of a finished sequence is its sum over length ** length_penalty.
+        divisor_B1 = self.length_B[:, None].to(scores_BC.dtype)
+        if options.length_penalty != 1:
+            divisor_B1 = divisor_B1**options.length_penalty
 
-        closed_B = ~self.improvable_B
-        if stops_early:
-            closed_B = closed_B | self.is_finished_BK.all(dim=1)
-        finishing_BC = ends_BC & (torch.arange(2 * width, device=ends_BC.device) < width)
-        ended_BC = scores_BC / per_token_B1 + closed_B[:, None] * IMPOSSIBLE
-        ended_BC = ended_BC + ~finishing_BC * IMPOSSIBLE
-        finished_BK, best_BK = torch.cat([self.finished_scores_BK, ended_BC], 1).topk(width, dim=1)
-        is_finished_BK = torch.cat([self.is_finished_BK, finishing_BC], 1).gather(1, best_BK)
-        running_BK, on_BK = (scores_BC + ends_BC * IMPOSSIBLE).topk(width, dim=1)
+        # Running: the best candidates that do not end; one that ends only if nothing else can.
+        running_BK, chosen_BK = (scores_BC + ends_BC * IMPOSSIBLE).topk(num_beams, dim=1)
+        origin_BK = origins_BC.gather(1, chosen_BK)
+        # Finished: the best of those before and of the candidates that end among the best K.
+        ends_BK = ends_BC[:, :num_beams]
+        ended_BK = scores_BC[:, :num_beams] / divisor_B1
+        ended_BK = ended_BK + ~(ends_BK & self.active_B[:, None]) * IMPOSSIBLE
+        finished_BK, best_BK = torch.cat([self.finished_scores_BK, ended_BK], 1).topk(num_beams, 1)
+        is_finished_BK = torch.cat([self.is_finished_BK, ends_BK], 1).gather(1, best_BK)
+
+        # Each sequence continues another; behind the end of a finished one nothing is read.
+        own_BK = torch.arange(num_beams, 2 * num_beams, device=best_BK.device).expand(count, -1)
+        pool_BS = torch.cat([own_BK, origins_BC[:, :num_beams]], 1)
+        source_BS = torch.cat([origin_BK, pool_BS.gather(1, best_BK)], 1)
+        candidate_BS = torch.cat([chosen_BK, best_BK % num_beams], 1)
+        tokens_BS = tokens_BC.gather(1, candidate_BS)
+        tokens_BS[:, num_beams:] = text.eos_token_id
+        index_BS1 = self.length_B[:, None, None].expand(-1, 2 * num_beams, 1)
+        self.ids_BST.copy_(
+            _take(self.ids_BST, source_BS).scatter_(2, index_BS1, tokens_BS[..., None])
+        )
+        written_BS1 = logprobs_BC.gather(1, candidate_BS)[..., None]
+        self.logprobs_BST.copy_(
+            _take(self.logprobs_BST, source_BS).scatter_(2, index_BS1 - 1, written_BS1)
+        )
 
         all_finished_B = is_finished_BK.all(dim=1)
-        beaten_B = running_BK[:, 0] / per_token_B1[:, 0] <= finished_BK.min(dim=1).values
-        improvable_B = self.improvable_B & ~(all_finished_B & beaten_B)
-        done_B = ~improvable_B | (self.length_B >= self.limit_B)
-        if stops_early:
+        done_B = self.length_B >= self.limit_B
+        if options.early_stopping or num_beams == 1:
             done_B = done_B | all_finished_B
-        new = Beams(
-            _taken(ids_BCT, on_BK),
-            _taken(written_BCT, on_BK),
-            running_BK,
-            _taken(torch.cat([self.finished_ids_BKT, ids_BCT], 1), best_BK),
-            _taken(torch.cat([self.finished_logprobs_BKT, written_BCT], 1), best_BK),
-            finished_BK,
-            is_finished_BK,
-            improvable_B,
-            self.length_B + 1,
-            self.limit_B,
-            ~done_B,
-        )
-        beams_K, active_B = torch.arange(width, device=on_BK.device), self.active_B.clone()
-        rows_BK = torch.where(active_B[:, None], origins_BC.gather(1, on_BK), beams_K)
-        for held, each in zip(self.tensors, new.tensors, strict=True):
-            held.copy_(torch.where(active_B.view(-1, *(1,) * (held.ndim - 1)), each, held))
-        first_B1 = torch.arange(count, device=rows_BK.device)[:, None] * width
-        return (rows_BK + first_B1).flatten()
+        else:
+            beaten_B = running_BK[:, 0] / divisor_B1[:, 0] <= finished_BK[:, -1]
+            done_B = done_B | (all_finished_B & beaten_B)
+        self.scores_BK.copy_(running_BK)
+        self.finished_scores_BK.copy_(finished_BK)
+        self.is_finished_BK.copy_(is_finished_BK)
+        self.length_B.add_(self.active_B)
+        self.active_B.logical_and_(~done_B)
+        first_B1 = torch.arange(0, count * num_beams, num_beams, device=origin_BK.device)[:, None]
+        return (origin_BK + first_B1).flatten()
 
     def _candidates(
         self, logprobs_RV: Tensor, options: DecodingOptions, text: TextConfig
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The best ``2 K`` continuations of every prompt ``[B, C]``: sums, origins, tokens,
-        log-probabilities."""
-        count, width = self.scores_BK.shape
-        length_R1 = self.length_B.repeat_interleave(width)[:, None]
-        limit_R1 = self.limit_B.repeat_interleave(width)[:, None]
-        _ban_repeats(
-            logprobs_RV, self.ids_BKT.flatten(0, 1), length_R1, options.no_repeat_ngram_size(text)
-        )
+        """The best ``2 K`` continuations of every prompt ``[B, C]``, best first.
+
+        Returns their sums, the beams they continue, their tokens and log-probabilities.
+        """
+        count, num_beams = self.scores_BK.shape
+        length_R1 = self.length_B[:, None].expand(-1, num_beams).reshape(-1, 1)
+        limit_R1 = self.limit_B[:, None].expand(-1, num_beams).reshape(-1, 1)
+        running_RT = self.ids_BST[:, :num_beams].flatten(0, 1)
+        no_repeat_ngram(logprobs_RV, running_RT, length_R1, options.no_repeat_ngram_size(text))
         if options.min_new_tokens:
             is_early_R = length_R1[:, 0] < options.min_new_tokens
-            logprobs_RV[:, text.eos_token_id].masked_fill_(is_early_R, NEVER)
+            logprobs_RV[:, text.eos_token_id].masked_fill_(is_early_R, NEG_INF)
         # Only the best of a row can be among the best of its prompt.
-        logprobs_RC, tokens_RC = best_of(logprobs_RV, 2 * width)
+        logprobs_RC, tokens_RC = block_topk(logprobs_RV, 2 * num_beams)
         # The first token is always <s>, the last one </s>.
-        forced_R1 = torch.where(length_R1 == 1, text.bos_token_id, text.eos_token_id)
-        is_forced_R1 = (length_R1 == 1) | (length_R1 == limit_R1)
-        is_first_C = torch.arange(2 * width, device=length_R1.device) == 0
-        only_C = torch.where(is_first_C, 0.0, NEVER).to(logprobs_RC.dtype)
+        is_first_R1 = length_R1 == 1
+        forced_R1 = torch.where(is_first_R1, text.bos_token_id, text.eos_token_id)
+        is_forced_R1 = is_first_R1 | (length_R1 == limit_R1)
+        is_first_C = torch.arange(2 * num_beams, device=length_R1.device) == 0
+        only_C = torch.where(is_first_C, 0.0, NEG_INF).to(logprobs_RC.dtype)
         logprobs_RC = torch.where(is_forced_R1, only_C, logprobs_RC)
         tokens_RC = torch.where(is_forced_R1 & is_first_C, forced_R1, tokens_RC)
 
         sums_RC = logprobs_RC + self.scores_BK.flatten()[:, None]
-        scores_BC, flat_BC = sums_RC.view(count, -1).topk(2 * width, dim=1)
+        scores_BC, flat_BC = sums_RC.view(count, -1).topk(2 * num_beams, dim=1)
         tokens_BC = tokens_RC.view(count, -1).gather(1, flat_BC)
         logprobs_BC = logprobs_RC.view(count, -1).gather(1, flat_BC)
-        return scores_BC, flat_BC // (2 * width), tokens_BC, logprobs_BC
+        return scores_BC, flat_BC // (2 * num_beams), tokens_BC, logprobs_BC
 
 
-def best_of(scores_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` best scores ``[R, count]`` of every row and their places, as ``topk`` has them
-    but for the order of equal ones.
+class BeamSearch:
+    """Beam search over requests that come and go. ``like`` are logits, for device and dtype."""
 
-    The best of a row lie in the blocks with the greatest maxima: on a processor that is found in a
-    quarter of the time.
+    def __init__(
+        self,
+        text: TextConfig,
+        options: DecodingOptions,
+        limit: int,
+        request_ids: Sequence[int],
+        like: Tensor,
+        processors: LogitsProcessors | None = None,
+    ) -> None:
+        self._text, self._processors = text, processors
+        # Limits may differ within a search, so they are kept per request.
+        self._options = options.without_max_tokens
+        self.request_ids = list(request_ids)
+        self._cancelled: set[int] = set()
+        self._max_length = 2
+        self._state = BeamState.empty(
+            len(self.request_ids),
+            options.num_beams,
+            min(limit + 1, _INITIAL_CAPACITY),
+            like.device,
+            like.dtype,
+        )
+        first = (text.decoder_start_token_id, text.bos_token_id)
+        self._state.begin(range(len(self.request_ids)), limit, first)
+        self._update_processors()
+
+    @property
+    def id_range(self) -> range | None:
+        """The ids that all next tokens lie in, where logits processors say so."""
+        return self._processors.id_range if self._processors else None
+
+    @property
+    def last_tokens(self) -> Tensor:
+        """The last token of every row, ``int[R, 1]``."""
+        return self._state.last_tokens()[0]
+
+    @torch.inference_mode()
+    def advance(self, logprobs_RV: Tensor) -> StepUpdate:
+        """Append a token to every row; ``logprobs_RV`` is overwritten. Requests that are done
+        leave."""
+        if self._processors:
+            logprobs_RV = self._processors.apply(logprobs_RV)
+        if self._max_length >= self._state.capacity:
+            self._state = self._state.with_capacity(2 * self._state.capacity)
+        rows_R = self._state.step(logprobs_RV, self._options, self._text)
+        self._max_length += 1
+        update = self._remove_done(rows_R)
+        self._update_processors()
+        return update
+
+    def extend(self, other: object) -> bool:
+        """Take over the requests of another search with the same options, behind the own ones.
+
+        Returns whether that was possible.
+        """
+        if not isinstance(other, BeamSearch) or other._options != self._options:
+            return False
+        if self._processors or other._processors:
+            return False
+        self._state = self._state.extend(other._state)
+        self.request_ids += other.request_ids
+        self._max_length = max(self._max_length, other._max_length)
+        self._cancelled |= other._cancelled
+        return True
+
+    def cancel(self, request_id: int) -> None:
+        """Drop a request with the next step."""
+        self._cancelled.add(request_id)
+
+    def _remove_done(self, rows_R: Tensor) -> StepUpdate:
+        """Drop the requests that are done or cancelled; ``rows_R`` are the origins of all rows."""
+        kept, outputs = [], {}
+        active = self._state.active_B.tolist()
+        for index, request_id in enumerate(self.request_ids):
+            if request_id in self._cancelled:
+                continue
+            if active[index]:
+                kept.append(index)
+            else:
+                outputs[request_id] = self._state.output(index, self._text.eos_token_id)
+        kept_B = torch.tensor(kept, dtype=torch.long, device=rows_R.device)
+        if len(kept) < len(self.request_ids):
+            rows_R = rows_R.view(len(self.request_ids), -1)[kept_B].flatten()
+            self._state = self._state.select(kept)
+            self.request_ids = [self.request_ids[index] for index in kept]
+        return StepUpdate(rows_R, kept_B, outputs)
+
+    def _update_processors(self) -> None:
+        if self._processors and self.request_ids:
+            num_beams = self._options.num_beams
+            lengths = self._state.length_B.repeat_interleave(num_beams).tolist()
+            rows = self._state.ids_BST[:, :num_beams].flatten(0, 1).tolist()
+            owners = [request_id for request_id in self.request_ids for _ in range(num_beams)]
+            ids = [row[:length] for row, length in zip(rows, lengths, strict=True)]
+            self._processors.update(ids, owners)
+
+
+def block_topk(scores_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """``topk`` of every row ``[R, count]``: scores and indices; ties may come in another order.
+
+    The best of a row lie in the blocks with the greatest maxima: on a CPU that takes a quarter of
+    the time.
     """
     rows, width = scores_RV.shape
-    blocks = width // _BLOCK
+    blocks = width // _BLOCK_SIZE
     # Fewer blocks hold about as many scores as the row.
     if blocks < 8 * count:
-        best_RC, places_RC = scores_RV.topk(count, dim=1)
-        return best_RC, places_RC
-    whole, device = blocks * _BLOCK, scores_RV.device
-    maxima_RB = scores_RV[:, :whole].view(rows, blocks, _BLOCK).amax(dim=2)
-    firsts_RC1 = maxima_RB.topk(count, dim=1).indices[..., None] * _BLOCK
-    inside_RW = (firsts_RC1 + torch.arange(_BLOCK, device=device)).flatten(1)
+        best_RC, indices_RC = scores_RV.topk(count, dim=1)
+        return best_RC, indices_RC
+    whole, device = blocks * _BLOCK_SIZE, scores_RV.device
+    maxima_RB = scores_RV[:, :whole].view(rows, blocks, _BLOCK_SIZE).amax(dim=2)
+    firsts_RC1 = maxima_RB.topk(count, dim=1).indices[..., None] * _BLOCK_SIZE
+    inside_RW = (firsts_RC1 + torch.arange(_BLOCK_SIZE, device=device)).flatten(1)
     rest_RW = torch.arange(whole, width, device=device).expand(rows, -1)
-    places_RW = torch.cat([inside_RW, rest_RW], dim=1)
-    best_RC, found_RC = scores_RV.gather(1, places_RW).topk(count, dim=1)
-    return best_RC, places_RW.gather(1, found_RC)
+    indices_RW = torch.cat([inside_RW, rest_RW], dim=1)
+    best_RC, found_RC = scores_RV.gather(1, indices_RW).topk(count, dim=1)
+    return best_RC, indices_RW.gather(1, found_RC)
 
 
-def _ban_repeats(scores_RV: Tensor, ids_RT: Tensor, length_R1: Tensor, size: int) -> None:
-    """``rules.ban_repeated_ngrams`` in place, for rows of different lengths."""
-    if size == 0 or ids_RT.shape[1] < size:
-        return
-    windows_RWn = ids_RT.unfold(1, size, 1)
-    recent_R = length_R1 - size + 1 + torch.arange(size - 1, device=ids_RT.device)
-    recent_R1n = ids_RT.gather(1, recent_R.clamp(min=0))[:, None]
-    inside_RW = torch.arange(windows_RWn.shape[1], device=ids_RT.device) + size <= length_R1
-    repeated_RW = (windows_RWn[:, :, :-1] == recent_R1n).all(dim=2) & inside_RW
-    banned_RW = torch.where(repeated_RW, NEVER, -NEVER).to(scores_RV.dtype)
-    scores_RV.scatter_reduce_(1, windows_RWn[:, :, -1], banned_RW, "amin")
-
-
-def _taken(values_BKT: Tensor, beams_BX: Tensor) -> Tensor:
-    return values_BKT.gather(1, beams_BX[..., None].expand(-1, -1, values_BKT.shape[2]))
-
-
-def _with_token(values_BCT: Tensor, place_B1: Tensor, tokens_BC: Tensor) -> Tensor:
-    place_BC1 = place_B1[:, None].expand(-1, tokens_BC.shape[1], 1)
-    return values_BCT.scatter(2, place_BC1, tokens_BC[..., None])
+def _take(values_BST: Tensor, indices_BS: Tensor) -> Tensor:
+    """The sequences at ``indices_BS`` of every prompt."""
+    return values_BST.gather(1, indices_BS[..., None].expand(-1, -1, values_BST.shape[2]))

@@ -1,199 +1,191 @@
-"""Searches that share decode steps: prompts come and go while others are in the middle.
+"""Searches that share decode steps: requests are added and leave between steps.
 
-Shapes: B prompts, R rows, T tokens, V vocabulary.
+Shapes: B requests, R rows, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Generic
 
 import torch
 from torch import Tensor
 
-from ..runtime import DecoderState, Runtime
-from .beam_hypotheses import BeamSearch
+from ..runtime.protocol import PromptsT, Runtime, StateT
+from .beam_search import BeamSearch
 from .decoding_options import DecodingOptions, Generated
-from .logits_processors import LogitsProcessor, Rule
+from .logits_processors import LogitsProcessor, LogitsProcessors
 from .sampling import SamplingSearch
-from .search import Move, Search
+from .search import Search, StepUpdate
 
 
-class DecodeBatch:
-    """Prompts with the same number of beams, decoded together, however far each of them is."""
+class DecodeBatch(Generic[PromptsT, StateT]):
+    """Requests with the same number of beams, decoded together at any length."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime[PromptsT, StateT]) -> None:
         self._runtime = runtime
-        self._decoding: DecoderState | None = None
+        self._state: StateT | None = None
         self._searches: list[Search] = []
-        # Those whose rows stand last and have not read their start token yet.
-        self._entered: list[Search] = []
+        # Searches whose rows come last and have not read their start token yet.
+        self._pending: list[Search] = []
 
     @property
-    def prompts(self) -> list[int]:
-        """The numbers of the prompts that run."""
-        return [prompt for search in self._all for prompt in search.prompts]
+    def request_ids(self) -> list[int]:
+        """The ids of the running requests."""
+        return [request_id for search in self._all for request_id in search.request_ids]
 
     @property
     def _all(self) -> list[Search]:
         """The searches in the order of their rows."""
-        return [*self._searches, *self._entered]
+        return [*self._searches, *self._pending]
 
-    def begin(
+    def add(
         self,
-        prompted: Any,
+        prompts: PromptsT,
         options: DecodingOptions,
-        prompts: Sequence[int],
-        rules: Mapping[int, Rule | None] | None = None,
+        request_ids: Sequence[int],
+        processors: Mapping[int, LogitsProcessor | None] | None = None,
     ) -> dict[int, Generated]:
-        """Take in prompts that begin together, under the caller's numbers ``prompts``.
+        """Add requests with the same options, an encoded prompt each.
 
-        They read their first tokens at once, and from then on share the steps of the others;
-        answers that end there are returned. Where a decoding ``supports_unprefilled_join``, they
-        share steps from the first token on, and none of them ends here. ``rules`` are those of the
-        prompts that
-        have one.
+        Their first tokens are prefilled at once, and outputs that end there are returned. Where a
+        state ``supports_unprefilled_join`` they share steps from the first token on, and none ends
+        here. ``processors`` are the logits processors of the requests that have one.
         """
         with self._runtime.inference_context():
-            return self._begin(prompted, options, prompts, rules)
+            return self._prefill(prompts, options, request_ids, processors)
 
     def step(self) -> dict[int, Generated | Exception]:
-        """One token more for every prompt; the answers that are done, by number.
+        """Append a token to every request; the outputs that are done, by request id.
 
-        Where the search of some prompts fails, the error is their outcome; the other prompts keep
-        their answers and go on. Raises what the runtime raises: then no prompt can go on.
+        Where the search of some requests fails, the error is their outcome and the others
+        continue. An error of the runtime is raised: then no request can continue.
         """
-        if self._decoding is None:
+        if self._state is None:
             return {}
         with self._runtime.inference_context():
-            return self._step(self._decoding)
+            return self._step(self._state)
 
-    def cancel(self, prompt: int) -> None:
-        """Leave a prompt out from the next step on; it gets no answer."""
+    def cancel(self, request_id: int) -> None:
+        """Drop a request with the next step; it gets no output."""
         for search in self._all:
-            if prompt in search.prompts:
-                search.cancel(prompt)
+            if request_id in search.request_ids:
+                search.cancel(request_id)
 
-    def give_up(self) -> list[int]:
-        """Let go of everything; the numbers of the prompts that ran."""
-        prompts = self.prompts
-        self._decoding, self._searches, self._entered = None, [], []
-        return prompts
+    def abort(self) -> list[int]:
+        """Drop everything; the ids of the requests that were running."""
+        request_ids = self.request_ids
+        self._state, self._searches, self._pending = None, [], []
+        return request_ids
 
-    def _begin(
+    def _prefill(
         self,
-        prompted: Any,
+        prompts: PromptsT,
         options: DecodingOptions,
-        prompts: Sequence[int],
-        rules: Mapping[int, Rule | None] | None,
+        request_ids: Sequence[int],
+        processors: Mapping[int, LogitsProcessor | None] | None,
     ) -> dict[int, Generated]:
         runtime, text = self._runtime, self._runtime.config.text
         limit = min(options.max_new_tokens, text.max_position_embeddings)
-        kind = SamplingSearch if options.sampling else BeamSearch
-        ruled = LogitsProcessor(rules) if rules and any(rules.values()) else None
-        decoding = runtime.start(prompted, limit)
-        if decoding.supports_unprefilled_join:
-            decoding.reorder(torch.arange(len(prompts)).repeat_interleave(options.width))
+        search_class = SamplingSearch if options.sampling else BeamSearch
+        used = LogitsProcessors(processors) if processors and any(processors.values()) else None
+        state = runtime.start(prompts, limit)
+        if state.supports_unprefilled_join:
+            state.reorder(torch.arange(len(request_ids)).repeat_interleave(options.num_beams))
             like = torch.empty(0, device=runtime.device)
-            search = kind(text, options, limit, prompts, like, ruled)
-            # Alone they begin so too, to be the same as in company.
-            self._join(decoding)
-            self._entered.append(search)
+            # A request alone begins in the same way, so its output is the same.
+            self._extend_state(state)
+            self._pending.append(search_class(text, options, limit, request_ids, like, used))
             return {}
-        # The first token is always <s>: one row a prompt reads start token and <s> together, and
-        # its beams part from there.
+        # The first token is always <s>: one row per prompt reads the start token and <s> together,
+        # and the beams separate after that.
         first_T = torch.tensor(
             [text.decoder_start_token_id, text.bos_token_id], device=runtime.device
         )
-        logprobs_RV = runtime.step(decoding, first_T.expand(len(prompts), -1))
-        if options.width > 1:
-            rows_R = torch.arange(len(prompts), device=runtime.device)
-            decoding.reorder(rows_R.repeat_interleave(options.width))
-            logprobs_RV = logprobs_RV.repeat_interleave(options.width, dim=0)
-        search = kind(text, options, limit, prompts, logprobs_RV, ruled)
-        move = search.advance(logprobs_RV)
-        _follow(decoding, move, len(prompts))
-        if search.prompts:
-            self._join(decoding)
+        logprobs_RV = runtime.step(state, first_T.expand(len(request_ids), -1))
+        if options.num_beams > 1:
+            rows_R = torch.arange(len(request_ids), device=runtime.device)
+            state.reorder(rows_R.repeat_interleave(options.num_beams))
+            logprobs_RV = logprobs_RV.repeat_interleave(options.num_beams, dim=0)
+        search = search_class(text, options, limit, request_ids, logprobs_RV, used)
+        update = search.advance(logprobs_RV)
+        _apply(state, update, len(request_ids))
+        if search.request_ids:
+            self._extend_state(state)
             self._append(search)
-        return dict(move.answers)
+        return dict(update.outputs)
 
-    def _step(self, decoding: DecoderState) -> dict[int, Generated | Exception]:
-        counts = [len(search.prompts) for search in self._all]
-        newest = [search.last_tokens for search in self._searches]
+    def _step(self, state: StateT) -> dict[int, Generated | Exception]:
+        counts = [len(search.request_ids) for search in self._all]
+        tokens = [search.last_tokens for search in self._searches]
         start = self._runtime.config.text.decoder_start_token_id
-        newest += [torch.full_like(search.last_tokens, start) for search in self._entered]
-        rows = [*map(len, newest)]
-        spans = {search.span for search in self._searches}
-        span = spans.pop() if len(spans) == 1 else None
-        logprobs_RV = self._runtime.step(decoding, torch.cat(newest), span)
-        # What comes after the start token is told: <s>, the newest token of who entered.
+        tokens += [torch.full_like(search.last_tokens, start) for search in self._pending]
+        rows = [*map(len, tokens)]
+        id_ranges = {search.id_range for search in self._searches}
+        id_range = id_ranges.pop() if len(id_ranges) == 1 else None
+        logprobs_RV = self._runtime.step(state, torch.cat(tokens), id_range)
         outcomes: dict[int, Generated | Exception] = {}
-        moves: list[Move] = []
-        kept: list[Search] = []
-        for search, count, each_RV in zip(
+        updates: list[StepUpdate] = []
+        for search, count, search_logprobs_RV in zip(
             self._all, counts, torch.split(logprobs_RV, rows), strict=True
         ):
-            if search in self._entered:
-                moves.append(_stay(len(each_RV), count))
+            # The token after the start token is <s>, which a pending search has already.
+            if search in self._pending:
+                updates.append(_keep_rows(len(search_logprobs_RV), count, logprobs_RV.device))
                 continue
-            prompts = list(search.prompts)
+            request_ids = list(search.request_ids)
             try:
-                move = search.advance(each_RV)
+                update = search.advance(search_logprobs_RV)
             except Exception as error:
-                outcomes |= dict.fromkeys(prompts, error)
-                moves.append(_leave(each_RV.device))
+                search.request_ids = []
+                outcomes |= dict.fromkeys(request_ids, error)
+                updates.append(_keep_rows(0, 0, logprobs_RV.device))
                 continue
-            outcomes |= move.answers
-            moves.append(move)
-            if search.prompts:
-                kept.append(search)
-        self._searches = kept
-        for search in self._entered:
+            outcomes |= update.outputs
+            updates.append(update)
+        self._searches = [search for search in self._searches if search.request_ids]
+        for search in self._pending:
             self._append(search)
-        self._entered = []
+        self._pending = []
         if self._searches:
-            _follow(decoding, _together(moves, rows, counts), sum(counts))
+            _apply(state, _concatenate(updates, rows, counts), sum(counts))
         else:
-            self._decoding = None
+            self._state = None
         return outcomes
 
-    def _join(self, decoding: DecoderState) -> None:
-        if self._decoding is None:
-            self._decoding = decoding
+    def _extend_state(self, state: StateT) -> None:
+        if self._state is None:
+            self._state = state
         else:
-            self._decoding.join(decoding)
+            self._state.extend(state)
 
     def _append(self, search: Search) -> None:
-        # New rows stand last, so only the last search can take them in.
-        if not (self._searches and self._searches[-1].absorb(search)):
+        # New rows come last, so only the last search can take them over.
+        if not (self._searches and self._searches[-1].extend(search)):
             self._searches.append(search)
 
 
-def _leave(device: torch.device) -> Move:
-    """The move of a search all of whose rows leave without an answer."""
-    none = torch.empty(0, dtype=torch.long, device=device)
-    return Move(none, none)
+def _keep_rows(rows: int, count: int, device: torch.device) -> StepUpdate:
+    """The update of rows that stay as they are."""
+    return StepUpdate(torch.arange(rows, device=device), torch.arange(count, device=device))
 
 
-def _stay(rows: int, prompts: int) -> Move:
-    """The move of rows that only read."""
-    return Move(torch.arange(rows), torch.arange(prompts))
-
-
-def _follow(decoding: DecoderState, move: Move, prompts: int) -> None:
-    if len(move.prompts_B) == 0:
+def _apply(state: StateT, update: StepUpdate, count: int) -> None:
+    """Reorder the rows of a state with ``count`` prompts, and drop the prompts that are done."""
+    if len(update.requests_B) == 0:
         return
-    decoding.reorder(move.rows_R)
-    if len(move.prompts_B) < prompts:
-        decoding.keep(move.prompts_B)
+    state.reorder(update.rows_R)
+    if len(update.requests_B) < count:
+        state.select(update.requests_B)
 
 
-def _together(moves: Sequence[Move], rows: Sequence[int], prompts: Sequence[int]) -> Move:
-    """The moves of neighbours as one; ``rows`` and ``prompts`` are how many each had."""
+def _concatenate(
+    updates: Sequence[StepUpdate], rows: Sequence[int], counts: Sequence[int]
+) -> StepUpdate:
+    """The updates of neighbors as one; they had so many ``rows`` and requests (``counts``)."""
     rows_R: list[Tensor] = []
-    prompts_B: list[Tensor] = []
-    for place, move in enumerate(moves):
-        rows_R.append(move.rows_R + sum(rows[:place]))
-        prompts_B.append(move.prompts_B + sum(prompts[:place]))
-    return Move(torch.cat(rows_R), torch.cat(prompts_B))
+    requests_B: list[Tensor] = []
+    for index, update in enumerate(updates):
+        rows_R.append(update.rows_R + sum(rows[:index]))
+        requests_B.append(update.requests_B + sum(counts[:index]))
+    return StepUpdate(torch.cat(rows_R), torch.cat(requests_B))

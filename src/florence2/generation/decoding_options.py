@@ -85,7 +85,7 @@ class DecodingOptions:
         return any(value is not None for value in asked)
 
     @property
-    def width(self) -> int:
+    def num_beams(self) -> int:
         """The number of beams: 3 as released, or 1 when sampling."""
         return self.beams or (1 if self.sampling else 3)
 

@@ -1,6 +1,6 @@
-"""Rules on scores: what may come next, and how a draw is narrowed. Pure functions on tensors.
+"""Logits processors: what may come next. Functions on tensors of fixed shapes.
 
-Shapes: R rows, T tokens so far, V vocabulary.
+Shapes: R rows, T tokens so far, V vocabulary, W positions where an n-gram begins.
 """
 
 from __future__ import annotations
@@ -8,107 +8,81 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-NEVER = float("-inf")
+from ..processing.constraint import AllowedTokens
+
+NEG_INF = float("-inf")
 
 
-class Allowed(Protocol):
-    """The tokens that may come next: ``mask`` ``bool[W]`` over the vocabulary.
+class LogitsProcessor(Protocol):
+    """Restricts the next token of a sequence, as ``processing.constraint.Constraint`` does."""
 
-    ``span`` are the ids that hold all of them, where these are far fewer than the vocabulary.
-    """
-
-    @property
-    def mask(self) -> NDArray[np.bool_]: ...
-    @property
-    def span(self) -> range | None: ...
+    def allowed(self, ids: Sequence[int], /) -> AllowedTokens:
+        """The tokens that may follow ``ids``, which begin with the start token."""
+        ...
 
 
-class Rule(Protocol):
-    """A grammar that says what may follow the tokens of an answer."""
+class LogitsProcessors:
+    """The logits processors of the requests of a search, by request id."""
 
-    def allowed(self, ids: Sequence[int], /) -> Allowed: ...
-
-
-class LogitsProcessor:
-    """The rules of the prompts of a search, by their numbers, looked up once a step."""
-
-    def __init__(self, rules: Mapping[int, Rule | None]) -> None:
-        self._rules = rules
-        self._allowed: list[Allowed | None] = []
+    def __init__(self, processors: Mapping[int, LogitsProcessor | None]) -> None:
+        self._processors = processors
+        self._allowed: list[AllowedTokens | None] = []
 
     @property
-    def span(self) -> range | None:
+    def id_range(self) -> range | None:
         """The ids that the next tokens of all rows lie in, if they are few."""
-        spans = {None if each is None else each.span for each in self._allowed}
-        return spans.pop() if len(spans) == 1 else None
+        ranges = {None if allowed is None else allowed.id_range for allowed in self._allowed}
+        return ranges.pop() if len(ranges) == 1 else None
 
-    def look(self, rows: Sequence[Sequence[int]], owners: Sequence[int]) -> None:
-        """Look at the tokens so far; row ``r`` is one of the prompt ``owners[r]``."""
+    def update(self, rows: Sequence[Sequence[int]], owners: Sequence[int]) -> None:
+        """Compute what may follow the token ids of every row; row ``r`` belongs to the request
+        ``owners[r]``."""
         self._allowed = []
-        for ids, prompt in zip(rows, owners, strict=True):
-            rule = self._rules[prompt]
-            self._allowed.append(None if rule is None else rule.allowed(ids))
+        for ids, request_id in zip(rows, owners, strict=True):
+            processor = self._processors[request_id]
+            self._allowed.append(None if processor is None else processor.allowed(ids))
 
     def apply(self, logprobs_RV: Tensor) -> Tensor:
-        """The log-probabilities among what is allowed; of all else they are minus infinity."""
+        """Log-probabilities among the allowed tokens; all others are at minus infinity."""
         logprobs_RV = logprobs_RV.clone()
         for row, allowed in enumerate(self._allowed):
             if allowed is not None:
-                mask_W = torch.from_numpy(allowed.mask).to(logprobs_RV.device)
-                logprobs_RV[row, : len(mask_W)].masked_fill_(~mask_W, NEVER)
+                mask = torch.from_numpy(allowed.mask).to(logprobs_RV.device)
+                logprobs_RV[row, : len(mask)].masked_fill_(~mask, NEG_INF)
                 # A head may have more rows than there are tokens.
-                logprobs_RV[row, len(mask_W) :] = NEVER
+                logprobs_RV[row, len(mask) :] = NEG_INF
                 logprobs_RV[row] = logprobs_RV[row].log_softmax(dim=0)
         return logprobs_RV
 
 
-def ban_repeated_ngrams(scores_RV: Tensor, ids_RT: Tensor, size: int) -> Tensor:
-    """The scores with every token at minus infinity that would repeat an n-gram of its row.
+def no_repeat_ngram(scores_RV: Tensor, ids_RT: Tensor, length_R1: Tensor, size: int) -> None:
+    """Set, in place, every token to minus infinity that would repeat an n-gram of its row.
 
-    The start token and ``<s>`` count as tokens, as in the released decoding; with ``size`` 0
-    nothing is banned.
+    Row ``r`` has ``length_R1[r]`` tokens in ``ids_RT``; the rest is ignored. The start token and
+    ``<s>`` count, as in the released decoding; ``size`` 0 bans nothing.
     """
-    length = ids_RT.shape[1]
-    if size == 0 or length < size:
-        return scores_RV
+    if size == 0 or ids_RT.shape[1] < size:
+        return
     windows_RWn = ids_RT.unfold(1, size, 1)
-    recent_R1n = ids_RT[:, None, length - size + 1 :]
-    repeated_RW = (windows_RWn[:, :, :-1] == recent_R1n).all(dim=2)
-    rows, windows = repeated_RW.nonzero(as_tuple=True)
-    if not len(rows):
-        return scores_RV
-    scores_RV = scores_RV.clone()
-    scores_RV[rows, windows_RWn[rows, windows, -1]] = NEVER
-    return scores_RV
-
-
-def ban_token(scores_RV: Tensor, token: int) -> Tensor:
-    """The scores with ``token`` at minus infinity."""
-    scores_RV = scores_RV.clone()
-    scores_RV[:, token] = NEVER
-    return scores_RV
-
-
-def force_token(scores_RV: Tensor, token: int) -> Tensor:
-    """Scores that leave only ``token``, at log-probability 0."""
-    forced_RV = torch.full_like(scores_RV, NEVER)
-    forced_RV[:, token] = 0
-    return forced_RV
+    recent_R = length_R1 - size + 1 + torch.arange(size - 1, device=ids_RT.device)
+    recent_R1n = ids_RT.gather(1, recent_R.clamp(min=0))[:, None]
+    inside_RW = torch.arange(windows_RWn.shape[1], device=ids_RT.device) + size <= length_R1
+    repeated_RW = (windows_RWn[:, :, :-1] == recent_R1n).all(dim=2) & inside_RW
+    banned_RW = torch.where(repeated_RW, NEG_INF, 0.0).to(scores_RV.dtype)
+    scores_RV.scatter_add_(1, windows_RWn[:, :, -1], banned_RW)
 
 
 def keep_top_k(scores_RV: Tensor, count: int) -> Tensor:
     """The scores with all but the ``count`` best of each row at minus infinity."""
     worst_R1 = scores_RV.topk(min(count, scores_RV.shape[1]), dim=1).values[:, -1:]
-    return scores_RV.masked_fill(scores_RV < worst_R1, NEVER)
+    return scores_RV.masked_fill(scores_RV < worst_R1, NEG_INF)
 
 
 def keep_top_p(scores_RV: Tensor, mass: float) -> Tensor:
-    """The scores with only the fewest best tokens whose probability reaches ``mass`` left.
+    """The scores with only the smallest set of best tokens left whose probability reaches ``mass``.
 
     The best token of each row always stays.
     """
@@ -119,4 +93,4 @@ def keep_top_p(scores_RV: Tensor, mass: float) -> Tensor:
     surplus_RV = before_RV >= mass
     surplus_RV[:, 0] = False
     dropped_RV.scatter_(1, order_RV, surplus_RV)
-    return scores_RV.masked_fill(dropped_RV, NEVER)
+    return scores_RV.masked_fill(dropped_RV, NEG_INF)

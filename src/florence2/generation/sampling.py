@@ -1,6 +1,6 @@
-"""Sampling: one row for every prompt.
+"""Sampling: one row for every request.
 
-Shapes: B prompts still running, T tokens, V vocabulary.
+Shapes: B requests, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,107 +13,114 @@ from torch import Tensor
 from ..model import TextConfig
 from .decoding_options import DecodingOptions, Generated
 from .logits_processors import (
-    LogitsProcessor,
-    ban_repeated_ngrams,
-    ban_token,
-    force_token,
+    NEG_INF,
+    LogitsProcessors,
     keep_top_k,
     keep_top_p,
+    no_repeat_ngram,
 )
-from .search import Move
+from .search import StepUpdate
 
 
 class SamplingSearch:
-    """One row a prompt, continued by a drawn token. ``like`` are logits, for their device."""
+    """One row per request, continued by a sampled token. ``like`` are logits, for their device."""
 
     def __init__(
         self,
         text: TextConfig,
         options: DecodingOptions,
         limit: int,
-        prompts: Sequence[int],
+        request_ids: Sequence[int],
         like: Tensor,
-        rules: LogitsProcessor | None = None,
+        processors: LogitsProcessors | None = None,
     ) -> None:
-        count, device = len(prompts), like.device
-        self.options, self.limit, self.eos = options, limit, text.eos_token_id
-        self._banned_ngram = options.no_repeat_ngram_size(text)
-        self.prompts = list(prompts)
+        self._options, self._limit, self._eos = options, limit, text.eos_token_id
+        self._ngram_size = options.no_repeat_ngram_size(text)
+        self.request_ids = list(request_ids)
         self._cancelled: set[int] = set()
+        count, device = len(self.request_ids), like.device
         start = torch.tensor([[text.decoder_start_token_id, text.bos_token_id]], device=device)
         self._ids_BT = start.expand(count, -1)
         self._logprobs_BT = torch.zeros((count, 1), device=device)
-        self._choose = _Sampler(options, self.prompts)
-        self._rules = rules
-        self._look()
+        self._sample = _Sampler(options, self.request_ids)
+        self._processors = processors
+        self._update_processors()
 
     @property
-    def span(self) -> range | None:
-        """The ids that all next tokens lie in, where a rule says so."""
-        return self._rules.span if self._rules else None
+    def id_range(self) -> range | None:
+        """The ids that all next tokens lie in, where logits processors say so."""
+        return self._processors.id_range if self._processors else None
 
     @property
     def last_tokens(self) -> Tensor:
-        """The last token of every prompt, ``int[R, 1]``."""
+        """The last token of every request, ``int[B, 1]``."""
         return self._ids_BT[:, -1:]
 
-    def advance(self, logprobs_RV: Tensor) -> Move:
-        """One token more for every prompt; what is done leaves."""
+    def advance(self, logprobs_BV: Tensor) -> StepUpdate:
+        """Append a token to every request; those that are done leave."""
         length = self._ids_BT.shape[1]
-        at_limit = length == self.limit
-        if self._rules:
-            logprobs_RV = self._rules.apply(logprobs_RV)
-        scores_BV = ban_repeated_ngrams(logprobs_RV, self._ids_BT, self._banned_ngram)
-        if length < self.options.min_new_tokens:
-            scores_BV = ban_token(scores_BV, self.eos)
+        at_limit = length == self._limit
+        if self._processors:
+            logprobs_BV = self._processors.apply(logprobs_BV)
         if at_limit:
-            scores_BV = force_token(scores_BV, self.eos)
-        chosen_B1 = self._choose(scores_BV, self.prompts)
-        token_B1 = logprobs_RV.gather(1, chosen_B1)
-        self._ids_BT = torch.cat([self._ids_BT, chosen_B1], dim=1)
-        self._logprobs_BT = torch.cat([self._logprobs_BT, token_B1 * (not at_limit)], dim=1)
-        move = self._retire(chosen_B1.flatten().tolist(), at_limit)
-        self._look()
-        return move
+            token_B1 = torch.full_like(self._ids_BT[:, :1], self._eos)
+            token_logprobs_B1 = torch.zeros_like(logprobs_BV[:, :1])
+        else:
+            scores_BV = logprobs_BV.clone()
+            length_B1 = torch.full_like(self._ids_BT[:, :1], length)
+            no_repeat_ngram(scores_BV, self._ids_BT, length_B1, self._ngram_size)
+            if length < self._options.min_new_tokens:
+                scores_BV[:, self._eos] = NEG_INF
+            token_B1 = self._sample(scores_BV, self.request_ids)
+            token_logprobs_B1 = logprobs_BV.gather(1, token_B1)
+        self._ids_BT = torch.cat([self._ids_BT, token_B1], dim=1)
+        self._logprobs_BT = torch.cat([self._logprobs_BT, token_logprobs_B1], dim=1)
+        update = self._remove_done(token_B1.flatten().tolist(), at_limit)
+        self._update_processors()
+        return update
 
-    def absorb(self, other: object) -> bool:
-        """Never: draws of one search follow one another."""
+    def extend(self, other: object) -> bool:
+        """Never possible: the samples of one search follow one another."""
         return False
 
-    def cancel(self, prompt: int) -> None:
-        """Leave a prompt out from the next step on."""
-        self._cancelled.add(prompt)
+    def cancel(self, request_id: int) -> None:
+        """Drop a request with the next step."""
+        self._cancelled.add(request_id)
 
-    def _look(self) -> None:
-        if self._rules:
-            self._rules.look(self._ids_BT.tolist(), self.prompts)
+    def _update_processors(self) -> None:
+        if self._processors:
+            self._processors.update(self._ids_BT.tolist(), self.request_ids)
 
-    def _retire(self, chosen: list[int], at_limit: bool) -> Move:
-        answers, kept = {}, []
-        for row, (prompt, token) in enumerate(zip(self.prompts, chosen, strict=True)):
-            if prompt in self._cancelled:
+    def _remove_done(self, tokens: list[int], at_limit: bool) -> StepUpdate:
+        outputs, kept = {}, []
+        for row, (request_id, token) in enumerate(zip(self.request_ids, tokens, strict=True)):
+            if request_id in self._cancelled:
                 continue
-            if token == self.eos:
-                ids_T, logprobs_T = self._ids_BT[row], self._logprobs_BT[row]
-                answers[prompt] = _answer(ids_T, logprobs_T, self.options, at_limit)
+            if token == self._eos:
+                outputs[request_id] = self._output(row, at_limit)
             else:
                 kept.append(row)
         kept_B = torch.tensor(kept, dtype=torch.long, device=self._ids_BT.device)
-        if len(kept) < len(chosen):
-            self.prompts = [self.prompts[row] for row in kept]
+        if len(kept) < len(tokens):
+            self.request_ids = [self.request_ids[row] for row in kept]
             self._ids_BT, self._logprobs_BT = self._ids_BT[kept_B], self._logprobs_BT[kept_B]
-        return Move(kept_B, kept_B, answers)
+        return StepUpdate(kept_B, kept_B, outputs)
+
+    def _output(self, row: int, truncated: bool) -> Generated:
+        ids, logprobs = self._ids_BT[row, 1:].tolist(), self._logprobs_BT[row].tolist()
+        score = sum(logprobs) / len(logprobs) ** self._options.length_penalty
+        return Generated(tuple(ids), tuple(logprobs), score, truncated)
 
 
 class _Sampler:
-    """Draws with a generator for every prompt, so a batch draws what single calls draw."""
+    """Samples with a generator per request, so a batch gets the tokens of single calls."""
 
-    def __init__(self, options: DecodingOptions, prompts: Sequence[int]) -> None:
+    def __init__(self, options: DecodingOptions, request_ids: Sequence[int]) -> None:
         self.options = options
         seed = torch.seed() if options.seed is None else options.seed
-        self.generators = {prompt: torch.Generator().manual_seed(seed) for prompt in prompts}
+        self.generators = {each: torch.Generator().manual_seed(seed) for each in request_ids}
 
-    def __call__(self, scores_BV: Tensor, prompts: list[int]) -> Tensor:
+    def __call__(self, scores_BV: Tensor, request_ids: list[int]) -> Tensor:
         options = self.options
         scores_BV = scores_BV / (options.temperature or 1.0)
         if options.top_k is not None:
@@ -121,16 +128,8 @@ class _Sampler:
         if options.top_p is not None:
             scores_BV = keep_top_p(scores_BV, options.top_p)
         probability_BV = scores_BV.softmax(dim=1).cpu()
-        drawn = [
-            torch.multinomial(probability_BV[row], 1, generator=self.generators[prompt])
-            for row, prompt in enumerate(prompts)
+        sampled = [
+            torch.multinomial(probability_BV[row], 1, generator=self.generators[request_id])
+            for row, request_id in enumerate(request_ids)
         ]
-        return torch.stack(drawn).to(scores_BV.device)
-
-
-def _answer(
-    ids_T: Tensor, logprobs_T: Tensor, options: DecodingOptions, truncated: bool
-) -> Generated:
-    logprobs = logprobs_T.tolist()
-    score = sum(logprobs) / len(logprobs) ** options.length_penalty
-    return Generated(tuple(ids_T[1:].tolist()), tuple(logprobs), score, truncated)
+        return torch.stack(sampled).to(scores_BV.device)

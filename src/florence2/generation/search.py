@@ -1,7 +1,6 @@
-"""What every way of decoding has in common: prompts that take one token a step.
+"""What beam search and sampling have in common: requests that get one token a step.
 
-Shapes: B prompts still running, R rows of the decoder (a prompt's beams are neighbours), V
-vocabulary.
+Shapes: B requests, R rows of the decoder (the beams of a request are neighbors), V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,25 +15,22 @@ from .decoding_options import Generated
 
 
 @dataclass(frozen=True)
-class Move:
-    """How the rows of a search go on after a step.
+class StepUpdate:
+    """How the rows of a search continue after a step.
 
-    ``rows_R`` says of each row that stays which row it continues, ``prompts_B`` which prompts
-    stay; ``answers`` are those of the prompts that are done, by the caller's number.
+    ``rows_R`` says of each remaining row which row it continues, ``requests_B`` which requests
+    remain; ``outputs`` are those of the requests that are done, by request id.
     """
 
     rows_R: Tensor
-    prompts_B: Tensor
-    answers: Mapping[int, Generated] = field(default_factory=dict)
+    requests_B: Tensor
+    outputs: Mapping[int, Generated] = field(default_factory=dict)
 
 
 class Search(Protocol):
-    """Prompts that began together and are answered by the same options."""
+    """Requests with the same decoding options."""
 
-    @property
-    def prompts(self) -> list[int]:
-        """The caller's numbers of the prompts that still run."""
-        ...
+    request_ids: list[int]
 
     @property
     def last_tokens(self) -> Tensor:
@@ -42,19 +38,19 @@ class Search(Protocol):
         ...
 
     @property
-    def span(self) -> range | None:
-        """The ids that the next tokens of all rows lie in, where that is known and narrow."""
+    def id_range(self) -> range | None:
+        """The ids that the next tokens of all rows lie in, where these are known and few."""
         ...
 
-    def advance(self, logprobs_RV: Tensor) -> Move:
-        """One token more for every row, from the log-probabilities of what follows its newest,
-        which are used up."""
+    def advance(self, logprobs_RV: Tensor) -> StepUpdate:
+        """Append a token to every row, by the log-probabilities of the next token, which are
+        overwritten."""
         ...
 
-    def absorb(self, other: object) -> bool:
-        """Take over the prompts of another search, after one's own; whether that is possible."""
+    def extend(self, other: object) -> bool:
+        """Take over the requests of another search, behind the own ones, if that is possible."""
         ...
 
-    def cancel(self, prompt: int) -> None:
-        """Leave a prompt out from the next step on; it has no answer."""
+    def cancel(self, request_id: int) -> None:
+        """Drop a request with the next step; it gets no output."""
         ...

@@ -1,138 +1,148 @@
-"""Prompts in slots: a lane whose steps have the same shapes, whoever comes and goes.
+"""Requests in slots: a batch whose steps always have the same shapes.
 
-On a GPU several steps are replayed before anybody asks which answers are done, so that no token
-waits for the host. Shapes: B slots.
+On CUDA a step is captured as a graph, and several are replayed before the host checks which
+requests are done, so that no token waits for the host. Shapes: B slots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Generic
 
 import torch
 
-from ..model import CrossAttentionCache
-from ..runtime import StaticBuffers, recorded
-from ..runtime.protocol import Runtime
-from .beam_search import Beams
+from ..runtime import capture_graph
+from ..runtime.protocol import PromptsT, Runtime, StateT, StaticDecoder
+from .beam_search import BeamState
 from .decoding_options import DecodingOptions, Generated
-from .logits_processors import Rule
+from .logits_processors import LogitsProcessor
 
-# Steps between two questions to a GPU; an answer that is done waits for at most so many.
-_STRIDE = 8
-# Room is made in steps of so many positions, as every size has to be recorded.
-_SEEN_STEP = 64
-_FIRST_CAPACITY = 128
+# Steps between two checks on CUDA; a finished output waits for at most so many.
+_STEPS_PER_CHECK = 8
+# Source positions are reserved in blocks, because every size has to be captured.
+_BLOCK_SIZE = 64
+_INITIAL_CAPACITY = 128
 
 
-class CudaGraphBatch:
-    """Prompts with the same options, but for the lengths of their answers, one in every slot."""
+class CudaGraphBatch(Generic[PromptsT, StateT]):
+    """Requests whose options differ at most in the maximum length, one in every slot."""
 
-    def __init__(self, runtime: Runtime, slots: StaticBuffers, options: DecodingOptions) -> None:
-        self._runtime, self._slots = runtime, slots
-        self._options = options
-        self._beams = Beams.empty(
-            slots.count, slots.width, slots.capacity + 1, runtime.device, slots.dtype
+    def __init__(
+        self,
+        runtime: Runtime[PromptsT, StateT],
+        decoder: StaticDecoder[PromptsT],
+        options: DecodingOptions,
+    ) -> None:
+        self._runtime, self._decoder, self._options = runtime, decoder, options
+        self._state = BeamState.empty(
+            decoder.num_slots,
+            decoder.num_beams,
+            decoder.capacity + 1,
+            runtime.device,
+            decoder.dtype,
         )
-        self._held: dict[int, int] = {}
+        self._slots: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
-        self._take: Callable[[], None] | None = None
+        self._replay: Callable[[], None] | None = None
 
     @classmethod
-    def of(cls, runtime: Runtime, options: DecodingOptions, count: int) -> CudaGraphBatch | None:
-        """A lane for ``count`` prompts, or nothing where a runtime has no slots or sampling is
-        asked for."""
+    def create(
+        cls, runtime: Runtime[PromptsT, StateT], options: DecodingOptions, num_slots: int
+    ) -> CudaGraphBatch[PromptsT, StateT] | None:
+        """A batch of ``num_slots``, or ``None`` for a runtime without static buffers and for
+        sampling."""
         if options.sampling:
             return None
-        slots = runtime.make_static_buffers(count, options.width, _SEEN_STEP, _FIRST_CAPACITY)
-        return None if slots is None else cls(runtime, slots, options)
+        decoder = runtime.make_static_buffers(
+            num_slots, options.num_beams, _BLOCK_SIZE, _INITIAL_CAPACITY
+        )
+        return None if decoder is None else cls(runtime, decoder, options)
 
     @property
-    def prompts(self) -> list[int]:
-        """The numbers of the prompts that run."""
-        return list(self._held.values())
+    def request_ids(self) -> list[int]:
+        """The ids of the running requests."""
+        return list(self._slots.values())
 
     @torch.inference_mode()
-    def begin(
+    def add(
         self,
-        prompted: CrossAttentionCache,
+        prompts: PromptsT,
         options: DecodingOptions,
-        prompts: Sequence[int],
-        rules: Mapping[int, Rule | None] | None = None,
+        request_ids: Sequence[int],
+        processors: Mapping[int, LogitsProcessor | None] | None = None,
     ) -> dict[int, Generated]:
-        """Take in prompts under the caller's numbers ``prompts``; none of them is done at once.
+        """Put requests into free slots; none of them is done at once.
 
-        Raises ``ValueError`` when there are fewer slots left, or a prompt has a rule.
+        Raises ``ValueError`` for too few free slots, or a request with a logits processor.
         """
-        if rules and any(rules.values()):
-            raise ValueError("slots follow no rules: use a lane of the usual kind")
-        free = [slot for slot in range(self._slots.count) if slot not in self._held][: len(prompts)]
-        if len(free) < len(prompts):
-            raise ValueError(f"{len(prompts)} prompts came for {len(free)} free slots")
-        self._make_room(prompted.keys[0].shape[2], 1)
-        self._slots.put(free, prompted)
+        if processors and any(processors.values()):
+            raise ValueError("static batches take no logits processors: use a DecodeBatch")
+        free = [slot for slot in range(self._decoder.num_slots) if slot not in self._slots]
+        if len(free) < len(request_ids):
+            raise ValueError(f"{len(request_ids)} requests for {len(free)} free slots")
+        slots = free[: len(request_ids)]
+        self._reserve(prompts.source_len, 1)
+        self._decoder.write(slots, prompts)
         text = self._runtime.config.text
         limit = min(options.max_new_tokens, text.max_position_embeddings)
-        self._beams.begin(free, limit, [text.decoder_start_token_id])
-        self._held.update(zip(free, prompts, strict=True))
-        self._lengths.update(dict.fromkeys(free, 1))
+        self._state.begin(slots, limit, [text.decoder_start_token_id])
+        self._slots.update(zip(slots, request_ids, strict=True))
+        self._lengths.update(dict.fromkeys(slots, 1))
         return {}
 
     @torch.inference_mode()
     def step(self) -> dict[int, Generated]:
-        """Some tokens more for every prompt; the answers that are done, by number."""
-        if not self._held:
+        """Append some tokens to every request; the outputs that are done, by request id."""
+        if not self._slots:
             return {}
-        steps = _STRIDE if self._runtime.device.type == "cuda" else 1
-        self._make_room(1, max(self._lengths.values()) + steps)
-        if self._take is None:
-            self._take = recorded(self._once, [*self._beams.tensors, *self._slots.tensors])
+        steps = _STEPS_PER_CHECK if self._runtime.device.type == "cuda" else 1
+        self._reserve(1, max(self._lengths.values()) + steps)
+        if self._replay is None:
+            changed = [*self._state.tensors, *self._decoder.tensors]
+            self._replay = capture_graph(self._decode, changed)
         for _ in range(steps):
-            self._take()
-        running = self._beams.active_B.tolist()
-        eos, answers = self._runtime.config.text.eos_token_id, {}
-        for slot, prompt in list(self._held.items()):
+            self._replay()
+        active = self._state.active_B.tolist()
+        eos, outputs = self._runtime.config.text.eos_token_id, {}
+        for slot, request_id in list(self._slots.items()):
             self._lengths[slot] += steps
-            if not running[slot]:
-                answers[prompt] = self._beams.answer(slot, eos)
-                self._leave(slot)
-        return answers
+            if not active[slot]:
+                outputs[request_id] = self._state.output(slot, eos)
+                self._free(slot)
+        return outputs
 
     @torch.inference_mode()
-    def cancel(self, prompt: int) -> None:
-        """Leave a prompt out from the next step on; it gets no answer."""
-        for slot, held in list(self._held.items()):
-            if held == prompt:
-                self._beams.active_B[slot] = False
-                self._leave(slot)
+    def cancel(self, request_id: int) -> None:
+        """Drop a request; it gets no output."""
+        for slot, held in list(self._slots.items()):
+            if held == request_id:
+                self._state.active_B[slot] = False
+                self._free(slot)
 
-    def give_up(self) -> list[int]:
-        """Let go of everything; the numbers of the prompts that ran."""
-        prompts = self.prompts
-        self._held.clear()
+    def abort(self) -> list[int]:
+        """Drop everything; the ids of the requests that were running."""
+        request_ids = self.request_ids
+        self._slots.clear()
         self._lengths.clear()
-        self._beams.active_B.zero_()
-        return prompts
+        self._state.active_B.zero_()
+        return request_ids
 
-    def _once(self) -> None:
-        newest_R1, positions_R = self._beams.newest()
-        logprobs_RV = self._slots.step(newest_R1, positions_R)
+    def _decode(self) -> None:
+        """One step of decoder and beam search, of fixed shapes: this is what is captured."""
+        logprobs_RV = self._decoder.step(*self._state.last_tokens())
         text = self._runtime.config.text
-        self._slots.reorder(self._beams.advance(logprobs_RV, self._options, text))
+        self._decoder.reorder(self._state.step(logprobs_RV, self._options, text))
 
-    def _leave(self, slot: int) -> None:
-        del self._held[slot], self._lengths[slot]
+    def _free(self, slot: int) -> None:
+        del self._slots[slot], self._lengths[slot]
 
-    def _make_room(self, seen: int, tokens: int) -> None:
-        """Slots for so many encoder positions and tokens; what was recorded for less is dropped."""
-        capacity = self._slots.capacity
+    def _reserve(self, source_len: int, tokens: int) -> None:
+        """Make space for encoder positions and tokens; a graph of another size is dropped."""
+        decoder, capacity = self._decoder, self._decoder.capacity
         while capacity < tokens:
             capacity *= 2
-        if seen > self._slots.seen or capacity > self._slots.capacity:
-            self._slots.grow(_rounded(seen, _SEEN_STEP), capacity)
-            if capacity + 1 > self._beams.longest:
-                self._beams = self._beams.with_room(capacity + 1)
-            self._take = None
-
-
-def _rounded(number: int, step: int) -> int:
-    return -(-number // step) * step
+        if source_len > decoder.source_len or capacity > decoder.capacity:
+            decoder.reserve(-(-source_len // _BLOCK_SIZE) * _BLOCK_SIZE, capacity)
+            if capacity + 1 > self._state.capacity:
+                self._state = self._state.with_capacity(capacity + 1)
+            self._replay = None

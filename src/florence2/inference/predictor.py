@@ -25,7 +25,7 @@ from ..results.draw import draw_answer
 from ..results.postprocess import PostprocessOptions
 from ..results.tasks import Task, find_task
 from ..results.types import Failure, ImageSize, Result
-from ..runtime import Runtime
+from ..runtime import AnyRuntime
 from ..runtime.factory import (
     check_runtime,
     choose_exported_runtime,
@@ -199,7 +199,7 @@ class Florence2:
     """A checkpoint that answers. Made by ``load``."""
 
     def __init__(
-        self, name: str, runtime: Runtime, processor: Processor, *, trained: bool = True
+        self, name: str, runtime: AnyRuntime, processor: Processor, *, trained: bool = True
     ) -> None:
         self.name = name
         self.runtime = runtime

@@ -15,7 +15,7 @@ from ..processing.processor import Processor, TextInput, check_region
 from ..processing.tokenizer import Tokenizer
 from ..results.tasks import AnswerKind, Task
 from ..results.types import Failure
-from ..runtime import Runtime
+from ..runtime import AnyRuntime
 from .prepared import (
     InferenceConfig,
     LoadedImage,
@@ -36,7 +36,10 @@ _UNFIT = "a request is a tuple of (image, task) or (image, task, text), got {}"
 
 
 def predict_stream(
-    runtime: Runtime, processor: Processor, requests: Iterable[Request], settings: InferenceConfig
+    runtime: AnyRuntime,
+    processor: Processor,
+    requests: Iterable[Request],
+    settings: InferenceConfig,
 ) -> Iterator[Answered | Failure]:
     """One answer a request, in the order of the requests, each as soon as those before it are.
 
@@ -63,7 +66,7 @@ class _Reading:
 class _Schedule:
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: AnyRuntime,
         processor: Processor,
         requests: Iterator[Request],
         settings: InferenceConfig,

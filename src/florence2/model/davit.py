@@ -62,7 +62,7 @@ class Stage(nn.Module):
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         x_BHWC = self.embed(x_BHWC)
-        size = x_BHWC.shape[1:3]
+        size = (x_BHWC.shape[1], x_BHWC.shape[2])
         x_BNC = x_BHWC.flatten(1, 2)
         for block in self.blocks:
             x_BNC = run_layer(
@@ -91,7 +91,8 @@ class PatchEmbedding(nn.Module):
         if self.prenorm:
             return _convolve(self.conv, self.norm(x_BHWC))
         x_BHWC = _convolve(self.conv, x_BHWC)
-        return _to_map(self.norm(x_BHWC.flatten(1, 2)), x_BHWC.shape[1:3])
+        size = (x_BHWC.shape[1], x_BHWC.shape[2])
+        return _to_map(self.norm(x_BHWC.flatten(1, 2)), size)
 
 
 class Block(nn.Module):

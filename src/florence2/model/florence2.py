@@ -109,17 +109,17 @@ class Florence2Model(nn.Module):
         cache: SelfAttentionCache | None = None,
         *,
         last_only: bool = False,
-        span: range | None = None,
+        id_range: range | None = None,
     ) -> Tensor:
         """Logits ``float32[R, T, V]``; with a cache ``ids_RT`` continue what it holds.
 
-        ``last_only`` gives the last position alone, ``float32[R, 1, V]``; ``span`` only the ids in
-        it, ``float32[R, T, S]``.
+        ``last_only`` gives the last position alone, ``float32[R, 1, V]``; ``id_range`` gives only
+        these ids, ``float32[R, T, S]``.
         """
         states_RTD = self.decoder(self.embedding(ids_RT), cross, cache)
         if last_only:
             states_RTD = states_RTD[:, -1:]
-        return self._logits(states_RTD, span)
+        return self._logits(states_RTD, id_range)
 
     def forward(
         self,
@@ -166,7 +166,7 @@ class Florence2Model(nn.Module):
             layers=text.decoder_layers,
             rows=rows,
             heads=text.decoder_attention_heads,
-            head_width=text.d_model // text.decoder_attention_heads,
+            head_dim=text.d_model // text.decoder_attention_heads,
             limit=min(limit or text.max_position_embeddings, text.max_position_embeddings),
             device=weight.device,
             dtype=weight.dtype,
@@ -203,9 +203,9 @@ class Florence2Model(nn.Module):
                 if bias is not None:
                     bias.zero_()
 
-    def _logits(self, states: Tensor, span: range | None = None) -> Tensor:
+    def _logits(self, states: Tensor, id_range: range | None = None) -> Tensor:
         weight_VD = self.embedding.weight if self.head is None else self.head.weight
-        ids = slice(None) if span is None else slice(span.start, span.stop)
+        ids = slice(None) if id_range is None else slice(id_range.start, id_range.stop)
         return functional.linear(states, weight_VD[ids]).float() + self.logits_bias_V[ids]
 
     @staticmethod

@@ -1,7 +1,7 @@
 """What the decoder keeps between steps.
 
 Shapes: L layers, R rows (beams of all images), B images, G heads, T decoder positions,
-S encoder positions, E channels per head.
+S encoder positions (source), E channels per head.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch.nn import functional
 class SelfAttentionCache:
     """Keys and values of the tokens decoded so far, for every layer and row.
 
-    The buffers double when they are full, up to ``limit`` positions, so a short answer never
-    pays for a long one. Rows that joined later are shorter: they stand at the right, and
-    ``unused`` says how many positions before each row's first one hold nothing.
+    The buffers double when they are full, up to ``limit`` positions, so a short sequence takes
+    little memory. Rows that were added later are shorter: they are aligned at the right, and
+    ``left_padding`` counts the empty positions before each row's first one.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class SelfAttentionCache:
         layers: int,
         rows: int,
         heads: int,
-        head_width: int,
+        head_dim: int,
         limit: int,
         device: torch.device,
         dtype: torch.dtype,
@@ -34,8 +34,8 @@ class SelfAttentionCache:
     ) -> None:
         self.limit = limit
         self.length = 0
-        self.unused = [0] * rows
-        shape = (layers, rows, heads, min(capacity, limit), head_width)
+        self.left_padding = [0] * rows
+        shape = (layers, rows, heads, min(capacity, limit), head_dim)
         self.keys_LRGTE = torch.empty(shape, device=device, dtype=dtype)
         self.values_LRGTE = torch.empty(shape, device=device, dtype=dtype)
 
@@ -55,32 +55,32 @@ class SelfAttentionCache:
     @property
     def has_padding(self) -> bool:
         """Whether rows differ in length."""
-        return any(self.unused)
+        return any(self.left_padding)
 
     def positions(self, steps: int) -> Tensor:
         """The positions ``int[R, steps]`` of the next tokens, each in its own row."""
         device = self.keys_LRGTE.device
-        lengths_R = self.length - torch.tensor(self.unused, device=device)
+        lengths_R = self.length - torch.tensor(self.left_padding, device=device)
         return lengths_R[:, None] + torch.arange(steps, device=device)
 
     def mask(self, steps: int) -> Tensor:
-        """Additive ``float[R, 1, 1, T]`` over what is held and ``steps`` more: no row looks at
-        positions that are not its own."""
+        """Additive ``float[R, 1, 1, T]`` over the cache and ``steps`` more tokens, which hides
+        the padding of every row."""
         buffer = self.keys_LRGTE
         columns_T = torch.arange(self.length + steps, device=buffer.device)
-        unused_R1 = torch.tensor(self.unused, device=buffer.device)[:, None]
-        mask_RT = torch.zeros(len(self.unused), len(columns_T)).to(buffer)
-        return mask_RT.masked_fill(columns_T < unused_R1, float("-inf"))[:, None, None]
+        padding_R1 = torch.tensor(self.left_padding, device=buffer.device)[:, None]
+        mask_RT = torch.zeros(len(self.left_padding), len(columns_T)).to(buffer)
+        return mask_RT.masked_fill(columns_T < padding_R1, float("-inf"))[:, None, None]
 
     def reorder(self, rows_R: Tensor) -> None:
         """Let row ``i`` continue from what was row ``rows_R[i]``; the number of rows may change.
 
-        Positions that none of the rows that stay has used are dropped.
+        Positions that are padding in all remaining rows are dropped.
         """
         rows = rows_R.tolist()
-        if rows == list(range(len(self.unused))):
+        if rows == list(range(len(self.left_padding))):
             return
-        first = min((self.unused[row] for row in rows), default=0)
+        first = min((self.left_padding[row] for row in rows), default=0)
         filled = slice(first, self.length)
         for name in ("keys_LRGTE", "values_LRGTE"):
             buffer = getattr(self, name)
@@ -92,28 +92,28 @@ class SelfAttentionCache:
                 new[:, :, :, : self.length - first] = kept
                 setattr(self, name, new)
         self.length -= first
-        self.unused = [self.unused[row] - first for row in rows]
+        self.left_padding = [self.left_padding[row] - first for row in rows]
 
-    def join(self, other: SelfAttentionCache) -> None:
-        """Take over the rows of ``other`` after one's own; the newest tokens of all line up."""
+    def extend(self, other: SelfAttentionCache) -> None:
+        """Append the rows of ``other``; the last tokens of all rows are aligned."""
         length = max(self.length, other.length)
         capacity = max(self.keys_LRGTE.shape[3], other.keys_LRGTE.shape[3])
         for name in ("keys_LRGTE", "values_LRGTE"):
             mine, theirs = getattr(self, name), getattr(other, name)
             layers, rows, heads, _, width = mine.shape
-            # Zeros, for what nobody attends to must still be a number.
+            # Zeros: masked positions must hold finite numbers.
             both = mine.new_zeros((layers, rows + theirs.shape[1], heads, capacity, width))
             both[:, :rows, :, length - self.length : length] = mine[:, :, :, : self.length]
             both[:, rows:, :, length - other.length : length] = theirs[:, :, :, : other.length]
             setattr(self, name, both)
-        before = [unused + length - self.length for unused in self.unused]
-        after = [unused + length - other.length for unused in other.unused]
-        self.unused, self.length = before + after, length
+        before = [padding + length - self.length for padding in self.left_padding]
+        after = [padding + length - other.length for padding in other.left_padding]
+        self.left_padding, self.length = before + after, length
         self.limit = max(self.limit, other.limit)
 
     def _grow(self, needed: int) -> None:
         if needed > self.limit:
-            raise ValueError(f"the decoder has {self.limit} positions; position {needed} was asked")
+            raise ValueError(f"the decoder has {self.limit} positions; got position {needed}")
         for name in ("keys_LRGTE", "values_LRGTE"):
             old = getattr(self, name)
             layers, rows, heads, capacity, width = old.shape
@@ -125,7 +125,7 @@ class SelfAttentionCache:
 
 @dataclass(frozen=True)
 class CrossAttentionCache:
-    """Keys and values of the encoder's output: one entry an image, shared by all its beams.
+    """Keys and values of the encoder's output: one entry per prompt, shared by its beams.
 
     ``mask_BS`` is additive: 0 where attended, minus infinity at padding; ``None`` without padding.
     """
@@ -134,12 +134,17 @@ class CrossAttentionCache:
     values: tuple[Tensor, ...]
     mask_BS: Tensor | None
 
+    @property
+    def source_len(self) -> int:
+        """Encoder positions, padding included."""
+        return self.keys[0].shape[2]
+
     def __len__(self) -> int:
         return len(self.keys[0])
 
-    def join(self, other: CrossAttentionCache) -> CrossAttentionCache:
-        """These entries, then those of ``other``; the shorter ones are padded and masked."""
-        length = max(self.keys[0].shape[2], other.keys[0].shape[2])
+    def extend(self, other: CrossAttentionCache) -> CrossAttentionCache:
+        """These entries, then those of ``other``; shorter ones are padded and masked."""
+        length = max(self.source_len, other.source_len)
         parts = [self._padded(length), other._padded(length)]
         masks = [each.mask_BS for each in parts if each.mask_BS is not None]
         if 0 < len(masks) < len(parts):
@@ -151,7 +156,7 @@ class CrossAttentionCache:
         )
 
     def _padded(self, length: int) -> CrossAttentionCache:
-        missing = length - self.keys[0].shape[2]
+        missing = length - self.source_len
         if missing == 0:
             return self
         pad = functional.pad

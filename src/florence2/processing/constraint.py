@@ -25,11 +25,14 @@ _BOX, _QUAD, _TRIANGLE = 4, 8, 6
 
 @dataclass(frozen=True, eq=False)
 class AllowedTokens:
-    """The tokens that may come next: ``mask`` is ``bool[V]``; ``span`` is the range of ids that
-    holds all of them, where that is far smaller than the vocabulary."""
+    """The tokens that may come next.
+
+    ``mask`` is ``bool[V]``; ``id_range`` holds the ids of all of them, where that is far smaller
+    than the vocabulary.
+    """
 
     mask: NDArray[np.bool_]
-    span: range | None = None
+    id_range: range | None = None
 
 
 class Constraint:

@@ -16,7 +16,7 @@ from ..model import Florence2Config, Florence2Model
 from ..model.checkpoint.directories import ONNX_FOLDER
 from .onnx.precisions import PRECISIONS as ONNX_PRECISIONS
 from .openvino.precisions import PRECISIONS
-from .protocol import Runtime
+from .protocol import AnyRuntime
 from .torch.runtime import TorchRuntime
 
 RUNTIMES = ("torch", "openvino", "onnx")
@@ -87,7 +87,7 @@ def check_runtime(runtime: str, device: torch.device, precision: str | None) -> 
         )
 
 
-def torch_runtime(model: Florence2Model, device: torch.device, precision: str | None) -> Runtime:
+def torch_runtime(model: Florence2Model, device: torch.device, precision: str | None) -> AnyRuntime:
     """PyTorch on a device; fp32 on a processor, fp16 elsewhere, unless said otherwise."""
     precision = precision or ("fp32" if device.type == "cpu" else "fp16")
     return TorchRuntime(model.to(device, TORCH_PRECISIONS[precision]))
@@ -101,7 +101,7 @@ def openvino_runtime(
     precision: str | None,
     measured: CalibrationData,
     **more: Any,
-) -> Runtime:
+) -> AnyRuntime:
     """OpenVINO on this machine's processor, in fp32 unless said otherwise.
 
     ``files`` are all that the weights come from: graphs converted from the same ones are taken
@@ -109,13 +109,13 @@ def openvino_runtime(
     pictures; int8 takes its ranges from those in ``measured``.
     """
     from .openvino.graph_cache import cache_key, load_graphs
-    from .openvino.graphs import FORM, TOWER, convert
-    from .openvino.precisions import shrink
+    from .openvino.graphs import GRAPH_VERSION, VISION_ENCODER, convert
+    from .openvino.precisions import compress_graphs
     from .openvino.runtime import OpenVinoRuntime
     from .openvino.static_quantization import quantize, smoothquant
 
     precision = precision or "fp32"
-    what: tuple[object, ...] = (FORM, precision, pixels)
+    what: tuple[object, ...] = (GRAPH_VERSION, precision, pixels)
     if precision == "int8":
         what += (measured.key(),)
 
@@ -126,8 +126,8 @@ def openvino_runtime(
         else:
             model, bounds = smoothquant(model, measured.pixels())
             graphs = convert(model, pixels)
-            quantize(graphs[TOWER], bounds)
-        shrink(graphs, precision)
+            quantize(graphs[VISION_ENCODER], bounds)
+        compress_graphs(graphs, precision)
         return graphs
 
     graphs = load_graphs(cache_key(files, *what), make)
@@ -136,7 +136,7 @@ def openvino_runtime(
 
 def exported_openvino_runtime(
     config: Florence2Config, directory: Path, pixels: tuple[int, int], precision: str | None
-) -> Runtime:
+) -> AnyRuntime:
     """The graphs that ``florence2 export --to openvino`` wrote into ``directory``.
 
     Raises ``ValueError`` for another precision or size of images than that of the graphs.
@@ -145,7 +145,7 @@ def exported_openvino_runtime(
     from .openvino.runtime import OpenVinoRuntime
 
     def refuse() -> Florence2Model:
-        raise ValueError("exported graphs hold no model to save or look into: load the checkpoint")
+        raise ValueError("exported graphs have no model to save or inspect: load the checkpoint")
 
     graphs, found = load_exported_graphs(directory, config, pixels)
     if precision is not None and precision != found:
@@ -153,14 +153,14 @@ def exported_openvino_runtime(
     return OpenVinoRuntime(config, graphs, found, refuse)
 
 
-def onnx_runtime(config: Florence2Config, directory: Path, precision: str | None) -> Runtime:
+def onnx_runtime(config: Florence2Config, directory: Path, precision: str | None) -> AnyRuntime:
     """The graphs that ``florence2 export --to onnx`` wrote into ``directory``, in ONNX Runtime."""
     from .onnx.runtime import OnnxRuntime
 
     return OnnxRuntime(config, directory / ONNX_FOLDER, precision or "fp32")
 
 
-def describe_runtime(runtime: Runtime) -> str:
+def describe_runtime(runtime: AnyRuntime) -> str:
     """Device, precision and name of a runtime, as in ``repr`` of a model."""
     kind = type(runtime).__name__
     names = {"TorchRuntime": "torch", "OpenVinoRuntime": "openvino", "OnnxRuntime": "onnx"}

@@ -1,4 +1,4 @@
-"""What the graphs of every format share: tensors in, tensors out, no Python in between.
+"""Modules for graph export, shared by all formats: tensors in, tensors out.
 
 Shapes: B prompts, N image tokens, P prompt tokens, R rows of the decoder, T new tokens, G heads, E
 channels per head.
@@ -19,7 +19,7 @@ from ..model import Florence2Model
 from ..model.config import TextConfig
 
 
-class Part(nn.Module):
+class TracedModule(nn.Module):
     """A part of a model that becomes a graph."""
 
     def __init__(self, model: Florence2Model) -> None:
@@ -27,7 +27,7 @@ class Part(nn.Module):
         self.model = model
 
 
-class Tower(Part):
+class TracedVisionEncoder(TracedModule):
     """Pixels to image tokens."""
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
@@ -35,10 +35,10 @@ class Tower(Part):
 
 
 class TracedPast:
-    """What the decoder asks of a cache, answered by tensors that come from outside.
+    """The interface of ``SelfAttentionCache`` over tensors that are inputs of the graph.
 
     ``past`` are keys and values of all layers in turn, and so is ``new``, which has the new ones
-    behind them. Subclasses tell positions and mask.
+    appended. Subclasses define ``positions`` and ``mask``.
     """
 
     has_padding = True
@@ -58,35 +58,35 @@ class TracedPast:
         pass
 
 
-def interleaved(keys: Iterable[Tensor], values: Iterable[Tensor]) -> Iterator[Tensor]:
+def interleave(keys: Iterable[Tensor], values: Iterable[Tensor]) -> Iterator[Tensor]:
     """Keys and values of all layers in turn."""
     for pair in zip(keys, values, strict=True):
         yield from pair
 
 
-def padded_prompts(
+def pad_prompts(
     prompts: Sequence[Sequence[int]], image_BND: Tensor, text: TextConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The ids of prompts ``int64[B, P]`` behind image tokens, and which are no padding.
+    """The ids of prompts ``int64[B, P]``, padded, and a mask of the tokens ``bool[B, P]``.
 
-    Raises ``ValueError`` for prompts too long for the positions of the model.
+    Raises ``ValueError`` for prompts that exceed the positions of the model.
     """
-    longest = max(map(len, prompts))
-    if image_BND.shape[1] + longest > text.max_position_embeddings:
+    max_length = max(map(len, prompts))
+    if image_BND.shape[1] + max_length > text.max_position_embeddings:
         raise ValueError(
-            f"{image_BND.shape[1]} image tokens and {longest} prompt tokens exceed the "
+            f"{image_BND.shape[1]} image tokens and {max_length} prompt tokens exceed the "
             f"{text.max_position_embeddings} positions of this model: shorten the prompt"
         )
-    ids_BP = np.full((len(prompts), longest), text.pad_token_id, np.int64)
-    given_BP = np.zeros((len(prompts), longest), np.bool_)
+    ids_BP = np.full((len(prompts), max_length), text.pad_token_id, np.int64)
+    mask_BP = np.zeros((len(prompts), max_length), np.bool_)
     for row, prompt in enumerate(prompts):
-        ids_BP[row, : len(prompt)], given_BP[row, : len(prompt)] = prompt, True
-    return ids_BP, given_BP
+        ids_BP[row, : len(prompt)], mask_BP[row, : len(prompt)] = prompt, True
+    return ids_BP, mask_BP
 
 
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
-    """Without the tracer's remarks on shapes that are the same for all inputs here."""
+    """Suppress the tracer's warnings about shapes that are the same for all inputs here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -23,8 +23,8 @@ from ..processing.processor import PREPROCESSOR_FILE
 from ..results.tasks import TASKS as TASK_TABLE
 from ..results.tasks import AnswerKind
 from ..runtime.onnx.graphs import GRAPHS, export_graphs
-from ..runtime.onnx.precisions import PRECISIONS, onnx_path, shrink
-from ..runtime.openvino.exported import DESCRIPTION_FILE, write_description
+from ..runtime.onnx.precisions import PRECISIONS, convert_graph, onnx_path
+from ..runtime.openvino.exported import DESCRIPTION_FILE, OLD_GRAPH_FILES, write_description
 from ..runtime.openvino.graphs import GRAPHS as OPENVINO_GRAPHS
 
 # Tasks with outputs of several kinds and lengths, for the comparison.
@@ -107,7 +107,7 @@ def export_onnx(
     _write_processor(model, directory)
     for precision in dict.fromkeys(precisions):
         if precision != "fp32":
-            written += [shrink(graph_cache_dir, graph, precision) for graph in GRAPHS]
+            written += [convert_graph(graph_cache_dir, graph, precision) for graph in GRAPHS]
     return written
 
 
@@ -115,7 +115,8 @@ def export_onnx(
 def export_openvino(
     source: str | Path, directory: Path, precision: str = "fp32", **loading: str
 ) -> list[Path]:
-    """Write ``source`` as OpenVINO graphs to ``directory``: ``tower``, ``encoder``, ``decoder``.
+    """Write ``source`` as OpenVINO graphs to ``directory``: ``vision_encoder``,
+    ``encoder``, ``decoder``.
 
     As ``export_onnx``, in one precision: fp32 or int8.
     """
@@ -214,7 +215,7 @@ def _prepare_directory(directory: Path, model: Florence2) -> None:
         ),
         *(
             directory / OPENVINO_FOLDER / f"{name}{end}"
-            for name in OPENVINO_GRAPHS
+            for name in (*OPENVINO_GRAPHS, *OLD_GRAPH_FILES.values())
             for end in (".xml", ".bin")
         ),
         directory / OPENVINO_FOLDER / DESCRIPTION_FILE,

@@ -93,7 +93,7 @@ def test_rows_are_reordered_added_and_dropped(
         for decoding in (ours, theirs):
             decoding.reorder(torch.tensor(rows))
             if prompts:
-                decoding.keep(torch.tensor(prompts))
+                decoding.select(torch.tensor(prompts))
         newest = torch.arange(30, 30 + len(rows))[:, None]
         assert close(runtime.step(ours, newest), reference.step(theirs, newest))
 
@@ -109,7 +109,7 @@ def test_decodings_of_other_lengths_go_on_together(
         for each in (runtime, reference):
             one = begun(each, image[:2], PROMPTS[:2], first)
             other = begun(each, image[2:], PROMPTS[2:], second)
-            one.join(other)
+            one.extend(other)
             one.reorder(torch.tensor([1, 0, 2, 3, 4, 4, 7, 6]))
             logprobs.append(each.step(one, newest))
         alone = torch.cat([
@@ -131,20 +131,20 @@ def test_tokens_of_other_rows_than_there_are_are_refused(
     runtime: OpenVinoRuntime, pixels: NDArray[np.float32]
 ) -> None:
     decoding = begun(runtime, runtime.encode_images(pixels[:1]), PROMPTS[:1], [[5, 6]])
-    with pytest.raises(ValueError, match="tokens of 3 rows came for 2 rows"):
+    with pytest.raises(ValueError, match="expected tokens of 2 rows, got 3"):
         runtime.step(decoding, torch.tensor([[5], [6], [7]]))
 
 
 def test_positions_that_nobody_uses_any_more_are_dropped(
     runtime: OpenVinoRuntime, pixels: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("florence2.runtime.openvino.runtime._SURPLUS", 2)
+    monkeypatch.setattr("florence2.runtime.openvino.runtime._CAPACITY_SLACK", 2)
     image = runtime.encode_images(pixels[:2])
     tokens = [[5, 6], [15, 16], [25, 26]]
     joined = begun(runtime, image[:1], PROMPTS[:1], tokens)
-    joined.join(begun(runtime, image[1:], PROMPTS[1:2], tokens[:1]))
+    joined.extend(begun(runtime, image[1:], PROMPTS[1:2], tokens[:1]))
     joined.reorder(torch.tensor([2, 3]))
-    joined.keep(torch.tensor([1]))
+    joined.select(torch.tensor([1]))
     assert joined._length == 3
     newest = torch.tensor([[50], [51]])
     alone = begun(runtime, image[1:], PROMPTS[1:2], tokens[:1])
@@ -157,7 +157,7 @@ def test_nothing_is_expanded_over_beams(
     image = runtime.encode_images(pixels[:2])
     decoding = begun(runtime, image, PROMPTS[:2], [[5, 6, 7, 8]])
     assert all(len(each) == 2 for each in decoding._fed.named().values())
-    assert len(decoding._unused) == 4
+    assert len(decoding._left_padding) == 4
 
 
 def test_an_engine_answers_as_the_reference_does(
@@ -191,7 +191,7 @@ def test_no_past_moves_for_prompts_that_come_while_others_are_answered(
     def fail(*_: Any) -> None:
         raise AssertionError("the past was written back")
 
-    monkeypatch.setattr("florence2.runtime.openvino.runtime._put", fail)
+    monkeypatch.setattr("florence2.runtime.openvino.runtime._set_state", fail)
     asked = [
         GenerationRequest(
             n % 4, pixels[n % 4], PROMPTS[n % 3], DecodingOptions(max_new_tokens=4 + 5 * (n % 3))
@@ -220,11 +220,11 @@ def test_lower_precisions_stay_near(
     model: Florence2Model, precision: str, pixels: NDArray[np.float32], reference: TorchRuntime
 ) -> None:
     from florence2.runtime.openvino.graphs import convert
-    from florence2.runtime.openvino.precisions import shrink
+    from florence2.runtime.openvino.precisions import compress_graphs
 
     graphs = convert(model, (96, 64))
     # Eight bits of so small a random model are far off when all of it has them.
-    shrink(graphs if precision == "bf16" else {"decoder": graphs["decoder"]}, precision)
+    compress_graphs(graphs if precision == "bf16" else {"decoder": graphs["decoder"]}, precision)
     try:
         low = OpenVinoRuntime(model.config, graphs, precision, lambda: model, threads=1)
     except ValueError as error:
@@ -245,10 +245,10 @@ def test_halves_are_handed_over_and_prompts_join_in_them(
     model: Florence2Model, pixels: NDArray[np.float32]
 ) -> None:
     from florence2.runtime.openvino.graphs import convert
-    from florence2.runtime.openvino.precisions import shrink
+    from florence2.runtime.openvino.precisions import compress_graphs
 
     graphs = convert(model, (96, 64))
-    shrink(graphs, "bf16")
+    compress_graphs(graphs, "bf16")
     try:
         runtime = OpenVinoRuntime(model.config, graphs, "bf16", lambda: model, threads=1)
     except ValueError as error:
@@ -258,9 +258,9 @@ def test_halves_are_handed_over_and_prompts_join_in_them(
     assert {each.dtype for each in prompted.cross} == {np.dtype(np.uint16)}
     tokens, newest = [[5, 6], [15, 16]], torch.tensor([[50], [51], [52], [53]])
     joined = begun(runtime, image[:1], PROMPTS[:1], tokens)
-    joined.join(begun(runtime, image[1:], PROMPTS[1:3], [each * 2 for each in tokens]))
+    joined.extend(begun(runtime, image[1:], PROMPTS[1:3], [each * 2 for each in tokens]))
     joined.reorder(torch.tensor([0, 1, 4, 5]))
-    joined.keep(torch.tensor([0, 2]))
+    joined.select(torch.tensor([0, 2]))
     together = runtime.step(joined, newest)
     alone = torch.cat([
         runtime.step(begun(runtime, image[at : at + 1], PROMPTS[at : at + 1], tokens), newest[rows])
@@ -274,16 +274,16 @@ def test_matrices_of_halves_are_kept_as_halves_and_answer_the_same(
     model: Florence2Model, pixels: NDArray[np.float32]
 ) -> None:
     from florence2.runtime.openvino.graphs import convert
-    from florence2.runtime.openvino.precisions import keep_halves
+    from florence2.runtime.openvino.precisions import compress_to_fp16
 
     fine = convert(model, (96, 64))
-    assert keep_halves(fine["decoder"]) == 0  # random fp32 weights are no halves
-    assert keep_halves(fine["decoder"], rounded=True) > 10
+    assert compress_to_fp16(fine["decoder"]) == 0  # random fp32 weights are no halves
+    assert compress_to_fp16(fine["decoder"], rounded=True) > 10
     halves = copy.deepcopy(model)
     for parameter in halves.parameters():
         parameter.data = parameter.data.half().float()
     plain, kept = (convert(halves, (96, 64)) for _ in range(2))
-    assert all(keep_halves(graph) for graph in kept.values())
+    assert all(compress_to_fp16(graph) for graph in kept.values())
     logprobs = []
     for graphs in (plain, kept):
         runtime = OpenVinoRuntime(model.config, graphs, "fp32", lambda: model, threads=1)
@@ -303,8 +303,8 @@ def test_precisions_that_are_not_to_be_had_are_told(
             return ["FP32", "INT8"]
 
     with pytest.raises(ValueError, match="no bfloat16 arithmetic: use precision fp32 or int8"):
-        precisions.plugin_settings(Old(), "tower", "bf16", None)  # type: ignore[arg-type]
-    settings = precisions.plugin_settings(Old(), "tower", "int8", None)  # type: ignore[arg-type]
+        precisions.plugin_settings(Old(), "vision_encoder", "bf16", None)  # type: ignore[arg-type]
+    settings = precisions.plugin_settings(Old(), "vision_encoder", "int8", None)  # type: ignore[arg-type]
     assert settings["INFERENCE_PRECISION_HINT"] == "f32"
 
 
@@ -316,7 +316,7 @@ def test_a_convolution_finds_its_map_as_it_lies(model: Florence2Model) -> None:
     vision = replace(model.config.vision, dim_embed=(32, 32, 64, 64))
     wide = Florence2Model(replace(model.config, vision=vision)).eval()
     runtime = OpenVinoRuntime(wide.config, convert(wide, (96, 64)), "fp32", lambda: wide, threads=1)
-    tower = runtime._compiled["tower"]
+    tower = runtime._compiled["vision_encoder"]
     nodes = {
         node.get_friendly_name(): node.get_rt_info() for node in tower.get_runtime_model().get_ops()
     }

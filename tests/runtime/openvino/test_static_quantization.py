@@ -44,7 +44,7 @@ def test_the_tower_in_8_bits_is_near(
 ) -> None:
     even, bounds = smoothquant(model, pixels)
     graphs: dict[str, Any] = convert(even, (96, 64))
-    assert quantize(graphs["tower"], bounds) == len(bounds)
+    assert quantize(graphs["vision_encoder"], bounds) == len(bounds)
     low = OpenVinoRuntime(model.config, graphs, "fp32", lambda: model, threads=1)
     found, expected = low.encode_images(pixels), reference.encode_images(pixels)
     error = float((found - expected).norm() / expected.norm())

@@ -2,8 +2,8 @@
 
 ``vision_encoder`` (``pixel_values`` to ``image_features``), ``embed_tokens`` (``input_ids`` to
 ``inputs_embeds``), ``encoder_model`` and ``decoder_model_merged``, whose one graph serves the first
-step, without a past, and all others: with ``use_cache_branch`` false it makes the keys and values
-of the encoder's states, with true it takes them from ``past_key_values``.
+step, without a past, and all others: with ``use_cache_branch`` false it computes the keys and
+values of the encoder's states, with true it takes them from ``past_key_values``.
 
 Shapes: B prompts, N image tokens, S encoder positions, R rows of the decoder, T new tokens, P
 tokens before, L layers, G heads, E channels per head, D width, V vocabulary.
@@ -19,7 +19,13 @@ from torch import Tensor, nn
 
 from ...io.atomic import atomic_write
 from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache
-from ..tracing import Part, Tower, TracedPast, interleaved, suppress_warnings
+from ..tracing import (
+    TracedModule,
+    TracedPast,
+    TracedVisionEncoder,
+    interleave,
+    suppress_warnings,
+)
 
 GRAPHS = ("vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged")
 OPSET = 17
@@ -33,9 +39,9 @@ def past_names(layers: int, side: str, prefix: str = "past_key_values") -> list[
 
 @torch.no_grad()
 def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) -> list[Path]:
-    """Write the four graphs in fp32 into ``folder``; pictures are of ``pixels`` (height, width).
+    """Write the four graphs in fp32 into ``folder``, for images of ``pixels`` (height, width).
 
-    A file is there whole or not at all.
+    Files are written atomically.
     """
     model = model.eval().float()
     text = model.config.text
@@ -45,7 +51,7 @@ def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) 
     every = {0: "batch_size", 1: "sequence_length"}
     written = [
         _export(
-            Tower(model),
+            TracedVisionEncoder(model),
             (image,),
             folder / "vision_encoder.onnx",
             {"pixel_values": {0: "batch_size"}},
@@ -77,48 +83,50 @@ def export_graphs(model: Florence2Model, pixels: tuple[int, int], folder: Path) 
     return [*written, path]
 
 
-class _EmbedTokens(Part):
+class _EmbedTokens(TracedModule):
     def forward(self, ids_BT: Tensor) -> Tensor:
         embedded: Tensor = self.model.embedding(ids_BT)
         return embedded
 
 
-class _EncoderModel(Part):
-    def forward(self, attended_BS: Tensor, embeddings_BSD: Tensor) -> Tensor:
-        states: Tensor = self.model.encoder(embeddings_BSD, _additive(attended_BS))
+class _EncoderModel(TracedModule):
+    def forward(self, attention_mask_BS: Tensor, embeddings_BSD: Tensor) -> Tensor:
+        states: Tensor = self.model.encoder(embeddings_BSD, _additive(attention_mask_BS))
         return states
 
 
-class _Cross(Part):
+class _Cross(TracedModule):
     """Keys and values of the encoder's states for every layer of the decoder."""
 
     def forward(self, states_BSD: Tensor) -> Any:
         cross = self.model.cross_attention(states_BSD, None)
-        return tuple(interleaved(cross.keys, cross.values))
+        return tuple(interleave(cross.keys, cross.values))
 
 
-class _DecoderStep(Part):
+class _DecoderStep(TracedModule):
     """Logits of all new tokens; ``cross_and_past`` are keys and values of all layers in turn."""
 
     def forward(
         self,
-        attended_RS: Tensor,
+        attention_mask_RS: Tensor,
         embeddings_RTD: Tensor,
-        goes_on_1: Tensor,
+        has_past_1: Tensor,
         *cross_and_past: Tensor,
     ) -> Any:
         half = len(cross_and_past) // 2
         cross, past = cross_and_past[:half], cross_and_past[half:]
-        # What the first step is given for a past is of no meaning, whatever its length.
-        length = past[0].shape[2] * goes_on_1[0].to(torch.int64)
+        # In the first step the past is ignored, whatever its length.
+        length = past[0].shape[2] * has_past_1[0].to(torch.int64)
         cache = _Past(tuple(each[:, :, :length] for each in past), length)
-        attended = CrossAttentionCache(cross[0::2], cross[1::2], _additive(attended_RS))
-        states_RTD = self.model.decoder(embeddings_RTD, attended, cast(SelfAttentionCache, cache))
+        cross_cache = CrossAttentionCache(cross[0::2], cross[1::2], _additive(attention_mask_RS))
+        states_RTD = self.model.decoder(
+            embeddings_RTD, cross_cache, cast(SelfAttentionCache, cache)
+        )
         return self.model._logits(states_RTD), *cache.new
 
 
 class _Past(TracedPast):
-    """For rows that all have ``length`` tokens behind them."""
+    """A past of ``length`` tokens in all rows."""
 
     def __init__(self, past: tuple[Tensor, ...], length: Tensor) -> None:
         super().__init__(past)
@@ -128,15 +136,15 @@ class _Past(TracedPast):
         return (torch.arange(steps) + self._before)[None]
 
     def mask(self, steps: int) -> Tensor:
-        """Additive ``float[1, 1, T, P + T]``: a token looks at itself and at what was before."""
-        # The end is a number of the graph, not of Python.
+        """Additive ``float[1, 1, T, P + T]``: a token attends to itself and to earlier ones."""
+        # The end is a tensor of the graph, not a Python number.
         columns = torch.arange(cast(int, self._before + steps))
         rows = torch.arange(steps)[:, None] + self._before
         return torch.where(columns[None] > rows, float("-inf"), 0.0)[None, None]
 
 
-def _additive(attended_BS: Tensor) -> Tensor:
-    return torch.where(attended_BS > 0, 0.0, torch.finfo(torch.float32).min)
+def _additive(attention_mask_BS: Tensor) -> Tensor:
+    return torch.where(attention_mask_BS > 0, 0.0, torch.finfo(torch.float32).min)
 
 
 def _export_decoder(
@@ -183,7 +191,7 @@ def _export_decoder(
 
 
 def _merge(step: Path, cross: Path, path: Path, layers: int) -> None:
-    """One graph of both: a branch takes the encoder's keys and values, or makes them."""
+    """Merge both graphs: a branch takes the encoder's keys and values, or computes them."""
     import onnx
     from onnx import helper
 
@@ -214,7 +222,7 @@ def _merge(step: Path, cross: Path, path: Path, layers: int) -> None:
 
 
 def _branch(maker: Any, names: list[str], layers: int) -> Any:
-    """The node that gives ``names``: from the past, or by the nodes of ``maker``."""
+    """The node that outputs ``names``: from the past, or by the nodes of ``maker``."""
     from onnx import helper
 
     taken = helper.make_graph(
@@ -243,7 +251,7 @@ def _branch(maker: Any, names: list[str], layers: int) -> Any:
 
 
 def _signature(graph: Any, hidden: Any, layers: int) -> tuple[list[Any], list[Any]]:
-    """Inputs and outputs of the merged graph, in the order of the onnx-community's."""
+    """Inputs and outputs of the merged graph, in the order of the onnx-community exports."""
     from onnx import TensorProto, helper
 
     inputs = {each.name: each for each in graph.input}
@@ -255,23 +263,25 @@ def _signature(graph: Any, hidden: Any, layers: int) -> tuple[list[Any], list[An
         shape = ["batch_size", heads, length, width]
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
-    wanted = [inputs["encoder_attention_mask"], hidden, inputs["inputs_embeds"]]
-    given = [outputs["logits"]]
+    ordered_inputs = [inputs["encoder_attention_mask"], hidden, inputs["inputs_embeds"]]
+    ordered_outputs = [outputs["logits"]]
     for layer in range(layers):
         own, others = (
             [f"{layer}.{side}.{kind}" for kind in _KINDS] for side in ("decoder", "encoder")
         )
-        wanted += [inputs[f"past_key_values.{name}"] for name in own]
-        wanted += [
+        ordered_inputs += [inputs[f"past_key_values.{name}"] for name in own]
+        ordered_inputs += [
             of_encoder(f"past_key_values.{name}", "past_encoder_sequence_length") for name in others
         ]
-        given += [outputs[f"present.{name}"] for name in own]
-        given += [of_encoder(f"present.{name}", "encoder_sequence_length") for name in others]
-    return [*wanted, inputs["use_cache_branch"]], given
+        ordered_outputs += [outputs[f"present.{name}"] for name in own]
+        ordered_outputs += [
+            of_encoder(f"present.{name}", "encoder_sequence_length") for name in others
+        ]
+    return [*ordered_inputs, inputs["use_cache_branch"]], ordered_outputs
 
 
 def _prefix(graph: Any, prefix: str) -> None:
-    """Give everything in a graph but its inputs names of its own."""
+    """Prefix all names in a graph but those of its inputs."""
     kept = {each.name for each in graph.input} | {""}
     for node in graph.node:
         node.name = prefix + node.name

@@ -1,4 +1,4 @@
-"""Smaller copies of ONNX graphs: fp16 weights, or weights and products in 8 bits."""
+"""Converts ONNX graphs to fp16 weights or to dynamic int8 quantization."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from pathlib import Path
 from ...io.atomic import atomic_write
 
 PRECISIONS = ("fp32", "fp16", "int8")
-# As the onnx-community exports call their files.
+# The file names of the onnx-community exports.
 SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8"}
 
 
 def onnx_path(folder: Path, graph: str, precision: str) -> Path:
-    """Where a graph lies at a precision. Raises ``ValueError`` for one that there is not."""
+    """The file of a graph at a precision. Raises ``ValueError`` for an unknown one."""
     if precision not in PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     return folder / f"{graph}{SUFFIXES[precision]}.onnx"
 
 
-def shrink(folder: Path, graph: str, precision: str) -> Path:
-    """Write the copy of an fp32 graph beside it; inputs and outputs stay fp32.
+def convert_graph(folder: Path, graph: str, precision: str) -> Path:
+    """Write a copy of an fp32 graph at ``precision`` beside it; inputs and outputs stay fp32.
 
-    int8 keeps matrices in 8 bits with a scale for each output, and quantises what they are
-    multiplied with as it comes.
+    int8 stores matrices with a scale per output, and quantizes activations dynamically.
     """
     source, path = onnx_path(folder, graph, "fp32"), onnx_path(folder, graph, precision)
     if precision == "fp16":
@@ -48,7 +47,7 @@ def _to_int8(source: Path, path: Path) -> None:
 
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # Its advice on preprocessing concerns graphs with shapes left open to inference.
+    # Its warning about preprocessing concerns graphs without inferred shapes.
     logging.getLogger("root").setLevel(logging.ERROR)
     with atomic_write(path) as temporary:
         quantize_dynamic(

@@ -1,4 +1,4 @@
-"""Exported ONNX graphs behind the calls of every runtime.
+"""Exported ONNX graphs in ONNX Runtime, with the interface of every runtime.
 
 Shapes: B images or prompts, S encoder positions, R rows of the decoder, T new tokens, V vocabulary.
 """
@@ -20,7 +20,7 @@ from ...io.extras import optional_import
 from ...io.files import open_regular
 from ...model import Florence2Config, Florence2Model
 from ..openvino.threads import single_torch_thread
-from ..tracing import padded_prompts
+from ..tracing import pad_prompts
 from .graphs import GRAPHS, past_names
 from .precisions import onnx_path
 
@@ -45,7 +45,7 @@ def _last_line(error: Exception) -> str:
 
 
 class OnnxRuntime:
-    """Runs the four graphs in ``folder`` with ONNX Runtime on the processor.
+    """Runs the four graphs in ``folder`` with ONNX Runtime on the CPU.
 
     Raises ``FileNotFoundError`` when one is missing, ``ImportError`` without ONNX Runtime.
     """
@@ -71,21 +71,21 @@ class OnnxRuntime:
                 open_regular(path).close()
             except FileNotFoundError:
                 raise FileNotFoundError(
-                    f"{path} is missing: make it with florence2 export"
+                    f"{path} is missing: write it with florence2 export"
                 ) from None
             self._paths[graph] = path
             try:
                 self._sessions[graph] = onnxruntime.InferenceSession(
                     str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
                 )
-            except Exception as error:  # the library has a class of its own for every fault
+            except Exception as error:  # the library raises many classes
                 raise ValueError(
                     f"{path} is truncated or damaged ({_last_line(error)}): export it again"
                 ) from error
         self._check_signatures()
 
     def _check_signatures(self) -> None:
-        """Refuse graphs of another program or another model, by their inputs and outputs."""
+        """Raise ``ValueError`` for graphs of another program or model, by inputs and outputs."""
         text = self.config.text
         past = [
             name
@@ -118,7 +118,7 @@ class OnnxRuntime:
                     )
 
     def _run(self, graph: str, names: list[str] | None, feeds: dict[str, Array]) -> list[Array]:
-        """The outputs of a graph. Raises ``ValueError`` for one that cannot be run."""
+        """The outputs of a graph. Raises ``ValueError`` if it cannot be run."""
         try:
             found: list[Array] = self._sessions[graph].run(names, feeds)
         except Exception as error:
@@ -129,28 +129,30 @@ class OnnxRuntime:
 
     @property
     def model(self) -> Florence2Model:
-        """There is none: graphs cannot be turned back. Raises ``ValueError``."""
-        raise ValueError("exported graphs hold no model to save or look into: load the checkpoint")
+        """Not available: graphs cannot be converted back. Raises ``ValueError``."""
+        raise ValueError("exported graphs have no model to save or inspect: load the checkpoint")
 
     @property
     def device(self) -> torch.device:
-        """The processor."""
+        """The CPU."""
         return torch.device("cpu")
 
     @property
     def dtype(self) -> torch.dtype:
-        """What goes in and comes out."""
+        """The dtype of inputs and outputs."""
         return torch.float32
 
     def inference_context(self) -> AbstractContextManager[None]:
-        """With PyTorch on one thread: the others belong to this runtime's steps."""
+        """PyTorch on one thread: the other cores are for this runtime's threads."""
         return single_torch_thread()
 
-    def make_static_buffers(self, count: int, width: int, seen: int, capacity: int) -> None:
-        """None: this runtime takes rows as they are."""
+    def make_static_buffers(
+        self, num_slots: int, num_beams: int, source_len: int, capacity: int
+    ) -> None:
+        """``None``: this runtime takes any number of rows."""
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
-        """Image tokens ``float32[B, N, D]`` of normalised pixels."""
+        """Image tokens ``float32[B, N, D]`` of normalized pixels."""
         (tokens,) = self._run("vision_encoder", ["image_features"], {"pixel_values": pixels_BCHW})
         if tokens.shape[::2] != (len(pixels_BCHW), self.config.text.d_model):
             raise ValueError(
@@ -160,33 +162,34 @@ class OnnxRuntime:
         return torch.from_numpy(tokens)
 
     def image_features(self, pixels_BCHW: NDArray[np.float32]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The graphs give no maps. Raises ``ValueError``."""
-        raise ValueError("exported graphs give no maps of the tower: load the checkpoint")
+        """Not available. Raises ``ValueError``."""
+        raise ValueError("exported graphs give no feature maps: load the checkpoint")
 
-    def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> Prompted:
+    def encode_prompts(self, image_BND: Tensor, prompts: Sequence[Sequence[int]]) -> OnnxPrompts:
         """What the decoder attends to, for one prompt per image; padding is masked."""
-        ids_BP, given_BP = padded_prompts(prompts, image_BND, self.config.text)
-        seen_BN = np.ones(image_BND.shape[:2], np.int64)
-        mask_BS = np.concatenate([seen_BN, given_BP.astype(np.int64)], axis=1)
+        ids_BP, mask_BP = pad_prompts(prompts, image_BND, self.config.text)
+        image_mask_BN = np.ones(image_BND.shape[:2], np.int64)
+        mask_BS = np.concatenate([image_mask_BN, mask_BP.astype(np.int64)], axis=1)
         embeddings_BSD = np.concatenate([image_BND.numpy(), self._embedded(ids_BP)], axis=1)
         (states_BSD,) = self._run(
             "encoder_model",
             ["last_hidden_state"],
             {"attention_mask": mask_BS, "inputs_embeds": embeddings_BSD},
         )
-        return Prompted(mask_BS, states_BSD)
+        return OnnxPrompts(mask_BS, states_BSD)
 
-    def start(self, prompted: Prompted, limit: int) -> OnnxDecoderState:
-        """Empty answers of at most ``limit`` tokens, one row for every prompt."""
-        return OnnxDecoderState([_Part(prompted, np.arange(len(prompted)), limit)])
+    def start(self, prompts: OnnxPrompts, limit: int) -> OnnxDecoderState:
+        """Empty sequences of at most ``limit`` tokens, one row per prompt."""
+        return OnnxDecoderState([_Group(prompts, np.arange(len(prompts)), limit)])
 
-    def step(self, decoding: OnnxDecoderState, ids_RT: Tensor, span: range | None = None) -> Tensor:
-        """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``, which go on from what
-        was."""
+    def step(
+        self, state: OnnxDecoderState, ids_RT: Tensor, id_range: range | None = None
+    ) -> Tensor:
+        """Log-probabilities ``float32[R, V]`` of the token after ``ids_RT``."""
         logits, begin = [], 0
-        for part in decoding.parts:
-            end = begin + len(part.rows)
-            logits.append(self._step(part, ids_RT[begin:end].numpy()))
+        for group in state.groups:
+            end = begin + len(group.rows)
+            logits.append(self._step(group, ids_RT[begin:end].numpy()))
             begin = end
         return torch.from_numpy(np.concatenate(logits)).log_softmax(dim=1)
 
@@ -194,54 +197,59 @@ class OnnxRuntime:
         (embedded,) = self._run("embed_tokens", ["inputs_embeds"], {"input_ids": ids_BT})
         return embedded
 
-    def _step(self, part: _Part, ids_RT: Array) -> Array:
+    def _step(self, group: _Group, ids_RT: Array) -> Array:
         text, steps = self.config.text, ids_RT.shape[1]
-        if part.length + steps > part.limit + 1:
-            raise ValueError(f"answers of at most {part.limit} tokens have no position left")
+        if group.length + steps > group.limit + 1:
+            raise ValueError(f"max_new_tokens {group.limit} is exceeded: no position is left")
         layers, head = text.decoder_layers, text.d_model // text.decoder_attention_heads
         decoder, encoder = past_names(layers, "decoder"), past_names(layers, "encoder")
-        has_past = part.past is not None
+        has_past = group.past is not None
         empty = np.zeros((len(ids_RT), text.decoder_attention_heads, 0, head), np.float32)
-        cross = part.cross or {name: empty[: len(part.prompted)] for name in encoder}
+        cross = group.cross or {name: empty[: len(group.prompts)] for name in encoder}
         feeds: dict[str, Array] = {
-            "encoder_attention_mask": part.prompted.mask_BS[part.rows],
-            "encoder_hidden_states": part.prompted.states_BSD[part.rows],
+            "encoder_attention_mask": group.prompts.mask_BS[group.rows],
+            "encoder_hidden_states": group.prompts.states_BSD[group.rows],
             "inputs_embeds": self._embedded(ids_RT),
             "use_cache_branch": np.array([has_past]),
-            **(part.past or dict.fromkeys(decoder, empty)),
-            **{name: cross[name][part.rows if has_past else slice(None)] for name in encoder},
+            **(group.past or dict.fromkeys(decoder, empty)),
+            **{name: cross[name][group.rows if has_past else slice(None)] for name in encoder},
         }
         names = ["logits", *past_names(layers, "decoder", "present")]
         if not has_past:
             names += past_names(layers, "encoder", "present")
         logits_RTV, *new = self._run("decoder_model_merged", names, feeds)
-        part.past = dict(zip(decoder, new[: len(decoder)], strict=True))
+        group.past = dict(zip(decoder, new[: len(decoder)], strict=True))
         if not has_past:
-            part.cross = dict(zip(encoder, new[len(decoder) :], strict=True))
-        part.length += steps
+            group.cross = dict(zip(encoder, new[len(decoder) :], strict=True))
+        group.length += steps
         last: Array = logits_RTV[:, -1]
         return last
 
 
 @dataclass(frozen=True)
-class Prompted:
-    """The encoder's states ``float32[B, S, D]`` of prompts, and what of them is no padding."""
+class OnnxPrompts:
+    """The encoder's states ``float32[B, S, D]`` of prompts, and their mask: 0 at padding."""
 
     mask_BS: Array
     states_BSD: Array
+
+    @property
+    def source_len(self) -> int:
+        """Encoder positions, padding included."""
+        return int(self.mask_BS.shape[1])
 
     def __len__(self) -> int:
         return len(self.mask_BS)
 
 
 @dataclass
-class _Part:
-    """Prompts that began together: their rows have as many tokens behind them.
+class _Group:
+    """Prompts that started together, so that all rows have the same length.
 
-    ``rows`` says which prompt each row answers; ``cross`` is kept once a prompt.
+    ``rows`` are the prompts that rows belong to; ``cross`` has one entry per prompt.
     """
 
-    prompted: Prompted
+    prompts: OnnxPrompts
     rows: Array
     limit: int
     length: int = 0
@@ -253,44 +261,44 @@ class _Part:
         if self.past is not None:
             self.past = {name: each[rows] for name, each in self.past.items()}
 
-    def keep(self, prompts: Array) -> None:
+    def select(self, prompts: Array) -> None:
         places = {int(prompt): place for place, prompt in enumerate(prompts)}
         self.rows = np.array([places[int(row)] for row in self.rows], np.int64)
-        self.prompted = Prompted(self.prompted.mask_BS[prompts], self.prompted.states_BSD[prompts])
+        self.prompts = OnnxPrompts(self.prompts.mask_BS[prompts], self.prompts.states_BSD[prompts])
         self.cross = {name: each[prompts] for name, each in self.cross.items()}
 
 
 class OnnxDecoderState:
-    """Prompts in the middle of their answers, in parts that take their steps by themselves.
+    """Prompts and the tokens decoded so far, in groups that take separate steps.
 
-    The graphs know one length for all rows, so that answers of different lengths share no step.
+    The graphs have one length for all rows, so sequences of different lengths share no step.
     """
 
     supports_unprefilled_join = False
 
-    def __init__(self, parts: list[_Part]) -> None:
-        self.parts = parts
+    def __init__(self, groups: list[_Group]) -> None:
+        self.groups = groups
 
     def reorder(self, rows_R: Tensor) -> None:
-        """Let row ``i`` continue from what was row ``rows_R[i]``; rows may be added or dropped."""
+        """Let row ``i`` continue what was row ``rows_R[i]``; rows may be added or dropped."""
         rows, begin = rows_R.numpy(), 0
-        for part in self.parts:
-            end = begin + len(part.rows)
-            part.reorder(rows[(rows >= begin) & (rows < end)] - begin)
+        for group in self.groups:
+            end = begin + len(group.rows)
+            group.reorder(rows[(rows >= begin) & (rows < end)] - begin)
             begin = end
 
-    def keep(self, prompts_B: Tensor) -> None:
-        """Keep only the prompts ``prompts_B``; their rows are chosen by ``reorder``."""
+    def select(self, prompts_B: Tensor) -> None:
+        """Keep only the prompts ``prompts_B``; their rows are selected by ``reorder``."""
         prompts, begin, kept = prompts_B.numpy(), 0, []
-        for part in self.parts:
-            end = begin + len(part.prompted)
+        for group in self.groups:
+            end = begin + len(group.prompts)
             mine = prompts[(prompts >= begin) & (prompts < end)] - begin
             if len(mine):
-                part.keep(mine)
-                kept.append(part)
+                group.select(mine)
+                kept.append(group)
             begin = end
-        self.parts = kept
+        self.groups = kept
 
-    def join(self, other: OnnxDecoderState) -> None:
-        """Go on with the prompts and rows of ``other`` too, after one's own."""
-        self.parts = [*self.parts, *other.parts]
+    def extend(self, other: OnnxDecoderState) -> None:
+        """Append the prompts and rows of ``other``."""
+        self.groups = [*self.groups, *other.groups]

@@ -1,9 +1,8 @@
-"""What prompts attend to while they are decoded through OpenVINO, as prompts leave and join.
+"""Cross-attention keys and values for OpenVINO, as prompts are added and removed.
 
-Keys and values of a prompt are some 20 MB in the released base shapes. Where answers are of many
-lengths somebody leaves or joins every few steps, and copying what stays each time took as long as
-the steps between. Here what stays is moved by as little as closes a gap, into memory that is there
-already.
+Keys and values of a prompt take some 20 MB in the released base model. With outputs of many lengths
+a prompt is added or removed every few steps, and copying all that remains took as long as the steps
+between. Here only as much is moved as closes a gap, into memory that is allocated already.
 
 Shapes: B prompts, S encoder positions, G heads, E channels per head.
 """
@@ -25,13 +24,20 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Prompted:
-    """What the decoder attends to, one entry a prompt: ``mask_BS`` is additive; ``cross`` are keys
-    ``[B, G, E, S]`` and values ``[B, G, S, E]`` of all layers in turn, in float32 or as the bits of
-    bfloat16 in uint16, as NumPy has no such numbers."""
+class OpenVinoPrompts:
+    """What the decoder attends to, one entry per prompt.
+
+    ``mask_BS`` is additive; ``cross`` are keys ``[B, G, E, S]`` and values ``[B, G, S, E]`` of all
+    layers in turn, in float32 or as the bits of bfloat16 in uint16, a dtype that NumPy lacks.
+    """
 
     mask_BS: Array
     cross: tuple[Array, ...]
+
+    @property
+    def source_len(self) -> int:
+        """Encoder positions, padding included."""
+        return int(self.mask_BS.shape[1])
 
     def __len__(self) -> int:
         return len(self.mask_BS)
@@ -42,69 +48,73 @@ class Prompted:
         return dict(zip(names, (self.mask_BS, *self.cross), strict=True))
 
 
-def empty_prompted(text: TextConfig, count: int, seen: int, halved: bool) -> Prompted:
-    """Arrays for ``count`` prompts of ``seen`` encoder positions, to be written to; keys and values
-    in bfloat16 where they are ``halved``."""
-    kind: type[np.generic] = np.uint16 if halved else np.float32
+def empty_prompts(text: TextConfig, count: int, source_len: int, is_bf16: bool) -> OpenVinoPrompts:
+    """Uninitialized arrays for ``count`` prompts of ``source_len`` encoder positions.
+
+    With ``is_bf16`` keys and values are bfloat16.
+    """
+    kind: type[np.generic] = np.uint16 if is_bf16 else np.float32
     heads, width = text.decoder_attention_heads, text.d_model // text.decoder_attention_heads
-    keys, values = (count, heads, width, seen), (count, heads, seen, width)
-    return Prompted(
-        np.empty((count, seen), np.float32),
+    keys, values = (count, heads, width, source_len), (count, heads, source_len, width)
+    return OpenVinoPrompts(
+        np.empty((count, source_len), np.float32),
         tuple(np.empty(each, kind) for each in (keys, values) * text.decoder_layers),
     )
 
 
 class CrossKVCache:
-    """The arrays of prompts that are decoded together: the encoder's own until somebody leaves or
-    joins, from then on arrays with room, whose first entries are in use."""
+    """The arrays of prompts that are decoded together.
 
-    def __init__(self, prompted: Prompted) -> None:
-        self._arrays: list[Array] = [prompted.mask_BS, *prompted.cross]
-        self._count = len(prompted)
-        # Somebody else may start from the encoder's arrays too, so they are not written to.
-        self._is_ours = False
+    They are the encoder's own until a prompt is added or removed, then arrays with spare capacity,
+    whose first entries are in use.
+    """
+
+    def __init__(self, prompts: OpenVinoPrompts) -> None:
+        self._arrays: list[Array] = [prompts.mask_BS, *prompts.cross]
+        self._count = len(prompts)
+        # The encoder's arrays may be shared with another batch, so they are not written to.
+        self._owned = False
 
     def __len__(self) -> int:
         return self._count
 
     @property
-    def prompted(self) -> Prompted:
-        """The prompts that there are, as the arrays lie now."""
+    def prompts(self) -> OpenVinoPrompts:
+        """The current prompts, as views of the arrays."""
         mask_BS, *cross = (each[: self._count] for each in self._arrays)
-        return Prompted(mask_BS, tuple(cross))
+        return OpenVinoPrompts(mask_BS, tuple(cross))
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Keep only the prompts at ``places``, in that order."""
-        if self._is_ours and all(a < b for a, b in pairwise(places)):
+    def select(self, indices: Sequence[int]) -> None:
+        """Keep only the prompts at ``indices``, in that order."""
+        if self._owned and all(a < b for a, b in pairwise(indices)):
             for array in self._arrays:
-                for place, before in enumerate(places):
-                    if place != before:
-                        array[place] = array[before]
+                for index, before in enumerate(indices):
+                    if index != before:
+                        array[index] = array[before]
         else:
-            self._arrays = [each[list(places)] for each in self._arrays]
-            self._is_ours = True
-        self._count = len(places)
+            self._arrays = [each[list(indices)] for each in self._arrays]
+            self._owned = True
+        self._count = len(indices)
 
-    def join(self, other: CrossKVCache) -> None:
-        """Take in the prompts of ``other`` after one's own; the shorter ones are masked."""
-        for number, (mine, theirs) in enumerate(zip(self._arrays, other._arrays, strict=True)):
-            # Array by array, so that there is never twice the memory of all of them.
-            fill = -np.inf if number == 0 else 0.0
-            self._arrays[number] = self._with(mine, theirs[: len(other)], fill)
-        self._is_ours = True
+    def extend(self, other: CrossKVCache) -> None:
+        """Append the prompts of ``other``; shorter ones are masked."""
+        for index, (mine, theirs) in enumerate(zip(self._arrays, other._arrays, strict=True)):
+            # Array by array, so that the peak memory is not twice that of all arrays.
+            fill = -np.inf if index == 0 else 0.0
+            self._arrays[index] = self._with(mine, theirs[: len(other)], fill)
+        self._owned = True
         self._count += len(other)
 
     def _with(self, mine: Array, theirs: Array, fill: float) -> Array:
-        """``theirs`` behind one's own entries, in the array ``mine`` if it has room for them."""
+        """``theirs`` behind the entries of ``mine``, in place if there is capacity."""
         total = self._count + len(theirs)
         entry = tuple(np.maximum(mine.shape[1:], theirs.shape[1:]))
-        room = len(mine)
-        if room < total:
-            # Twice as much as before, so that a growing number moves seldom. What is not written to
-            # takes no memory.
-            room = max(total, 2 * room)
-        if not self._is_ours or room > len(mine) or entry != mine.shape[1:]:
-            whole = np.empty((room, *entry), mine.dtype)
+        capacity = len(mine)
+        if capacity < total:
+            # Doubled, so that arrays are seldom moved. Pages that are not written take no memory.
+            capacity = max(total, 2 * capacity)
+        if not self._owned or capacity > len(mine) or entry != mine.shape[1:]:
+            whole = np.empty((capacity, *entry), mine.dtype)
             _write(whole[: self._count], mine[: self._count], fill)
             mine = whole
         _write(mine[self._count : total], theirs, fill)
@@ -112,7 +122,7 @@ class CrossKVCache:
 
 
 def _write(target: Array, entries: Array, fill: float) -> None:
-    """Put entries into the beginning of larger ones, with ``fill`` behind."""
+    """Write entries into the beginning of larger ones and ``fill`` behind them."""
     if entries.shape != target.shape:
         target[...] = fill
     target[tuple(map(slice, entries.shape))] = entries

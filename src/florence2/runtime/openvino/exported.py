@@ -10,7 +10,7 @@ from ...io.atomic import replace_json
 from ...io.files import open_regular, read_json
 from ...model import Florence2Config
 from ...model.checkpoint.directories import OPENVINO_FOLDER
-from .graphs import DECODER, ENCODER, FORM, GRAPHS, TOWER
+from .graphs import DECODER, ENCODER, GRAPH_VERSION, GRAPHS, VISION_ENCODER
 from .precisions import PRECISIONS
 
 if TYPE_CHECKING:
@@ -18,17 +18,21 @@ if TYPE_CHECKING:
 
 DESCRIPTION_FILE = "export.json"
 _MAX_DESCRIPTION_BYTES = 2**20
-# Inputs that every version of the graphs has.
 _INPUTS = {
-    TOWER: {"pixels"},
+    VISION_ENCODER: {"pixels"},
     ENCODER: {"image", "prompt", "padding"},
-    DECODER: {"ids", "positions", "own_mask", "rows"},
+    DECODER: {"ids", "positions", "self_attention_mask", "rows"},
 }
+# Version 4 differs in names only: of a file, of an input of the decoder, and of the version itself.
+_READABLE_VERSIONS = (4, GRAPH_VERSION)
+OLD_GRAPH_FILES = {VISION_ENCODER: "tower"}
+_OLD_INPUTS = {"own_mask": "self_attention_mask"}
 
 
 def write_description(folder: Path, precision: str) -> None:
-    """Write what cannot be read from the graphs beside them."""
-    replace_json(folder / DESCRIPTION_FILE, {"precision": precision, "form": FORM})
+    """Write what cannot be read from the graphs themselves."""
+    description = {"precision": precision, "graph_version": GRAPH_VERSION}
+    replace_json(folder / DESCRIPTION_FILE, description)
 
 
 def load_exported_graphs(
@@ -40,16 +44,18 @@ def load_exported_graphs(
     ``FileNotFoundError`` for a missing file, ``ValueError`` that names a damaged one.
     """
     folder = directory / OPENVINO_FOLDER
-    graphs = {name: _read_graph(folder / f"{name}.xml", _INPUTS[name]) for name in GRAPHS}
-    shape = graphs[TOWER].input("pixels").get_partial_shape()
+    paths = {name: _find_graph(folder, name) for name in GRAPHS}
+    graphs = {name: _read_graph(paths[name], _INPUTS[name]) for name in GRAPHS}
+    shape = graphs[VISION_ENCODER].input("pixels").get_partial_shape()
     if shape.is_static and tuple(shape.to_shape())[2:] != pixels:
         height, width = tuple(shape.to_shape())[2:]
         raise ValueError(
-            f"{folder / 'tower.xml'} is for images of {width} x {height} pixels, the preprocessing "
-            f"makes {pixels[1]} x {pixels[0]}: export the checkpoint again"
+            f"{paths[VISION_ENCODER]} is for images of {width} x {height} pixels, the "
+            f"preprocessing makes {pixels[1]} x {pixels[0]}: export the checkpoint again"
         )
-    _check_last(folder / "decoder.xml", graphs[DECODER].output("logprobs"), config.text.vocab_size)
-    _check_last(folder / "tower.xml", graphs[TOWER].output("tokens"), config.text.d_model)
+    logprobs, tokens = graphs[DECODER].output("logprobs"), graphs[VISION_ENCODER].output("tokens")
+    _check_last(paths[DECODER], logprobs, config.text.vocab_size)
+    _check_last(paths[VISION_ENCODER], tokens, config.text.d_model)
     return graphs, _read_precision(folder / DESCRIPTION_FILE)
 
 
@@ -60,12 +66,20 @@ def _read_precision(path: Path) -> str:
     precision = values.get("precision") if isinstance(values, dict) else None
     if precision not in PRECISIONS:
         raise ValueError(f"{path} has the precision {str(precision)[:40]!r}: export it again")
-    if values.get("form") != FORM:
+    version = values.get("graph_version", values.get("form"))
+    if version not in _READABLE_VERSIONS:
         raise ValueError(
-            f"{path} has the form {str(values.get('form'))[:40]} of graphs, this version runs "
-            f"{FORM}: export the checkpoint again"
+            f"{path} has graph version {str(version)[:40]}, supported is {GRAPH_VERSION}: export "
+            "the checkpoint again"
         )
     return str(precision)
+
+
+def _find_graph(folder: Path, name: str) -> Path:
+    """The file of a graph, by its name of today or of version 4."""
+    path = folder / f"{name}.xml"
+    old = folder / f"{OLD_GRAPH_FILES.get(name, name)}.xml"
+    return old if old.is_file() and not path.is_file() else path
 
 
 def _read_graph(path: Path, inputs: set[str]) -> openvino.Model:
@@ -75,11 +89,14 @@ def _read_graph(path: Path, inputs: set[str]) -> openvino.Model:
         try:
             open_regular(each).close()
         except FileNotFoundError:
-            raise FileNotFoundError(f"{each} is missing: make it with florence2 export") from None
+            raise FileNotFoundError(f"{each} is missing: write it with florence2 export") from None
     try:
         graph = get_core().read_model(path)
+        for port in graph.inputs:
+            names = {_OLD_INPUTS.get(name, name) for name in port.get_names()}
+            port.get_tensor().set_names(names)
         found = {name for port in graph.inputs for name in port.get_names()}
-        _ = graph.output("tokens" if path.stem == TOWER else 0)
+        _ = graph.output("tokens" if "pixels" in inputs else 0)
     except Exception as error:  # the library raises RuntimeError and others
         line = (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
         raise ValueError(f"{path} is truncated or damaged ({line}): export it again") from error
@@ -92,7 +109,7 @@ def _read_graph(path: Path, inputs: set[str]) -> openvino.Model:
 
 
 def _check_last(path: Path, port: Any, expected: int) -> None:
-    """Refuse a graph whose last dimension is known and not that of the configuration."""
+    """Raise ``ValueError`` for a graph whose last dimension differs from the configuration."""
     shape = port.get_partial_shape()
     last = shape[len(shape) - 1] if shape.rank.is_static and len(shape) else None
     if last is not None and last.is_static and last.get_length() != expected:

@@ -1,9 +1,8 @@
-"""The model as OpenVINO graphs, converted straight from its PyTorch modules.
+"""The model as OpenVINO graphs, converted from its PyTorch modules.
 
-Three of them: ``tower`` (the pixels of one picture to image tokens), ``encoder`` (image tokens and
-a prompt to the keys and values that the decoder attends to) and ``decoder`` (one step). The modules
-below only bring the real ones into the form of a graph: tensors in, tensors out, no Python in
-between.
+There are three: ``vision_encoder`` (the pixels of one image to image tokens), ``encoder`` (image
+tokens and a prompt to the keys and values that the decoder attends to) and ``decoder`` (one step).
+The modules below only adapt the signatures of the model's own ones: tensors in, tensors out.
 
 Shapes: B images or prompts, N image tokens, P prompt tokens, S encoder positions, R rows of the
 decoder, T new tokens, C tokens with those before, L layers, G heads, E channels per head, V
@@ -17,37 +16,43 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache
-from ..tracing import Part, Tower, TracedPast, interleaved, suppress_warnings
+from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache, TextConfig
+from ..tracing import (
+    TracedModule,
+    TracedPast,
+    TracedVisionEncoder,
+    interleave,
+    suppress_warnings,
+)
 
 if TYPE_CHECKING:
     import openvino
 
-TOWER, ENCODER, DECODER = GRAPHS = ("tower", "encoder", "decoder")
+VISION_ENCODER, ENCODER, DECODER = GRAPHS = ("vision_encoder", "encoder", "decoder")
 
-# Raised whenever ``convert`` gives other graphs, so that those in the cache are made again.
-FORM = 4
+# Increased whenever ``convert`` gives other graphs, so that those in the cache are converted again.
+GRAPH_VERSION = 5
 
 
 def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvino.Model]:
-    """The graphs of a model in fp32, for pictures of ``pixels`` (height, width)."""
+    """The graphs of a model in fp32, for images of ``pixels`` (height, width)."""
     import openvino
 
     model = model.eval()
     text = model.config.text
-    width, head = text.d_model, text.d_model // text.decoder_attention_heads
-    # A picture at a time: only where all sizes are known does the plugin see which moves of memory
-    # change nothing, and a picture fills a processor anyhow.
-    layers, image = text.decoder_layers, torch.zeros(1, 3, *pixels)
+    layers, heads = text.decoder_layers, text.decoder_attention_heads
+    # One image at a time: only with all sizes known does the plugin see which copies are not
+    # needed, and one image keeps all cores busy.
+    image = torch.zeros(1, 3, *pixels)
     with torch.no_grad(), suppress_warnings():
         tokens = model.encode_image(image).expand(2, -1, -1)
         prompt = torch.full((2, 3), text.eos_token_id)
-        tower = openvino.convert_model(Tower(model), example_input=image)
+        vision_encoder = openvino.convert_model(TracedVisionEncoder(model), example_input=image)
         encoder = openvino.convert_model(
             _Encoder(model), example_input=(tokens, prompt, torch.zeros(2, 3, dtype=torch.bool))
         )
-        past = [torch.zeros(4, text.decoder_attention_heads, 5, head)] * (2 * layers)
-        values = torch.zeros(2, text.decoder_attention_heads, 7, head)
+        past = [torch.zeros(4, heads, 5, text.d_model // heads)] * (2 * layers)
+        values = torch.zeros(2, heads, 7, text.d_model // heads)
         cross = [values.transpose(2, 3), values] * layers
         decoder = openvino.convert_model(
             _DecoderStep(model),
@@ -60,44 +65,35 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
                 *past,
             ),
         )
-    _name(tower, ["pixels"], ["tokens"])
+    _name(vision_encoder, ["pixels"], ["tokens"])
+    _reshape(vision_encoder, {"pixels": [1, 3, *pixels]})
     _name(encoder, ["image", "prompt", "padding"], ["mask", *cross_names(layers)])
-    _name(
-        decoder,
-        [
-            "ids",
-            "positions",
-            # Graphs on disk have this name: another one needs another FORM.
-            "own_mask",
-            "mask",
-            *cross_names(layers),
-            *past_names(layers),
-        ],
-        ["logprobs", *(f"new_{name}" for name in past_names(layers))],
-    )
-    _reshape(tower, {"pixels": [1, 3, *pixels]})
-    _reshape(encoder, {"image": [-1, -1, width], "prompt": [-1, -1], "padding": [-1, -1]})
-    free, turned = (
-        [-1, text.decoder_attention_heads, -1, head],
-        [-1, text.decoder_attention_heads, head, -1],
-    )
-    _reshape(
-        decoder,
-        {
-            "ids": [-1, -1],
-            "positions": [-1, -1],
-            "own_mask": [-1, 1, -1, -1],
-            "mask": [-1, -1],
-        }
-        | dict.fromkeys([*cross_names(layers), *past_names(layers)], free)
-        | dict.fromkeys(cross_names(layers)[0::2], turned),
-    )
-    _unfold_cross_attention(decoder)
-    _keep_past_inside(decoder, layers)
-    return {TOWER: tower, ENCODER: encoder, DECODER: decoder}
+    _reshape(encoder, {"image": [-1, -1, text.d_model], "prompt": [-1, -1], "padding": [-1, -1]})
+    _set_decoder_signature(decoder, text)
+    _decompose_sdpa(decoder)
+    _make_stateful(decoder, layers)
+    return {VISION_ENCODER: vision_encoder, ENCODER: encoder, DECODER: decoder}
 
 
-class _Encoder(Part):
+def _set_decoder_signature(decoder: openvino.Model, text: TextConfig) -> None:
+    """Name inputs and outputs of the decoder, and leave batch and lengths dynamic."""
+    cross, past = cross_names(text.decoder_layers), past_names(text.decoder_layers)
+    heads = text.decoder_attention_heads
+    head_dim = text.d_model // heads
+    shapes = {
+        "ids": [-1, -1],
+        "positions": [-1, -1],
+        "self_attention_mask": [-1, 1, -1, -1],
+        "mask": [-1, -1],
+        **{name: [-1, heads, -1, head_dim] for name in (*cross, *past)},
+        **{name: [-1, heads, head_dim, -1] for name in cross[0::2]},
+    }
+    inputs = ["ids", "positions", "self_attention_mask", "mask", *cross, *past]
+    _name(decoder, inputs, ["logprobs", *(f"new_{name}" for name in past)])
+    _reshape(decoder, shapes)
+
+
+class _Encoder(TracedModule):
     def forward(self, image_BND: Tensor, prompt_BP: Tensor, padding_BP: Tensor) -> Any:
         states_BSD = torch.cat([image_BND, self.model.embedding(prompt_BP)], dim=1)
         before_BN = torch.zeros_like(image_BND[:, :, 0], dtype=torch.bool)
@@ -105,40 +101,40 @@ class _Encoder(Part):
         mask_BS = torch.where(padding_BS, float("-inf"), 0.0)
         cross = self.model.cross_attention(self.model.encoder(states_BSD, mask_BS), mask_BS)
         keys_BGES = [keys_BGSE.transpose(2, 3) for keys_BGSE in cross.keys]
-        return mask_BS, *interleaved(keys_BGES, cross.values)
+        return mask_BS, *interleave(keys_BGES, cross.values)
 
 
-class _DecoderStep(Part):
+class _DecoderStep(TracedModule):
     """``past`` are keys and values of all layers in turn, as ``cross`` are."""
 
     def forward(
         self,
         ids_RT: Tensor,
         positions_RT: Tensor,
-        own_mask_R1TC: Tensor,
+        self_attention_mask_R1TC: Tensor,
         mask_BS: Tensor,
         *cross_and_past: Tensor,
     ) -> Any:
         half = len(cross_and_past) // 2
         cross, past = cross_and_past[:half], cross_and_past[half:]
-        cache = _Traced(past, positions_RT, own_mask_R1TC)
-        # Keys come turned over, as products with queries want them: once an image, not every step.
+        cache = _Traced(past, positions_RT, self_attention_mask_R1TC)
+        # Keys come transposed, as the matmul with queries needs them: once per image, not per step.
         keys_BGSE = tuple(keys_BGES.transpose(2, 3) for keys_BGES in cross[0::2])
-        attended = CrossAttentionCache(keys_BGSE, cross[1::2], mask_BS)
+        cross_cache = CrossAttentionCache(keys_BGSE, cross[1::2], mask_BS)
         logits_R1V = self.model.decode(
-            ids_RT, attended, cast(SelfAttentionCache, cache), last_only=True
+            ids_RT, cross_cache, cast(SelfAttentionCache, cache), last_only=True
         )
         return _log_softmax(logits_R1V[:, 0]), *cache.new
 
 
 def _log_softmax(logits_RV: Tensor) -> Tensor:
-    """As ``log_softmax``, in operations that the plugin runs on all cores and in vectors."""
+    """``log_softmax`` in operations that the plugin runs vectorized and on all cores."""
     lower_RV = logits_RV - logits_RV.amax(dim=1, keepdim=True)
     return lower_RV - lower_RV.exp().sum(dim=1, keepdim=True).log()
 
 
 class _Traced(TracedPast):
-    """With positions and mask that come from outside too."""
+    """A past with positions and mask as inputs."""
 
     def __init__(self, past: tuple[Tensor, ...], positions_RT: Tensor, mask_R1TC: Tensor) -> None:
         super().__init__(past)
@@ -151,8 +147,8 @@ class _Traced(TracedPast):
         return self._mask_R1TC
 
 
-def _unfold_cross_attention(decoder: openvino.Model) -> None:
-    """Write attention to the encoder's states as products, with the scale on the few queries.
+def _decompose_sdpa(decoder: openvino.Model) -> None:
+    """Write cross-attention as matmuls, with the scale applied to the few queries.
 
     The plugin would multiply all keys by it at every step.
     """
@@ -162,23 +158,23 @@ def _unfold_cross_attention(decoder: openvino.Model) -> None:
     for node in decoder.get_ordered_ops():
         if node.get_type_name() != "ScaledDotProductAttention":
             continue
-        queries, turned, values, mask = (each.get_source_output() for each in node.inputs()[:4])
-        keys = turned.get_node().input_value(0)
+        queries, transposed, values, mask = (each.get_source_output() for each in node.inputs()[:4])
+        keys = transposed.get_node().input_value(0)
         if not any(name.startswith("cross") for name in keys.get_names()):
             continue
         scale = np.float32(queries.get_partial_shape()[3].get_length() ** -0.5)
         scores = ops.matmul(ops.multiply(queries, ops.constant(scale)), keys, False, False)
         weights = ops.softmax(ops.add(scores, mask), -1)
-        attended = ops.matmul(weights, values, False, False)
+        outputs = ops.matmul(weights, values, False, False)
         for user in list(node.output(0).get_target_inputs()):
-            user.replace_source_output(attended.output(0))
+            user.replace_source_output(outputs.output(0))
     decoder.validate_nodes_and_infer_types()
 
 
-def _keep_past_inside(decoder: openvino.Model, layers: int) -> None:
-    """Make the past a state of the graph, whose rows follow the input ``rows`` at every step.
+def _make_stateful(decoder: openvino.Model, layers: int) -> None:
+    """Make the past a state of the graph, whose rows are selected by the input ``rows``.
 
-    This is the form in which the processor's plugin keeps keys and values without copying them.
+    In this form the CPU plugin keeps keys and values without copying them.
     """
     import numpy as np
     import openvino.opset13 as ops
@@ -197,7 +193,7 @@ def _keep_past_inside(decoder: openvino.Model, layers: int) -> None:
             user.replace_source_output(gathered.output(0))
     decoder.validate_nodes_and_infer_types()
     apply_make_stateful_transformation(decoder, {name: f"new_{name}" for name in names})
-    # At the beginning there is no past: as many rows as are asked for, of no length.
+    # The initial past has as many rows as ``rows`` and length 0.
     count = ops.shape_of(rows, output_type="i64")
     for state in decoder.get_ops():
         if state.get_type_name() == "ReadValue":

@@ -1,7 +1,7 @@
-"""What a precision means to OpenVINO: settings of its processor plugin, and smaller weights.
+"""OpenVINO precisions: settings of the CPU plugin, and compressed weights.
 
-Released checkpoints hold half-precision numbers. Matrices of such numbers are kept as they are:
-half the bytes on disk and in memory, and half to read for every token, with the same products.
+Released checkpoints hold fp16 values. Their matrices stay in fp16: half the bytes on disk, in
+memory, and to read for every token, with the same results.
 """
 
 from __future__ import annotations
@@ -12,67 +12,69 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graphs import DECODER, ENCODER, TOWER
+from .graphs import DECODER, ENCODER, VISION_ENCODER
 
 if TYPE_CHECKING:
     import openvino
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
-# Numbers that share a scale where the plugin quantises as it comes. With its own 32 the encoder
-# takes a quarter longer and a token a twentieth.
-_TOGETHER = "128"
-# Weights of fewer numbers are not worth a scale of their own.
-_FEWEST = 4096
+# Activations that share a scale in dynamic quantization. With the plugin's own 32 the encoder takes
+# a quarter longer and a token a twentieth.
+_GROUP_SIZE = "128"
+# Smaller matrices are not worth compressing.
+_MIN_WEIGHTS = 4096
 
 
 def plugin_settings(
     core: openvino.Core, graph: str, precision: str, threads: int | None
 ) -> dict[str, Any]:
-    """The plugin's settings for a graph, by its name. Raises ``ValueError`` for a precision that is
-    not to be had here.
+    """The plugin's settings for a graph, by its name.
 
-    With 8-bit weights in encoder and decoder the plugin quantises what they are multiplied with as
-    it comes, ``_TOGETHER`` numbers at a time. What lies between the products is bf16 then too where
-    the processor has that, but fp32 in the decoder, which is nearer so and hardly slower.
+    With int8 weights in encoder and decoder the plugin quantizes activations dynamically, in groups
+    of ``_GROUP_SIZE``. Between matmuls the encoder computes in bf16 where the CPU supports it, the
+    decoder in fp32, which is more accurate and hardly slower.
+
+    Raises:
+        ValueError: for a precision that this CPU does not support.
     """
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and not has_bf16:
         raise ValueError("this processor has no bfloat16 arithmetic: use precision fp32 or int8")
-    halved = precision == "bf16" or (precision == "int8" and graph != DECODER and has_bf16)
-    numbers = "bf16" if halved else "f32"
+    is_bf16 = precision == "bf16" or (precision == "int8" and graph != DECODER and has_bf16)
+    dtype = "bf16" if is_bf16 else "f32"
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": numbers,
-        # The plugin's own default keeps keys and values in 8 bits, which is not what was asked for.
-        "KV_CACHE_PRECISION": numbers,
+        "INFERENCE_PRECISION_HINT": dtype,
+        # The plugin's default quantizes keys and values to 8 bits.
+        "KV_CACHE_PRECISION": dtype,
     }
-    if precision == "int8" and graph != TOWER:
-        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _TOGETHER
+    if precision == "int8" and graph != VISION_ENCODER:
+        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP_SIZE
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = str(threads)
     return settings
 
 
-def shrink(graphs: Mapping[str, openvino.Model], precision: str) -> None:
-    """Keep the matrices of the graphs in the fewest bytes that ``precision`` allows.
+def compress_graphs(graphs: Mapping[str, openvino.Model], precision: str) -> None:
+    """Compress the matrices of the graphs as far as ``precision`` allows.
 
-    The tower's in 8 bits are those of ``static_quantization``, and left as they are.
+    For int8 the vision encoder is quantized by ``static_quantization`` instead.
     """
     for name, graph in graphs.items():
         if precision == "int8":
-            if name != TOWER:
+            if name != VISION_ENCODER:
                 compress_weights(graph)
         else:
-            keep_halves(graph, rounded=precision == "bf16" and name == DECODER)
+            compress_to_fp16(graph, rounded=precision == "bf16" and name == DECODER)
     if precision == "bf16":
-        pass_fp16_kv(graphs[ENCODER], graphs[DECODER])
+        pass_bf16_kv(graphs[ENCODER], graphs[DECODER])
 
 
-def pass_fp16_kv(encoder: openvino.Model, decoder: openvino.Model) -> None:
-    """Let keys and values go from encoder to decoder in bf16.
+def pass_bf16_kv(encoder: openvino.Model, decoder: openvino.Model) -> None:
+    """Pass keys and values from encoder to decoder in bf16.
 
-    A decoder that computes in bf16 would make halves of them at every step.
+    A decoder that computes in bf16 would convert them at every step.
     """
     import openvino.opset13 as ops
     from openvino import Type
@@ -87,19 +89,16 @@ def pass_fp16_kv(encoder: openvino.Model, decoder: openvino.Model) -> None:
         source = result.input_value(0)
         name = result.output(0).get_any_name()
         if name.startswith("cross"):
-            halves = ops.convert(source, Type.bf16).output(0)
+            as_bf16 = ops.convert(source, Type.bf16).output(0)
             source.get_tensor().set_names(set())
-            halves.get_tensor().set_names({name})
-            result.input(0).replace_source_output(halves)
+            as_bf16.get_tensor().set_names({name})
+            result.input(0).replace_source_output(as_bf16)
     for graph in (encoder, decoder):
         graph.validate_nodes_and_infer_types()
 
 
 def compress_weights(graph: openvino.Model) -> int:
-    """Keep the matrices of a graph in 8 bits, with a scale for every output; how many there are.
-
-    Where the processor has 8-bit products, the plugin quantises the other factor in groups of 32.
-    """
+    """Quantize the matrices of a graph to int8 with a scale per output; returns their number."""
     count = 0
     for node in graph.get_ordered_ops():
         if node.get_type_name() != "Constant" or not _is_matrix(node):
@@ -116,7 +115,7 @@ def compress_weights(graph: openvino.Model) -> int:
 
 
 def quantize_int8(weights_MN: NDArray[np.float32]) -> openvino.Node:
-    """A matrix as whole numbers of 8 bits times a scale for every output."""
+    """A matrix as int8 values times a scale per output."""
     import openvino.opset13 as ops
     from openvino import Type
 
@@ -126,10 +125,10 @@ def quantize_int8(weights_MN: NDArray[np.float32]) -> openvino.Node:
     return ops.multiply(ops.convert(small, Type.f32), ops.constant(scales_M1))
 
 
-def keep_halves(graph: openvino.Model, rounded: bool = False) -> int:
-    """Keep matrices that half precision holds without loss in it; how many there are.
+def compress_to_fp16(graph: openvino.Model, rounded: bool = False) -> int:
+    """Store matrices in fp16 where that is lossless, or all with ``rounded``.
 
-    With ``rounded`` those too that lose a little.
+    Returns their number.
     """
     import openvino.opset13 as ops
     from openvino import Type
@@ -139,10 +138,10 @@ def keep_halves(graph: openvino.Model, rounded: bool = False) -> int:
         if node.get_type_name() != "Constant" or not _is_matrix(node):
             continue
         weights_MN = node.data
-        halves_MN = weights_MN.astype(np.float16)
-        if not (rounded or np.array_equal(halves_MN.astype(np.float32), weights_MN)):
+        fp16_MN = weights_MN.astype(np.float16)
+        if not (rounded or np.array_equal(fp16_MN.astype(np.float32), weights_MN)):
             continue
-        restored = ops.convert(ops.constant(halves_MN), Type.f32)
+        restored = ops.convert(ops.constant(fp16_MN), Type.f32)
         for user in list(node.output(0).get_target_inputs()):
             user.replace_source_output(restored.output(0))
         count += 1
@@ -151,9 +150,9 @@ def keep_halves(graph: openvino.Model, rounded: bool = False) -> int:
 
 
 def mark_fp16_decompression(graph: openvino.Model) -> None:
-    """Let the plugin multiply by matrices in half precision as they are, not by a copy in fp32.
+    """Let the plugin multiply by fp16 matrices directly, not by a copy in fp32.
 
-    The mark is not kept in files, so it is set before every compilation.
+    The mark is not stored in files, so it is set before every compilation.
     """
     for node in graph.get_ops():
         if node.get_type_name() == "Convert":
@@ -168,6 +167,6 @@ def _is_matrix(node: Any) -> bool:
     return (
         len(shape) == 2
         and min(shape) > 1
-        and shape[0] * shape[1] >= _FEWEST
+        and shape[0] * shape[1] >= _MIN_WEIGHTS
         and node.get_output_element_type(0).get_type_name() == "f32"
     )

@@ -1,8 +1,8 @@
-"""Room of a fixed size for prompts that come and go: every step has the same shapes.
+"""Decoding in buffers of fixed size: every step has the same shapes.
 
-A step that never changes its shapes can be recorded once and replayed, which is what a small model
-on a fast device needs: there the launches of its kernels take longer than their work. Each slot
-holds one prompt, its beams and what they attend to; an empty slot computes and is not looked at.
+Such a step can be captured once as a CUDA graph and replayed, which a small model on a fast device
+needs: there launching kernels takes longer than running them. Each slot holds one prompt, its
+beams and what they attend to; an empty slot is computed and ignored.
 
 Shapes: B slots, K beams, R = B * K rows, L layers, G heads, E channels per head, S encoder
 positions, C decoder positions, V vocabulary.
@@ -21,94 +21,101 @@ from ...model import CrossAttentionCache, Florence2Model, SelfAttentionCache
 
 
 class StaticBuffers:
-    """What ``count`` prompts of ``width`` beams attend to, and one decoder step for all of them.
+    """What ``num_slots`` prompts of ``num_beams`` beams attend to, and a decoder step for them.
 
-    There is room for ``seen`` encoder positions and ``capacity`` tokens of an answer; ``grow``
-    makes more.
+    There is space for ``source_len`` encoder positions and ``capacity`` tokens of a sequence;
+    ``reserve`` makes more.
     """
 
     def __init__(
-        self, model: Florence2Model, count: int, width: int, seen: int, capacity: int
+        self,
+        model: Florence2Model,
+        num_slots: int,
+        num_beams: int,
+        source_len: int,
+        capacity: int,
     ) -> None:
-        self._model, self.count, self.width = model, count, width
+        self._model, self.num_slots, self.num_beams = model, num_slots, num_beams
         text, like = model.config.text, model.embedding.weight
         heads, channels = text.decoder_attention_heads, text.d_model // text.decoder_attention_heads
         self._cross_LBGSE = [
-            like.new_zeros((2, count, heads, seen, channels)) for _ in range(text.decoder_layers)
+            like.new_zeros((2, num_slots, heads, source_len, channels))
+            for _ in range(text.decoder_layers)
         ]
-        self._mask_BS = like.new_zeros((count, seen))
-        self._cache = SlotCache(
-            like.new_zeros((2, text.decoder_layers, count * width, heads, capacity, channels))
+        self._mask_BS = like.new_zeros((num_slots, source_len))
+        self._cache = StaticKVCache(
+            like.new_zeros(
+                (2, text.decoder_layers, num_slots * num_beams, heads, capacity, channels)
+            )
         )
 
     @property
-    def seen(self) -> int:
-        """The encoder positions there is room for."""
+    def source_len(self) -> int:
+        """Encoder positions that there is space for."""
         return self._mask_BS.shape[1]
 
     @property
     def capacity(self) -> int:
-        """The tokens of an answer there is room for."""
+        """Tokens of a sequence that there is space for."""
         return self._cache.past.shape[4]
 
     @property
     def dtype(self) -> torch.dtype:
-        """What log-probabilities come in: at least fp32."""
+        """The dtype of log-probabilities: at least fp32."""
         return torch.promote_types(self._mask_BS.dtype, torch.float32)
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All that steps change."""
+        """All tensors that steps change."""
         return [self._cache.past]
 
-    def grow(self, seen: int, capacity: int) -> None:
-        """Make room; what is there stays. Recorded steps are of no use afterwards."""
-        more = seen - self.seen
+    def reserve(self, source_len: int, capacity: int) -> None:
+        """Make space, keeping the contents; captured steps are invalid afterwards."""
+        more = source_len - self.source_len
         if more > 0:
             self._cross_LBGSE = [
-                functional.pad(each, (0, 0, 0, more)) for each in self._cross_LBGSE
+                functional.pad(cross, (0, 0, 0, more)) for cross in self._cross_LBGSE
             ]
             self._mask_BS = functional.pad(self._mask_BS, (0, more), value=float("-inf"))
         if capacity > self.capacity:
             longer = (0, 0, 0, capacity - self.capacity)
-            self._cache = SlotCache(functional.pad(self._cache.past, longer))
+            self._cache = StaticKVCache(functional.pad(self._cache.past, longer))
 
-    def put(self, slots: Sequence[int], prompted: CrossAttentionCache) -> None:
-        """Let prompts take slots, one each, whose earlier contents are forgotten."""
+    def write(self, slots: Sequence[int], prompts: CrossAttentionCache) -> None:
+        """Put prompts into slots, one each, replacing the earlier contents."""
         chosen = torch.tensor(slots, device=self._mask_BS.device)
-        length = prompted.keys[0].shape[2]
-        for layer, (keys, values) in enumerate(zip(prompted.keys, prompted.values, strict=True)):
+        length = prompts.source_len
+        for layer, (keys, values) in enumerate(zip(prompts.keys, prompts.values, strict=True)):
             held = self._cross_LBGSE[layer]
             held[0, chosen, :, :length], held[1, chosen, :, :length] = keys, values
-        mask_BS = self._mask_BS.new_full((len(slots), self.seen), float("-inf"))
-        mask_BS[:, :length] = 0 if prompted.mask_BS is None else prompted.mask_BS
+        mask_BS = self._mask_BS.new_full((len(slots), self.source_len), float("-inf"))
+        mask_BS[:, :length] = 0 if prompts.mask_BS is None else prompts.mask_BS
         self._mask_BS[chosen] = mask_BS
 
-    def step(self, newest_R1: Tensor, positions_R: Tensor) -> Tensor:
-        """Log-probabilities ``float32[R, V]`` after the tokens ``newest_R1``, which stand at
-        ``positions_R``.
+    def step(self, tokens_R1: Tensor, positions_R: Tensor) -> Tensor:
+        """Log-probabilities ``float32[R, V]`` after ``tokens_R1`` at ``positions_R``.
 
-        No shape and no choice in it depends on what the tensors hold.
+        Neither shapes nor control flow depend on the values of the tensors.
         """
         self._cache.begin(positions_R)
-        cross = CrossAttentionCache(
-            tuple(each[0] for each in self._cross_LBGSE),
-            tuple(each[1] for each in self._cross_LBGSE),
+        attended = CrossAttentionCache(
+            tuple(cross[0] for cross in self._cross_LBGSE),
+            tuple(cross[1] for cross in self._cross_LBGSE),
             self._mask_BS,
         )
         cache = cast(SelfAttentionCache, self._cache)
-        logits_R1V = self._model.decode(newest_R1, cross, cache, last_only=True)
+        logits_R1V = self._model.decode(tokens_R1, attended, cache, last_only=True)
         return logits_R1V[:, 0].log_softmax(dim=1)
 
     def reorder(self, rows_R: Tensor) -> None:
-        """Let row ``i`` continue from what was row ``rows_R[i]``."""
+        """Let row ``i`` continue what was row ``rows_R[i]``."""
         self._cache.past.copy_(self._cache.past.index_select(2, rows_R))
 
 
-class SlotCache:
-    """Keys and values ``past`` ``float[2, L, R, G, C, E]``; each row writes at a place of its own.
+class StaticKVCache:
+    """Keys and values ``past`` ``float[2, L, R, G, C, E]``; each row has its own position.
 
-    Answers the decoder's questions as ``SelfAttentionCache`` does, for one token a step.
+    It has the interface of ``SelfAttentionCache``, for one token per step.
     """
 
     has_padding = True
@@ -120,7 +127,7 @@ class SlotCache:
         self._positions_R = past.new_zeros((past.shape[2],), dtype=torch.long)
 
     def begin(self, positions_R: Tensor) -> None:
-        """The next tokens stand at ``positions_R``."""
+        """Set the positions of the next tokens."""
         self._positions_R = positions_R
 
     def positions(self, steps: int) -> Tensor:
@@ -132,33 +139,33 @@ class SlotCache:
         return mask_RC.masked_fill(hidden_RC, float("-inf"))[:, None, None]
 
     def append(self, layer: int, keys_RG1E: Tensor, values_RG1E: Tensor) -> tuple[Tensor, Tensor]:
-        place_RG1E = self._positions_R[:, None, None, None].expand_as(keys_RG1E)
+        index_RG1E = self._positions_R[:, None, None, None].expand_as(keys_RG1E)
         keys_RGCE, values_RGCE = self.past[0, layer], self.past[1, layer]
-        keys_RGCE.scatter_(2, place_RG1E, keys_RG1E)
-        values_RGCE.scatter_(2, place_RG1E, values_RG1E)
+        keys_RGCE.scatter_(2, index_RG1E, keys_RG1E)
+        values_RGCE.scatter_(2, index_RG1E, values_RG1E)
         return keys_RGCE, values_RGCE
 
     def advance(self, steps: int) -> None:
-        """Whoever decodes counts: rows differ."""
+        """No-op: positions are per row, and the caller counts them."""
 
 
-def recorded(step: Callable[[], None], tensors: Sequence[Tensor]) -> Callable[[], None]:
-    """``step`` as a CUDA graph that is replayed, or itself where there is no CUDA.
+def capture_graph(step: Callable[[], None], tensors: Sequence[Tensor]) -> Callable[[], None]:
+    """Capture ``step`` as a CUDA graph; returns its replay, or ``step`` itself without CUDA.
 
-    ``tensors`` are all that it changes: recording runs it a few times and puts them back.
+    ``tensors`` are all that it changes: capturing runs it a few times and restores them.
     """
     if not tensors[0].is_cuda:
         return step
-    before = [each.clone() for each in tensors]
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    saved = [tensor.clone() for tensor in tensors]
+    side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side_stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side_stream):
         for _ in range(3):
             step()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(side_stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    for each, was in zip(tensors, before, strict=True):
-        each.copy_(was)
+    for tensor, value in zip(tensors, saved, strict=True):
+        tensor.copy_(value)
     return graph.replay
