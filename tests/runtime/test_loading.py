@@ -54,7 +54,7 @@ def test_from_the_cache_the_checkpoint_is_not_loaded(
     def refuse(*_: object) -> None:
         raise AssertionError("the checkpoint was loaded")
 
-    monkeypatch.setattr("florence2.inference.predictor.read_model", refuse)
+    monkeypatch.setattr("florence2.inference.model_source.read_model", refuse)
     model = load("nano", device="cpu")
     assert model(PICTURE, "caption", **SHORT).token_ids == expected
 
@@ -89,5 +89,5 @@ def test_int8_measures_on_the_pictures_that_are_given(load: Any, cache: Path) ->
     assert len(list(cache.iterdir())) == before + 2
     with pytest.raises(ValueError, match="calibration is for precision int8"):
         load("nano", device="cpu", calibration=[PICTURE])
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         load("nano", device="cpu", precision="int8", calibration=[])

@@ -1,4 +1,4 @@
-"""Pictures from which the ranges of a tower's numbers are measured, for 8-bit products."""
+"""Images on which the ranges of the vision encoder are measured, for int8."""
 
 from __future__ import annotations
 
@@ -18,33 +18,31 @@ from ..processing.processor import Processor
 
 @dataclass(frozen=True)
 class Calibration:
-    """Pictures and the processor that prepares them; ``None`` stands for the bundled ones."""
+    """Images and the processor that prepares them; ``None`` means the bundled ones."""
 
     processor: Processor
-    pictures: Sequence[ImageSource] | None = None
+    images: Sequence[ImageSource] | None = None
 
     def pixels(self) -> NDArray[np.float32]:
-        """Normalised pixels ``float32[B, 3, H, W]``. Raises ``ValueError`` for no pictures."""
+        """Normalized pixels ``float32[B, 3, H, W]``. Raises ``ValueError`` without images."""
         return self._pixels
 
     @cached_property
     def _pixels(self) -> NDArray[np.float32]:
-        chosen = (
-            default_calibration_images()
-            if self.pictures is None
-            else [*map(load_image, self.pictures)]
+        images = (
+            default_calibration_images() if self.images is None else [*map(load_image, self.images)]
         )
-        if not chosen:
-            raise ValueError("calibration needs at least one picture, got none")
-        return np.stack([self.processor.pixels(picture) for picture in chosen])
+        if not images:
+            raise ValueError("calibration needs at least one image, got none")
+        return np.stack([self.processor.pixels(image) for image in images])
 
     def key(self) -> str:
-        """What the ranges depend on, in short."""
+        """A hash of the pixels."""
         return hashlib.sha256(self.pixels().tobytes()).hexdigest()[:16]
 
 
 def default_calibration_images() -> list[Image.Image]:
-    """The bundled picture, whole and in parts, bright and dark, upright and not."""
+    """The bundled image, cropped, rotated, brighter and darker."""
     whole = load_image((files("florence2") / "nano" / "demo.png").read_bytes())
     width, height = whole.size
     return [

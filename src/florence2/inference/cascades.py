@@ -107,6 +107,11 @@ CASCADES = (
 _BY_NAME = {name: each for each in CASCADES for name in (each.name, each.task.token)}
 
 
+def as_cascade(task: object) -> Cascade | None:
+    """The cascade that ``task`` names, or ``None`` for a task."""
+    return find_cascade(task) if isinstance(task, str) else None
+
+
 def find_cascade(name: str) -> Cascade | None:
     """The cascade of a name or token, in any case; ``None`` for another name."""
     key = name.strip()

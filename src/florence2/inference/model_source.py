@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from ..model import Florence2Config, Florence2Model
+from ..model.checkpoint.adapters import adapter_directory, merge_adapter
 from ..model.checkpoint.hub import checkpoint_directory
-from ..model.checkpoint.weights import load_checkpoint, read_config
+from ..model.checkpoint.weights import checkpoint_files, load_checkpoint, read_config
 
 BUNDLED = "nano"
 
 
-def resolve_checkpoint(source: str | Path, revision: str | None = None) -> Path:
-    """The directory that holds a checkpoint: ``nano``, a directory, or a Hub id fetched or cached.
+@dataclass(frozen=True)
+class ModelSource:
+    """A checkpoint directory, and an adapter to merge into its weights."""
 
-    Raises ``FileNotFoundError`` with the remedy when it is not to be had.
+    name: str
+    directory: Path
+    adapter: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that the weights depend on."""
+        adapters = [] if self.adapter is None else [adapter_directory(self.adapter)]
+        return checkpoint_files(self.directory, *adapters)
+
+    def load_model(self) -> Florence2Model:
+        """The model with the adapter merged."""
+        model, _ = read_model(self.name, self.directory)
+        if self.adapter is not None:
+            merge_adapter(model, self.adapter)
+        return model
+
+
+def resolve_checkpoint(source: str | Path, revision: str | None = None) -> Path:
+    """The directory of a checkpoint: ``nano``, a directory, or a Hub id fetched or cached.
+
+    Raises ``FileNotFoundError``, which says how to get the checkpoint.
     """
     if str(source) == BUNDLED:
         if revision is not None:
@@ -25,7 +49,7 @@ def resolve_checkpoint(source: str | Path, revision: str | None = None) -> Path:
 
 
 def model_configs() -> dict[str, Florence2Config]:
-    """The shapes that weights can be drawn for: ``base``, ``large``, and the bundled ``nano``."""
+    """The configurations of ``base``, ``large`` and the bundled ``nano``, by name."""
     return {
         "base": Florence2Config(),
         "large": Florence2Config.large(),
@@ -34,14 +58,15 @@ def model_configs() -> dict[str, Florence2Config]:
 
 
 def has_weights(source: str | Path, directory: Path) -> bool:
-    """Whether ``source`` has weights: all have, but a bundled model without its file."""
+    """Whether ``source`` has weights; only the bundled model may lack its file."""
     return str(source) != BUNDLED or (directory / "model.safetensors").is_file()
 
 
 def read_model(source: str | Path, directory: Path) -> tuple[Florence2Model, bool]:
-    """The model of ``source``, which lies in ``directory``, and whether it is trained.
+    """The model of ``source`` in ``directory``, and whether it has trained weights.
 
-    Where the bundled one has no weights they are seeded: everything runs, and answers are noise.
+    A bundled model without its weights is randomly initialized with a fixed seed: everything runs,
+    and outputs are meaningless.
     """
     if has_weights(source, directory):
         return load_checkpoint(directory), True

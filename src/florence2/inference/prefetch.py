@@ -1,4 +1,4 @@
-"""From requests to answers in order: pictures are read ahead, and the engine is kept full."""
+"""Predictions for a stream of requests, in order: images are prefetched, the engine kept full."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
 from ..generation import Engine, Generated, GenerationRequest
 from ..processing.constraint import Constraint
@@ -27,163 +28,169 @@ from .prepared import (
 )
 
 NUM_WORKERS = 2
-# Requests that are read, run or wait for an earlier one's answer, to each that can run at once.
+# Requests in flight per request that can run at once.
 PREFETCH = 3
 
-Answered = tuple[PreparedRequest, Generated]
+RequestOutput = tuple[PreparedRequest, Generated]
 
-_UNFIT = "a request is a tuple of (image, task) or (image, task, text), got {}"
+_MALFORMED = "a request is a tuple of (image, task) or (image, task, text), got {}"
 
 
 def predict_stream(
     runtime: AnyRuntime,
     processor: Processor,
     requests: Iterable[Request],
-    settings: InferenceConfig,
-) -> Iterator[Answered | Failure]:
-    """One answer a request, in the order of the requests, each as soon as those before it are.
+    config: InferenceConfig,
+) -> Iterator[RequestOutput | Failure]:
+    """The output of every request, in order, each as soon as it and those before it are done.
 
-    Pictures are read by threads, some ahead of their turn; requests about the same picture that
-    are not far apart share its encoding. A request that cannot be answered gives a ``Failure``.
+    Threads read images ahead of their turn; nearby requests about one image share its encoding. A
+    request that fails gives a ``Failure``.
     """
     with ThreadPoolExecutor(NUM_WORKERS) as pool:
-        schedule = _Schedule(runtime, processor, iter(requests), settings, pool)
+        stream = _PrefetchStream(runtime, processor, iter(requests), config, pool)
         try:
-            yield from schedule.run()
+            yield from stream.run()
         finally:
-            schedule.cancel()
+            stream.cancel()
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A request whose picture is being read; ``place`` is its own in the order."""
+class _DecodeJob:
+    """A request whose image is being read; ``index`` is its position in the stream."""
 
-    place: int
+    index: int
     request: Request
-    picture: Future[LoadedImage]
+    image: Future[LoadedImage]
 
 
-class _Schedule:
+class _PrefetchStream:
     def __init__(
         self,
         runtime: AnyRuntime,
         processor: Processor,
         requests: Iterator[Request],
-        settings: InferenceConfig,
+        config: InferenceConfig,
         pool: ThreadPoolExecutor,
     ) -> None:
         self._processor, self._requests = processor, requests
-        self._settings, self._pool = settings, pool
-        self._engine = Engine(runtime, max_num_seqs=settings.batch_size, memory=settings.memory)
-        self._reading: deque[_Reading] = deque()
+        self._config, self._pool = config, pool
+        self._engine: Engine[Any, Any] = Engine(
+            runtime, max_num_seqs=config.batch_size, memory=config.memory
+        )
+        self._reading: deque[_DecodeJob] = deque()
         self._running: dict[int, tuple[int, PreparedRequest]] = {}
-        self._done: dict[int, Answered | Failure] = {}
-        self._taken = self._given = 0
-        self._all_taken = False
+        self._done: dict[int, RequestOutput | Failure] = {}
+        self._num_taken = self._num_yielded = 0
+        self._exhausted = False
 
-    def run(self) -> Iterator[Answered | Failure]:
-        """The answers, in order."""
+    def run(self) -> Iterator[RequestOutput | Failure]:
+        """The outputs, in order."""
         while True:
-            self._read_ahead()
+            self._prefetch()
             self._submit()
-            for number, outcome in self._engine.step().items():
-                place, prepared = self._running.pop(number)
-                self._done[place] = (
+            for request_id, outcome in self._engine.step().items():
+                index, prepared = self._running.pop(request_id)
+                self._done[index] = (
                     (prepared, outcome)
                     if isinstance(outcome, Generated)
-                    else Failure(
-                        source_name(prepared.picture.source), str(outcome) or type(outcome).__name__
-                    )
+                    else _failure(prepared.image.source, outcome)
                 )
-            while self._given in self._done:
-                yield self._done.pop(self._given)
-                self._given += 1
-            # With no room to read ahead, nothing may be under way and more requests still come.
-            if self._all_taken and not (self._reading or self._running):
+            while self._num_yielded in self._done:
+                yield self._done.pop(self._num_yielded)
+                self._num_yielded += 1
+            # Nothing may be in flight although requests are left: the limit may have been reached.
+            if self._exhausted and not (self._reading or self._running):
                 return
 
     def cancel(self) -> None:
-        """Read nothing more."""
-        for reading in self._reading:
-            reading.picture.cancel()
+        """Stop reading images."""
+        for job in self._reading:
+            job.image.cancel()
 
-    def _read_ahead(self) -> None:
-        """Have the next pictures read, as long as not too many answers are under way."""
-        room = PREFETCH * self._settings.batch_size - (self._taken - self._given)
-        known = {image_key(each.request[0]): each.picture for each in self._reading}
-        known |= {
-            image_key(prepared.picture.source): _already(prepared.picture)
+    def _prefetch(self) -> None:
+        """Read the next images, up to the limit of requests in flight."""
+        free = PREFETCH * self._config.batch_size - (self._num_taken - self._num_yielded)
+        images = {image_key(job.request[0]): job.image for job in self._reading}
+        images |= {
+            image_key(prepared.image.source): _completed(prepared.image)
             for _, prepared in self._running.values()
         }
-        requests = list(islice(self._requests, max(0, room)))
-        self._all_taken = len(requests) < room
+        requests = list(islice(self._requests, max(0, free)))
+        self._exhausted = len(requests) < free
         for request in requests:
             if not isinstance(request, tuple | list) or not 2 <= len(request) <= 3:
-                self._done[self._taken] = Failure("", _UNFIT.format(type(request).__name__))
-                self._taken += 1
+                self._done[self._num_taken] = Failure("", _MALFORMED.format(type(request).__name__))
+                self._num_taken += 1
                 continue
             key = image_key(request[0])
-            if key not in known:
-                known[key] = self._pool.submit(
-                    read_image, request[0], self._processor, self._settings
+            if key not in images:
+                images[key] = self._pool.submit(
+                    read_image, request[0], self._processor, self._config
                 )
-            self._reading.append(_Reading(self._taken, request, known[key]))
-            self._taken += 1
+            self._reading.append(_DecodeJob(self._num_taken, request, images[key]))
+            self._num_taken += 1
 
     def _submit(self) -> None:
-        """Hand over requests in order whose pictures are there; wait for one if nothing runs."""
-        most = 2 * self._settings.batch_size
-        while self._reading and len(self._engine) < most:
-            if len(self._engine) and not self._reading[0].picture.done():
+        """Submit requests in order whose images are read; wait for one if nothing runs."""
+        max_submitted = 2 * self._config.batch_size
+        while self._reading and len(self._engine) < max_submitted:
+            if len(self._engine) and not self._reading[0].image.done():
                 return
-            reading = self._reading.popleft()
-            prepared = self._prepare(reading)
+            job = self._reading.popleft()
+            prepared = self._prepare(job)
             if isinstance(prepared, Failure):
-                self._done[reading.place] = prepared
+                self._done[job.index] = prepared
                 continue
-            picture, prompt = prepared.picture, prepared.prompt.token_ids
-            rule = get_constraint(self._processor, prepared, self._settings)
-            query = GenerationRequest(
-                id(picture), picture.pixels, prompt, self._settings.decoding, rule
+            request = GenerationRequest(
+                id(prepared.image),
+                prepared.image.pixels,
+                prepared.prompt.token_ids,
+                self._config.decoding,
+                get_constraint(self._processor, prepared, self._config),
             )
-            self._running[self._engine.submit(query)] = (reading.place, prepared)
+            self._running[self._engine.submit(request)] = (job.index, prepared)
 
-    def _prepare(self, reading: _Reading) -> PreparedRequest | Failure:
-        image, task, *words = reading.request
+    def _prepare(self, job: _DecodeJob) -> PreparedRequest | Failure:
+        source, task, *text = job.request
         try:
-            picture = reading.picture.result()
-            return prepare_request(self._processor, picture, task, words[0] if words else None)
-        # Whatever is wrong with one request, the others go on.
+            image = job.image.result()
+            return prepare_request(self._processor, image, task, text[0] if text else None)
+        # A request that fails for any reason must not stop the others.
         except Exception as error:
-            return Failure(source_name(image), str(error) or type(error).__name__)
+            return _failure(source, error)
 
 
 def prepare_request(
-    processor: Processor, picture: LoadedImage, task: str | Task, text: TextInput | None
+    processor: Processor, image: LoadedImage, task: str | Task, text: TextInput | None
 ) -> PreparedRequest:
-    """The request of ``task`` about a picture. Raises ``ValueError`` when they do not fit."""
-    prompt = processor.prompt(task, text, picture.size)
+    """The request of ``task`` about an image. Raises ``ValueError`` when they do not fit."""
+    prompt = processor.prompt(task, text, image.size)
     if prompt.task.input == "region":
-        check_region(prompt.text if text is None else text, picture.size)
-    return PreparedRequest(picture, prompt)
+        check_region(prompt.text if text is None else text, image.size)
+    return PreparedRequest(image, prompt)
 
 
 def get_constraint(
-    processor: Processor, request: PreparedRequest, settings: InferenceConfig
+    processor: Processor, request: PreparedRequest, config: InferenceConfig
 ) -> Constraint | None:
-    """The grammar that the answer to a request must follow, if the settings ask for that."""
-    if not settings.decoding.constrained:
+    """The grammar that the output of a request must follow, if decoding is constrained."""
+    if not config.decoding.constrained:
         return None
     return shared_constraint(request.prompt.task.answer, processor.tokenizer)
 
 
 @lru_cache(maxsize=32)
 def shared_constraint(kind: AnswerKind, tokenizer: Tokenizer) -> Constraint:
-    """The one constraint of a kind of answer, whose masks all requests share."""
+    """The constraint of a kind of answer, whose masks all requests share."""
     return Constraint(kind, tokenizer)
 
 
-def _already(picture: LoadedImage) -> Future[LoadedImage]:
+def _completed(image: LoadedImage) -> Future[LoadedImage]:
     future: Future[LoadedImage] = Future()
-    future.set_result(picture)
+    future.set_result(image)
     return future
+
+
+def _failure(source: object, error: Exception) -> Failure:
+    return Failure(source_name(source), str(error) or type(error).__name__)

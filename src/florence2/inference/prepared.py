@@ -1,4 +1,4 @@
-"""What is asked of a model: requests, the options of a call, pictures that are ready for it."""
+"""Requests, the options of a call, and images prepared for the model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Request = tuple[ImageSource, str | Task] | tuple[ImageSource, str | Task, TextIn
 
 
 class GenerateOptions(TypedDict, total=False):
-    """What a call may set: the fields of ``DecodingOptions`` and ``PostprocessOptions``, and more.
+    """Options of a call: the fields of ``DecodingOptions`` and ``PostprocessOptions``, and more.
 
-    ``batch_size`` requests are answered at a time, fewer where what the decoder keeps for them
-    could take more than ``memory`` bytes; ``allow_urls`` lets a source be an http address.
+    ``batch_size`` requests run at a time, fewer where their KV cache could take more than
+    ``memory`` bytes; ``allow_urls`` allows http URLs as image sources.
     """
 
     beams: int
@@ -54,7 +54,7 @@ class GenerateOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """The options of a call, sorted by whom they concern."""
+    """The options of a call: for decoding, for postprocessing, and for the engine."""
 
     decoding: DecodingOptions
     answers: PostprocessOptions
@@ -87,7 +87,7 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """A picture as the model reads it, and where it came from."""
+    """An image as the model reads it: its source, ``(width, height)``, and pixels."""
 
     source: ImageSource
     size: ImageSize
@@ -96,25 +96,25 @@ class LoadedImage:
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A request that is ready for the model."""
+    """A request whose image is read and whose prompt is tokenized."""
 
-    picture: LoadedImage
+    image: LoadedImage
     prompt: Prompt
 
 
 def read_image(image: ImageSource, processor: Processor, settings: InferenceConfig) -> LoadedImage:
-    """The picture behind a source. Raises ``ValueError`` or ``OSError`` when it cannot be read."""
+    """Read an image. Raises ``ValueError`` or ``OSError`` when it cannot be read."""
     loaded = load_image(image, allow_urls=settings.allow_urls)
     return LoadedImage(image, loaded.size, processor.pixels(loaded))
 
 
 def image_key(image: ImageSource) -> object:
-    """Equal for requests about the same picture: paths by name, everything else by object."""
+    """A key that is equal for the same image: paths by name, everything else by identity."""
     return str(image) if isinstance(image, str | Path) else id(image)
 
 
-def source_name(image: ImageSource) -> str:
-    """A picture's source in words."""
+def source_name(image: object) -> str:
+    """The path or URL of an image source, or its type."""
     return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"
 
 

@@ -278,7 +278,7 @@ class Worker:
 
     def _submit_to_engine(self, request: _PendingRequest) -> None:
         prepared, settings = request.prepared, request.settings
-        image = prepared.picture
+        image = prepared.image
         constraint = get_constraint(self.model.processor, prepared, settings)
         number = self._engine.submit(
             GenerationRequest(
@@ -298,7 +298,7 @@ class Worker:
             result = self.model.processor.read(
                 outcome.token_ids,
                 request.prepared.prompt,
-                request.prepared.picture.size,
+                request.prepared.image.size,
                 token_logprobs=outcome.token_logprobs,
                 truncated=outcome.truncated,
                 options=request.settings.answers,

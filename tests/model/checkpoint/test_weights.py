@@ -404,5 +404,5 @@ def test_names_of_release_0_1_make_the_same_config(
     assert config == config_class(**{new: value})
     with pytest.warns(DeprecationWarning, match=f"{name} is now {new}"):
         assert getattr(config, name) == value
-    with pytest.raises(TypeError, match="got both"):
-        config_class(**old, **{new: value})
+    with pytest.warns(DeprecationWarning, match=f"'{name}' is now '{new}'"):
+        assert replace(config_class(), **old) == config
