@@ -156,7 +156,7 @@ def test_nothing_is_expanded_over_beams(
 ) -> None:
     image = runtime.encode_images(pixels[:2])
     decoding = begun(runtime, image, PROMPTS[:2], [[5, 6, 7, 8]])
-    assert all(len(each) == 2 for each in decoding._fed.named().values())
+    assert all(len(each) == 2 for each in decoding._bound.named().values())
     assert len(decoding._left_padding) == 4
 
 
