@@ -154,7 +154,7 @@ def test_openvino_files_compile(tmp_path: Path) -> None:
 def test_an_exported_directory_gets_the_runtime_of_its_graphs(exported: Path) -> None:
     assert "runtime='onnx'" in repr(florence2.load(exported))
     assert "precision='int8', runtime='onnx'" in repr(florence2.load(exported, precision="int8"))
-    with pytest.raises(ValueError, match="leave runtime out, or say 'onnx', not 'torch'"):
+    with pytest.raises(ValueError, match="leave runtime out, or pass 'onnx' instead of 'torch'"):
         florence2.load(exported, runtime="torch")
     with pytest.raises(ValueError, match="take no adapter"):
         florence2.load(exported, adapter=exported)

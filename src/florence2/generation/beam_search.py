@@ -244,7 +244,7 @@ class BeamSearch:
         # Limits may differ within a search, so they are kept per request.
         self._options = options.without_max_tokens
         self.request_ids = list(request_ids)
-        self._cancelled: set[int] = set()
+        self._canceled: set[int] = set()
         self._max_length = 2
         self._state = BeamState.empty(
             len(self.request_ids),
@@ -293,19 +293,19 @@ class BeamSearch:
         self._state = self._state.extend(other._state)
         self.request_ids += other.request_ids
         self._max_length = max(self._max_length, other._max_length)
-        self._cancelled |= other._cancelled
+        self._canceled |= other._canceled
         return True
 
     def cancel(self, request_id: int) -> None:
         """Drop a request with the next step."""
-        self._cancelled.add(request_id)
+        self._canceled.add(request_id)
 
     def _remove_done(self, rows_R: Tensor) -> StepUpdate:
-        """Drop the requests that are done or cancelled; ``rows_R`` are the origins of all rows."""
+        """Drop the requests that are done or canceled; ``rows_R`` are the origins of all rows."""
         kept, outputs = [], {}
         active = self._state.active_B.tolist()
         for index, request_id in enumerate(self.request_ids):
-            if request_id in self._cancelled:
+            if request_id in self._canceled:
                 continue
             if active[index]:
                 kept.append(index)

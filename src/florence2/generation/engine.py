@@ -200,7 +200,7 @@ class Engine(Generic[PromptsT, StateT]):
             outcomes: dict[int, Outcome] = dict(batch.step())
         except Exception as error:
             outcomes = dict.fromkeys(batch.abort(), error)
-        # A request that was cancelled has no outcome.
+        # A request that was canceled has no outcome.
         outcomes = {key: outcome for key, outcome in outcomes.items() if key in self._requests}
         failed = [key for key, outcome in outcomes.items() if isinstance(outcome, Exception)]
         if count > 1:

@@ -37,7 +37,7 @@ class SamplingSearch:
         self._options, self._limit, self._eos = options, limit, text.eos_token_id
         self._ngram_size = options.no_repeat_ngram_size(text)
         self.request_ids = list(request_ids)
-        self._cancelled: set[int] = set()
+        self._canceled: set[int] = set()
         count, device = len(self.request_ids), like.device
         start = torch.tensor([[text.decoder_start_token_id, text.bos_token_id]], device=device)
         self._ids_BT = start.expand(count, -1)
@@ -85,7 +85,7 @@ class SamplingSearch:
 
     def cancel(self, request_id: int) -> None:
         """Drop a request with the next step."""
-        self._cancelled.add(request_id)
+        self._canceled.add(request_id)
 
     def _update_processors(self) -> None:
         if self._processors:
@@ -94,7 +94,7 @@ class SamplingSearch:
     def _remove_done(self, tokens: list[int], at_limit: bool) -> StepUpdate:
         outputs, kept = {}, []
         for row, (request_id, token) in enumerate(zip(self.request_ids, tokens, strict=True)):
-            if request_id in self._cancelled:
+            if request_id in self._canceled:
                 continue
             if token == self._eos:
                 outputs[request_id] = self._output(row, at_limit)

@@ -32,14 +32,17 @@ from ..runtime.factory import (
 )
 from .calibration import Calibration
 from .cascades import as_cascade
-from .encoded_image import EncodedImage, predict
+from .encoded_image import EncodedImage as EncodedImage
+from .encoded_image import predict
 from .model_source import BUNDLED as BUNDLED
 from .model_source import ModelSource
 from .model_source import has_weights as has_weights
 from .model_source import model_configs as model_configs
 from .model_source import read_model as read_model
 from .model_source import resolve_checkpoint as resolve_checkpoint
-from .prediction import Features, Prediction, make_prediction
+from .prediction import Features as Features
+from .prediction import Prediction as Prediction
+from .prediction import make_prediction
 from .prefetch import predict_stream, prepare_request
 from .prepared import (
     GenerateOptions,
@@ -72,15 +75,12 @@ def load(
             or ``"nano"``.
         device: by default CUDA where available, else the CPU.
         precision: ``fp32`` (default on a CPU; outputs equal the released model's, id for id),
-            ``fp16`` (default elsewhere) or ``bf16``; with OpenVINO ``fp32``, ``bf16`` or ``int8``;
-            with ONNX ``fp32``, ``fp16`` or ``int8``.
+            ``fp16`` (default elsewhere), ``bf16``; with OpenVINO or ONNX also ``int8``.
         runtime: ``"openvino"`` (default on a CPU, or the value of ``FLORENCE2_RUNTIME``; converts a
-            checkpoint when it is first used and caches the graphs), ``"torch"`` (default
-            elsewhere), or ``"onnx"`` for exported graphs.
+            checkpoint once and caches the graphs), ``"torch"``, or ``"onnx"`` for exported graphs.
         revision: branch, tag or commit of a Hub id.
         adapter: a directory with LoRA weights to merge.
-        calibration: images like those of the use case, on which int8 measures its ranges; by
-            default the bundled one.
+        calibration: images on which int8 measures its ranges; by default the bundled one.
 
     Raises:
         ValueError: for arguments or files that cannot be used; names the file and the tensor.
@@ -105,19 +105,17 @@ def load(
         directory, config.text.max_position_embeddings, config.vision.stride, config.text.vocab_size
     )
     width, height = processor.preprocessing.size
+    pixels = (height, width)
     model = ModelSource(str(source), directory, None if adapter is None else Path(adapter))
-    made: AnyRuntime
     if runtime == "torch":
         made = torch_runtime(model.load_model(), chosen_device, precision)
     elif runtime == "onnx":
         made = onnx_runtime(config, directory, precision)
     elif graphs:
-        made = exported_openvino_runtime(config, directory, (height, width), precision)
+        made = exported_openvino_runtime(config, directory, pixels, precision)
     else:
         images = Calibration(processor, calibration)
-        made = openvino_runtime(
-            config, model.load_model, model.files, (height, width), precision, images
-        )
+        made = openvino_runtime(config, model.load_model, model.files, pixels, precision, images)
     trained = graphs is not None or has_weights(source, directory)
     return Florence2(str(source), made, processor, trained=trained)
 

@@ -216,7 +216,7 @@ class Attention(nn.Module):
         mask_B11S: Tensor | None = None,
         causal: bool = False,
     ) -> Tensor:
-        attended_BGTE = functional.scaled_dot_product_attention(
+        x_BGTE = functional.scaled_dot_product_attention(
             self.queries(x_BTD),
             keys_BGSE,
             values_BGSE,
@@ -224,7 +224,7 @@ class Attention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal,
         )
-        return self.out(attended_BGTE.transpose(1, 2).flatten(2))
+        return self.out(x_BGTE.transpose(1, 2).flatten(2))
 
     def _split(self, x_BSD: Tensor) -> Tensor:
         batch, length, width = x_BSD.shape

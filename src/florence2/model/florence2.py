@@ -68,7 +68,7 @@ class Florence2Model(nn.Module):
         return self.projector(maps[-1]), maps
 
     def encode_image(self, pixels_BCHW: Tensor) -> Tensor:
-        """Image tokens ``float[B, N, D]`` of normalised pixels; 768 x 768 gives N = 577."""
+        """Image tokens ``float[B, N, D]`` of normalized pixels; 768 x 768 gives N = 577."""
         return self.features(pixels_BCHW)[0]
 
     def encode(

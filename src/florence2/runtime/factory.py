@@ -1,4 +1,4 @@
-"""Which runtime a model gets: by name, device and precision."""
+"""Creates the runtime of a model, by name, device and precision."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from .torch.runtime import TorchRuntime
 RUNTIMES = ("torch", "openvino", "onnx")
 TORCH_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
-# What a call without ``runtime`` gets, instead of the default of its device.
-VARIABLE = "FLORENCE2_RUNTIME"
+# Environment variable with the runtime of calls without ``runtime``.
+ENV_VAR = "FLORENCE2_RUNTIME"
 
 
 class CalibrationData(Protocol):
-    """Pictures on which ranges are measured."""
+    """Images on which activation ranges are measured."""
 
     def pixels(self) -> NDArray[np.float32]:
-        """Normalised pixels ``float32[B, 3, H, W]``."""
+        """Normalized pixels ``float32[B, 3, H, W]``."""
         ...
 
     def key(self) -> str:
-        """A name for exactly these."""
+        """A hash that identifies the images."""
         ...
 
 
 def choose_exported_runtime(directory: Path, graphs: str | None, runtime: str | None) -> str | None:
-    """The runtime for a directory that holds ``graphs`` of a kind and no weights, or none.
+    """The runtime for a directory with exported ``graphs`` and no weights, or ``None``.
 
-    Raises ``ValueError`` for a runtime that needs what is not there.
+    Raises ``ValueError`` for a runtime that needs weights or other graphs.
     """
     if graphs is None or runtime is None:
         return graphs or runtime
     if runtime in RUNTIMES and runtime != graphs:
         raise ValueError(
-            f"{directory} holds exported graphs for the {graphs} runtime and no weights: leave "
-            f"runtime out, or say {graphs!r}, not {runtime!r}"
+            f"{directory} has exported graphs for the {graphs} runtime and no weights: leave "
+            f"runtime out, or pass {graphs!r} instead of {runtime!r}"
         )
     return runtime
 
 
 def default_runtime(device: torch.device, precision: str | None) -> str:
-    """OpenVINO on a processor at a precision that it has, PyTorch otherwise."""
+    """OpenVINO on a CPU at a precision that it supports, PyTorch otherwise."""
     if device.type != "cpu":
         return "torch"
     if precision == "fp16":
@@ -64,11 +64,11 @@ def default_runtime(device: torch.device, precision: str | None) -> str:
             stacklevel=3,
         )
         return "torch"
-    return os.environ.get(VARIABLE) or "openvino"
+    return os.environ.get(ENV_VAR) or "openvino"
 
 
 def check_runtime(runtime: str, device: torch.device, precision: str | None) -> None:
-    """Raises ``ValueError`` for a runtime that there is not, or not there, or not so."""
+    """Raise ``ValueError`` for an unknown runtime, or an unsupported device or precision."""
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
     if runtime != "torch" and device.type != "cpu":
@@ -82,13 +82,13 @@ def check_runtime(runtime: str, device: torch.device, precision: str | None) -> 
     }[runtime]
     if precision is not None and precision not in precisions:
         raise ValueError(
-            f"precision of the {runtime} runtime is one of {', '.join(precisions)}, got "
+            f"precision of the {runtime} runtime must be one of {', '.join(precisions)}, got "
             f"{precision!r}"
         )
 
 
 def torch_runtime(model: Florence2Model, device: torch.device, precision: str | None) -> AnyRuntime:
-    """PyTorch on a device; fp32 on a processor, fp16 elsewhere, unless said otherwise."""
+    """PyTorch on a device, by default in fp32 on a CPU and in fp16 elsewhere."""
     precision = precision or ("fp32" if device.type == "cpu" else "fp16")
     return TorchRuntime(model.to(device, TORCH_PRECISIONS[precision]))
 
@@ -99,14 +99,14 @@ def openvino_runtime(
     files: list[Path],
     pixels: tuple[int, int],
     precision: str | None,
-    measured: CalibrationData,
+    calibration: CalibrationData,
     **more: Any,
 ) -> AnyRuntime:
-    """OpenVINO on this machine's processor, in fp32 unless said otherwise.
+    """OpenVINO on this machine's CPU, by default in fp32.
 
-    ``files`` are all that the weights come from: graphs converted from the same ones are taken
-    from the cache, and then the model is not loaded. ``pixels`` are the height and width of
-    pictures; int8 takes its ranges from those in ``measured``.
+    ``files`` are those that the weights depend on: graphs converted from the same files are read
+    from the cache, without loading the model. ``pixels`` are the height and width of images; int8
+    measures its ranges on ``calibration``.
     """
     from .openvino.graph_cache import cache_key, load_graphs
     from .openvino.graphs import GRAPH_VERSION, VISION_ENCODER, convert
@@ -115,22 +115,22 @@ def openvino_runtime(
     from .openvino.static_quantization import quantize, smoothquant
 
     precision = precision or "fp32"
-    what: tuple[object, ...] = (GRAPH_VERSION, precision, pixels)
+    key_parts: tuple[object, ...] = (GRAPH_VERSION, precision, pixels)
     if precision == "int8":
-        what += (measured.key(),)
+        key_parts += (calibration.key(),)
 
     def make() -> dict[str, Any]:
         model = load_model()
         if precision != "int8":
             graphs = convert(model, pixels)
         else:
-            model, bounds = smoothquant(model, measured.pixels())
+            model, bounds = smoothquant(model, calibration.pixels())
             graphs = convert(model, pixels)
             quantize(graphs[VISION_ENCODER], bounds)
         compress_graphs(graphs, precision)
         return graphs
 
-    graphs = load_graphs(cache_key(files, *what), make)
+    graphs = load_graphs(cache_key(files, *key_parts), make)
     return OpenVinoRuntime(config, graphs, precision, load_model, **more)
 
 
@@ -161,14 +161,14 @@ def onnx_runtime(config: Florence2Config, directory: Path, precision: str | None
 
 
 def describe_runtime(runtime: AnyRuntime) -> str:
-    """Device, precision and name of a runtime, as in ``repr`` of a model."""
+    """Device, precision and name of a runtime, for the ``repr`` of a model."""
     kind = type(runtime).__name__
     names = {"TorchRuntime": "torch", "OpenVinoRuntime": "openvino", "OnnxRuntime": "onnx"}
     precision = getattr(runtime, "precision", None)
     if precision is None:
-        kept = getattr(runtime, "dtype", None)
-        known = {dtype: name for name, dtype in TORCH_PRECISIONS.items()}
-        precision = known.get(kept, str(kept)) if isinstance(kept, torch.dtype) else str(kept)
+        dtype = getattr(runtime, "dtype", None)
+        known = {value: name for name, value in TORCH_PRECISIONS.items()}
+        precision = known.get(dtype, str(dtype)) if isinstance(dtype, torch.dtype) else str(dtype)
     return (
         f"device={str(runtime.device)!r}, precision={precision!r}, "
         f"runtime={names.get(kind, kind)!r}"

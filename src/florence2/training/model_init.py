@@ -10,8 +10,9 @@ from torch import nn
 from ..inference.predictor import BUNDLED, model_configs, read_model, resolve_checkpoint
 from ..model import Florence2Config, Florence2Model
 from ..model.bart import Attention, Decoder, DecoderLayer, Encoder, EncoderLayer
+from ..model.checkpoint.bart_weights import load_bart_text
 from ..model.checkpoint.state_dict_keys import LOGITS_BIAS, layout_name
-from ..model.checkpoint.weights import load_bart_text, read_config
+from ..model.checkpoint.weights import read_config
 from ..model.layers import DropPath, FeedForward
 from ..processing.processor import TOKENIZER_FILE, Processor
 from ..processing.tokenizer import Tokenizer

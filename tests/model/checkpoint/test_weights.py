@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
+from florence2.model.checkpoint.bart_weights import load_bart_text
 from florence2.model.checkpoint.state_dict_keys import layout_name, tied_names
 from florence2.model.checkpoint.tensor_files import CheckpointError
 from florence2.model.checkpoint.weights import (
     inspect_checkpoint,
-    load_bart_text,
     load_checkpoint,
     save_checkpoint,
 )

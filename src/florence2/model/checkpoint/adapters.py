@@ -42,7 +42,7 @@ _OTHER_KINDS = {
 # characters, and at most two repeats, so that matching takes linear time.
 _PATTERN = re.compile(r"(?:\.\*|\\d\+|\\[.d]|\[[\w-]+\]|[\w.|^$-])+")
 _MAX_REPEATS, _MAX_PATTERN_LENGTH, _MAX_PATTERNS = 2, 200, 2_000
-# Any other initialisation moves a share of the base weights into the factors.
+# Any other initialization moves a share of the base weights into the factors.
 _PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
 
 

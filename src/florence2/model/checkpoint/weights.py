@@ -18,6 +18,7 @@ from ...io.atomic import replace_json
 from ..bart import POSITION_OFFSET
 from ..config import Florence2Config
 from ..florence2 import Florence2Model
+from .bart_weights import load_bart_text as load_bart_text
 from .directories import describe_directory
 from .state_dict_keys import (
     EMBEDDING,
@@ -26,7 +27,6 @@ from .state_dict_keys import (
     PROJECTION,
     TEMPORAL,
     Layout,
-    bart_name,
     detect_layout,
     layout_name,
     tied_names,
@@ -41,7 +41,7 @@ from .tensor_files import (
     write_tensors,
 )
 
-# Tensors that a file may lack: they are fixed by the config, or zero.
+# Tensors that a file may lack: the config determines them, or they are zero.
 _OPTIONAL = (TEMPORAL, LOGITS_BIAS)
 _LISTED = 4
 
@@ -184,36 +184,6 @@ def save_checkpoint(
     replace_json(directory / CONFIG_FILE, values)
 
 
-def load_bart_text(model: Florence2Model, directory: str | Path) -> None:
-    """Replace the text half of a model by a BART checkpoint of the same shape.
-
-    BART's rows fill the beginning of the embedding; rows of added tokens stay as they are.
-    """
-    directory = Path(directory)
-    tensors: dict[str, Tensor] = {}
-    for path in weight_files(directory):
-        tensors |= read_tensors(path)
-    # Checkpoints of the bare model have no "model." in front.
-    prefix = "" if "model.shared.weight" in tensors else "model."
-    state = model.state_dict()
-    for ours, target in state.items():
-        name = bart_name(ours)
-        if name is None or ours == HEAD:
-            continue
-        name = name.removeprefix(prefix) if prefix else name
-        if name not in tensors:
-            raise CheckpointError(f"{directory} has no tensor {name}: it is not a BART checkpoint")
-        source = tensors[name]
-        fits = source.shape[1:] == target.shape[1:] and len(source) <= len(target)
-        if not fits or (ours != EMBEDDING and len(source) != len(target)):
-            raise CheckpointError(
-                f"{directory}: {name} is {list(source.shape)}, the model's is {list(target.shape)}:"
-                " take a BART of the model's size"
-            )
-        with torch.no_grad():
-            target[: len(source)] = source
-
-
 def read_config(directory: Path) -> Florence2Config:
     """The model that a checkpoint's ``config.json`` describes.
 
@@ -238,7 +208,7 @@ def _read_all(directory: Path) -> dict[str, Tensor]:
             if value.dtype not in STORED_TYPES:
                 raise CheckpointError(
                     f"{path}: {name} holds {value.dtype}, not floating-point weights of 16 bits "
-                    "or more: load the checkpoint that was not quantised"
+                    "or more: load the checkpoint that was not quantized"
                 )
             tensors[name] = value
     return tensors

@@ -1,8 +1,8 @@
-"""Converted graphs on disk: converting takes as long as many answers.
+"""Caches converted graphs on disk, because converting takes as long as many predictions.
 
-An entry is a folder of graphs and a list of their sizes and hashes, written under another name and
-renamed when it is whole. Whoever finds none converts; of several who do so at once the first one's
-entry stays. What cannot be written or read costs time, never an answer.
+An entry is a directory of graphs with a manifest of their sizes and hashes, written under a
+temporary name and renamed when it is complete. Of several processes that convert at once, the first
+one's entry stays. A cache that cannot be read or written costs time, but is not an error.
 """
 
 from __future__ import annotations

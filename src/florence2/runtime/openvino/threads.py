@@ -1,4 +1,4 @@
-"""Whose threads work when: PyTorch's stay out of the way of another library's."""
+"""Keeps PyTorch's threads from competing with those of another library."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @contextmanager
 def single_torch_thread() -> Iterator[None]:
-    """PyTorch on one thread, as long as this lasts.
+    """A context in which PyTorch uses one thread.
 
-    Its idle threads wait by spinning, for a while: between the steps of another library, whose
-    threads need the same cores, they cost more than they give.
+    PyTorch's idle threads spin for a while. Between the steps of another library, whose threads
+    need the same cores, that costs more than they gain.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

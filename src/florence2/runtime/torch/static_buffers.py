@@ -98,13 +98,13 @@ class StaticBuffers:
         Neither shapes nor control flow depend on the values of the tensors.
         """
         self._cache.begin(positions_R)
-        attended = CrossAttentionCache(
+        cross_cache = CrossAttentionCache(
             tuple(cross[0] for cross in self._cross_LBGSE),
             tuple(cross[1] for cross in self._cross_LBGSE),
             self._mask_BS,
         )
         cache = cast(SelfAttentionCache, self._cache)
-        logits_R1V = self._model.decode(tokens_R1, attended, cache, last_only=True)
+        logits_R1V = self._model.decode(tokens_R1, cross_cache, cache, last_only=True)
         return logits_R1V[:, 0].log_softmax(dim=1)
 
     def reorder(self, rows_R: Tensor) -> None:
