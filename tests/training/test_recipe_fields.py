@@ -130,3 +130,14 @@ def test_every_default_that_is_listed_can_be_set(tmp_path: Path) -> None:
             assert each.parse(written) == each.default, each.path
         else:
             assert ast.literal_eval(written or "()") == each.default
+
+
+def test_levels_of_release_0_1_get_their_new_names() -> None:
+    from florence2.training.recipe import AuxiliaryConfig, Recipe, to_dict, with_defaults
+
+    with pytest.warns(DeprecationWarning, match="level 'crowd' is now 'dense'"):
+        auxiliary = AuxiliaryConfig(curriculum=((0, "crowd+full"), (9, "text")))
+    assert auxiliary.curriculum == ((0, "dense+full"), (9, "text"))
+    stored = to_dict(Recipe(auxiliary=auxiliary))
+    before = {**stored, "auxiliary": {**stored["auxiliary"], "curriculum": [[0, "altered-crowd"]]}}
+    assert with_defaults(before)["auxiliary"]["curriculum"] == [[0, "augmented-dense"]]
