@@ -26,7 +26,7 @@ demo: $(INSTALLED)  ## answer all tasks on the bundled picture with the bundled 
 test: $(INSTALLED)  ## run the tests that are neither slow nor need a GPU
 	$(BIN)/python -m pytest
 
-check: $(INSTALLED)  ## lint, format, types, layers, and the links of the site
+check: $(INSTALLED)  ## lint, format, types, floors, names and lengths, and the links of the site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -42,7 +42,7 @@ def main() -> None:
         # A page of a PDF or TIFF is one unit; a plain image is one too.
         for unit in list_units(path):
             # Encoded once, whatever number of tasks follow.
-            page = model.look(load_unit(unit))
+            page = model.encode_image(load_unit(unit))
             print(f"--- {unit.name}")
             print(join_text(page("ocr-with-region").answer))
             if arguments.question:

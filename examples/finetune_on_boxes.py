@@ -103,7 +103,7 @@ def main() -> None:
         recipe,
         ShardDataset(arguments.out / "data/train"),
         arguments.out,
-        held_out=ShardDataset(arguments.out / "data/val"),
+        validation=ShardDataset(arguments.out / "data/val"),
         quiet=True,
     )
     print(f"{outcome.steps} steps; checkpoint: {outcome.last}")
