@@ -52,12 +52,12 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def truth(tmp_path: Path, images: Path) -> Path:
     """Shards with the boxes and a caption of each image."""
-    from florence2.datasets.importers.image_files import read_picture
+    from florence2.datasets.importers.image_files import load_record
 
     folder = tmp_path / "truth"
     with ShardWriter(folder) as writer:
         for seed, path in enumerate(sorted(images.iterdir())):
-            record = read_picture(path, path.name)
+            record = load_record(path, path.name)
             boxes = make_image(seed)[1]
             text = "A photo of a " + " and a ".join(boxes.labels) + "."
             annotations = (Annotation("<OD>", boxes), Annotation("<CAPTION>", Text(text)))

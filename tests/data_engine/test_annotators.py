@@ -24,7 +24,7 @@ from florence2.data_engine.annotators.endpoint import VisionEndpoint
 from florence2.data_engine.annotators.noisy import Noise, NoisyAnnotator
 from florence2.data_engine.annotators.region_proposals import RegionProposals
 from florence2.data_engine.annotators.student import Student
-from florence2.datasets.importers.image_files import picture_record
+from florence2.datasets.importers.image_files import record_from_bytes
 from florence2.datasets.shards import ShardDataset
 from florence2.results.geometry import box_iou
 from florence2.results.records import Annotation, Record
@@ -44,7 +44,7 @@ def saved(image: Image.Image) -> bytes:
 def record_of(content: bytes, name: str = "a.png", *annotations: Annotation) -> Record:
     from dataclasses import replace
 
-    return replace(picture_record(content, name), annotations=annotations)
+    return replace(record_from_bytes(content, name), annotations=annotations)
 
 
 @pytest.fixture(scope="module")

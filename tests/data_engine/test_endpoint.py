@@ -19,7 +19,7 @@ from florence2.data_engine.annotators.endpoint import (
     read_completion,
 )
 from florence2.data_engine.chunk_files import is_failure
-from florence2.datasets.importers.image_files import picture_record
+from florence2.datasets.importers.image_files import record_from_bytes
 from florence2.results.records import Record
 
 
@@ -124,7 +124,7 @@ def endpoint(address: str, prompts: int = 1, **options: Any) -> VisionEndpoint:
 def image(kind: str = "PNG", **options: Any) -> Record:
     stream = io.BytesIO()
     Image.new("RGB", (40, 20), "red").save(stream, kind, **options)
-    return picture_record(stream.getvalue(), "a.jpg")
+    return record_from_bytes(stream.getvalue(), "a.jpg")
 
 
 GOOD = (200, {}, completion({"content": "A cat."}))
