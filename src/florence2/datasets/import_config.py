@@ -12,7 +12,7 @@ from ..io.options import option
 if TYPE_CHECKING:
     from .conversion import ImportOptions
 
-# The keys of conversion._READERS but shards, which need not be imported for a help text.
+# ``importer_registry.FORMATS``, whose libraries need not be imported for a help text.
 FORMATS = (
     "coco",
     "yolo",
