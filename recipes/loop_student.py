@@ -1,7 +1,6 @@
-"""The student of ``benchmarks/engine_loop.py``: detection, on from the bundled model.
+"""The student of ``benchmarks/engine_loop.py``: detection, starting from the bundled model.
 
-Short, for two processor cores: the loop is about what its labels are worth, not about how far a
-small model can be brought.
+Short, for two CPU cores: the loop measures the value of its labels, not the best possible model.
 """
 
 from florence2.training.recipe import (
@@ -16,7 +15,7 @@ from florence2.training.recipe import (
 
 
 def student() -> Recipe:
-    """All of ``nano`` on what the engine kept; the rate falls to nothing, targets sharpen."""
+    """All weights of ``nano`` on the kept annotations; cosine to 0, location targets sharpen."""
     return Recipe(
         name="loop-student",
         start="nano",

@@ -1,48 +1,26 @@
-r"""How the bundled model was trained, in twenty-five runs, from nothing but made scenes.
+r"""How the bundled model was trained: 25 stages on synthetic images, from random weights.
 
-    florence2 train recipes/nano.py:tower --data scenes --out runs/nano-tower
-    florence2 train recipes/nano.py:names --data scenes --out runs/nano-names
-    florence2 train recipes/nano.py:words --data scenes --out runs/nano-words
-    florence2 train recipes/nano.py:letters --data scenes --out runs/nano-letters
-    florence2 train recipes/nano.py:answers --data scenes --out runs/nano-answers
-    florence2 train recipes/nano.py:together --data scenes --out runs/nano
-    florence2 train recipes/nano.py:cells --data scenes --out runs/nano-cells
-    florence2 train recipes/nano.py:replies --data scenes --out runs/nano-replies
-    florence2 train recipes/nano.py:heads --data scenes --out runs/nano-heads
-    florence2 train recipes/nano.py:kinds --data scenes --out runs/nano-kinds
-    florence2 train recipes/nano.py:retelling --data scenes --out runs/nano-retelling
-    python recipes/nano_grid.py runs/nano-retelling/last runs/nano-grid
-    florence2 train recipes/nano.py:finer_heads --data scenes --out runs/nano-finer-heads
-    florence2 train recipes/nano.py:sight --data scenes --out runs/nano-sight
-    florence2 train recipes/nano.py:speech --data scenes --out runs/nano-speech
-    florence2 train recipes/nano.py:keener --data scenes --out runs/nano-keener
-    florence2 train recipes/nano.py:pointing --data scenes --out runs/nano-pointing
-    florence2 train recipes/nano.py:tracing --data scenes --out runs/nano-tracing
-    python recipes/nano_grid.py runs/nano-tracing/last runs/nano-closer-grid \
-        --side 256 --window 8 --head runs/nano-keener/last
-    florence2 train recipes/nano.py:closer --data scenes --out runs/nano-closer
-    florence2 train recipes/nano.py:telling --data scenes --out runs/nano-telling
-    florence2 train recipes/nano.py:spelling --data scenes --out runs/nano-spelling
-    florence2 train recipes/nano.py:echoing --data scenes --out runs/nano-echoing
-    florence2 train recipes/nano.py:unlearning --data scenes --out runs/nano-unlearning
-    florence2 train recipes/nano.py:sketching --data scenes --out runs/nano-sketching
-    florence2 train recipes/nano.py:recounting --data scenes --out runs/nano-recounting
-    florence2 train recipes/nano.py:settling --data scenes --out runs/nano-settling
+Stage NN is the function ``stage_NN_...`` below and runs in ``runs/nano-NN``:
 
-The tower learns first what lies where, alone; then the text half, over a tower that stands still,
-to answer shortly; then the whole model the language of all tasks. The second three do the same
-again with letters, which the first three had not learnt to read; three more on twice the drawings;
-three on a finer grid; then the text half is told where to look; then both see larger pictures;
-then it spells what it reads; then both see drawings that are changed, and outlines have sixteen
-corners; at last the text half tells of crowds, as the tower did long before, in two runs. Each run
-goes on where it was stopped. ``docs/nano.md`` has what each of them gave. Whoever goes on from the
-bundled weights, which are without the heads of the dense task, begins with ``heads`` or
-``finer_heads``, as these runs did.
+    florence2 train recipes/nano.py:stage_01_vision_encoder --data scenes --out runs/nano-01
+
+Each stage starts from ``last`` of the one before, and resumes when it was stopped. Before stages 12
+and 18 the vision encoder gets a finer grid:
+
+    python recipes/nano_grid.py runs/nano-11/last runs/nano-grid
+    python recipes/nano_grid.py runs/nano-17/last runs/nano-grid-256 \
+        --side 256 --window 8 --head runs/nano-15/last
+
+A stage trains the vision encoder alone (by the dense loss), the language model over a frozen vision
+encoder, or the full model. ``docs/nano.md`` has the result of each. To continue from the bundled
+weights, which have no heads of the dense loss, start with stage 9 or 12, as these runs did.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from florence2.io.deprecation import warn_renamed
 from florence2.training.recipe import (
     AuxiliaryConfig,
     Batch,
@@ -53,7 +31,7 @@ from florence2.training.recipe import (
     Schedule,
 )
 
-# How often a task is asked for, beside the others: detection carries most of what all need.
+# Sampling weights of tasks: detection has most of what all tasks need.
 WEIGHTS = {
     "<OD>": 4.0,
     "<DENSE_REGION_CAPTION>": 1.0,
@@ -71,7 +49,7 @@ WEIGHTS = {
     "<OCR_WITH_REGION>": 3.0,
     "<REGION_TO_OCR>": 1.5,
 }
-# What the last two runs ask for: fewer of the longest texts, more outlines and names of regions.
+# Weights from stage 16 on: fewer of the longest texts, more polygons and region categories.
 LATE_WEIGHTS = {
     **WEIGHTS,
     "<MORE_DETAILED_CAPTION>": 0.3,
@@ -79,16 +57,14 @@ LATE_WEIGHTS = {
     "<REGION_TO_SEGMENTATION>": 1.0,
     "<REGION_TO_CATEGORY>": 1.0,
 }
-# What is told letter by letter at last: a word is a token of many, a letter one of few.
-READING_TASKS = ("<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>")
-# Asked for more often where there are crowds.
-CROWD_WEIGHTS = {
+# Weights of stages with dense scenes.
+DENSE_SCENE_WEIGHTS = {
     **LATE_WEIGHTS,
     "<REGION_TO_CATEGORY>": 2.0,
     "<OPEN_VOCABULARY_DETECTION>": 2.5,
 }
-# What the run of first words asks for: each answer hangs on one thing, or on few.
-FIRST = {
+# Weights of stage 2: each target depends on one object, or on few.
+SHORT_TARGET_WEIGHTS = {
     "<OD>": 3.0,
     "<REGION_TO_CATEGORY>": 3.0,
     "<OPEN_VOCABULARY_DETECTION>": 2.0,
@@ -96,14 +72,16 @@ FIRST = {
     "<CAPTION>": 1.0,
     "<REGION_TO_OCR>": 1.0,
 }
+# The tasks with character-level targets: a word is one of many tokens, a character one of few.
+OCR_TASKS = ("<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>")
 _NO_DROPOUT = Regularization(
     drop_path=0.0, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0
 )
 _REPORTING = Reporting(log_every=25, checkpoint_every=100, sample_every=0, evaluate_every=0)
 
 
-def _muon(learning_rate: float, factor: float) -> Optimizer:
-    """Muon at ``factor`` times the rate of what AdamW moves beside it."""
+def _muon_optimizer(learning_rate: float, factor: float) -> Optimizer:
+    """Muon at ``factor`` times the rate of AdamW, which updates the other parameters."""
     return Optimizer(
         kind="muon",
         learning_rate=learning_rate,
@@ -113,126 +91,176 @@ def _muon(learning_rate: float, factor: float) -> Optimizer:
     )
 
 
-def _tower(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
-) -> Recipe:
-    """A run of the tower alone, by what lies at each cell of its map."""
+def _cosine(samples: int, warmup: int, final: float = 0.0) -> Schedule:
+    return Schedule(samples=samples, warmup_steps=warmup, shape="cosine", final=final)
+
+
+def _constant(samples: int, warmup: int) -> Schedule:
+    return Schedule(samples=samples, warmup_steps=warmup, shape="constant")
+
+
+def _base_recipe(stage: int, seed: int, optimizer: Optimizer, schedule: Schedule) -> Recipe:
+    """What all stages share; each starts from the one before."""
     return Recipe(
-        name=name,
-        start=start,
-        trainable="tower",
+        name=f"nano-{stage:02d}",
+        start=f"runs/nano-{stage - 1:02d}/last",
         seed=seed,
-        batch=Batch(size=32, micro=16),
-        optimizer=_muon(learning_rate, 6.0),
+        optimizer=optimizer,
         schedule=schedule,
         regularization=_NO_DROPOUT,
-        auxiliary=AuxiliaryConfig(dense_weight=1.0, dense_only=True, **auxiliary),
         reporting=_REPORTING,
     )
 
 
-def _text_half(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
+def _vision_encoder_batch32(
+    stage: int, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
 ) -> Recipe:
-    """A run of the text half, all tasks; the tower stands still, which makes pictures cheap."""
-    return Recipe(
-        name=name,
-        start=start,
+    """The vision encoder alone, by the dense loss, at Muon factor 6."""
+    return replace(
+        _base_recipe(stage, seed, _muon_optimizer(learning_rate, 6.0), schedule),
+        trainable="tower",
+        batch=Batch(size=32, micro=16),
+        auxiliary=AuxiliaryConfig(dense_weight=1.0, dense_only=True, **auxiliary),
+    )
+
+
+def _vision_encoder_batch64_bf16(
+    stage: int, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
+) -> Recipe:
+    """The vision encoder alone on a finer grid, with character loss 0.7, in bf16."""
+    recipe = _vision_encoder_batch32(
+        stage, seed, learning_rate, schedule, char_loss_weight=0.7, **auxiliary
+    )
+    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
+
+
+def _language_model_batch96(
+    stage: int, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
+) -> Recipe:
+    """The language model, all tasks; the vision encoder is frozen, which makes images cheap."""
+    return replace(
+        _base_recipe(stage, seed, _muon_optimizer(learning_rate, 4.0), schedule),
         trainable="vision-frozen",
         task_weights=WEIGHTS,
-        seed=seed,
         max_target_tokens=160,
         batch=Batch(size=96, micro=48),
-        optimizer=_muon(learning_rate, 4.0),
-        schedule=schedule,
-        regularization=_NO_DROPOUT,
         auxiliary=AuxiliaryConfig(dense_weight=1.0, **{"prompts_per_image": 6, **auxiliary}),
-        reporting=_REPORTING,
     )
 
 
-def _everything(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
+def _language_model_batch192_attention(
+    stage: int,
+    seed: int,
+    learning_rate: float,
+    schedule: Schedule,
+    max_tokens: int,
+    sigmas: tuple[float, float | None],
+    **auxiliary: Any,
 ) -> Recipe:
-    """A run of the whole model, all tasks, on all there is; the targets for locations sharpen."""
-    return Recipe(
-        name=name,
-        start=start,
+    """The language model in bf16, with attention loss 1 and character loss 0.5.
+
+    ``sigmas`` are the location smoothing at the start and at the end; longer targets than
+    ``max_tokens`` are skipped.
+    """
+    recipe = _language_model_batch96(
+        stage,
+        seed,
+        learning_rate,
+        schedule,
+        char_loss_weight=0.5,
+        attention_loss_weight=1.0,
+        location_smoothing_sigma=sigmas[0],
+        final_location_smoothing_sigma=sigmas[1],
+        **{"curriculum": ((0, "full+full+text"),), **auxiliary},
+    )
+    return replace(
+        recipe,
+        precision="bf16",
+        batch=Batch(size=192, micro=96),
+        task_weights=LATE_WEIGHTS,
+        max_target_tokens=max_tokens,
+    )
+
+
+def _language_model_batch192_16_vertices(
+    stage: int,
+    seed: int,
+    learning_rate: float,
+    samples: int,
+    sigmas: tuple[float, float],
+    curriculum: tuple[tuple[int, str], ...],
+) -> Recipe:
+    """The same with character-level OCR, encoder probe 0.5 and polygons of 16 vertices."""
+    return _language_model_batch192_attention(
+        stage,
+        seed,
+        learning_rate,
+        _cosine(samples, 20),
+        136,
+        sigmas,
+        char_level_tasks=OCR_TASKS,
+        polygon_vertices=16,
+        encoder_probe_weight=0.5,
+        dense_area_weight_power=0.5,
+        curriculum=curriculum,
+    )
+
+
+def _full_model_batch80(
+    stage: int, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
+) -> Recipe:
+    """The full model, all tasks, all scenes; location smoothing ends at 2 bins."""
+    return replace(
+        _base_recipe(stage, seed, _muon_optimizer(learning_rate, 4.0), schedule),
         task_weights=WEIGHTS,
-        seed=seed,
         max_target_tokens=200,
         batch=Batch(size=80, micro=40),
-        optimizer=_muon(learning_rate, 4.0),
-        schedule=schedule,
-        regularization=_NO_DROPOUT,
         auxiliary=AuxiliaryConfig(
-            dense_weight=1.0, prompts_per_image=5, final_location_smoothing_sigma=2.0, **auxiliary
+            dense_weight=1.0,
+            prompts_per_image=5,
+            final_location_smoothing_sigma=2.0,
+            **auxiliary,
         ),
-        reporting=_REPORTING,
     )
 
 
-def tower() -> Recipe:
-    """The tower alone: large objects first, then all."""
-    recipe = _tower(
-        "nano-tower",
-        "scratch:nano",
-        1,
-        1e-3,
-        Schedule(samples=40_000, warmup_steps=60, shape="cosine", final=0.3),
-        curriculum=((0, "easy"), (4_000, "full")),
+def stage_01_vision_encoder() -> Recipe:
+    """The vision encoder alone: large objects first, then all."""
+    levels = ((0, "easy"), (4_000, "full"))
+    recipe = _vision_encoder_batch32(1, 1, 1e-3, _cosine(40_000, 60, 0.3), curriculum=levels)
+    return replace(recipe, start="scratch:nano", batch=Batch(size=32, micro=32))
+
+
+def stage_02_language_model_short_targets() -> Recipe:
+    """The language model on short targets about few large objects."""
+    levels = ((0, "easy"),)
+    recipe = _language_model_batch96(
+        2, 4, 1e-3, _constant(96_000, 40), location_smoothing_sigma=8.0, curriculum=levels
     )
-    return replace(recipe, batch=Batch(size=32, micro=32))
+    weights = {**dict.fromkeys(WEIGHTS, 0.0), **SHORT_TARGET_WEIGHTS}
+    return replace(recipe, task_weights=weights, max_target_tokens=60)
 
 
-def names() -> Recipe:
-    """First words: short answers about few large things, until they follow the picture."""
-    recipe = _text_half(
-        "nano-names",
-        "runs/nano-tower/last",
-        4,
-        1e-3,
-        Schedule(samples=96_000, warmup_steps=40, shape="constant"),
-        location_smoothing_sigma=8.0,
-        curriculum=((0, "easy"),),
-    )
-    only_first = {**dict.fromkeys(WEIGHTS, 0.0), **FIRST}
-    return replace(recipe, task_weights=only_first, max_target_tokens=60)
+def stage_03_full_model() -> Recipe:
+    """The full model: all tasks, all scenes."""
+    return _full_model_batch80(3, 2, 1e-3, _cosine(64_000, 20), location_smoothing_sigma=8.0)
 
 
-def words() -> Recipe:
-    """All tasks, on all there is; the rate falls to nothing."""
-    return _everything(
-        "nano-words",
-        "runs/nano-names/last",
-        2,
-        1e-3,
-        Schedule(samples=64_000, warmup_steps=20, shape="cosine"),
-        location_smoothing_sigma=8.0,
+def stage_04_vision_encoder_characters() -> Recipe:
+    """The vision encoder alone, now with the characters of every cell."""
+    levels = ((0, "full+text"),)
+    return _vision_encoder_batch32(
+        4, 11, 6e-4, _cosine(22_400, 40, 0.1), char_loss_weight=1.0, curriculum=levels
     )
 
 
-def letters() -> Recipe:
-    """The tower alone once more, now with the letters of every cell beside class and box."""
-    return _tower(
-        "nano-letters",
-        "runs/nano-words/last",
-        11,
-        6e-4,
-        Schedule(samples=22_400, warmup_steps=40, shape="cosine", final=0.1),
-        char_loss_weight=1.0,
-        curriculum=((0, "full+text"),),
-    )
-
-
-def answers() -> Recipe:
-    """The text half alone again, all tasks, over a tower that now tells letters too."""
-    recipe = _text_half(
-        "nano-answers",
-        "runs/nano-letters/last",
+def stage_05_language_model() -> Recipe:
+    """The language model, all tasks, over the vision encoder with characters."""
+    recipe = _language_model_batch96(
+        5,
         12,
         1e-3,
-        Schedule(samples=96_000, warmup_steps=20, shape="constant"),
+        _constant(96_000, 20),
         location_smoothing_sigma=6.0,
         char_loss_weight=0.5,
         curriculum=((0, "easy+text"), (36_000, "full+text")),
@@ -240,40 +268,29 @@ def answers() -> Recipe:
     return replace(recipe, max_target_tokens=120)
 
 
-def together() -> Recipe:
-    """Everything once more, on full scenes; the rate falls to nothing."""
-    return _everything(
-        "nano",
-        "runs/nano-answers/last",
-        13,
-        6e-4,
-        Schedule(samples=44_000, warmup_steps=20, shape="cosine"),
-        location_smoothing_sigma=6.0,
-        char_loss_weight=0.5,
+def stage_06_full_model() -> Recipe:
+    """The full model on full scenes."""
+    schedule = _cosine(44_000, 20)
+    return _full_model_batch80(
+        6, 13, 6e-4, schedule, location_smoothing_sigma=6.0, char_loss_weight=0.5
     )
 
 
-def cells() -> Recipe:
-    """The tower alone for a third time: class, box and letters of every cell, all scenes."""
-    return _tower(
-        "nano-cells",
-        "runs/nano/last",
-        21,
-        5e-4,
-        Schedule(samples=30_400, warmup_steps=20, shape="cosine", final=0.05),
-        char_loss_weight=0.7,
-        curriculum=((0, "full+text"),),
+def stage_07_vision_encoder() -> Recipe:
+    """The vision encoder alone: class, box and characters of every cell, all scenes."""
+    levels = ((0, "full+text"),)
+    return _vision_encoder_batch32(
+        7, 21, 5e-4, _cosine(30_400, 20, 0.05), char_loss_weight=0.7, curriculum=levels
     )
 
 
-def replies() -> Recipe:
-    """The text half over it once more; the rate falls to nothing, targets sharpen."""
-    return _text_half(
-        "nano-replies",
-        "runs/nano-cells/last",
+def stage_08_language_model() -> Recipe:
+    """The language model, all tasks."""
+    return _language_model_batch96(
+        8,
         22,
         8e-4,
-        Schedule(samples=110_400, warmup_steps=20, shape="cosine"),
+        _cosine(110_400, 20),
         location_smoothing_sigma=5.0,
         final_location_smoothing_sigma=2.0,
         char_loss_weight=0.5,
@@ -281,49 +298,47 @@ def replies() -> Recipe:
     )
 
 
-def heads() -> Recipe:
-    """Heads for the dense task over the bundled weights, which have none; the tower stands still.
+def stage_09_heads() -> Recipe:
+    """Heads of the dense loss over the bundled weights, which have none.
 
-    A fresh head would cost the tower what it knows.
+    Training the vision encoder with an untrained head would damage it.
     """
-    recipe = _text_half(
-        "nano-heads",
-        "nano",
+    recipe = _language_model_batch96(
+        9,
         30,
         2e-3,
-        Schedule(samples=14_400, warmup_steps=20, shape="constant"),
+        _constant(14_400, 20),
         location_smoothing_sigma=5.0,
         final_location_smoothing_sigma=2.0,
         char_loss_weight=0.5,
         prompts_per_image=1,
         curriculum=((0, "full+text"),),
     )
-    optimizer = _muon(2e-3, 1.0)
-    return replace(recipe, optimizer=optimizer, precision="bf16", max_target_tokens=60)
+    return replace(
+        recipe,
+        start="nano",
+        optimizer=_muon_optimizer(2e-3, 1.0),
+        precision="bf16",
+        max_target_tokens=60,
+    )
 
 
-def kinds() -> Recipe:
-    """The tower alone for a fourth time: twice the drawings, in pictures as full as can be."""
-    recipe = _tower(
-        "nano-kinds",
-        "runs/nano-heads/last",
-        31,
-        7e-4,
-        Schedule(samples=60_000, warmup_steps=60, shape="cosine", final=0.04),
-        char_loss_weight=0.5,
-        curriculum=((0, "dense+full"), (40_000, "full+text")),
+def stage_10_vision_encoder_more_art() -> Recipe:
+    """The vision encoder alone, on twice as many drawings and on dense scenes."""
+    levels = ((0, "dense+full"), (40_000, "full+text"))
+    recipe = _vision_encoder_batch32(
+        10, 31, 7e-4, _cosine(60_000, 60, 0.04), char_loss_weight=0.5, curriculum=levels
     )
     return replace(recipe, precision="bf16")
 
 
-def retelling() -> Recipe:
-    """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
-    recipe = _text_half(
-        "nano-retelling",
-        "runs/nano-kinds/last",
+def stage_11_language_model() -> Recipe:
+    """The language model, all tasks."""
+    recipe = _language_model_batch96(
+        11,
         32,
         8e-4,
-        Schedule(samples=115_200, warmup_steps=20, shape="cosine"),
+        _cosine(115_200, 20),
         location_smoothing_sigma=5.0,
         final_location_smoothing_sigma=2.0,
         char_loss_weight=0.5,
@@ -332,55 +347,36 @@ def retelling() -> Recipe:
     return replace(recipe, precision="bf16")
 
 
-def finer_heads() -> Recipe:
-    """Heads again, over the finer grid that ``recipes/nano_grid.py`` makes."""
-    recipe = _tower(
-        "nano-finer-heads",
-        "runs/nano-grid",
-        40,
-        1e-2,
-        Schedule(samples=6_400, warmup_steps=10, shape="cosine", final=0.05),
-        char_loss_weight=0.5,
-        curriculum=((0, "dense+full+text"),),
+def stage_12_heads_finer_grid() -> Recipe:
+    """The heads again, over the finer grid of ``recipes/nano_grid.py``."""
+    levels = ((0, "dense+full+text"),)
+    recipe = _vision_encoder_batch32(
+        12, 40, 1e-2, _cosine(6_400, 10, 0.05), char_loss_weight=0.5, curriculum=levels
     )
-    adamw = Optimizer(learning_rate=1e-2, betas=(0.9, 0.98), weight_decay=0.0)
     return replace(
         recipe,
+        start="runs/nano-grid",
         trainable="vision-frozen",
         precision="bf16",
-        optimizer=adamw,
+        optimizer=Optimizer(learning_rate=1e-2, betas=(0.9, 0.98), weight_decay=0.0),
         batch=Batch(size=64, micro=32),
     )
 
 
-def _sharp_tower(
-    name: str, start: str, seed: int, learning_rate: float, schedule: Schedule, **auxiliary: Any
-) -> Recipe:
-    """A run of the tower alone on a finer grid, letters and all."""
-    recipe = _tower(name, start, seed, learning_rate, schedule, char_loss_weight=0.7, **auxiliary)
-    return replace(recipe, precision="bf16", batch=Batch(size=64, micro=32))
+def stage_13_vision_encoder_finer_grid() -> Recipe:
+    """The vision encoder alone, on the finer grid."""
+    levels = ((0, "dense+full+text"), (70_400, "dense+full+full+text"))
+    schedule = _cosine(96_000, 40, 0.03)
+    return _vision_encoder_batch64_bf16(13, 41, 8e-4, schedule, curriculum=levels)
 
 
-def sight() -> Recipe:
-    """The tower alone, on the finer grid."""
-    return _sharp_tower(
-        "nano-sight",
-        "runs/nano-finer-heads/last",
-        41,
-        8e-4,
-        Schedule(samples=96_000, warmup_steps=40, shape="cosine", final=0.03),
-        curriculum=((0, "dense+full+text"), (70_400, "dense+full+full+text")),
-    )
-
-
-def speech() -> Recipe:
-    """The text half over it: all tasks; the rate falls to nothing, targets sharpen."""
-    recipe = _text_half(
-        "nano-speech",
-        "runs/nano-sight/last",
+def stage_14_language_model() -> Recipe:
+    """The language model, all tasks."""
+    recipe = _language_model_batch96(
+        14,
         42,
         1e-3,
-        Schedule(samples=38_400, warmup_steps=20, shape="cosine"),
+        _cosine(38_400, 20),
         location_smoothing_sigma=5.0,
         final_location_smoothing_sigma=1.5,
         char_loss_weight=0.5,
@@ -389,225 +385,134 @@ def speech() -> Recipe:
     return replace(recipe, precision="bf16", batch=Batch(size=192, micro=96))
 
 
-def keener() -> Recipe:
-    """The tower alone once more, over the text half that ``speech`` left."""
-    return _sharp_tower(
-        "nano-keener",
-        "runs/nano-speech/last",
-        51,
-        6e-4,
-        Schedule(samples=64_000, warmup_steps=40, shape="cosine", final=0.02),
-        curriculum=((0, "dense+full+full+text"),),
-    )
+def stage_15_vision_encoder() -> Recipe:
+    """The vision encoder alone."""
+    levels = ((0, "dense+full+full+text"),)
+    schedule = _cosine(64_000, 40, 0.02)
+    return _vision_encoder_batch64_bf16(15, 51, 6e-4, schedule, curriculum=levels)
 
 
-def _pointed(
-    name: str,
-    start: str,
-    seed: int,
-    learning_rate: float,
-    schedule: Schedule,
-    longest: int,
-    **auxiliary: Any,
-) -> Recipe:
-    """A run of the text half that is told where to look for every word and place; answers of more
-    than ``longest`` tokens are left out."""
-    recipe = _text_half(
-        name,
-        start,
-        seed,
-        learning_rate,
-        schedule,
-        char_loss_weight=0.5,
-        attention_loss_weight=1.0,
-        **{"curriculum": ((0, "full+full+text"),), **auxiliary},
-    )
-    batch = Batch(size=192, micro=96)
-    return replace(
-        recipe, precision="bf16", batch=batch, task_weights=LATE_WEIGHTS, max_target_tokens=longest
-    )
+def stage_16_language_model_attention() -> Recipe:
+    """The language model with supervised cross-attention."""
+    schedule = _cosine(153_600, 40, 0.35)
+    return _language_model_batch192_attention(16, 52, 1e-3, schedule, 160, (4.0, 2.5))
 
 
-def pointing() -> Recipe:
-    """The text half over it, told where to look."""
-    return _pointed(
-        "nano-pointing",
-        "runs/nano-keener/last",
-        52,
-        1e-3,
-        Schedule(samples=153_600, warmup_steps=40, shape="cosine", final=0.35),
-        longest=160,
-        location_smoothing_sigma=4.0,
-        final_location_smoothing_sigma=2.5,
-    )
+def stage_17_language_model_attention() -> Recipe:
+    """The same on polygons with equal steps, without the longest targets."""
+    schedule = _cosine(134_400, 20)
+    return _language_model_batch192_attention(17, 53, 4e-4, schedule, 112, (2.5, 1.5))
 
 
-def tracing() -> Recipe:
-    """The same on outlines with even steps, and none of the longest; the rate falls to nothing."""
-    return _pointed(
-        "nano-tracing",
-        "runs/nano-pointing/last",
-        53,
-        4e-4,
-        Schedule(samples=134_400, warmup_steps=20, shape="cosine"),
-        longest=112,
-        location_smoothing_sigma=2.5,
-        final_location_smoothing_sigma=1.5,
-    )
-
-
-def closer() -> Recipe:
-    """The tower alone on pictures of 256 pixels, small things counting more than their cells do."""
-    return _sharp_tower(
-        "nano-closer",
-        "runs/nano-closer-grid",
+def stage_18_vision_encoder_256px() -> Recipe:
+    """The vision encoder alone on images of 256 pixels; cells of small objects weigh more."""
+    recipe = _vision_encoder_batch64_bf16(
+        18,
         61,
         6e-4,
-        Schedule(samples=89_600, warmup_steps=30, shape="cosine", final=0.02),
+        _cosine(89_600, 30, 0.02),
         dense_area_weight_power=0.5,
         curriculum=((0, "dense+full+full+text"),),
     )
+    return replace(recipe, start="runs/nano-grid-256")
 
 
-def telling() -> Recipe:
-    """The text half over it, told where to look; the rate falls to nothing from the start."""
-    return _pointed(
-        "nano-telling",
-        "runs/nano-closer/last",
-        62,
-        7e-4,
-        Schedule(samples=105_600, warmup_steps=20, shape="cosine"),
-        longest=112,
-        location_smoothing_sigma=3.0,
-        final_location_smoothing_sigma=1.5,
+def stage_19_language_model_attention() -> Recipe:
+    """The language model with supervised cross-attention."""
+    schedule = _cosine(105_600, 20)
+    return _language_model_batch192_attention(19, 62, 7e-4, schedule, 112, (3.0, 1.5))
+
+
+def stage_20_language_model_char_level() -> Recipe:
+    """The same with character-level targets of the OCR tasks."""
+    schedule = _constant(38_400, 20)
+    return _language_model_batch192_attention(
+        20, 71, 8e-4, schedule, 136, (2.5, None), char_level_tasks=OCR_TASKS
     )
 
 
-def spelling() -> Recipe:
-    """The same with what is written told letter by letter."""
-    return _pointed(
-        "nano-spelling",
-        "runs/nano-telling/last",
-        71,
-        8e-4,
-        Schedule(samples=38_400, warmup_steps=20, shape="constant"),
-        longest=136,
-        location_smoothing_sigma=2.5,
-        char_level_tasks=READING_TASKS,
-    )
-
-
-def echoing() -> Recipe:
-    """The same, the encoder told to keep what lies at every cell in words that can be said."""
-    return _pointed(
-        "nano-echoing",
-        "runs/nano-spelling/last",
+def stage_21_language_model_encoder_probe() -> Recipe:
+    """The same with the dense loss on the encoder's states."""
+    return _language_model_batch192_attention(
+        21,
         72,
         8e-4,
-        Schedule(samples=201_600, warmup_steps=20, shape="cosine"),
-        longest=136,
-        location_smoothing_sigma=3.0,
-        final_location_smoothing_sigma=2.0,
-        char_level_tasks=READING_TASKS,
+        _cosine(201_600, 20),
+        136,
+        (3.0, 2.0),
+        char_level_tasks=OCR_TASKS,
         encoder_probe_weight=0.5,
         dense_area_weight_power=0.5,
     )
 
 
-def unlearning() -> Recipe:
-    """The tower alone, on drawings that are mostly changed: it knew those that it had seen, and the
-    things less well."""
-    return _sharp_tower(
-        "nano-unlearning",
-        "runs/nano-echoing/last",
+def stage_22_vision_encoder_augmented() -> Recipe:
+    """The vision encoder alone, mostly on augmented drawings: it had overfitted to plain ones."""
+    return _vision_encoder_batch64_bf16(
+        22,
         81,
         6e-4,
-        Schedule(samples=57_600, warmup_steps=40, shape="cosine", final=0.02),
+        _cosine(57_600, 40, 0.02),
         dense_area_weight_power=0.5,
         curriculum=((0, "augmented-dense+augmented+augmented-dense+full+text"),),
     )
 
 
-def _late(
-    name: str,
-    start: str,
-    seed: int,
-    learning_rate: float,
-    samples: int,
-    spreads: tuple[float, float],
-    curriculum: tuple[tuple[int, str], ...],
-    weights: dict[str, float],
-) -> Recipe:
-    """A run of the text half with all that helps it: it spells, its encoder is asked, and outlines
-    have sixteen corners. ``spreads`` are those of locations at the start and at the end."""
-    first, last = spreads
-    recipe = _pointed(
-        name,
-        start,
-        seed,
-        learning_rate,
-        Schedule(samples=samples, warmup_steps=20, shape="cosine"),
-        longest=136,
-        location_smoothing_sigma=first,
-        final_location_smoothing_sigma=last,
-        char_level_tasks=READING_TASKS,
-        polygon_vertices=16,
-        encoder_probe_weight=0.5,
-        dense_area_weight_power=0.5,
-        curriculum=curriculum,
-    )
-    return replace(recipe, task_weights=weights)
-
-
-def sketching() -> Recipe:
-    """The text half over it; outlines have sixteen corners, and drawings are changed here too, so
-    that it hears of things that the tower is less sure of."""
+def stage_23_language_model_16_vertices() -> Recipe:
+    """The language model on polygons with 16 vertices, and on augmented drawings too."""
     levels = ((0, "augmented+full+augmented+full+text"),)
-    return _late(
-        "nano-sketching",
-        "runs/nano-unlearning/last",
-        82,
-        8e-4,
-        134_400,
-        (3.0, 1.5),
-        levels,
-        LATE_WEIGHTS,
-    )
+    return _language_model_batch192_16_vertices(23, 82, 8e-4, 134_400, (3.0, 1.5), levels)
 
 
-def recounting() -> Recipe:
-    """The same for longer; from a third on two pictures of five are crowds, of which the text half
-    had seen none: with ten things in a picture it named large ones far less well than the tower."""
+def stage_24_language_model_dense_scenes() -> Recipe:
+    """The same for longer; from a third on, two of five images are dense scenes.
+
+    The language model had seen none: with ten objects in an image it named large ones far less
+    often than the head of the vision encoder did.
+    """
     levels = (
         (0, "augmented+full+augmented+full+text"),
         (76_800, "augmented-dense+augmented+augmented-dense+full+text"),
         (201_600, "full+augmented+augmented-dense+full+text"),
     )
-    return _late(
-        "nano-recounting",
-        "runs/nano-sketching/last",
-        91,
-        7e-4,
-        249_600,
-        (2.5, 1.0),
-        levels,
-        CROWD_WEIGHTS,
-    )
+    recipe = _language_model_batch192_16_vertices(24, 91, 7e-4, 249_600, (2.5, 1.0), levels)
+    return replace(recipe, task_weights=DENSE_SCENE_WEIGHTS)
 
 
-def settling() -> Recipe:
-    """The same once more, with crowds from the start and more outlines."""
+def stage_25_language_model_dense_scenes() -> Recipe:
+    """The same again, with dense scenes from the start and more polygons."""
     levels = (
         (0, "augmented-dense+augmented+augmented-dense+full+text"),
         (163_200, "full+augmented+augmented-dense+full+text"),
     )
-    return _late(
-        "nano-settling",
-        "runs/nano-recounting/last",
-        101,
-        7e-4,
-        220_800,
-        (2.0, 1.0),
-        levels,
-        {**CROWD_WEIGHTS, "<REFERRING_EXPRESSION_SEGMENTATION>": 2.0},
-    )
+    recipe = _language_model_batch192_16_vertices(25, 101, 7e-4, 220_800, (2.0, 1.0), levels)
+    weights = {**DENSE_SCENE_WEIGHTS, "<REFERRING_EXPRESSION_SEGMENTATION>": 2.0}
+    return replace(recipe, task_weights=weights)
+
+
+# The stages' names in release 0.1, in order; stage 6 had the run "nano", others "nano-NAME".
+_NAMES = (
+    "tower names words letters answers together cells replies heads kinds retelling finer_heads "
+    "sight speech keener pointing tracing closer telling spelling echoing unlearning sketching "
+    "recounting settling"
+)
+_OLD_STAGES = _NAMES.split()
+
+
+def __getattr__(name: str) -> Callable[[], Recipe]:
+    """A stage by its old name, with the old names of runs, so that a run of release 0.1 resumes."""
+    if name not in _OLD_STAGES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    stage = _OLD_STAGES.index(name) + 1
+    new = next(each for each in globals() if each.startswith(f"stage_{stage:02d}_"))
+    warn_renamed(f"recipes/nano.py:{name}", f"recipes/nano.py:{new}")
+    recipe: Recipe = globals()[new]()
+    start = recipe.start.replace("nano-grid-256", "nano-closer-grid")
+    if start == f"runs/nano-{stage - 1:02d}/last":
+        start = f"runs/{_old_run(stage - 1)}/last"
+    return lambda: replace(recipe, name=_old_run(stage), start=start)
+
+
+def _old_run(stage: int) -> str:
+    name = _OLD_STAGES[stage - 1].replace("_", "-")
+    return "nano" if name == "together" else f"nano-{name}"

@@ -1,8 +1,7 @@
 """Puts a trained model into the package: ``python recipes/nano_bundle.py RUN --log LOG``.
 
-Weights go to ``src/florence2/nano`` in half precision, beside them the model's shape and the size
-of its pictures; the logs of the runs, in order, become one file of lines that say which run they
-are of.
+Writes fp16 weights, the config and the preprocessor config to ``src/florence2/nano``. The logs of
+the runs, in order, become one file whose lines name their run.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from florence2.inference.predictor import BUNDLED, load, resolve_checkpoint
 from florence2.io.atomic import atomic_replace
 
 WEIGHTS = "model.safetensors"
-MOST_BYTES = 25 * 10**6
-# Told letter by letter, different words have runs of three tokens in common; and its captions are
-# made of few phrases. With the released 3, a tenth of its answers of OCR could not be right.
+MAX_BYTES = 25 * 10**6
+# Character-level targets of different words share runs of three tokens, and captions consist of few
+# phrases. With the released value of 3, a tenth of the OCR targets could not be predicted.
 NO_REPEAT_NGRAM = 5
 
 
-def bundle(checkpoint: Path, folder: Path) -> int:
-    """Write the weights of a checkpoint in half precision; their size in bytes."""
+def bundle(checkpoint: Path, directory: Path) -> int:
+    """Write a checkpoint's weights in fp16; return their size in bytes."""
     model = load(checkpoint, device="cpu", runtime="torch", precision="fp16")
     inner = model.runtime.model
     text = replace(inner.config.text, no_repeat_ngram_size=NO_REPEAT_NGRAM)
@@ -34,14 +33,14 @@ def bundle(checkpoint: Path, folder: Path) -> int:
         model.save(temporary)
         content = (Path(temporary) / WEIGHTS).read_bytes()
         for name in ("config.json", "preprocessor_config.json"):
-            shutil.copy(Path(temporary) / name, folder / name)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"{len(content):,} bytes are more than the {MOST_BYTES:,} that fit")
-    atomic_replace(folder / WEIGHTS, content)
+            shutil.copy(Path(temporary) / name, directory / name)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{len(content):,} bytes are more than the max of {MAX_BYTES:,}")
+    atomic_replace(directory / WEIGHTS, content)
     return len(content)
 
 
-def joined_logs(runs: list[Path]) -> str:
+def join_logs(runs: list[Path]) -> str:
     """The log lines of the runs, each with the name of its run."""
     lines = []
     for run in runs:
@@ -52,12 +51,12 @@ def joined_logs(runs: list[Path]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of the last run")
+    parser.add_argument("run", type=Path, help="directory of the last run")
     parser.add_argument("--after", type=Path, nargs="*", default=[], help="the runs before it")
     parser.add_argument("--log", type=Path, required=True, help="file for the joined logs")
     given = parser.parse_args()
     size = bundle(given.run / "last", resolve_checkpoint(BUNDLED))
-    atomic_replace(given.log, joined_logs([*given.after, given.run]))
+    atomic_replace(given.log, join_logs([*given.after, given.run]))
     print(f"{size:,} bytes of weights in {resolve_checkpoint(BUNDLED)}")
 
 

@@ -1,6 +1,6 @@
-"""Draws how the bundled model grew with samples: ``python recipes/nano_curve.py``.
+"""Plots the bundled model's metrics by samples: ``python recipes/nano_curve.py``.
 
-From the logs of its runs and its figures on held-out scenes, which lie in ``benchmarks/results``.
+Reads the logs of its runs and its metrics on held-out scenes in ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"
-HELD_OUT = RESULTS / "nano-held-out.json"
-PICTURE = ROOT / "docs/images/nano-curve.png"
-# The runs in which the tower learned; in the others it stood still.
-TOWER_RUNS = (
+VALIDATION = RESULTS / "nano-held-out.json"
+CURVE = ROOT / "docs/images/nano-curve.png"
+# The runs that trained the vision encoder, by their names in the logs; others froze it.
+VISION_ENCODER_RUNS = (
     "nano-tower", "nano-words", "nano-letters", "nano-together", "nano-cells", "nano-kinds",
     "nano-sight", "nano-keener", "nano-closer", "nano-unlearning",
 )  # fmt: skip
@@ -29,11 +29,14 @@ _SHOWN = {
     "proposal recall@0.5": "#8e6aa8",
     "OCR hmean@0.5": "#b58b2a",
 }
-# Of pictures of very different kinds in turns, a mean over as many lines says more than each.
-_SMOOTHED = 9
+# Lines alternate between very different images, so each point is a mean over this many.
+_WINDOW = 9
+# A metric's names: of today, and of the logs of release 0.1.
+_CELL_ACCURACY = ("cell_accuracy", "cells_right")
+_CHAR_ACCURACY = ("char_accuracy", "letters_right")
 
 
-def training_lines() -> list[dict[str, Any]]:
+def read_training_lines() -> list[dict[str, Any]]:
     """The lines of all logs, in the order of the runs."""
     return [
         json.loads(line)
@@ -42,65 +45,65 @@ def training_lines() -> list[dict[str, Any]]:
     ]
 
 
-def draw(lines: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> Figure:
-    """The figure: what the tower knows of the training's pictures, and held-out figures."""
+def draw(lines: list[dict[str, Any]], validation: list[dict[str, Any]]) -> Figure:
+    """The plot: accuracy of the vision encoder in training, and metrics on held-out scenes."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw_tower(left, lines)
-    pairs = [each["pairs"] / 1000 for each in held_out]
-    for name, colour in _SHOWN.items():
-        told = [each["figures"].get(name) for each in held_out]
-        known = [(x, y) for x, y in zip(pairs, told, strict=True) if y is not None]
-        right.plot(*zip(*known, strict=True), "o-", color=colour, label=name)
-    right.set_xlabel("pairs seen in all runs but the tower's, thousands")
+    _draw_vision_encoder(left, lines)
+    pairs = [each["pairs"] / 1000 for each in validation]
+    for name, color in _SHOWN.items():
+        values = [each["figures"].get(name) for each in validation]
+        known = [(x, y) for x, y in zip(pairs, values, strict=True) if y is not None]
+        right.plot(*zip(*known, strict=True), "o-", color=color, label=name)
+    right.set_xlabel("pairs seen in all runs except the vision encoder's, thousands")
     right.set_ylabel("percent, on 1,000 held-out scenes")
     right.set_ylim(0, 100)
     right.legend(fontsize=8)
-    right.set_title("The whole model's answers", fontsize=10)
+    right.set_title("Predictions of the full model", fontsize=10)
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _draw_tower(axes: Any, lines: list[dict[str, Any]]) -> None:
+def _draw_vision_encoder(axes: Any, lines: list[dict[str, Any]]) -> None:
     before = 0.0
-    for run in TOWER_RUNS:
+    for run in VISION_ENCODER_RUNS:
         steps = [each for each in lines if each["run"] == run and each["kind"] == "step"]
         if not steps:
             continue
-        # Several questions share a picture.
-        questions = 5 if run in ("nano-words", "nano-together") else 1
-        seen = before + np.asarray([each["samples_seen"] for each in steps]) / questions / 1000
-        for name, colour in (("cells_right", "#1b6ca8"), ("letters_right", "#b58b2a")):
-            values = [100 * each[name] for each in steps if name in each]
+        # Several prompts share an image.
+        prompts = 5 if run in ("nano-words", "nano-together") else 1
+        seen = before + np.asarray([each["samples_seen"] for each in steps]) / prompts / 1000
+        for names, color in ((_CELL_ACCURACY, "#1b6ca8"), (_CHAR_ACCURACY, "#b58b2a")):
+            values = [100 * each[name] for each in steps for name in names if name in each]
             if len(values) == len(steps):
-                axes.plot(seen, _mean_around(values), color=colour)
+                axes.plot(seen, _moving_mean(values), color=color)
         axes.axvline(seen[-1], color="#999", linewidth=0.6, linestyle=":")
         axes.text((before + seen[-1]) / 2, 97, run.removeprefix("nano-"), fontsize=6.5,
                   ha="center", va="top", rotation=90)  # fmt: skip
         before = float(seen[-1])
-    axes.plot([], [], color="#1b6ca8", label="cells on things with the right class")
-    axes.plot([], [], color="#b58b2a", label="letters right")
-    axes.set_xlabel("pictures seen in the runs in which the tower learned, thousands")
-    axes.set_ylabel("percent, on the training's own pictures")
+    axes.plot([], [], color="#1b6ca8", label="object cells with the right class")
+    axes.plot([], [], color="#b58b2a", label="characters right")
+    axes.set_xlabel("images seen in the runs of the vision encoder, thousands")
+    axes.set_ylabel("percent, on training images")
     axes.set_ylim(0, 100)
     axes.legend(fontsize=8, loc="lower right")
-    axes.set_title("The tower; pictures grow harder from run to run", fontsize=10)
+    axes.set_title("Vision encoder; images get harder from run to run", fontsize=10)
 
 
-def _mean_around(values: list[float]) -> np.ndarray:
-    count = min(_SMOOTHED, len(values))
+def _moving_mean(values: list[float]) -> np.ndarray:
+    count = min(_WINDOW, len(values))
     ones = np.ones(count)
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=PICTURE)
+    parser.add_argument("--out", type=Path, default=CURVE)
     given = parser.parse_args()
-    held_out = json.loads(HELD_OUT.read_text("utf-8"))
-    draw(training_lines(), held_out).savefig(given.out, dpi=110)
+    validation = json.loads(VALIDATION.read_text("utf-8"))
+    draw(read_training_lines(), validation).savefig(given.out, dpi=110)
     print(given.out)
 
 

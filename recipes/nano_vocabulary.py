@@ -1,7 +1,7 @@
 """Makes the small vocabulary of the bundled model: ``python recipes/nano_vocabulary.py --art ART``.
 
-About 2,000 byte-level BPE entries instead of BART's 50,265, in the same form, learnt from the
-prompts of all tasks and from the labels of made scenes: names, captions, phrases, what is written.
+About 2,000 byte-level BPE entries instead of BART's 50,265, in the same format, learned from the
+prompts of all tasks and from the labels of synthetic scenes: names, captions, phrases, text.
 The same art gives the same file, byte for byte.
 """
 
@@ -32,19 +32,19 @@ from florence2.synthetic.sprite_library import SpriteLibrary, load_library
 DEFAULT_PATH = Path(__file__).resolve().parents[1] / "src/florence2/nano/tokenizer.json"
 ENTRIES = 2048
 SCENES = 8_000
-# Names stand at the start of an answer and within sentences, which are different entries; every
-# prompt and every name is to be few of them, however seldom chance draws it.
+# Names occur at the start of a target and within sentences, which are different entries. With
+# repeats every prompt and every name is few tokens, however rarely it is sampled.
 REPEATS = 40
 
 
-def texts(sprites: SpriteLibrary, scenes: int) -> Iterator[str]:
-    """What is said about made scenes, after the prompts themselves and all names."""
+def iterate_texts(sprites: SpriteLibrary, scenes: int) -> Iterator[str]:
+    """The texts of prompts and names, then of the annotations of synthetic scenes."""
     for task in TASKS:
         for name in sprites.categories:
             yield task.prompt.replace("{input}", name)
     for name in sprites.categories:
         yield from (name, f"a {name}", name.capitalize()) * REPEATS
-    # Words matter here, not pixels: the smallest scenes that hold as much.
+    # Words matter here, not pixels: the smallest scenes with as many objects.
     settings = SceneSettings(size=(128, 128))
     for number in range(scenes):
         seed = scene_seed("train", number)
@@ -52,10 +52,10 @@ def texts(sprites: SpriteLibrary, scenes: int) -> Iterator[str]:
         for annotation in annotate_scene(
             scene, sprites.categories, np.random.default_rng((seed, 1))
         ):
-            yield from _words_of(annotation)
+            yield from _annotation_texts(annotation)
 
 
-def _words_of(annotation: Annotation) -> Iterator[str]:
+def _annotation_texts(annotation: Annotation) -> Iterator[str]:
     answer = annotation.answer
     if annotation.text:
         yield annotation.text
@@ -85,20 +85,22 @@ def train(corpus: Iterator[str]) -> Tokenizer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--art", type=Path, required=True, help="what florence2 scenes fetch made")
+    parser.add_argument(
+        "--art", type=Path, required=True, help="directory of florence2 scenes fetch"
+    )
     parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     given = parser.parse_args()
-    tokenizer = train(texts(load_library(given.art, "train"), given.scenes))
-    atomic_replace(given.out, compact(tokenizer))
+    tokenizer = train(iterate_texts(load_library(given.art, "train"), given.scenes))
+    atomic_replace(given.out, to_compact_json(tokenizer))
     print(f"{tokenizer.get_vocab_size()} entries in {given.out}")
 
 
-def compact(tokenizer: Tokenizer) -> str:
+def to_compact_json(tokenizer: Tokenizer) -> str:
     """The text of ``tokenizer.json``, without white space and with merges as single strings."""
-    form = json.loads(tokenizer.to_str())
-    form["model"]["merges"] = [" ".join(pair) for pair in form["model"]["merges"]]
-    return json.dumps(form, ensure_ascii=False, separators=(",", ":")) + "\n"
+    payload = json.loads(tokenizer.to_str())
+    payload["model"]["merges"] = [" ".join(pair) for pair in payload["model"]["merges"]]
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,41 @@ def test_results_have_their_old_names() -> None:
         assert not annotation.decision.keep  # type: ignore[attr-defined]
     with pytest.warns(DeprecationWarning, match="question is now prompt_input"):
         assert annotation.question is None  # type: ignore[attr-defined]
+
+
+def test_a_stage_of_nano_is_found_by_its_old_name() -> None:
+    from florence2.training import load_recipe
+
+    file = Path(__file__).parents[1] / "recipes" / "nano.py"
+    with pytest.warns(DeprecationWarning, match="nano.py:names is now .*stage_02_language_model"):
+        old = load_recipe(f"{file}:names")
+    new = load_recipe(f"{file}:stage_02_language_model_short_targets")
+    # A run that was started by the old name resumes: its recipe has the old names of runs.
+    assert (old.name, old.start) == ("nano-names", "runs/nano-tower/last")
+    assert replace(old, name=new.name, start=new.start) == new
+
+
+def test_train_takes_its_old_arguments(files: Path) -> None:
+    import florence2
+    from florence2.datasets.shards import ShardDataset
+    from florence2.training import Recipe, override
+
+    settings = ["batch.size=2", "schedule.samples=2", "reporting.sample_every=0"]
+    seen: list[object] = []
+
+    def judge(model: object) -> dict[str, float]:
+        seen.append(model)
+        return {"exact": 1.0}
+
+    with pytest.warns(DeprecationWarning, match="'(held_out|judge)' is now"):
+        outcome = florence2.train(
+            override(Recipe(start=str(files / "start")), settings),
+            ShardDataset(files / "shards" / "train"),
+            files / "python_run",
+            held_out=ShardDataset(files / "shards" / "val"),  # type: ignore[call-arg]
+            judge=judge,
+            device="cpu",
+            workers=1,
+            quiet=True,
+        )
+    assert outcome.steps == 1 and seen
