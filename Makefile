@@ -31,7 +31,7 @@ check: $(INSTALLED)  ## lint, format, types, floors, names and lengths, and the 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	# $(BIN)/python tools/check_house.py
+	$(BIN)/python tools/check_house.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
 
 docs: $(INSTALLED)  ## build the site of these pages in build/site, links checked
