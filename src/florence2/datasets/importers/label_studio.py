@@ -189,7 +189,7 @@ def _labeled(
 def _results(task: _Task) -> Iterator[dict[str, Any]]:
     """The results of the last annotation that was not canceled, or else of the last prediction."""
     for name in ("annotations", "completions"):
-        made = [each for each in _objects(task.get(name)) if not each.get("was_canceled")]
+        made = [each for each in _objects(task.get(name)) if not each.get("was_cancelled")]
         if made:
             yield from _objects(made[-1].get("result"))
             # Captions and lines of a model are predictions beside human labels.
