@@ -1,5 +1,5 @@
-# Every target sets up what it needs: on a fresh machine `make demo` or `make test` is all there is
-# to do. Choose another interpreter or place with PYTHON=python3.12 or VENV=/some/where.
+# Every target sets up what it needs: on a new machine run `make demo` or `make test`. Choose another
+# interpreter or directory with PYTHON=python3.12 or VENV=/some/where.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -20,13 +20,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: $(INSTALLED)  ## answer all tasks on the bundled picture with the bundled model
+demo: $(INSTALLED)  ## run all tasks on the bundled image
 	$(BIN)/florence2 demo
 
 test: $(INSTALLED)  ## run the tests that are neither slow nor need a GPU
 	$(BIN)/python -m pytest
 
-check: $(INSTALLED)  ## lint, format, types, floors, names and lengths, and the links of the site
+check: $(INSTALLED)  ## lint, format, types, layers, names and lengths, and the links of the site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,10 +34,10 @@ check: $(INSTALLED)  ## lint, format, types, floors, names and lengths, and the 
 	$(BIN)/python tools/check_house.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
 
-docs: $(INSTALLED)  ## build the site of these pages in build/site, links checked
+docs: $(INSTALLED)  ## build the site of these pages in build/site, check the links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --site-dir build/site
 
-parity: $(INSTALLED)  ## compare with the goldens and oracles, slow comparisons too
+parity: $(INSTALLED)  ## compare with recorded outputs of the released model and reference code
 	$(BIN)/python -m pytest tests/parity -m 'not gpu'
 
 bench: $(INSTALLED)  ## measure images per second of the bundled model

@@ -36,8 +36,8 @@ def defines(file: Path, name: str) -> bool:
     return bool(re.search(rf"^(?:def |class )?{name}\b", file.read_text("utf-8"), re.M))
 
 
-def test_every_room_has_a_floor() -> None:
+def test_every_package_has_a_layer() -> None:
     text = (ROOT / "docs/architecture.md").read_text("utf-8")
-    for room in PACKAGE.iterdir():
-        if room.is_dir() and (room / "__init__.py").exists():
-            assert re.search(rf"^\| \d \| `{room.name}/`", text, re.M), room.name
+    for package in PACKAGE.iterdir():
+        if package.is_dir() and (package / "__init__.py").exists():
+            assert re.search(rf"^\| \d \| `{package.name}/`", text, re.M), package.name
