@@ -107,11 +107,11 @@ def test_mcp(tmp_path: Path) -> None:
             for source in ("a.png", f"file://{folder}/a.png", f"file://localhost{folder}/%61.png"):
                 assert not (await call("caption", source=source)).is_error
             for source, words in (
-                (f"file://{folder}/../outside.png", "outside of the allowed directories"),
-                (f"file://{folder}/%2e%2e/outside.png", "outside of the allowed directories"),
+                (f"file://{folder}/../outside.png", "that may be read"),
+                (f"file://{folder}/%2e%2e/outside.png", "that may be read"),
                 (f"file://elsewhere{folder}/a.png", "names another machine"),
                 ("data:image/png;base64," + "A" * 5000, "pass the path"),
-                (str(outside), "outside of the allowed"), (str(folder / "none.png"), "is missing"),
+                (str(outside), "that may be read"), (str(folder / "none.png"), "is missing"),
                 ("http://example.org/a.png", "--allow-urls"),
             ):  # fmt: skip
                 refused = await call("caption", source=source)

@@ -220,8 +220,9 @@ def _print_start(
 ) -> None:
     from ..training.run_directory import CHECKPOINTS, holds_training
 
-    is_finite = isinstance(records, Sized)
-    images = format_count(len(records), "image") if is_finite else "synthetic images"
+    images = "synthetic images"
+    if isinstance(records, Sized):
+        images = format_count(len(records), "image")
     typer.echo(f"{recipe.name}: from {recipe.start}, on {images}")
     if validation is not None:
         count = format_count(len(validation), "validation image")

@@ -118,7 +118,10 @@ class ImageSources:
         allowed = [each for each in found if self._may_read(Path(each.file))]
         if not allowed:
             roots = ", ".join(map(str, self._roots))
-            raise ValueError(f"{_shorten(source)} is outside of the allowed directories: {roots}")
+            raise ValueError(
+                f"the path {_shorten(source)} is outside of the directories that may be read: "
+                f"{roots}"
+            )
         for readable in allowed:
             if os.path.exists(readable.file):
                 return readable
