@@ -2,8 +2,8 @@
 
 ``python benchmarks/bench_training.py [--size base] [--batch 1] [--rounds 5] [--json FILE]``
 
-Each side lives in a process of its own, so that peak memory is its own, and takes its steps while
-the other waits. Both have the same random weights' shape, the same batch, fp32 (or ``--precision
+Each side has a process of its own, so that peak memory is its own, and runs its steps while the
+other waits. Both have the same random weights' shape, the same batch, fp32 (or ``--precision
 bf16`` autocast on both), fused AdamW and gradient clipping. Ends with one JSON line.
 """
 
@@ -41,7 +41,7 @@ def main() -> None:
     options = vars(parser.parse_args())
     target = options.pop("json")
     found = measure(**options)
-    for line in table(found):
+    for line in format_table(found):
         print(line)
     text = json.dumps(found)
     if target is not None:
@@ -50,14 +50,14 @@ def main() -> None:
 
 
 def measure(**options: Any) -> dict[str, Any]:
-    """Seconds a step and peak memory of both sides, and where our time goes."""
+    """Seconds a step and peak memory of both sides, and the parts of a florence2 step."""
     context = multiprocessing.get_context("spawn")
     ends: dict[str, Connection] = {}
     for side in SIDES:
-        ours, theirs = context.Pipe()
-        context.Process(target=_work, args=(side, options, theirs), daemon=True).start()
-        ends[side] = ours
-        ours.recv()  # the model is there
+        parent_end, child_end = context.Pipe()
+        context.Process(target=_run_side, args=(side, options, child_end), daemon=True).start()
+        ends[side] = parent_end
+        parent_end.recv()  # the model is built
     rounds = options["rounds"]
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     for number in range(rounds + 1):
@@ -66,8 +66,8 @@ def measure(**options: Any) -> dict[str, Any]:
             taken = ends[side].recv()
             if number:  # the first step of each is a warm-up
                 seconds[side].append(taken)
-    peaks = {side: _ask(ends[side], "peak") for side in SIDES}
-    parts = _ask(ends["florence2"], "parts")
+    peaks = {side: _request(ends[side], "peak") for side in SIDES}
+    parts = _request(ends["florence2"], "parts")
     for end in ends.values():
         end.send("stop")
     medians = {side: statistics.median(values) for side, values in seconds.items()}
@@ -87,8 +87,8 @@ def measure(**options: Any) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, Any]) -> list[str]:
-    """The result in lines for people."""
+def format_table(found: dict[str, Any]) -> list[str]:
+    """The result as lines of a table."""
     lines = [f"{'':<14}{'s/step':>9}{'samples/s':>11}{'peak GiB':>10}"]
     for side in SIDES:
         lines.append(
@@ -105,20 +105,20 @@ def table(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _ask(end: Connection, what: str) -> Any:
+def _request(end: Connection, what: str) -> Any:
     end.send(what)
     return end.recv()
 
 
-def _work(side: str, options: dict[str, Any], end: Connection) -> None:
-    trainer = (_Ours if side == "florence2" else _Theirs)(options)
+def _run_side(side: str, options: dict[str, Any], end: Connection) -> None:
+    trainer = (_Florence2Trainer if side == "florence2" else _TransformersTrainer)(options)
     end.send("ready")
-    while (wanted := end.recv()) != "stop":
-        if wanted == "step":
+    while (request := end.recv()) != "stop":
+        if request == "step":
             begin = time.perf_counter()
             trainer.step()
             end.send(time.perf_counter() - begin)
-        elif wanted == "peak":
+        elif request == "peak":
             end.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
         else:
             end.send(trainer.parts())
@@ -136,8 +136,8 @@ def _config(options: dict[str, Any]) -> Any:
     ]
 
 
-class _Ours:
-    """This project: the very step the training loop takes."""
+class _Florence2Trainer:
+    """florence2: the step of the training loop."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         import numpy as np
@@ -182,14 +182,14 @@ class _Ours:
     def parts(self) -> dict[str, float]:
         """Seconds of one more step in each part of the forward pass, the backward, the update."""
         spent: dict[str, float] = {}
-        begun: dict[str, float] = {}
+        started: dict[str, float] = {}
 
-        def watch(name: str, module: Any) -> None:
+        def time_module(name: str, module: Any) -> None:
             def begin(*_: Any) -> None:
-                begun[name] = time.perf_counter()
+                started[name] = time.perf_counter()
 
             def end(*_: Any) -> None:
-                spent[name] = spent.get(name, 0.0) + time.perf_counter() - begun[name]
+                spent[name] = spent.get(name, 0.0) + time.perf_counter() - started[name]
 
             module.register_forward_pre_hook(begin)
             module.register_forward_hook(end)
@@ -202,7 +202,7 @@ class _Ours:
             ("forward, whole", model),
         )
         for name, module in parts:
-            watch(name, module)
+            time_module(name, module)
         original = self.optimizer.step
 
         def update(*arguments: Any) -> None:
@@ -221,7 +221,7 @@ class _Ours:
         return spent
 
 
-class _Theirs:
+class _TransformersTrainer:
     """transformers' model in a plain loop: loss from labels, clipping, fused AdamW."""
 
     def __init__(self, options: dict[str, Any]) -> None:
