@@ -221,3 +221,15 @@ def test_train_takes_its_old_arguments(files: Path) -> None:
             quiet=True,
         )
     assert outcome.steps == 1 and seen
+
+
+def test_reports_keep_the_keys_of_release_0_1(files: Path) -> None:
+    from florence2.evaluation.report import Report
+
+    old = json.loads((files / "eval_run" / "report.json").read_text())
+    report = Report.from_json(old)
+    written = report.to_json()
+    assert written["figures"] == written["metrics"]
+    assert written["extent"]["pictures"] == written["coverage"]["images"]
+    assert set(old) - set(written) == set()
+    assert Report.from_json(json.loads(json.dumps(written))) == report

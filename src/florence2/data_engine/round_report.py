@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+from ..io.deprecation import add_old_keys
 from ..io.messages import format_count
 from ..io.tables import format_fixed, markdown_table
 from ..results.records import Annotation
@@ -52,11 +53,11 @@ class RoundReport:
     student: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """The report as JSON values, for one release with the keys of release 0.1 too."""
         values = asdict(self)
         for each, agreement in zip(values["agreements"], self.agreements, strict=True):
             each["f1"] = agreement.f1
-        return values
+        return add_old_keys(values, {"pictures": "images"})
 
     def to_markdown(self) -> str:
         """The report as a Markdown page."""

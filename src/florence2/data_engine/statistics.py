@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..io.atomic import atomic_write
+from ..io.deprecation import add_old_keys
 from ..io.tables import format_fixed
 from ..results.records import Annotation
 from ..results.tasks import CAPTIONS
@@ -56,6 +57,12 @@ class RegionStatistics:
     tokens_per_region: float
 
 
+_RENAMED_IN_REGIONS = {
+    "regions_a_picture": "regions_per_image",
+    "tokens_a_region": "tokens_per_region",
+}
+
+
 @dataclass(frozen=True)
 class AnnotationStatistics:
     """The tables, and for plots: ``lengths`` are the tokens of each caption, ``counts`` the regions
@@ -68,9 +75,13 @@ class AnnotationStatistics:
     counts: Mapping[str, Sequence[int]]
 
     def to_dict(self) -> dict[str, Any]:
-        """The tables as JSON values."""
+        """The tables as JSON values, for one release with the keys of release 0.1 too."""
         values = asdict(self)
-        return {name: values[name] for name in ("images", "texts", "regions")}
+        regions = {
+            task: add_old_keys(row, _RENAMED_IN_REGIONS) for task, row in values["regions"].items()
+        }
+        tables = {"images": self.images, "texts": values["texts"], "regions": regions}
+        return add_old_keys(tables, {"pictures": "images"})
 
     def rows(self) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
         """Table 3 with the paper's values, and Table 2's regions: cells of text, headers first."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..io.deprecation import add_old_keys
 from ..io.tables import format_fixed, markdown_table
 from .benchmark import Benchmark, BenchmarkScores, ExamplePrediction
 from .benchmarks import find_benchmark
@@ -44,6 +45,10 @@ class ComparedMetric:
         return "B is better" if (self.low > 0) == self.higher_is_better else "A is better"
 
 
+_RENAMED = {"cases": "examples", "folders": "directories", "figures": "metrics"}
+_RENAMED_IN_METRICS = {"reversals": "sign_flip_rate"}
+
+
 @dataclass(frozen=True)
 class ChangedExample:
     """An example whose score in [0, 1] differs between two runs."""
@@ -67,8 +72,10 @@ class Comparison:
     changed: tuple[ChangedExample, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON values."""
-        return asdict(self)
+        """The comparison as JSON values, for one release with the keys of release 0.1 too."""
+        values = asdict(self)
+        values["metrics"] = [add_old_keys(each, _RENAMED_IN_METRICS) for each in values["metrics"]]
+        return add_old_keys(values, _RENAMED)
 
     def to_markdown(self) -> str:
         """The comparison as a page."""

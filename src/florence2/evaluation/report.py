@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..io.deprecation import rename_keys, renamed_fields
+from ..io.deprecation import add_old_keys, drop_old_keys, rename_keys, renamed_fields
 from ..io.environment import package_versions
 from .benchmark import Benchmark, BenchmarkScores, PaperResult, Table
 from .metric import Metric
@@ -111,14 +111,18 @@ class Report:
     remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return asdict(self)
+        """The report as JSON values, for one release with the keys of release 0.1 too."""
+        values = asdict(self)
+        values["coverage"] = add_old_keys(values["coverage"], _RENAMED_IN_COVERAGE)
+        return add_old_keys(values, _RENAMED)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Report:
         """The report that ``to_json`` gave, also that of release 0.1."""
+        values = drop_old_keys(values, _RENAMED)
         known = rename_keys(values, _RENAMED, REPORT, stacklevel=0)
-        coverage = rename_keys(known["coverage"], _RENAMED_IN_COVERAGE, REPORT, stacklevel=0)
+        coverage = drop_old_keys(known["coverage"], _RENAMED_IN_COVERAGE)
+        coverage = rename_keys(coverage, _RENAMED_IN_COVERAGE, REPORT, stacklevel=0)
         known["coverage"] = Coverage(**coverage)
         known["metrics"] = tuple(
             ReportedMetric(**{**each, "paper": PaperResult(**each["paper"])})

@@ -63,6 +63,23 @@ def rename_keys(
     return renamed
 
 
+def add_old_keys(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """``values`` with each renamed key under its old name too, for programs that read our files.
+
+    Args:
+        values: a JSON object that is written.
+        names: old key -> new key, as for ``rename_keys``.
+    """
+    return {**values, **{old: values[new] for old, new in names.items() if new in values}}
+
+
+def drop_old_keys(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """``values`` without the keys that ``add_old_keys`` added."""
+    return {
+        key: value for key, value in values.items() if key not in names or names[key] not in values
+    }
+
+
 def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
     """A decorator for a function whose keyword arguments were renamed: ``old="new"``."""
 
