@@ -20,7 +20,7 @@ _NOT_THERE = re.compile(r"NAME|^build/|^microsoft/|^\.venv/|^benchmarks/results$
 @pytest.mark.parametrize("page", PAGES)
 def test_named_files_exist(page: str) -> None:
     missing = []
-    for path, name in _PATH.findall((ROOT / page).read_text("utf-8")):
+    for path, name in _PATH.findall(_read(page)):
         if _NOT_THERE.search(path):
             continue
         found = [base / path for base in (PACKAGE, ROOT) if (base / path).exists()]
@@ -31,13 +31,26 @@ def test_named_files_exist(page: str) -> None:
     assert not missing
 
 
+def test_listed_names_exist() -> None:
+    """Rows of tables: a file, then names that it defines."""
+    rows = re.findall(r"^ *\| `([\w/]+\.py)` \| (`[^|]+) \|", _read("CONTRIBUTING.md"), re.M)
+    assert rows
+    for path, names in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            assert defines(PACKAGE / path, name), f"{path}: {name}"
+
+
 def defines(file: Path, name: str) -> bool:
     """Whether ``file`` defines ``name`` at its top level."""
     return bool(re.search(rf"^(?:def |class )?{name}\b", file.read_text("utf-8"), re.M))
 
 
 def test_every_package_has_a_layer() -> None:
-    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    text = _read("docs/architecture.md")
     for package in PACKAGE.iterdir():
         if package.is_dir() and (package / "__init__.py").exists():
             assert re.search(rf"^\| \d \| `{package.name}/`", text, re.M), package.name
+
+
+def _read(page: str) -> str:
+    return (ROOT / page).read_text("utf-8")
