@@ -21,16 +21,16 @@ def convert(*arguments: object) -> Any:
 @pytest.fixture
 def lines(tmp_path: Path) -> Path:
     """Two good lines and two bad ones."""
-    folder = tmp_path / "source"
-    folder.mkdir()
-    Image.new("RGB", (40, 30)).save(folder / "a.png")
+    directory = tmp_path / "source"
+    directory.mkdir()
+    Image.new("RGB", (40, 30)).save(directory / "a.png")
     rows = [
         {"image": "a.png", "prefix": "<OD>", "suffix": f"dog{BOX}"},
         {"image": "a.png", "prefix": "<CAPTION>", "suffix": "a dog"},
         {"image": "a.png", "prefix": "<OD>", "suffix": "dog<loc_1><loc_2><loc_3>"},
         {"image": "gone.png", "prefix": "<CAPTION>", "suffix": "a cat"},
     ]
-    file = folder / "annotations.jsonl"
+    file = directory / "annotations.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     return file
 

@@ -22,10 +22,10 @@ def convert(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["convert", *map(str, arguments)])
 
 
-def names_of(folder: Path) -> list[str]:
+def names_of(directory: Path) -> list[str]:
     return [
         line.split(": ", 1)[1]
-        for line in (folder / "data.yaml").read_text().splitlines()
+        for line in (directory / "data.yaml").read_text().splitlines()
         if line.startswith("  ")
     ]
 
@@ -33,33 +33,33 @@ def names_of(folder: Path) -> list[str]:
 @pytest.fixture
 def yolo(tmp_path: Path) -> Path:
     """Two splits, three classes of which one has no object, and a background."""
-    folder = tmp_path / "set"
+    directory = tmp_path / "set"
     for split, labels in (
         ("train", {"a": "2 0.5 0.5 0.2 0.2\n", "b": None}),
         ("val", {"a": "0 0.5 0.5 0.5 0.5\n"}),
     ):
         for name, text in labels.items():
             for kind in ("images", "labels"):
-                (folder / kind / split).mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (40, 30), "navy").save(folder / "images" / split / f"{name}.png")
+                (directory / kind / split).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), "navy").save(directory / "images" / split / f"{name}.png")
             if text is not None:
-                (folder / "labels" / split / f"{name}.txt").write_text(text)
-    (folder / "data.yaml").write_text(
+                (directory / "labels" / split / f"{name}.txt").write_text(text)
+    (directory / "data.yaml").write_text(
         "train: images/train\nval: images/val\nnames: [cat, dog, bird]\n"
     )
-    return folder
+    return directory
 
 
-def write_answers(folder: Path, *lines: dict[str, Any]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    image = folder.parent / "seen.png"
+def write_answers(directory: Path, *lines: dict[str, Any]) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    image = directory.parent / "seen.png"
     if not image.exists():
         Image.new("RGB", (60, 40), "navy").save(image)
     whole = [
         {"image": str(image), "task": "<OD>", "image_size": [60, 40], **each} for each in lines
     ]
-    (folder / "answers.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in whole))
-    return folder
+    (directory / "answers.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in whole))
+    return directory
 
 
 def boxes(*labels: str, at: float = 10, **more: Any) -> dict[str, Any]:

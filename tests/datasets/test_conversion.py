@@ -31,15 +31,15 @@ def processor(shared: Path) -> Processor:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """One image in each of the layouts that a directory can have."""
-    folder = tmp_path / "source"
-    (folder / "images").mkdir(parents=True)
-    (folder / "labels").mkdir()
-    Image.new("RGB", (100, 80), "navy").save(folder / "images" / "a.png")
-    (folder / "images" / "a.txt").write_text("A boat.")
-    (folder / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.5")
-    (folder / "data.yaml").write_text("train: images\nnames: [boat]\n")
+    directory = tmp_path / "source"
+    (directory / "images").mkdir(parents=True)
+    (directory / "labels").mkdir()
+    Image.new("RGB", (100, 80), "navy").save(directory / "images" / "a.png")
+    (directory / "images" / "a.txt").write_text("A boat.")
+    (directory / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.5")
+    (directory / "data.yaml").write_text("train: images\nnames: [boat]\n")
     corners = "<xmin>41</xmin><ymin>21</ymin><xmax>60</xmax><ymax>60</ymax>"
-    (folder / "images" / "a.xml").write_text(
+    (directory / "images" / "a.xml").write_text(
         "<annotation><filename>a.png</filename><object><name>boat</name>"
         f"<bndbox>{corners}</bndbox></object></annotation>"
     )
@@ -48,12 +48,12 @@ def source(tmp_path: Path) -> Path:
         "categories": [{"id": 1, "name": "boat"}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [40, 20, 20, 40]}],
     }
-    (folder / "images" / "coco.json").write_text(json.dumps(coco))
+    (directory / "images" / "coco.json").write_text(json.dumps(coco))
     written = "boat<loc_400><loc_250><loc_599><loc_749>"
     rows = [{"image": "images/a.png", "prefix": "<OD>", "suffix": written}]
-    (folder / "lines.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (folder / "rows.csv").write_text("image,question,answer\nimages/a.png,Where?,at sea\n")
-    return folder
+    (directory / "lines.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (directory / "rows.csv").write_text("image,question,answer\nimages/a.png,Where?,at sea\n")
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_hugging_face_set(source: Path, tmp_path: Path, processor: Processor) 
     made = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
     made.save_to_disk(str(tmp_path / "saved"))
     arguments = (tmp_path / "saved", tmp_path / "shards", "huggingface")
-    with pytest.raises(ValueError, match="say what the columns hold"):
+    with pytest.raises(ValueError, match="the meaning of the columns is missing"):
         convert(*arguments, processor=processor)
     reading = ImportOptions(columns=Columns(answers={"text": "<CAPTION>"}))
     report = convert(*arguments, processor=processor, reading=reading)
@@ -171,9 +171,9 @@ def test_the_photos_convert_and_agree_with_their_files(
     )
     labels, captions = [], []
     for split in ("train2017", "val2017"):
-        folder = photos / "annotations"
-        labels += json.loads((folder / f"instances_{split}.json").read_text())["annotations"]
-        captions += json.loads((folder / f"captions_{split}.json").read_text())["annotations"]
+        directory = photos / "annotations"
+        labels += json.loads((directory / f"instances_{split}.json").read_text())["annotations"]
+        captions += json.loads((directory / f"captions_{split}.json").read_text())["annotations"]
     crowds = sum(label["iscrowd"] for label in labels)
     assert report.problem_counts["crowd"] == crowds == 13
     assert report.records == 159

@@ -159,21 +159,21 @@ def test_names_in_labels_do_not_leave_the_set(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem], name: str
 ) -> None:
     secret = draw("secret.png")
-    folder = tmp_path / "one" / "set"
-    (folder / "Annotations").mkdir(parents=True)
+    directory = tmp_path / "one" / "set"
+    (directory / "Annotations").mkdir(parents=True)
     name = str(secret) if name.startswith("/") else name
-    (folder / "Annotations" / "a.xml").write_text(
+    (directory / "Annotations" / "a.xml").write_text(
         f"<annotation><filename>{name}</filename></annotation>"
     )
-    (folder / "rows.jsonl").write_text(
+    (directory / "rows.jsonl").write_text(
         json.dumps({"image": name, "prefix": "<CAPTION>", "suffix": "x"})
     )
     values = {"images": [{"id": 1, "file_name": name}], "categories": [], "annotations": []}
-    (folder / "labels.json").write_text(json.dumps(values))
+    (directory / "labels.json").write_text(json.dumps(values))
     records = [
-        *read_voc(find_voc(folder), folder, context),
-        *read_jsonl(folder / "rows.jsonl", folder, context),
-        *read_coco(find_coco(folder / "labels.json"), folder, context),
+        *read_voc(find_voc(directory), directory, context),
+        *read_jsonl(directory / "rows.jsonl", directory, context),
+        *read_coco(find_coco(directory / "labels.json"), directory, context),
     ]
     assert records == []
     assert [problem.kind for problem in problems] == ["missing-file"] * 3

@@ -66,7 +66,7 @@ def line(image: str, prefix: str, suffix: str) -> str:
     return json.dumps({"image": image, "prefix": prefix, "suffix": suffix})
 
 
-def test_lines_about_one_picture_are_one_record(
+def test_lines_about_one_image_are_one_record(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
@@ -197,7 +197,7 @@ def test_sidecars_answer_the_prompt(
     assert problems == []
 
 
-def test_pictures_and_texts_that_lack_each_other_are_listed(
+def test_images_and_texts_that_lack_each_other_are_listed(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png", "e.jpg", "e.png"):
@@ -325,11 +325,11 @@ def test_texts_are_matched_in_linear_time(
         monkeypatch.setattr(os, name, lambda *a, f=listed: listings.append(a) or f(*a))
     counts = []
     for size in (5, 20):
-        folder = tmp_path / str(size)
+        directory = tmp_path / str(size)
         for number in range(size):
             draw(f"{size}/{number}.png")
-            (folder / f"{number}.txt").write_text("A boat.")
+            (directory / f"{number}.txt").write_text("A boat.")
         listings.clear()
-        assert len(list(read_sidecars(folder, context))) == size
+        assert len(list(read_sidecars(directory, context))) == size
         counts.append(len(listings))
     assert counts[0] == counts[1]

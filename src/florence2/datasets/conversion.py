@@ -139,10 +139,10 @@ def _skip_duplicates(
     records: Iterable[Record], context: ImportContext, source: Path
 ) -> Iterator[Record]:
     """The records with names in UTF-8; a second record of a name is reported as a problem."""
-    seen = UniqueNameCheck()
+    unique_ids = UniqueNameCheck()
     for record in map(_with_utf8_names, records):
         with context.collect_errors(source):
-            seen.add(record.id, "a record called")
+            unique_ids.add(record.id, "a record called")
             yield record
 
 
@@ -190,8 +190,12 @@ def _resumed_origin(
     if is_same_origin(manifest.origin, origin):
         return manifest.origin
     found = {name: value for name, value in manifest.origin.items() if name != "content"}
-    asked = {name: value for name, value in origin.items() if name != "content"}
-    what = f"from {found}, not from {asked}" if found != asked else f"before {found} was changed"
+    requested = {name: value for name, value in origin.items() if name != "content"}
+    what = (
+        f"from {found}, not from {requested}"
+        if found != requested
+        else f"before {found} was changed"
+    )
     raise ValueError(
         f"{destination} holds shards made {what}; choose another directory, or convert again with "
         "overwrite=True"

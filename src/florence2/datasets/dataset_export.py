@@ -47,7 +47,7 @@ class ExportReport:
     def empty_reason(self) -> str:
         """Why nothing was written; ``""`` when something was, or no image holds anything."""
         written = self.written
-        if not written.pictures:
+        if not written.images:
             return "no image could be used" if self.problems else "the source has no images"
         left_out = written.left_out + written.other_tasks.total() + written.unusable
         if not written.regions and left_out:
@@ -61,7 +61,7 @@ class ExportReport:
         """The lines of a summary: counts, what was left out, and the first problems."""
         written, target = self.written, self.target
         yield (
-            f"{written.folder}: {format_count(written.pictures, 'image')}, "
+            f"{written.directory}: {format_count(written.images, 'image')}, "
             f"{format_count(written.regions, 'region or text', 'regions and texts')} as {target}"
         )
         if written.unmapped:

@@ -40,14 +40,14 @@ class ImportConfig:
         help="Task made from boxes, polygons or captions. Repeatable. [default: the format's]",
     )
     split: str | None = option(None, help="Split of the dataset: train, val ... [default: all]")
-    prompt: str | None = option(None, help="Prompt of CSV questions and sidecar texts.")
+    prompt: str | None = option(None, help="Prompt of CSV rows and sidecar texts.")
     images: Path | None = option(
         None, help="Directory of the images. [default: where the format has them]"
     )
     column: tuple[str, ...] = option(
         (),
         metavar="NAME=COLUMN",
-        help="What a column of csv or huggingface holds: image=photo, boxes=objects.bbox ...",
+        help="Content of a column of csv or huggingface: image=photo, boxes=objects.bbox ...",
     )
     answer: tuple[str, ...] = option(
         (),

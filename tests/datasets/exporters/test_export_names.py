@@ -24,7 +24,7 @@ def test_names_are_found_with_a_few_looks_each() -> None:
         [f"below/{number}.png" for number in range(3000)],
     ):
         taken = CountingSet()
-        names = UniqueFileNames(folders=False, _taken=taken)
+        names = UniqueFileNames(directories=False, _taken=taken)
         assert len({names.assign(each.split("/", 1)[-1]) for each in ids}) == 3000
         assert taken.asked <= 4 * 3000
 
@@ -36,7 +36,7 @@ def test_names_stay_safe_and_keep_apart() -> None:
     assert names.assign("../../a.png") == "a"
     assert names.assign("a b #%+&é.png") == "a b #%+&é"
     assert names.assign("a:b|c.png") == "a_b_c"
-    assert UniqueFileNames(folders=False).assign("http://host/x/../a.png") == "http_host_x_a"
+    assert UniqueFileNames(directories=False).assign("http://host/x/../a.png") == "http_host_x_a"
     by_split = UniqueFileNames(by_split=True)
     assert [by_split.assign("a.png", split) for split in ("train", "val", "val")] == [
         "a",

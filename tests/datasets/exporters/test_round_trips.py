@@ -36,7 +36,7 @@ def test_the_same_call_gives_the_same_files(
     first = write_records(records, format, out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     second = write_records(records, format, out)
-    assert first == second and first.pictures == 3 and not first.problems
+    assert first == second and first.images == 3 and not first.problems
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert before
 
@@ -228,14 +228,14 @@ def test_pdf_can_be_searched_where_the_words_are(records: list[Record], tmp_path
     assert pixels.std() > 30
 
 
-def test_a_picture_that_is_gone_is_listed_and_the_others_go_on(
+def test_an_image_that_is_gone_is_listed_and_the_others_are_written(
     records: list[Record], tmp_path: Path
 ) -> None:
     (tmp_path / "photos/a.png").unlink()
     written = write_records(records, "yolo", tmp_path / "out", ONTOLOGY)
-    assert written.pictures == 2 and list(written.problems) == ["a.png"]
+    assert written.images == 2 and list(written.problems) == ["a.png"]
     without = write_records(records, "yolo", tmp_path / "out", ExportOptions(copy_images=False))
-    assert without.pictures == 3
+    assert without.images == 3
 
 
 def test_quads_are_lines_of_the_class_text(records: list[Record]) -> None:
@@ -255,7 +255,7 @@ def test_ontologies_are_parsed_and_refused() -> None:
     for bad in ("", "a,,b", "=x", "a="):
         with pytest.raises(ValueError, match="prompt=class"):
             ClassMap.parse(bad)
-    with pytest.raises(ValueError, match="stands for"):
+    with pytest.raises(ValueError, match="has two classes"):
         ClassMap.parse("a=x,A=y")
     with pytest.raises(ValueError, match="formats are coco"):
         write_records([], "tfrecord", Path("nowhere"))

@@ -106,7 +106,7 @@ def test_a_pdf_keeps_its_pages_under_the_text(tmp_path: Path, rotation: int) -> 
     turned.save(path)
     images = {unit.name: load_unit(unit).size for unit in list_units(path)[1:]}
     written = write(tmp_path, images, QUAD)
-    assert written.pictures == 2 and not written.problems
+    assert written.images == 2 and not written.problems
     (made,) = (tmp_path / "out").rglob("*.pdf")
     document = pypdfium2.PdfDocument(made)
     assert made.name == "report.pdf" and len(document) == 3

@@ -19,14 +19,14 @@ Draw = Callable[..., Path]
 GOOD = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 20, 30, 40]}
 
 
-def write(folder: Path, labels: list[dict[str, Any]], **changes: Any) -> Path:
+def write(directory: Path, labels: list[dict[str, Any]], **changes: Any) -> Path:
     """An annotation file about ``a.png`` (id 7), with one class, number 3."""
     values = {
         "images": [{"id": 7, "file_name": "a.png", "width": 100, "height": 80}],
         "categories": [{"id": 3, "name": "boat"}],
         "annotations": labels,
     }
-    path = folder / "labels.json"
+    path = directory / "labels.json"
     path.write_text(json.dumps(values | changes))
     return path
 
@@ -148,7 +148,7 @@ def test_nothing_there_is_an_answer_but_bad_labels_are_not(
     assert bad.annotations == ()
 
 
-def test_bad_pictures_are_listed(
+def test_bad_images_are_listed(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("a.png")
@@ -329,18 +329,18 @@ def test_labels_of_a_photo_that_is_stored_turned(
 def test_files_of_any_name_with_images_beside_them(
     tmp_path: Path, draw: Draw, context: ImportContext, file: str, image: str
 ) -> None:
-    folder = tmp_path / "set"
-    path = folder / file
+    directory = tmp_path / "set"
+    path = directory / file
     path.parent.mkdir(parents=True)
     write(tmp_path, [GOOD]).rename(path)
     (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7")
     draw(f"set/{image}")
-    for source in (folder, path):
-        (record,) = read_coco(find_coco(source), folder, context)
+    for source in (directory, path):
+        (record,) = read_coco(find_coco(source), directory, context)
         assert (record.id, record.file_name) == (image, "a.png")
 
 
-def test_the_folder_of_the_images_may_be_named(
+def test_the_directory_of_the_images_may_be_named(
     tmp_path: Path, draw: Draw, context: ImportContext
 ) -> None:
     draw("elsewhere/a.png")

@@ -18,8 +18,8 @@ SIZE = (100, 80)
 PLACE = Path("photos")
 
 
-def dataset(pictures: list[Any], **columns: list[Any]) -> Any:
-    made = datasets.Dataset.from_dict({"image": pictures, **columns})
+def dataset(images: list[Any], **columns: list[Any]) -> Any:
+    made = datasets.Dataset.from_dict({"image": images, **columns})
     return made.cast_column("image", datasets.Image())
 
 
@@ -74,9 +74,9 @@ def test_bad_rows_are_listed_by_their_number(
 ) -> None:
     size = [0.0, 0.0, 9.0, 9.0]
     good = {"bytes": None, "path": str(draw("a.png"))}
-    pictures = [good, None, {"bytes": b"x", "path": None}, good, good, good, good, good]
+    images = [good, None, {"bytes": b"x", "path": None}, good, good, good, good, good]
     made = dataset(
-        pictures,
+        images,
         name=["a", "b", "c", "a", "e", "f", "g", "h"],
         boxes=[[size], [size], [size], [size], [[0.0, 0.0, 200.0, 9.0]], [size], [size], []],
         labels=[["boat"], ["boat"], ["boat"], ["boat"], ["boat"], [], [""], []],
@@ -157,12 +157,12 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path, draw: Draw) -> None:
             open_huggingface(source)
 
 
-def test_images_outside_the_folder_are_not_read(
+def test_images_outside_the_directory_are_not_read(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     root = tmp_path / "set"
-    pictures = [{"bytes": None, "path": str(draw(name))} for name in ("set/a.png", "b.png")]
-    made = dataset(pictures, text=["x", "y"])
+    images = [{"bytes": None, "path": str(draw(name))} for name in ("set/a.png", "b.png")]
+    made = dataset(images, text=["x", "y"])
     columns = Columns(answers={"text": "<CAPTION>"})
     records = list(read_huggingface(made, PLACE, columns, context, root=root))
     assert [record.id for record in records] == ["0"]

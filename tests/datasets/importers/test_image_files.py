@@ -17,7 +17,7 @@ from florence2.results.records import content_hash
 Draw = Callable[..., Path]
 
 
-def test_a_picture_is_measured_and_hashed_with_its_bytes(draw: Draw) -> None:
+def test_an_image_is_measured_and_hashed_with_its_bytes(draw: Draw) -> None:
     path = draw("deep/a.jpg")
     record = load_record(path, "deep/a.jpg")
     assert (record.id, record.path, record.image_size) == ("deep/a.jpg", "deep/a.jpg", (100, 80))
@@ -26,7 +26,7 @@ def test_a_picture_is_measured_and_hashed_with_its_bytes(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (100, 80)), (3, (100, 80)), (6, (80, 100))])
-def test_the_size_is_that_of_the_upright_picture(
+def test_the_size_is_that_of_the_upright_image(
     draw: Draw, orientation: int, size: tuple[int, int]
 ) -> None:
     exif = Image.Exif()
@@ -34,7 +34,7 @@ def test_the_size_is_that_of_the_upright_picture(
     assert load_record(draw("a.jpg", exif=exif), "a").image_size == size
 
 
-def test_missing_and_broken_pictures_are_told_apart(tmp_path: Path, draw: Draw) -> None:
+def test_missing_and_broken_images_are_distinguished(tmp_path: Path, draw: Draw) -> None:
     whole = draw("whole.jpg", (400, 300))
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[:-400])
@@ -59,7 +59,7 @@ def test_a_declared_size_must_be_true_unless_left_out(draw: Draw) -> None:
         check_declared_size(record, (80, 100))
 
 
-def test_pictures_are_found_in_order(tmp_path: Path, draw: Draw) -> None:
+def test_images_are_found_in_order(tmp_path: Path, draw: Draw) -> None:
     for name in ("b.png", "a/z.JPG", "a/b.txt.png"):
         draw(name)
     (tmp_path / "notes.txt").write_text("x")

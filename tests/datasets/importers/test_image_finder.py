@@ -42,14 +42,16 @@ def test_an_image_is_found_by_the_names_that_tools_write(
     assert ImageFinder(tmp_path).find(written) == path
 
 
-def test_an_image_of_another_folder_is_another_image(tmp_path: Path, draw: Draw) -> None:
+def test_an_image_of_another_directory_is_another_image(tmp_path: Path, draw: Draw) -> None:
     draw("val/a.png")
     draw("train/b.png")
     with pytest.raises(LabelError, match=r"'train/a\.png' is missing"):
         ImageFinder(tmp_path).find("train/a.png")
 
 
-def test_a_name_of_several_images_is_refused_with_their_folders(tmp_path: Path, draw: Draw) -> None:
+def test_a_name_of_several_images_is_refused_with_their_directories(
+    tmp_path: Path, draw: Draw
+) -> None:
     draw("one/a.png")
     draw("two/a.png")
     with pytest.raises(LabelError, match=r"'one/a\.png', 'two/a\.png'"):

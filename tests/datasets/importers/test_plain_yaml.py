@@ -31,7 +31,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("text", "message"),
     [
         (BOMB, "more than 1000000 values"),
-        ("a: &a [*a]", "alias of what it stands in"),
+        ("a: &a [*a]", "alias that contains itself"),
         ("names: " + "[" * 5000, "nested|YAML"),
         ("names: " + "[" * 40 + "]" * 40, "nested"),
         ("names: [a]\nnames: [b]", "data.yaml:2: key 'names' is given twice"),

@@ -59,14 +59,16 @@ def test_every_writer_writes_pages(answered: Path, tmp_path: Path, format: str) 
     written = write_records(records, format, tmp_path / "out")
     # The pages that are not there are named, and the others are written.
     named = " ".join(written.problems)
-    assert written.pictures == 4 and "two.pdf" in named and "scan.tif" in named
+    assert written.images == 4 and "two.pdf" in named and "scan.tif" in named
     images = list((tmp_path / "out").rglob("*.png"))
     assert len(images) == (0 if format == "pdf" else 4)
     for path in images:
         assert Image.open(path).size in ((300, 150), (144, 72))
 
 
-def test_names_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_from_another_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     out = tmp_path / "out"
     out.mkdir()

@@ -18,8 +18,8 @@ GOOD = """<object><name>boat</name>
 BOX = "<bndbox><xmin>{}</xmin><ymin>1</ymin><xmax>{}</xmax><ymax>9</ymax></bndbox>"
 
 
-def page(folder: Path, objects: str, name: str = "a") -> Path:
-    path = folder / "Annotations" / f"{name}.xml"
+def page(directory: Path, objects: str, name: str = "a") -> Path:
+    path = directory / "Annotations" / f"{name}.xml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(
         "<annotation><filename>a.png</filename>\n"
@@ -29,8 +29,8 @@ def page(folder: Path, objects: str, name: str = "a") -> Path:
     return path
 
 
-def read(folder: Path, context: ImportContext, **options: object) -> list[Record]:
-    return list(read_voc(find_voc(folder), folder, context, **options))  # type: ignore[arg-type]
+def read(directory: Path, context: ImportContext, **options: object) -> list[Record]:
+    return list(read_voc(find_voc(directory), directory, context, **options))  # type: ignore[arg-type]
 
 
 def test_boxes_count_from_one_and_hold_their_last_pixel(
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_is_listed_and_the_next_one_is_read(
     assert [(each.file, each.kind) for each in problems] == [(str(bad), "malformed")]
 
 
-def test_missing_doubled_and_misdeclared_pictures_are_listed(
+def test_missing_doubled_and_misdeclared_images_are_listed(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     page(tmp_path, GOOD)
@@ -103,7 +103,7 @@ def test_missing_doubled_and_misdeclared_pictures_are_listed(
     assert [each.kind for each in problems] == ["missing-file", "duplicate", "image-size"]
 
 
-def test_splits_come_from_lists_or_folders(
+def test_splits_come_from_lists_or_directories(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("JPEGImages/a.png")

@@ -15,9 +15,9 @@ Draw = Callable[..., Path]
 YAML = "train: train/images\nnames: [boat, bird]\n"
 
 
-def label(folder: Path, content: str | None, name: str = "a", yaml: str = YAML) -> Path:
-    (folder / "data.yaml").write_text(yaml)
-    path = folder / "train" / "labels" / f"{name}.txt"
+def label(directory: Path, content: str | None, name: str = "a", yaml: str = YAML) -> Path:
+    (directory / "data.yaml").write_text(yaml)
+    path = directory / "train" / "labels" / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     if content is not None:
         path.write_text(content)
@@ -100,7 +100,7 @@ def test_a_set_without_any_label_file_is_listed_once(
     assert "b.txt" in problems[0].message
 
 
-def test_broken_and_doubled_pictures_and_missing_folders_are_listed(
+def test_broken_and_doubled_images_and_missing_directories_are_listed(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem]
 ) -> None:
     draw("train/images/a.jpg")
@@ -113,7 +113,7 @@ def test_broken_and_doubled_pictures_and_missing_folders_are_listed(
     assert kinds == ["broken-image", "duplicate", "missing-file"]
 
 
-def test_a_list_of_pictures_and_named_splits(
+def test_a_list_of_images_and_named_splits(
     tmp_path: Path, draw: Draw, context: ImportContext
 ) -> None:
     draw("train/images/a.png")
@@ -125,7 +125,7 @@ def test_a_list_of_pictures_and_named_splits(
         list(read_yolo(data, context, split="train"))
 
 
-def test_paths_that_leave_the_folder_as_exporters_write_them(tmp_path: Path, draw: Draw) -> None:
+def test_paths_that_leave_the_directory_as_exporters_write_them(tmp_path: Path, draw: Draw) -> None:
     draw("train/images/a.png")
     label(tmp_path, "", yaml="train: ../train/images\nnames: [boat]\n")
     assert find_yolo(tmp_path).splits["train"] == (tmp_path / "train/images",)
@@ -143,7 +143,7 @@ def test_no_yaml(tmp_path: Path) -> None:
         find_yolo(tmp_path)
 
 
-def test_the_last_images_folder_becomes_labels() -> None:
+def test_the_last_images_directory_becomes_labels() -> None:
     assert label_path(Path("images/x/images/a.jpg")) == Path("images/x/labels/a.txt")
     assert label_path(Path("flat/a.jpg")) == Path("flat/a.txt")
 
@@ -315,10 +315,10 @@ def test_a_list_leads_nowhere_else(
 ) -> None:
     draw("a.png")
     draw("set/one/images/b.png")
-    folder = tmp_path / "set" / "one"
+    directory = tmp_path / "set" / "one"
     lines = ["../../a.png", "images/b.png", "/dev/zero", "..\\..\\a.png"]
-    (folder / "train.txt").write_text("\ufeff" + "\r\n".join(lines))
-    (folder / "data.yaml").write_text("train: train.txt\nnames: [boat]\n")
-    records = list(read_yolo(find_yolo(folder), context))
+    (directory / "train.txt").write_text("\ufeff" + "\r\n".join(lines))
+    (directory / "data.yaml").write_text("train: train.txt\nnames: [boat]\n")
+    records = list(read_yolo(find_yolo(directory), context))
     assert [record.id for record in records] == ["images/b.png"]
     assert [problem.line for problem in problems if problem.line] == [1, 3, 4]

@@ -66,7 +66,7 @@ def draw(photo: Photo, path: Path) -> None:
     Image.new("RGB", photo.size, (shade, 90, 255 - shade)).save(path)
 
 
-def make_coco(data: Dataset, folder: Path) -> Path:
+def make_coco(data: Dataset, directory: Path) -> Path:
     categories = [
         {"id": id, "name": name, "supercategory": f"kind of {name}"}
         for id, name in zip(data.ids, data.classes, strict=True)
@@ -75,7 +75,7 @@ def make_coco(data: Dataset, folder: Path) -> Path:
         photos = [each for each in data.photos if each.split == split[:-4]]
         images, labels = [], []
         for photo in photos:
-            draw(photo, folder / split / photo.name)
+            draw(photo, directory / split / photo.name)
             id = 1000 + data.photos.index(photo)
             size = {"width": photo.size[0], "height": photo.size[1]}
             images.append({"id": id, "file_name": photo.name, "license": 4, **size})
@@ -88,16 +88,16 @@ def make_coco(data: Dataset, folder: Path) -> Path:
                     "category_id": data.ids[data.classes.index(thing.label)],
                     "bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": outline,
                 })  # fmt: skip
-        place = folder / "annotations" / f"instances_{split}.json"
+        place = directory / "annotations" / f"instances_{split}.json"
         place.parent.mkdir(parents=True, exist_ok=True)
         values = {"images": images, "annotations": labels, "categories": categories}
         place.write_text(json.dumps(values))
-    return folder
+    return directory
 
 
-def make_yolo(data: Dataset, folder: Path) -> Path:
+def make_yolo(data: Dataset, directory: Path) -> Path:
     for photo in data.photos:
-        draw(photo, folder / "images" / photo.split / photo.name)
+        draw(photo, directory / "images" / photo.split / photo.name)
         lines = []
         for thing in photo.things:
             number = data.classes.index(thing.label)
@@ -110,20 +110,20 @@ def make_yolo(data: Dataset, folder: Path) -> Path:
                 values = [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height,
                           (x1 - x0) / width, (y1 - y0) / height]  # fmt: skip
             lines.append(" ".join([str(number), *(f"{v:.9f}" for v in values)]))
-        place = folder / "labels" / photo.split / Path(photo.name).with_suffix(".txt")
+        place = directory / "labels" / photo.split / Path(photo.name).with_suffix(".txt")
         place.parent.mkdir(parents=True, exist_ok=True)
         if lines:  # a background has no label file
             place.write_text("\n".join(lines) + "\n")
     names = "".join(f"  {number}: '{name}'\n" for number, name in enumerate(data.classes))
     splits = "".join(f"{each}: images/{each}\n" for each in ("train", "val", "test"))
-    (folder / "data.yaml").write_text(f"{splits}names:\n{names}")
-    return folder
+    (directory / "data.yaml").write_text(f"{splits}names:\n{names}")
+    return directory
 
 
-def make_voc(data: Dataset, folder: Path) -> Path:
+def make_voc(data: Dataset, directory: Path) -> Path:
     splits: dict[str, list[str]] = {}
     for photo in data.photos:
-        draw(photo, folder / "JPEGImages" / photo.name)
+        draw(photo, directory / "JPEGImages" / photo.name)
         page = Xml.Element("annotation")
         Xml.SubElement(page, "filename").text = photo.name
         size = Xml.SubElement(page, "size")
@@ -145,19 +145,19 @@ def make_voc(data: Dataset, folder: Path) -> Path:
                     Xml.SubElement(polygon, f"x{number}").text = f"{x + 1:.4f}"
                     Xml.SubElement(polygon, f"y{number}").text = f"{y + 1:.4f}"
         stem = Path(photo.name).stem
-        (folder / "Annotations").mkdir(exist_ok=True)
-        (folder / "Annotations" / f"{stem}.xml").write_bytes(Xml.tostring(page))
+        (directory / "Annotations").mkdir(exist_ok=True)
+        (directory / "Annotations" / f"{stem}.xml").write_bytes(Xml.tostring(page))
         splits.setdefault(photo.split, []).append(stem)
-    lists = folder / "ImageSets" / "Main"
+    lists = directory / "ImageSets" / "Main"
     lists.mkdir(parents=True)
     for split, names in splits.items():
         (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
     labels = "".join(f"{name}:::\n" for name in data.classes)
-    (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{labels}")
-    return folder
+    (directory / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{labels}")
+    return directory
 
 
-def make_cvat(data: Dataset, folder: Path) -> Path:
+def make_cvat(data: Dataset, directory: Path) -> Path:
     page = Xml.Element("annotations")
     Xml.SubElement(page, "version").text = "1.1"
     task = Xml.SubElement(Xml.SubElement(page, "meta"), "project")
@@ -166,7 +166,7 @@ def make_cvat(data: Dataset, folder: Path) -> Path:
         label = Xml.SubElement(labels, "label")
         Xml.SubElement(label, "name").text = name
     for number, photo in enumerate(data.photos):
-        draw(photo, folder / "images" / photo.name)
+        draw(photo, directory / "images" / photo.name)
         image = Xml.SubElement(page, "image", {
             "id": str(number + 20), "name": photo.name, "subset": photo.split,
             "width": str(photo.size[0]), "height": str(photo.size[1]),
@@ -181,14 +181,14 @@ def make_cvat(data: Dataset, folder: Path) -> Path:
                 places = dict(zip(("xtl", "ytl", "xbr", "ybr"), corners, strict=True))
                 shape = Xml.SubElement(image, "box", {**shared, **places})
             Xml.SubElement(shape, "attribute", {"name": "color"}).text = "dark red"
-    (folder / "annotations.xml").write_bytes(Xml.tostring(page))
-    return folder
+    (directory / "annotations.xml").write_bytes(Xml.tostring(page))
+    return directory
 
 
-def make_label_studio(data: Dataset, folder: Path) -> Path:
+def make_label_studio(data: Dataset, directory: Path) -> Path:
     tasks = []
     for number, photo in enumerate(data.photos):
-        draw(photo, folder / "images" / photo.name)
+        draw(photo, directory / "images" / photo.name)
         width, height = photo.size
         results = []
         for index, thing in enumerate(photo.things):
@@ -212,12 +212,14 @@ def make_label_studio(data: Dataset, folder: Path) -> Path:
         made = [{"id": number, "result": results}]
         values = {"image": place, "split": photo.split}
         tasks.append({"id": 70 + number, "data": values, "annotations": made, "predictions": []})
-    (folder / "tasks.json").write_text(json.dumps(tasks))
+    (directory / "tasks.json").write_text(json.dumps(tasks))
     labels = "".join(f'<Label value="{name}"/>' for name in data.classes)
     kinds = zip(("RectangleLabels", "PolygonLabels"), "bp", strict=True)
     tags = "".join(f'<{tag} name="{name}" toName="image">{labels}</{tag}>' for tag, name in kinds)
-    (folder / "config.xml").write_text(f'<View><Image name="image" value="$image"/>{tags}</View>')
-    return folder
+    (directory / "config.xml").write_text(
+        f'<View><Image name="image" value="$image"/>{tags}</View>'
+    )
+    return directory
 
 
 MAKERS: dict[str, Callable[[Dataset, Path], Path]] = {

@@ -20,16 +20,16 @@ class ExportRegion:
     photos: dict[str, tuple[str, list[tuple[str, list[float], list[list[float]] | None]]]]
 
 
-def read_coco(folder: Path) -> ExportRegion:
+def read_coco(directory: Path) -> ExportRegion:
     from pycocotools.coco import COCO
 
     found = ExportRegion([], {})
-    for file in sorted((folder / "annotations").glob("instances_*.json")):
+    for file in sorted((directory / "annotations").glob("instances_*.json")):
         truth = COCO(str(file))
         split = file.stem.removeprefix("instances_")
         found.classes = [each["name"] for each in truth.dataset["categories"]]
         for image in truth.loadImgs(truth.getImgIds()):
-            assert (folder / "images" / split / image["file_name"]).is_file()
+            assert (directory / "images" / split / image["file_name"]).is_file()
             things = []
             for each in truth.loadAnns(truth.getAnnIds(imgIds=[image["id"]])):
                 x, y, width, height = each["bbox"]
@@ -42,17 +42,17 @@ def read_coco(folder: Path) -> ExportRegion:
     return found
 
 
-def read_yolo(folder: Path) -> ExportRegion:
+def read_yolo(directory: Path) -> ExportRegion:
     import supervision
     import yaml
 
-    values = yaml.safe_load((folder / "data.yaml").read_text())
+    values = yaml.safe_load((directory / "data.yaml").read_text())
     found = ExportRegion([], {})
     for role in ("train", "val", "test"):
         images = Path(values["path"]) / values[role]
         labels = Path(str(images).replace("/images/", "/labels/"))
         loaded = supervision.DetectionDataset.from_yolo(
-            str(images), str(labels), str(folder / "data.yaml")
+            str(images), str(labels), str(directory / "data.yaml")
         )
         found.classes = loaded.classes
         for path, pixels, detections in loaded:
@@ -80,19 +80,19 @@ def _bounds(outline: list[list[float]] | None, box: list[float]) -> list[float]:
     return exact
 
 
-def read_voc(folder: Path) -> ExportRegion:
+def read_voc(directory: Path) -> ExportRegion:
     import supervision
 
     loaded = supervision.DetectionDataset.from_pascal_voc(
-        str(folder / "JPEGImages"), str(folder / "Annotations")
+        str(directory / "JPEGImages"), str(directory / "Annotations")
     )
-    rows = (folder / "labelmap.txt").read_text().splitlines()
+    rows = (directory / "labelmap.txt").read_text().splitlines()
     found = ExportRegion([row.split(":")[0] for row in rows if row[0] != "#"][1:], {})
     splits = {}
-    for file in (folder / "ImageSets" / "Main").glob("*.txt"):
+    for file in (directory / "ImageSets" / "Main").glob("*.txt"):
         splits |= dict.fromkeys(file.read_text().splitlines(), file.stem)
     for path, _, detections in loaded:
-        page = Xml.parse(folder / "Annotations" / Path(path).with_suffix(".xml").name)
+        page = Xml.parse(directory / "Annotations" / Path(path).with_suffix(".xml").name)
         outlines = []
         for node in page.iter("object"):
             polygon = node.find("polygon")
@@ -104,11 +104,11 @@ def read_voc(folder: Path) -> ExportRegion:
     return found
 
 
-def read_cvat(folder: Path) -> ExportRegion:
-    page = Xml.parse(folder / "annotations.xml").getroot()
+def read_cvat(directory: Path) -> ExportRegion:
+    page = Xml.parse(directory / "annotations.xml").getroot()
     found = ExportRegion([node.findtext("name") or "" for node in page.iter("label")], {})
     for image in page.iter("image"):
-        assert (folder / "images" / image.get("name", "")).is_file()
+        assert (directory / "images" / image.get("name", "")).is_file()
         things = []
         for node in image:
             outline = None
@@ -123,19 +123,19 @@ def read_cvat(folder: Path) -> ExportRegion:
     return found
 
 
-def read_label_studio(folder: Path) -> ExportRegion:
+def read_label_studio(directory: Path) -> ExportRegion:
     from label_studio_sdk._extensions.label_studio_tools.core.label_config import parse_config
     from label_studio_sdk.label_interface import LabelInterface
 
-    config = (folder / "config.xml").read_text()
+    config = (directory / "config.xml").read_text()
     interface = LabelInterface(config)
     interface.validate()
     parsed = parse_config(config)
     (labels,) = {tuple(each["labels"]) for each in parsed.values() if each["labels"]}
     found = ExportRegion(list(labels), {})
-    for task in json.loads((folder / "tasks.json").read_text()):
+    for task in json.loads((directory / "tasks.json").read_text()):
         place = parse_qs(urlsplit(task["data"]["image"]).query)["d"][0]
-        assert (folder / place).is_file()
+        assert (directory / place).is_file()
         (made,) = task["annotations"]
         assert interface.validate_annotation(made)
         things = []

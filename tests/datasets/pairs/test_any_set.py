@@ -35,13 +35,13 @@ class Kind:
     scores: bool = True
     image_ids: bool = True
     category_ids: bool = False
-    folders: bool = True
+    directories: bool = True
 
 
 KINDS = {
     "coco": Kind("coco", category_ids=True),
-    "yolo": Kind("yolo", False, False, False, False, folders=False),
-    "voc": Kind("voc", image_ids=False, folders=False),
+    "yolo": Kind("yolo", False, False, False, False, directories=False),
+    "voc": Kind("voc", image_ids=False, directories=False),
     "cvat": Kind("cvat"),
     "label-studio": Kind("label-studio"),
     "jsonl": Kind("answers", category_ids=True),
@@ -97,22 +97,24 @@ def sets(draw: st.DrawFn) -> tuple[list[Category], list[Record]]:
     return categories, records
 
 
-def write(records: list[Record], categories: tuple[Category, ...], kind: str, folder: Path) -> None:
+def write(
+    records: list[Record], categories: tuple[Category, ...], kind: str, directory: Path
+) -> None:
     if kind == "shards":
-        with ShardWriter(folder) as writer:
+        with ShardWriter(directory) as writer:
             writer.declare(categories)
             for record in records:
                 writer.write(record)
         return
-    written = write_records(records, kind, folder, categories=lambda: categories)
-    assert not written.problems and written.pictures == len(records)
+    written = write_records(records, kind, directory, categories=lambda: categories)
+    assert not written.problems and written.images == len(records)
 
 
-def read(kind: str, folder: Path) -> tuple[ClassList, list[Record]]:
+def read(kind: str, directory: Path) -> tuple[ClassList, list[Record]]:
     problems: list[ImportProblem] = []
     classes = ClassList()
     context = ImportContext(problems.append, declare=classes.declare)
-    records = list(read_records(folder, KINDS[kind].read_as, ImportOptions(), context))
+    records = list(read_records(directory, KINDS[kind].read_as, ImportOptions(), context))
     assert not problems
     return classes, records
 
@@ -165,8 +167,8 @@ def test_any_set_through_any_two_formats(
     first: str, made: tuple[list[Category], list[Record]]
 ) -> None:
     categories, records = made
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
         write(records, tuple(categories), first, place / "first")
         classes, read_once = read(first, place / "first")
         compare((classes, read_once), made, [KINDS[first]])

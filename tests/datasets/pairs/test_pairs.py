@@ -23,11 +23,11 @@ def data() -> Dataset:
 @pytest.fixture(scope="module")
 def sources(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The dataset in each format, as its own tools write it."""
-    folder = tmp_path_factory.mktemp("sources")
+    directory = tmp_path_factory.mktemp("sources")
     made = {}
     for format, make in MAKERS.items():
-        (folder / format).mkdir()
-        made[format] = make(data, folder / format)
+        (directory / format).mkdir()
+        made[format] = make(data, directory / format)
     return made
 
 
@@ -37,9 +37,9 @@ def convert(source: Path, format: str, target: str, out: Path) -> ExportReport:
     return report
 
 
-def check(folder: Path, format: str, data: Dataset, with_outlines: bool = True) -> None:
+def check(directory: Path, format: str, data: Dataset, with_outlines: bool = True) -> None:
     """Compare what the format's library reads with the dataset."""
-    found = READERS[format](folder)
+    found = READERS[format](directory)
     assert found.classes == list(data.classes)
     assert found.photos.keys() == {photo.name for photo in data.photos}
     for photo in data.photos:
@@ -100,8 +100,8 @@ def test_ids_and_fields_of_coco_stay(
         convert(tmp_path / target, read_as, "coco", tmp_path / f"{target}-back")
         for file in (sources["coco"] / "annotations").iterdir():
             before, after = (
-                json.loads((folder / "annotations" / file.name).read_text())
-                for folder in (sources["coco"], tmp_path / f"{target}-back")
+                json.loads((directory / "annotations" / file.name).read_text())
+                for directory in (sources["coco"], tmp_path / f"{target}-back")
             )
             assert after["categories"] == before["categories"]
             if target == "csv":  # an image has no other fields there

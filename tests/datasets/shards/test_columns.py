@@ -83,7 +83,7 @@ def test_every_table_task_survives(shared_annotations: list[Annotation]) -> None
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
-    [(None, "no shard"), ({b"florence2.schema": b"99"}, "schema version 99")],
+    [(None, "not a shard"), ({b"florence2.schema": b"99"}, "schema version 99")],
 )
 def test_other_versions_are_refused(metadata: dict[bytes, bytes] | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -21,8 +21,8 @@ from florence2.results.records import Record, content_hash
 MakeRecord = Callable[[int], Record]
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
 def test_records_come_back_in_order_over_several_shards(
@@ -58,7 +58,7 @@ def test_a_shard_closes_at_its_bytes(tmp_path: Path, make_record: MakeRecord) ->
     assert [shard.rows for shard in writer.manifest.shards] == [2, 2, 2]
 
 
-def test_a_picture_known_by_its_path_is_stored(tmp_path: Path) -> None:
+def test_an_image_known_by_its_path_is_stored(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"content")
     record = Record("a", 4, 4, content_hash(b"content"), path=str(path))

@@ -18,7 +18,7 @@ _MAX_BYTES = 64 * 1024**2
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Prompts and the classes they stand for: ``{"delivery truck": "truck", "person": "person"}``.
+    """Prompts and the class of each: ``{"delivery truck": "truck", "person": "person"}``.
 
     Class numbers count from 0 in the order in which classes are first named. ``categories`` are
     the ids and supercategories of the classes, where a file gave them.
@@ -35,7 +35,7 @@ class ClassMap:
     def parse(cls, text: str) -> ClassMap:
         """``"delivery truck=truck, person"``: prompts by commas, each with its class or itself.
 
-        Raises ``ValueError`` for empty names and a prompt that stands for two classes.
+        Raises ``ValueError`` for empty names and for a prompt with two classes.
         """
         return cls(_pairs(text.split(","), text))
 
@@ -57,7 +57,7 @@ class ClassMap:
             lines = [line for line in text.splitlines() if line.strip()]
             return cls(_pairs(lines, path.name))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"{path} holds no list of classes: {error}") from error
+            raise ValueError(f"{path} is not a list of classes: {error}") from error
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -78,12 +78,12 @@ class ClassMap:
 class ExportClasses:
     """The classes while a set is written: those of a class map, or else those of the source.
 
-    Labels that the source does not list become classes as they come by.
+    Labels that the source does not list become classes in the order in which they occur.
     """
 
     class_map: ClassMap | None = None
     listed: ClassList = field(default_factory=ClassList)
-    # The record whose regions were collected last, and these: a writer and its counts ask for them.
+    # The last record and its collected regions: the exporter and the counts both use them.
     collected: tuple[object, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -123,7 +123,9 @@ def _pairs(parts: Iterable[str], text: str) -> dict[str, str]:
                 f"classes are written 'prompt=class, prompt=class' or 'class, class', got {text!r}"
             )
         if classes.setdefault(_folded(prompt), name) != name:
-            raise ValueError(f"{prompt!r} stands for {classes[_folded(prompt)]!r} and {name!r}")
+            raise ValueError(
+                f"{prompt!r} has two classes: {classes[_folded(prompt)]!r} and {name!r}"
+            )
     return classes
 
 
@@ -139,7 +141,7 @@ def _named(names: Iterable[Any]) -> dict[str, str]:
 def _yaml_names(text: str) -> list[Any]:
     import yaml
 
-    # The base loader leaves every scalar the text that it is: "no" and "1.10" are names.
+    # The base loader keeps every scalar as text: "no" and "1.10" are names.
     try:
         values = yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:

@@ -28,9 +28,9 @@ _RESULTS = ("image_id", "category_id", "bbox", "segmentation", "score")
 
 @dataclass
 class _Part:
-    """The labels of one split. Ids are given at the end, when all that are wanted are known."""
+    """The labels of one split. Ids are assigned at the end, when all requested ids are known."""
 
-    folder: str
+    directory: str
     images: list[dict[str, Any]] = field(default_factory=list)
     image_ids: list[SourceId | None] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
@@ -49,18 +49,18 @@ class CocoExporter:
     def add(self, record: Record, name: str) -> int:
         part = self._part(record.split)
         file_name = f"{name}{image_suffix(record)}"
-        place = len(part.images)
+        index = len(part.images)
         regions = list_regions(record, self._output.classes)
-        annotations = [self._annotation(found, place) for found in regions]
+        annotations = [self._annotation(found, index) for found in regions]
         image = {"file_name": file_name, "width": record.width, "height": record.height}
-        self._output.write_image(record, f"{part.folder}/{file_name}")
+        self._output.write_image(record, f"{part.directory}/{file_name}")
         part.images.append(clean_values(dict(record.attributes)) | image)
         part.image_ids.append(record.source_id)
         part.annotations += annotations
         part.ids += [found.id for found in regions]
         part.has_results |= any(not each.is_source or each.score is not None for each in regions)
         texts = list_captions(record).values()
-        part.captions += [{"image": place, "caption": text} for text in texts]
+        part.captions += [{"image": index, "caption": text} for text in texts]
         return len(annotations) + len(texts)
 
     def finish(self) -> list[Path]:
@@ -100,13 +100,13 @@ class CocoExporter:
                 files.append(self._write(f"annotations/captions{ending}.json", texts))
         return files
 
-    def _write(self, place: str, values: Any) -> Path:
-        return self._output.write(place, json.dumps(values, allow_nan=False))
+    def _write(self, name: str, values: Any) -> Path:
+        return self._output.write(name, json.dumps(values, allow_nan=False))
 
     def _part(self, split: str | None) -> _Part:
         if split not in self._parts:
-            folder = "images" if split is None else f"images/{split_file_name(split)}"
-            self._parts[split] = _Part(folder)
+            directory = "images" if split is None else f"images/{split_file_name(split)}"
+            self._parts[split] = _Part(directory)
         return self._parts[split]
 
     def _annotation(self, found: ExportRegion, image: int) -> dict[str, Any]:

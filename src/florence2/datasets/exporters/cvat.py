@@ -135,8 +135,8 @@ def _shapes(found: ExportRegion, group: int) -> list[Xml.Element]:
     else:
         x0, y0, x1, y1 = found.box
         corners = {"xtl": x0, "ytl": y0, "xbr": x1, "ybr": y1}
-        places = {key: coordinate(float(at), 2) for key, at in corners.items()}
-        shapes = [Xml.Element("box", shared | places)]
+        coordinates = {key: coordinate(float(at), 2) for key, at in corners.items()}
+        shapes = [Xml.Element("box", shared | coordinates)]
     if found.score is not None:
         attributes = {"score": f"{found.score:.6g}"} | attributes
     for shape in shapes:

@@ -1,4 +1,4 @@
-"""Names of the files that a set has for its images, each once."""
+"""Unique file names for the images of a dataset."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from ...io.paths import safe_component
 
 @dataclass
 class UniqueFileNames:
-    """A name of its own, without suffix, for every image: ``below/a`` for ``below/a.png``.
+    """A unique name, without suffix, for every image: ``below/a`` for ``below/a.png``.
 
-    Without ``folders`` it is ``below_a``: many readers of datasets look into one directory only.
+    Without ``directories`` it is ``below_a``: many readers of datasets read one flat directory.
     Images that differ in their suffix alone get it appended: ``a-png``. With ``by_split``, a name
-    may come once in each split. Case makes no difference, as on file systems where it makes none.
+    may occur once in each split. Case is ignored, as some file systems do.
     """
 
-    folders: bool = True
+    directories: bool = True
     by_split: bool = False
     _taken: set[tuple[str, str]] = field(default_factory=set)
     _next: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def assign(self, name: str, split: str | None = None) -> str:
-        """The name of an image; never leads out of the directory that is written to."""
+        """Return the name of an image. It never leads out of the output directory."""
         path = PurePosixPath(decode_name(name).replace("\\", "/").replace("://", "/"))
         parts = [safe_component(part) for part in path.parts if part not in ("/", "..", ".")]
         path = PurePosixPath(*parts) if parts else PurePosixPath("picture")
-        if not self.folders:
+        if not self.directories:
             path = PurePosixPath(safe_component("_".join(path.parts)))
         stem, suffix = str(path.with_suffix("")), path.suffix.lstrip(".")
         group = (split or "") if self.by_split else ""
         for candidate in (stem, f"{stem}-{suffix}" if suffix else stem):
             if self._take(group, candidate):
                 return candidate
-        # The numbers that were given before are not tried again.
+        # Numbers that were assigned before are not tried again.
         key = group, stem.casefold()
         number = self._next.get(key, 2)
         while not self._take(group, f"{stem}-{number}"):
@@ -51,7 +51,7 @@ class UniqueFileNames:
 
 
 def split_file_name(split: str) -> str:
-    """A split's name as a file or directory is called."""
+    """The name of a split as a file or directory name."""
     return safe_component(decode_name(split))
 
 

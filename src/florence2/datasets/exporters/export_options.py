@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .class_map import ClassMap
 
 _SIDECARS = frozenset({"sidecars"})
-# Formats with a place for images beside their labels.
+# Formats that have images beside their labels.
 WITH_IMAGES = frozenset(TARGETS) - {"jsonl", "csv", "pdf"}
 # The formats that each option applies to.
 _APPLIES_TO = {
@@ -49,7 +49,7 @@ class ExportOptions:
     """How a dataset is written.
 
     ``classes`` are the only classes; by default they are those of the source, and else labels
-    become classes in the order in which they come. Raises ``ValueError`` for a ``caption`` that is
+    become classes in the order in which they occur. Raises ``ValueError`` for a ``caption`` that is
     not a caption task, and for ``link_images`` without ``copy_images``.
     """
 
@@ -104,7 +104,7 @@ class ExportOptions:
         )
 
     def find_unused(self, formats: frozenset[str]) -> str | None:
-        """The first option that is set and that none of ``formats`` takes: ``"prefix"`` ..."""
+        """The first option that is set and applies to none of ``formats``: ``"prefix"`` ..."""
         given = {
             "classes": self.classes is not None,
             "copy_images=False": not self.copy_images,

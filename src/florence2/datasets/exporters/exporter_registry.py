@@ -1,4 +1,4 @@
-"""Exporters by the name of their format, and the function that writes records with one."""
+"""The exporters by format name, and the function that writes records with one of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from ...io.deprecation import renamed_arguments
 from ...results.records import Category, Record
 from ...results.tasks import AnswerKind
 from ...results.types import Quads, Text
@@ -39,7 +40,7 @@ EXPORTERS: dict[str, Callable[[ExportDirectory], Exporter]] = {
     "pdf": PdfExporter,
 }
 # Formats that keep the directories of the images.
-_IN_FOLDERS = ("sidecars", "hocr", "pdf", "coco", "cvat", "label-studio")
+_IN_DIRECTORIES = ("sidecars", "hocr", "pdf", "coco", "cvat", "label-studio")
 # Formats with a directory of images per split: a name may occur once in each.
 _BY_SPLIT = ("coco", "yolo", "yolo-seg", "yolo-obb")
 # Formats without classes.
@@ -48,16 +49,17 @@ _WITHOUT_CLASSES = ("jsonl", "hocr", "pdf")
 _UNWRITABLE = (OSError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
 
 
+@renamed_arguments(folder="directory")
 def write_records(
     records: Iterable[Record],
     format: str,
-    folder: Path,
+    directory: Path,
     options: ExportOptions | None = None,
     *,
     categories: Callable[[], Iterable[Category]] = tuple,
     note: Callable[[str], None] | None = None,
 ) -> Written:
-    """Write the kept annotations of ``records`` into ``folder`` in one of ``EXPORTERS``.
+    """Write the kept annotations of ``records`` into ``directory`` in one of ``EXPORTERS``.
 
     An image that cannot be written is reported in ``problems``; the others are written. Files are
     replaced whole, so the same call gives the same files again.
@@ -65,11 +67,11 @@ def write_records(
     Args:
         records: The records, read one by one.
         format: A name of ``EXPORTERS``.
-        folder: The directory that is written to.
+        directory: The output directory.
         options: How the dataset is written.
         categories: Returns the classes that the source has listed so far; called before each
             record and at the end, because an importer knows them only while it reads.
-        note: Called with the path of each file, relative to ``folder``, before it is written.
+        note: Called with the path of each file, relative to ``directory``, before it is written.
 
     Raises:
         ValueError: The format is unknown.
@@ -77,11 +79,11 @@ def write_records(
     format = current_target(format)
     if format not in EXPORTERS:
         raise ValueError(f"unknown format {format!r}; formats are {', '.join(EXPORTERS)}")
-    output, written = ExportDirectory(folder, options or ExportOptions()), Written(folder)
+    output, written = ExportDirectory(directory, options or ExportOptions()), Written(directory)
     if note is not None:
         output.note = note
     exporter = EXPORTERS[format](output)
-    names = UniqueFileNames(format in _IN_FOLDERS, format in _BY_SPLIT)
+    names = UniqueFileNames(format in _IN_DIRECTORIES, format in _BY_SPLIT)
     declared = 0
     for record in records:
         listed = tuple(categories())
@@ -94,14 +96,14 @@ def write_records(
             )
             if format not in _WITHOUT_CLASSES:
                 _count(record, output, written)
-            _count_without_place(record, format, written)
+            _count_dropped(record, format, written)
         except _UNWRITABLE as error:
             written.problems[record.id] = str(error)
             continue
         written.regions += regions
-        written.pictures += 1
+        written.images += 1
     output.classes.declare(categories())
-    if written.pictures:
+    if written.images:
         written.files = exporter.finish()
         written.problems |= getattr(exporter, "problems", {})
     written.dropped += output.dropped
@@ -116,7 +118,7 @@ def _count(record: Record, output: ExportDirectory, written: Written) -> None:
     written.unusable += collected.unusable
 
 
-def _count_without_place(record: Record, format: str, written: Written) -> None:
+def _count_dropped(record: Record, format: str, written: Written) -> None:
     """Count the answers of a record that the format cannot hold."""
     written.has_place |= holds_images(format)
     if holds_objects(format):

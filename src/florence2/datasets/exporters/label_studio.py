@@ -1,8 +1,8 @@
 """Label Studio exporter: ``tasks.json`` and its labeling configuration ``config.xml``.
 
-Coordinates are per cent of the image. The source's own labels are annotations, those of a model
-predictions. The configuration holds exactly the labels of the set: Label Studio shows nothing for a
-label that its project does not know. Other fields are in a region's ``meta``.
+Coordinates are percentages of the image. The source's own labels are annotations, those of a model
+predictions. The configuration lists exactly the labels of the dataset: Label Studio does not show
+labels that its project lacks. Other fields are in a region's ``meta``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class LabelStudioExporter:
         Xml.SubElement(view, "Image", {"name": "image", "value": "$image", "zoom": "true"})
         names = self._output.classes.names
         for tag, name in (("RectangleLabels", "box"), ("PolygonLabels", "polygon")):
-            # Classes without a region have to stand somewhere.
+            # Without this control, classes without a region would be lost.
             if name in self._kinds or (name == "box" and names and "polygon" not in self._kinds):
                 parent = Xml.SubElement(view, tag, {"name": name, "toName": "image"})
                 for label in names:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...io.atomic import atomic_replace
+from ...io.deprecation import renamed_fields
 from ...io.file_types import IMAGE_SUFFIXES
 from ...processing.image import load_image, open_image
 from ...results.records import Record
@@ -27,20 +28,21 @@ _QUALITY: dict[str, dict[str, Any]] = {
 }
 
 
+@renamed_fields(folder="directory", pictures="images")
 @dataclass
 class Written:
-    """What was written: ``files``, without those of single images; how many of everything.
+    """What was written: ``files``, without those of single images, and counts.
 
-    ``problems`` are images that could not be written, by name, with the reason. What was left
-    out is counted: regions by label (``unmapped``: they mean no class) and by task
-    (``other_tasks``: their labels are no classes here), regions without extent (``unusable``), and
-    by name what the format cannot hold (``dropped``). ``has_place`` tells whether it has a place
-    for any answer or label of the source, also for one that says that nothing is there.
+    ``problems`` are images that could not be written, by name, with the reason. Skipped regions
+    are counted: by label (``unmapped``: the class map has no such label), by task
+    (``other_tasks``: their labels are not classes), and those without area (``unusable``).
+    ``dropped`` counts by kind what the format cannot hold. ``has_place`` is True when the format
+    can hold any prediction or label of the source, also an empty one.
     """
 
-    folder: Path
+    directory: Path
     files: list[Path] = field(default_factory=list)
-    pictures: int = 0
+    images: int = 0
     regions: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     unmapped: Counter[str] = field(default_factory=Counter)
@@ -51,7 +53,7 @@ class Written:
 
     @property
     def left_out(self) -> int:
-        """How many regions mean no class of the set."""
+        """The number of regions whose label is not in the class map."""
         return self.unmapped.total()
 
 
@@ -71,33 +73,33 @@ class Exporter(Protocol):
 class ExportDirectory:
     """The directory of an export, with its classes and options.
 
-    ``note`` is called with the place of each file before it is written. ``dropped`` counts what
-    the format cannot hold.
+    ``note`` is called with the relative path of each file before it is written. ``dropped`` counts
+    what the format cannot hold.
     """
 
-    folder: Path
+    directory: Path
     options: ExportOptions
     classes: ExportClasses = field(init=False)
-    note: Callable[[str], None] = field(default=lambda place: None)
+    note: Callable[[str], None] = field(default=lambda name: None)
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.classes = ExportClasses(self.options.classes)
 
-    def write(self, place: str, content: bytes | str) -> Path:
-        """Write a file at a place in the directory, whole or not at all, and on the disk."""
-        self.note(place)
-        path = self.folder / place
+    def write(self, name: str, content: bytes | str) -> Path:
+        """Write the file ``name`` of the directory atomically and sync it to the disk."""
+        self.note(name)
+        path = self.directory / name
         atomic_replace(path, _encoded(content))
         return path
 
-    def write_one(self, place: str, content: bytes | str) -> Path:
-        """Write one of many files, whole or not at all; the last of the set goes to the disk.
+    def write_one(self, name: str, content: bytes | str) -> Path:
+        """Write one of many files atomically, without a sync.
 
-        Waiting for the disk after each of 100,000 files would take most of the time.
+        A sync after each of 100,000 files would take most of the time.
         """
-        self.note(place)
-        path = self.folder / place
+        self.note(name)
+        path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.part")
         try:
@@ -108,26 +110,26 @@ class ExportDirectory:
             raise
         return path
 
-    def write_image(self, record: Record, place: str) -> Path | None:
-        """Put the image of a record at a place: a copy, or a link where links are asked for.
+    def write_image(self, record: Record, name: str) -> Path | None:
+        """Write the image of a record to the file ``name``: a copy, or a hard link if requested.
 
-        An image that its file only turns by its orientation is written upright, as its labels are.
-        ``None`` when images are not asked for. Raises ``OSError`` or ``ValueError`` when the
-        image is gone or was changed.
+        An image with an EXIF orientation is written upright, as its labels are. Returns ``None``
+        with ``copy_images=False``. Raises ``OSError`` or ``ValueError`` when the image is gone or
+        was changed.
         """
         if not self.options.copy_images:
             return None
         source = Path(record.path or "")
         if record.image is not None or not source.is_file():
             content = record.image_bytes()
-            return self.write_one(place, turn_upright(content) or content)
-        if self._is_here(place, source):
-            return self.folder / place
+            return self.write_one(name, turn_upright(content) or content)
+        if self._is_here(name, source):
+            return self.directory / name
         turned = turn_upright(source)
         if turned is not None:
-            return self.write_one(place, turned)
-        self.note(place)
-        path = self.folder / place
+            return self.write_one(name, turned)
+        self.note(name)
+        path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.part")
         temporary.unlink(missing_ok=True)
@@ -140,9 +142,9 @@ class ExportDirectory:
             raise
         return path
 
-    def _is_here(self, place: str, source: Path) -> bool:
-        """Whether the file at a place is the source itself: sidecars may lie beside originals."""
-        path = self.folder / place
+    def _is_here(self, name: str, source: Path) -> bool:
+        """Whether the file ``name`` is the source itself: sidecars may be written beside it."""
+        path = self.directory / name
         linked = self.options.link_images and path.exists() and path.samefile(source)
         return linked or path.absolute() == source.absolute()
 
@@ -162,9 +164,9 @@ def image_suffix(record: Record) -> str:
 
 
 def turn_upright(source: Path | bytes) -> bytes | None:
-    """An image file whose pixels lie as they are shown; ``None`` where they do already.
+    """The image file with upright pixels; ``None`` when the pixels are upright already.
 
-    JPEG is coded again at quality 95, for its pixels are turned. Raises ``ImageError``.
+    JPEG is encoded again at quality 95, because its pixels are turned. Raises ``ImageError``.
     """
     with open_image(source) as image:
         if image.getexif().get(_ORIENTATION, 1) in (0, 1):
@@ -180,7 +182,7 @@ def turn_upright(source: Path | bytes) -> bytes | None:
 
 
 def _link(source: Path, path: Path) -> bool:
-    """Whether a hard link could be made. A symbolic link is followed: the file is what counts."""
+    """Make a hard link; False when that is not possible. Symbolic links are followed."""
     try:
         os.link(source.resolve(), path)
     except OSError:
@@ -189,7 +191,7 @@ def _link(source: Path, path: Path) -> bool:
 
 
 def _copy(source: Path, path: Path) -> None:
-    """A copy of a file, sharing its blocks until one of both is changed where the disk can."""
+    """Copy a file; the copy shares the blocks of the source where the file system supports it."""
     try:
         import fcntl
 
@@ -200,5 +202,5 @@ def _copy(source: Path, path: Path) -> None:
 
 
 def _encoded(content: bytes | str) -> bytes:
-    """Text as UTF-8; what it cannot hold becomes a question mark, and never ends a set."""
+    """Text as UTF-8; characters that UTF-8 cannot encode become question marks."""
     return content.encode("utf-8", "replace") if isinstance(content, str) else content

@@ -1,4 +1,4 @@
-"""What of a record goes into files of other tools: regions with a class, lines of text, texts."""
+"""The content of a record for other tools: regions with a class, lines of text, captions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ...results.types import Answer, Boxes, ImageSize, Polygons, Quads, Text
 from ..importers.instances import INSTANCE_TASKS
 from .class_map import ExportClasses
 
-# The class of what is written.
+# The class of lines of text.
 TEXT = "text"
-# Their labels are phrases, or none at all: they give classes only where no other task does, and
-# then only the first of them that there is.
+# Their labels are phrases or empty: they give classes only if no other task does, and then only
+# the first of these tasks.
 PHRASE_TASKS = ("<CAPTION_TO_PHRASE_GROUNDING>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>")
-# Answers of two tasks that overlap so much, and are of one class, are one object.
+# Regions of two tasks with this IoU and the same class are one object.
 SAME_OBJECT = 0.8
 Points = NDArray[np.floating[Any]]
 
@@ -31,8 +31,8 @@ Points = NDArray[np.floating[Any]]
 class ExportRegion:
     """One region: its class, the upright box around it, and its outlines where it has some.
 
-    ``corners`` are the four of a quad, ``words`` what is written there. Everything lies within the
-    image. ``score`` is ``None`` where no one gave one. ``category_id``, ``id`` and ``attributes``
+    ``corners`` are the four of a quad, ``words`` the recognized text. Everything is within the
+    image. ``score`` is ``None`` if there is none. ``category_id``, ``id`` and ``attributes``
     are those of the source dataset, whose own labels are ``is_source``.
     """
 
@@ -84,13 +84,13 @@ def collect_regions(record: Record, classes: ExportClasses) -> CollectedRegions:
     """The kept regions of a record that mean a class, one after another, each object once.
 
     The objects of the source dataset come first; annotations that were made from them are not
-    repeated. A region asked about (``<REGION_TO_CATEGORY>`` and its like) is one too: its box comes
-    from the question, its class from the answer or, for outlines, from the words asked with or the
-    object at that place. Lines of text are of the class ``text``.
+    repeated. The region of a prompt (``<REGION_TO_CATEGORY>`` and similar tasks) counts too: its
+    box comes from the prompt, its class from the prediction or, for outlines, from the text of the
+    prompt or the object in the region. Lines of text have the class ``text``.
     """
     if classes.collected is not None and classes.collected[0] is record:
-        held: CollectedRegions = classes.collected[1]
-        return held
+        regions: CollectedRegions = classes.collected[1]
+        return regions
     collected = CollectedRegions()
     for labeled in record.objects or ():
         _add(collected, classes, labeled.label, _from_source(labeled, record.image_size))
@@ -186,7 +186,7 @@ def _labeled_regions(annotation: Annotation) -> Iterator[tuple[str, Boxes | Quad
     answer = annotation.answer
     if isinstance(answer, Text):
         if annotation.task == "<REGION_TO_CATEGORY>" and annotation.region is not None:
-            # The record's size is not known here; a box carries the one it is checked against.
+            # The size of the record is not known here; ``Boxes`` needs one.
             yield answer.plain_text, Boxes([annotation.region], [answer.plain_text], (1, 1)), 0
         return
     for index, label in enumerate(answer.labels):
@@ -194,7 +194,7 @@ def _labeled_regions(annotation: Annotation) -> Iterator[tuple[str, Boxes | Quad
 
 
 def _same_object(found: ExportRegion, before: list[ExportRegion], tasks: list[str]) -> int | None:
-    """The object among ``before``, the answers of other tasks, that a region is once more."""
+    """The index of the region in ``before`` (of other tasks) that shows the same object."""
     if found.corners is not None or not before:
         return None
     names = [

@@ -19,12 +19,12 @@ from .record_regions import ExportRegion, choose_annotations, list_regions
 
 
 def place_image(output: ExportDirectory, record: Record, name: str) -> str:
-    """What a line calls the image: its own path, or where an image without a file was written."""
+    """The path of the image for a line: its own, or that of the written image without a file."""
     if record.image is None or not output.options.copy_images:
         return record.path or record.id
-    place = f"images/{name}{image_suffix(record)}"
-    output.write_image(record, place)
-    return place
+    image_name = f"images/{name}{image_suffix(record)}"
+    output.write_image(record, image_name)
+    return image_name
 
 
 class JsonLinesExporter:
@@ -86,7 +86,7 @@ class CsvExporter:
             rows += [{**shared, **row} for row in self._answer(record, annotation)]
         count = len(rows)
         if not rows:
-            # A round without a task says that the source labels no object here.
+            # A round without a task: the source was labeled and has no object here.
             rows = [shared if record.objects is None else {**shared, "round": 0}]
         self._rows += rows
         return count
@@ -102,8 +102,8 @@ class CsvExporter:
         return [self._output.write(CSV_FILE, content), self._output.write(CLASSES_FILE, classes)]
 
     def _answer(self, record: Record, annotation: Annotation) -> list[dict[str, object]]:
-        asked = annotation.prompt_input
-        words = " ".join(map(str, asked)) if isinstance(asked, tuple) else asked
+        prompt = annotation.prompt_input
+        words = " ".join(map(str, prompt)) if isinstance(prompt, tuple) else prompt
         shared: dict[str, object] = {
             "task": annotation.task,
             "annotator": annotation.annotator.name,

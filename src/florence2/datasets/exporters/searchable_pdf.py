@@ -1,7 +1,7 @@
 """Searchable PDF exporter: one file per source, with the recognized text as an invisible layer.
 
-A page has the size that its image states in dots per inch. A JPEG goes in as it is, without being
-coded again. A source that is a PDF keeps its own pages; the text is laid over them.
+A page has the size that its image states in dots per inch. A JPEG is embedded as it is, without
+being encoded again. A source that is a PDF keeps its own pages; the text is laid over them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
 
 _LATIN, _LATIN_FILE = "Vera", "Vera.ttf"
-_CHINESE = "STSong-Light"
+_CJK = "STSong-Light"
 _INCH = 72  # points
 DEFAULT_DPI = 150
-# Values outside are invalid: many files have 0, 1 or 65,535.
+# Other values are invalid: many files have 0, 1 or 65,535.
 _MIN_DPI, _MAX_DPI = 20, 4800
 _MAX_POINTS = 14_400  # the largest side that readers of PDF open
-# Where the unit square of a stored image goes on an upright page of width w and height h.
+# The transform of the unit square of a stored image to an upright page of size (w, h).
 _PLACED: dict[int, Callable[[float, float], tuple[float, ...]]] = {
     1: lambda w, h: (w, 0, 0, h, 0, 0),
     2: lambda w, h: (-w, 0, 0, h, w, 0),
@@ -52,7 +52,7 @@ _PLACED: dict[int, Callable[[float, float], tuple[float, ...]]] = {
 
 @dataclass
 class _Source:
-    """A file with several pages, and those of them that were answered about."""
+    """A file with several pages, and those of them that have predictions."""
 
     file: str
     name: str
@@ -104,7 +104,7 @@ class PdfExporter:
         number = len(source.pages) + 1 if page is None else page
         spooled = ""
         if source.is_pdf:
-            UnitReader().page_sizes(file, [number])  # a page that is not there fails by itself
+            UnitReader().page_sizes(file, [number])  # raises for a missing page
         else:
             spooled = f"{len(self._sources)}-{number}.png"
             Path(self._pages.name, spooled).write_bytes(record.image_bytes())
@@ -112,15 +112,15 @@ class PdfExporter:
         source.pages.append((number, record, spooled))
 
     def _composed(self, source: _Source) -> bytes:
-        folder = Path(self._pages.name)
-        # One page after another: a file may have more of them than memory.
+        directory = Path(self._pages.name)
+        # Page by page: all pages of a file may not fit into memory.
         return compose_pdf(
-            ((folder / spooled).read_bytes(), order_text_lines(record))
+            ((directory / spooled).read_bytes(), order_text_lines(record))
             for _, record, spooled in sorted(source.pages, key=lambda page: page[0])
         )
 
     def _free(self, name: str) -> str:
-        """A name that no other PDF has: sources may differ in their suffix alone."""
+        """A unique name for a PDF: sources may differ in their suffix only."""
         number, free = 1, name
         while free.casefold() in self._taken:
             number += 1
@@ -130,7 +130,7 @@ class PdfExporter:
 
 
 def compose_pdf(pages: Iterable[tuple[bytes, list[list[ExportRegion]]]]) -> bytes:
-    """A PDF of images with their lines of text, each page as large as its image says."""
+    """A PDF of images with their lines of text, each page in the size of its image."""
     from reportlab.pdfgen.canvas import Canvas
 
     result = io.BytesIO()
@@ -146,7 +146,7 @@ def compose_pdf(pages: Iterable[tuple[bytes, list[list[ExportRegion]]]]) -> byte
 
 
 def _overlaid(source: _Source) -> bytes:
-    """The PDF of a source with its lines laid over its own pages; drawn again where that fails."""
+    """The PDF of a source with its lines laid over its own pages; redrawn where that fails."""
     reader = UnitReader()
     pages = sorted(source.pages, key=lambda page: page[0])
     numbers = [number for number, _, _ in pages]
@@ -207,7 +207,7 @@ def _draw_image(canvas: Canvas, content: bytes) -> tuple[float, tuple[float, flo
 
 
 def _resolution(stated: object) -> tuple[float, float]:
-    """Dots per inch across and down: those of the file where they can be meant."""
+    """Dots per inch across and down: those of the file if they are plausible."""
     try:
         across, down = (float(value) for value in cast(Any, stated))
     except (TypeError, ValueError, ZeroDivisionError):
@@ -218,7 +218,7 @@ def _resolution(stated: object) -> tuple[float, float]:
 
 
 def _jpeg_reader(content: bytes, size: tuple[int, int], mode: str) -> Any:
-    """What the library draws a JPEG from: its bytes, which are not decoded here."""
+    """What the library draws a JPEG from: its bytes, not decoded."""
     from reportlab.lib.utils import ImageReader
 
     class JpegReader(ImageReader):
@@ -242,7 +242,7 @@ def _jpeg_reader(content: bytes, size: tuple[int, int], mode: str) -> Any:
 
 
 def _pixel_reader(image: Image.Image) -> Any:
-    """What the library draws pixels from; gray ones take a third."""
+    """What the library draws pixels from; gray images are stored with one channel."""
     from reportlab.lib.utils import ImageReader
 
     pixels = np.asarray(image)
@@ -253,7 +253,7 @@ def _pixel_reader(image: Image.Image) -> Any:
 
 @contextmanager
 def _binary_streams() -> Iterator[None]:
-    """Inside the block the library writes bytes as they are, not as text of five quarters."""
+    """Within the block, reportlab writes binary streams instead of ASCII85."""
     from reportlab import rl_config
 
     before, rl_config.useA85 = rl_config.useA85, 0
@@ -282,7 +282,7 @@ def _write_line(
     text = canvas.beginText()
     text.setTextRenderMode(3)
     text.setHorizScale(100 * length / natural)
-    # Letters hang below their base line by about a fifth of their height.
+    # Characters extend below their baseline by about a fifth of their height.
     text.setTextOrigin(0, 0.2 * size)
     for font, words in runs:
         text.setFont(font, size)
@@ -292,9 +292,9 @@ def _write_line(
 
 
 def _runs(words: str) -> list[tuple[str, str]]:
-    """The words by font: what the Latin one lacks is left to one for Chinese and its neighbors.
+    """Split words by font: characters that the Latin font lacks use a CJK font.
 
-    Both come with the library or the reader; unseen, a letter need only be known by its number.
+    Both fonts come with the library or the PDF reader; the text is invisible.
     """
     from reportlab.pdfbase.cidfonts import UnicodeCIDFont
     from reportlab.pdfbase.pdfmetrics import getFont, getRegisteredFontNames, registerFont
@@ -302,7 +302,7 @@ def _runs(words: str) -> list[tuple[str, str]]:
 
     if _LATIN not in getRegisteredFontNames():
         registerFont(TTFont(_LATIN, _LATIN_FILE))
-        registerFont(UnicodeCIDFont(_CHINESE))
+        registerFont(UnicodeCIDFont(_CJK))
     known = cast(Any, getFont(_LATIN)).face.charToGlyph
-    by_font = groupby(words, lambda letter: _LATIN if ord(letter) in known else _CHINESE)
-    return [(font, "".join(letters)) for font, letters in by_font]
+    by_font = groupby(words, lambda character: _LATIN if ord(character) in known else _CJK)
+    return [(font, "".join(characters)) for font, characters in by_font]

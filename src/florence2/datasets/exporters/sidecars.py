@@ -13,7 +13,7 @@ from .record_regions import list_captions, list_regions, list_text_lines
 class SidecarExporter:
     """The image and its text side by side.
 
-    The text is a caption (the most detailed there is, or that of the task asked for), else the
+    The text is a caption (the most detailed one, or that of the requested task), else the
     lines that were read, else the classes of what was found, each once.
     """
 

@@ -78,8 +78,8 @@ def _object(found: ExportRegion) -> Xml.Element:
     corners = Xml.SubElement(node, "bndbox")
     x0, y0, x1, y1 = (float(value) for value in found.box)
     # Both corners belong to the box: the near one starts at 1, the far one is the last pixel.
-    for tag, place in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
-        _text(corners, tag, coordinate(place))
+    for tag, pixel in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
+        _text(corners, tag, coordinate(pixel))
     for part in found.outlines_or_corners:
         node.append(_polygon(part))
     if attributes:

@@ -17,9 +17,9 @@ def strip_invalid_xml(text: str) -> str:
 
 
 def attribute_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes as texts: a text as it is, anything else as JSON writes it.
+    """Attributes as texts: a text as it is, any other value as JSON.
 
-    Those that other tools keep in one field of COCO, ``attributes``, come by their own names.
+    Attributes nested in a field ``attributes`` (as some tools write COCO) are flattened.
     """
     nested = attributes.get("attributes")
     if isinstance(nested, Mapping):

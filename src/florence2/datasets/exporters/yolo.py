@@ -48,7 +48,7 @@ class YoloExporter:
         import yaml
 
         names = dict(enumerate(self._output.classes.names))
-        values: dict[str, Any] = {"path": str(self._output.folder.absolute())}
+        values: dict[str, Any] = {"path": str(self._output.directory.absolute())}
         values |= _split_entries(list(self._splits) or [_NO_SPLIT])
         text = yaml.safe_dump(values | {"names": names}, sort_keys=False, allow_unicode=True)
         return [self._output.write("data.yaml", text)]
@@ -80,13 +80,13 @@ def _split_entries(splits: list[str]) -> dict[str, str | list[str]]:
 
     Trainers require ``train`` and ``val``: a dataset with one of them names its directory twice.
     """
-    folders: dict[str, list[str]] = {}
+    directories: dict[str, list[str]] = {}
     for split in splits:
-        folders.setdefault(find_role(split) or "train", []).append(f"images/{split}")
+        directories.setdefault(find_role(split) or "train", []).append(f"images/{split}")
     for role in ("train", "val"):
-        folders.setdefault(role, next(iter(folders.values())))
-    order = [role for role in ("train", "val", "test") if role in folders]
-    return {role: found[0] if len(found := folders[role]) == 1 else found for role in order}
+        directories.setdefault(role, next(iter(directories.values())))
+    order = [role for role in ("train", "val", "test") if role in directories]
+    return {role: found[0] if len(found := directories[role]) == 1 else found for role in order}
 
 
 def _fraction(value: float) -> str:
@@ -101,9 +101,9 @@ def join_polygons(parts: tuple[Points, ...]) -> NDArray[np.float64]:
     whole = parts[0].astype(np.float64)
     for part in parts[1:]:
         distances = np.linalg.norm(whole[:, None] - part[None], axis=2)
-        here, there = np.unravel_index(int(distances.argmin()), distances.shape)
-        inserted = np.concatenate([np.roll(part, -there, axis=0), part[there : there + 1]])
-        whole = np.concatenate([whole[: here + 1], inserted, whole[here:]])
+        end, start = np.unravel_index(int(distances.argmin()), distances.shape)
+        inserted = np.concatenate([np.roll(part, -start, axis=0), part[start : start + 1]])
+        whole = np.concatenate([whole[: end + 1], inserted, whole[end:]])
     return whole
 
 

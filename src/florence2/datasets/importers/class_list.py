@@ -32,9 +32,9 @@ class ClassList:
         return tuple(each.name for each in self._categories)
 
     def declare(self, categories: Iterable[Category]) -> None:
-        """Add the classes of one file. Those that are known by their name keep their place.
+        """Add the classes of one file. Classes with a known name keep their index.
 
-        Two classes of one file that share a name stay two.
+        Two classes of one file with the same name remain two.
         """
         known = set(self._by_name)
         for category in categories:
@@ -42,15 +42,15 @@ class ClassList:
                 self._append(category)
                 continue
             number, id = self._by_name[category.name], category.id
-            held = self._categories[number]
+            existing = self._categories[number]
             if id is None:
                 continue
             self._by_id.setdefault((id, category.name), number)
-            if held.id is None and id not in self._ids:
+            if existing.id is None and id not in self._ids:
                 self._ids.add(id)
-                supercategory = held.supercategory or category.supercategory
-                attributes = {**category.attributes, **held.attributes}
-                self._categories[number] = Category(held.name, id, supercategory, attributes)
+                supercategory = existing.supercategory or category.supercategory
+                attributes = {**category.attributes, **existing.attributes}
+                self._categories[number] = Category(existing.name, id, supercategory, attributes)
 
     def find(self, name: str, id: SourceId | None = None) -> int:
         """The number of a class; a class that is not in the list is added to it.
@@ -64,7 +64,7 @@ class ClassList:
         return self._by_name[name]
 
     def ids(self) -> tuple[SourceId, ...]:
-        """An id for each class: the source's, or a free number, its place from 1 on if it can."""
+        """An id for each class: the source's, or a free number, if possible its position from 1."""
         return tuple(fill_ids([each.id for each in self._categories]))
 
     def _append(self, category: Category) -> None:
@@ -82,18 +82,18 @@ class ClassList:
 
 
 def fill_ids(requested: Sequence[SourceId | None]) -> list[SourceId]:
-    """An id for each: the requested one, if it is the first to want it, or else a free number.
+    """An id for each item: the requested one if no earlier item has it, else a free number.
 
-    The free number is its place from 1 on if it can be.
+    The free number is its position from 1, if that is free.
     """
     taken: set[SourceId] = {each for each in requested if each is not None}
     given: set[SourceId] = set()
     following = max([len(requested), *(each for each in taken if isinstance(each, int))])
     ids: list[SourceId] = []
-    for place, want in enumerate(requested, start=1):
+    for position, want in enumerate(requested, start=1):
         id = want
         if id is None or id in given:
-            id = place if place not in taken else following + 1
+            id = position if position not in taken else following + 1
             following = max(following, id) if isinstance(id, int) else following
         taken.add(id)
         given.add(id)

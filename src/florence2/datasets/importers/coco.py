@@ -1,7 +1,7 @@
 """COCO: one JSON file of images, categories and annotations (cocodataset.org, "Data format").
 
-Boxes are ``[x, y, width, height]``; a mask is a list of polygons or run lengths; captions stand in
-a file of their own with the same images.
+Boxes are ``[x, y, width, height]``; a mask is a list of polygons or run lengths; captions are in
+their own file with the same images.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def read_coco(
 ) -> Iterator[Record]:
     """A record for each image that can be read; its id is its path from ``root``.
 
-    ``tasks`` are those of ``TASKS``. An image for which the files list nothing at all has
-    an empty answer to detection. ``images`` is the directory of the images, where they do not lie
-    as ``find_coco`` says. All files are read before the first record. Raises
+    ``tasks`` are those of ``TASKS``. An image without any label is a background image: its
+    answer to detection is empty. ``images`` is the directory of the images, if they are not
+    where ``find_coco`` looks. All files are read before the first record. Raises
     ``ValueError`` when all boxes are fractions, as COCO has pixels.
     """
     tokens = check_tasks(tasks, TASKS)
@@ -78,14 +78,14 @@ def _read(
     tokens: Sequence[str],
     images: Path | None,
 ) -> Iterator[Record]:
-    seen = UniqueNameCheck()
+    unique_names = UniqueNameCheck()
     for part, contents in loaded:
         finder = find_coco_images(part, root, images)
         for key, (file, image) in contents.images.items():
             with context.collect_errors(file):
                 path = _find_image(finder, image)
                 name = name_record(finder, root, path)
-                seen.add(name, "picture")
+                unique_names.add(name, "image")
                 record, info = read_image_record(path, name)
                 frame = find_frame(record, info, (image.get("width"), image.get("height")))
                 record = replace(
@@ -139,15 +139,15 @@ def _join(contents: _Contents, file: Path, values: dict[str, Any], context: Impo
     """Add the images and labels of one file; images may be known from another."""
     contents.has_classes |= "categories" in values
     contents.classes[file] = _classes(values, file, context)
-    here, labels = UniqueNameCheck(), UniqueNameCheck()
+    unique_images, unique_labels = UniqueNameCheck(), UniqueNameCheck()
     for image in object_items(values, "images", file, context):
         with context.collect_errors(file):
             key = _key(image, "id")
-            here.add(key, "image id")
+            unique_images.add(key, "image id")
             contents.images.setdefault(key, (file, image))
     for label in object_items(values, "annotations", file, context):
         with context.collect_errors(file):
-            labels.add(_key(label, "id"), "annotation id")
+            unique_labels.add(_key(label, "id"), "annotation id")
             contents.labels[_key(label, "image_id")].append((file, label))
 
 
@@ -179,7 +179,7 @@ def _refuse_fractions(loaded: Sequence[_Contents]) -> None:
     )
     if are_fractions(boxes):
         raise ValueError(
-            f"{files[0]}: all boxes lie between 0 and 1, so they are fractions of the images; COCO "
+            f"{files[0]}: all boxes are between 0 and 1, so they are fractions of the images; COCO "
             "boxes are [x, y, width, height] in pixels: multiply x and width by the width of the "
             "image, y and height by its height"
         )
@@ -231,14 +231,14 @@ def _labeled(
                 captions += context.keep_valid(
                     [_caption(label, context.annotator)], record.image_size, file
                 )
-    # An image whose every label was bad is not one with nothing in it.
-    nothing_there = contents.has_classes and all("caption" in label for _, label in labels)
+    # An image whose labels were all bad is not an image without objects.
+    is_background = contents.has_classes and all("caption" in label for _, label in labels)
     objects = label_objects(instances, context.annotator)
     made: tuple[Annotation, ...] = ()
-    if nothing_there or any(not each.crowd for each in instances):
-        asked = instance_annotations(instances, record.image_size, tokens, context.annotator)
-        made = context.keep_valid(asked, record.image_size, contents.images[key][0])
-    known = objects or nothing_there
+    if is_background or any(not each.crowd for each in instances):
+        requested = instance_annotations(instances, record.image_size, tokens, context.annotator)
+        made = context.keep_valid(requested, record.image_size, contents.images[key][0])
+    known = objects or is_background
     return replace(record, annotations=(*made, *captions), objects=objects if known else None)
 
 
@@ -249,8 +249,8 @@ def _outlines_intake(
 
     Run lengths are kept as they are, so that nothing is lost.
     """
-    asked = "<REGION_TO_SEGMENTATION>" in tokens or not _has_box(label)
-    if asked or not isinstance(label["segmentation"], dict):
+    is_needed = "<REGION_TO_SEGMENTATION>" in tokens or not _has_box(label)
+    if is_needed or not isinstance(label["segmentation"], dict):
         return context
     return replace(context, report=lambda problem: None)
 

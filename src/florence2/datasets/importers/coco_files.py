@@ -1,4 +1,4 @@
-"""The files of a COCO dataset: which annotation files there are, and where their images lie."""
+"""The files of a COCO dataset: the annotation files and the directories of their images."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .image_finder import ImageFinder
 from .splits import choose_splits, find_role, match_splits
 
 _ROBOFLOW_FILE = "_annotations.coco.json"
-# Directories that hold label files, while the images lie beside the directory.
-_LABEL_FOLDERS = ("annotations", "annotation", "labels", "label", "json")
+# Directories of label files; the images are beside such a directory.
+_LABEL_DIRECTORIES = ("annotations", "annotation", "labels", "label", "json")
 _KINDS = ("instances", "captions")
 
 
 @dataclass(frozen=True)
 class CocoPart:
-    """Annotation files of one split, and the directory its images lie in."""
+    """The annotation files of one split, and the directory of its images."""
 
     files: tuple[Path, ...]
     images: Path
@@ -50,13 +50,13 @@ def find_coco(source: Path, split: str | None = None) -> tuple[CocoPart, ...]:
 
 def find_coco_images(part: CocoPart, root: Path, images: Path | None) -> ImageFinder:
     """The finder of the images of a part; ``images`` is their directory when the user named it."""
-    above = _set_folder(part.files[0])
+    above = _dataset_directory(part.files[0])
     names = [part.split] if part.split else []
     names += [file.stem.removeprefix(f"{kind}_") for file in part.files for kind in _KINDS]
-    folders = [above / name for name in names] + [above / "images" / name for name in names]
+    directories = [above / name for name in names] + [above / "images" / name for name in names]
     beside = [file.parent for file in part.files]
     top = root if above.is_relative_to(root) else above
-    return ImageFinder(top, [part.images, *beside, *folders, above, above / "images"], images)
+    return ImageFinder(top, [part.images, *beside, *directories, above, above / "images"], images)
 
 
 def name_record(finder: ImageFinder, root: Path, path: Path) -> str:
@@ -74,8 +74,8 @@ def _single_file(source: Path, split: str | None) -> CocoPart:
         )
     if source.name == _ROBOFLOW_FILE or source.parent.name != "annotations":
         return CocoPart((source,), source.parent, name)
-    folder = _image_folder(source.parent.parent, name)
-    return CocoPart((source,), folder if folder.is_dir() else source.parent, name)
+    directory = _image_directory(source.parent.parent, name)
+    return CocoPart((source,), directory if directory.is_dir() else source.parent, name)
 
 
 def _named_parts(source: Path) -> dict[str, CocoPart]:
@@ -87,7 +87,7 @@ def _named_parts(source: Path) -> dict[str, CocoPart]:
             if name is None and path.stem != kind:
                 continue
             files = parts[name or ""].files if (name or "") in parts else ()
-            parts[name or ""] = CocoPart((*files, path), _image_folder(source, name), name)
+            parts[name or ""] = CocoPart((*files, path), _image_directory(source, name), name)
     for path in [*_visible(source, _ROBOFLOW_FILE), *_visible(source, f"*/{_ROBOFLOW_FILE}")]:
         split = None if path.parent == source else path.parent.name
         parts[path.parent.name] = CocoPart((path,), path.parent, split)
@@ -95,46 +95,46 @@ def _named_parts(source: Path) -> dict[str, CocoPart]:
 
 
 def _other_parts(source: Path) -> dict[str, CocoPart]:
-    """The parts of a directory of JSON files by names of one's own; several are splits."""
-    for folder in (source / "annotations", source):
-        files = _visible(folder, "*.json")
+    """The parts of a directory of JSON files with any names; several files are splits."""
+    for directory in (source / "annotations", source):
+        files = _visible(directory, "*.json")
         if files:
             names = [
                 path.stem if len(files) > 1 or find_role(path.stem) else None for path in files
             ]
             return {
-                name or "": CocoPart((path,), _image_folder(source, name), name)
+                name or "": CocoPart((path,), _image_directory(source, name), name)
                 for name, path in zip(names, files, strict=True)
             }
     return {}
 
 
 def _split_of(path: Path) -> str | None:
-    """The split that an annotation file is named for; ``None`` when its name says nothing."""
+    """The split that an annotation file is named for; ``None`` when its name has none."""
     for kind in _KINDS:
         if path.stem.startswith(f"{kind}_"):
             return path.stem.removeprefix(f"{kind}_")
     return None
 
 
-def _visible(folder: Path, pattern: str) -> list[Path]:
+def _visible(directory: Path, pattern: str) -> list[Path]:
     return sorted(
         path
-        for path in folder.glob(pattern)
+        for path in directory.glob(pattern)
         if path.is_file() and not is_hidden(path.name) and not is_hidden(path.parent.name)
     )
 
 
-def _image_folder(source: Path, name: str | None) -> Path:
-    """Where the images of a split lie in the layouts that are about."""
+def _image_directory(source: Path, name: str | None) -> Path:
+    """The directory of the images of a split in the usual layouts."""
     named = () if name is None else (source / name, source / "images" / name)
-    for folder in (*named, source / "images"):
-        if folder.is_dir():
-            return folder
+    for directory in (*named, source / "images"):
+        if directory.is_dir():
+            return directory
     return source / (name or "")
 
 
-def _set_folder(file: Path) -> Path:
+def _dataset_directory(file: Path) -> Path:
     """The directory of the dataset that an annotation file belongs to."""
-    folder = file.parent
-    return folder.parent if folder.name.lower() in _LABEL_FOLDERS else folder
+    directory = file.parent
+    return directory.parent if directory.name.lower() in _LABEL_DIRECTORIES else directory

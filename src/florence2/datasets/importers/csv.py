@@ -1,4 +1,4 @@
-"""CSV of questions: an image, a question about it, and the answer, a row each."""
+"""CSV of prompts: a row has an image, the text of the prompt (``question``) and the answer."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MAX_FIELD = 2**20
 
 @dataclass(frozen=True)
 class CsvColumns:
-    """What the columns are called in the first row. Without ``question``, the prompt is all.
+    """The names of the columns in the first row. Without ``question``, all rows have one prompt.
 
-    ``split`` is the column that says which split a row is of, where the file has splits.
+    ``split`` is the column with the split of a row, where the file has splits.
     """
 
     image: str = "image"
@@ -45,7 +45,7 @@ def read_csv_prompts(
 ) -> Iterator[Record]:
     """A record for each image that the rows name; its id is its path from ``root``.
 
-    The model is asked ``prompt`` followed by the question. Images lie in ``images``, beside the
+    The prompt of a row is ``prompt`` and the ``question``. Images are in ``images``, beside the
     file or in its image directory by default. Fields are separated by commas, semicolons, tabs or
     bars, as the first row shows. Raises ``ValueError`` when the file lacks a column, and for a
     ``split`` where no column of splits is named.
@@ -54,7 +54,7 @@ def read_csv_prompts(
     if split is not None and requested.split is None:
         raise ValueError(
             f"{file} has no splits, so split {split!r} (--split) does not apply; name the column "
-            "that says them: --column split=COLUMN"
+            "that has them: --column split=COLUMN"
         )
     delimiter, found = _read_header(file, requested)
     if found.split is None:

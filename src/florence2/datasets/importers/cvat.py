@@ -34,7 +34,7 @@ _CAPTION = "caption"
 _SHAPES = ("box", "polygon", "ellipse")
 _IGNORED = ("tag",)
 _ELLIPSE_POINTS = 64
-# Attributes of every shape that mean nothing when they are 0.
+# Attributes of every shape; 0 is the default.
 _FLAGS = ("occluded", "z_order")
 
 
@@ -56,7 +56,7 @@ def read_cvat(
     """A record for each image of the file that can be read; its id is its path from the file.
 
     ``tasks`` are those of ``TASKS``; ``split`` is a subset; ``images`` is the directory of the
-    images where they do not lie beside the file. Raises ``ValueError`` when there is no such
+    images if they are not beside the file. Raises ``ValueError`` when there is no such
     subset, or the file is no XML of CVAT.
     """
     tokens = check_tasks(tasks, TASKS)
@@ -72,8 +72,8 @@ def read_cvat(
         subsets = dict.fromkeys(
             filter(None, (each.attributes.get("subset", only) for each in nodes))
         )
-        wanted = choose_splits(split, subsets, file)
-        nodes = [each for each in nodes if each.attributes.get("subset", only) in wanted]
+        selected = choose_splits(split, subsets, file)
+        nodes = [each for each in nodes if each.attributes.get("subset", only) in selected]
     return _read(file, page, nodes, only, tokens, context, images)
 
 
@@ -87,7 +87,7 @@ def _read(
     images: Path | None,
 ) -> Iterator[Record]:
     finder = ImageFinder(file.parent, (file.parent / "images",), images)
-    seen = UniqueNameCheck()
+    unique_names = UniqueNameCheck()
     categories = list(_categories(page))
     context.declare(categories)
     for node in nodes:
@@ -96,7 +96,7 @@ def _read(
             subset = values.get("subset", only)
             path = _find(finder, values.get("name", ""), subset)
             name = finder.name(path)
-            seen.add(name, "image")
+            unique_names.add(name, "image")
             record, info = read_image_record(path, name)
             frame = find_frame(record, info, (values.get("width"), values.get("height")))
             record = replace(
@@ -132,7 +132,7 @@ def _labeled(
         with context.collect_errors(file, nodes[0].line):
             instances.append(_instance(nodes, frame, record))
     annotations: tuple[Annotation, ...] = ()
-    # An image of bad shapes only is not one that says nothing is there.
+    # An image with bad shapes only is not an image without objects.
     if instances or not shapes:
         made = instance_annotations(instances, record.image_size, tokens, context.annotator)
         annotations = context.keep_valid(made, record.image_size, file, image.line)
@@ -161,11 +161,11 @@ def _grouped(image: Node, file: Path, context: ImportContext) -> Iterator[list[N
             continue
         group = node.attributes.get("group_id", "")
         if node.tag == "polygon" and group not in ("", "0"):
-            held = parts[group, node.attributes.get("label", "")]
-            held.append(node)
-            if len(held) > 1:
+            polygons = parts[group, node.attributes.get("label", "")]
+            polygons.append(node)
+            if len(polygons) > 1:
                 continue
-            shapes.append(held)
+            shapes.append(polygons)
         else:
             shapes.append([node])
     yield from shapes
@@ -231,9 +231,9 @@ def _attributes(node: Node) -> dict[str, Any]:
         for name in _FLAGS
         if node.attributes.get(name, "0") not in ("", "0")
     }
-    for each in node.find_all("attribute"):
-        if each.attributes.get("name"):
-            found[each.attributes["name"]] = each.text
+    for attribute in node.find_all("attribute"):
+        if attribute.attributes.get("name"):
+            found[attribute.attributes["name"]] = attribute.text
     return found
 
 
@@ -241,7 +241,8 @@ def _captions(image: Node, context: ImportContext) -> Iterator[Annotation]:
     for node in image.find_all("tag"):
         if node.attributes.get("label") != _CAPTION:
             continue
-        values = {each.attributes.get("name"): each.text for each in node.find_all("attribute")}
+        attributes = node.find_all("attribute")
+        values = {attribute.attributes.get("name"): attribute.text for attribute in attributes}
         task = values.get("task") or "<CAPTION>"
         if values.get("text") and task in CAPTIONS:
             yield Annotation(task, Text(values["text"]), annotator=context.annotator)
@@ -250,12 +251,13 @@ def _captions(image: Node, context: ImportContext) -> Iterator[Annotation]:
 def _categories(page: Node) -> Iterator[Category]:
     """The labels of the task, job or project, in order, without the one of captions."""
     meta = page.find("meta")
-    for holder in meta.children if meta is not None else ():
-        labels = holder.find("labels")
+    for child in meta.children if meta is not None else ():
+        labels = child.find("labels")
         for label in labels.find_all("label") if labels is not None else ():
             name = label.text_of("name")
-            held = label.find("attributes")
-            own = {each.text_of("name") for each in held.find_all("attribute")} if held else set()
+            holder = label.find("attributes")
+            attributes = holder.find_all("attribute") if holder else []
+            own = {attribute.text_of("name") for attribute in attributes}
             if name and not (name == _CAPTION and own == {"text", "task"}):
                 yield Category(name)
 

@@ -13,7 +13,7 @@ from ...io.files import open_regular
 # Label files are hashed; of images and of larger files the size and the time of change count.
 _MAX_HASHED = 1024**3
 _BY_TIME = frozenset((*IMAGE_SUFFIXES, ".parquet", ".arrow", ".tar", ".zip"))
-# Directories with one of these files are results of ours that lie below the dataset.
+# A directory with one of these files is an output of florence2 below the dataset.
 _RESULTS = frozenset(("manifest.json", "recipe.json", "answers.jsonl", ".florence2-files.jsonl"))
 
 
@@ -28,20 +28,20 @@ def fingerprint_source(source: Path, others: Iterable[Path] = ()) -> str:
         64 hexadecimal digits. Other label files, and other images, give other digits.
     """
     digest = hashlib.sha256()
-    for place in (source, *others):
-        # Images lie beside a file of labels, or somewhere else: the file alone says what they are.
-        for path in _walk(place) if place.is_dir() else (place,):
-            name = os.fsencode(os.path.relpath(path, place))
+    for root in (source, *others):
+        # A single label file is hashed alone: its images may be anywhere.
+        for path in _walk(root) if root.is_dir() else (root,):
+            name = os.fsencode(os.path.relpath(path, root))
             digest.update(len(name).to_bytes(4, "big") + name + _fingerprint_file(path))
     return digest.hexdigest()
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        if Path(parent) != folder and not _RESULTS.isdisjoint(files):
-            folders.clear()
+def _walk(directory: Path) -> Iterator[Path]:
+    for parent, directories, files in os.walk(directory):
+        if Path(parent) != directory and not _RESULTS.isdisjoint(files):
+            directories.clear()
             continue
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        directories[:] = sorted(each for each in directories if not each.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
                 yield Path(parent, name)

@@ -33,15 +33,15 @@ def grouped_records(
 ) -> Iterator[Record]:
     """A record for each image that can be read, in the order of its first row.
 
-    Images lie in ``images``, by default beside the file or where ``ImageFinder`` looks; they are
-    called by their path from ``root``. The rows are held in memory, the images are not. A row
+    Images are in ``images``, by default beside the file or where ``ImageFinder`` looks; they are
+    named by their path from ``root``. The rows are kept in memory, the images are not. A row
     that came before is listed.
     """
     named: dict[str, list[WrittenRow]] = {}
-    seen = UniqueNameCheck()
+    unique_rows = UniqueNameCheck()
     for row in rows:
         with context.collect_errors(file, row.line):
-            seen.add((row.image, row.prefix, row.suffix), "the row")
+            unique_rows.add((row.image, row.prefix, row.suffix), "the row")
             named.setdefault(row.image, []).append(row)
     finder = ImageFinder(root, [file.parent], images)
     groups: dict[Path, list[WrittenRow]] = {}

@@ -38,7 +38,7 @@ class Columns:
     """What the columns of a dataset hold; a dot leads into a column of columns.
 
     Answers are ``suffix`` to the prompt in ``prefix``, or each of ``answers`` (column to prompt)
-    with the text of ``question`` behind the prompt. Things are ``boxes`` and ``labels``, names or
+    with the text of ``question`` behind the prompt. Objects are ``boxes`` and ``labels``, names or
     class numbers; ``box_format`` is ``"xyxy"`` or ``"xywh"``, in pixels.
     """
 
@@ -65,7 +65,7 @@ class Columns:
 
 def read_huggingface(
     dataset: Any,
-    place: Path,
+    source: Path,
     columns: Columns,
     context: ImportContext,
     tasks: Sequence[str] = ("object-detection",),
@@ -73,11 +73,11 @@ def read_huggingface(
     prefix: str = "",
     root: Path | None = None,
 ) -> Iterator[Record]:
-    """A record for each row whose image can be read; ``place`` is what problems name.
+    """A record for each row whose image can be read; problems name ``source``.
 
-    Lines of problems are row numbers from 1. ``tasks`` are asked of boxes. ``split`` is the one
-    that ``dataset`` is; ``prefix`` stands before the names of its rows. With ``root``, an image
-    that is stored by its path is read only if it lies in that directory. Raises ``ValueError`` when
+    Lines of problems are row numbers from 1. ``tasks`` are made from boxes. ``split`` is the split
+    of ``dataset``; ``prefix`` precedes the names of its rows. With ``root``, an image that is
+    stored as a path is read only if it is in that directory. Raises ``ValueError`` when
     the dataset lacks a column, and when all of its boxes are fractions.
     """
     import datasets
@@ -92,9 +92,9 @@ def read_huggingface(
         kind = dataset.features[columns.image]
         raise ValueError(f"column {columns.image!r} holds no images but {kind}") from error
     if columns.boxes is not None:
-        _refuse_fractions(stored, columns, place)
+        _refuse_fractions(stored, columns, source)
     context.declare([Category(name) for name in classes or ()])
-    reader = _RowReader(place, columns, context, tokens, classes, root)
+    reader = _RowReader(source, columns, context, tokens, classes, root)
     return _read(stored, reader, split, prefix)
 
 
@@ -102,7 +102,7 @@ def read_huggingface(
 class _RowReader:
     """What all rows of a dataset are read with."""
 
-    place: Path
+    source: Path
     columns: Columns
     context: ImportContext
     tokens: Sequence[str]
@@ -111,32 +111,32 @@ class _RowReader:
 
 
 def _read(stored: Any, reader: _RowReader, split: str | None, prefix: str) -> Iterator[Record]:
-    columns, context, place = reader.columns, reader.context, reader.place
-    seen = UniqueNameCheck()
-    for number, row in _rows(stored, place, context):
-        with context.collect_errors(place, number):
+    columns, context, source = reader.columns, reader.context, reader.source
+    unique_names = UniqueNameCheck()
+    for number, row in _rows(stored, source, context):
+        with context.collect_errors(source, number):
             name = str(number - 1) if columns.id is None else str(_value(row, columns.id))
-            seen.add(name, "id")
-            record = _picture(row[columns.image], f"{prefix}{name}", reader.root)
-            written = _written(row, columns, record.image_size, place, number, context)
+            unique_names.add(name, "id")
+            record = _image_record(row[columns.image], f"{prefix}{name}", reader.root)
+            written = _written(row, columns, record.image_size, source, number, context)
             labels: tuple[Annotation, ...] = ()
             objects: tuple[LabeledObject, ...] | None = None
             if columns.boxes is not None:
                 found = _instances(row, reader, record.image_size, number)
-                # A row of bad boxes only is not one that says nothing is there.
+                # A row with bad boxes only is not an image without objects.
                 if found or not _value(row, columns.boxes):
                     made = instance_annotations(
                         found, record.image_size, reader.tokens, context.annotator
                     )
-                    labels = context.keep_valid(made, record.image_size, place, number)
+                    labels = context.keep_valid(made, record.image_size, source, number)
                     objects = label_objects(found, context.annotator)
             yield replace(record, annotations=(*labels, *written), objects=objects, split=split)
 
 
 def _rows(
-    stored: Any, place: Path, context: ImportContext
+    stored: Any, source: Path, context: ImportContext
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The rows with their numbers. What is behind a row that cannot be read is listed as one."""
+    """The rows with their numbers. Rows from an unreadable one on are one problem."""
     rows = iter(stored)
     number = 0
     while True:
@@ -145,7 +145,7 @@ def _rows(
             row = next(rows, None)
         # Damaged data raises what Arrow and the decoders of the columns raise.
         except Exception as error:
-            with context.collect_errors(place, number):
+            with context.collect_errors(source, number):
                 raise LabelError(
                     "malformed", f"rows from {number} on cannot be read: {str(error)[:200]}"
                 ) from error
@@ -155,7 +155,7 @@ def _rows(
         yield number, row
 
 
-def _refuse_fractions(stored: Any, columns: Columns, place: Path) -> None:
+def _refuse_fractions(stored: Any, columns: Columns, source: Path) -> None:
     """Raise ``ValueError`` when the boxes of the whole dataset are fractions of the images."""
     only = stored.select_columns([str(columns.boxes).split(".")[0]])
 
@@ -173,7 +173,7 @@ def _refuse_fractions(stored: Any, columns: Columns, place: Path) -> None:
         return
     if fractions:
         raise ValueError(
-            f"{place}: all boxes of column {columns.boxes!r} lie between 0 and 1, so they are "
+            f"{source}: all boxes of column {columns.boxes!r} are between 0 and 1, so they are "
             f"fractions of the images; {columns.box_format} boxes are in pixels: multiply x by the "
             "width of the image and y by its height"
         )
@@ -188,13 +188,13 @@ def _check_column(features: Any, name: str) -> None:
             if inner is None:
                 break
             feature = inner
-        there = list(feature) if isinstance(feature, Mapping) else []
-        if part not in there:
+        names = list(feature) if isinstance(feature, Mapping) else []
+        if part not in names:
             above = ".".join(name.split(".")[:index])
             inside = f" in {above!r}" if above else ""
-            near = find_near_miss(part, there)
+            near = find_near_miss(part, names)
             hint = f"; did you mean {'.'.join(filter(None, (above, near)))!r}?" if near else ""
-            raise ValueError(f"there is no column {name!r}; there are {there}{inside}{hint}")
+            raise ValueError(f"there is no column {name!r}; there are {names}{inside}{hint}")
         feature = feature[part]
 
 
@@ -215,7 +215,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _picture(stored: Mapping[str, Any] | None, name: str, root: Path | None) -> Record:
+def _image_record(stored: Mapping[str, Any] | None, name: str, root: Path | None) -> Record:
     if stored is None:
         raise LabelError("missing-file", "the row has no image")
     if stored["bytes"] is not None:
@@ -234,7 +234,7 @@ def _written(
     row: Mapping[str, Any],
     columns: Columns,
     image_size: ImageSize,
-    place: Path,
+    source: Path,
     number: int,
     context: ImportContext,
 ) -> list[Annotation]:
@@ -251,7 +251,7 @@ def _written(
         ]
     annotations: list[Annotation] = []
     for prefix, suffix in pairs:
-        with context.collect_errors(place, number):
+        with context.collect_errors(source, number):
             if not isinstance(prefix, str) or not isinstance(suffix, str):
                 raise LabelError(
                     "malformed", f"expected a text, got {prefix!r:.80} and {suffix!r:.80}"
@@ -259,7 +259,7 @@ def _written(
             if not suffix.strip():
                 raise LabelError("empty-text", f"the answer to {prefix[:60]!r} is empty")
             annotation = written_annotation(prefix, suffix.strip(), image_size, context)
-            annotations += context.keep_valid([annotation], image_size, place, number)
+            annotations += context.keep_valid([annotation], image_size, source, number)
     return annotations
 
 
@@ -275,7 +275,7 @@ def _instances(
         raise LabelError("malformed", f"there are {len(boxes)} boxes and {len(labels)} labels")
     instances = []
     for corners, label in zip(boxes, labels, strict=True):
-        with reader.context.collect_errors(reader.place, number):
+        with reader.context.collect_errors(reader.source, number):
             name = check_text(_class_name(label, reader.classes), "a label")
             if not isinstance(corners, list) or not all(map(is_number, corners)):
                 raise LabelError("malformed", f"a box is four numbers, got {corners!r:.80}")
@@ -302,7 +302,7 @@ def _class_name(label: Any, classes: Sequence[str] | None) -> str:
 
 
 def _class_names(features: Any, labels: str | None) -> list[str] | None:
-    """The names of a column of class numbers, which lie in the features of the dataset."""
+    """The class names of a column of class numbers, from the features of the dataset."""
     if labels is None:
         return None
     feature = features

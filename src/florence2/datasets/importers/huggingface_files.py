@@ -108,7 +108,7 @@ def _check_parquet(path: Path) -> None:
 
 
 def _check_state(path: Path) -> None:
-    """The files that a saved dataset names lie beside its state."""
+    """Check that the files of a saved dataset are beside its state."""
     state = read_json(path, _MAX_STATE_BYTES)
     files = state.get("_data_files") if isinstance(state, dict) else None
     for each in files if isinstance(files, list) else ():
@@ -120,7 +120,7 @@ def _check_state(path: Path) -> None:
 
 
 def _check_card(path: Path) -> None:
-    """The data files that the card of a dataset configures lie in its directory."""
+    """Check that the data files that a dataset card configures are in its directory."""
     text = read_text(path, _MAX_CARD_BYTES)
     header = text.split("---")[1] if text.startswith("---") and text.count("---") > 1 else ""
     lines = header.splitlines()

@@ -19,9 +19,9 @@ from ...processing.image import ImageError, ImageInfo, probe_image
 from ...results.records import Record, content_hash
 from .problems import ImportContext, LabelError
 
-# Files that hold images too, but that are not read here: they are counted and reported.
+# Files with images that are not read here: they are counted and reported.
 SKIPPED_SUFFIXES = UNSUPPORTED_SUFFIXES | PDF_SUFFIXES | VIDEO_SUFFIXES | ARCHIVE_SUFFIXES
-# More bytes than this are not an image that anyone meant to train on.
+# A larger file is not a training image.
 MAX_IMAGE_BYTES = 512 * 2**20
 _SHOWN_NAMES = 3
 
@@ -31,33 +31,33 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def find_files(folder: Path) -> list[Path]:
-    """The files in ``folder`` and below, in the order of their paths, without hidden ones."""
+def find_files(directory: Path) -> list[Path]:
+    """The files in ``directory`` and below, in the order of their paths, without hidden ones."""
     found = []
-    for current, directories, files in os.walk(folder):
+    for current, directories, files in os.walk(directory):
         directories[:] = [name for name in directories if not is_hidden(name)]
         found += [Path(current, name) for name in files if not is_hidden(name)]
     return sorted(found)
 
 
-def find_images(folder: Path) -> Iterator[Path]:
-    """The image files in ``folder`` and below, in the order of their paths.
+def find_images(directory: Path) -> Iterator[Path]:
+    """The image files in ``directory`` and below, in the order of their paths.
 
     Hidden files and directories are skipped, as ``.ipynb_checkpoints`` and ``._a.jpg``.
     """
-    return (path for path in find_files(folder) if _is_image_name(path.name) and path.is_file())
+    return (path for path in find_files(directory) if _is_image_name(path.name) and path.is_file())
 
 
-def list_passed_over(files: Iterable[Path], folder: Path, context: ImportContext) -> None:
+def list_passed_over(files: Iterable[Path], directory: Path, context: ImportContext) -> None:
     """Report files that hold images which are not read (HEIC, TGA, raw, archives), as one item."""
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for path in files:
         suffix = path.suffix.lower()
         if suffix in SKIPPED_SUFFIXES:
-            by_suffix[suffix].append(name_in(folder, path))
+            by_suffix[suffix].append(name_in(directory, path))
     if not by_suffix:
         return
-    with context.collect_errors(folder):
+    with context.collect_errors(directory):
         kinds = []
         for suffix, names in sorted(by_suffix.items()):
             more = ", ..." if len(names) > _SHOWN_NAMES else ""
@@ -69,9 +69,10 @@ def list_passed_over(files: Iterable[Path], folder: Path, context: ImportContext
         )
 
 
-def name_in(folder: Path, path: Path) -> str:
+def name_in(directory: Path, path: Path) -> str:
     """The path as a dataset calls it: from its directory on, with forward slashes."""
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+    path = path.relative_to(directory) if path.is_relative_to(directory) else path
+    return path.as_posix()
 
 
 def read_image_record(path: Path, name: str) -> tuple[Record, ImageInfo]:
@@ -140,25 +141,25 @@ def check_declared_size(record: Record, declared: tuple[object, object]) -> None
 
 
 class UniqueNameCheck:
-    """Names seen so far, to detect duplicates."""
+    """The names that were added, to detect duplicates."""
 
     def __init__(self) -> None:
-        self._seen: set[object] = set()
+        self._names: set[object] = set()
 
     def add(self, name: object, what: str) -> None:
-        """Remember ``name``. Raises ``LabelError`` when it is known already."""
-        if name in self._seen:
+        """Add ``name``. Raises ``LabelError`` when it was added before."""
+        if name in self._names:
             raise LabelError("duplicate", f"{what} {name!r} appears more than once")
-        self._seen.add(name)
+        self._names.add(name)
 
 
 def read_listed(
-    paths: Iterator[Path], folder: Path, context: ImportContext
+    paths: Iterator[Path], directory: Path, context: ImportContext
 ) -> Iterator[tuple[Path, Record]]:
     """Each image that can be read, with its path; the others are listed."""
     for path in paths:
         with context.collect_errors(path):
-            record = load_record(path, name_in(folder, path))
+            record = load_record(path, name_in(directory, path))
             yield path, record
 
 

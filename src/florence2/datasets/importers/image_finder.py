@@ -14,7 +14,7 @@ from .image_files import is_hidden, name_in
 from .problems import LabelError
 
 # Directories beside a label file that tools put the images in.
-IMAGE_FOLDERS = ("images", "data", "JPEGImages", "imgs", "img")
+IMAGE_DIRECTORIES = ("images", "data", "JPEGImages", "imgs", "img")
 # A tree of more files than this is not searched to its end.
 MAX_INDEXED = 5_000_000
 MAX_NAME = 4096
@@ -24,13 +24,13 @@ class ImageFinder:
     """Finds images by name below the directories of one dataset, and nowhere else.
 
     A name is tried as it is written, then with forward slashes, without URL escapes and without
-    spaces at its ends. A name that none of the directories has is looked up in an index of the
+    spaces at its ends. A name that is in no directory is looked up in an index of the
     whole set, which ignores case and Unicode normal form; there, the image may be in another
     directory if its file name is unique. The index is built once, for the first such name.
 
     Args:
         root: The directory of the dataset, from which records are named.
-        directories: Where to look before ``root`` and its ``IMAGE_FOLDERS``.
+        directories: Where to look before ``root`` and its ``IMAGE_DIRECTORIES``.
         images: The only directory to look in, when the user named it.
         allowed: Further directories that names may lead to.
     """
@@ -38,17 +38,17 @@ class ImageFinder:
     def __init__(
         self,
         root: Path,
-        folders: Sequence[Path] = (),
+        directories: Sequence[Path] = (),
         images: Path | None = None,
         allowed: Sequence[Path] = (),
     ) -> None:
-        usual = [root / name for name in IMAGE_FOLDERS]
-        found = [images] if images is not None else [*folders, root, *usual]
+        usual = [root / name for name in IMAGE_DIRECTORIES]
+        found = [images] if images is not None else [*directories, root, *usual]
         self._root = root
-        self._folders = list(dict.fromkeys(found))
-        self._allowed = [os.path.abspath(folder) for folder in (*self._folders, *allowed)]
+        self._directories = list(dict.fromkeys(found))
+        self._allowed = [os.path.abspath(directory) for directory in (*self._directories, *allowed)]
         self._paths: dict[str, list[Path]] | None = None
-        self._directories: set[str] = set()
+        self._directory_names: set[str] = set()
 
     def find(self, name: str) -> Path:
         """Find the file of the image called ``name``. Raises ``LabelError`` without one."""
@@ -58,8 +58,8 @@ class ImageFinder:
             raise LabelError("malformed", f"{name[:80]!r} is not a file name")
         outside = False
         for spelling in _spellings(name):
-            for folder in self._folders:
-                path = Path(os.path.normpath(folder / spelling))
+            for directory in self._directories:
+                path = Path(os.path.normpath(directory / spelling))
                 if not self._is_allowed(path):
                     outside = True
                 elif os.path.isfile(path):
@@ -71,24 +71,24 @@ class ImageFinder:
         if path.is_relative_to(self._root):
             return name_in(self._root, path)
         absolute = Path(os.path.abspath(path))
-        for folder in (os.path.abspath(self._root), *self._allowed):
-            if absolute.is_relative_to(folder):
-                return name_in(Path(folder), absolute)
+        for directory in (os.path.abspath(self._root), *self._allowed):
+            if absolute.is_relative_to(directory):
+                return name_in(Path(directory), absolute)
         return path.name
 
     def name_among_images(self, path: Path) -> str:
         """Name the image at ``path`` by its path from the innermost directory that is looked in."""
         absolute = Path(os.path.abspath(path))
         inside = [
-            absolute.relative_to(folder).as_posix()
-            for folder in map(os.path.abspath, self._folders)
-            if absolute.is_relative_to(folder)
+            absolute.relative_to(directory).as_posix()
+            for directory in map(os.path.abspath, self._directories)
+            if absolute.is_relative_to(directory)
         ]
         return min(inside, key=len, default=path.name)
 
     def _is_allowed(self, path: Path) -> bool:
         absolute = os.path.abspath(path)
-        return any(_is_below(absolute, folder) for folder in self._allowed)
+        return any(_is_below(absolute, directory) for directory in self._allowed)
 
     def _search(self, name: str) -> Path | None:
         """The one image of the index whose path ends as ``name`` does; None without one."""
@@ -103,7 +103,7 @@ class ImageFinder:
         max_length = max(lengths, default=0)
         best = [path for path, length in zip(found, lengths, strict=True) if length == max_length]
         best = [path for path in best if os.path.isfile(path)]
-        if len(requested) > 1 and max_length < 2 and requested[-2] in self._directories:
+        if len(requested) > 1 and max_length < 2 and requested[-2] in self._directory_names:
             # The set has this directory, so the image of another directory is another image.
             return None
         if len(best) > 1:
@@ -129,13 +129,13 @@ class ImageFinder:
         """The image files below the directories, each once."""
         walked: list[str] = []
         left = MAX_INDEXED
-        for folder in sorted(self._folders, key=lambda each: len(os.path.abspath(each))):
-            if any(_is_below(os.path.abspath(folder), each) for each in walked):
+        for directory in sorted(self._directories, key=lambda each: len(os.path.abspath(each))):
+            if any(_is_below(os.path.abspath(directory), each) for each in walked):
                 continue
-            walked.append(os.path.abspath(folder))
-            for current, directories, files in os.walk(folder):
+            walked.append(os.path.abspath(directory))
+            for current, directories, files in os.walk(directory):
                 directories[:] = sorted(each for each in directories if not is_hidden(each))
-                self._directories.update(fold_name(each) for each in directories)
+                self._directory_names.update(fold_name(each) for each in directories)
                 left -= len(files)
                 if left < 0:
                     return
@@ -144,7 +144,7 @@ class ImageFinder:
                         yield Path(current, file)
 
     def _fail(self, name: str, outside: bool) -> NoReturn:
-        path = self._folders[0] / _last_spelling(name)
+        path = self._directories[0] / _last_spelling(name)
         if outside:
             raise LabelError(
                 "missing-file",
@@ -156,10 +156,11 @@ class ImageFinder:
         stem = os.path.splitext(fold_name(_last_spelling(name)).rsplit("/", 1)[-1])[0]
         near = self._index().get(f"{stem}.*", [])
         hint = f"; did you mean {self.name(near[0])!r}?" if len(near) == 1 else ""
-        folders = ", ".join(str(folder) for folder in self._folders if folder.is_dir())
+        existing = [str(path) for path in self._directories if path.is_dir()]
+        searched = ", ".join(existing) or self._directories[0]
         raise LabelError(
             "missing-file",
-            f"the image {name!r} is missing; looked in {folders or self._folders[0]}{hint}; name "
+            f"the image {name!r} is missing; looked in {searched}{hint}; name "
             "the directory of the images (--images) if it is elsewhere",
         )
 
@@ -200,5 +201,5 @@ def _shared_length(path: Path, requested: Sequence[str]) -> int:
     return length
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip(os.sep) + os.sep)

@@ -1,4 +1,4 @@
-"""Importers by the name of their format, and the function that reads records with one."""
+"""The importers by format name, and the function that reads records with one of them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .yolo import find_yolo, read_yolo
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What of a dataset is read. A format refuses options that it does not take.
+    """What of a dataset is read. Options that do not apply to the format are refused.
 
     Attributes:
         tasks: Tasks made from boxes, polygons and captions (COCO, YOLO, VOC, CVAT, Label Studio,
             boxes of Hugging Face datasets), or taken from shards and predictions.
         split: One split of the dataset; all by default.
         images: The directory of the images; by default where the format has them.
-        prompt: The prompt of CSV questions and sidecar texts.
+        prompt: The prompt of CSV rows and sidecar texts.
         csv_columns: The columns of a CSV file.
         columns: The columns of a Hugging Face dataset.
     """
@@ -52,8 +52,8 @@ def read_records(
 ) -> Iterator[Record]:
     """The records of a dataset in one of ``FORMATS``, or of ``"shards"``.
 
-    Its problems go to ``context``. Raises ``ValueError`` for an unknown format, and for what of
-    ``reading`` was set and the format does not take.
+    Problems go to ``context``. Raises ``ValueError`` for an unknown format, and for a set option of
+    ``reading`` that does not apply to the format.
     """
     if format not in _READERS:
         raise ValueError(f"unknown format {format!r}; formats are {', '.join(FORMATS)}")
@@ -68,13 +68,13 @@ def read_records(
 
 
 def unused_options(format: str, reading: ImportOptions) -> tuple[str, ...]:
-    """What of ``reading`` was set although ``format`` does not take it."""
+    """The set options of ``reading`` that do not apply to ``format``."""
     given = [name for name in _TAKEN_BY if getattr(reading, name)]
     return tuple(name for name in given if format not in _TAKEN_BY[name])
 
 
 def _tasks(reading: ImportOptions) -> dict[str, Any]:
-    """The argument ``tasks``, where it was chosen: each reader has a default of its own."""
+    """The argument ``tasks`` if it was set: each importer has its own default."""
     return {} if reading.tasks is None else {"tasks": reading.tasks}
 
 
@@ -133,9 +133,11 @@ def _sidecars(source: Path, reading: ImportOptions, context: ImportContext) -> I
 
 def _huggingface(source: Path, reading: ImportOptions, context: ImportContext) -> Iterator[Record]:
     if reading.columns is None:
-        raise ValueError("say what the columns hold: reading=ImportOptions(columns=Columns(...))")
+        raise ValueError(
+            "the meaning of the columns is missing: pass ImportOptions(columns=Columns(...))"
+        )
     if reading.tasks is not None and reading.columns.boxes is None:
-        raise ValueError("--task is asked of boxes: name their column (--column boxes=NAME)")
+        raise ValueError("--task needs boxes: name their column (--column boxes=NAME)")
     root = source.parent if source.is_file() else source
     parts = open_huggingface_splits(source, reading.split)
     read = []
@@ -204,7 +206,7 @@ _READERS: dict[str, Callable[[Path, ImportOptions, ImportContext], Iterator[Reco
     "label-studio": _label_studio,
     "shards": _shards,
 }
-# Shards are no source of shards.
+# Shards are not converted to shards.
 FORMATS = tuple(name for name in _READERS if name != "shards")
 _OBJECTS = ("coco", "yolo", "voc", "cvat", "label-studio", "huggingface")
 _TAKEN_BY: dict[str, tuple[str, ...]] = {

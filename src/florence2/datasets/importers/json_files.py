@@ -1,4 +1,4 @@
-"""JSON as other programs write it: decoded with problems that name the place."""
+"""JSON as other programs write it: decoded, with problems that name the file and the field."""
 
 from __future__ import annotations
 

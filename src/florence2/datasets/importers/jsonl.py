@@ -34,8 +34,8 @@ def find_jsonl(source: Path, split: str | None = None) -> tuple[Path, ...]:
         files = _line_files(source)
         if split is not None:
             names = dict.fromkeys(each for file in files if (each := split_of_file(file)))
-            wanted = match_splits(split, names)
-            files = [file for file in files if split_of_file(file) in wanted]
+            selected = match_splits(split, names)
+            files = [file for file in files if split_of_file(file) in selected]
     if not files:
         of_split = f" of split {split!r}" if split is not None else ""
         raise FileNotFoundError(f"{source} holds no *.jsonl{of_split}; name the file itself")
@@ -52,8 +52,8 @@ def read_jsonl(
 ) -> Iterator[Record]:
     """A record for each image that the lines name; its id is its path from ``root``.
 
-    Images lie in ``images``, beside the file or in its image directory by default. Several lines
-    may ask about one image. Raises ``ValueError`` for a file that is one JSON array.
+    Images are in ``images``, beside the file or in its image directory by default. Several lines
+    may have the same image. Raises ``ValueError`` for a file that is one JSON array.
     """
     _refuse_array(file)
     rows = _rows(file, context)
@@ -65,8 +65,8 @@ def _known(source: Path) -> tuple[str, ...]:
     return () if name is None else (name,)
 
 
-def _line_files(folder: Path) -> list[Path]:
-    found = [*folder.glob("*.jsonl"), *folder.glob("*/*.jsonl")]
+def _line_files(directory: Path) -> list[Path]:
+    found = [*directory.glob("*.jsonl"), *directory.glob("*/*.jsonl")]
     return sorted(
         path for path in found if not is_hidden(path.name) and not is_hidden(path.parent.name)
     )

@@ -60,14 +60,14 @@ def read_label_studio(
     """A record for each task whose image can be found; its id is its path from the files.
 
     ``tasks`` are those of ``TASKS``; ``split`` is a value of ``data.split``; ``images`` is the
-    directory of the images where they do not lie beside the files. Raises ``ValueError`` when a
+    directory of the images if they are not beside the files. Raises ``ValueError`` when a
     file is no JSON of tasks, or there is no such split.
     """
     tokens = check_tasks(tasks, TASKS)
     loaded = [(file, each) for file in files for each in _load(file)]
     if split is not None:
-        wanted = choose_splits(split, dict.fromkeys(filter(None, map(_split, loaded))), files[0])
-        loaded = [each for each in loaded if _split(each) in wanted]
+        selected = choose_splits(split, dict.fromkeys(filter(None, map(_split, loaded))), files[0])
+        loaded = [each for each in loaded if _split(each) in selected]
     return _read(loaded, files[0].parent, tokens, context, images)
 
 
@@ -87,20 +87,20 @@ def _read(
     images: Path | None,
 ) -> Iterator[Record]:
     finder = ImageFinder(root, (root / "images",), images)
-    seen = UniqueNameCheck()
+    unique_names = UniqueNameCheck()
     passed_over: Counter[str] = Counter()
     context.declare(_categories(root / CONFIG_FILE, context))
-    for place in loaded:
-        file, task = place
+    for entry in loaded:
+        file, task = entry
         with context.collect_errors(file, item=f"task {task.get('id', '')}"):
             name = _image_name(task)
             path = _find(finder, name)
             record = load_record(path, finder.name(path))
-            seen.add(record.id, "image")
+            unique_names.add(record.id, "image")
             id = task.get("id")
             record = replace(
                 record,
-                split=_split(place),
+                split=_split(entry),
                 file_name=_below_images(path, root, images),
                 source_id=id if isinstance(id, int | str) and not isinstance(id, bool) else None,
             )
@@ -113,8 +113,8 @@ def _read(
             raise LabelError("passed-over", f"results of other types are not read: {named}")
 
 
-def _split(place: tuple[Path, _Task]) -> str | None:
-    data = place[1]["data"]
+def _split(entry: tuple[Path, _Task]) -> str | None:
+    data = entry[1]["data"]
     value = data.get("split") if isinstance(data, dict) else None
     return value if isinstance(value, str) and value else None
 
@@ -150,9 +150,9 @@ def _find(finder: ImageFinder, name: str) -> Path:
 
 
 def _below_images(path: Path, root: Path, images: Path | None) -> str:
-    for folder in (images, root / "images", root):
-        if folder is not None and path.is_relative_to(folder):
-            return path.relative_to(folder).as_posix()
+    for directory in (images, root / "images", root):
+        if directory is not None and path.is_relative_to(directory):
+            return path.relative_to(directory).as_posix()
     return path.name
 
 
@@ -217,7 +217,7 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 
 
 def _grouped(results: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The shapes with a label in order; parts of an outline stand with their first."""
+    """The shapes with a label in order; the parts of an outline are grouped with its first part."""
     shapes: list[list[dict[str, Any]]] = []
     first: dict[str, list[dict[str, Any]]] = {}
     for result in results:

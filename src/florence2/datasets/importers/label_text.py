@@ -9,7 +9,7 @@ from pathlib import Path
 from ...io.files import FileRefusedError, open_regular, read_text
 from .problems import LabelError
 
-# No image has labels of this size: a larger file is not a label file.
+# A larger file is not a label file.
 MAX_LABEL_BYTES = 16 * 2**20
 MAX_LIST_BYTES = 512 * 2**20
 MAX_LINE_BYTES = 16 * 2**20
@@ -45,8 +45,8 @@ def split_lines(text: str) -> Iterator[tuple[int, str]]:
 def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file that may be large, as UTF-8 bytes with their numbers from 1.
 
-    A line over ``MAX_LINE_BYTES`` comes shortened to one byte more than that. Raises what
-    ``read_text`` raises.
+    A line over ``MAX_LINE_BYTES`` is cut to one byte more than that. Raises the errors of
+    ``read_text``.
     """
     with open_regular(path) as stream:
         if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):

@@ -51,7 +51,7 @@ def _check_size(root: Any) -> None:
         if id(node) in sizes:
             return sizes[id(node)]
         if id(node) in open_nodes:
-            raise ValueError("the YAML file has an alias of what it stands in")
+            raise ValueError("the YAML file has an alias that contains itself")
         if depth > MAX_DEPTH:
             raise ValueError(f"the YAML file is nested more than {MAX_DEPTH} deep")
         open_nodes.add(id(node))

@@ -1,9 +1,9 @@
 """Prediction lines, as ``florence2 run`` writes them: one JSON object per request and image.
 
-``{"image", "task", "text" or "region", "image_size", "answer", "truncated"}``, or ``"error"`` in
-place of an answer. Lines of other annotators hold ``annotator``, ``score`` and ``round`` besides. A
-line without a task holds the fields of its image in the source dataset. A first line
-``{"categories", "base"}`` lists the classes; with the base ``"file"``, images lie beside the file.
+``{"image", "task", "text" or "region", "image_size", "answer", "truncated"}``, or ``"error"``
+instead of an answer. Lines of other annotators also have ``annotator``, ``score`` and ``round``. A
+line without a task has the fields of its image in the source dataset. A first line
+``{"categories", "base"}`` lists the classes; with the base ``"file"``, images are beside the file.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def record_to_line(record: Record) -> dict[str, Any]:
 
 @dataclass
 class _Lines:
-    """The lines of a file by image, and what its first line says."""
+    """The lines of a file by image, and the content of its first line."""
 
     by_image: dict[str, list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
     beside: bool = False
 
 
 def is_prediction_file(file: Path) -> bool:
-    """Whether the first line of a file is one of answers, and not a prompt with its answer."""
+    """Whether the first line of a file is a prediction, and not a prompt with its answer."""
     try:
         with open_regular(file) as stream:
             line = parse_json_object(stream.readline(_MAX_LINE))
@@ -110,7 +110,7 @@ def read_predictions(
     lines = _read_lines(file, context)
     started = _run_directory(file)
     paths = {image: _locate(image, file, lines.beside, started) for image in lines.by_image}
-    root = _common_folder(paths.values())
+    root = _common_directory(paths.values())
     for image, numbered in lines.by_image.items():
         annotations = []
         about: dict[str, Any] = {}
@@ -161,7 +161,7 @@ def _record(
         if unit.file == unit.name:
             hashed = _hash(unit.file)
             return Record(name, *size, hashed, path=unit.name, annotations=annotations, **about)
-        # No file has these bytes: the unit is known by its container and its place in it.
+        # No file has these bytes: the unit is identified by its container and its index in it.
         found = _hash(unit.file)
         identity = content_hash(f"{found}{unit.name[len(unit.file) :]}".encode()) if found else ""
         return Record(
@@ -213,17 +213,17 @@ def _fits(annotation: Annotation, size: ImageSize) -> bool:
 
 
 def _locate(image: str, file: Path, beside: bool, started: str) -> str:
-    """Where an image lies: beside the file, or where the line says, from the working directory.
+    """The path of an image: beside the file, or from the working directory.
 
-    Where it is not there, the directory that the run was ``started`` in is looked in.
+    A missing file is looked for in the directory that the run was ``started`` in.
     """
     if "://" in image or os.path.isabs(image):
         return image
     if beside:
         return str(file.parent / image)
     if started and not os.path.exists(parse_unit_name(image).file):
-        there = os.path.join(started, image)
-        return there if os.path.exists(parse_unit_name(there).file) else image
+        path = os.path.join(started, image)
+        return path if os.path.exists(parse_unit_name(path).file) else image
     return image
 
 
@@ -281,7 +281,7 @@ def _size(line: dict[str, Any]) -> ImageSize | None:
     return size[0], size[1]
 
 
-def _common_folder(images: Iterable[str]) -> str:
+def _common_directory(images: Iterable[str]) -> str:
     local = [os.path.abspath(parse_unit_name(image).file) for image in images if "://" not in image]
     try:
         return os.path.commonpath([os.path.dirname(each) for each in local]) if local else ""
@@ -296,7 +296,7 @@ def _name(image: str, root: str) -> str:
 
 
 def _hash(file: str) -> str:
-    """The hash of a file; of nothing where it is gone, which its readers notice."""
+    """The hash of a file; ``""`` for a missing one, which is reported when it is read."""
     try:
         return _file_hash(file, os.stat(file).st_mtime_ns)
     except (OSError, ValueError):

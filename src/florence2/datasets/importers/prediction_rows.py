@@ -70,13 +70,13 @@ def is_prediction_csv(file: Path) -> bool:
 def read_prediction_csv(
     file: Path, context: ImportContext, tasks: Sequence[str] = ("object-detection",)
 ) -> Iterator[Record]:
-    """A record for each image, its objects and its answers; images lie beside the file.
+    """A record for each image, its objects and its predictions; images are beside the file.
 
-    ``tasks`` are asked of the objects. Rows that make no sense are listed.
+    ``tasks`` are made from the objects. Invalid rows are reported.
     """
     tokens = check_tasks(tasks, INSTANCE_TASKS)
     context.declare(_categories(file.with_name(CLASSES_FILE), context))
-    seen = UniqueNameCheck()
+    unique_images = UniqueNameCheck()
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         reader = csv.DictReader(stream)
         numbered = (
@@ -87,7 +87,7 @@ def read_prediction_csv(
             with context.collect_errors(file, rows[0][0]):
                 if not image:
                     raise LabelError("malformed", "the row names no image")
-                seen.add(image, "the rows of image")
+                unique_images.add(image, "the rows of image")
                 record = load_record(_path(image, file), _name(image, rows[0][1]))
                 yield _record(record, rows, file, tokens, context)
 
@@ -108,9 +108,9 @@ def _record(
         made += context.keep_valid(
             instance_annotations(instances, size, tokens, context.annotator), size, file, rows[0][0]
         )
-    asked = ((line, row) for line, row in rows if row["task"])
+    with_task = ((line, row) for line, row in rows if row["task"])
     keys = ("task", "question", "annotator", "round")
-    for _, group in groupby(asked, key=lambda each: [each[1][key] for key in keys]):
+    for _, group in groupby(with_task, key=lambda each: [each[1][key] for key in keys]):
         answers = list(group)
         with context.collect_errors(file, answers[0][0]):
             made += context.keep_valid([_annotation(answers, size)], size, file, answers[0][0])
@@ -197,8 +197,8 @@ def _box(row: dict[str, str]) -> list[float]:
     return [_number(row[key], key) for key in ("x0", "y0", "x1", "y1")]
 
 
-def _region(question: str) -> tuple[float, float, float, float] | None:
-    values = question.split()
+def _region(text: str) -> tuple[float, float, float, float] | None:
+    values = text.split()
     if len(values) != 4:
         return None
     x0, y0, x1, y1 = (_number(each, "question") for each in values)

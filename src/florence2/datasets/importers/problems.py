@@ -54,8 +54,8 @@ class ImportProblem:
     kind: ProblemKind
 
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.kind}: {self.message}"
+        location = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{location}: {self.kind}: {self.message}"
 
 
 class LabelError(ValueError):

@@ -14,25 +14,25 @@ from .splits import choose_splits, match_splits
 
 def select_records(
     records: Iterable[Record],
-    place: Path,
+    source: Path,
     tasks: Sequence[str] | None = None,
     split: str | None = None,
 ) -> Iterator[Record]:
     """The records of a split that have answers to ``tasks``, with these answers only.
 
-    The objects of a dataset answer the tasks about objects; if only outlines are asked for, those
-    that have some. Raises ``ValueError`` for an unknown task, and at the end when ``place`` has no
-    such split or no answer to any of the tasks.
+    The objects of a dataset answer the tasks about objects; if only outlines are requested, the
+    objects that have some. Raises ``ValueError`` for an unknown task, and at the end when
+    ``source`` has no such split or no answer to any of the tasks.
     """
     tokens = None if not tasks else tuple(find_task(each).token for each in tasks)
-    return _select(records, place, tokens, split)
+    return _select(records, source, tokens, split)
 
 
 def _select(
-    records: Iterable[Record], place: Path, tokens: tuple[str, ...] | None, split: str | None
+    records: Iterable[Record], source: Path, tokens: tuple[str, ...] | None, split: str | None
 ) -> Iterator[Record]:
     splits: dict[str, None] = {}
-    there: dict[str, None] = {}
+    found_tasks: dict[str, None] = {}
     found_split = found_task = False
     for record in records:
         if split is not None:
@@ -42,26 +42,27 @@ def _select(
                 continue
             found_split = True
         if tokens is not None:
-            there |= dict.fromkeys(each.task for each in record.annotations)
+            found_tasks |= dict.fromkeys(each.task for each in record.annotations)
             record = choose_tasks(record, tokens)
-            # An image that was not asked is not one with nothing in it.
+            # An image without predictions of these tasks is not an image without objects.
             if not record.annotations and record.objects is None:
                 continue
             found_task = True
         yield record
     if split is not None and not found_split:
-        choose_splits(split, splits, place)
+        choose_splits(split, splits, source)
     if tokens is not None and not found_task:
         raise ValueError(
-            f"{place} has no answer to {', '.join(tokens)}; it has {', '.join(there) or 'none'}"
+            f"{source} has no answer to {', '.join(tokens)}; "
+            f"it has {', '.join(found_tasks) or 'none'}"
         )
 
 
 def choose_tasks(record: Record, tokens: Sequence[str]) -> Record:
     """The record with the answers to the tasks ``tokens`` only."""
     annotations = tuple(each for each in record.annotations if each.task in tokens)
-    asked = [token for token in tokens if token in INSTANCE_TASKS]
-    objects = record.objects if asked else None
-    if objects is not None and asked == ["<REGION_TO_SEGMENTATION>"]:
+    requested = [token for token in tokens if token in INSTANCE_TASKS]
+    objects = record.objects if requested else None
+    if objects is not None and requested == ["<REGION_TO_SEGMENTATION>"]:
         objects = tuple(each for each in objects if each.outlines)
     return replace(record, annotations=annotations, objects=objects)

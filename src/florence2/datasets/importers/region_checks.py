@@ -57,7 +57,7 @@ def checked_polygon(flat: Sequence[float], image_size: ImageSize) -> NDArray[np.
 
 
 def are_fractions(boxes: Iterable[Sequence[float]]) -> bool:
-    """Whether all boxes ``(x0, y0, x1, y1)`` of a dataset lie in 0 to 1, so are not in pixels.
+    """Whether all boxes ``(x0, y0, x1, y1)`` of a dataset are between 0 and 1, so not in pixels.
 
     Stops at the first box that does not. False when there is no box.
     """
@@ -86,7 +86,7 @@ def _check_inside(
         width, height = image_size
         raise LabelError(
             "outside-image",
-            f"{what} {_short(original)} lies {over:g} px outside the image of {width} x {height}",
+            f"{what} {_short(original)} is {over:g} px outside the image of {width} x {height}",
         )
 
 

@@ -20,37 +20,37 @@ _MAX_TEXT_BYTES = 4 * MAX_TEXT_LENGTH
 
 
 def read_sidecars(
-    folder: Path, context: ImportContext, prompt: str = "<CAPTION>"
+    directory: Path, context: ImportContext, prompt: str = "<CAPTION>"
 ) -> Iterator[Record]:
-    """A record for each image in ``folder`` and below that can be read.
+    """A record for each image in ``directory`` and below that can be read.
 
     The text answers ``prompt``. An image without a text is listed and has no annotation; a text
-    without an image is listed. Raises ``ValueError`` when ``folder`` is a file.
+    without an image is listed. Raises ``ValueError`` when ``directory`` is a file.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is a file: name the directory of the images and their texts")
-    return _read(folder, context, prompt)
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is a file: name the directory of the images and their texts")
+    return _read(directory, context, prompt)
 
 
-def _read(folder: Path, context: ImportContext, prompt: str) -> Iterator[Record]:
-    files = find_files(folder)
-    list_passed_over(files, folder, context)
+def _read(directory: Path, context: ImportContext, prompt: str) -> Iterator[Record]:
+    files = find_files(directory)
+    list_passed_over(files, directory, context)
     texts: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         if file.suffix.lower() == ".txt":
             texts[_stem(file)].append(file)
-    seen, used = UniqueNameCheck(), set[Path]()
-    for path, record in read_listed(find_images(folder), folder, context):
+    unique_texts, used = UniqueNameCheck(), set[Path]()
+    for path, record in read_listed(find_images(directory), directory, context):
         file = _find_text(path, texts)
         used.add(file)
         annotations: tuple[Annotation, ...] = ()
         with context.collect_errors(file):
-            seen.add(file, "the text of two images,")
+            unique_texts.add(file, "the text of two images,")
             suffix = _text(file, record)
             annotation = written_annotation(prompt, suffix, record.image_size, context)
             annotations = context.keep_valid([annotation], record.image_size, file)
         yield replace(record, annotations=annotations)
-    images = {_stem(path) for path in find_images(folder)}
+    images = {_stem(path) for path in find_images(directory)}
     for file in (each for each in files if each.suffix.lower() == ".txt" and each not in used):
         with context.collect_errors(file):
             if _stem(file) not in images:

@@ -1,4 +1,4 @@
-"""Names of splits: ``train2017`` and ``valid`` are what people mean by ``train`` and ``val``."""
+"""Names of splits: ``train2017`` is a ``train`` split and ``valid`` a ``val`` split."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROLES: dict[str, Role] = {
 
 
 def find_role(split: str) -> Role | None:
-    """What a split called ``split`` is for; ``None`` where its name does not say."""
+    """What a split called ``split`` is for; ``None`` when the name is of no known role."""
     name = split.casefold()
     return _ROLES.get(name) or _ROLES.get(_YEAR.sub("", name))
 
@@ -45,15 +45,15 @@ def match_splits(requested: str, names: Iterable[str]) -> tuple[str, ...]:
     return () if role is None else tuple(name for name in names if find_role(name) == role)
 
 
-def choose_splits(requested: str, names: Iterable[str], place: Path) -> tuple[str, ...]:
+def choose_splits(requested: str, names: Iterable[str], source: Path) -> tuple[str, ...]:
     """Choose the splits that ``requested`` means, as ``match_splits`` does.
 
-    Raises ``ValueError`` that names the splits of the set at ``place`` when it means none.
+    Raises ``ValueError`` that names the splits of ``source`` when none matches.
     """
     names = tuple(names)
     found = match_splits(requested, names)
     if not found:
-        there = ", ".join(names) or "none"
+        listed = ", ".join(names) or "none"
         hint = suggest(requested, names)
-        raise ValueError(f"{place} has no split {requested!r}; it has {there}{hint}")
+        raise ValueError(f"{source} has no split {requested!r}; it has {listed}{hint}")
     return found

@@ -28,7 +28,7 @@ from .splits import find_role, match_splits
 from .xml_nodes import Node, read_xml
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-# What stands behind a name in the list of a class: whether the image has an object of it.
+# The number behind a name in the list of a class: whether the image has such an object.
 _FLAG = re.compile(r"\s+-?[01]\Z")
 TASKS = tuple(task for task in INSTANCE_TASKS if task != "<REGION_TO_SEGMENTATION>")
 
@@ -55,14 +55,14 @@ def find_voc(source: Path, split: str | None = None) -> list[Path]:
     """
     if source.is_file():
         raise ValueError(f"{source} is a file: name the directory of the VOC dataset")
-    folder = _annotation_folder(source)
+    directory = _annotation_directory(source)
     lists = {file.stem: file for file in sorted((source / "ImageSets" / "Main").glob("*.txt"))}
     if split is None:
-        files = _xml_files(folder)
+        files = _xml_files(directory)
     elif split in lists or not (source / split).is_dir():
         chosen = [lists[each] for each in match_splits(split, lists)]
-        names = [name for file in chosen for name in _list_names(file, folder)]
-        files = [_listed_file(folder, name) for name in names]
+        names = [name for file in chosen for name in _list_names(file, directory)]
+        files = [_listed_file(directory, name) for name in names]
     else:
         files = _xml_files(source / split)
     if not files:
@@ -86,7 +86,7 @@ def read_voc(
     ``tasks`` are those of ``TASKS``. ``classes`` are the names allowed, all by default.
     ``first_pixel`` is 0 for files whose writer counts from 0. ``images`` is the directory of the
     images, where it is neither ``JPEGImages`` nor that of the annotations. When the boxes of
-    the whole set lie between 0 and 1, they are read as fractions of the images, which is listed.
+    the whole set are between 0 and 1, they are read as fractions of the images, which is listed.
     """
     tokens = check_tasks(tasks, TASKS)
     files = list(files)
@@ -107,18 +107,18 @@ def _read(
         with context.collect_errors(files[0]):
             raise LabelError(
                 "fractions",
-                "all boxes of the set lie between 0 and 1: they were read as fractions of the "
+                "all boxes of the set are between 0 and 1: they were read as fractions of the "
                 "images, where VOC has pixels",
             )
-    seen = UniqueNameCheck()
+    unique_names = UniqueNameCheck()
     splits = _listed_splits(root)
     context.declare(_label_map(root, context))
     finder = ImageFinder(root, [root / "JPEGImages"], images)
     for file in files:
         with context.collect_errors(file):
             page = read_xml(file)
-            path = _picture_path(file, page, finder, images)
-            seen.add(path, "picture")
+            path = _image_path(file, page, finder, images)
+            unique_names.add(path, "image")
             record, info = read_image_record(path, finder.name(path))
             frame = find_frame(record, info, _declared_size(page))
             instances = []
@@ -127,7 +127,7 @@ def _read(
                     instances.append(_instance(node, frame, classes, units))
             annotations: tuple[Annotation, ...] = ()
             objects: tuple[LabeledObject, ...] | None = None
-            # A file of bad objects only is not one that says nothing is there.
+            # A file with bad objects only is not an image without objects.
             if instances or not page.find_all("object"):
                 made = instance_annotations(instances, record.image_size, tokens, context.annotator)
                 annotations = context.keep_valid(made, record.image_size, file)
@@ -141,24 +141,24 @@ def _read(
             )
 
 
-def _annotation_folder(root: Path) -> Path:
-    folder = root / "Annotations"
-    return folder if folder.is_dir() else root
+def _annotation_directory(root: Path) -> Path:
+    directory = root / "Annotations"
+    return directory if directory.is_dir() else root
 
 
-def _xml_files(folder: Path) -> list[Path]:
-    return [path for path in find_files(folder) if path.suffix.lower() == ".xml"]
+def _xml_files(directory: Path) -> list[Path]:
+    return [path for path in find_files(directory) if path.suffix.lower() == ".xml"]
 
 
-def _list_names(file: Path, folder: Path) -> list[str]:
+def _list_names(file: Path, directory: Path) -> list[str]:
     """The images that a list names: a name a line, with 1, 0 or -1 behind it in lists of a class.
 
-    A name that ends like that (``photo 1``) stays whole if ``folder`` has its annotation file.
+    A name that ends like that (``photo 1``) stays whole if ``directory`` has its annotation file.
     """
 
     def name_of(line: str) -> str:
         name = _FLAG.sub("", line)
-        if name != line and os.path.isfile(folder / f"{PurePosixPath(line).name}.xml"):
+        if name != line and os.path.isfile(directory / f"{PurePosixPath(line).name}.xml"):
             return line
         return name
 
@@ -169,10 +169,10 @@ def _list_names(file: Path, folder: Path) -> list[str]:
         raise ValueError(str(error)) from error
 
 
-def _listed_file(folder: Path, name: str) -> Path:
+def _listed_file(directory: Path, name: str) -> Path:
     """The annotation file of a listed image. Raises ``ValueError`` for a name that leads away."""
     try:
-        return confine(folder, f"{name.removesuffix('.xml')}.xml")
+        return confine(directory, f"{name.removesuffix('.xml')}.xml")
     except ValueError as error:
         raise ValueError(f"ImageSets lists {name!r:.80}, which is no file name: {error}") from error
 
@@ -188,8 +188,8 @@ def _boxes(file: Path) -> Iterator[list[float]]:
         return
 
 
-def _picture_path(file: Path, page: Node, finder: ImageFinder, images: Path | None) -> Path:
-    """Where the image lies: beside the annotation, in ``JPEGImages``, or as the finder says.
+def _image_path(file: Path, page: Node, finder: ImageFinder, images: Path | None) -> Path:
+    """The path of the image: beside the annotation, in ``JPEGImages``, or where the finder looks.
 
     ``<filename>`` may lack its suffix, or name the image before it was renamed with its
     annotation.
@@ -218,8 +218,8 @@ def _declared_size(page: Node) -> tuple[object, object]:
 
 def _file_name(root: Path, path: Path) -> str:
     """The name of the image among those of the set: below ``JPEGImages``, where there is one."""
-    folder = root / "JPEGImages"
-    return name_in(folder if path.is_relative_to(folder) else root, path)
+    directory = root / "JPEGImages"
+    return name_in(directory if path.is_relative_to(directory) else root, path)
 
 
 def _listed_splits(root: Path) -> dict[str, str]:
@@ -228,7 +228,7 @@ def _listed_splits(root: Path) -> dict[str, str]:
     for file in sorted((root / "ImageSets" / "Main").glob("*.txt")):
         # Others are joins (trainval) or list one class (cat_train).
         if find_role(file.stem) is not None:
-            for name in _list_names(file, _annotation_folder(root)):
+            for name in _list_names(file, _annotation_directory(root)):
                 found.setdefault(PurePosixPath(name).name, file.stem)
     return found
 
@@ -250,7 +250,7 @@ def _label_map(root: Path, context: ImportContext) -> list[Category]:
 
 
 def _attributes(node: Node) -> dict[str, str]:
-    """What an object has besides its name and place; ``<attributes>`` are those of CVAT."""
+    """The fields of an object besides its name and box; ``<attributes>`` are those of CVAT."""
     found = {
         each.tag: each.text
         for each in node.children
@@ -312,6 +312,6 @@ def _box(
         raise LabelError("malformed", f"object {node.text_of('name')!r} has no <bndbox>")
     flat = [corners.number_of(tag) for tag in _CORNERS]
     x0, y0, x1, y1 = units.to_pixels(flat, frame)
-    # The last pixel belongs to the box, so its far edge lies one further on.
+    # The last pixel belongs to the box, so its far edge is one pixel further.
     far = 0 if units.fractions else 1
     return checked_box((x0, y0, x1 + far, y1 + far), frame.size)

@@ -1,7 +1,7 @@
 """YOLO: ``data.yaml`` with the class names, and a text file of labels for each image.
 
 A line is ``class x y width height`` (the center, as fractions of the image) or ``class x y x y
-...`` (a polygon). Labels lie where the image does, with ``labels`` in place of the last
+...`` (a polygon). A label file has the path of its image, with ``labels`` instead of the last
 ``images`` of the path (docs.ultralytics.com, "Detect" and "Segment dataset format").
 """
 
@@ -30,7 +30,7 @@ from .yolo_labels import LabelLayout, LabelSurvey, has_keypoints, is_comment, pa
 from .yolo_yaml import SPLITS, YoloSet, find_yolo
 
 TASKS = INSTANCE_TASKS
-_LABEL_FOLDERS = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}
+_LABEL_DIRECTORIES = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}
 __all__ = ["SPLITS", "TASKS", "YoloSet", "find_yolo", "label_path", "read_yolo"]
 
 
@@ -54,11 +54,10 @@ def read_yolo(
 ) -> Iterator[Record]:
     """A record for each image of the split (of all, by default) that can be read.
 
-    ``tasks`` are those of ``TASKS``. An empty label file, or none beside other images that have
-    one, says that nothing is there. ``images`` is the directory of the images, where it is not the
-    one that ``data.yaml`` names. All labels are looked through before the first record. Raises
-    ``ValueError`` for a split that the set does not have, and for labels that can be read in two
-    ways.
+    ``tasks`` are those of ``TASKS``. An image with an empty label file, or without one
+    in a split that has label files, is a background image. ``images`` is the directory of the
+    images, if it is not the one in ``data.yaml``. All labels are surveyed before the first record.
+    Raises ``ValueError`` for an unknown split, and for ambiguous labels.
     """
     tokens = check_tasks(tasks, TASKS)
     items = _list_items(data, data.choose_entries(split), images, context)
@@ -84,16 +83,16 @@ def _list_doubled_names(data: YoloSet, context: ImportContext) -> None:
                 raise LabelError(
                     "duplicate",
                     f"classes {first} and {number} are both called {name!r:.80}, so their objects "
-                    "cannot be told apart; rename one",
+                    "cannot be distinguished; rename one",
                 )
 
 
-def label_path(picture: Path) -> Path:
+def label_path(image: Path) -> Path:
     """The label file of an image."""
-    parts = list(picture.with_suffix(".txt").parts)
+    parts = list(image.with_suffix(".txt").parts)
     for index in range(len(parts) - 2, -1, -1):
-        if parts[index] in _LABEL_FOLDERS:
-            parts[index] = _LABEL_FOLDERS[parts[index]]
+        if parts[index] in _LABEL_DIRECTORIES:
+            parts[index] = _LABEL_DIRECTORIES[parts[index]]
             break
     return Path(*parts)
 
@@ -105,7 +104,7 @@ def _read(
     context: ImportContext,
     tokens: Sequence[str],
 ) -> Iterator[Record]:
-    pictures, labels = UniqueNameCheck(), UniqueNameCheck()
+    unique_images, unique_labels = UniqueNameCheck(), UniqueNameCheck()
     labeled = {item.split for item in items if item.label is not None}
     keypoints = 0
     unlabeled: dict[str, _Item] = {}
@@ -120,8 +119,8 @@ def _read(
             )
     for item in items:
         with context.collect_errors(item.image):
-            pictures.add(item.name, "picture")
-            labels.add(item.label or item.image, "the label file of two images,")
+            unique_images.add(item.name, "image")
+            unique_labels.add(item.label or item.image, "the label file of two images,")
             record = load_record(item.image, item.name)
             record = replace(record, split=item.split, file_name=item.file_name)
             lines: list[tuple[int, str]] | None = []
@@ -162,7 +161,7 @@ def _labeled(
     for number, line in lines:
         with context.collect_errors(file, number):
             instances.append(parse_label(line, data.names, record.image_size, layout))
-    # A file of bad lines only is not one that says nothing is there.
+    # A file with bad lines only is not an image without objects.
     if lines and not instances:
         return record
     made = instance_annotations(instances, record.image_size, tokens, context.annotator)
@@ -176,11 +175,11 @@ def _list_items(
 ) -> list[_Item]:
     """The images of the directories and lists with their label files."""
     items: list[_Item] = []
-    labels = _LabelFolders()
+    labels = _LabelDirectories()
     for split, entry in entries:
-        folder = _image_folder(entry, data, split, images)
-        if os.path.isdir(folder):
-            items += _folder_items(folder, entry, data, split, labels, context)
+        directory = _image_directory(entry, data, split, images)
+        if os.path.isdir(directory):
+            items += _directory_items(directory, entry, data, split, labels, context)
             continue
         with context.collect_errors(data.file):
             if not os.path.isfile(entry):
@@ -191,52 +190,52 @@ def _list_items(
     return items
 
 
-def _image_folder(entry: Path, data: YoloSet, split: str, images: Path | None) -> Path:
+def _image_directory(entry: Path, data: YoloSet, split: str, images: Path | None) -> Path:
     """The directory of the images of an entry; below ``images`` when the user named that."""
     if images is None or os.path.isfile(entry):
         return entry
     below = [images / name_in(data.root, entry)] if entry.is_relative_to(data.root) else []
-    for folder in (*below, images / entry.name, images / split):
-        if os.path.isdir(folder):
-            return folder
+    for directory in (*below, images / entry.name, images / split):
+        if os.path.isdir(directory):
+            return directory
     return images
 
 
-def _folder_items(
-    folder: Path,
+def _directory_items(
+    directory: Path,
     entry: Path,
     data: YoloSet,
     split: str,
-    labels: _LabelFolders,
+    labels: _LabelDirectories,
     context: ImportContext,
 ) -> list[_Item]:
     items = []
-    list_passed_over(find_files(folder), folder, context)
-    for path in find_images(folder):
+    list_passed_over(find_files(directory), directory, context)
+    for path in find_images(directory):
         name = name_in(data.root, path)
         if Path(name).is_absolute():
-            name = f"{entry.name}/{name_in(folder, path)}"
-        label = labels.find(label_path(entry / path.relative_to(folder)), path)
-        items.append(_Item(path, name, name_in(folder, path), label, split))
+            name = f"{entry.name}/{name_in(directory, path)}"
+        label = labels.find(label_path(entry / path.relative_to(directory)), path)
+        items.append(_Item(path, name, name_in(directory, path), label, split))
     used = {item.label for item in items}
-    folders = {label_path(entry / "a.jpg").parent, *(path.parent for path in used if path)}
-    _list_orphans(folders, used, data, context)
+    directories = {label_path(entry / "a.jpg").parent, *(path.parent for path in used if path)}
+    _list_orphans(directories, used, data, context)
     return items
 
 
 def _list_orphans(
-    folders: set[Path], used: set[Path | None], data: YoloSet, context: ImportContext
+    directories: set[Path], used: set[Path | None], data: YoloSet, context: ImportContext
 ) -> None:
     """Report the label files that no image has, as one item for each directory."""
-    for folder in sorted(folders):
-        if (folder.name != "labels" and "labels" not in folder.parts) or not os.path.isdir(folder):
+    for directory in sorted(directories):
+        if "labels" not in directory.parts or not os.path.isdir(directory):
             continue
         names = [
             path.name
-            for path in sorted(folder.glob("*.txt"))
+            for path in sorted(directory.glob("*.txt"))
             if path not in used and not path.name.startswith(".") and path.name != "classes.txt"
         ]
-        with context.collect_errors(folder):
+        with context.collect_errors(directory):
             if names:
                 more = ", ..." if len(names) > 3 else ""
                 raise LabelError(
@@ -250,7 +249,7 @@ def _listed_items(
     data: YoloSet,
     split: str,
     images: Path | None,
-    labels: _LabelFolders,
+    labels: _LabelDirectories,
     context: ImportContext,
 ) -> list[_Item]:
     """The images that a text file lists, a path a line."""
@@ -273,35 +272,35 @@ def _is_listed_file(path: Path, line: str, allowed: Sequence[Path]) -> bool:
     if line.startswith("./"):
         absolute = Path(os.path.abspath(path))
         return os.path.isfile(path) and any(
-            absolute.is_relative_to(os.path.abspath(folder)) for folder in allowed
+            absolute.is_relative_to(os.path.abspath(directory)) for directory in allowed
         )
     return path.is_absolute() and ".." not in path.parts and os.path.isfile(path)
 
 
-class _LabelFolders:
+class _LabelDirectories:
     """Label files by name, regardless of case and Unicode normal form."""
 
     def __init__(self) -> None:
         self._names: dict[Path, dict[str, Path]] = {}
 
-    def find(self, *places: Path) -> Path | None:
-        """The label file at the first of ``places`` that has one, whatever their suffix."""
-        for place in places:
-            path = place.with_suffix(".txt")
+    def find(self, *candidates: Path) -> Path | None:
+        """The label file at the first of ``candidates`` that has one; suffixes are ignored."""
+        for candidate in candidates:
+            path = candidate.with_suffix(".txt")
             if os.path.isfile(path):
                 return path
-            found = self._folder(path.parent).get(fold_name(path.name))
+            found = self._list_directory(path.parent).get(fold_name(path.name))
             if found is not None:
                 return found
         return None
 
-    def _folder(self, folder: Path) -> dict[str, Path]:
-        if folder not in self._names:
+    def _list_directory(self, directory: Path) -> dict[str, Path]:
+        if directory not in self._names:
             try:
-                names = sorted(os.listdir(folder))
+                names = sorted(os.listdir(directory))
             except OSError:
                 names = []
-            self._names[folder] = {
-                fold_name(name): folder / name for name in names if name.lower().endswith(".txt")
+            self._names[directory] = {
+                fold_name(name): directory / name for name in names if name.lower().endswith(".txt")
             }
-        return self._names[folder]
+        return self._names[directory]

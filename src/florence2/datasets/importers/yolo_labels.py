@@ -24,9 +24,9 @@ _DIGITS = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _COMMENT = "#"
 # A value above this is meant in pixels or percent, not as a fraction of the image.
 _MAX_FRACTION = 2.0
-# A keypoint may lie outside its box by this part of the box.
+# A keypoint may be outside its box by this fraction of the box.
 _KEYPOINT_SLACK = 0.25
-# A triangle or two says nothing of a set, though a box with one keypoint has as many numbers.
+# One or two triangles do not decide: a box with one keypoint has as many numbers.
 _FEW_TRIANGLES = 3
 _SHOWN = 80
 
@@ -80,7 +80,7 @@ class LabelSurvey:
         total = sum(self.lengths.values())
         if total and self.in_pixels == total:
             raise ValueError(
-                f"{self._place()}: all {total} labels of this set have values above "
+                f"{self._location()}: all {total} labels of this set have values above "
                 f"{_MAX_FRACTION:g}, but YOLO labels are fractions of the image from 0 to 1; "
                 "divide x by the image width and y by its height"
             )
@@ -101,8 +101,8 @@ class LabelSurvey:
         if longer and not any(length in (4 + keypoints, 5 + keypoints) for length in longer):
             raise ValueError(
                 f"{file}: kpt_shape {list(kpt_shape)} means {5 + keypoints} columns, but the "
-                f"labels have {min(longer) + 1} ({self._place()}); correct kpt_shape, or remove it "
-                "if the labels are polygons"
+                f"labels have {min(longer) + 1} ({self._location()}); correct kpt_shape, or remove "
+                "it if the labels are polygons"
             )
 
     def _refuse_unnamed_pose(self, file: Path, longer: dict[int, int]) -> None:
@@ -116,12 +116,13 @@ class LabelSurvey:
             if left == 0 and points and self.pose_fits[length, dimensions] >= 0.95 * count:
                 raise ValueError(
                     f"{file} has no kpt_shape, and the labels of {length + 1} columns "
-                    f"({self._place()}) can be boxes with {points} keypoints as well as polygons; "
-                    f"write 'kpt_shape: [{points}, {dimensions}]' into it for a pose set, or "
+                    f"({self._location()}) can be boxes with {points} keypoints as well as "
+                    f"polygons; write 'kpt_shape: [{points}, {dimensions}]' into it for a pose "
+                    "set, or "
                     "'task: segment' for polygons"
                 )
 
-    def _place(self) -> str:
+    def _location(self) -> str:
         return "no line" if self.first is None else f"{self.first[0]}:{self.first[1]}"
 
 

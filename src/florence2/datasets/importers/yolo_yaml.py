@@ -21,7 +21,7 @@ _NOTHING = ("", "~", "null", "Null", "NULL")
 
 @dataclass(frozen=True)
 class YoloSet:
-    """What ``data.yaml`` says: class names by number, and the directories or lists of each split.
+    """The content of ``data.yaml``: class names by number, the directories or lists of each split.
 
     ``kpt_shape`` is the number of keypoints of an object and of the values of each (2 or 3), in
     pose sets; ``task`` is the task that the file names, or ``""``.
@@ -41,11 +41,11 @@ class YoloSet:
         twice, and the directory's own name tells which it is. Raises ``ValueError`` for a split
         that the set does not have.
         """
-        there = [name for name, entries in self.splits.items() if entries]
-        if not there:
+        splits = [name for name, entries in self.splits.items() if entries]
+        if not splits:
             raise ValueError(f"{self.file} names no images: add 'train: images/train'")
         named: dict[Path, list[str]] = {}
-        for name in there if split is None else choose_splits(split, there, self.file):
+        for name in splits if split is None else choose_splits(split, splits, self.file):
             for entry in self.splits[name]:
                 named.setdefault(entry, []).append(name)
         found = []
@@ -56,7 +56,7 @@ class YoloSet:
 
 
 def find_yolo(source: Path) -> YoloSet:
-    """The dataset whose ``data.yaml`` is ``source`` or lies in it.
+    """The dataset whose ``data.yaml`` is ``source`` or is in it.
 
     A directory without one may have ``classes.txt``, a class a line, as labeling tools write it.
     Raises ``FileNotFoundError`` when there is none, ``ValueError`` when it names no classes.
@@ -87,7 +87,7 @@ def find_yolo(source: Path) -> YoloSet:
 
 
 def _find_listed(file: Path) -> YoloSet:
-    """The dataset of a ``classes.txt``: its images lie in ``images``, or beside it."""
+    """The dataset of a ``classes.txt``: its images are in ``images``, or beside it."""
     root = file.parent
     try:
         lines = [line for _, line in split_lines(read_label_text(file))]
@@ -95,18 +95,18 @@ def _find_listed(file: Path) -> YoloSet:
         raise ValueError(str(error)) from error
     images = root / "images" if (root / "images").is_dir() else root
     splits: dict[str, tuple[Path, ...]] = dict.fromkeys(SPLITS, ())
-    for folder in sorted(images.iterdir()):
-        role = find_role(folder.name) if folder.is_dir() else None
+    for directory in sorted(images.iterdir()):
+        role = find_role(directory.name) if directory.is_dir() else None
         if role is not None:
-            splits[role] = (*splits[role], folder)
+            splits[role] = (*splits[role], directory)
     if not any(splits.values()):
         splits["train"] = (images,)
     return YoloSet(file, root, _class_names(file, lines), splits)
 
 
-def _find_file(folder: Path) -> Path:
-    """The description of the dataset in ``folder``: ``data.yaml``, or the one file like it."""
-    found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+def _find_file(directory: Path) -> Path:
+    """The description of the dataset in ``directory``: ``data.yaml``, or the one file like it."""
+    found = [path for path in sorted(directory.iterdir()) if not path.name.startswith(".")]
     for name in _FILES:
         for path in found:
             if path.name.lower() == name:
@@ -114,10 +114,10 @@ def _find_file(folder: Path) -> Path:
     others = [path for path in found if path.suffix.lower() in (".yaml", ".yml")]
     if len(others) > 1:
         shown = ", ".join(path.name for path in others)
-        raise ValueError(f"{folder} has no data.yaml but {shown}; name the one that is meant")
+        raise ValueError(f"{directory} has no data.yaml but {shown}; name the one that is meant")
     if not others:
         others = [path for path in found if path.name in _CLASS_FILES]
-    return others[0] if others else folder / "data.yaml"
+    return others[0] if others else directory / "data.yaml"
 
 
 def _find_root(file: Path, values: dict[str, Any]) -> Path:
@@ -144,8 +144,8 @@ def _entry(root: Path, file: Path, entry: str) -> Path:
         return path
     parts = [part for part in Path(entry).parts if part not in ("..", ".", "/")]
     for start in range(len(parts)):
-        for folder in dict.fromkeys((root, file.parent)):
-            found = folder.joinpath(*parts[start:])
+        for directory in dict.fromkeys((root, file.parent)):
+            found = directory.joinpath(*parts[start:])
             if os.path.exists(found):
                 return found
     return path
@@ -153,8 +153,8 @@ def _entry(root: Path, file: Path, entry: str) -> Path:
 
 def _check_inside(path: Path, file: Path, what: str, text: str, *more: Path) -> None:
     absolute = Path(os.path.abspath(path))
-    for folder in (file.parent.parent, file.parent, *more):
-        if absolute.is_relative_to(os.path.abspath(folder)):
+    for directory in (file.parent.parent, file.parent, *more):
+        if absolute.is_relative_to(os.path.abspath(directory)):
             return
     # A relative file name has no parent to speak of.
     if absolute.is_relative_to(os.path.dirname(os.path.dirname(os.path.abspath(file)))):

@@ -66,7 +66,7 @@ class Shard:
 class Manifest:
     """The finished shards in order.
 
-    ``origin`` tells what the records were made from and how; ``complete`` that there are no more.
+    ``origin`` is what the records were made from and how; ``complete`` is True when no more follow.
     ``categories`` are the classes that the source dataset lists, in its order.
     """
 
@@ -90,20 +90,20 @@ class Manifest:
         return replace(self, shards=(*self.shards, shard))
 
 
-def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Put the manifest of ``folder`` in place of the one before."""
+def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Replace the manifest of ``directory``."""
     values = {"version": SCHEMA_VERSION, "rows": manifest.rows, **asdict(manifest)}
     for shard in values["shards"]:
         shard["counts"] = rename_keys(shard["counts"], {"decision": "verdict"}, "counts", 0)
-    replace_json(folder / MANIFEST_FILE, values)
+    replace_json(directory / MANIFEST_FILE, values)
 
 
-def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of ``folder``; ``None`` when no shard was finished there yet.
+def read_manifest(directory: Path) -> Manifest | None:
+    """The manifest of ``directory``; ``None`` when no shard was finished there yet.
 
     Raises ``ValueError`` when the file is damaged or of a version this code does not read.
     """
-    path = folder / MANIFEST_FILE
+    path = directory / MANIFEST_FILE
     try:
         values = read_json(path)
         version = values["version"]

@@ -1,4 +1,4 @@
-"""Shards to records: one after another, or any one by its number."""
+"""Read records from shards: in order, or by index."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...io.atomic import file_hash
+from ...io.deprecation import renamed_arguments
 from ...results.records import Annotation, Record
 from .columns import annotations_from_row, check_version, from_row
 from .manifest import MANIFEST_FILE, Manifest, Shard, read_manifest
 
 _OPEN_FILES = 16
-_HELD_GROUPS = 4
+_CACHED_GROUPS = 4
 _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
@@ -34,17 +35,18 @@ class ShardDataset:
     """The records of a directory of shards, in the order they were written.
 
     Holds a few row groups at a time, whatever the size of the set. Raises ``FileNotFoundError``
-    when the directory has no manifest or a shard of it is gone, and ``ValueError`` that names the
+    when the directory has no manifest or lacks a shard, and ``ValueError`` that names the
     file when a shard is damaged.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder)
-        found = read_manifest(self._folder)
+    @renamed_arguments(folder="directory")
+    def __init__(self, directory: str | Path) -> None:
+        self._directory = Path(directory)
+        found = read_manifest(self._directory)
         if found is None:
             raise FileNotFoundError(
-                f"{self._folder / MANIFEST_FILE} is missing: {folder} is no directory of shards; "
-                "make one with florence2 convert"
+                f"{self._directory / MANIFEST_FILE} is missing: {directory} is not a directory of "
+                "shards; make one with florence2 convert"
             )
         self._manifest = found
         self._starts = [0, *accumulate(shard.rows for shard in found.shards)]
@@ -54,12 +56,12 @@ class ShardDataset:
             self._check_size(shard)
 
     def __reduce__(self) -> tuple[type[ShardDataset], tuple[Path]]:
-        # Open files stay behind: another process opens its own.
-        return ShardDataset, (self._folder,)
+        # Open files are not pickled: another process opens its own.
+        return ShardDataset, (self._directory,)
 
     @property
     def manifest(self) -> Manifest:
-        """What the directory holds, by shard."""
+        """The list of shards and their content."""
         return self._manifest
 
     def __len__(self) -> int:
@@ -107,13 +109,13 @@ class ShardDataset:
     def verify(self) -> None:
         """Raise ``ValueError`` that names the first shard whose bytes are not those written."""
         for shard in self._manifest.shards:
-            if file_hash(self._folder / shard.file) != shard.sha256:
+            if file_hash(self._directory / shard.file) != shard.sha256:
                 raise self._damaged(shard, "its SHA-256 is not that of the manifest")
 
     def _tables(self, shard: Shard, columns: list[str] | None) -> Iterator[pa.Table]:
         """The row groups of a shard; damage is reported as such wherever it shows."""
         try:
-            with _open(self._folder / shard.file) as file:
+            with _open(self._directory / shard.file) as file:
                 for group in range(file.num_row_groups):
                     yield file.read_row_group(group, columns, use_threads=False)
         except _DAMAGE as error:
@@ -121,7 +123,7 @@ class ShardDataset:
 
     def _file(self, number: int) -> _OpenShard:
         if number not in self._files:
-            file = _open(self._folder / self._manifest.shards[number].file)
+            file = _open(self._directory / self._manifest.shards[number].file)
             groups = range(file.num_row_groups)
             rows = accumulate(file.metadata.row_group(group).num_rows for group in groups)
             self._files[number] = _OpenShard(file, (0, *rows))
@@ -133,15 +135,15 @@ class ShardDataset:
     def _group(self, number: int, group: int, file: pq.ParquetFile) -> pa.Table:
         key = number, group
         if key not in self._groups:
-            # A group is small: sharing it out to threads takes longer than reading it.
+            # A group is small: starting threads takes longer than reading it.
             self._groups[key] = file.read_row_group(group, use_threads=False)
-            if len(self._groups) > _HELD_GROUPS:
+            if len(self._groups) > _CACHED_GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
         return self._groups[key]
 
     def _check_size(self, shard: Shard) -> None:
-        path = self._folder / shard.file
+        path = self._directory / shard.file
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing, though the manifest lists it")
         if path.stat().st_size != shard.bytes:
@@ -150,7 +152,7 @@ class ShardDataset:
 
     def _damaged(self, shard: Shard, cause: object) -> ValueError:
         return ValueError(
-            f"{self._folder / shard.file} is damaged: {cause}; "
+            f"{self._directory / shard.file} is damaged: {cause}; "
             "restore the file, or make the shards again"
         )
 

@@ -1,4 +1,4 @@
-"""Records to shards: a file at a time, whole or not at all."""
+"""Write records to shards, one atomic file at a time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...io.atomic import atomic_write, file_hash
+from ...io.deprecation import renamed_arguments
 from ...io.messages import shorten
 from ...results.records import Category, Record
 from .columns import SCHEMA, to_row, with_bytes
@@ -22,18 +23,19 @@ ROWS_PER_GROUP = 4
 
 
 class ShardWriter:
-    """Writes records to ``folder`` behind the shards that are finished there.
+    """Writes records to ``directory`` after its finished shards.
 
-    A shard is closed at ``max_records`` records or ``max_bytes`` of images, whatever comes
-    first. Its file gets its name only when it is whole and on the disk, and counts once the
-    manifest lists it; a file that the manifest does not list is written over. Leaving the block
+    A shard is closed at ``max_records`` records or ``max_bytes`` of images, whichever comes
+    first. Its file is written atomically and counts once the manifest lists it; a file that the
+    manifest does not list is overwritten. Leaving the block
     without an error closes the last shard and marks the manifest complete. Raises ``ValueError``
     when the directory holds shards of another ``origin``.
     """
 
+    @renamed_arguments(folder="directory")
     def __init__(
         self,
-        folder: str | Path,
+        directory: str | Path,
         *,
         max_records: int = 2048,
         max_bytes: int = 128 * 1024**2,
@@ -44,10 +46,10 @@ class ShardWriter:
                 f"a shard holds at least 1 record and 1 byte, got max_records={max_records}, "
                 f"max_bytes={max_bytes}"
             )
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._directory = Path(directory)
+        self._directory.mkdir(parents=True, exist_ok=True)
         self._max_records, self._max_bytes = max_records, max_bytes
-        self._manifest = _open_manifest(self._folder, dict(origin or {}))
+        self._manifest = _open_manifest(self._directory, dict(origin or {}))
         self._waiting: list[Record] = []
         self._waiting_bytes = 0
 
@@ -61,18 +63,18 @@ class ShardWriter:
         self._manifest = replace(self._manifest, categories=tuple(categories))
 
     def write(self, record: Record) -> None:
-        """Take the record in; an image known by its path is read now."""
-        held = with_bytes(record)
-        self._waiting.append(held)
-        self._waiting_bytes += len(held.image or b"")
+        """Add the record; an image that is given by its path is read now."""
+        loaded = with_bytes(record)
+        self._waiting.append(loaded)
+        self._waiting_bytes += len(loaded.image or b"")
         if len(self._waiting) >= self._max_records or self._waiting_bytes >= self._max_bytes:
             self.flush()
 
     def flush(self) -> None:
-        """Close the shard at hand, if it has records, and list it in the manifest."""
+        """Close the current shard, if it has records, and list it in the manifest."""
         if not self._waiting:
             return
-        path = self._folder / shard_name(len(self._manifest.shards))
+        path = self._directory / shard_name(len(self._manifest.shards))
         with atomic_write(path) as temporary:
             _write_parquet(self._waiting, temporary)
         shard = Shard(
@@ -83,7 +85,7 @@ class ShardWriter:
             Counts.of(self._waiting),
         )
         manifest = self._manifest.adding(shard)
-        write_manifest(manifest, self._folder)
+        write_manifest(manifest, self._directory)
         self._manifest = manifest
         self._waiting, self._waiting_bytes = [], 0
 
@@ -99,7 +101,7 @@ class ShardWriter:
         if error is None:
             self.flush()
             self._manifest = replace(self._manifest, complete=True)
-            write_manifest(self._manifest, self._folder)
+            write_manifest(self._manifest, self._directory)
 
 
 def shard_name(index: int) -> str:
@@ -107,30 +109,30 @@ def shard_name(index: int) -> str:
     return f"shard-{index:06d}.parquet"
 
 
-def remove_shards(folder: Path) -> None:
-    """Take the shards and their manifest out of ``folder``; other files stay."""
-    # Without its manifest a shard does not count, so a kill in between leaves no half set.
-    (folder / MANIFEST_FILE).unlink(missing_ok=True)
-    for path in folder.glob("shard-*.parquet"):
+def remove_shards(directory: Path) -> None:
+    """Remove the shards and their manifest from ``directory``; other files stay."""
+    # The manifest goes first: a kill in between leaves no partial dataset.
+    (directory / MANIFEST_FILE).unlink(missing_ok=True)
+    for path in directory.glob("shard-*.parquet"):
         path.unlink()
 
 
-def _open_manifest(folder: Path, origin: dict[str, Any]) -> Manifest:
+def _open_manifest(directory: Path, origin: dict[str, Any]) -> Manifest:
     """The manifest to continue: that of the directory, reopened, or an empty one."""
-    found = read_manifest(folder)
+    found = read_manifest(directory)
     if found is None:
         return Manifest(origin=origin)
     if found.origin != origin:
         name, before, now = _first_difference(dict(found.origin), origin)
         raise ValueError(
-            f"{folder} holds shards made with {name} {shorten(repr(before))}, not "
+            f"{directory} holds shards made with {name} {shorten(repr(before))}, not "
             f"{shorten(repr(now))}; choose another directory"
         )
     return replace(found, complete=False)
 
 
 def _first_difference(before: Any, now: Any, name: str = "origin") -> tuple[str, Any, Any]:
-    """The innermost name under which two origins differ, with what each has there."""
+    """The innermost name under which two origins differ, with the value of each."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in sorted({*before, *now}):
             if before.get(key) != now.get(key):
