@@ -121,7 +121,7 @@ def test_values_beyond_the_end_of_their_file_are_refused(copied: Path) -> None:
     metadata = load_metadata(checkpoint / ".metadata")
     next(iter(metadata.storage_data.values())).length = 10**15
     plant(checkpoint, ".metadata", pickle.dumps(metadata))
-    with pytest.raises(DamagedCheckpointError, match="is cut"):
+    with pytest.raises(DamagedCheckpointError, match="is truncated"):
         SafeCheckpointReader(checkpoint)
 
 
