@@ -87,7 +87,7 @@ formats.coco datasets.importers.coco
 formats.coco_files datasets.importers.coco_files
 formats.csv_questions datasets.importers.csv
 formats.cvat_xml datasets.importers.cvat
-formats.fingerprint datasets.importers.fingerprint
+formats.fingerprint datasets.conversion
 formats.grouped datasets.importers.grouped_rows
 formats.huggingface datasets.importers.huggingface
 formats.huggingface_files datasets.importers.huggingface_files

@@ -99,8 +99,10 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "gone does not exist" in result.stderr
 
 
-def test_the_formats_of_the_command_are_those_of_the_converter() -> None:
+def test_the_formats_of_the_command_are_those_of_the_importers() -> None:
     from florence2.datasets.conversion import FORMATS as CONVERTED
-    from florence2.datasets.import_config import FORMATS
+    from florence2.datasets.import_config import FORMATS, SHARDS
+    from florence2.datasets.importers.importer_registry import IMPORTERS
 
     assert FORMATS == CONVERTED
+    assert (*FORMATS, SHARDS) == tuple(IMPORTERS)

@@ -16,7 +16,7 @@ Draw = Callable[..., Path]
 
 
 def read_suffix(suffix: str, task: Task, image_size: ImageSize) -> Answer:
-    """Stands in for the grammar: texts are texts, a name is a thing that fills the image."""
+    """Replaces the grammar: a text is a text, a name is an object that fills the image."""
     if "bad" in suffix:
         raise LabelError("unreadable-suffix", f"cannot read {suffix!r}")
     if task.answer == "text":

@@ -181,8 +181,8 @@ def test_the_photos_convert_and_agree_with_their_files(
     dropped = Counter(problem.kind for problem in report.problems)
     del dropped["crowd"]
     boxes, polygons = 0, 0
-    for held in ShardDataset(shards).annotations():
-        for annotation in held:
+    for stored in ShardDataset(shards).annotations():
+        for annotation in stored:
             boxes += len(annotation.answer) if isinstance(annotation.answer, Boxes) else 0
             polygons += isinstance(annotation.answer, Polygons)
     counts = report.manifest.counts.task

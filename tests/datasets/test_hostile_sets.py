@@ -62,7 +62,7 @@ def test_a_damaged_avif_is_one_problem(
 def test_only_regular_files_are_read(
     tmp_path: Path, draw: Draw, context: ImportContext, problems: list[ImportProblem], kind: str
 ) -> None:
-    def place(name: str) -> Path:
+    def make_hostile(name: str) -> Path:
         path = tmp_path / name
         if kind == "fifo":
             os.mkfifo(path)
@@ -73,8 +73,8 @@ def test_only_regular_files_are_read(
         return path
 
     draw("a.png")
-    place("a.txt")
-    place("b.png")
+    make_hostile("a.txt")
+    make_hostile("b.png")
     (record,) = read_sidecars(tmp_path, context)
     assert record.annotations == ()
     rows = [{"image": "b.png", "prefix": "<CAPTION>", "suffix": "x"}]
@@ -82,10 +82,10 @@ def test_only_regular_files_are_read(
     assert list(read_jsonl(tmp_path / "rows.jsonl", tmp_path, context)) == []
     for read in (read_xml, read_json_object):
         with pytest.raises(LabelError):
-            read(place(f"{read.__name__}.x"))
+            read(make_hostile(f"{read.__name__}.x"))
     for reader in (read_jsonl, read_csv_prompts):
         with pytest.raises((ValueError, OSError)):
-            list(reader(place(f"{reader.__name__}.x"), tmp_path, context))
+            list(reader(make_hostile(f"{reader.__name__}.x"), tmp_path, context))
     assert len(problems) == 2
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -10,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ..io.atomic import atomic_write
+from ..io.file_types import IMAGE_SUFFIXES
+from ..io.files import open_regular
 from ..io.run_lock import lock_run_dir
 from ..processing.processor import Processor
 from ..results.records import HUMAN, Annotator, Record
 from . import ImportContext, ImportProblem
 from .conversion_report import PROBLEMS_FILE, ConversionReport
 from .exporters.export_names import decode_name
+from .import_config import FORMATS
 from .importers.class_list import ClassList
-from .importers.fingerprint import fingerprint_source
 from .importers.image_files import UniqueNameCheck
-from .importers.importer_registry import FORMATS, ImportOptions, read_records, unused_options
+from .importers.importer_registry import ImportOptions, read_records, unused_options
 from .label_checks import LabelChecker
 from .shards import ShardDataset, ShardWriter
 from .shards.columns import with_bytes
@@ -33,11 +37,18 @@ __all__ = [
     "ConversionReport",
     "ImportOptions",
     "convert",
+    "fingerprint_source",
     "is_same_origin",
     "origin_of",
     "read_records",
     "unused_options",
 ]
+
+# Label files are hashed; of images and of larger files the size and the time of change count.
+_MAX_HASHED = 1024**3
+_BY_TIME = frozenset((*IMAGE_SUFFIXES, ".parquet", ".arrow", ".tar", ".zip"))
+# A directory with one of these files is an output of florence2 below the dataset.
+_RESULTS = frozenset(("manifest.json", "recipe.json", "answers.jsonl", ".florence2-files.jsonl"))
 
 
 @dataclass(frozen=True)
@@ -166,6 +177,50 @@ def origin_of(source: Path, format: str, reading: ImportOptions) -> dict[str, An
         "reading": _plain(reading),
         "content": fingerprint_source(source, others),
     }
+
+
+def fingerprint_source(source: Path, others: Iterable[Path] = ()) -> str:
+    """The fingerprint of the file or directory ``source``, and of ``others``.
+
+    Args:
+        source: The dataset. Hidden files in it do not count, nor do directories of results.
+        others: Further files and directories that are read, such as one of images.
+
+    Returns:
+        64 hexadecimal digits. Other label files, and other images, give other digits.
+    """
+    digest = hashlib.sha256()
+    for root in (source, *others):
+        # A single label file is hashed alone: its images may be anywhere.
+        for path in _walk(root) if root.is_dir() else (root,):
+            name = os.fsencode(os.path.relpath(path, root))
+            digest.update(len(name).to_bytes(4, "big") + name + _fingerprint_file(path))
+    return digest.hexdigest()
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    for parent, directories, files in os.walk(directory):
+        if Path(parent) != directory and not _RESULTS.isdisjoint(files):
+            directories.clear()
+            continue
+        directories[:] = sorted(name for name in directories if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _fingerprint_file(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if path.suffix.lower() in _BY_TIME or status.st_size > _MAX_HASHED:
+            return f"{status.st_size} {status.st_mtime_ns}".encode()
+        digest = hashlib.sha256()
+        with open_regular(path) as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
+        return digest.digest()
+    except (OSError, ValueError):
+        return b"unreadable"
 
 
 def is_same_origin(found: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:

@@ -40,12 +40,12 @@ class ExportReport:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was written although there was something in the images."""
+        """Whether nothing was written although the images have labels."""
         return bool(self.empty_reason)
 
     @property
     def empty_reason(self) -> str:
-        """Why nothing was written; ``""`` when something was, or no image holds anything."""
+        """Why nothing was written; ``""`` when something was, or no image has labels."""
         written = self.written
         if not written.images:
             return "no image could be used" if self.problems else "the source has no images"

@@ -12,7 +12,8 @@ from ..io.options import option
 if TYPE_CHECKING:
     from .conversion import ImportOptions
 
-# ``importer_registry.FORMATS``, whose libraries need not be imported for a help text.
+# The keys of ``importer_registry.IMPORTERS`` without shards, which are not converted to shards. A
+# help text lists them without the libraries of the importers.
 FORMATS = (
     "coco",
     "yolo",
@@ -98,7 +99,7 @@ def _split_pairs(settings: Sequence[str], name: str) -> dict[str, str]:
 
 
 def _make_columns(kind: Any, columns: dict[str, Any]) -> Any:
-    known = [each.name for each in fields(kind)]
+    known = [column.name for column in fields(kind)]
     unknown = [name for name in columns if name not in known]
     if unknown:
         raise ValueError(f"unknown column {unknown[0]!r}; available: {', '.join(known)}")

@@ -79,7 +79,7 @@ class LabelChecker:
             else:
                 runs[-1].append(token)
         words = [self._tokenizer.decode(run).strip() for run in runs]
-        return [each for each in words if each]
+        return [run for run in words if run]
 
 
 def _location_count(answer: Boxes | Quads | Polygons) -> int:
@@ -95,7 +95,7 @@ def _check_labels(answer: Boxes | Quads | Polygons, task: Task, suffix: str) -> 
         raise LabelError(
             "unreadable-suffix", f"{task.token}: a label is missing in {_short(suffix)}"
         )
-    # A bin past the last is no token: it came through as words.
+    # A bin past the last is not a token: the tokenizer reads it as words.
     strange = [label for label in answer.labels if "<loc_" in label]
     if strange:
         raise LabelError(

@@ -16,6 +16,6 @@ def test_a_directory_of_images_is_not_written_to(tmp_path: Path, format_name: st
         pass
     with claim_directory(tmp_path, format_name, {}, owned=True):
         pass
-    # Labels beside images are meant to lie there.
+    # Sidecars belong beside the images.
     with claim_directory(tmp_path, "sidecars", {}):
         pass

@@ -8,12 +8,12 @@ from florence2.datasets.exporters.export_names import UniqueFileNames, decode_na
 
 
 class CountingSet(set[tuple[str, str]]):
-    """A set that counts how often it is asked."""
+    """A set that counts its lookups."""
 
-    asked = 0
+    lookups = 0
 
     def __contains__(self, key: object) -> bool:
-        self.asked += 1
+        self.lookups += 1
         return super().__contains__(key)
 
 
@@ -26,7 +26,7 @@ def test_names_are_found_with_a_few_looks_each() -> None:
         taken = CountingSet()
         names = UniqueFileNames(directories=False, _taken=taken)
         assert len({names.assign(each.split("/", 1)[-1]) for each in ids}) == 3000
-        assert taken.asked <= 4 * 3000
+        assert taken.lookups <= 4 * 3000
 
 
 def test_names_stay_safe_and_keep_apart() -> None:

@@ -267,3 +267,12 @@ def test_the_old_names_of_the_yolo_formats_warn(records: list[Record], tmp_path:
     write_records(records, "yolo-obb", tmp_path / "new", ONTOLOGY)
     old, new = (sorted((tmp_path / name).rglob("*.txt")) for name in ("old", "new"))
     assert [path.read_text() for path in old] == [path.read_text() for path in new] != []
+
+
+def test_the_old_names_of_directory_and_images_warn(records: list[Record], tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="'folder' is now 'directory'"):
+        written = write_records(records, "yolo", folder=tmp_path)  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match="pictures is now images"):
+        assert written.pictures == 3  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="folder is now directory"):
+        assert written.folder == tmp_path  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ datasets = pytest.importorskip("datasets")
 
 Draw = Callable[..., Path]
 SIZE = (100, 80)
-PLACE = Path("photos")
+SOURCE = Path("photos")
 
 
 def dataset(images: list[Any], **columns: list[Any]) -> Any:
@@ -24,7 +24,7 @@ def dataset(images: list[Any], **columns: list[Any]) -> Any:
 
 
 def read(made: Any, columns: Columns, context: ImportContext) -> list[Record]:
-    return list(read_huggingface(made, PLACE, columns, context))
+    return list(read_huggingface(made, SOURCE, columns, context))
 
 
 def test_prompts_and_captions(
@@ -164,7 +164,7 @@ def test_images_outside_the_directory_are_not_read(
     images = [{"bytes": None, "path": str(draw(name))} for name in ("set/a.png", "b.png")]
     made = dataset(images, text=["x", "y"])
     columns = Columns(answers={"text": "<CAPTION>"})
-    records = list(read_huggingface(made, PLACE, columns, context, root=root))
+    records = list(read_huggingface(made, SOURCE, columns, context, root=root))
     assert [record.id for record in records] == ["0"]
     assert [(each.line, each.kind) for each in problems] == [(2, "missing-file")]
 

@@ -227,5 +227,5 @@ def test_lists_of_names_with_spaces_flags_and_other_line_ends(tmp_path: Path, dr
     (lists / "val.txt").write_bytes(b"\xef\xbb\xbfmy photo 1  -1\r\nb\r\n")
     assert [file.stem for file in find_voc(tmp_path, "val")] == ["my photo 1", "b"]
     (lists / "val.txt").write_text("../../../etc/passwd")
-    with pytest.raises(ValueError, match="no file name"):
+    with pytest.raises(ValueError, match="not a file name"):
         find_voc(tmp_path, "val")

@@ -15,7 +15,7 @@ Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Thing:
+class PhotoObject:
     """An object of the dataset; ``outline`` is a polygon whose bounds are the box."""
 
     label: str
@@ -28,7 +28,7 @@ class Photo:
     name: str
     split: str
     size: tuple[int, int]
-    things: tuple[Thing, ...] = ()
+    objects: tuple[PhotoObject, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,18 @@ def make_dataset(count: int = 50) -> Dataset:
     photos = []
     for number in range(count):
         width, height = int(random.integers(40, 90)), int(random.integers(40, 90))
-        things = []
+        objects = []
         for index in range(0 if number % 5 == 4 else 1 + number % 3):
             x0, y0 = (float(v) for v in np.round(random.uniform(0, 15, 2), 2))
             x1, y1 = (float(v) for v in np.round(random.uniform(22, 40, 2), 2))
             label = labels[(number + index) % len(labels)]
             middle = ((x0 + x1) / 2, (y0 + y1) / 2)
             outline = [(x0, middle[1]), (middle[0], y0), (x1, middle[1]), (middle[0], y1)]
-            things.append(Thing(label, (x0, y0, x1, y1), outline if index % 2 == 0 else None))
+            objects.append(
+                PhotoObject(label, (x0, y0, x1, y1), outline if index % 2 == 0 else None)
+            )
         split = ("train", "train", "train", "val", "test")[number // 2 % 5]
-        photos.append(Photo(f"photo {number:02d}.png", split, (width, height), tuple(things)))
+        photos.append(Photo(f"photo {number:02d}.png", split, (width, height), tuple(objects)))
     return Dataset(photos=tuple(photos))
 
 
@@ -79,19 +81,19 @@ def make_coco(data: Dataset, directory: Path) -> Path:
             id = 1000 + data.photos.index(photo)
             size = {"width": photo.size[0], "height": photo.size[1]}
             images.append({"id": id, "file_name": photo.name, "license": 4, **size})
-            for thing in photo.things:
-                x0, y0, x1, y1 = thing.box
-                area = (x1 - x0) * (y1 - y0) * (0.5 if thing.outline else 1)
-                outline = [[v for point in thing.outline for v in point]] if thing.outline else []
+            for item in photo.objects:
+                x0, y0, x1, y1 = item.box
+                area = (x1 - x0) * (y1 - y0) * (0.5 if item.outline else 1)
+                outline = [[v for point in item.outline for v in point]] if item.outline else []
                 labels.append({
                     "id": 500 + len(labels) * 3, "image_id": id, "area": area, "iscrowd": 0,
-                    "category_id": data.ids[data.classes.index(thing.label)],
+                    "category_id": data.ids[data.classes.index(item.label)],
                     "bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": outline,
                 })  # fmt: skip
-        place = directory / "annotations" / f"instances_{split}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path = directory / "annotations" / f"instances_{split}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         values = {"images": images, "annotations": labels, "categories": categories}
-        place.write_text(json.dumps(values))
+        path.write_text(json.dumps(values))
     return directory
 
 
@@ -99,21 +101,21 @@ def make_yolo(data: Dataset, directory: Path) -> Path:
     for photo in data.photos:
         draw(photo, directory / "images" / photo.split / photo.name)
         lines = []
-        for thing in photo.things:
-            number = data.classes.index(thing.label)
-            if thing.outline:
+        for item in photo.objects:
+            number = data.classes.index(item.label)
+            if item.outline:
                 values = [
-                    v / s for point in thing.outline for v, s in zip(point, photo.size, strict=True)
+                    v / s for point in item.outline for v, s in zip(point, photo.size, strict=True)
                 ]
             else:
-                (x0, y0, x1, y1), (width, height) = thing.box, photo.size
+                (x0, y0, x1, y1), (width, height) = item.box, photo.size
                 values = [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height,
                           (x1 - x0) / width, (y1 - y0) / height]  # fmt: skip
             lines.append(" ".join([str(number), *(f"{v:.9f}" for v in values)]))
-        place = directory / "labels" / photo.split / Path(photo.name).with_suffix(".txt")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path = directory / "labels" / photo.split / Path(photo.name).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
         if lines:  # a background has no label file
-            place.write_text("\n".join(lines) + "\n")
+            path.write_text("\n".join(lines) + "\n")
     names = "".join(f"  {number}: '{name}'\n" for number, name in enumerate(data.classes))
     splits = "".join(f"{each}: images/{each}\n" for each in ("train", "val", "test"))
     (directory / "data.yaml").write_text(f"{splits}names:\n{names}")
@@ -129,19 +131,19 @@ def make_voc(data: Dataset, directory: Path) -> Path:
         size = Xml.SubElement(page, "size")
         for tag, value in zip(("width", "height", "depth"), (*photo.size, 3), strict=True):
             Xml.SubElement(size, tag).text = str(value)
-        for thing in photo.things:
+        for item in photo.objects:
             node = Xml.SubElement(page, "object")
-            for tag, text in (("name", thing.label), ("pose", "Left"), ("truncated", "1"),
+            for tag, text in (("name", item.label), ("pose", "Left"), ("truncated", "1"),
                               ("difficult", "0")):  # fmt: skip
                 Xml.SubElement(node, tag).text = text
             box = Xml.SubElement(node, "bndbox")
-            x0, y0, x1, y1 = thing.box
+            x0, y0, x1, y1 = item.box
             places = zip(("xmin", "ymin", "xmax", "ymax"), (x0 + 1, y0 + 1, x1, y1), strict=True)
             for tag, value in places:
                 Xml.SubElement(box, tag).text = f"{value:.4f}"
-            if thing.outline:
+            if item.outline:
                 polygon = Xml.SubElement(node, "polygon")
-                for number, (x, y) in enumerate(thing.outline, start=1):
+                for number, (x, y) in enumerate(item.outline, start=1):
                     Xml.SubElement(polygon, f"x{number}").text = f"{x + 1:.4f}"
                     Xml.SubElement(polygon, f"y{number}").text = f"{y + 1:.4f}"
         stem = Path(photo.name).stem
@@ -171,13 +173,13 @@ def make_cvat(data: Dataset, directory: Path) -> Path:
             "id": str(number + 20), "name": photo.name, "subset": photo.split,
             "width": str(photo.size[0]), "height": str(photo.size[1]),
         })  # fmt: skip
-        for thing in photo.things:
-            shared = {"label": thing.label, "source": "manual", "occluded": "1", "z_order": "0"}
-            if thing.outline:
-                points = ";".join(f"{x:.4f},{y:.4f}" for x, y in thing.outline)
+        for item in photo.objects:
+            shared = {"label": item.label, "source": "manual", "occluded": "1", "z_order": "0"}
+            if item.outline:
+                points = ";".join(f"{x:.4f},{y:.4f}" for x, y in item.outline)
                 shape = Xml.SubElement(image, "polygon", {**shared, "points": points})
             else:
-                corners = (f"{v:.4f}" for v in thing.box)
+                corners = (f"{v:.4f}" for v in item.box)
                 places = dict(zip(("xtl", "ytl", "xbr", "ybr"), corners, strict=True))
                 shape = Xml.SubElement(image, "box", {**shared, **places})
             Xml.SubElement(shape, "attribute", {"name": "color"}).text = "dark red"
@@ -191,26 +193,26 @@ def make_label_studio(data: Dataset, directory: Path) -> Path:
         draw(photo, directory / "images" / photo.name)
         width, height = photo.size
         results = []
-        for index, thing in enumerate(photo.things):
+        for index, item in enumerate(photo.objects):
             shared = {"id": f"x{index}", "to_name": "image", "original_width": width,
                       "original_height": height, "image_rotation": 0}  # fmt: skip
-            if thing.outline:
-                points = [[100 * x / width, 100 * y / height] for x, y in thing.outline]
-                value = {"points": points, "closed": True, "polygonlabels": [thing.label]}
+            if item.outline:
+                points = [[100 * x / width, 100 * y / height] for x, y in item.outline]
+                value = {"points": points, "closed": True, "polygonlabels": [item.label]}
                 results.append(
                     {"type": "polygonlabels", "from_name": "p", "value": value, **shared}
                 )
             else:
-                x0, y0, x1, y1 = thing.box
+                x0, y0, x1, y1 = item.box
                 value = {"x": 100 * x0 / width, "y": 100 * y0 / height, "rotation": 0,
                          "width": 100 * (x1 - x0) / width, "height": 100 * (y1 - y0) / height,
-                         "rectanglelabels": [thing.label]}  # fmt: skip
+                         "rectanglelabels": [item.label]}  # fmt: skip
                 results.append(
                     {"type": "rectanglelabels", "from_name": "b", "value": value, **shared}
                 )
-        place = "/data/local-files/?d=images/" + photo.name.replace(" ", "%20")
+        path = "/data/local-files/?d=images/" + photo.name.replace(" ", "%20")
         made = [{"id": number, "result": results}]
-        values = {"image": place, "split": photo.split}
+        values = {"image": path, "split": photo.split}
         tasks.append({"id": 70 + number, "data": values, "annotations": made, "predictions": []})
     (directory / "tasks.json").write_text(json.dumps(tasks))
     labels = "".join(f'<Label value="{name}"/>' for name in data.classes)

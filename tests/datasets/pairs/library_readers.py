@@ -13,41 +13,41 @@ import numpy as np
 
 
 @dataclass
-class ExportRegion:
+class DatasetContents:
     """``photos`` by name: the split, and ``(label, box, outline)`` of each object in order."""
 
     classes: list[str]
     photos: dict[str, tuple[str, list[tuple[str, list[float], list[list[float]] | None]]]]
 
 
-def read_coco(directory: Path) -> ExportRegion:
+def read_coco(directory: Path) -> DatasetContents:
     from pycocotools.coco import COCO
 
-    found = ExportRegion([], {})
+    found = DatasetContents([], {})
     for file in sorted((directory / "annotations").glob("instances_*.json")):
         truth = COCO(str(file))
         split = file.stem.removeprefix("instances_")
         found.classes = [each["name"] for each in truth.dataset["categories"]]
         for image in truth.loadImgs(truth.getImgIds()):
             assert (directory / "images" / split / image["file_name"]).is_file()
-            things = []
+            objects = []
             for each in truth.loadAnns(truth.getAnnIds(imgIds=[image["id"]])):
                 x, y, width, height = each["bbox"]
                 outline = (
                     each["segmentation"] and np.reshape(each["segmentation"][0], (-1, 2)).tolist()
                 )
                 label = truth.cats[each["category_id"]]["name"]
-                things.append((label, [x, y, x + width, y + height], outline or None))
-            found.photos[image["file_name"]] = split, things
+                objects.append((label, [x, y, x + width, y + height], outline or None))
+            found.photos[image["file_name"]] = split, objects
     return found
 
 
-def read_yolo(directory: Path) -> ExportRegion:
+def read_yolo(directory: Path) -> DatasetContents:
     import supervision
     import yaml
 
     values = yaml.safe_load((directory / "data.yaml").read_text())
-    found = ExportRegion([], {})
+    found = DatasetContents([], {})
     for role in ("train", "val", "test"):
         images = Path(values["path"]) / values[role]
         labels = Path(str(images).replace("/images/", "/labels/"))
@@ -80,14 +80,14 @@ def _bounds(outline: list[list[float]] | None, box: list[float]) -> list[float]:
     return exact
 
 
-def read_voc(directory: Path) -> ExportRegion:
+def read_voc(directory: Path) -> DatasetContents:
     import supervision
 
     loaded = supervision.DetectionDataset.from_pascal_voc(
         str(directory / "JPEGImages"), str(directory / "Annotations")
     )
     rows = (directory / "labelmap.txt").read_text().splitlines()
-    found = ExportRegion([row.split(":")[0] for row in rows if row[0] != "#"][1:], {})
+    found = DatasetContents([row.split(":")[0] for row in rows if row[0] != "#"][1:], {})
     splits = {}
     for file in (directory / "ImageSets" / "Main").glob("*.txt"):
         splits |= dict.fromkeys(file.read_text().splitlines(), file.stem)
@@ -99,17 +99,17 @@ def read_voc(directory: Path) -> ExportRegion:
             points = [] if polygon is None else [float(each.text or 0) - 1 for each in polygon]
             outlines.append(np.reshape(points, (-1, 2)).tolist() or None)
         names = [loaded.classes[number] for number in detections.class_id]
-        things = list(zip(names, detections.xyxy.tolist(), outlines, strict=True))
-        found.photos[Path(path).name] = splits[Path(path).stem], things
+        objects = list(zip(names, detections.xyxy.tolist(), outlines, strict=True))
+        found.photos[Path(path).name] = splits[Path(path).stem], objects
     return found
 
 
-def read_cvat(directory: Path) -> ExportRegion:
+def read_cvat(directory: Path) -> DatasetContents:
     page = Xml.parse(directory / "annotations.xml").getroot()
-    found = ExportRegion([node.findtext("name") or "" for node in page.iter("label")], {})
+    found = DatasetContents([node.findtext("name") or "" for node in page.iter("label")], {})
     for image in page.iter("image"):
         assert (directory / "images" / image.get("name", "")).is_file()
-        things = []
+        objects = []
         for node in image:
             outline = None
             if node.tag == "polygon":
@@ -118,12 +118,12 @@ def read_cvat(directory: Path) -> ExportRegion:
                 box = _bounds(outline, np.ravel([np.min(outline, 0), np.max(outline, 0)]).tolist())
             else:
                 box = [float(node.get(name, "")) for name in ("xtl", "ytl", "xbr", "ybr")]
-            things.append((node.get("label", ""), box, outline))
-        found.photos[image.get("name", "")] = image.get("subset", ""), things
+            objects.append((node.get("label", ""), box, outline))
+        found.photos[image.get("name", "")] = image.get("subset", ""), objects
     return found
 
 
-def read_label_studio(directory: Path) -> ExportRegion:
+def read_label_studio(directory: Path) -> DatasetContents:
     from label_studio_sdk._extensions.label_studio_tools.core.label_config import parse_config
     from label_studio_sdk.label_interface import LabelInterface
 
@@ -132,28 +132,28 @@ def read_label_studio(directory: Path) -> ExportRegion:
     interface.validate()
     parsed = parse_config(config)
     (labels,) = {tuple(each["labels"]) for each in parsed.values() if each["labels"]}
-    found = ExportRegion(list(labels), {})
+    found = DatasetContents(list(labels), {})
     for task in json.loads((directory / "tasks.json").read_text()):
-        place = parse_qs(urlsplit(task["data"]["image"]).query)["d"][0]
-        assert (directory / place).is_file()
+        path = parse_qs(urlsplit(task["data"]["image"]).query)["d"][0]
+        assert (directory / path).is_file()
         (made,) = task["annotations"]
         assert interface.validate_annotation(made)
-        things = []
+        objects = []
         for each in made["result"]:
             value, size = each["value"], (each["original_width"], each["original_height"])
             if "points" in value:
                 outline = (np.array(value["points"]) * size / 100).tolist()
                 box = np.ravel([np.min(outline, 0), np.max(outline, 0)]).tolist()
-                things.append((value["polygonlabels"][0], box, outline))
+                objects.append((value["polygonlabels"][0], box, outline))
             else:
                 x, y, width, height = (value[name] for name in ("x", "y", "width", "height"))
                 scaled = np.array([x, y, x + width, y + height]) * (*size, *size) / 100
-                things.append((value["rectanglelabels"][0], scaled.tolist(), None))
-        found.photos[Path(place).name] = task["data"]["split"], things
+                objects.append((value["rectanglelabels"][0], scaled.tolist(), None))
+        found.photos[Path(path).name] = task["data"]["split"], objects
     return found
 
 
-READERS: dict[str, Callable[[Path], ExportRegion]] = {
+READERS: dict[str, Callable[[Path], DatasetContents]] = {
     "coco": read_coco,
     "yolo": read_yolo,
     "yolo-seg": read_yolo,

@@ -63,7 +63,7 @@ def bytes_of(number: int) -> bytes:
 
 
 @st.composite
-def things(draw: st.DrawFn, categories: list[Category]) -> LabeledObject:
+def labeled_objects(draw: st.DrawFn, categories: list[Category]) -> LabeledObject:
     category = draw(st.sampled_from(categories))
     x0, y0 = draw(st.floats(0, 15)), draw(st.floats(0, 10))
     x1, y1 = draw(st.floats(20, SIZE[0])), draw(st.floats(15, SIZE[1]))
@@ -90,7 +90,7 @@ def sets(draw: st.DrawFn) -> tuple[list[Category], list[Record]]:
     records = []
     for number, name in enumerate(files):
         content = bytes_of(number)
-        objects = tuple(draw(st.lists(things(categories), max_size=3)))
+        objects = tuple(draw(st.lists(labeled_objects(categories), max_size=3)))
         records.append(Record(name, *SIZE, content_hash(content), content, name,
                               split=splits[number % len(splits)], file_name=name,
                               source_id=number * 7 + 3, objects=objects))  # fmt: skip
@@ -168,10 +168,10 @@ def test_any_set_through_any_two_formats(
 ) -> None:
     categories, records = made
     with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
-        write(records, tuple(categories), first, place / "first")
-        classes, read_once = read(first, place / "first")
+        work = Path(directory)
+        write(records, tuple(categories), first, work / "first")
+        classes, read_once = read(first, work / "first")
         compare((classes, read_once), made, [KINDS[first]])
         for second in KINDS:
-            write(read_once, classes.categories, second, place / second)
-            compare(read(second, place / second), made, [KINDS[first], KINDS[second]])
+            write(read_once, classes.categories, second, work / second)
+            compare(read(second, work / second), made, [KINDS[first], KINDS[second]])

@@ -43,14 +43,14 @@ def check(directory: Path, format: str, data: Dataset, with_outlines: bool = Tru
     assert found.classes == list(data.classes)
     assert found.photos.keys() == {photo.name for photo in data.photos}
     for photo in data.photos:
-        split, things = found.photos[photo.name]
+        split, objects = found.photos[photo.name]
         assert split.removesuffix("2017") == photo.split
-        assert [label for label, _, _ in things] == [each.label for each in photo.things]
-        for (_, box, outline), thing in zip(things, photo.things, strict=True):
-            np.testing.assert_allclose(box, thing.box, atol=0.01)
-            if with_outlines and format != "yolo" and thing.outline:
+        assert [label for label, _, _ in objects] == [each.label for each in photo.objects]
+        for (_, box, outline), item in zip(objects, photo.objects, strict=True):
+            np.testing.assert_allclose(box, item.box, atol=0.01)
+            if with_outlines and format != "yolo" and item.outline:
                 assert outline is not None
-                np.testing.assert_allclose(outline, thing.outline, atol=0.01)
+                np.testing.assert_allclose(outline, item.outline, atol=0.01)
             elif format not in ("yolo", "yolo-seg"):
                 assert outline is None
 
@@ -69,14 +69,14 @@ def test_the_way_there_and_back_twice(
     between: str, data: Dataset, sources: dict[str, Path], tmp_path: Path
 ) -> None:
     """Names do not grow, and nothing is lost, however often a set is converted."""
-    place, format = sources["coco"], "coco"
+    source, format = sources["coco"], "coco"
     for trip in range(2):
-        convert(place, format, between, tmp_path / f"{trip}-there")
+        convert(source, format, between, tmp_path / f"{trip}-there")
         read_as = {"jsonl": "answers", "yolo-seg": "yolo"}.get(between, between)
-        place, format = tmp_path / f"{trip}-back", "coco"
-        convert(tmp_path / f"{trip}-there", read_as, "coco", place)
+        source, format = tmp_path / f"{trip}-back", "coco"
+        convert(tmp_path / f"{trip}-there", read_as, "coco", source)
     if between != "yolo-seg":  # a box became an outline there
-        check(place, "coco", data, with_outlines=between != "yolo")
+        check(source, "coco", data, with_outlines=between != "yolo")
 
 
 def test_a_split_is_found_by_what_it_is_for(
@@ -143,7 +143,7 @@ def test_datumaro_reads_what_is_written(
         )
         # datumaro takes VOC's pixels, which count from 1, as they are.
         first = np.array([1, 1, 0, 0]) * (target == "voc")
-        wanted = sorted((each.label, *np.round(each.box + first, 1)) for each in photo.things)
+        wanted = sorted((each.label, *np.round(each.box + first, 1)) for each in photo.objects)
         assert [each[0] for each in found] == [each[0] for each in wanted]
         for one, other in zip(found, wanted, strict=True):
             np.testing.assert_allclose(one[1:], other[1:], atol=0.11)

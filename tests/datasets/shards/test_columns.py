@@ -64,8 +64,8 @@ def records(draw: st.DrawFn) -> Record:
     image, path = draw(
         st.tuples(st.binary(max_size=9), st.none() | words) | st.tuples(st.none(), words)
     )
-    held = tuple(draw(st.lists(annotations(), max_size=3)))
-    return Record(draw(words), *SIZE, draw(words), image, path, held)
+    stored = tuple(draw(st.lists(annotations(), max_size=3)))
+    return Record(draw(words), *SIZE, draw(words), image, path, stored)
 
 
 @settings(max_examples=60, deadline=None)

@@ -173,3 +173,14 @@ def test_a_writer_killed_at_random_moments_ends_with_the_same_files(tmp_path: Pa
         assert list(ShardDataset(killed).ids()) == [str(n) for n in range(manifest.rows)]
     subprocess.run([*command, str(killed)], check=True, env=environment, stdout=subprocess.DEVNULL)
     assert files_of(killed) == files_of(tmp_path / "whole")
+
+
+def test_the_old_keyword_of_the_directory_warns(tmp_path: Path, make_record: MakeRecord) -> None:
+    with (
+        pytest.warns(DeprecationWarning, match="'folder' is now 'directory'"),
+        ShardWriter(folder=tmp_path) as writer,  # type: ignore[call-arg]
+    ):
+        writer.write(make_record(0))
+    with pytest.warns(DeprecationWarning, match="'folder' is now 'directory'"):
+        dataset = ShardDataset(folder=tmp_path)  # type: ignore[call-arg]
+    assert len(dataset) == 1

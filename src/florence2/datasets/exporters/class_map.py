@@ -53,7 +53,7 @@ class ClassMap:
                 return cls(_named(_yaml_names(text)))
             if path.suffix.lower() == ".json":
                 categories = _json_categories(text)
-                return cls(_named([each.name for each in categories]), categories)
+                return cls(_named([category.name for category in categories]), categories)
             lines = [line for line in text.splitlines() if line.strip()]
             return cls(_pairs(lines, path.name))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -88,7 +88,7 @@ class ExportClasses:
 
     def __post_init__(self) -> None:
         if self.class_map is not None:
-            known = {each.name: each for each in self.class_map.categories}
+            known = {category.name: category for category in self.class_map.categories}
             names = self.class_map.names
             self.listed.declare(known.get(name, Category(name)) for name in names)
 
@@ -116,7 +116,7 @@ class ExportClasses:
 def _pairs(parts: Iterable[str], text: str) -> dict[str, str]:
     classes: dict[str, str] = {}
     for part in parts:
-        prompt, separator, name = (each.strip() for each in part.partition("="))
+        prompt, separator, name = (piece.strip() for piece in part.partition("="))
         name = name if separator else prompt
         if not prompt or not name:
             raise ValueError(
@@ -158,10 +158,10 @@ def _json_categories(text: str) -> tuple[Category, ...]:
     values = json.loads(text)
     listed = values["categories"] if isinstance(values, Mapping) else values
     return tuple(
-        Category(each)
-        if isinstance(each, str)
-        else Category(each["name"], each.get("id"), str(each.get("supercategory") or ""))
-        for each in listed
+        Category(item)
+        if isinstance(item, str)
+        else Category(item["name"], item.get("id"), str(item.get("supercategory") or ""))
+        for item in listed
     )
 
 

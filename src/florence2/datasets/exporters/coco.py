@@ -58,7 +58,9 @@ class CocoExporter:
         part.image_ids.append(record.source_id)
         part.annotations += annotations
         part.ids += [found.id for found in regions]
-        part.has_results |= any(not each.is_source or each.score is not None for each in regions)
+        part.has_results |= any(
+            not region.is_source or region.score is not None for region in regions
+        )
         texts = list_captions(record).values()
         part.captions += [{"image": index, "caption": text} for text in texts]
         return len(annotations) + len(texts)
@@ -68,33 +70,40 @@ class CocoExporter:
         listed = self._output.classes.listed
         category_ids = listed.ids()
         categories = [
-            clean_values(dict(each.attributes))
-            | {"id": id, "name": each.name, "supercategory": each.supercategory}
-            for id, each in zip(category_ids, listed.categories, strict=True)
+            clean_values(dict(category.attributes))
+            | {"id": id, "name": category.name, "supercategory": category.supercategory}
+            for id, category in zip(category_ids, listed.categories, strict=True)
         ]
         for split, part in (self._parts or {None: _Part("images")}).items():
             ending = "" if split is None else f"_{split_file_name(split)}"
             image_ids = fill_ids(part.image_ids)
-            images = [{"id": id, **each} for id, each in zip(image_ids, part.images, strict=True)]
+            images = [{"id": id, **image} for id, image in zip(image_ids, part.images, strict=True)]
             annotations = []
-            for id, each in zip(fill_ids(part.ids), part.annotations, strict=True):
-                found = {**each, "category_id": category_ids[each["category_id"]]}
-                annotations.append({"id": id, **found, "image_id": image_ids[each["image_id"]]})
+            for id, annotation in zip(fill_ids(part.ids), part.annotations, strict=True):
+                found = {**annotation, "category_id": category_ids[annotation["category_id"]]}
+                annotations.append(
+                    {"id": id, **found, "image_id": image_ids[annotation["image_id"]]}
+                )
             whole = {"images": images, "annotations": annotations, "categories": categories}
             files.append(self._write(f"annotations/instances{ending}.json", whole))
             if part.has_results or not annotations:
                 results = [
-                    {"score": 1.0} | {key: each[key] for key in _RESULTS if key in each}
-                    for each in annotations
+                    {"score": 1.0} | {key: annotation[key] for key in _RESULTS if key in annotation}
+                    for annotation in annotations
                 ]
                 results = [
-                    {key: value for key, value in each.items() if value != []} for each in results
+                    {key: value for key, value in result.items() if value != []}
+                    for result in results
                 ]
                 files.append(self._write(f"results{ending}.json", results))
             if part.captions:
                 captions = [
-                    {"id": number, "image_id": image_ids[each["image"]], "caption": each["caption"]}
-                    for number, each in enumerate(part.captions, start=1)
+                    {
+                        "id": number,
+                        "image_id": image_ids[caption["image"]],
+                        "caption": caption["caption"],
+                    }
+                    for number, caption in enumerate(part.captions, start=1)
                 ]
                 texts = {"images": images, "annotations": captions}
                 files.append(self._write(f"annotations/captions{ending}.json", texts))
@@ -140,9 +149,9 @@ def clean_values(value: Any) -> Any:
     if isinstance(value, float) and not (float("-inf") < value < float("inf")):
         return None
     if isinstance(value, Mapping):
-        return {str(name): clean_values(each) for name, each in value.items()}
+        return {str(name): clean_values(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [clean_values(each) for each in value]
+        return [clean_values(item) for item in value]
     return value
 
 

@@ -39,7 +39,9 @@ class CvatExporter:
             self._output.classes.find_class_index(found.name, found.category_id)
             shapes = _shapes(found, group=len(image) + 1)
             known = self._attributes.setdefault(strip_invalid_xml(found.name), {})
-            known |= dict.fromkeys(each.get("name", "") for each in shapes[0].iter("attribute"))
+            known |= dict.fromkeys(
+                attribute.get("name", "") for attribute in shapes[0].iter("attribute")
+            )
             image.extend(shapes)
         count = len(image)
         for task, text in list_captions(record).items():
@@ -105,9 +107,9 @@ def _label(parent: Xml.Element, name: str, attributes: dict[str, None]) -> None:
     label = Xml.SubElement(parent, "label")
     Xml.SubElement(label, "name").text = name
     holder = Xml.SubElement(label, "attributes")
-    for each in attributes:
+    for attribute in attributes:
         node = Xml.SubElement(holder, "attribute")
-        for tag, text in (("name", each), ("mutable", "False"), ("input_type", "text")):
+        for tag, text in (("name", attribute), ("mutable", "False"), ("input_type", "text")):
             Xml.SubElement(node, tag).text = text
         Xml.SubElement(node, "default_value")
         Xml.SubElement(node, "values")
@@ -128,9 +130,11 @@ def _shapes(found: ExportRegion, group: int) -> list[Xml.Element]:
             Xml.Element(
                 "polygon",
                 shared
-                | {"points": ";".join(f"{coordinate(x, 2)},{coordinate(y, 2)}" for x, y in each)},
+                | {
+                    "points": ";".join(f"{coordinate(x, 2)},{coordinate(y, 2)}" for x, y in outline)
+                },
             )
-            for each in outlines
+            for outline in outlines
         ]
     else:
         x0, y0, x1, y1 = found.box

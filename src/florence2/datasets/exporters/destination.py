@@ -90,7 +90,7 @@ def read_files_list(directory: Path) -> dict[str, Any] | None:
         head, *files = [json.loads(line) for line in lines]
         return {
             "origin": head["origin"],
-            "files": [each for each in files if isinstance(each, str)],
+            "files": [name for name in files if isinstance(name, str)],
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

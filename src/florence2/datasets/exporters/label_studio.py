@@ -66,14 +66,14 @@ class LabelStudioExporter:
             task_values["annotations"] = [{"result": labeled}]
         if guessed or record.objects is None:
             task_values["predictions"] = [_prediction(guessed)]
-        self._kinds |= {each["from_name"] for each in (*labeled, *guessed)}
+        self._kinds |= {result["from_name"] for result in (*labeled, *guessed)}
         self._tasks.append(task_values)
         id = record.source_id
         self._ids.append(id if isinstance(id, int) else None)
         return len(labeled) + len(guessed)
 
     def finish(self) -> list[Path]:
-        if any(each is not None for each in self._ids):
+        if any(id is not None for id in self._ids):
             ids = fill_ids(self._ids)
             self._tasks = [{"id": id, **task} for id, task in zip(ids, self._tasks, strict=True)]
         content = json.dumps(self._tasks, ensure_ascii=False, allow_nan=False)
@@ -113,7 +113,7 @@ class LabelStudioExporter:
 
 
 def _prediction(results: list[dict[str, Any]]) -> dict[str, Any]:
-    scores = [each["score"] for each in results if "score" in each]
+    scores = [result["score"] for result in results if "score" in result]
     prediction: dict[str, Any] = {"model_version": _MODEL, "result": results}
     if scores:
         prediction["score"] = sum(scores) / len(scores)

@@ -40,7 +40,7 @@ class HocrExporter:
 def order_text_lines(record: Record) -> list[list[ExportRegion]]:
     """The lines of a record by paragraph, in reading order."""
     lines = list_text_lines(record)
-    quads = Quads([each.quad for each in lines], [each.words for each in lines], record.image_size)
+    quads = Quads([line.quad for line in lines], [line.words for line in lines], record.image_size)
     return [[lines[index] for index in paragraph] for paragraph in group_paragraphs(quads)]
 
 

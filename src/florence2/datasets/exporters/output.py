@@ -152,7 +152,7 @@ class ExportDirectory:
 def image_suffix(record: Record) -> str:
     """The suffix of an image's file as the source writes it; ``.jpg`` where it has none.
 
-    What follows the last dot of a name that has no image suffix (``scan.v2``) is no suffix.
+    The end of a name without an image suffix (``scan.v2``) is not a suffix.
     """
     if record.image is None and record.image_loader is not None:
         return ".png"

@@ -49,12 +49,12 @@ class ExportRegion:
 
     @property
     def outlines_or_corners(self) -> tuple[Points, ...]:
-        """The outlines; that of the quad where there are no others; none of a box."""
+        """The outlines; else the corners of a quad; empty for a box."""
         return self.outlines or (() if self.corners is None else (self.corners,))
 
     @property
     def outlines_or_box(self) -> tuple[Points, ...]:
-        """The outlines; those of the quad or box where there are no others."""
+        """The outlines; else the corners of the quad or box."""
         return self.outlines or (self.quad,)
 
     @property
@@ -116,21 +116,27 @@ def collect_regions(record: Record, classes: ExportClasses) -> CollectedRegions:
 
 def choose_annotations(record: Record) -> tuple[list[Annotation], list[Annotation]]:
     """The kept annotations whose regions give classes, and those whose regions do not."""
-    sources = {each.annotator for each in record.objects or ()}
+    sources = {labeled.annotator for labeled in record.objects or ()}
     kept = [
-        each
-        for each in record.kept()
-        if not (each.task in INSTANCE_TASKS and each.annotator in sources)
+        annotation
+        for annotation in record.kept()
+        if not (annotation.task in INSTANCE_TASKS and annotation.annotator in sources)
     ]
     with_regions = [
-        each for each in kept if any(True for _ in _labeled_regions(each)) or _detects(each)
+        annotation
+        for annotation in kept
+        if any(True for _ in _labeled_regions(annotation)) or _detects(annotation)
     ]
     chosen: str | None = None
-    if not record.objects and not any(_detects(each) for each in with_regions):
-        present = {each.task for each in with_regions}
+    if not record.objects and not any(_detects(annotation) for annotation in with_regions):
+        present = {annotation.task for annotation in with_regions}
         chosen = next((task for task in PHRASE_TASKS if task in present), None)
-    others = [each for each in kept if each.task in PHRASE_TASKS and each.task != chosen]
-    return [each for each in kept if each not in others], others
+    others = [
+        annotation
+        for annotation in kept
+        if annotation.task in PHRASE_TASKS and annotation.task != chosen
+    ]
+    return [annotation for annotation in kept if annotation not in others], others
 
 
 def list_regions(record: Record, classes: ExportClasses) -> list[ExportRegion]:
@@ -141,7 +147,9 @@ def list_regions(record: Record, classes: ExportClasses) -> list[ExportRegion]:
 def list_captions(record: Record) -> dict[str, str]:
     """The captions of a record by task, without location tokens, the shortest kind first."""
     found = {
-        each.task: each.answer.plain_text for each in record.kept() if isinstance(each.answer, Text)
+        annotation.task: annotation.answer.plain_text
+        for annotation in record.kept()
+        if isinstance(annotation.answer, Text)
     }
     return {task: found[task] for task in CAPTIONS if task in found}
 
@@ -149,12 +157,12 @@ def list_captions(record: Record) -> dict[str, str]:
 def list_text_lines(record: Record) -> list[ExportRegion]:
     """The lines of text that were read, with their corners, in the order of the answer."""
     found = [
-        _found(TEXT, each.answer, index, record.image_size)
-        for each in record.kept()
-        if isinstance(each.answer, Quads)
-        for index in range(len(each.answer))
+        _found(TEXT, annotation.answer, index, record.image_size)
+        for annotation in record.kept()
+        if isinstance(annotation.answer, Quads)
+        for index in range(len(annotation.answer))
     ]
-    return [each for each in found if each is not None and each.words.strip()]
+    return [region for region in found if region is not None and region.words.strip()]
 
 
 def clean_text(text: str) -> str:
@@ -198,13 +206,13 @@ def _same_object(found: ExportRegion, before: list[ExportRegion], tasks: list[st
     if found.corners is not None or not before:
         return None
     names = [
-        not found.name.strip() or each.name.casefold() == found.name.strip().casefold()
-        for each in before
+        not found.name.strip() or region.name.casefold() == found.name.strip().casefold()
+        for region in before
     ]
-    possible = np.array(names) & np.array([each.corners is None for each in before])
+    possible = np.array(names) & np.array([region.corners is None for region in before])
     if not possible.any():
         return None
-    overlap = box_iou(found.box[None], np.array([each.box for each in before]))[0] * possible
+    overlap = box_iou(found.box[None], np.array([region.box for region in before]))[0] * possible
     best = int(overlap.argmax())
     return best if overlap[best] >= SAME_OBJECT else None
 

@@ -31,7 +31,7 @@ class JsonLinesExporter:
     """``answers.jsonl``: a line for every kept annotation, as ``florence2 run`` writes them.
 
     The first line holds the classes of the source. An image with other fields, or without
-    annotations, has a line of its own.
+    annotations, has its own line.
     """
 
     def __init__(self, output: ExportDirectory) -> None:
@@ -40,18 +40,18 @@ class JsonLinesExporter:
 
     def add(self, record: Record, name: str) -> int:
         named = replace(record, path=place_image(self._output, record, name))
-        answers = [annotation_to_line(named, each) for each in record.kept()]
+        answers = [annotation_to_line(named, annotation) for annotation in record.kept()]
         about = record_to_line(named)
         lines = (
             [about, *answers] if about.keys() > {"image", "image_size"} or not answers else answers
         )
-        self._lines += [_json(each) for each in lines]
-        for each in record.objects or ():
-            self._output.classes.find_class_index(each.label, each.category_id)
+        self._lines += [_json(line) for line in lines]
+        for labeled in record.objects or ():
+            self._output.classes.find_class_index(labeled.label, labeled.category_id)
         return len(answers) or len(record.objects or ())
 
     def finish(self) -> list[Path]:
-        categories = [asdict(each) for each in self._output.classes.listed.categories]
+        categories = [asdict(category) for category in self._output.classes.listed.categories]
         head = [_json({"categories": categories, "base": "file"})]
         content = "".join(f"{line}\n" for line in (*head, *self._lines))
         return [self._output.write(PREDICTIONS_FILE, content.encode("utf-8", "backslashreplace"))]
@@ -60,7 +60,7 @@ class JsonLinesExporter:
 class CsvExporter:
     """``answers.csv``: a row for every region and every text; outlines as JSON in one column.
 
-    The source's own objects have no task. An image without a row of those has one of its own. The
+    The objects of the source have no task. An image without any row gets an empty one. The
     classes, empty ones too, are in ``classes.json``.
     """
 
@@ -79,10 +79,11 @@ class CsvExporter:
         }
         alone = replace(record, annotations=())
         rows = [
-            {**shared, **self._region(each)} for each in list_regions(alone, self._output.classes)
+            {**shared, **self._region(region)}
+            for region in list_regions(alone, self._output.classes)
         ]
         used, _ = choose_annotations(record)
-        for annotation in (each for each in record.kept() if each in used):
+        for annotation in (kept for kept in record.kept() if kept in used):
             rows += [{**shared, **row} for row in self._answer(record, annotation)]
         count = len(rows)
         if not rows:
@@ -98,7 +99,7 @@ class CsvExporter:
         writer.writerows(self._rows)
         content = stream.getvalue().encode("utf-8", "backslashreplace")
         listed: tuple[Category, ...] = self._output.classes.listed.categories
-        classes = json.dumps([asdict(each) for each in listed], indent=1)
+        classes = json.dumps([asdict(category) for category in listed], indent=1)
         return [self._output.write(CSV_FILE, content), self._output.write(CLASSES_FILE, classes)]
 
     def _answer(self, record: Record, annotation: Annotation) -> list[dict[str, object]]:
@@ -115,7 +116,7 @@ class CsvExporter:
             return [{**shared, "text": annotation.answer.plain_text}]
         alone = replace(record, annotations=(annotation,), objects=None)
         found = list_regions(alone, self._output.classes)
-        return [{**shared, **self._region(each)} for each in found]
+        return [{**shared, **self._region(region)} for region in found]
 
     def _region(self, found: ExportRegion) -> dict[str, object]:
         self._output.classes.find_class_index(found.name, found.category_id)

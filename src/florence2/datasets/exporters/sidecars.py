@@ -48,7 +48,7 @@ class SidecarExporter:
         if lines:
             return _one_line(" ".join(line.words for line in lines))
         classes = self._output.classes
-        return ", ".join(dict.fromkeys(each.name for each in list_regions(record, classes)))
+        return ", ".join(dict.fromkeys(region.name for region in list_regions(record, classes)))
 
 
 def _one_line(text: str) -> str:

@@ -39,9 +39,9 @@ class VocExporter:
             _text(size, tag, str(value))
         _text(page, "segmented", "0")
         found = list_regions(record, self._output.classes)
-        for each in found:
-            self._output.classes.find_class_index(each.name, each.category_id)
-            page.append(_object(each))
+        for region in found:
+            self._output.classes.find_class_index(region.name, region.category_id)
+            page.append(_object(region))
         Xml.indent(page)
         self._output.write_one(f"Annotations/{name}.xml", Xml.tostring(page, "unicode") + "\n")
         split = "train" if record.split is None else split_file_name(record.split)
@@ -53,9 +53,9 @@ class VocExporter:
         for split, names in self._names.items() or [("train", [])]:
             listing = "".join(f"{PurePosixPath(name)}\n" for name in names)
             files.append(self._output.write(f"ImageSets/Main/{split}.txt", listing))
-        names = [" ".join(strip_invalid_xml(each).split()) for each in self._output.classes.names]
+        names = [" ".join(strip_invalid_xml(name).split()) for name in self._output.classes.names]
         if any(":" in name or name.startswith("#") or name == "background" for name in names):
-            # A colon ends a name in labelmap.txt, and its background is no class.
+            # A colon ends a name in labelmap.txt, and its background is not a class.
             files.append(self._output.write("classes.txt", "".join(f"{name}\n" for name in names)))
         else:
             lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]

@@ -29,7 +29,7 @@ class ClassList:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all classes so far."""
-        return tuple(each.name for each in self._categories)
+        return tuple(category.name for category in self._categories)
 
     def declare(self, categories: Iterable[Category]) -> None:
         """Add the classes of one file. Classes with a known name keep their index.
@@ -65,7 +65,7 @@ class ClassList:
 
     def ids(self) -> tuple[SourceId, ...]:
         """An id for each class: the source's, or a free number, if possible its position from 1."""
-        return tuple(fill_ids([each.id for each in self._categories]))
+        return tuple(fill_ids([category.id for category in self._categories]))
 
     def _append(self, category: Category) -> None:
         number, id = len(self._categories), category.id
@@ -86,9 +86,9 @@ def fill_ids(requested: Sequence[SourceId | None]) -> list[SourceId]:
 
     The free number is its position from 1, if that is free.
     """
-    taken: set[SourceId] = {each for each in requested if each is not None}
+    taken: set[SourceId] = {id for id in requested if id is not None}
     given: set[SourceId] = set()
-    following = max([len(requested), *(each for each in taken if isinstance(each, int))])
+    following = max([len(requested), *(id for id in taken if isinstance(id, int))])
     ids: list[SourceId] = []
     for position, want in enumerate(requested, start=1):
         id = want

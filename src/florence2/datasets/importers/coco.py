@@ -235,7 +235,7 @@ def _labeled(
     is_background = contents.has_classes and all("caption" in label for _, label in labels)
     objects = label_objects(instances, context.annotator)
     made: tuple[Annotation, ...] = ()
-    if is_background or any(not each.crowd for each in instances):
+    if is_background or any(not instance.crowd for instance in instances):
         requested = instance_annotations(instances, record.image_size, tokens, context.annotator)
         made = context.keep_valid(requested, record.image_size, contents.images[key][0])
     known = objects or is_background

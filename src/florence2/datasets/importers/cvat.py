@@ -57,7 +57,7 @@ def read_cvat(
 
     ``tasks`` are those of ``TASKS``; ``split`` is a subset; ``images`` is the directory of the
     images if they are not beside the file. Raises ``ValueError`` when there is no such
-    subset, or the file is no XML of CVAT.
+    subset, or the file is not XML of CVAT.
     """
     tokens = check_tasks(tasks, TASKS)
     try:
@@ -70,10 +70,10 @@ def read_cvat(
     nodes = page.find_all("image")
     if split is not None:
         subsets = dict.fromkeys(
-            filter(None, (each.attributes.get("subset", only) for each in nodes))
+            filter(None, (node.attributes.get("subset", only) for node in nodes))
         )
         selected = choose_splits(split, subsets, file)
-        nodes = [each for each in nodes if each.attributes.get("subset", only) in selected]
+        nodes = [node for node in nodes if node.attributes.get("subset", only) in selected]
     return _read(file, page, nodes, only, tokens, context, images)
 
 
@@ -157,7 +157,9 @@ def _grouped(image: Node, file: Path, context: ImportContext) -> Iterator[list[N
             if node.tag not in _IGNORED or node.attributes.get("label") != _CAPTION:
                 with context.collect_errors(file, node.line):
                     label = node.attributes.get("label", "")
-                    raise LabelError("unsupported-shape", f"<{node.tag}> {label!r} is no object")
+                    raise LabelError(
+                        "unsupported-shape", f"<{node.tag}> {label!r} is not an object"
+                    )
             continue
         group = node.attributes.get("group_id", "")
         if node.tag == "polygon" and group not in ("", "0"):

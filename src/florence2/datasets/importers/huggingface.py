@@ -209,7 +209,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     value: Any = row
     for part in name.split("."):
         try:
-            value = value[part] if isinstance(value, Mapping) else [each[part] for each in value]
+            value = value[part] if isinstance(value, Mapping) else [item[part] for item in value]
         except (TypeError, KeyError) as error:
             raise LabelError("malformed", f"the row has nothing at {name!r}") from error
     return value

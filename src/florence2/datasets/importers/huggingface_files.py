@@ -63,7 +63,7 @@ def _load(source: Path) -> Any:
         if any(path.parent == source for path in saved):
             return datasets.load_from_disk(str(source))
         return datasets.load_dataset(str(source))
-    # datasets wraps what its readers raise in errors of its own, without the file.
+    # datasets wraps what its readers raise in its own errors, without the file name.
     except Exception as error:
         cause = error.__cause__ or error
         reason = str(cause).strip().split("\n")[0][:300] or type(cause).__name__
@@ -111,11 +111,11 @@ def _check_state(path: Path) -> None:
     """Check that the files of a saved dataset are beside its state."""
     state = read_json(path, _MAX_STATE_BYTES)
     files = state.get("_data_files") if isinstance(state, dict) else None
-    for each in files if isinstance(files, list) else ():
-        name = each.get("filename") if isinstance(each, dict) else None
+    for file in files if isinstance(files, list) else ():
+        name = file.get("filename") if isinstance(file, dict) else None
         if not isinstance(name, str) or Path(name).name != name:
             raise ValueError(
-                f"{path} names the data file {json.dumps(name)[:80]}, which is no name"
+                f"{path} names the data file {json.dumps(name)[:80]}, which is not a file name"
             )
 
 

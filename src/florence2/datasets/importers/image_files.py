@@ -121,7 +121,7 @@ def load_record(path: Path, name: str) -> Record:
 def record_from_bytes(content: bytes, name: str) -> Record:
     """The image in ``content`` as a record without annotations, called ``name``.
 
-    Raises ``LabelError`` when the bytes are no whole image.
+    Raises ``LabelError`` when the bytes are not a whole image.
     """
     return decode_image_record(content, name)[0]
 

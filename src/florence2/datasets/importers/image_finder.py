@@ -77,7 +77,7 @@ class ImageFinder:
         return path.name
 
     def name_among_images(self, path: Path) -> str:
-        """Name the image at ``path`` by its path from the innermost directory that is looked in."""
+        """Name the image at ``path`` by its path from the innermost searched directory."""
         absolute = Path(os.path.abspath(path))
         inside = [
             absolute.relative_to(directory).as_posix()
@@ -129,13 +129,13 @@ class ImageFinder:
         """The image files below the directories, each once."""
         walked: list[str] = []
         left = MAX_INDEXED
-        for directory in sorted(self._directories, key=lambda each: len(os.path.abspath(each))):
-            if any(_is_below(os.path.abspath(directory), each) for each in walked):
+        for directory in sorted(self._directories, key=lambda path: len(os.path.abspath(path))):
+            if any(_is_below(os.path.abspath(directory), parent) for parent in walked):
                 continue
             walked.append(os.path.abspath(directory))
             for current, directories, files in os.walk(directory):
-                directories[:] = sorted(each for each in directories if not is_hidden(each))
-                self._directory_names.update(fold_name(each) for each in directories)
+                directories[:] = sorted(name for name in directories if not is_hidden(name))
+                self._directory_names.update(fold_name(name) for name in directories)
                 left -= len(files)
                 if left < 0:
                     return
@@ -171,7 +171,7 @@ def fold_name(name: str) -> str:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """``name`` as it is written, then as other tools may have meant it; each once."""
+    """``name`` as it is written, then in the spellings of other tools; each once."""
     decoded = _decoded(name)
     slashed = name.replace("\\", "/")
     yield from dict.fromkeys((name, slashed, slashed.strip(), decoded.replace("\\", "/").strip()))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...results.records import Record, content_hash
+from ..import_config import FORMATS
 from ..shards import ShardDataset
 from .coco import find_coco, read_coco
 from .csv import CsvColumns, read_csv_prompts
@@ -55,7 +56,7 @@ def read_records(
     Problems go to ``context``. Raises ``ValueError`` for an unknown format, and for a set option of
     ``reading`` that does not apply to the format.
     """
-    if format not in _READERS:
+    if format not in IMPORTERS:
         raise ValueError(f"unknown format {format!r}; formats are {', '.join(FORMATS)}")
     unused = unused_options(format, reading)
     if unused:
@@ -64,7 +65,7 @@ def read_records(
         raise FileNotFoundError(f"{source} does not exist: name a dataset's directory or file")
     if reading.images is not None and not reading.images.is_dir():
         raise ValueError(f"{reading.images} (--images) is not a directory: name that of the images")
-    return _READERS[format](source, reading, context)
+    return IMPORTERS[format](source, reading, context)
 
 
 def unused_options(format: str, reading: ImportOptions) -> tuple[str, ...]:
@@ -193,7 +194,7 @@ def _answers(source: Path, reading: ImportOptions, context: ImportContext) -> It
             yield replace(record, image=content, path=record.id, sha256=content_hash(content))
 
 
-_READERS: dict[str, Callable[[Path, ImportOptions, ImportContext], Iterator[Record]]] = {
+IMPORTERS: dict[str, Callable[[Path, ImportOptions, ImportContext], Iterator[Record]]] = {
     "coco": _coco,
     "yolo": _yolo,
     "voc": _voc,
@@ -206,8 +207,6 @@ _READERS: dict[str, Callable[[Path, ImportOptions, ImportContext], Iterator[Reco
     "label-studio": _label_studio,
     "shards": _shards,
 }
-# Shards are not converted to shards.
-FORMATS = tuple(name for name in _READERS if name != "shards")
 _OBJECTS = ("coco", "yolo", "voc", "cvat", "label-studio", "huggingface")
 _TAKEN_BY: dict[str, tuple[str, ...]] = {
     "tasks": (*_OBJECTS, "answers", "shards"),

@@ -50,7 +50,7 @@ def check_tasks(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     tokens = tuple(find_task(name).token for name in names)
     for name, token in zip(names, tokens, strict=True):
         if token not in known:
-            choices = ", ".join(find_task(each).name for each in known)
+            choices = ", ".join(find_task(known_token).name for known_token in known)
             raise ValueError(f"this format has no labels for task {name!r}; it has {choices}")
     if not tokens:
         raise ValueError("name at least one task to convert to")
@@ -61,16 +61,16 @@ def label_objects(instances: Iterable[Instance], annotator: Annotator) -> tuple[
     """``instances`` as the objects of a record."""
     return tuple(
         LabeledObject(
-            each.label,
-            each.box,
-            tuple(tuple(part.reshape(-1).tolist()) for part in each.polygons),
-            each.score,
-            each.category_id,
-            each.id,
-            each.attributes,
+            instance.label,
+            instance.box,
+            tuple(tuple(part.reshape(-1).tolist()) for part in instance.polygons),
+            instance.score,
+            instance.category_id,
+            instance.id,
+            instance.attributes,
             annotator,
         )
-        for each in instances
+        for instance in instances
     )
 
 
@@ -81,7 +81,7 @@ def instance_annotations(
     annotator: Annotator,
 ) -> Iterator[Annotation]:
     """What ``instances`` answer to each of the tasks in ``tokens`` that they can answer."""
-    single = [each for each in instances if not each.crowd]
+    single = [instance for instance in instances if not instance.crowd]
     for token in tokens:
         if token in _MAKERS:
             yield from _MAKERS[token](single, image_size, annotator)

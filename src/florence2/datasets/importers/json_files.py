@@ -51,10 +51,10 @@ def text_field(values: dict[str, Any], name: str) -> str:
 def numbers_field(values: dict[str, Any], name: str) -> list[float]:
     """The list of numbers called ``name``. Raises ``LabelError`` for anything else."""
     value = values.get(name)
-    if not isinstance(value, list) or not all(is_number(each) for each in value):
+    if not isinstance(value, list) or not all(is_number(number) for number in value):
         raise LabelError("malformed", f"{name!r} should be a list of numbers, got {value!r:.80}")
     try:
-        return [float(each) for each in value]
+        return [float(number) for number in value]
     except OverflowError as error:
         raise LabelError("malformed", f"{name!r} holds a number without end") from error
 
@@ -62,10 +62,10 @@ def numbers_field(values: dict[str, Any], name: str) -> list[float]:
 def list_field(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """The objects in the list called ``name``; none when it is skipped.
 
-    Raises ``LabelError`` when it is no list, or holds something that is no object.
+    Raises ``LabelError`` when it is not a list of objects.
     """
     value = values.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise LabelError("malformed", f"{name!r} should be a list of objects")
     return value
 

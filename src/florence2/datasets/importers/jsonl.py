@@ -33,7 +33,7 @@ def find_jsonl(source: Path, split: str | None = None) -> tuple[Path, ...]:
     else:
         files = _line_files(source)
         if split is not None:
-            names = dict.fromkeys(each for file in files if (each := split_of_file(file)))
+            names = dict.fromkeys(name for file in files if (name := split_of_file(file)))
             selected = match_splits(split, names)
             files = [file for file in files if split_of_file(file) in selected]
     if not files:

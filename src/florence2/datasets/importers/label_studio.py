@@ -1,4 +1,4 @@
-"""Label Studio: ``tasks.json`` as it is exported (JSON, or one task a file) or as we write it.
+"""Label Studio: ``tasks.json`` as exported (JSON, or one task a file), or written by ``florence2``.
 
 Rectangles (turned ones too), ellipses and polygons with a label are objects, those of annotations
 before those of predictions. Later parts of an outline have the first as their parent.
@@ -61,20 +61,20 @@ def read_label_studio(
 
     ``tasks`` are those of ``TASKS``; ``split`` is a value of ``data.split``; ``images`` is the
     directory of the images if they are not beside the files. Raises ``ValueError`` when a
-    file is no JSON of tasks, or there is no such split.
+    file is not JSON of tasks, or there is no such split.
     """
     tokens = check_tasks(tasks, TASKS)
-    loaded = [(file, each) for file in files for each in _load(file)]
+    loaded = [(file, task) for file in files for task in _load(file)]
     if split is not None:
         selected = choose_splits(split, dict.fromkeys(filter(None, map(_split, loaded))), files[0])
-        loaded = [each for each in loaded if _split(each) in selected]
+        loaded = [entry for entry in loaded if _split(entry) in selected]
     return _read(loaded, files[0].parent, tokens, context, images)
 
 
 def _load(file: Path) -> list[_Task]:
     values = read_json(file)
     listed = values if isinstance(values, list) else [values]
-    if not all(isinstance(each, dict) and "data" in each for each in listed):
+    if not all(isinstance(task, dict) and "data" in task for task in listed):
         raise ValueError(f"{file} holds no tasks of Label Studio: export the set as JSON")
     return listed
 
@@ -124,7 +124,7 @@ def _image_name(task: _Task) -> str:
     data = task["data"]
     values = list(data.values()) if isinstance(data, dict) else [data]
     named = data.get("image") if isinstance(data, dict) else None
-    value = named or next((each for each in values if isinstance(each, str)), None)
+    value = named or next((text for text in values if isinstance(text, str)), None)
     if not isinstance(value, str):
         raise LabelError("malformed", f"the task has no 'image', got {data!r:.80}")
     if "/data/local-files/" in value:
@@ -141,9 +141,9 @@ def _find(finder: ImageFinder, name: str) -> Path:
         base = PurePosixPath(name).name
         digits, _, rest = base.partition("-")
         tried = [base, rest] if len(digits) == _UPLOAD_DIGITS and rest else [base]
-        for each in tried:
+        for candidate in tried:
             try:
-                return finder.find(each)
+                return finder.find(candidate)
             except LabelError:
                 continue
         raise
@@ -189,14 +189,18 @@ def _labeled(
 def _results(task: _Task) -> Iterator[dict[str, Any]]:
     """The results of the last annotation that was not canceled, or else of the last prediction."""
     for name in ("annotations", "completions"):
-        made = [each for each in _objects(task.get(name)) if not each.get("was_cancelled")]
+        made = [
+            annotation
+            for annotation in _objects(task.get(name))
+            if not annotation.get("was_cancelled")
+        ]
         if made:
             yield from _objects(made[-1].get("result"))
             # Captions and lines of a model are predictions beside human labels.
             guessed = _objects(task.get("predictions"))
-            for each in _objects(guessed[-1].get("result")) if guessed else ():
-                if each.get("type") not in _SHAPES:
-                    yield each
+            for result in _objects(guessed[-1].get("result")) if guessed else ():
+                if result.get("type") not in _SHAPES:
+                    yield result
             return
     guessed = _objects(task.get("predictions"))
     if guessed:
@@ -213,7 +217,7 @@ def _describe_unread(result: dict[str, Any]) -> str:
 
 
 def _objects(values: Any) -> list[dict[str, Any]]:
-    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
+    return [item for item in values if isinstance(item, dict)] if isinstance(values, list) else []
 
 
 def _grouped(results: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -324,7 +328,7 @@ def _captions(results: Iterable[dict[str, Any]], context: ImportContext) -> Iter
         value = result.get("value")
         texts = value.get("text") if isinstance(value, dict) else None
         if task and result.get("type") == "textarea" and isinstance(texts, list):
-            words = "\n".join(each for each in texts if isinstance(each, str)).strip()
+            words = "\n".join(text for text in texts if isinstance(text, str)).strip()
             if words:
                 yield Annotation(task, Text(words), annotator=context.annotator)
 

@@ -122,10 +122,10 @@ def read_predictions(
                     about = _about(line)
         with context.collect_errors(file, item=image):
             sizes = (_size(line) for _, line in numbered)
-            size = next((each for each in sizes if each is not None), None)
+            size = next((value for value in sizes if value is not None), None)
             if size is None:
                 raise LabelError("malformed", "no line has an image_size")
-            fitting = tuple(each for each in annotations if _fits(each, size))
+            fitting = tuple(annotation for annotation in annotations if _fits(annotation, size))
             if len(fitting) < len(annotations):
                 with context.collect_errors(file, item=image):
                     raise LabelError("image-size", f"an answer is not for an image of {size}")
@@ -203,7 +203,7 @@ def _about(line: dict[str, Any]) -> dict[str, Any]:
 
 def _categories(line: dict[str, Any]) -> list[Category]:
     try:
-        return [Category(**each) for each in line["categories"]]
+        return [Category(**category) for category in line["categories"]]
     except (TypeError, ValueError) as error:
         raise LabelError("malformed", f"'categories' is not a list of classes: {error}") from error
 
@@ -276,7 +276,7 @@ def _size(line: dict[str, Any]) -> ImageSize | None:
     size = line.get("image_size")
     if not isinstance(size, list) or len(size) != 2:
         return None
-    if not all(isinstance(each, int) and 0 < each < _MAX_SIDE for each in size):
+    if not all(isinstance(side, int) and 0 < side < _MAX_SIDE for side in size):
         return None
     return size[0], size[1]
 
@@ -284,7 +284,7 @@ def _size(line: dict[str, Any]) -> ImageSize | None:
 def _common_directory(images: Iterable[str]) -> str:
     local = [os.path.abspath(parse_unit_name(image).file) for image in images if "://" not in image]
     try:
-        return os.path.commonpath([os.path.dirname(each) for each in local]) if local else ""
+        return os.path.commonpath([os.path.dirname(path) for path in local]) if local else ""
     except ValueError:  # on several drives
         return ""
 

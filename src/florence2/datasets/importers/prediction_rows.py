@@ -82,7 +82,7 @@ def read_prediction_csv(
         numbered = (
             (reader.line_num, {key: row.get(key) or "" for key in COLUMNS}) for row in reader
         )
-        for image, group in groupby(numbered, key=lambda each: each[1]["image"]):
+        for image, group in groupby(numbered, key=lambda item: item[1]["image"]):
             rows = list(group)
             with context.collect_errors(file, rows[0][0]):
                 if not image:
@@ -102,7 +102,9 @@ def _record(
             with context.collect_errors(file, line):
                 instances.append(_instance(row, size))
     labels = any(not row["task"] and row["round"] for _, row in rows)
-    objects = tuple(_object(each, context.annotator) for each in instances) if labels else None
+    objects = (
+        tuple(_object(instance, context.annotator) for instance in instances) if labels else None
+    )
     made: list[Annotation] = []
     if labels:
         made += context.keep_valid(
@@ -110,7 +112,7 @@ def _record(
         )
     with_task = ((line, row) for line, row in rows if row["task"])
     keys = ("task", "question", "annotator", "round")
-    for _, group in groupby(with_task, key=lambda each: [each[1][key] for key in keys]):
+    for _, group in groupby(with_task, key=lambda item: [item[1][key] for key in keys]):
         answers = list(group)
         with context.collect_errors(file, answers[0][0]):
             made += context.keep_valid([_annotation(answers, size)], size, file, answers[0][0])
@@ -176,7 +178,7 @@ def _answer(rows: list[dict[str, str]], size: ImageSize) -> Answer:
     if not rows[0]["x0"]:
         return Text(rows[0]["text"])
     given = [row["score"] for row in rows]
-    scores = [_number(each, "score") for each in given] if all(given) else None
+    scores = [_number(text, "score") for text in given] if all(given) else None
     if rows[0]["task"] == "<OCR_WITH_REGION>":
         quads = [np.asarray(_outlines(row)[0], np.float32).reshape(4, 2) for row in rows]
         return Quads(quads, [row["text"] for row in rows], size, scores)
@@ -201,7 +203,7 @@ def _region(text: str) -> tuple[float, float, float, float] | None:
     values = text.split()
     if len(values) != 4:
         return None
-    x0, y0, x1, y1 = (_number(each, "question") for each in values)
+    x0, y0, x1, y1 = (_number(value, "question") for value in values)
     return x0, y0, x1, y1
 
 
@@ -244,7 +246,7 @@ def _categories(file: Path, context: ImportContext) -> list[Category]:
     with context.collect_errors(file):
         try:
             listed = json.loads(file.read_text("utf-8"))
-            return [Category(**each) for each in listed]
+            return [Category(**category) for category in listed]
         except (ValueError, TypeError, OSError) as error:
             raise LabelError("malformed", f"no list of classes: {error}") from error
     return []

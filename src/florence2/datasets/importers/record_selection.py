@@ -24,7 +24,7 @@ def select_records(
     objects that have some. Raises ``ValueError`` for an unknown task, and at the end when
     ``source`` has no such split or no answer to any of the tasks.
     """
-    tokens = None if not tasks else tuple(find_task(each).token for each in tasks)
+    tokens = None if not tasks else tuple(find_task(task).token for task in tasks)
     return _select(records, source, tokens, split)
 
 
@@ -42,7 +42,7 @@ def _select(
                 continue
             found_split = True
         if tokens is not None:
-            found_tasks |= dict.fromkeys(each.task for each in record.annotations)
+            found_tasks |= dict.fromkeys(annotation.task for annotation in record.annotations)
             record = choose_tasks(record, tokens)
             # An image without predictions of these tasks is not an image without objects.
             if not record.annotations and record.objects is None:
@@ -60,9 +60,11 @@ def _select(
 
 def choose_tasks(record: Record, tokens: Sequence[str]) -> Record:
     """The record with the answers to the tasks ``tokens`` only."""
-    annotations = tuple(each for each in record.annotations if each.task in tokens)
+    annotations = tuple(
+        annotation for annotation in record.annotations if annotation.task in tokens
+    )
     requested = [token for token in tokens if token in INSTANCE_TASKS]
     objects = record.objects if requested else None
     if objects is not None and requested == ["<REGION_TO_SEGMENTATION>"]:
-        objects = tuple(each for each in objects if each.outlines)
+        objects = tuple(labeled for labeled in objects if labeled.outlines)
     return replace(record, annotations=annotations, objects=objects)

@@ -51,7 +51,7 @@ def _read(directory: Path, context: ImportContext, prompt: str) -> Iterator[Reco
             annotations = context.keep_valid([annotation], record.image_size, file)
         yield replace(record, annotations=annotations)
     images = {_stem(path) for path in find_images(directory)}
-    for file in (each for each in files if each.suffix.lower() == ".txt" and each not in used):
+    for file in (path for path in files if path.suffix.lower() == ".txt" and path not in used):
         with context.collect_errors(file):
             if _stem(file) not in images:
                 raise LabelError("unknown-image", "there is no image of this name")

@@ -60,7 +60,7 @@ def find_voc(source: Path, split: str | None = None) -> list[Path]:
     if split is None:
         files = _xml_files(directory)
     elif split in lists or not (source / split).is_dir():
-        chosen = [lists[each] for each in match_splits(split, lists)]
+        chosen = [lists[name] for name in match_splits(split, lists)]
         names = [name for file in chosen for name in _list_names(file, directory)]
         files = [_listed_file(directory, name) for name in names]
     else:
@@ -174,7 +174,9 @@ def _listed_file(directory: Path, name: str) -> Path:
     try:
         return confine(directory, f"{name.removesuffix('.xml')}.xml")
     except ValueError as error:
-        raise ValueError(f"ImageSets lists {name!r:.80}, which is no file name: {error}") from error
+        raise ValueError(
+            f"ImageSets lists {name!r:.80}, which is not a file name: {error}"
+        ) from error
 
 
 def _boxes(file: Path) -> Iterator[list[float]]:
@@ -223,7 +225,7 @@ def _file_name(root: Path, path: Path) -> str:
 
 
 def _listed_splits(root: Path) -> dict[str, str]:
-    """The split of each image that ``ImageSets/Main`` lists in one of its own."""
+    """The split of each image that ``ImageSets/Main`` lists in the file of a split."""
     found: dict[str, str] = {}
     for file in sorted((root / "ImageSets" / "Main").glob("*.txt")):
         # Others are joins (trainval) or list one class (cat_train).
@@ -245,21 +247,21 @@ def _label_map(root: Path, context: ImportContext) -> list[Category]:
                 lines = [line.split(":")[0] for line in lines if not line.startswith("#")]
                 lines = [line for line in lines if line != "background"]
             names = dict.fromkeys(line.strip() for line in lines)
-            return [Category(each) for each in names if each]
+            return [Category(name) for name in names if name]
     return []
 
 
 def _attributes(node: Node) -> dict[str, str]:
     """The fields of an object besides its name and box; ``<attributes>`` are those of CVAT."""
     found = {
-        each.tag: each.text
-        for each in node.children
-        if not each.children and each.text and each.tag not in ("name", "confidence")
+        child.tag: child.text
+        for child in node.children
+        if not child.children and child.text and child.tag not in ("name", "confidence")
     }
     for holder in node.find_all("attributes"):
-        for each in holder.find_all("attribute"):
-            if each.text_of("name"):
-                found[each.text_of("name")] = each.text_of("value")
+        for attribute in holder.find_all("attribute"):
+            if attribute.text_of("name"):
+                found[attribute.text_of("name")] = attribute.text_of("value")
     return found
 
 
@@ -292,7 +294,7 @@ def _instance(
     return Instance(
         check_text(label, "<name>"),
         frame.turn_box(box),
-        tuple(frame.turn_points(each) for each in outlines),
+        tuple(frame.turn_points(outline) for outline in outlines),
         score=node.number_of("confidence") if confidence else None,
         attributes=_attributes(node),
     )

@@ -74,11 +74,11 @@ def find_yolo(source: Path) -> YoloSet:
     for split in SPLITS:
         entries = values.get(split) or []
         entries = [entries] if isinstance(entries, str) else entries
-        if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
             raise ValueError(
                 f"{file}: {split!r} should be a directory or a list, got {entries!r:.80}"
             )
-        found = [_entry(root, file, each) for each in entries if each not in _NOTHING]
+        found = [_entry(root, file, entry) for entry in entries if entry not in _NOTHING]
         splits[split] = tuple(found)
     task = values.get("task")
     return YoloSet(
@@ -199,7 +199,7 @@ def _kpt_shape(file: Path, values: dict[str, Any]) -> tuple[int, int] | None:
     if shape is None or (isinstance(shape, str) and shape in _NOTHING):
         return None
     if isinstance(shape, list) and len(shape) == 2:
-        points, dimensions = (str(each).strip() for each in shape)
+        points, dimensions = (str(value).strip() for value in shape)
         known = points.isascii() and points.isdigit() and len(points) < 5
         if known and int(points) and dimensions in ("2", "3"):
             return int(points), int(dimensions)

@@ -36,11 +36,11 @@ class Counts:
     @classmethod
     def of(cls, records: Iterable[Record]) -> Counts:
         """The counts over the annotations of ``records``."""
-        annotations = [each for record in records for each in record.annotations]
+        annotations = [annotation for record in records for annotation in record.annotations]
         return cls(
-            _sorted(Counter(each.task or FREE_PROMPT for each in annotations)),
-            _sorted(Counter(each.annotator.name for each in annotations)),
-            _sorted(Counter(_decision_name(each.decision) for each in annotations)),
+            _sorted(Counter(annotation.task or FREE_PROMPT for annotation in annotations)),
+            _sorted(Counter(annotation.annotator.name for annotation in annotations)),
+            _sorted(Counter(_decision_name(annotation.decision) for annotation in annotations)),
         )
 
     def __add__(self, other: Counts) -> Counts:
@@ -112,7 +112,7 @@ def read_manifest(directory: Path) -> Manifest | None:
                 tuple(_shard(shard) for shard in values["shards"]),
                 values["origin"],
                 values["complete"],
-                tuple(Category(**each) for each in values.get("categories", ())),
+                tuple(Category(**category) for category in values.get("categories", ())),
             )
     except FileNotFoundError:
         return None

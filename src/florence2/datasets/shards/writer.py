@@ -166,7 +166,9 @@ def _leaves(schema: pa.Schema) -> list[str]:
 
 def _field_leaves(name: str, kind: pa.DataType) -> list[str]:
     if pa.types.is_struct(kind):
-        return [leaf for each in kind for leaf in _field_leaves(f"{name}.{each.name}", each.type)]
+        return [
+            leaf for child in kind for leaf in _field_leaves(f"{name}.{child.name}", child.type)
+        ]
     if pa.types.is_list(kind):
         return _field_leaves(f"{name}.list.element", kind.value_type)
     return [name]
