@@ -118,7 +118,7 @@ def _vision_encoder_batch32(
     """The vision encoder alone, by the dense loss, at Muon factor 6."""
     return replace(
         _base_recipe(stage, seed, _muon_optimizer(learning_rate, 6.0), schedule),
-        trainable="tower",
+        trainable="vision_encoder",
         batch=Batch(size=32, micro=16),
         auxiliary=AuxiliaryConfig(dense_weight=1.0, dense_only=True, **auxiliary),
     )

@@ -6,6 +6,7 @@ import importlib
 import json
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +132,26 @@ def test_fields_of_recipes_are_set_by_their_old_names() -> None:
         assert not Lora(rank_stabilised=False).rank_stabilized  # type: ignore[call-arg]
     with pytest.warns(DeprecationWarning, match="aids.dense_weight is now auxiliary.dense_weight"):
         assert override(Recipe(), ["aids.dense_weight=2"]).auxiliary.dense_weight == 2.0
+
+
+def test_values_of_recipes_are_set_by_their_old_names() -> None:
+    from florence2.training.recipe import Lora, Recipe, override, to_dict, with_defaults
+
+    new = Recipe(trainable="vision_encoder")
+    with pytest.warns(DeprecationWarning, match="trainable=tower is now trainable=vision_encoder"):
+        assert Recipe(trainable="tower") == new  # type: ignore[arg-type]
+    with pytest.warns(DeprecationWarning, match="trainable=tower is now"):
+        assert override(Recipe(), ["trainable=tower"]) == new
+    with pytest.warns(DeprecationWarning, match="lora.parts=tower is now lora.parts=vision_enc"):
+        assert Lora(parts=("tower", "encoder", "decoder")) == Lora()
+    with pytest.warns(DeprecationWarning, match="lora.parts=tower is now"):
+        assert override(Recipe(), ["lora.parts=tower"]).lora.parts == ("vision_encoder",)
+    stored = {**to_dict(Recipe()), "trainable": "tower", "lora": {"parts": ["tower", "decoder"]}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = with_defaults(stored)
+    assert read["trainable"] == "vision_encoder"
+    assert read["lora"]["parts"] == ["vision_encoder", "decoder"]
 
 
 def test_a_checkpoint_is_loaded(files: Path) -> None:

@@ -61,7 +61,7 @@ class _MovedModules(MetaPathFinder, Loader):
         module.target = import_module(new_name)
         module.__doc__ = module.target.__doc__
         warnings.warn(
-            f"{spec.name} is now {new_name}; the old name goes with the next release",
+            f"{spec.name} is now {new_name}; the old name will be removed in the next release",
             DeprecationWarning,
             stacklevel=2,
         )

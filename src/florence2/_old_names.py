@@ -558,7 +558,8 @@ mean_figure mean_metric
 measure_limits measure_roofline
 measure_loss compare_outputs
 mendable_errors user_errors
-merged_model merge_adapters
+merge_adapter merge_adapter_files
+merged_model merge_lora_layers
 mixed_batch time_mixed_batch
 moved move_line
 naming add_path_to_errors

@@ -81,7 +81,7 @@ def prepare(processor: Any, image: LoadedImage, task: str, text: Any) -> Any:
     if task == "unknown":
         raise ValueError("unknown task 'unknown'")
     prompt = SimpleNamespace(token_ids=[task])
-    return SimpleNamespace(image=image, picture=image, prompt=prompt)
+    return SimpleNamespace(image=image, prompt=prompt)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from florence2.datasets.shards import ShardWriter
-from florence2.model.checkpoint.adapters import merge_adapter
+from florence2.model.checkpoint.adapters import merge_adapter_files
 from florence2.model.checkpoint.weights import load_checkpoint
 
 SCRIPT = Path(__file__).with_name("run_training.py")
@@ -156,7 +156,7 @@ def test_adapters_of_two_processes_are_those_of_one(
         assert one.keys() == two.keys()
         assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
     merged = load_checkpoint(start)
-    merge_adapter(merged, tmp_path / "two" / "adapter")
+    merge_adapter_files(merged, tmp_path / "two" / "adapter")
     whole = load_checkpoint(tmp_path / "two" / "last")
     for first, second in zip(merged.parameters(), whole.parameters(), strict=True):
         assert torch.allclose(first, second, atol=1e-6)

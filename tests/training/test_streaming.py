@@ -145,7 +145,7 @@ def test_training_the_vision_encoder_alone_leaves_the_language_model_unchanged(
     many_questions, start: Path, tmp_path: Path
 ) -> None:
     recipe = override(
-        Recipe(start=str(start), trainable="tower"),
+        Recipe(start=str(start), trainable="vision_encoder"),
         [
             "batch.size=2",
             "batch.micro=2",

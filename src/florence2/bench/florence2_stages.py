@@ -14,7 +14,7 @@ from ..inference.predictor import Florence2
 from .interleaved import RepeatedCall, Stages
 from .stage_names import ENCODER, IMAGE, TOKEN, TOKEN_GREEDY, VISION, tokens_stage
 
-PAST = 64
+CACHED_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def florence2_stages(model: Florence2, bench_input: BenchInput) -> Stages:
 
 
 def _make_step(model: Florence2, prompted: Any, beams: int) -> Any:
-    """A decoder step after ``PAST`` tokens.
+    """A decoder step after ``CACHED_TOKENS`` tokens.
 
-    The past grows by one token with each call, which costs little; decoding is restarted where the
+    The cache grows by one token with each call, which costs little; decoding restarts when the
     model has no more positions.
     """
     runtime = model.runtime
@@ -78,20 +78,20 @@ def _make_step(model: Florence2, prompted: Any, beams: int) -> Any:
     first = torch.tensor([[text.decoder_start_token_id, text.bos_token_id]], device=runtime.device)
     newest = torch.full((beams, 1), text.bos_token_id, device=runtime.device)
     reversed_beams = torch.arange(beams - 1, -1, -1, device=runtime.device)
-    past = min(PAST, text.max_position_embeddings // 2)
+    cached = min(CACHED_TOKENS, text.max_position_embeddings // 2)
 
     def start() -> Any:
         decoding = runtime.start(prompted, text.max_position_embeddings)
         runtime.step(decoding, first)
         decoding.reorder(torch.zeros(beams, dtype=torch.long, device=runtime.device))
-        for _ in range(past):
+        for _ in range(cached):
             runtime.step(decoding, newest)
         return decoding
 
     def steps() -> Iterator[None]:
         while True:
             decoding = start()
-            for _ in range(text.max_position_embeddings - past - len(first[0])):
+            for _ in range(text.max_position_embeddings - cached - len(first[0])):
                 decoding.reorder(reversed_beams)
                 runtime.step(decoding, newest)
                 yield

@@ -23,7 +23,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_TERMINATED = 143  # 128 + SIGTERM
 EXIT_PIPE_CLOSED = 141  # what a shell reports for a program that SIGPIPE ended
-# A longer message does not fit a screen; its middle is skipped, for the remedy is at the end.
+# Longer messages are shortened in the middle: the remedy is at the end.
 MAX_MESSAGE_CHARS = 900
 
 # The options of the running command by their Python names, for error messages; "name=False" ->
@@ -32,7 +32,7 @@ COMMAND_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("COMMAND_OPTIONS", d
 # Whether errors are printed with their tracebacks.
 VERBOSE: ContextVar[bool] = ContextVar("VERBOSE", default=False)
 # In every warning about a renamed option, field or argument.
-_OLD_NAME = "the old name goes with the next release"
+_OLD_NAME = "the old name will be removed in the next release"
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 

@@ -96,7 +96,9 @@ def _current_benchmark(name: str | None) -> str | None:
         return None
     current = current_name(name)
     if current != name:
-        print_message(f"benchmark {name} is now {current}; the old name goes with the next release")
+        print_message(
+            f"benchmark {name} is now {current}; the old name will be removed in the next release"
+        )
     return current
 
 

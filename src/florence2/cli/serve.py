@@ -1,4 +1,4 @@
-"""``florence2 serve`` and ``florence2 mcp``: a model behind HTTP, or behind an agent."""
+"""``florence2 serve`` and ``florence2 mcp``: a model behind HTTP, or for an agent (MCP)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def serve(context: typer.Context, source: LoadOptions, config: ServeConfig) -> N
         config = replace(config, api_key=config.api_key or os.environ.get(KEY_VARIABLE) or None)
         if not config.is_local and config.api_key is None:
             typer.echo(
-                f"florence2: {config.host} is reachable from other machines and there is no key: "
-                "everyone can send requests; set --api-key",
+                f"florence2: {config.host} is reachable from other machines without an API "
+                "key: anyone can send requests; set --api-key",
                 err=True,
             )
         if config.replicas > 1 or config.ray_address:

@@ -77,7 +77,7 @@ def rename_old_flags(function: Any, words: Sequence[str]) -> list[str]:
         flag, equals, value = word.partition("=")
         if flag in renamed:
             new = renamed[flag]
-            print_message(f"{flag} is now {new}; the old name goes with the next release")
+            print_message(f"{flag} is now {new}; the old name will be removed in the next release")
             words[position] = f"{new}{equals}{value}"
     return words
 

@@ -1,6 +1,6 @@
 """Statistics of annotations: the paper's Tables 2 and 3 for any shards.
 
-Only kept annotations count. Tokens are the tokens of the parse; the paper does not define its own.
+Only kept annotations count. Tokens are spaCy's; the paper does not define its tokenization.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ _BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class CaptionStatistics:
-    """Means over the captions of one task. ``phrases`` are phrases with a box, of the ``grounded``
-    captions."""
+    """Means over the captions of one task.
+
+    ``phrases`` is the mean number of phrases with a box, over the ``grounded`` captions.
+    """
 
     texts: int
     grounded: int
@@ -65,8 +67,15 @@ _RENAMED_IN_REGIONS = {
 
 @dataclass(frozen=True)
 class AnnotationStatistics:
-    """The tables, and for plots: ``lengths`` are the tokens of each caption, ``counts`` the regions
-    of each image, by task."""
+    """The tables, and values for plots.
+
+    Attributes:
+        images: number of images.
+        texts: statistics of captions, by task.
+        regions: statistics of regions, by task.
+        lengths: number of tokens of each caption, by task.
+        counts: number of regions of each image, by task.
+    """
 
     images: int
     texts: Mapping[str, CaptionStatistics]

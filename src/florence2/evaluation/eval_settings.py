@@ -1,4 +1,4 @@
-"""The settings of an evaluation run, by which a directory refuses another run."""
+"""The settings of an evaluation run, compared before a run is resumed in a directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _upgrade(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "benchmark": current_name(str(settings["benchmark"]))}
 
 
-# The data may move between two calls: equal examples have an equal digest.
+# The data directory may change: equal examples have an equal digest.
 EVALUATION_RUN = RunFormat(
     changeable=frozenset({"data"}),
     renamed={"cases": "examples"},

@@ -1,4 +1,4 @@
-"""How an answer is decoded, and what decoding gives."""
+"""The options of decoding, and its result."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from ..model import TextConfig
 
 MAX_BEAMS = 100
-# Below this, scores divided by the temperature leave the range of their type.
+# At lower temperatures, scores divided by the temperature overflow their type.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 100.0
 MAX_SEED = 2**63 - 1
 _ANY_COUNT = 2**31 - 1
 
-# The least and the greatest value of each option; ``None`` is for those that can be left out.
+# Min and max of each option. Options in _OPTIONAL may be ``None``.
 _WHOLE: dict[str, tuple[int, int]] = {
     "beams": (1, MAX_BEAMS),
     "max_new_tokens": (2, _ANY_COUNT),
@@ -24,7 +24,7 @@ _WHOLE: dict[str, tuple[int, int]] = {
     "top_k": (1, _ANY_COUNT),
     "seed": (-MAX_SEED, MAX_SEED),
 }
-_REAL: dict[str, tuple[float, float]] = {
+_REALS: dict[str, tuple[float, float]] = {
     "temperature": (MIN_TEMPERATURE, MAX_TEMPERATURE),
     "top_p": (0.0, 1.0),
     "length_penalty": (-10.0, 10.0),
@@ -34,14 +34,14 @@ _OPTIONAL = {"beams", "no_repeat_ngram", "top_k", "seed", "temperature", "top_p"
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """The defaults decode as the released model does: 3 beams, no 3-gram twice, early stopping.
+    """The released model's defaults: 3 beams, no_repeat_ngram_size 3, early stopping.
 
-    ``no_repeat_ngram`` is the checkpoint's own where it is ``None``, and off where it is 0.
-    ``beams=1`` is greedy. Any of ``temperature``, ``top_k``, ``top_p`` and ``seed`` asks for
-    sampling, which has no beams. ``max_new_tokens`` counts the leading ``<s>`` and the closing
-    ``</s>``, and is clamped to the positions of the checkpoint; before ``min_new_tokens``, counted
-    in the same way, no answer ends. ``constrained`` lets only come next
-    what the task's grammar allows; probabilities are then among what is allowed.
+    ``no_repeat_ngram`` is the size of n-grams that may not repeat: ``None`` takes the
+    checkpoint's, 0 turns the ban off. ``beams=1`` is greedy. Any of ``temperature``, ``top_k``,
+    ``top_p`` and ``seed`` turns on sampling, which has no beams. ``max_new_tokens`` counts the
+    leading ``<s>`` and the closing ``</s>``, and is clamped to the positions of the checkpoint.
+    EOS is banned before ``min_new_tokens``, counted in the same way. ``constrained`` masks tokens
+    that the grammar does not allow and renormalizes.
     """
 
     beams: int | None = None
@@ -63,8 +63,8 @@ class DecodingOptions:
             )
         for name, (low, high) in _WHOLE.items():
             _check(name, getattr(self, name), low, high, whole=True)
-        for name, (least, most) in _REAL.items():
-            _check(name, getattr(self, name), least, most)
+        for name, (low, high) in _REALS.items():
+            _check(name, getattr(self, name), low, high)
         for name in ("early_stopping", "constrained"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name} must be True or False, got {_shown(getattr(self, name))}")
@@ -72,7 +72,7 @@ class DecodingOptions:
             raise ValueError(f"sampling has no beams: leave beams out, got beams={self.beams}")
         if not 0 <= self.min_new_tokens <= self.max_new_tokens:
             raise ValueError(
-                f"min_new_tokens must lie between 0 and max_new_tokens, {self.max_new_tokens}, got "
+                f"min_new_tokens must be between 0 and max_new_tokens, {self.max_new_tokens}, got "
                 f"{self.min_new_tokens}"
             )
         if self.top_p == 0:
@@ -80,9 +80,9 @@ class DecodingOptions:
 
     @property
     def sampling(self) -> bool:
-        """Whether tokens are drawn instead of chosen."""
-        asked = (self.temperature, self.top_k, self.top_p, self.seed)
-        return any(value is not None for value in asked)
+        """Whether tokens are sampled."""
+        options = (self.temperature, self.top_k, self.top_p, self.seed)
+        return any(value is not None for value in options)
 
     @property
     def num_beams(self) -> int:
@@ -91,12 +91,12 @@ class DecodingOptions:
 
     @property
     def without_max_tokens(self) -> DecodingOptions:
-        """The same without its limit: what differs in nothing else is decoded together."""
+        """The same without its limit: requests that differ only in the limit share a batch."""
         limit = max(DecodingOptions.max_new_tokens, self.min_new_tokens)
         return replace(self, max_new_tokens=limit)
 
     def no_repeat_ngram_size(self, text: TextConfig) -> int:
-        """How many tokens in a row may not come twice, 0 for no such rule."""
+        """The size of n-grams that may not repeat; 0 for no ban."""
         return text.no_repeat_ngram_size if self.no_repeat_ngram is None else self.no_repeat_ngram
 
 
@@ -105,8 +105,8 @@ class Generated:
     """One decoded sequence: ids after the start token, from ``<s>`` to ``</s>``.
 
     ``token_logprobs`` belong to the ids one by one; a forced token has 0. ``score`` is what beams
-    are ranked by: their sum over ``len(token_ids) ** length_penalty``. ``truncated`` tells that
-    the last ``</s>`` was forced at the length limit.
+    are ranked by: their sum over ``len(token_ids) ** length_penalty``. ``truncated``: the last
+    ``</s>`` was forced at the length limit.
     """
 
     token_ids: tuple[int, ...]
@@ -115,23 +115,23 @@ class Generated:
     truncated: bool
 
 
-def _check(name: str, value: Any, least: float, most: float, *, whole: bool = False) -> None:
-    """Raise ``ValueError`` unless ``value`` is a number of the kind between the two."""
+def _check(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
+    """Raise ``ValueError`` unless ``value`` is a number between ``low`` and ``high``."""
     if value is None and name in _OPTIONAL:
         return
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, kinds):
         kind = "a whole number" if whole else "a number"
         raise ValueError(f"{name} must be {kind}, got {_shown(value)}")
-    # What is not a number is in no range.
-    if not value >= least:
-        raise ValueError(f"{name} must be at least {least:g}, got {_shown(value)}")
-    if not value <= most:
-        raise ValueError(f"{name} must be at most {most:g}, got {_shown(value)}")
+    # NaN fails both comparisons.
+    if not value >= low:
+        raise ValueError(f"{name} must be at least {low:g}, got {_shown(value)}")
+    if not value <= high:
+        raise ValueError(f"{name} must be at most {high:g}, got {_shown(value)}")
 
 
 def _shown(value: Any) -> str:
-    """A value for a message, cut where it is long."""
+    """A value for a message; a long one is cut."""
     try:
         text = repr(value)
     except ValueError:  # the interpreter does not write integers of thousands of digits

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..model import Florence2Config, Florence2Model
-from ..model.checkpoint.adapters import adapter_directory, merge_adapter
+from ..model.checkpoint.adapters import adapter_directory, merge_adapter_files
 from ..model.checkpoint.hub import checkpoint_directory
 from ..model.checkpoint.weights import checkpoint_files, load_checkpoint, read_config
 
@@ -32,7 +32,7 @@ class ModelSource:
         """The model with the adapter merged."""
         model, _ = read_model(self.name, self.directory)
         if self.adapter is not None:
-            merge_adapter(model, self.adapter)
+            merge_adapter_files(model, self.adapter)
         return model
 
 

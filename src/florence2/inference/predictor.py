@@ -108,16 +108,18 @@ def load(
     pixels = (height, width)
     model = ModelSource(str(source), directory, None if adapter is None else Path(adapter))
     if runtime == "torch":
-        made = torch_runtime(model.load_model(), chosen_device, precision)
+        loaded_runtime = torch_runtime(model.load_model(), chosen_device, precision)
     elif runtime == "onnx":
-        made = onnx_runtime(config, directory, precision)
+        loaded_runtime = onnx_runtime(config, directory, precision)
     elif graphs:
-        made = exported_openvino_runtime(config, directory, pixels, precision)
+        loaded_runtime = exported_openvino_runtime(config, directory, pixels, precision)
     else:
         images = Calibration(processor, calibration)
-        made = openvino_runtime(config, model.load_model, model.files, pixels, precision, images)
+        loaded_runtime = openvino_runtime(
+            config, model.load_model, model.files, pixels, precision, images
+        )
     trained = graphs is not None or has_weights(source, directory)
-    return Florence2(str(source), made, processor, trained=trained)
+    return Florence2(str(source), loaded_runtime, processor, trained=trained)
 
 
 def parse(

@@ -15,7 +15,7 @@ _Class = TypeVar("_Class")
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
     """Warn that ``old`` is now called ``new``."""
     warnings.warn(
-        f"{old} is now {new}; the old name goes with the next release",
+        f"{old} is now {new}; the old name will be removed in the next release",
         DeprecationWarning,
         stacklevel=stacklevel,
     )

@@ -134,7 +134,7 @@ class Florence2Model(nn.Module):
 
         With ``loss_mask_BT`` only the positions where it is true, ``float32[M, V]``: the head is
         the widest product, and padding needs none of it. With ``image_index_B`` the pixels are of
-        fewer pictures, and row ``b`` is about picture ``image_index_B[b]``.
+        fewer images, and row ``b`` is about image ``image_index_B[b]``.
         """
         image_BND = self.encode_image(pixels_BCHW)
         if image_index_B is not None:

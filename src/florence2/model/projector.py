@@ -23,7 +23,7 @@ class Projector(nn.Module):
         self.row_embeddings = nn.Embedding(max_positions, channels - channels // 2)
         self.projection = nn.Linear(channels, width, bias=False)
         self.norm = nn.LayerNorm(width)
-        # The released model can number the frames of a clip; a picture is frame 0.
+        # The released model can number the frames of a clip; an image is frame 0.
         table = sinusoids(max_frames, channels)
         self.register_buffer("temporal_TC", table)
 

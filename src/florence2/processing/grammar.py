@@ -1,6 +1,6 @@
 """Answers as token ids, both ways: ``write(answer)`` and ``read(ids)``.
 
-The grammar, as the released model speaks it::
+The grammar, as the released model writes it::
 
     text       words, with location tokens where a region task repeats its region
     boxes      label <loc>x4 [<loc>x4 ...]  label ...
@@ -11,9 +11,9 @@ The grammar, as the released model speaks it::
     boxes_or_polygons   as boxes, or  label <poly> ... </poly> [<poly> ... </poly>]  label ...
 
 A location is an id range, so a label may hold any character and a score is a slice of the
-log-probabilities. ``read`` takes any ids whatever: tokens that fit no rule are skipped.
+log-probabilities. ``read`` accepts any ids: tokens that fit no rule are skipped.
 
-The released parser matches text and takes some of its own syntax for words. These errors are not
+The released parser matches text and mistakes some of its own syntax for words. These errors are not
 copied: ``</s>`` in front of the first text of quads, ``loc_4>`` in a label behind a box without
 a label or behind locations that make no box or quad, ``od>`` in a label behind a task marker,
 ``<pad>`` in a text, labels lost or cut at ``<`` or a line break. A polygon without a point is
@@ -36,7 +36,7 @@ from ..results.tasks import AnswerKind
 from ..results.types import Answer, Boxes, ImageSize, Polygons, Quads, Regions, Text
 from .tokenizer import Tokenizer
 
-# The phrases that the released processor takes out of grounding answers; case matters.
+# The phrases that the released processor removes from grounding answers; case-sensitive.
 STOP_PHRASES = frozenset({
     "it", "I", "me", "mine", "you", "your", "yours", "he", "him", "his", "she", "her", "hers",
     "they", "them", "their", "theirs", "one", "oneself", "we", "us", "our", "ours", "its",
@@ -49,20 +49,20 @@ STOP_PHRASES = frozenset({
 })  # fmt: skip
 
 _LOCATION_TEXT = re.compile(r"<loc_(0|[1-9][0-9]{0,2})>")
-# The released parser finds no polygons in fewer tokens, <poly>, </poly> and <sep> counted.
+# The released parser needs as many tokens for polygons, with <poly>, </poly> and <sep>.
 _MIN_POLYGON_TOKENS = 4
 
-# One region by the positions of its location tokens in the ids: a list for each polygon, one
-# list of four or eight for a box or a quad.
+# The positions in the ids of a region's location tokens: a list for each polygon, or one list of
+# four or eight for a box or a quad.
 _Parts = list[list[int]]
 
 
 def write(answer: Answer, kind: AnswerKind, tokenizer: Tokenizer) -> list[int]:
     """The ids ``<s> ... </s>`` of an answer to a task of ``kind``.
 
-    They read back as the answer with coordinates quantized, labels stripped of white space at
-    the ends and no scores; where a kind knows boxes and polygons, no instances read back as boxes.
-    Raises ``ValueError`` for an answer that cannot: one of another kind, a blank label where the
+    ``read`` returns the same answer with quantized coordinates, stripped labels and no scores; with
+    kind ``boxes_or_polygons``, an answer without instances is read as boxes. Raises ``ValueError``
+    for an answer that does not round-trip: one of another kind, a blank label where the
     kind has labels, a label where it has none, a phrase that ``read`` leaves out, a polygon
     without points or a coordinate that is not finite.
     """
@@ -104,15 +104,15 @@ def read(
     truncated: bool = False,
     ascii_labels: bool = False,
 ) -> Answer:
-    """What ids mean as an answer of ``kind`` about an image of ``image_size`` (width, height).
+    """Parse ids as an answer of ``kind`` for an image of ``image_size`` (width, height).
 
-    ``token_logprobs``, one for each id, become scores (see ``results``): a region's are those of
-    the locations that gave its coordinates, its label's those of the label's tokens; kinds
-    without labels have no label scores, and no words at all score 1. ``truncated`` says that the
-    length limit ended the ids: a last polygon that nothing closes is then kept out; boxes and
-    quads are whole or kept out in any case. ``ascii_labels`` drops all other characters from the
-    labels of boxes and phrases, as the released processor does. Raises ``ValueError`` only for
-    log-probabilities of another number and an image without area.
+    ``token_logprobs``, one for each id, become scores (see ``results``): a region's score is that
+    of its location tokens, a label's score that of the label's tokens; kinds without labels have
+    no label scores, and an empty label scores 1. ``truncated``: the length limit ended the ids, so
+    an unclosed last polygon is dropped; incomplete boxes and quads are always dropped.
+    ``ascii_labels`` drops non-ASCII characters from the labels of boxes and phrases, as the
+    released processor does. Raises ``ValueError`` only for a wrong number of log-probabilities and
+    for an image without area.
     """
     if token_logprobs is not None and len(token_logprobs) != len(token_ids):
         raise ValueError(
@@ -173,7 +173,7 @@ class _Phrase:
 
 
 class _Reader:
-    """The ids of one answer, cut at their kinds: words, locations, markers."""
+    """The ids of one answer, split by kind: words, locations, markers."""
 
     def __init__(
         self, ids: list[int], tokenizer: Tokenizer, logprobs: Sequence[float] | None
@@ -182,7 +182,7 @@ class _Reader:
         self.body = self._body()
 
     def _body(self) -> list[int]:
-        """Positions of the generated tokens that count.
+        """Positions of the tokens of the answer.
 
         The decoder starts with ``</s>`` and some checkpoints then generate ``<s>`` more than once,
         so the answer ends at the first ``</s>`` that has anything before it.
@@ -197,7 +197,7 @@ class _Reader:
         return body
 
     def phrases(self, truncated: bool) -> list[_Phrase]:
-        """The body, cut in front of all words that follow a location or a marker."""
+        """The body, split before the words that follow a location or a marker."""
         phrases = [_Phrase()]
         for position in self.body:
             if self.tokenizer.is_added(self.ids[position]):
@@ -210,24 +210,23 @@ class _Reader:
         return phrases
 
     def boxes(self, phrase: _Phrase) -> Iterator[_Parts]:
-        """Four locations in a row each; one to three left over are skipped."""
+        """Boxes of four consecutive locations; one to three surplus locations are skipped."""
         for run in self._location_runs(phrase):
             for start in range(0, len(run) - 3, 4):
                 yield [run[start : start + 4]]
 
     def quads(self, phrase: _Phrase) -> Iterator[_Parts]:
-        """The first eight locations in a row; a text has one quad, more locations are surplus."""
+        """One quad for each text: the first eight consecutive locations."""
         for run in self._location_runs(phrase):
             if len(run) >= 8:
                 yield [run[:8]]
                 return
 
     def polygons(self, phrase: _Phrase) -> Iterator[_Parts]:
-        """What every ``<poly> ... </poly>`` holds, or the whole phrase where no pair is closed.
+        """The polygons in each ``<poly> ... </poly>``, or in the phrase if no pair is closed.
 
         A surplus last location of a polygon is skipped, and so are polygons without a point.
-        Where the length limit fell into a phrase, what follows its last ``<poly>`` or ``<sep>``
-        is incomplete.
+        In an incomplete phrase the polygon after its last ``<poly>`` or ``<sep>`` is dropped.
         """
         if len(phrase.items) < _MIN_POLYGON_TOKENS:
             return
@@ -253,7 +252,7 @@ class _Reader:
                 yield [part for part in even if part]
 
     def has_polygons(self) -> bool:
-        """Whether there is a ``<poly>`` anywhere: the released rule for reading all as polygons."""
+        """Whether there is a ``<poly>``: the released parser then reads all as polygons."""
         return any(self.ids[at] == self.tokenizer.polygon_open for at in self.body)
 
     def label(self, phrase: _Phrase) -> str:
@@ -272,14 +271,14 @@ class _Reader:
     def score(self, positions: list[int]) -> float:
         """The geometric mean of the tokens' probabilities at ``positions``; 1 where there are none.
 
-        Only for a reader that was given log-probabilities.
+        Only for a reader with log-probabilities.
         """
         assert self.logprobs is not None
         total = sum(self.logprobs[position] for position in positions)
         return math.exp(total / max(len(positions), 1))
 
     def _location_runs(self, phrase: _Phrase) -> list[list[int]]:
-        """The positions of locations that follow one another, cut at every marker."""
+        """The positions of consecutive locations, split at every marker."""
         runs: list[list[int]] = [[]]
         for position in phrase.items:
             if self.tokenizer.is_location(self.ids[position]):
@@ -290,7 +289,7 @@ class _Reader:
 
 
 def _write_text(text: str, tokenizer: Tokenizer) -> list[int]:
-    """Words as words, but locations as their ids: region tasks repeat the region they are about."""
+    """Encode text; location tokens in it become ids, since region tasks repeat their region."""
     body: list[int] = []
     for index, piece in enumerate(_LOCATION_TEXT.split(text)):
         is_bin = index % 2 == 1
@@ -301,7 +300,7 @@ def _write_text(text: str, tokenizer: Tokenizer) -> list[int]:
 def _write_labeled(
     labels: Sequence[str], shapes: list[list[int]], kind: AnswerKind, tokenizer: Tokenizer
 ) -> list[int]:
-    """Each label once, then the shapes of all regions in a row that bear it."""
+    """Each label once, then the shapes of all consecutive regions with this label."""
     body: list[int] = []
     stripped = [label.strip() for label in labels]
     for label, group in groupby(zip(stripped, shapes, strict=True), key=lambda pair: pair[0]):

@@ -306,9 +306,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
-    picture = Image.new("RGB", image.size, "white")
-    picture.paste(layer, mask=layer.getchannel("A"))
-    return picture
+    opaque = Image.new("RGB", image.size, "white")
+    opaque.paste(layer, mask=layer.getchannel("A"))
+    return opaque
 
 
 def _to_8_bits(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:

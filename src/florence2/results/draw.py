@@ -59,9 +59,9 @@ class _Style:
     text_height: int
 
     @classmethod
-    def of(cls, picture: Image.Image) -> _Style:
+    def of(cls, image: Image.Image) -> _Style:
         # The geometric mean keeps panoramas from getting the lettering of a stamp.
-        scale = (picture.width * picture.height) ** 0.5
+        scale = (image.width * image.height) ** 0.5
         font = ImageFont.load_default(max(11, round(scale / 34)))
         _, top, _, bottom = font.getbbox("Ag|")
         return cls(
@@ -81,20 +81,20 @@ def draw_answer(image: Image.Image, answer: Answer) -> Image.Image:
     below. Coordinates follow the image when its size is not that of the answer. Characters
     that Pillow's bundled font lacks lose their accents or become question marks.
     """
-    picture = image.convert("RGB")
-    pen = _Style.of(picture)
+    image = image.convert("RGB")
+    pen = _Style.of(image)
     if isinstance(answer, Text):
-        return _with_caption(picture, answer.plain_text, pen)
-    outlines = [_fitted(parts, answer, picture, pen) for parts in _outlines(answer)]
+        return _with_caption(image, answer.plain_text, pen)
+    outlines = [_fitted(parts, answer, image, pen) for parts in _outlines(answer)]
     colors = _choose_colors(answer.labels)
     # Large regions first: a small one on top of them stays whole.
     order = sorted(range(len(answer)), key=lambda index: -sum(map(polygon_area, outlines[index])))
     for index in order:
         tinted = isinstance(answer, Polygons)
-        _draw_region(picture, outlines[index], colors[index], pen, tinted=tinted)
-    texts = _label_texts(answer, picture.width - 2 * pen.padding, pen.font)
-    _draw_labels(picture, outlines, texts, colors, pen)
-    return picture
+        _draw_region(image, outlines[index], colors[index], pen, tinted=tinted)
+    texts = _label_texts(answer, image.width - 2 * pen.padding, pen.font)
+    _draw_labels(image, outlines, texts, colors, pen)
+    return image
 
 
 def _outlines(answer: Regions) -> list[list[Outline]]:
@@ -108,21 +108,21 @@ def _outlines(answer: Regions) -> list[list[Outline]]:
 
 
 def _fitted(
-    parts: Iterable[Outline], answer: Regions, picture: Image.Image, pen: _Style
+    parts: Iterable[Outline], answer: Regions, image: Image.Image, pen: _Style
 ) -> list[Outline]:
-    """Outlines in pixels of ``picture``, moved so far inside that the whole line shows."""
-    scale = np.asarray(picture.size, dtype=np.float32) / np.asarray(answer.image_size)
+    """Outlines in pixels of ``image``, moved so far inside that the whole line shows."""
+    scale = np.asarray(image.size, dtype=np.float32) / np.asarray(answer.image_size)
     margin = pen.line / 2
-    limit = np.maximum(np.asarray(picture.size) - 1 - margin, margin)
+    limit = np.maximum(np.asarray(image.size) - 1 - margin, margin)
     fitted = (np.clip(np.nan_to_num(part * scale), margin, limit) for part in parts)
     return [part.astype(np.float32) for part in fitted if len(part)]
 
 
 def _draw_region(
-    picture: Image.Image, parts: Iterable[Outline], color: Color, pen: _Style, *, tinted: bool
+    image: Image.Image, parts: Iterable[Outline], color: Color, pen: _Style, *, tinted: bool
 ) -> None:
     # Drawing in RGBA on an RGB image mixes instead of replacing.
-    canvas = ImageDraw.Draw(picture, "RGBA")
+    canvas = ImageDraw.Draw(image, "RGBA")
     for part in parts:
         points = [(float(x), float(y)) for x, y in part]
         if tinted and len(points) > 2:
@@ -145,20 +145,20 @@ def _label_texts(answer: Regions, width: float, font: Font) -> list[str]:
 
 
 def _draw_labels(
-    picture: Image.Image,
+    image: Image.Image,
     outlines: Sequence[Sequence[Outline]],
     texts: Sequence[str],
     colors: Sequence[Color],
     pen: _Style,
 ) -> None:
-    canvas = ImageDraw.Draw(picture)
+    canvas = ImageDraw.Draw(image)
     taken = np.zeros((0, 4), dtype=np.float32)
     for parts, text, color in zip(outlines, texts, colors, strict=True):
         if not text or not parts:
             continue
         width = pen.font.getlength(text) + 2 * pen.padding
         height = pen.text_height + 2 * pen.padding
-        places = _places(point_bounds(np.concatenate(parts)), (width, height), picture.size, pen)
+        places = _places(point_bounds(np.concatenate(parts)), (width, height), image.size, pen)
         # The first of the places that cover other labels the least.
         plate = places[box_iou(places, taken).sum(axis=1).argmin()]
         taken = np.concatenate([taken, plate[None]])
@@ -187,20 +187,20 @@ def _places(
     return np.concatenate([corners, corners + np.asarray(extent)], axis=1).astype(np.float32)
 
 
-def _with_caption(picture: Image.Image, text: str, pen: _Style) -> Image.Image:
-    """``picture`` with ``text`` in lines on a strip below it, wider than a very small image."""
+def _with_caption(image: Image.Image, text: str, pen: _Style) -> Image.Image:
+    """``image`` with ``text`` in lines on a strip below it, wider than a very small image."""
     margin = 3 * pen.padding
-    width = max(picture.width, MIN_CAPTION_WIDTH)
+    width = max(image.width, MIN_CAPTION_WIDTH)
     lines = _wrapped(text, width - 2 * margin, pen.font)
     if not lines:
-        return picture
+        return image
     line_height = round(1.3 * pen.text_height)
     strip = line_height * len(lines) + 2 * margin
-    page = Image.new("RGB", (width, picture.height + strip), CAPTION_BACKGROUND)
-    page.paste(picture)
+    page = Image.new("RGB", (width, image.height + strip), CAPTION_BACKGROUND)
+    page.paste(image)
     canvas = ImageDraw.Draw(page)
     for row, line in enumerate(lines):
-        middle = picture.height + margin + (row + 0.5) * line_height
+        middle = image.height + margin + (row + 0.5) * line_height
         canvas.text((margin, middle), line, CAPTION_INK, pen.font, anchor="lm")
     return page
 

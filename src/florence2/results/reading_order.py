@@ -1,8 +1,8 @@
 """The reading order of lines of text, and their paragraphs.
 
-Recursive XY-cut: a page is split into columns where white space runs from top to bottom, else above
-and below the widest gap; a block without a cut is read row by row. Right-to-left languages are not
-supported.
+Recursive XY-cut: a page is split into columns at white space that runs from top to bottom, or
+else at its widest horizontal gap; a block without a gap is read row by row. Right-to-left languages
+are not supported.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from .answers import Quads
 
 # White space between columns, in heights of a line.
 _COLUMN_GAP = 0.9
-# Max distance of lines of a paragraph, in heights of a line; they are of similar height.
+# Max distance between lines of a paragraph, in heights of a line.
 _PARAGRAPH_GAP = 0.75
-_ALIKE_HEIGHTS = 1.6
-# Boxes share a row when they overlap by so much of the lower one's height.
+# Max ratio of the heights of lines of a paragraph.
+_MAX_HEIGHT_RATIO = 1.6
+# Min vertical overlap of boxes in a row, as a share of the smaller height.
 _SAME_ROW = 0.5
 
 Indices = NDArray[np.int64]
@@ -117,8 +118,8 @@ def _same_row(first: int, second: int, boxes: NDArray[np.floating]) -> bool:
     top = max(boxes[first, 1], boxes[second, 1])
     shared = min(boxes[first, 3], boxes[second, 3]) - top
     apart = boxes[first, 2] <= boxes[second, 0] or boxes[second, 2] <= boxes[first, 0]
-    lower = min(boxes[first, 3] - boxes[first, 1], boxes[second, 3] - boxes[second, 1])
-    return bool(apart and shared > _SAME_ROW * lower)
+    smaller = min(boxes[first, 3] - boxes[first, 1], boxes[second, 3] - boxes[second, 1])
+    return bool(apart and shared > _SAME_ROW * smaller)
 
 
 def _row_count(indices: Indices, boxes: NDArray[np.float64]) -> int:
@@ -144,7 +145,7 @@ def _continues(
     """Whether a line continues the paragraph before it."""
     before = paragraph[-1]
     low, high = sorted((heights[before], heights[after]))
-    if high > _ALIKE_HEIGHTS * low:
+    if high > _MAX_HEIGHT_RATIO * low:
         return False
     if _same_row(before, after, boxes):
         return True

@@ -16,7 +16,7 @@ InputKind = Literal[
     "none",
     "text",
     "region",  # a box, written as four location tokens
-    "optional",  # whatever follows the prompt of a fine-tuned model
+    "optional",  # any text after the prompt of a fine-tuned model
 ]
 AnswerKind = Literal[
     "text",  # a text (region tasks keep the location tokens of the region they repeat)
@@ -53,7 +53,7 @@ class Task:
                 )
             return self.prompt
         if not text.strip():
-            raise ValueError(f"task {self.token} ({self.name}) needs text: {self.summary}")
+            raise ValueError(f"task {self.token} ({self.name}) needs text; it gives {self.summary}")
         return self.prompt.replace("{input}", text)
 
 
@@ -66,74 +66,74 @@ TASKS: tuple[Task, ...] = (
     Task(
         "<OCR_WITH_REGION>", "ocr-with-region", ("ocr-regions", "ocr-with-text-detection"),
         "What is the text in the image, with regions?", "none", "quads",
-        "each line of text with its four corners",
+        "each line of text with the four corners of its quad",
     ),
     Task(
         "<CAPTION>", "caption", ("brief-caption",),
         "What does the image describe?", "none", "text",
-        "one short sentence",
+        "one short sentence about the image",
     ),
     Task(
         "<DETAILED_CAPTION>", "detailed-caption", (),
         "Describe in detail what is shown in the image.", "none", "text",
-        "two or three sentences",
+        "two or three sentences about the image",
     ),
     Task(
         "<MORE_DETAILED_CAPTION>", "more-detailed-caption", ("paragraph",),
         "Describe with a paragraph what is shown in the image.", "none", "text",
-        "a paragraph",
+        "a paragraph about the image",
     ),
     Task(
         "<OD>", "object-detection", ("od", "detect", "detection"),
         "Locate the objects with category name in the image.", "none", "boxes",
-        "boxes with category names",
+        "the objects as boxes with category names",
     ),
     Task(
         "<DENSE_REGION_CAPTION>", "dense-region-caption", ("dense-captioning",),
         "Locate the objects in the image, with their descriptions.", "none", "boxes",
-        "boxes with short descriptions",
+        "the objects as boxes with short descriptions",
     ),
     Task(
         "<REGION_PROPOSAL>", "region-proposal", ("proposals",),
         "Locate the region proposals in the image.", "none", "proposals",
-        "boxes of anything, without names",
+        "the objects as boxes, without labels",
     ),
     Task(
         "<CAPTION_TO_PHRASE_GROUNDING>", "phrase-grounding",
         ("grounding", "caption-to-phrase-grounding", "phrase-grounded-object-detection"),
         "Locate the phrases in the caption: {input}", "text", "phrases",
-        "a caption; its phrases come back with boxes",
+        "the phrases of a caption with their boxes",
     ),
     Task(
         "<REFERRING_EXPRESSION_SEGMENTATION>", "referring-expression-segmentation",
         ("segmentation", "segment", "res", "referring-segmentation"),
         "Locate {input} in the image with mask", "text", "polygons",
-        "an expression that names one object; its polygons come back",
+        "the polygons of the object that an expression refers to",
     ),
     Task(
         "<REGION_TO_SEGMENTATION>", "region-to-segmentation", ("region-segmentation",),
         "What is the polygon mask of region {input}", "region", "polygons",
-        "a box; the polygons of the object in it come back",
+        "the polygons of the object in a box",
     ),
     Task(
         "<OPEN_VOCABULARY_DETECTION>", "open-vocabulary-detection", ("ovd", "open-vocabulary"),
         "Locate {input} in the image.", "text", "boxes_or_polygons",
-        "one class name, or several; their boxes come back",
+        "the objects of one or more classes, as boxes or polygons",
     ),
     Task(
         "<REGION_TO_CATEGORY>", "region-to-category", ("region-category",),
         "What is the region {input}?", "region", "text",
-        "a box; the category of the object in it comes back",
+        "the category of the object in a box",
     ),
     Task(
         "<REGION_TO_DESCRIPTION>", "region-to-description", ("region-description",),
         "What does the region {input} describe?", "region", "text",
-        "a box; a description of the object in it comes back",
+        "a description of the object in a box",
     ),
     Task(
         "<REGION_TO_OCR>", "region-to-ocr", ("region-ocr",),
         "What text is in the region {input}?", "region", "text",
-        "a box; the text in it comes back",
+        "the text in a box",
     ),
 )  # fmt: skip
 
@@ -150,7 +150,7 @@ def find_task(name: str) -> Task:
     """The task called ``name``: a token (``<OD>``), name or alias, in any case, ``_`` or ``-``.
 
     Anything with a character no task name has (``<DocVQA>What is the date?``) is a prompt of a
-    fine-tuned model and comes back as ``custom_task(name)``. A bare word that is no name, and a
+    fine-tuned model; the result is ``custom_task(name)``. A bare word that is not a name, and a
     token one or two letters from a token of the table (``<CAPTOIN>``), raise ``ValueError`` with
     the names there are; to send one as it is, pass ``custom_task(word)``.
     """

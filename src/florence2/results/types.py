@@ -1,4 +1,4 @@
-"""Results: an answer with what led to it, or the failure in its place."""
+"""A result: the parsed answer with prompt, image size, scores; or a failure."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ _ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
         (403, "The request comes from a web page of another host."),
         (408, "Reading the body timed out."),
         (413, "The body is too large."),
-        (415, "The body is compressed."),
+        (415, "Compressed bodies are not supported."),
         (422, "The request is not valid; the message gives the reason."),
         (429, "The queue is full; try again after Retry-After seconds."),
         (503, "A timeout, or the server is stopping; try again after Retry-After seconds."),
@@ -122,7 +122,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def handle_http_error(request: Request, error: HTTPException) -> JSONResponse:
-        words = {404: "there is no such route, see /docs", 405: "this route has another method"}
+        words = {404: "there is no such route, see /docs", 405: "method not allowed for this route"}
         message = words.get(error.status_code, str(error.detail))
         content = error_body(request.url.path, error.status_code, message)
         return JSONResponse(content, error.status_code, error.headers)

@@ -53,7 +53,7 @@ def is_recolorable(name: str) -> bool:
 
 
 # Other correct names of a category. Names that contain another ("police car", "basketball") need
-# no entry. Too many entries only mean fewer prompts, too few mean wrong labels.
+# no entry. An extra entry only removes a prompt; a missing one gives a wrong label.
 _ALSO_CALLED = {
     "person": ("man", "woman"),
     "man": ("person",),
@@ -203,7 +203,7 @@ def _count_named(tokens: list[str], start: int, position: int, is_plural: bool) 
             number = _COUNTS[word] if word in _COUNTS else int(word)
             return number, at > start and tokens[at - 1] == "the"
         if word in _ARTICLES:
-            # "a pair of skis": the measure has the number.
+            # "a pair of skis": "pair" carries the count.
             return 1 if word != "the" else count, word == "the"
     return count, False
 

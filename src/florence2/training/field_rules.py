@@ -83,7 +83,7 @@ RULES: dict[str, FieldRule] = {
     "lora.alpha": FieldRule("scale of the adapters", low=1),
     "lora.dropout": FieldRule("dropout before the adapters", low=0, below=1),
     "lora.rank_stabilized": FieldRule("scale by alpha / sqrt(rank), not alpha / rank"),
-    "lora.parts": FieldRule("where adapters go", choices=("tower", "encoder", "decoder")),
+    "lora.parts": FieldRule("where adapters go", choices=("vision_encoder", "encoder", "decoder")),
     "augmentation.flip": FieldRule("probability of a mirror image", low=0, high=1),
     "augmentation.crop": FieldRule("probability of a crop", low=0, high=1),
     "augmentation.smallest_crop": FieldRule("min share of a side that is kept", above=0, high=1),

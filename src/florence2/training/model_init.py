@@ -95,7 +95,7 @@ def _set_rate(module: nn.Module, name: str, rate: float | None) -> None:
 
 
 def prepare_trainable(model: Florence2Model, trainable: Trainable, lora: Lora) -> None:
-    """Freeze the parameters that ``trainable`` names, or add adapters for LoRA.
+    """Freeze the parameters that ``trainable`` excludes, or add adapters for LoRA.
 
     A frozen parameter has no ``requires_grad``: no gradient, no optimizer state, no weight decay.
     """
@@ -121,15 +121,16 @@ def check_layout(model: Florence2Model, layout: Layout) -> None:
 
 
 def _add_adapters(model: Florence2Model, lora: Lora) -> None:
-    unknown = set(lora.parts) - {"tower", "encoder", "decoder"}
+    unknown = set(lora.parts) - {"vision_encoder", "encoder", "decoder"}
     if unknown or not lora.parts:
-        raise ValueError(f"lora.parts are of tower, encoder, decoder; got {lora.parts}")
+        raise ValueError(
+            f"lora.parts must be some of vision_encoder, encoder, decoder; got {lora.parts}"
+        )
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ImportError('LoRA needs peft: pip install "florence2[train]"') from error
-    parts = ["vision_encoder" if part == "tower" else part for part in lora.parts]
-    pattern = rf"({'|'.join(parts)})\..*({'|'.join(_LORA_TARGETS)})"
+    pattern = rf"({'|'.join(lora.parts)})\..*({'|'.join(_LORA_TARGETS)})"
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -151,5 +152,5 @@ _FROZEN: dict[str, Callable[[str], bool]] = {
     # The same table: freezing all four costs 5.3.
     "vision-frozen": lambda name: name.startswith("vision_encoder."),
     # For a first phase with the dense loss alone.
-    "tower": lambda name: not name.startswith("vision_encoder."),
+    "vision_encoder": lambda name: not name.startswith("vision_encoder."),
 }

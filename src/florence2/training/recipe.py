@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from ..io.deprecation import rename_keys, renamed_fields
+from ..io.deprecation import rename_keys, renamed_fields, warn_renamed
 from ..results.geometry import MIN_VERTICES
 from ..synthetic.scene_config import OLD_LEVELS, rename_level
 
-Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "tower", "lora"]
+Trainable = Literal["full", "vision-stages-1-2-frozen", "vision-frozen", "vision_encoder", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Layout = Literal["microsoft", "transformers"]
 OptimizerKind = Literal["adamw", "muon"]
 
-# Field names of release 0.1: groups, and fields by the group's name of today.
+# Field names of release 0.1: groups, and fields by the group's current name.
 GROUPS = {"aids": "auxiliary"}
 AUXILIARY_FIELDS = {
     "location_spread": "location_smoothing_sigma",
@@ -36,6 +36,26 @@ RENAMED_FIELDS = {
     "auxiliary": AUXILIARY_FIELDS,
     "lora": {"rank_stabilised": "rank_stabilized"},
 }
+# Values of release 0.1 by field.
+_RENAMED_VALUES = {
+    "trainable": {"tower": "vision_encoder"},
+    "lora.parts": {"tower": "vision_encoder"},
+}
+
+
+def rename_value(path: str, value: Any, stacklevel: int = 3) -> Any:
+    """The value of the field ``path``, or its new name if it is one of release 0.1.
+
+    ``stacklevel`` is that of ``warnings.warn``; 0 gives no warning, for files that are read.
+    """
+    if isinstance(value, tuple | list):
+        return type(value)(
+            rename_value(path, each, stacklevel and stacklevel + 1) for each in value
+        )
+    new = _RENAMED_VALUES[path].get(value, value) if path in _RENAMED_VALUES else value
+    if new != value and stacklevel:
+        warn_renamed(f"{path}={value}", f"{path}={new}", stacklevel)
+    return new
 
 
 @dataclass(frozen=True)
@@ -82,13 +102,16 @@ class Batch:
 @renamed_fields(rank_stabilised="rank_stabilized")
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters; ``parts`` says where: encoder, decoder, tower (the vision encoder)."""
+    """Low-rank adapters of ``parts``: some of vision_encoder, encoder, decoder."""
 
     rank: int = 16
     alpha: int = 16
     dropout: float = 0.0
     rank_stabilized: bool = True
-    parts: tuple[str, ...] = ("tower", "encoder", "decoder")
+    parts: tuple[str, ...] = ("vision_encoder", "encoder", "decoder")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", rename_value("lora.parts", self.parts, stacklevel=5))
 
 
 @dataclass(frozen=True)
@@ -245,6 +268,8 @@ class Recipe:
     reporting: Reporting = Reporting()
 
     def __post_init__(self) -> None:
+        trainable = rename_value("trainable", self.trainable, stacklevel=5)
+        object.__setattr__(self, "trainable", trainable)
         if self.batch.size < 1 or self.batch.micro < 1:
             raise ValueError(f"batch sizes must be at least 1, got {self.batch}")
         if not self.optimizer.learning_rate > 0:
@@ -277,7 +302,7 @@ def _rename_levels(levels: str) -> str:
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored recipe (from ``to_dict``) with today's field names, and defaults for new fields."""
+    """A stored recipe (from ``to_dict``) with current field names, and defaults for new fields."""
     values = rename_keys(values, GROUPS, "recipe", stacklevel=0)
     defaults = to_dict(Recipe())
     groups = {
@@ -294,4 +319,7 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
             [start, "+".join(OLD_LEVELS.get(level, level) for level in levels.split("+"))]
             for start, levels in curriculum
         ]
-    return {**defaults, **values, **groups}
+    if "parts" in groups.get("lora", {}):
+        groups["lora"]["parts"] = rename_value("lora.parts", groups["lora"]["parts"], stacklevel=0)
+    merged = {**defaults, **values, **groups}
+    return {**merged, "trainable": rename_value("trainable", merged["trainable"], stacklevel=0)}

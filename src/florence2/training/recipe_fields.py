@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..io.deprecation import warn_renamed
 from .field_rules import ALIASES, RULES, FieldRule
-from .recipe import GROUPS, RENAMED_FIELDS, Recipe
+from .recipe import GROUPS, RENAMED_FIELDS, Recipe, rename_value
 
 _BOOLEANS = {
     "true": True,
@@ -52,7 +52,7 @@ class RecipeField:
     def check(self, value: Any) -> Any:
         """``value`` as the field's type. Raises ``ValueError`` with the allowed values."""
         try:
-            return _check(value, self.type, self.rule)
+            return _check(rename_value(self.path, value), self.type, self.rule)
         except _WrongValueError as error:
             raise ValueError(
                 f"{self.path} must be {self.allowed}, got {_short(value)}{error}"
@@ -105,7 +105,7 @@ def find_repeated(settings: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def current_path(path: str, stacklevel: int = 0) -> str:
-    """``path`` with today's names; with ``stacklevel`` a name of release 0.1 gives a warning."""
+    """``path`` with current names; with ``stacklevel`` a name of release 0.1 gives a warning."""
     head, dot, rest = path.partition(".")
     group = GROUPS.get(head, head)
     current = f"{group}{dot}{RENAMED_FIELDS.get(group, {}).get(rest, rest)}"

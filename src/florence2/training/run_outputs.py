@@ -71,7 +71,7 @@ class RunOutputs:
             return metrics
         gathered = self._gather()
         if gathered is not None:
-            model = merge_adapters(gathered)
+            model = merge_lora_layers(gathered)
             if self.validation is not None:
                 with suppress(UnreadableValidationError):  # readable when the run started
                     metrics["loss"] = validation_loss(
@@ -91,7 +91,7 @@ class RunOutputs:
         gathered = self._gather()
         if gathered is not None:
             path = self.out / "samples" / f"step-{step:08d}.png"
-            predictor = self._make_predictor(merge_adapters(gathered))
+            predictor = self._make_predictor(merge_lora_layers(gathered))
             samples = choose_samples(self.records)
             for problem in save_samples(predictor, samples, path, SAMPLE_TOKENS):
                 self.notify(step, f"not drawn: {problem}")
@@ -101,7 +101,7 @@ class RunOutputs:
         """Write the loadable checkpoint ``name``, its heads, and the adapters if there are any."""
         gathered = self._gather()
         if gathered is not None:
-            self._write(merge_adapters(gathered), name)
+            self._write(merge_lora_layers(gathered), name)
             save_heads(_unwrap(self.setup.model), self.out / name)
             if has_adapters(gathered):
                 save_adapter(gathered, self.setup.recipe.lora, self.out / ADAPTER)
@@ -149,7 +149,7 @@ def _unwrap(model: nn.Module) -> nn.Module:
     return cast(nn.Module, model.module) if isinstance(model, DistributedDataParallel) else model
 
 
-def merge_adapters(model: Florence2Model) -> Florence2Model:
+def merge_lora_layers(model: Florence2Model) -> Florence2Model:
     """A copy of the model with its low-rank adapters added to the weights; itself without any."""
     if not has_adapters(model):
         return model

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Florence2ForConditionalGeneration
 
-from florence2.model.checkpoint.adapters import merge_adapter
+from florence2.model.checkpoint.adapters import merge_adapter_files
 from florence2.model.checkpoint.tensor_files import CheckpointError
 from florence2.model.checkpoint.weights import load_checkpoint, save_checkpoint
 
@@ -39,7 +39,7 @@ def outputs(native: Path, wrapped: torch.nn.Module, adapter: Path) -> tuple[torc
     wrapped.save_pretrained(adapter)
     ours = load_checkpoint(native)
     plain = ours.embedding.weight.clone()
-    merge_adapter(ours, adapter)
+    merge_adapter_files(ours, adapter)
     pixels = torch.cos(0.01 * torch.arange(3 * 32 * 32)).view(1, 3, 32, 32)
     image, words = ours.config.image_token_id, [0, 5, 6, 2]
     decoder = torch.tensor([[2, 0, 7, 9]])
@@ -80,11 +80,11 @@ def test_adapters_named_as_in_microsofts_layout(native: Path, tmp_path: Path) ->
     wrapped.save_pretrained(tmp_path / "adapter")
     path = tmp_path / "adapter" / "adapter_model.safetensors"
     by_native, by_microsoft = load_checkpoint(native), load_checkpoint(native)
-    merge_adapter(by_native, tmp_path / "adapter")
+    merge_adapter_files(by_native, tmp_path / "adapter")
     tensors = load_file(path)
     old, new = "base_model.model.model.language_model.", "base_model.model.language_model.model."
     save_file({name.replace(old, new): each for name, each in tensors.items()}, path)
-    merge_adapter(by_microsoft, tmp_path / "adapter")
+    merge_adapter_files(by_microsoft, tmp_path / "adapter")
     for one, other in zip(by_native.parameters(), by_microsoft.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -92,7 +92,7 @@ def test_adapters_named_as_in_microsofts_layout(native: Path, tmp_path: Path) ->
 def test_a_saved_output_head_leaves_the_embedding_alone(native: Path, tmp_path: Path) -> None:
     adapted(native, modules_to_save=["lm_head"]).save_pretrained(tmp_path / "adapter")
     before, after = load_checkpoint(native), load_checkpoint(native)
-    merge_adapter(after, tmp_path / "adapter")
+    merge_adapter_files(after, tmp_path / "adapter")
     assert torch.equal(after.embedding.weight, before.embedding.weight)
     assert after.head is not None and not after.config.tie_word_embeddings
 
@@ -110,7 +110,7 @@ def test_adapters_on_tied_embeddings_are_refused(
 ) -> None:
     adapted(native, **settings).save_pretrained(tmp_path / "adapter")
     with pytest.raises(CheckpointError, match="tied to the output head"):
-        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+        merge_adapter_files(load_checkpoint(native), tmp_path / "adapter")
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,14 @@ def test_what_a_sum_cannot_merge_is_refused(
 ) -> None:
     adapted(native, target_modules=["q_proj"], **settings).save_pretrained(tmp_path / "adapter")
     with pytest.raises(CheckpointError, match=message):
-        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+        merge_adapter_files(load_checkpoint(native), tmp_path / "adapter")
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"r": 8}, "have rank 4, .* says rank 8"),
-        ({"r": 0}, "have rank 4, .* says rank 0"),
+        ({"r": 8}, "have rank 4, .* has rank 8"),
+        ({"r": 0}, "have rank 4, .* has rank 0"),
         ({"r": "x"}, "no usable rank and alpha"),
         ({"lora_alpha": [6]}, "no usable rank and alpha"),
         ({"rank_pattern": {"(": 4}}, "the pattern '\\('"),
@@ -154,7 +154,7 @@ def test_a_config_that_contradicts_the_factors_is_refused(
     path = tmp_path / "adapter" / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     with pytest.raises(CheckpointError, match=message):
-        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+        merge_adapter_files(load_checkpoint(native), tmp_path / "adapter")
 
 
 def test_usual_patterns_still_match(native: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_factors_with_a_vast_product_are_refused_before_it_is_computed(
     tensors[name.replace("lora_A", "lora_B")] = torch.zeros(400_000, 1)
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match="do not fit the weight"):
-        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+        merge_adapter_files(load_checkpoint(native), tmp_path / "adapter")
 
 
 def test_damaged_factors_are_refused(native: Path, tmp_path: Path) -> None:
@@ -183,34 +183,34 @@ def test_damaged_factors_are_refused(native: Path, tmp_path: Path) -> None:
     tensors = load_file(path)
     name = next(iter(tensors))
     for damaged, message in [
-        (torch.full_like(tensors[name], float("nan")), "holds no finite weights"),
-        (tensors[name].to(torch.int8), "holds no finite weights"),
+        (torch.full_like(tensors[name], float("nan")), "non-finite or quantized weights"),
+        (tensors[name].to(torch.int8), "non-finite or quantized weights"),
         (torch.ones(()), "have rank 0"),
     ]:
         save_file({**tensors, name: damaged}, path)
         with pytest.raises(CheckpointError, match=message):
-            merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+            merge_adapter_files(load_checkpoint(native), tmp_path / "adapter")
     half = {name: each for name, each in tensors.items() if "lora_B" not in name}
     save_file(half, path)
     with pytest.raises(CheckpointError, match="has only factor A"):
-        merge_adapter(load_checkpoint(native), tmp_path / "adapter")
+        merge_adapter_files(load_checkpoint(native), tmp_path / "adapter")
 
 
 def test_adapters_of_other_models_are_refused(native: Path, tmp_path: Path) -> None:
     directory = tmp_path / "adapter"
     with pytest.raises(CheckpointError, match=r"adapter_config\.json is missing"):
-        merge_adapter(load_checkpoint(native), directory)
+        merge_adapter_files(load_checkpoint(native), directory)
     adapted(native, target_modules=["q_proj"]).save_pretrained(directory)
     path, config = directory / "adapter_model.safetensors", directory / "adapter_config.json"
     tensors = load_file(path)
     save_file({name.replace("encoder.", "other."): each for name, each in tensors.items()}, path)
     with pytest.raises(CheckpointError, match="this model has no module"):
-        merge_adapter(load_checkpoint(native), directory)
+        merge_adapter_files(load_checkpoint(native), directory)
     name = next(iter(tensors))
     save_file({**tensors, name: torch.ones(4, 3)}, path)
     with pytest.raises(CheckpointError, match="do not fit the weight"):
-        merge_adapter(load_checkpoint(native), directory)
+        merge_adapter_files(load_checkpoint(native), directory)
     values = json.loads(config.read_text())
     config.write_text(json.dumps({**values, "use_dora": True}))
     with pytest.raises(CheckpointError, match="DoRA adapters cannot be merged"):
-        merge_adapter(load_checkpoint(native), directory)
+        merge_adapter_files(load_checkpoint(native), directory)

@@ -1,7 +1,7 @@
 """Low-rank adapters in peft's files, merged into a model's weights.
 
-An adapter names the modules it changes as its model did: in Microsoft's layout, transformers', or
-ours. All three are understood, and a merge leaves a plain model.
+An adapter has the module names of its model: in Microsoft's layout, transformers', or this
+package's. All three are supported. The merged model is an ordinary one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PREFIX = "base_model.model."
 _PART = re.compile(
     r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.default)?(?:\.weight)?"
 )
-# What peft can do besides adding the product of the factors, and cannot be added here.
+# Kinds of adapters of peft that are more than a product of factors; they are not supported.
 _OTHER_KINDS = {
     "use_dora": "DoRA",
     "use_qalora": "QA-LoRA",
@@ -43,11 +43,11 @@ _OTHER_KINDS = {
 _PATTERN = re.compile(r"(?:\.\*|\\d\+|\\[.d]|\[[\w-]+\]|[\w.|^$-])+")
 _MAX_REPEATS, _MAX_PATTERN_LENGTH, _MAX_PATTERNS = 2, 200, 2_000
 # Any other initialization moves a share of the base weights into the factors.
-_PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
+_PLAIN_INITS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
 
 
 def adapter_directory(path: str | Path) -> Path:
-    """The directory of an adapter. Raises ``CheckpointError`` for what holds none."""
+    """The directory of an adapter. Raises ``CheckpointError`` if it has no adapter."""
     directory = Path(path)
     if not directory.is_dir():
         raise CheckpointError(
@@ -60,12 +60,12 @@ def adapter_directory(path: str | Path) -> Path:
     return directory
 
 
-def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
+def merge_adapter_files(model: Florence2Model, directory: str | Path) -> None:
     """Add the adapter in ``directory`` to the weights of ``model``, in float32.
 
     An adapter that changes the output head alone unties it from the embedding. Raises
-    ``CheckpointError`` for an adapter of another kind or model: it names the file, the tensor
-    and the remedy.
+    ``CheckpointError`` for an adapter of another kind or model, with the file, the tensor and the
+    remedy.
     """
     directory = adapter_directory(directory)
     config = _read_config(directory / _CONFIG_FILE)
@@ -76,13 +76,15 @@ def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
     factors: dict[str, dict[str, Tensor]] = {}
     for key, value in read_tensors(path).items():
         if value.dtype not in STORED_TYPES or not bool(torch.isfinite(value.float()).all()):
-            raise CheckpointError(f"{path}: {key} holds no finite weights: fetch it again")
+            raise CheckpointError(
+                f"{path}: {key} contains non-finite or quantized weights: download it again"
+            )
         name = key.removeprefix(_PREFIX)
         if found := _PART.fullmatch(name):
             module, part = found.groups()
             factors.setdefault(module, {})[part[-1]] = value
         else:
-            _replace(model, known, name, value, path)
+            _copy_saved_module(model, known, name, value, path)
     if not factors:
         raise CheckpointError(f"{path} holds no LoRA factors: it is not a LoRA adapter")
     for module, pair in factors.items():
@@ -95,7 +97,9 @@ def merge_adapter(model: Florence2Model, directory: str | Path) -> None:
             )
         if target == EMBEDDING:
             raise CheckpointError(_on_embedding(path, module))
-        _add(_parameter(model, target), pair, _scale(config, module, pair, path), path, module)
+        _merge_factors(
+            _parameter(model, target), pair, _lora_scale(config, module, pair, path), path, module
+        )
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -103,11 +107,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     other = [kind for key, kind in _OTHER_KINDS.items() if config.get(key)]
     if str(config.get("peft_type", "LORA")).upper() != "LORA":
         other = [str(config["peft_type"])]
-    start = config.get("init_lora_weights")
-    if start not in _PLAIN_STARTS:
-        other.append(str(start))
+    init = config.get("init_lora_weights")
+    if init not in _PLAIN_INITS:
+        other.append(str(init))
     if not isinstance(config.get("use_rslora") or False, bool):
-        raise CheckpointError(f"{path}: use_rslora must be true or false: fetch it again")
+        raise CheckpointError(f"{path}: use_rslora must be true or false: download it again")
     for name in ("rank_pattern", "alpha_pattern"):
         _check_patterns(path, name, config.get(name) or {})
     if other:
@@ -122,7 +126,8 @@ def _check_patterns(path: Path, name: str, patterns: Any) -> None:
     """Refuse patterns that could take long to match."""
     if not isinstance(patterns, dict) or len(patterns) > _MAX_PATTERNS:
         raise CheckpointError(
-            f"{path}: {name} must be an object of at most {_MAX_PATTERNS} patterns: fetch it again"
+            f"{path}: {name} must be an object of at most {_MAX_PATTERNS} patterns: download it "
+            "again"
         )
     for pattern in patterns:
         repeats = pattern.count("*") + pattern.count("+")
@@ -135,7 +140,7 @@ def _check_patterns(path: Path, name: str, patterns: Any) -> None:
 
 
 def _known_names(model: Florence2Model) -> dict[str, str]:
-    """Every name that any layout has for a parameter, to ours."""
+    """The names of all parameters in every layout, mapped to ours."""
     known = {HEAD: HEAD}
     for ours, _ in model.named_parameters():
         known[ours] = ours
@@ -147,20 +152,22 @@ def _known_names(model: Florence2Model) -> dict[str, str]:
 
 
 def _parameter(model: Florence2Model, name: str) -> Tensor:
-    """A parameter by our name; asking for the output head gives it weights of its own."""
-    # An adapter on the output head leaves the embedding, to which it was tied, alone.
+    """A parameter by our name; the output head is untied from the embedding."""
+    # An adapter on the output head does not change the embedding, to which it was tied.
     return model.untie_head().weight if name == HEAD else model.get_parameter(name)
 
 
 def _on_embedding(path: Path, module: str) -> str:
     return (
         f"{path}: {module} is tied to the output head and to the other side's embedding, so an "
-        "adapter on it has no one meaning: train without it, or on lm_head"
+        "adapter on it is ambiguous: train without it, or on lm_head"
     )
 
 
-def _scale(config: Mapping[str, Any], module: str, pair: Mapping[str, Tensor], path: Path) -> float:
-    """What the product of the factors is multiplied by."""
+def _lora_scale(
+    config: Mapping[str, Any], module: str, pair: Mapping[str, Tensor], path: Path
+) -> float:
+    """The factor of the product of the adapter's matrices."""
     held = len(pair["A"]) if pair["A"].ndim else 0
     try:
         rank = _pattern(config.get("rank_pattern"), module, config.get("r", held))
@@ -168,12 +175,12 @@ def _scale(config: Mapping[str, Any], module: str, pair: Mapping[str, Tensor], p
     except (ValueError, TypeError, AttributeError, OverflowError, re.error) as error:
         raise CheckpointError(
             f"{path.with_name(_CONFIG_FILE)} has no usable rank and alpha for {module} ({error}): "
-            "fetch it again"
+            "download it again"
         ) from error
     if not held or rank != held or not math.isfinite(alpha):
         raise CheckpointError(
-            f"{path}: the factors of {module} have rank {held}, {_CONFIG_FILE} says rank {rank:g} "
-            f"and alpha {alpha:g}: the two are of different adapters"
+            f"{path}: the factors of {module} have rank {held}, {_CONFIG_FILE} has rank {rank:g} "
+            f"and alpha {alpha:g}: the files belong to different adapters"
         )
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
@@ -186,7 +193,9 @@ def _pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> f
     return float(default)
 
 
-def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, path: Path, module: str) -> None:
+def _merge_factors(
+    weight: Tensor, pair: Mapping[str, Tensor], scale: float, path: Path, module: str
+) -> None:
     name = f"{path}: {module}"
     down, up = pair["A"].float(), pair["B"].float()
     mismatch = (
@@ -198,7 +207,7 @@ def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, path: Path, m
     spatial = down.ndim == 4 and down.shape[2:] != (1, 1)
     if spatial and weight.ndim == 4 and weight.shape[1] != down.shape[1]:
         raise CheckpointError(f"{name}: adapters of depthwise convolutions cannot be merged")
-    # Before the product is computed: two small factors can have a vast one.
+    # Before the product is computed: the product of two small factors can be very large.
     if len(up) * math.prod(down.shape[1:]) != weight.numel():
         raise CheckpointError(mismatch)
     try:
@@ -213,10 +222,10 @@ def _add(weight: Tensor, pair: Mapping[str, Tensor], scale: float, path: Path, m
         weight.copy_((weight.float() + delta.to(weight.device) * scale).to(weight.dtype))
 
 
-def _replace(
+def _copy_saved_module(
     model: Florence2Model, known: Mapping[str, str], name: str, value: Tensor, path: Path
 ) -> None:
-    """Put in a tensor that the adapter carries whole (a bias, or a module that was saved)."""
+    """Copy a tensor that the adapter stores in full (a bias or a saved module)."""
     plain = name.replace(".modules_to_save.default", "").replace(".modules_to_save", "")
     plain = plain.replace(".base_layer", "")
     target = known.get(current_key(plain))
@@ -224,7 +233,7 @@ def _replace(
     held = None if target is None else model.get_parameter(EMBEDDING if tied else target)
     if target is None or held is None or held.shape != value.shape:
         raise CheckpointError(
-            f"{path}: {name} {list(value.shape)} fits nothing in this model: the adapter is of "
+            f"{path}: {name} {list(value.shape)} does not fit this model: the adapter is of "
             "another model"
         )
     value = value.to(held.device, held.dtype)

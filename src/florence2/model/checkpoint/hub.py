@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a directory, or a Hub repository fetched once and then cached."""
+"""Resolves a checkpoint to a directory; a Hub repository is downloaded once and then cached."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _FILES = ["*.json", "*.txt", "*.safetensors"]
 def checkpoint_directory(source: str | Path, revision: str | None = None) -> Path:
     """The directory of ``source``, a directory or a Hub id ``owner/name`` at ``revision``.
 
-    Only configuration, vocabulary and weights are fetched, never code. Without a network the
-    cache answers. Raises ``FileNotFoundError`` with the remedy when there is neither.
+    Only configuration, vocabulary and weights are downloaded, never code. Without a network the
+    cache is used. Raises ``FileNotFoundError`` with the remedy when neither has it.
     """
     path = Path(source)
     try:
@@ -23,7 +23,7 @@ def checkpoint_directory(source: str | Path, revision: str | None = None) -> Pat
         raise FileNotFoundError(f"{source}: {error}; give the whole path") from error
     name = str(source)
     if not name.strip() or "\0" in name:
-        raise FileNotFoundError(f"{name!r} names no checkpoint; give a directory, a Hub id or nano")
+        raise FileNotFoundError(f"{name!r} is not a checkpoint; give a directory, a Hub id or nano")
     if path.is_dir():
         if revision is not None:
             raise ValueError(f"{name} is a directory, which has no revision {revision!r}")
@@ -49,12 +49,12 @@ def _fetch(name: str, revision: str | None) -> Path:
             patterns = [*_FILES, "*.bin"]
             directory = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except HFValidationError as error:
-        raise FileNotFoundError(f"{name!r} is no Hub id: {error}") from error
+        raise FileNotFoundError(f"{name!r} is not a Hub id: {error}") from error
     except Exception as error:  # the library's and its HTTP client's, which differ by version
         if isinstance(error, MemoryError | RecursionError):
             raise
         try:
-            # The library's own fall-back does not cover every way a network can be missing.
+            # The library's own fallback does not cover every kind of network failure.
             directory = Path(snapshot_download(name, revision=revision, local_files_only=True))
         except Exception:
             at = f" at revision {revision}" if revision else ""
@@ -64,12 +64,12 @@ def _fetch(name: str, revision: str | None) -> Path:
                 f"{_download_command(name, revision)} fetches it; the bundled model, nano, needs "
                 "none"
             ) from error
-    _check_whole(name, revision, directory)
+    _check_complete(name, revision, directory)
     return directory
 
 
-def _check_whole(name: str, revision: str | None, directory: Path) -> None:
-    """Refuse what a download that was cut left in the cache."""
+def _check_complete(name: str, revision: str | None, directory: Path) -> None:
+    """Raise ``FileNotFoundError`` if the cached download is incomplete."""
     try:
         if not (directory / CONFIG_FILE).is_file():
             raise CheckpointError(f"{CONFIG_FILE} is missing")

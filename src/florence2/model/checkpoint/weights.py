@@ -218,8 +218,8 @@ def _layout_of(tensors: Mapping[str, Tensor], origin: str) -> Layout:
     layout = detect_layout(tensors)
     if layout is None:
         raise CheckpointError(
-            f"{origin} holds no Florence-2 tower (tensors such as {_some(list(tensors))}): it "
-            "is the checkpoint of another model"
+            f"{origin} holds no Florence-2 vision encoder (its tensors: {_some(list(tensors))}): "
+            "it is the checkpoint of another model"
         )
     return layout
 

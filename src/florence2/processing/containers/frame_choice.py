@@ -11,14 +11,23 @@ _SLACK = 1e-6
 def choose_frames(
     times: Iterable[float], every: float, start: float = 0.0, end: float | None = None
 ) -> list[tuple[float, float]]:
-    """For each selected frame its nominal time and its own, in ascending order.
+    """One frame per interval: the first at or after ``start + k * every``.
 
-    ``times`` are those of all frames, ascending. The nominal time of a frame is the last multiple
-    of ``every`` from ``start`` on that it is the first frame at or after, so no frame is taken
-    twice. Raises ``ValueError`` for ``every`` that is not above 0.
+    Args:
+        times: the times of all frames, ascending, in seconds.
+        every: the length of an interval, in seconds.
+        start: the start of the first interval.
+        end: frames after this time are not selected; ``None`` for no limit.
+
+    Returns:
+        For each selected frame (that time, the frame's own time), ascending. A frame that is the
+        first of several intervals is selected once, with the last of their times.
+
+    Raises:
+        ValueError: ``every`` is not above 0.
     """
     if not every > 0 or not math.isfinite(every):
-        raise ValueError(f"every is seconds above 0, got {every}")
+        raise ValueError(f"every must be a number of seconds above 0, got {every}")
     chosen: list[tuple[float, float]] = []
     next_index = 0
     for shown in times:

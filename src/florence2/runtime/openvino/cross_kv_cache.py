@@ -1,8 +1,8 @@
 """Cross-attention keys and values for OpenVINO, as prompts are added and removed.
 
 Keys and values of a prompt take some 20 MB in the released base model. With outputs of many lengths
-a prompt is added or removed every few steps, and copying all that remains took as long as the steps
-between. Here only as much is moved as closes a gap, into memory that is allocated already.
+a prompt is added or removed every few steps, and copying everything took as long as decoding; here
+only entries after a gap move, into memory that is already allocated.
 
 Shapes: B prompts, S encoder positions, G heads, E channels per head.
 """
@@ -88,9 +88,9 @@ class CrossKVCache:
         """Keep only the prompts at ``indices``, in that order."""
         if self._owned and all(a < b for a, b in pairwise(indices)):
             for array in self._arrays:
-                for index, before in enumerate(indices):
-                    if index != before:
-                        array[index] = array[before]
+                for index, old_index in enumerate(indices):
+                    if index != old_index:
+                        array[index] = array[old_index]
         else:
             self._arrays = [each[list(indices)] for each in self._arrays]
             self._owned = True
@@ -101,12 +101,12 @@ class CrossKVCache:
         for index, (mine, theirs) in enumerate(zip(self._arrays, other._arrays, strict=True)):
             # Array by array, so that the peak memory is not twice that of all arrays.
             fill = -np.inf if index == 0 else 0.0
-            self._arrays[index] = self._with(mine, theirs[: len(other)], fill)
+            self._arrays[index] = self._append(mine, theirs[: len(other)], fill)
         self._owned = True
         self._count += len(other)
 
-    def _with(self, mine: Array, theirs: Array, fill: float) -> Array:
-        """``theirs`` behind the entries of ``mine``, in place if there is capacity."""
+    def _append(self, mine: Array, theirs: Array, fill: float) -> Array:
+        """Append ``theirs`` to the entries of ``mine``, in place if there is capacity."""
         total = self._count + len(theirs)
         entry = tuple(np.maximum(mine.shape[1:], theirs.shape[1:]))
         capacity = len(mine)

@@ -76,7 +76,7 @@ def _read_precision(path: Path) -> str:
 
 
 def _find_graph(folder: Path, name: str) -> Path:
-    """The file of a graph, by its name of today or of version 4."""
+    """The file of a graph, by its current name or that of version 4."""
     path = folder / f"{name}.xml"
     old = folder / f"{OLD_GRAPH_FILES.get(name, name)}.xml"
     return old if old.is_file() and not path.is_file() else path

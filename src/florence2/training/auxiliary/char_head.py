@@ -90,8 +90,9 @@ class CharLoss(NamedTuple):
 def char_loss(scores_PHWK: Tensor, characters_PHWS: Tensor) -> CharLoss:
     """Cross entropy of the characters in cells with text, plus that of "none" in other cells.
 
-    ``scores_PHWK`` has ``S * CHARACTERS`` channels. In a cell with text its characters count, and
-    the end after them. The two kinds of cells are averaged apart, since most cells have no text.
+    ``scores_PHWK`` has ``S * CHARACTERS`` channels. The loss of a cell with text covers its
+    characters and the end symbol. The two kinds of cells are averaged separately, since most cells
+    have no text.
     """
     scores = scores_PHWK.float().view(*scores_PHWK.shape[:-1], MAX_CHARS_PER_CELL, CHARACTERS)
     losses_PHWS = functional.cross_entropy(

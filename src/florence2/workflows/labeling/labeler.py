@@ -18,7 +18,7 @@ from ...results.types import Failure
 from .label_config import DEFAULT_FRAME_INTERVAL, LabelConfig
 from .label_requests import LabelRequest, build_requests
 from .option_checks import check_frame_interval, check_label_config
-from .output_directory import ANSWERS, PICTURES, SIDECARS, LabelDirectory, LineStream
+from .output_directory import ANNOTATED_IMAGES, ANSWERS, SIDECARS, LabelDirectory, LineStream
 from .predict_images import Work, predict_images
 from .source_files import SkippedFiles
 from .sources import Source, list_sources, read_listing
@@ -147,7 +147,7 @@ def _list_images(
     monitor: LabelMonitor,
 ) -> list[Source]:
     listed = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-    outputs = (PICTURES, SIDECARS, *config.formats)
+    outputs = (ANNOTATED_IMAGES, SIDECARS, *config.formats)
     skipped = SkippedFiles()
     images = list_sources(
         [str(each) for each in listed],

@@ -1,4 +1,4 @@
-"""Where predictions go: a run directory that can be resumed, or a stream of lines."""
+"""The outputs of labeling: a run directory that can be resumed, or a stream of lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ...inference.predictor import Prediction
 
 ANSWERS = "answers.jsonl"
-PICTURES = "pictures"
+# Not "images": a run directory may also hold the source images.
+ANNOTATED_IMAGES = "pictures"
 SIDECARS = "sidecars"
 _CHECKPOINT = "checkpoint"
 # ``directory`` is where the run was started: relative paths of images are relative to it.
@@ -38,7 +39,7 @@ FORMAT = RunFormat(
     remedy="resume with the same, or choose another --out",
 )
 _MAX_JPEG_SIDE = 65_500
-# The disk itself fails: writing for any other image would fail too.
+# Errors of the disk: files of other images would fail too.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 Outcomes = Sequence[tuple[LabelRequest, "Prediction | Failure"]]
 
@@ -64,8 +65,8 @@ class LineStream:
 class LabelDirectory:
     """The directory of a run: prediction lines, annotated images, sidecars and settings.
 
-    An image is done when its lines are written. ``unwritten`` holds, by image, the files that could
-    not be written. ``open`` makes it.
+    An image is done when its lines are written. ``unwritten`` maps an image to the error of a file
+    that could not be written. ``open`` creates an instance.
     """
 
     def __init__(
@@ -99,9 +100,10 @@ class LabelDirectory:
             path: the directory.
             sources: the images of the run.
             requests: what is predicted for each image.
-            settings: what shapes the predictions, with ``model``, ``draw`` and ``sidecars``; a run
-                is resumed with the same settings only. A model of another name is accepted here
-                when the hash of its weights is stored; see ``check_checkpoint``.
+            settings: options that affect the predictions, with ``model``, ``draw`` and
+                ``sidecars``; a run is resumed with the same settings only. A model of another name
+                is accepted here when the hash of its weights is stored; see
+                ``check_checkpoint``.
             resume: accept predictions that are there already.
 
         Raises:
@@ -131,7 +133,7 @@ class LabelDirectory:
 
     def list_paths(self) -> Iterator[Path]:
         """The files and directories with results that exist."""
-        for name in (ANSWERS, PICTURES, SIDECARS):
+        for name in (ANSWERS, ANNOTATED_IMAGES, SIDECARS):
             if (self._run.path / name).exists():
                 yield self._run.path / name
 
@@ -196,9 +198,9 @@ class LabelDirectory:
             if max(drawn.size) > _MAX_JPEG_SIDE:
                 drawn.thumbnail((_MAX_JPEG_SIDE, _MAX_JPEG_SIDE))
             drawn.save(content, "JPEG", quality=92)
-            atomic_replace(self._run.path / PICTURES / name, content.getvalue())
+            atomic_replace(self._run.path / ANNOTATED_IMAGES / name, content.getvalue())
         except (OSError, ValueError) as error:
-            self._note_unwritten(source, f"{PICTURES}/{name}", error)
+            self._note_unwritten(source, f"{ANNOTATED_IMAGES}/{name}", error)
 
     def _save_sidecar(self, source: Source, new: dict[str, Line]) -> None:
         """Write the words of all requests; lines of an earlier run are read again."""

@@ -1,4 +1,4 @@
-"""Names of the files a run makes for its images, without collisions."""
+"""Names of the output files of a run, without collisions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 from ...io.paths import confine, safe_component
 from .sources import Source
 
-# With the task, a digest and the suffix of a partial file, a name stays below 255 bytes.
+# With the task, a digest and the suffix of a partial file, a name has fewer than 255 bytes.
 _MAX_NAME_BYTES = 150
 _MAX_PATH_BYTES = 1000
 
 
 def name_outputs(sources: Sequence[Source], taken: Mapping[str, str]) -> dict[str, str]:
-    """For each image the path, relative and without suffix, of the files made for it.
+    """The output path of each image, relative and without suffix.
 
     The path in the source tree is kept: ``a/b.jpg`` becomes ``a/b``. If another image would get
     the same name it becomes ``a/b.jpg``, and if that is not unique ``a/b.jpg-1f3a9c2e``. Parts

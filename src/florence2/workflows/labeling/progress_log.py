@@ -79,7 +79,7 @@ def _checked_name(line: Line, path: Path) -> str:
     except ValueError as error:
         raise ValueError(
             f"{path} names an output of {line['image']!r:.100} outside its directory ({error}); "
-            "fix or pass another --out"
+            "fix the file, or pass another --out"
         ) from error
 
 
@@ -92,5 +92,5 @@ def _parse(raw: bytes, path: Path) -> Line:
         pass
     raise ValueError(
         f"{path} holds something that is not a prediction line: {raw[:80]!r}; "
-        "fix or pass another --out"
+        "fix the file, or pass another --out"
     )
