@@ -157,7 +157,7 @@ def test_temporary_errors_are_retried_after_the_time_in_retry_after(server: str)
     ((given,),) = endpoint(server).annotate([image()])
     assert given.answer.plain_text == "A cat."
     Server.replies = [(429, {"Retry-After": "86400"}, b"come back tomorrow")]
-    with pytest.raises(ConnectionError, match=r"come back tomorrow.*asks to wait 86400 s"):
+    with pytest.raises(ConnectionError, match=r"come back tomorrow.*requests a wait of 86400 s"):
         endpoint(server).annotate([image()])
 
 

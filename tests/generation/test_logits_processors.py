@@ -52,9 +52,9 @@ def test_keep_top_k_and_top_p_keep_the_fewest_best() -> None:
         ({"max_new_tokens": 1}, "max_new_tokens must be at least 2, got 1"),
         (
             {"max_new_tokens": 9, "min_new_tokens": 10},
-            "min_new_tokens must lie between 0 and max_new_tokens, 9, got 10",
+            "min_new_tokens must be between 0 and max_new_tokens, 9, got 10",
         ),
-        ({"min_new_tokens": -1}, "min_new_tokens must lie between 0 and max_new_tokens, 1024"),
+        ({"min_new_tokens": -1}, "min_new_tokens must be between 0 and max_new_tokens, 1024"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram"),
         ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ({"top_k": 0}, "top_k"),

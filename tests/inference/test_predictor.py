@@ -166,7 +166,7 @@ def test_truncation_is_told(model: Florence2, photos: list[Path]) -> None:
         ({"beam": 3}, "unknown options beam; there are beams"),
         ({"beams": 0}, "beams must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"min_score": 2}, "min_score must lie between 0 and 1"),
+        ({"min_score": 2}, "min_score must be between 0 and 1"),
     ],
 )
 def test_unusable_options_are_refused(

@@ -115,7 +115,8 @@ def test_the_recipe_of_nanos_vocabulary_gives_the_same_file_twice(nano: Tokenize
     spec.loader.exec_module(recipe)
     # The bundled file is made with art that has to be fetched; shapes have the same form.
     made = [
-        recipe.compact(recipe.train(recipe.texts(load_library(None, "train"), 4))) for _ in "ab"
+        recipe.to_compact_json(recipe.train(recipe.iterate_texts(load_library(None, "train"), 4)))
+        for _ in "ab"
     ]
     assert made[0] == made[1]
     form, bundled = json.loads(made[0]), json.loads(NANO.read_text(encoding="utf-8"))

@@ -59,7 +59,7 @@ def test_a_file_gives_its_only_function_or_the_one_that_is_named(tmp_path: Path)
     assert load_recipe(str(file)) == load_recipe(f"{file}:mine") == Recipe(name="mine")
     file.write_text(file.read_text() + "def other():\n    return Recipe(name='other')\n")
     assert load_recipe(f"{file}:other").name == "other"
-    with pytest.raises(ValueError, match=r"say which function.*\['mine', 'other'\]"):
+    with pytest.raises(ValueError, match=r"name the function.*\['mine', 'other'\]"):
         load_recipe(str(file))
     with pytest.raises(ValueError, match="no function 'third'"):
         load_recipe(f"{file}:third")

@@ -15,7 +15,7 @@ from .stage_names import ENCODER, VISION, tokens_stage
 
 
 class BaselineUnavailableError(RuntimeError):
-    """transformers cannot be measured here; the message says why."""
+    """transformers cannot be measured here; the message has the reason."""
 
 
 def baseline_stages(

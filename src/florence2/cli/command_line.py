@@ -181,7 +181,7 @@ class CommandLine(typer.Typer):
 
 
 def _refuse_single_dash(command: Any, args: Sequence[str]) -> None:
-    """Refuse ``-task``, which would be read as ``-t ask``."""
+    """Refuse ``-task``, which would be parsed as ``-t ask``."""
     names = _all_options(command)
     for word in args:
         if word == "--":

@@ -89,7 +89,7 @@ def evaluate(
 
 
 def _current_benchmark(name: str | None) -> str | None:
-    """The name of a benchmark today; an old name is accepted with a message."""
+    """The current name of a benchmark; an old name is accepted with a message."""
     from ..evaluation.benchmarks import current_name
 
     if name is None:

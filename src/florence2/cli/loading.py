@@ -17,7 +17,7 @@ UNTRAINED_NOTICE = "nano has no weights; outputs are random"
 def load_model(source: str, *, by_default: bool = False, **options: Any) -> Florence2:
     """``florence2.load``, with its warnings on standard error.
 
-    ``by_default``: the user did not choose ``source``; a notice says what the bundled model is for.
+    ``by_default``: the user did not choose ``source``; a notice describes the bundled model.
     """
     from ..inference.predictor import load
 
@@ -53,7 +53,7 @@ def is_default(context: typer.Context, parameter: str) -> bool:
 
 
 def print_nano_notice() -> None:
-    """Print what the bundled model is for on standard error."""
+    """Print a notice about the bundled model on standard error."""
     from ..inference.predictor import NANO_NOTICE
 
     typer.echo(f"florence2: {NANO_NOTICE}", err=True)

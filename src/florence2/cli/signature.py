@@ -130,7 +130,7 @@ def _old_flags(field: OptionField) -> Iterator[tuple[str, str]]:
 
 
 def _plain_type(kind: Any) -> Any:
-    """The type of one value as Typer knows it: no ``Literal`` and no tuple of any length."""
+    """The type of one value for Typer, which supports no ``Literal`` and no tuple of any length."""
     if get_origin(kind) is Literal:
         return str
     inner = get_args(kind)

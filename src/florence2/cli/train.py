@@ -191,7 +191,7 @@ def _with_metric(
     """The recipe with a metric for its best checkpoint that evaluations have.
 
     Without a choice it is a metric of the task. Whether higher is better follows from the metric
-    unless a setting says so. Raises ``ValueError`` for a metric that no evaluation has.
+    unless it is set. Raises ``ValueError`` for a metric that no evaluation has.
     """
     from ..evaluation.record_evaluation import list_metrics, selection_metric
 

@@ -63,7 +63,7 @@ class DataOptions:
         if unused:
             raise ValueError(
                 f"{unused[0]} has no meaning with --data scenes: the recipe's task_weights and "
-                "auxiliary.curriculum say which images are made"
+                "auxiliary.curriculum select the images"
             )
         return SceneData(self.validation, self.art)
 

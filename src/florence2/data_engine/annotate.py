@@ -108,7 +108,7 @@ def annotate(
 
 
 def order_annotators(specs: Sequence[AnnotatorSpec]) -> list[AnnotatorSpec]:
-    """The annotators in topological order: each one behind those in its ``after``.
+    """The annotators in topological order: each one after those in its ``after``.
 
     Raises:
         ValueError: Names repeat, ``after`` has an unknown name, or annotators form a cycle.

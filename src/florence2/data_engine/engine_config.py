@@ -262,7 +262,7 @@ def make_run_format(files: EngineFiles, settings: dict[str, Any]) -> RunFormat:
 def _upgrade(
     annotators: set[str], requested: dict[str, str], stored: dict[str, Any]
 ) -> dict[str, Any]:
-    """Settings of an earlier release in today's form.
+    """Settings of an earlier release in the current form.
 
     Some have a relative source. The oldest have no annotators: these are known by their files.
     """

@@ -3,7 +3,7 @@
 A filter takes an annotation and a ``FilterContext``. It returns one decision for the whole
 annotation, or one for each of its regions. ``apply_filters.py`` applies them in order. The paper
 names these filters and gives no thresholds (section 3.4); docs/engine.md has the measurements
-behind the defaults of ``Thresholds``.
+for the defaults of ``Thresholds``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _PHRASE_TASKS = frozenset({"<CAPTION_TO_PHRASE_GROUNDING>"})
 
 @dataclass(frozen=True)
 class FilterContext:
-    """What filters know besides the annotation.
+    """Inputs of filters besides the annotation.
 
     Args:
         thresholds: Thresholds of the filters.
         facts: Parse of each caption by its text; a caption that is too long to parse has none.
-        known_labels: Labels that the detectors of the run know.
+        known_labels: Labels that the detectors of the run support.
         last_rounds: The last round in which each annotator annotated; its annotations of earlier
             rounds are replaced.
         near_duplicate_of: Id of the image that this one nearly duplicates.
@@ -77,7 +77,7 @@ def drop_empty_text(annotation: Annotation, context: FilterContext) -> FilterDec
 
 
 def drop_bad_shapes(annotation: Annotation, context: FilterContext) -> FilterResult:
-    """Drop regions that are not finite, have no area, lie outside the image or are tiny."""
+    """Drop regions that are not finite, have no area, are outside the image or tiny."""
     answer = annotation.answer
     if isinstance(answer, Text):
         return KEPT
@@ -159,9 +159,9 @@ def drop_poor_text(annotation: Annotation, context: FilterContext) -> FilterDeci
 
 
 def drop_undetected_mentions(annotation: Annotation, context: FilterContext) -> FilterDecision:
-    """Drop captions that mention objects which the detectors know and did not detect.
+    """Drop captions that mention objects which the detectors support and did not detect.
 
-    A caption without an object that a detector knows is kept. A label is compared by its last
+    A caption without an object that a detector supports is kept. A label is compared by its last
     word: "traffic light" as "light".
     """
     facts = _get_facts(annotation, context)

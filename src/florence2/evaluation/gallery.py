@@ -1,4 +1,4 @@
-"""A page of examples: the best, the worst and some random ones, ground truth beside prediction."""
+"""A page of examples: the best, the worst and some random ones, ground truth next to prediction."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _article(prediction: ExamplePrediction, score: float | None) -> str:
 
 
 def _pair(prediction: ExamplePrediction, image: Image.Image) -> str:
-    """Ground truth and prediction on one image each, or as texts beside one image."""
+    """Ground truth and prediction on one image each, or as texts next to one image."""
     truth = _drawable_truth(prediction, image.size)
     predicted = _drawable_answer(prediction.answer)
     if truth.regions is None and predicted.regions is None:

@@ -19,7 +19,7 @@ _BOXES = frozenset({"box", "boxes", "bbox", "bboxes", "xyxy"})
 
 @dataclass(frozen=True)
 class Drawable:
-    """Regions to draw on the image, and texts to print beside it."""
+    """Regions to draw on the image, and texts to print next to it."""
 
     regions: Regions | None
     texts: tuple[str, ...]

@@ -59,7 +59,7 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What a report says about the run itself.
+    """The facts in a report about the run itself.
 
     Args:
         settings: those of ``run.json``.

@@ -56,7 +56,7 @@ def evaluate(
     """Evaluate ``model`` on a benchmark and write the report into ``out``.
 
     Predictions that ``out`` has already are kept; requests that failed are tried again. A run that
-    fails before its first prediction leaves nothing behind.
+    fails before its first prediction leaves no files.
 
     Args:
         benchmark: what to evaluate on.

@@ -164,7 +164,7 @@ class BeamState:
         finished_BK, best_BK = torch.cat([self.finished_scores_BK, ended_BK], 1).topk(num_beams, 1)
         is_finished_BK = torch.cat([self.is_finished_BK, ends_BK], 1).gather(1, best_BK)
 
-        # Each sequence continues another; behind the end of a finished one nothing is read.
+        # Each sequence continues another; nothing is read after the end of a finished one.
         own_BK = torch.arange(num_beams, 2 * num_beams, device=best_BK.device).expand(count, -1)
         pool_BS = torch.cat([own_BK, origins_BC[:, :num_beams]], 1)
         source_BS = torch.cat([origin_BK, pool_BS.gather(1, best_BK)], 1)
@@ -259,7 +259,7 @@ class BeamSearch:
 
     @property
     def id_range(self) -> range | None:
-        """The ids that all next tokens lie in, where logits processors say so."""
+        """The range of ids of all next tokens, if logits processors restrict it."""
         return self._processors.id_range if self._processors else None
 
     @property
@@ -282,7 +282,7 @@ class BeamSearch:
         return update
 
     def extend(self, other: object) -> bool:
-        """Take over the requests of another search with the same options, behind the own ones.
+        """Append the requests of another search with the same options.
 
         Returns whether that was possible.
         """
@@ -331,7 +331,7 @@ class BeamSearch:
 def block_topk(scores_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """``topk`` of every row ``[R, count]``: scores and indices; ties may come in another order.
 
-    The best of a row lie in the blocks with the greatest maxima: on a CPU that takes a quarter of
+    The best of a row are in the blocks with the greatest maxima: on a CPU this takes a quarter of
     the time.
     """
     rows, width = scores_RV.shape

@@ -160,7 +160,7 @@ class DecodeBatch(Generic[PromptsT, StateT]):
             self._state.extend(state)
 
     def _append(self, search: Search) -> None:
-        # New rows come last, so only the last search can take them over.
+        # New rows come last, so only the last search can append them.
         if not (self._searches and self._searches[-1].extend(search)):
             self._searches.append(search)
 
@@ -182,7 +182,7 @@ def _apply(state: StateT, update: StepUpdate, count: int) -> None:
 def _concatenate(
     updates: Sequence[StepUpdate], rows: Sequence[int], counts: Sequence[int]
 ) -> StepUpdate:
-    """The updates of neighbors as one; they had so many ``rows`` and requests (``counts``)."""
+    """The updates of neighboring searches, which had ``rows`` and ``counts`` requests, as one."""
     rows_R: list[Tensor] = []
     requests_B: list[Tensor] = []
     for index, update in enumerate(updates):

@@ -112,7 +112,7 @@ class Engine(Generic[PromptsT, StateT]):
         self._isolated.pop(request_id, None)
         if not self._requests:
             self._batches.clear()
-        # At once: another image may get the key of one that is gone.
+        # At once: the key of a deleted image may be reused.
         self._evict_images()
 
     def step(self) -> dict[int, Outcome]:

@@ -1,4 +1,4 @@
-"""Logits processors: what may come next. Functions on tensors of fixed shapes.
+"""Logits processors restrict the next token. Functions on tensors of fixed shapes.
 
 Shapes: R rows, T tokens so far, V vocabulary, W positions where an n-gram begins.
 """
@@ -33,7 +33,7 @@ class LogitsProcessors:
 
     @property
     def id_range(self) -> range | None:
-        """The ids that the next tokens of all rows lie in, if they are few."""
+        """The range of ids of the next tokens of all rows, if it is small."""
         ranges = {None if allowed is None else allowed.id_range for allowed in self._allowed}
         return ranges.pop() if len(ranges) == 1 else None
 

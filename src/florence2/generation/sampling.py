@@ -48,7 +48,7 @@ class SamplingSearch:
 
     @property
     def id_range(self) -> range | None:
-        """The ids that all next tokens lie in, where logits processors say so."""
+        """The range of ids of all next tokens, if logits processors restrict it."""
         return self._processors.id_range if self._processors else None
 
     @property

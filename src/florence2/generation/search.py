@@ -1,4 +1,4 @@
-"""What beam search and sampling have in common: requests that get one token a step.
+"""The base of beam search and sampling: requests that get one token a step.
 
 Shapes: B requests, R rows of the decoder (the beams of a request are neighbors), V vocabulary.
 """
@@ -18,8 +18,8 @@ from .decoding_options import Generated
 class StepUpdate:
     """How the rows of a search continue after a step.
 
-    ``rows_R`` says of each remaining row which row it continues, ``requests_B`` which requests
-    remain; ``outputs`` are those of the requests that are done, by request id.
+    ``rows_R`` is the row that each remaining row continues, ``requests_B`` are the remaining
+    requests; ``outputs`` are those of the requests that are done, by request id.
     """
 
     rows_R: Tensor
@@ -39,7 +39,7 @@ class Search(Protocol):
 
     @property
     def id_range(self) -> range | None:
-        """The ids that the next tokens of all rows lie in, where these are known and few."""
+        """The range of ids of the next tokens of all rows, if it is known and small."""
         ...
 
     def advance(self, logprobs_RV: Tensor) -> StepUpdate:
@@ -48,7 +48,7 @@ class Search(Protocol):
         ...
 
     def extend(self, other: object) -> bool:
-        """Take over the requests of another search, behind the own ones, if that is possible."""
+        """Append the requests of another search, if that is possible."""
         ...
 
     def cancel(self, request_id: int) -> None:

@@ -39,7 +39,7 @@ class ModelSource:
 def resolve_checkpoint(source: str | Path, revision: str | None = None) -> Path:
     """The directory of a checkpoint: ``nano``, a directory, or a Hub id fetched or cached.
 
-    Raises ``FileNotFoundError``, which says how to get the checkpoint.
+    Raises ``FileNotFoundError`` with how to get the checkpoint.
     """
     if str(source) == BUNDLED:
         if revision is not None:

@@ -84,7 +84,7 @@ def load(
 
     Raises:
         ValueError: for arguments or files that cannot be used; names the file and the tensor.
-        FileNotFoundError: for a missing file; says how to get it.
+        FileNotFoundError: for a missing file, with how to get it.
     """
     prepare_environment()
     directory = resolve_checkpoint(source, revision)
@@ -104,8 +104,7 @@ def load(
     processor = Processor.from_directory(
         directory, config.text.max_position_embeddings, config.vision.stride, config.text.vocab_size
     )
-    width, height = processor.preprocessing.size
-    pixels = (height, width)
+    pixels = processor.preprocessing.size[::-1]
     model = ModelSource(str(source), directory, None if adapter is None else Path(adapter))
     if runtime == "torch":
         loaded_runtime = torch_runtime(model.load_model(), chosen_device, precision)

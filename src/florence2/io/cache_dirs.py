@@ -1,4 +1,4 @@
-"""Where the package keeps what can be made or fetched again."""
+"""Cache directories, for files that can be made or fetched again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def home_directory() -> Path | None:
     """The user's home, or ``None`` for an account without one."""
     try:
         home = Path.home()
-    except RuntimeError:  # no HOME, and a user id that the system does not know
+    except RuntimeError:  # no HOME, and a user id without an account
         return None
     return home if home.is_absolute() else None
 
@@ -44,7 +44,7 @@ def prepare_environment() -> None:
     if home_directory() is None and sys.platform != "win32":
         try:
             home = _temporary_base()
-        except OSError:  # no place for temporary files: what needs none still works
+        except OSError:  # no directory for temporary files: calls that need none still work
             return
         os.environ["HOME"] = str(home)
         # Inductor asks for the user's name, which such an account may not have.

@@ -20,7 +20,7 @@ _EXTRA = re.compile(r"pip install ([\"']?)florence2\[([\w,]+)\]\1(?! \(in a chec
 
 
 def optional_import(name: str, package: str, install: str | None = None) -> Any:
-    """The module ``name``; an ``ImportError`` that says what to install when it is missing.
+    """The module ``name``; an ``ImportError`` with the command that installs it when it is missing.
 
     ``package`` is its usual name; ``install`` is what to install, if that is another: other
     packages, or an extra of this one (``florence2[serve]``).
@@ -49,7 +49,7 @@ def install_command(what: str) -> str:
 
 
 def add_checkout_hint(message: str) -> str:
-    """``message`` with the command for a checkout beside each ``pip install 'florence2[...]'``."""
+    """``message`` with the command for a checkout after each ``pip install 'florence2[...]'``."""
     return _EXTRA.sub(lambda match: install_command(f"florence2[{match[2]}]"), message)
 
 
@@ -67,7 +67,7 @@ def find_extra(module: str) -> str | None:
         extra = re.search(r"extra == [\"']([\w-]+)[\"']", requirement)
         if name and extra and extra[1] != "dev":
             brought.setdefault(extra[1], set()).add(_normalize(name[0]))
-    # An extra may contain another: the smaller one will do.
+    # An extra may contain another: the smaller one is enough.
     found = [extra for extra, packages in brought.items() if package in packages]
     return min(found, key=lambda extra: len(brought[extra]), default=None)
 

@@ -68,7 +68,7 @@ class UrlFetcher:
     lookup: Lookup | None = None
 
     def __call__(self, url: str) -> bytes:
-        """Fetch the body behind ``url``. Raises ``FetchError``."""
+        """Fetch the body at ``url``. Raises ``FetchError``."""
         deadline = time.monotonic() + self.seconds
         for _ in range(MAX_REDIRECTS + 1):
             body, location = self._request("GET", url, deadline, {"Accept": "image/*, */*;q=0.5"})
@@ -143,7 +143,7 @@ class UrlFetcher:
         return bytes(body), None
 
     def _find_address(self, host: str, port: int, deadline: float) -> str:
-        """An address of a host that may be asked: all of its addresses are public."""
+        """An address of the host; every address of it must be public."""
         addresses = _look_up(self.lookup or _resolve, host, port, deadline)
         if not addresses:
             raise FetchError(f"{host} has no address")

@@ -26,7 +26,7 @@ def open_regular(path: str | Path) -> BinaryIO:
 
     Raises:
         FileNotFoundError: There is no such file.
-        FileRefusedError: The path is not a regular file, or not a path at all.
+        FileRefusedError: The path is invalid, or not that of a regular file.
         OSError: The file cannot be opened.
     """
     name = os.fspath(path)
@@ -61,7 +61,7 @@ def read_regular(path: str | Path, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise FileRefusedError(f"{path} has {size} bytes; the limit is {max_bytes}")
         stream.seek(0)
-        # A read takes memory for all it may give, so it asks for the size of the file only.
+        # A read allocates its maximum size, so that is the size of the file.
         content = stream.read(size + 1)
     if len(content) > max_bytes:
         raise FileRefusedError(f"{path} has more than {max_bytes} bytes")

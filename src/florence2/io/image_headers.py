@@ -49,7 +49,7 @@ class HeaderStream:
 def check_header(stream: HeaderStream, format_name: str) -> None:
     """Check what Pillow does not: the scans of a JPEG, the strips of a TIFF.
 
-    Moves the stream. A damaged header passes: the decoder says what is wrong with it.
+    Moves the stream. A damaged header passes: the decoder reports what is wrong with it.
 
     Raises:
         ValueError: The file has more scans or strips than any real image.
@@ -76,12 +76,12 @@ def _check_scans(stream: HeaderStream) -> None:
             if scans > MAX_SCANS:
                 raise ValueError(f"it has more than {MAX_SCANS} scans")
             if not is_progressive and stream.read(1) == bytes([components]):
-                return  # The decoder stops behind a scan that holds all components.
+                return  # The decoder stops after a scan that holds all components.
         stream.seek(start + max(2, length))
 
 
 def _next_marker(stream: HeaderStream) -> int | None:
-    """Move behind the next marker; its code, or None at the end of the file."""
+    """Move past the next marker; its code, or None at the end of the file."""
     block = stream.read(2)
     while block:
         found = _MARKER.search(block)

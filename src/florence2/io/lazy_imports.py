@@ -17,7 +17,7 @@ def import_lazily(
     Args:
         package: ``__name__`` of the package.
         homes: public name -> module below the package that defines it; one more dot in front
-            names a module beside the package.
+            names a module next to the package.
         renamed: old public name -> new public name; the old one warns.
     """
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-# A value that is longer hides the sentence that it stands in.
+# Max characters of a value in a sentence.
 MAX_VALUE_CHARS = 200
-# What the note on the characters skipped takes: a cut saves more than that.
+# Length of the note on skipped characters: a cut must save more.
 _NOTE_CHARS = 50
-# How alike two names are at least for the one to be suggested for the other.
+# Min similarity of a name that is suggested for another.
 _CUTOFF = 0.6
 
 
@@ -25,7 +25,7 @@ def shorten(text: str, limit: int = MAX_VALUE_CHARS) -> str:
     head = limit * 2 // 3
     tail = limit - head
     left_out = len(text) - head - tail
-    return f"{text[:head]} ... ({left_out:,} characters left out) ... {text[len(text) - tail :]}"
+    return f"{text[:head]} ... ({left_out:,} characters skipped) ... {text[len(text) - tail :]}"
 
 
 def find_near_miss(name: str, choices: Iterable[str]) -> str | None:

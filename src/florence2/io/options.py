@@ -30,7 +30,7 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of a field besides its name, type and default; see ``option``."""
+    """The description of a field besides its name, type and default; see ``option``."""
 
     help: str
     flags: tuple[str, ...]
@@ -74,7 +74,7 @@ def option(
             ``completion``, words that the shell offers where others are allowed too;
             ``shown_default``, the default in words, ``""`` for none; ``argument=True`` for a
             positional argument; ``parse``, which makes a value of the text on the command line,
-            for types that Typer does not know.
+            for types that Typer does not support.
 
     Raises:
         TypeError: a keyword is not known.

@@ -37,7 +37,7 @@ class RunFormat:
             have any value. Otherwise a missing setting counts as ``None``.
         renamed: Old key -> new key of stored settings. A nested key is written with its parents'
             old keys: ``{"specialists": "annotators", "thresholds.overlap": "nms_iou"}``.
-        upgrade: Called with stored settings after renaming; returns them in today's form.
+        upgrade: Called with stored settings after renaming; returns them in the current form.
         has_results: Whether a run in the directory produced anything. Settings without results
             are replaced. By default the settings file alone counts.
         allow_other_files: Accept a directory that has files but no settings file.
@@ -193,7 +193,7 @@ class RunDir:
 
 
 def read_run_settings(directory: Path, format: RunFormat) -> dict[str, Any]:
-    """The stored settings of the run in ``directory``, in today's form; empty without a run.
+    """The stored settings of the run in ``directory``, in the current form; empty without a run.
 
     Raises:
         ValueError: The settings file is damaged, or of another kind of run.
@@ -226,7 +226,7 @@ def compare_settings(
     ignored = format.changeable | missing
     before, now = _flatten(stored), _flatten(_to_json_values(given))
     differences = []
-    # What the caller chose comes before what follows from it, so the given order counts.
+    # The caller's settings precede derived ones, so the given order is kept.
     for name in dict.fromkeys((*now, *before)):
         if any(name == key or name.startswith(f"{key}.") for key in ignored):
             continue

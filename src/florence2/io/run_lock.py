@@ -59,7 +59,7 @@ def lock_file(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Lock the file at ``path`` while the block runs, and give whether this process has the lock.
 
     With ``wait`` the call blocks until the lock is free. The lock of a killed process is free.
-    Windows has no such locks: there every process gets it.
+    Windows has no locks of this kind: every process gets it.
     """
     try:
         import fcntl

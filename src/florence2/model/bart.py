@@ -96,7 +96,7 @@ class Decoder(nn.Module):
         cross: CrossAttentionCache,
         cache: SelfAttentionCache | None = None,
     ) -> Tensor:
-        """Without a cache the sequence is whole and attention causal; with one, it goes on."""
+        """Without a cache the sequence starts here and attention is causal; else it continues."""
         positions_TD = self._positions(embeddings_RTD.shape[1], cache)
         states_RTD = self.norm(embeddings_RTD + positions_TD)
         states_RTD = functional.dropout(states_RTD, self.dropout, self.training)
@@ -130,8 +130,8 @@ class Decoder(nn.Module):
         start = POSITION_OFFSET + (cache.length if cache is not None else 0)
         if start + steps > len(table):
             raise ValueError(
-                f"the decoder has {len(table) - POSITION_OFFSET} positions, asked for "
-                f"{start + steps - POSITION_OFFSET}: shorten the answer"
+                f"the decoder has {len(table) - POSITION_OFFSET} positions, requested are "
+                f"{start + steps - POSITION_OFFSET}: shorten the output"
             )
         return table[start : start + steps]
 
@@ -176,8 +176,8 @@ class DecoderLayer(nn.Module):
         branch = attention(x_RTD, keys, values, self_attention_mask, causal)
         x_RTD = self.self_attention_norm(x_RTD + self._drop(branch))
 
-        # The beams of an image ask the same keys and values: to the attention they are more
-        # queries of one image, so nothing is expanded.
+        # The beams of an image share keys and values: for the attention they are more queries of
+        # one image, so nothing is expanded.
         images = cross_keys_BGSE.shape[0]
         queries_BND = x_RTD.reshape(images, -1, x_RTD.shape[2])
         branch = self.cross_attention(queries_BND, cross_keys_BGSE, cross_values_BGSE, mask_B11S)
@@ -189,7 +189,7 @@ class DecoderLayer(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose keys and values are made apart from its queries."""
+    """Multi-head attention with separate projections of queries, keys and values."""
 
     def __init__(self, width: int, heads: int, config: TextConfig) -> None:
         super().__init__()

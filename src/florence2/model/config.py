@@ -97,7 +97,7 @@ class TextConfig:
     """The BART encoder-decoder: post-norm, learned positions, one embedding for all ends.
 
     ``no_repeat_ngram_size`` is the only decoding setting that a checkpoint decides: no n-gram of
-    this size occurs twice in an output, unless a call says otherwise.
+    this size occurs twice in an output, unless a call overrides it.
     """
 
     d_model: int = 768
@@ -223,7 +223,7 @@ class Florence2Config:
         text = {"model_type": "florence2_language", **_write_text(self.text)}
         values = self._top_level(vision, text)
         if self.image_token_id is not None:
-            # Microsoft's code has no such token; kept for the way back to transformers' layout.
+            # Microsoft's code lacks this token; kept for conversion to transformers' layout.
             values["image_token_id"] = self.image_token_id
         return values
 
@@ -264,7 +264,7 @@ class Florence2Config:
         }
 
 
-# Far above any model, and low enough that a damaged config cannot fill the memory.
+# Above all models, and low enough that a damaged config cannot fill the memory.
 _MAX_COUNT = 10_000_000
 _MAX_DEPTH = 1_000
 _MAX_RATIO = 100

@@ -77,7 +77,7 @@ class Florence2Model(nn.Module):
         """Encoder states ``float[B, S, D]`` and the additive mask ``float[B, S]`` over them.
 
         ``padding_BP`` is true at padding, which nothing attends to. (Microsoft's code attends to
-        the padding of a batch; a batch then answers otherwise than its prompts one by one.)
+        the padding of a batch, so its outputs differ from those of single prompts.)
         """
         return self._encode(image_BND, self.embedding(prompt_BP), padding_BP)
 
@@ -99,7 +99,7 @@ class Florence2Model(nn.Module):
         return self.encoder(embeddings_BSD, mask_BS), mask_BS
 
     def cross_attention(self, states_BSD: Tensor, mask_BS: Tensor | None) -> CrossAttentionCache:
-        """What the decoder asks the encoder, computed once per prompt for all its beams."""
+        """Cross-attention keys and values, computed once per prompt for all its beams."""
         return self.decoder.cross_attention(states_BSD, mask_BS)
 
     def decode(

@@ -1,4 +1,4 @@
-"""The tokens that the grammar allows next, so that every prediction parses.
+"""The next tokens that the grammar allows, so that every prediction parses.
 
 The rules are those of ``grammar``, stricter where its reader is lenient: no label without a region,
 no box cut short, no polygon of fewer than three points, no marker out of place.
@@ -93,7 +93,7 @@ class Constraint:
         return self._in_polygon(tail) | ({"end"} if self._is_polygon(tail) else set())
 
     def _boxes_or_polygons(self, tail: _CoordinateSuffix, body: Sequence[int]) -> set[Token]:
-        """One or the other, whatever the first region is: the reader takes all for the same."""
+        """Boxes or polygons, as the first region is: the reader treats all regions alike."""
         if words := self._after_label(tail):
             if "location" not in words:
                 return words

@@ -14,8 +14,8 @@ A location is an id range, so a label may hold any character and a score is a sl
 log-probabilities. ``read`` accepts any ids: tokens that fit no rule are skipped.
 
 The released parser matches text and mistakes some of its own syntax for words. These errors are not
-copied: ``</s>`` in front of the first text of quads, ``loc_4>`` in a label behind a box without
-a label or behind locations that make no box or quad, ``od>`` in a label behind a task marker,
+copied: ``</s>`` in front of the first text of quads, ``loc_4>`` in a label after a box without
+a label or after locations that make no box or quad, ``od>`` in a label after a task marker,
 ``<pad>`` in a text, labels lost or cut at ``<`` or a line break. A polygon without a point is
 skipped.
 """

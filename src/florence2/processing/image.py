@@ -35,8 +35,8 @@ MAX_PIXELS = 2**27
 MAX_DOWNLOAD_BYTES = 2**26
 DOWNLOAD_SECONDS = 20.0
 
-# Not supported on purpose: formats that run other programs (EPS), hold images of a size the header
-# does not tell (ICO, ICNS), or have no signature, so that noise passes for them (TGA).
+# Not supported on purpose: formats that run other programs (EPS), hold images of a size that is
+# not in the header (ICO, ICNS), or have no signature, so that noise is taken for them (TGA).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 # A file that claims more frames is damaged.
 MAX_FRAMES = 100_000
@@ -60,7 +60,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What an image file holds.
+    """Facts about an image file.
 
     ``width`` and ``height`` are those of the upright image in pixels; ``stored_size`` is
     ``(width, height)`` as the file stores it. ``orientation`` is the EXIF or TIFF orientation of
@@ -130,13 +130,13 @@ def open_image(
 ) -> Iterator[ImageFile.ImageFile]:
     """Open an image file without decoding it.
 
-    Only regular files are opened, only ``FORMATS`` are recognized, whatever the name says, and no
-    other program is ever started. Every failure, also one that a decoder raises inside the block,
+    Only regular files are opened, only ``FORMATS`` are recognized, by content and not by name, and
+    no other program is started. Every failure, also one that a decoder raises inside the block,
     becomes an ``ImageError``.
 
     Args:
         source: A path, or the bytes of a file.
-        name: What messages call the image; the path by default.
+        name: Name of the image in messages; the path by default.
         max_pixels: The largest size that a header may claim.
 
     Raises:
@@ -151,7 +151,7 @@ def open_image(
                 yield image
         except ImageError:
             raise
-        # Decoders of damaged files raise nearly anything, from IndexError to SyntaxError.
+        # Decoders of damaged files raise errors of any type, from IndexError to SyntaxError.
         except Exception as error:
             raise _broken(name, error) from error
 
@@ -176,7 +176,7 @@ def probe_image(
 
 
 def source_name(source: str | Path | bytes) -> str:
-    """What messages call a source: its path or URL, or how many bytes it has."""
+    """The name of a source in messages: its path or URL, or its number of bytes."""
     return f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
@@ -265,14 +265,14 @@ def _identify(stream: IO[bytes]) -> ImageFile.ImageFile:
 
 
 def _to_upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
-    """A new RGB image of the pixels of ``image``, turned as its EXIF orientation says."""
+    """A new RGB image of the pixels of ``image``, rotated by its EXIF orientation."""
     _check_size(image.size, name, max_pixels)
     try:
         image.load()
         rgb = _to_rgb(image)
     except Exception as error:
         raise _broken(name, error) from error
-    # Read after decoding: some formats keep the orientation behind the pixels or apply it.
+    # Read after decoding: some formats store the orientation after the pixels or apply it.
     turn = _EXIF_TRANSPOSE.get(read_orientation(image))
     upright = rgb if turn is None else rgb.transpose(turn)
     # The copied EXIF block would turn the image again wherever it is next loaded or saved.
@@ -314,9 +314,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_8_bits(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
     """Gray values ``[H, W]`` of a deep mode as ``uint8[H, W]``.
 
-    16-bit modes use their whole range. ``I`` and ``F`` do not tell theirs: it is taken to be the
-    smallest usual one that holds all values (1 for ``F``, 255, 65535), and failing that, from the
-    smallest value to the greatest. What is not a number is black.
+    16-bit modes use their whole range. The range of ``I`` and ``F`` is not stored: it is
+    taken to be the smallest usual one with all values (1 for ``F``, 255, 65535), or else that from
+    the smallest value to the greatest. NaN is black.
     """
     levels: NDArray[np.float32] = np.clip(values.astype(np.float32), -1e38, 1e38)
     np.nan_to_num(levels, copy=False)

@@ -100,7 +100,7 @@ MAX_SIDE = 8192
 
 def _is_number(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and -1e6 < value < 1e6  # a NaN is not
+    return is_number and -1e6 < value < 1e6  # NaN does not
 
 
 def _is_side(value: int) -> bool:
@@ -146,8 +146,8 @@ class Prompt:
 class Processor:
     """Prepares inputs, encodes targets and parses predictions for one vocabulary and image size.
 
-    An image becomes ``image_tokens`` tokens; ``max_prompt_tokens`` is what the positions of the
-    model leave beside them.
+    An image becomes ``image_tokens`` tokens; ``max_prompt_tokens`` is the number of positions
+    that remain for the prompt.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Processor:
     def with_image_size(self, size: ImageSize, positions: int, stride: int) -> Processor:
         """The same processor for images resized to ``size`` (width, height).
 
-        Raises ``ValueError`` when the model has no position left beside that many image tokens.
+        Raises ``ValueError`` when the model has no position left after that many image tokens.
         """
         width, height = size
         if width < stride or height < stride or width % stride or height % stride:
@@ -240,7 +240,7 @@ class Processor:
 
         ``text`` is a string, a list of class names for open-vocabulary detection, or a box
         ``(x0, y0, x1, y1)`` in pixels of ``image_size`` for region tasks. ``task`` may hold its
-        text behind the token (``"<OPEN_VOCABULARY_DETECTION>a cat"``). Raises ``ValueError`` for
+        text after the token (``"<OPEN_VOCABULARY_DETECTION>a cat"``). Raises ``ValueError`` for
         an unknown task, missing or unfit text, and a prompt too long for the model.
         """
         found, inline = (task, "") if isinstance(task, Task) else _find(task)
@@ -261,7 +261,7 @@ class Processor:
         if len(token_ids) > self.max_prompt_tokens:
             raise ValueError(
                 f"the prompt has {len(token_ids)} tokens; the model has positions for "
-                f"{self.max_prompt_tokens} beside the image: shorten {sentence[:60]!r}..."
+                f"{self.max_prompt_tokens} besides the image: shorten {sentence[:60]!r}..."
             )
         return Prompt(found, sentence, token_ids)
 
@@ -306,7 +306,7 @@ class Processor:
         if len(sentence) > limit or len(sentence.encode("utf-8", "replace")) > limit:
             raise ValueError(
                 f"the prompt has {len(sentence):,} characters; the model has positions for "
-                f"{self.max_prompt_tokens} tokens beside the image: shorten {sentence[:60]!r}..."
+                f"{self.max_prompt_tokens} tokens besides the image: shorten {sentence[:60]!r}..."
             )
         if not is_encodable(sentence):
             raise ValueError(
@@ -333,7 +333,7 @@ class Processor:
 def _read_preprocessing(path: Path) -> ImagePreprocessing:
     values = read_json(path, MAX_CONFIG_BYTES)
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no JSON object: fetch it again")
+        raise ValueError(f"{path} holds no JSON object: download it again")
     try:
         return ImagePreprocessing.from_dict(values)
     except ValueError as error:
@@ -365,7 +365,7 @@ def is_encodable(text: str) -> bool:
 
 
 def _find(task: str) -> tuple[Task, str]:
-    """A task by name or token, or by a token with text behind it."""
+    """A task by name or token, or by a token followed by text."""
     if "<" in task and ">" in task:
         return split_prompt(task)
     return find_task(task), ""

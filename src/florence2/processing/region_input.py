@@ -1,4 +1,4 @@
-"""The region that a task asks about: a box in pixels, or four location tokens."""
+"""The region of a region task: a box in pixels, or four location tokens."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_region(text: Any, image_size: tuple[int, int]) -> None:
         )
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
         raise ValueError(
-            f"the region {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image, which is "
+            f"the region {x0:g},{y0:g},{x1:g},{y1:g} is outside the image, which is "
             f"{width} x {height} pixels"
         )
 

@@ -2,7 +2,7 @@
 
 The tokens that Florence-2 adds to a vocabulary are one run of 1,024 ids in the released order:
 four task markers, ``<loc_0>`` to ``<loc_999>``, then twenty more markers (two of them
-misspelled, as released). ``<image>``, which transformers' layout adds behind them, may follow.
+misspelled, as released). ``<image>``, which transformers' layout adds after them, may follow.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Tokenizer:
 
     def __init__(self, backend: Backend) -> None:
         """Raises ``ValueError`` for a vocabulary without the tokens named above."""
-        # A file written while training may ask for cut or padded ids; here nothing is ever lost.
+        # A file written in training may enable truncation or padding; here ids are never changed.
         backend.no_truncation()
         backend.no_padding()
         missing = [token for token in ADDED_TOKENS if backend.token_to_id(token) is None]
@@ -108,7 +108,7 @@ class Tokenizer:
             raise FileNotFoundError(f"there is no tokenizer at {path}") from None
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # the library raises bare Exception, and its own panics
+        except BaseException as error:  # the library raises bare Exception, and PanicException
             raise ValueError(
                 f"{path} is not a readable tokenizer.json: {str(error)[:300]}"
             ) from error
@@ -152,13 +152,13 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``, special tokens spelled out and nothing put between tokens.
 
-        Ids outside the vocabulary are skipped; bytes that are no UTF-8 become U+FFFD.
+        Ids outside the vocabulary are skipped; bytes that are not UTF-8 become U+FFFD.
         """
         known = [int(token_id) for token_id in ids if self.is_valid_id(token_id)]
         return self._backend.decode(known, skip_special_tokens=False)
 
     def is_valid_id(self, token_id: int) -> bool:
-        """Whether the id lies in the vocabulary: a model may have more rows than that."""
+        """Whether the id is in the vocabulary: a model may have more rows."""
         return 0 <= token_id < self.vocab_size
 
     def is_location(self, token_id: int) -> bool:
@@ -181,7 +181,7 @@ class Tokenizer:
         return self.vocab_size if found is None else int(found)
 
     def with_image_token(self) -> Tokenizer:
-        """The same tokenizer with ``<image>`` behind its vocabulary, as transformers wants it."""
+        """The same tokenizer with ``<image>`` after its vocabulary, as transformers needs it."""
         backend = Backend.from_str(self._backend.to_str())
         backend.add_special_tokens([AddedToken(IMAGE_TOKEN, normalized=False)])
         return Tokenizer(backend)

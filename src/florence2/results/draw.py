@@ -19,7 +19,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Color = tuple[int, int, int]
 Outline = NDArray[np.float32]
 
-# Bright enough for dark images; the halo around lines serves the light ones.
+# Bright enough for dark images; on light images the halo around lines gives contrast.
 COLORS = (
     (235, 64, 72),
     (64, 140, 255),
@@ -60,7 +60,7 @@ class _Style:
 
     @classmethod
     def of(cls, image: Image.Image) -> _Style:
-        # The geometric mean keeps panoramas from getting the lettering of a stamp.
+        # The geometric mean, so that text on panoramas is not too small.
         scale = (image.width * image.height) ** 0.5
         font = ImageFont.load_default(max(11, round(scale / 34)))
         _, top, _, bottom = font.getbbox("Ag|")
@@ -73,12 +73,12 @@ class _Style:
 
 
 def draw_answer(image: Image.Image, answer: Answer) -> Image.Image:
-    """A new RGB image with ``answer`` on it; ``image`` stays as it is.
+    """A new RGB image with ``answer`` on it; ``image`` is not changed.
 
     Regions are outlined (polygons also tinted) and labeled, with their score where they have
-    one. A label keeps its color from image to image unless another label of the image
-    has it: there, labels differ as far as ``COLORS`` go. Text stands on a strip that is added
-    below. Coordinates follow the image when its size is not that of the answer. Characters
+    one. A label has the same color in all images, except where another label of the image
+    has this color. Text is drawn on a strip that is added below. Coordinates are scaled if the
+    image does not have the size of the answer. Characters
     that Pillow's bundled font lacks lose their accents or become question marks.
     """
     image = image.convert("RGB")
@@ -87,7 +87,7 @@ def draw_answer(image: Image.Image, answer: Answer) -> Image.Image:
         return _with_caption(image, answer.plain_text, pen)
     outlines = [_fitted(parts, answer, image, pen) for parts in _outlines(answer)]
     colors = _choose_colors(answer.labels)
-    # Large regions first: a small one on top of them stays whole.
+    # Large regions first, so that small ones are drawn on top.
     order = sorted(range(len(answer)), key=lambda index: -sum(map(polygon_area, outlines[index])))
     for index in order:
         tinted = isinstance(answer, Polygons)
@@ -134,7 +134,7 @@ def _draw_region(
 
 
 def _label_texts(answer: Regions, width: float, font: Font) -> list[str]:
-    """What stands beside each region: its label, shortened to fit ``width`` with the score."""
+    """The text at each region: its label, shortened to fit ``width``, and its score."""
     scores = [""] * len(answer)
     if answer.scores is not None:
         scores = [f" {score:.2f}" for score in answer.scores]
@@ -206,7 +206,7 @@ def _with_caption(image: Image.Image, text: str, pen: _Style) -> Image.Image:
 
 
 def _wrapped(text: str, width: float, font: Font) -> list[str]:
-    """``text`` in lines of at most ``width`` pixels (or one character); its own breaks stay."""
+    """``text`` in lines of at most ``width`` pixels (or one character); line breaks are kept."""
     lines: list[str] = []
     for paragraph in filter(str.strip, text.splitlines()):
         line = ""
@@ -262,7 +262,7 @@ def _drawable_character(character: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _in_font(character: str) -> bool:
-    """Whether the bundled font has the character: it draws all it lacks alike."""
+    """Whether the bundled font has the character: missing ones all look the same."""
     font = ImageFont.load_default(16)
     return bytes(font.getmask(character)) != bytes(font.getmask(_NOT_IN_ANY_FONT))
 

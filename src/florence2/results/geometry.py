@@ -1,7 +1,7 @@
 """Arithmetic on boxes, quads and polygons in numpy.
 
 Boxes are ``float[N, 4]`` as ``(x0, y0, x1, y1)``; points are ``float[..., 2]`` as ``(x, y)``.
-Everything is in pixels of the upright image unless a docstring says otherwise.
+Everything is in pixels of the upright image unless stated otherwise.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Answers as JSON and back; each pair of functions is tested as a round trip.
 
 ``answer_to_json`` gives the form of the released processor: the lines of ``florence2 run``, HTTP
-responses and MCP tools. It has no score of a text and no image size, and no regions at all read
-back as boxes; ``answer_to_exact_json``, for the predictions of an evaluation, keeps all of them.
+responses and MCP tools. It has no score of a text and no image size, and an answer without regions
+is read back as boxes; ``answer_to_exact_json``, for the predictions of an evaluation, keeps all of
+them.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _coordinates(answer: Boxes | Quads | Polygons) -> dict[str, Any]:
 def _read_text(values: Mapping[str, Any]) -> Text:
     score = values.get("score")
     if not isinstance(values["text"], str):
-        raise ValueError(f"a text is a string, got {values['text']!r}")
+        raise ValueError(f"a text must be a string, got {values['text']!r}")
     return Text(values["text"], None if score is None else float(score))
 
 

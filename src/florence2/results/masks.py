@@ -1,4 +1,4 @@
-"""Masks as bitmaps, run lengths and polygons: the only place that turns one into another.
+"""Masks as bitmaps, run lengths and polygons: the only module that converts between them.
 
 A mask is ``bool[H, W]``. COCO stores it as the lengths of its runs, column by column, background
 first; the compressed form writes them as a string of 5-bit groups (pycocotools' ``maskApi.c``
@@ -35,7 +35,7 @@ _TURNS = {(1, 0): (0, 1), (0, 1): (-1, 0), (-1, 0): (0, -1), (0, -1): (1, 0)}
 
 
 class MaskError(ValueError):
-    """A mask that cannot be decoded or expressed as polygons; ``kind`` says which fault it has."""
+    """A mask that cannot be decoded or expressed as polygons; ``kind`` is the kind of fault."""
 
     def __init__(self, kind: MaskFault, message: str) -> None:
         super().__init__(message)
@@ -151,7 +151,7 @@ def _runs(text: str) -> list[int]:
     """The run lengths of the compressed form.
 
     Each number is written in groups of 5 bits, lowest first, each as a character from ``"0"`` on;
-    bit 6 says that more follows. From the fourth number on, they are differences to the number
+    bit 6 is set if more follows. From the fourth number on, they are differences to the number
     two before.
     """
     runs: list[int] = []
@@ -237,7 +237,7 @@ def _signed_area(points: list[Point]) -> float:
 
 
 def _smooth(loop: list[Point]) -> NDArray[np.float64]:
-    """The loop without the corners that lie within the smoothing of a straight line.
+    """The loop without the corners within the smoothing distance of a straight line.
 
     Ramer, Douglas and Peucker's rule on the two halves between the farthest corners.
     """

@@ -39,7 +39,7 @@ class PostprocessOptions:
         for name in ("min_score", "nms_iou"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+                raise ValueError(f"{name} must be between 0 and 1, got {value}")
 
 
 def postprocess(answer: Answer, options: PostprocessOptions) -> Answer:

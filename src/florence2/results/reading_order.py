@@ -69,7 +69,7 @@ def _heights(quads: Quads) -> NDArray[np.float64]:
 def _blocks(indices: Indices, boxes: NDArray[np.float64], height: float) -> Iterator[list[int]]:
     """The blocks after all cuts, in reading order; each is read row by row."""
     columns = _cut(indices, boxes, axis=0, min_gap=_COLUMN_GAP * height)
-    # One line beside another is a row, not two columns.
+    # Two lines side by side are a row, not two columns.
     if columns is not None and min(_row_count(part, boxes) for part in columns) > 1:
         for part in columns:
             yield from _blocks(part, boxes, height)
@@ -79,7 +79,7 @@ def _blocks(indices: Indices, boxes: NDArray[np.float64], height: float) -> Iter
         yield [index for row in _rows(indices, boxes) for index in row]
         return
     above, below = parts
-    # A cut between lines that are read one after the other anyway must not split a paragraph.
+    # A cut between consecutive lines must not split a paragraph.
     first, second = list(_blocks(above, boxes, height)), list(_blocks(below, boxes, height))
     if len(first) == len(second) == 1:
         yield first[0] + second[0]

@@ -170,9 +170,9 @@ class Record:
     """An image with its annotations.
 
     The image is ``image`` (the bytes of its file), comes from ``image_loader`` (a page or frame,
-    rendered as PNG when it is asked for), or lies at ``path``; with one of the first two, ``path``
+    rendered as PNG on demand), or is the file ``path``; with one of the first two, ``path``
     is only the name it came by. ``width`` and ``height`` are those of the upright image, and
-    ``sha256`` is of the file's bytes. What its dataset says of it: ``split``, ``file_name`` (its
+    ``sha256`` is of the file's bytes. Fields from its dataset: ``split``, ``file_name`` (its
     name among the images of the split), ``source_id`` (its id), ``attributes`` (other fields of the
     image), and ``objects``, ``None`` where the dataset labels no objects. Raises ``ValueError``
     when there is no image, or regions belong to another image size.
@@ -227,7 +227,7 @@ class Record:
         return content
 
     def kept(self) -> tuple[Annotation, ...]:
-        """The annotations that no filter has dropped."""
+        """The annotations that were not dropped by a filter."""
         return tuple(each for each in self.annotations if each.decision.kept)
 
 

@@ -1,4 +1,4 @@
-"""What every runtime offers over the one model definition.
+"""The interface of all runtimes of the model.
 
 A runtime is generic in what it encodes prompts to (``PromptsT``) and in its decoder state
 (``StateT``); image tokens are tensors in all runtimes.

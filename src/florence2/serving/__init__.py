@@ -1,4 +1,4 @@
-"""The model behind HTTP, a web page, and MCP, over one batching engine."""
+"""Serves the model over HTTP, a web page and MCP, with one batching engine."""
 
 from typing import TYPE_CHECKING
 

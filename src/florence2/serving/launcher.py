@@ -15,9 +15,9 @@ from ..io.fetch import UrlFetcher
 from .request_limits import RequestLimits
 from .serve_config import ServeConfig
 
-# Concurrent requests beside the queued ones: those that are read or written.
+# Concurrent requests besides the queued ones: those that are read or written.
 _EXTRA_REQUESTS = 256
-# Open files beside connections.
+# Open files besides connections.
 _RESERVED_FILES = 128
 
 

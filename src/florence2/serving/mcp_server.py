@@ -106,7 +106,7 @@ class ImageSources:
     def _find(self, source: str) -> Unit:
         """The file with page or frame that a path or a file: URI names, if it may be read."""
         path = Path(_to_path(source))
-        # "~name" without such a user is a file name.
+        # "~name" is a file name if there is no user of this name.
         with contextlib.suppress(RuntimeError):
             path = path.expanduser()
         is_anywhere = path.is_absolute() or not self._roots

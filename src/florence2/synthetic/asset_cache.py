@@ -1,4 +1,4 @@
-"""The directory of fetched assets: drawings in one file, fonts beside it.
+"""The directory of fetched assets: drawings in one file, and font files.
 
 ``art.npz`` holds all drawings as PNG, one after another, and an index with the emoji, the name,
 the source and the offset of each, the licenses, and checksums of everything. It is written last, so

@@ -84,7 +84,7 @@ def _place_objects(
     sheets: list[RenderedText],
     is_page: bool,
 ) -> list[VisibleSprite]:
-    """The scene's objects, nearest first, behind all signs and not behind lines of text."""
+    """The scene's objects, nearest first; signs occlude them, and they do not occlude text."""
     covered = np.zeros((settings.size[1], settings.size[0]), bool)
     forbidden = covered.copy()
     for sheet in sheets:

@@ -135,7 +135,7 @@ def load_vocabulary() -> tuple[str, ...]:
 
 
 def sample_short_text(rng: np.random.Generator, max_length: int = 22) -> str:
-    """A random short text of at max_words ``max_length`` characters."""
+    """A random short text of at most ``max_length`` characters."""
     while True:
         make = _SHORT_SAMPLERS[int(rng.choice(len(_SHORT_SAMPLERS), p=_SHORT_SHARES))]
         text = make(rng)
@@ -144,7 +144,7 @@ def sample_short_text(rng: np.random.Generator, max_length: int = 22) -> str:
 
 
 def sample_prose(rng: np.random.Generator, lines: int, max_length: int) -> list[str]:
-    """A paragraph of random sentences in lines of at max_words ``max_length`` characters."""
+    """A paragraph of random sentences in lines of at most ``max_length`` characters."""
     text_lines = [""]
     starts_sentence = True
     while len(text_lines) <= lines:

@@ -32,7 +32,7 @@ _MEMO_OPCODES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
 class DamagedCheckpointError(ValueError):
-    """A training checkpoint that cannot be used; the message says which file and why."""
+    """A training checkpoint that cannot be used; the message has the file and the reason."""
 
 
 class SafeCheckpointReader(FileSystemReader):
@@ -71,7 +71,7 @@ class SafeCheckpointReader(FileSystemReader):
         return part
 
     def _rename_keys(self) -> None:
-        """Give the stored values the keys that the model of today asks for."""
+        """Rename the keys of stored values to the current ones."""
         metadata = self._metadata
         metadata.state_dict_metadata = {
             current_key(key): value for key, value in metadata.state_dict_metadata.items()

@@ -21,7 +21,7 @@ class FieldRule:
     choices: tuple[str, ...] = ()
 
     def holds(self, value: float) -> bool:
-        """Whether a number lies in the range."""
+        """Whether a number is in the range."""
         if self.or_zero and value == 0:
             return True
         return not (
@@ -119,7 +119,7 @@ RULES: dict[str, FieldRule] = {
     "reporting.higher_is_better": FieldRule("whether a higher metric is better"),
 }
 
-# What other programs call these fields.
+# Names of these fields in other programs.
 ALIASES: dict[str, str] = {
     "lr": "optimizer.learning_rate",
     "lr0": "optimizer.learning_rate",

@@ -29,7 +29,7 @@ _MAX_UNREADABLE = 1000
 
 @dataclass(frozen=True)
 class RunHooks:
-    """What happens beside the steps.
+    """Callbacks between the steps.
 
     Attributes:
         checkpoints: directory of the checkpoints.

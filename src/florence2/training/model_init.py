@@ -28,7 +28,7 @@ _LORA_TARGETS = (
 
 
 def build_model(recipe: Recipe) -> tuple[Florence2Model, Processor]:
-    """The model with fp32 weights, and its processor, as ``recipe.start`` says.
+    """The model with fp32 weights, and its processor, of ``recipe.start``.
 
     ``scratch:base``, ``scratch:large`` and ``scratch:nano`` have random weights
     from ``recipe.seed``. The vocabulary is that of ``recipe.text_from``, a BART or Florence-2

@@ -219,7 +219,7 @@ def _only_function(module: ModuleType, file: str) -> str:
     functions = _list_functions(module)
     if len(functions) != 1:
         raise ValueError(
-            f"say which function of {file} returns the recipe, as in {file}:function; "
+            f"name the function of {file} that returns the recipe, as in {file}:function; "
             f"it has {functions}"
         )
     return functions[0]

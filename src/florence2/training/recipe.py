@@ -133,7 +133,7 @@ class Augmentation:
                 raise ValueError(f"{name} is a probability, got {getattr(self, name)}")
         if not 0 < self.smallest_crop <= 1 or self.scale_jitter < 0:
             raise ValueError(
-                "smallest_crop must lie in (0, 1] and scale_jitter at 0 or above, got "
+                "smallest_crop must be in (0, 1] and scale_jitter at least 0, got "
                 f"{self.smallest_crop} and {self.scale_jitter}"
             )
 
@@ -240,7 +240,7 @@ class Recipe:
     """A training run. ``start`` is a checkpoint (Hub id, directory, ``nano``), ``scratch:base``,
     ``scratch:large`` or ``scratch:nano``; ``text_from`` a BART checkpoint for the language model.
 
-    ``task_weights`` says how often the examples of a task are sampled relative to their number
+    ``task_weights`` are the sampling rates of tasks relative to their number of examples
     (default 1; 0 excludes the task). ``layout`` is that of the written checkpoints.
     ``max_skipped_steps`` is the max number of consecutive steps with non-finite gradients before
     the run stops with an error.

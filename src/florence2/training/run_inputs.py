@@ -118,7 +118,7 @@ def _describe_model(source: str) -> Description:
 
 
 def _identity(description: Any) -> Any:
-    """What must be equal: the files of a model if it has any, and not its name."""
+    """The values that must be equal: the files of a model, or its name if it has none."""
     if isinstance(description, Mapping) and description.get("files"):
         return description["files"]
     return description

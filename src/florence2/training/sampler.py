@@ -19,7 +19,7 @@ class DistributedSampler:
 
     Each task repeats its examples, shuffled again every time. An epoch takes the next
     ``round(weight * examples)`` of each task and shuffles them together, so over time all examples
-    of a task are seen equally often, whatever its weight.
+    of a task are seen equally often at any weight.
     """
 
     def __init__(self, tasks: Sequence[str], weights: Mapping[str, float], seed: int) -> None:

@@ -35,7 +35,7 @@ Losses = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 class TrainingError(RuntimeError):
-    """Training diverges; the message says why and what to change."""
+    """Training diverges; the message has the reason and what to change."""
 
 
 class Objective(Protocol):
@@ -108,7 +108,7 @@ def train_step(setup: TrainSetup, micro_batches: Sequence[MicroBatch]) -> StepMe
     """
     state, world, recipe = setup.state, setup.world, setup.recipe
     setup.optimizer.zero_grad(set_to_none=True)
-    # The same names in the same order on all processes, whatever each of them reads.
+    # The same names in the same order on all processes, also if examples of one are unreadable.
     names = ("loss", "tokens", "examples", *setup.objective.metric_names)
     sums = dict.fromkeys(names, 0.0)
     for index, batch in enumerate(micro_batches):

@@ -1,4 +1,4 @@
-"""How a run is executed; this changes nothing of what it learns."""
+"""How a run is executed, without effect on its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Strategy = Literal["ddp", "fsdp"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Options of ``train`` that are no part of the recipe.
+    """Options of ``train`` that are not part of the recipe.
 
     ``worker_processes`` reads endless records in processes instead of threads; a script then
     needs the usual ``if __name__ == "__main__"``.

@@ -81,7 +81,7 @@ def train(
             number of processes; recipe, data and start model must be the same.
         validation: records for the validation loss.
         evaluator: computes further metrics of the model. Evaluations run once an epoch unless
-            ``recipe.reporting`` says otherwise; its ``metric`` selects ``best``.
+            ``recipe.reporting`` sets another; its ``metric`` selects ``best``.
         config: device, workers and the like.
         world: the process group, from a caller that has joined it and locked ``out``.
         options: fields of ``config`` by name, such as ``device="cuda"``.

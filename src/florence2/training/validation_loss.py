@@ -105,5 +105,5 @@ def _read_all(
     for example in examples:
         try:
             yield reader.read(example, draw=0)
-        except Exception as error:  # a single bad example is skipped, whatever its error
+        except Exception as error:  # a single bad example is skipped, with any error
             reasons.append(str(error))

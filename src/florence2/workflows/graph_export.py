@@ -86,7 +86,7 @@ def export_onnx(
     Args:
         source: a Hub id, a directory, or ``"nano"``.
         directory: where the graphs are written.
-        precisions: fp32, fp16, int8; fp32 is always written, for the others are made from it.
+        precisions: fp32, fp16, int8; fp32 is always written, since the others are made from it.
         loading: arguments of ``load``: ``revision``, ``adapter``.
 
     Returns:
@@ -195,7 +195,7 @@ def _check_target(source: str | Path, directory: Path) -> None:
 
 
 def _prepare_directory(directory: Path, model: Florence2) -> None:
-    """Remove graphs of other weights, for a directory has one configuration.
+    """Remove graphs of other weights, since a directory has one configuration.
 
     Graphs of the same weights are kept.
     """

@@ -25,7 +25,7 @@ from ..results.types import Answer, Boxes, Failure, ImageSize, Polygons, Quads, 
 
 # A box that ends this close to a cut, as a fraction of the tile, was truncated there.
 _EDGE_MARGIN = 0.02
-# Each tile is an image to encode: more only waste memory and time.
+# Each tile is an image to encode: more only cost memory and time.
 MAX_TILES = 1024
 
 # ``Florence2.batch`` or a function like it: requests in, results out in their order.

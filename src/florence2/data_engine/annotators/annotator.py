@@ -1,4 +1,4 @@
-"""The interface of an annotator, and what the engine must know to run one."""
+"""The interface of an annotator, and its specification for the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions from a vision model behind an OpenAI-compatible URL."""
+"""Captions from a vision model at an OpenAI-compatible URL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROMPTS: Mapping[str, str] = {
 _ATTEMPTS = 4
 _RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _MAX_RESPONSE_BYTES = 4 * 2**20
-# A server that asks for a longer wait counts as failed.
+# A longer wait that a server requests counts as a failure.
 _MAX_WAIT = 60.0
 # The media types that the API takes. An MPO file is a JPEG with a second view after it.
 _MEDIA_TYPES = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}
@@ -147,7 +147,7 @@ class VisionEndpoint:
                 if not _is_temporary(error):
                     raise ConnectionError(problem) from error
             if wait > _MAX_WAIT:
-                raise ConnectionError(f"{problem}, and the server asks to wait {wait:.0f} s")
+                raise ConnectionError(f"{problem}, and the server requests a wait of {wait:.0f} s")
             time.sleep(wait if attempt + 1 < _ATTEMPTS else 0)
         raise ConnectionError(f"{problem} ({_ATTEMPTS} times)")
 
@@ -264,7 +264,7 @@ def _is_temporary(error: FetchError) -> bool:
 
 
 def _parse_retry_after(retry_after: str | None) -> float:
-    """The seconds that a ``Retry-After`` header (a number or a date) asks for; 0 without one."""
+    """The seconds that a ``Retry-After`` header (a number or a date) requests; 0 without one."""
     if not retry_after:
         return 0.0
     try:

@@ -18,7 +18,7 @@ _SHOWN = 200
 def find_file(data: Path, names: Iterable[str], source: str) -> Path:
     """The first of ``names`` (paths below ``data``) that exists.
 
-    Raises ``FileNotFoundError`` with all names and ``source``, which says where to get them.
+    Raises ``FileNotFoundError`` with all names and ``source``, where they are available.
     """
     candidates = list(names)
     if not data.is_dir():

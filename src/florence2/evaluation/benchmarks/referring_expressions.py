@@ -114,7 +114,7 @@ def read_plain_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return _PlainUnpickler(file, encoding="utf-8", errors="replace").load()
-    # A damaged pickle raises the error of whatever instruction it was cut at.
+    # A damaged pickle raises errors of any type.
     except Exception as error:
         raise ValueError(
             f"{path} cannot be read as a pickle of plain values: {error}; get it again"
@@ -126,7 +126,7 @@ def read_plain_pickle(path: Path) -> Any:
 class _PlainUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Refuse: plain values need nothing from any module."""
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a plain file never does")
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which a plain file never does")
 
 
 class _Instances:

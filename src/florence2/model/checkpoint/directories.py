@@ -1,4 +1,4 @@
-"""What a directory holds: weights, exported graphs, or something that is no checkpoint."""
+"""The contents of a directory: weights, exported graphs, or no checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from .tensor_files import CONFIG_FILE, WEIGHT_FILES
 
-# Where graphs lie in an exported directory; the ONNX layout is the onnx-community's.
+# Directories of graphs in an exported directory; the ONNX layout is the onnx-community's.
 ONNX_FOLDER = "onnx"
 OPENVINO_FOLDER = "openvino"
 
@@ -34,9 +34,9 @@ def has_weights(directory: Path) -> bool:
 
 
 def describe_directory(directory: Path) -> str | None:
-    """Why a directory without a configuration is no checkpoint, and what to give instead.
+    """Why a directory without a configuration is not a checkpoint, and what to pass instead.
 
-    ``None`` where nothing is known of it.
+    ``None`` for other directories.
     """
     if not directory.is_dir():
         return None

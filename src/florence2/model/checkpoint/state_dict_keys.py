@@ -1,4 +1,4 @@
-"""What the tensors of a model are called: by us, by Microsoft, by transformers.
+"""The names of a model's tensors: ours, Microsoft's, transformers'.
 
 One table, read in both directions. Microsoft's layout and transformers' hold the same tensors;
 only the image projection is transposed between them.
@@ -88,7 +88,7 @@ def current_key(key: str) -> str:
 
 
 def layout_name(ours: str, layout: Layout) -> str:
-    """What a layout calls our tensor ``ours``; ``ValueError`` when it has no place for it."""
+    """The name of our tensor ``ours`` in a layout; ``ValueError`` if the layout lacks it."""
     if ours == EMBEDDING:
         return _TEXT_PREFIX[layout] + "shared.weight"
     if ours == HEAD:
@@ -128,7 +128,7 @@ def detect_layout(names: Iterable[str]) -> Layout | None:
 
 
 def bart_name(ours: str) -> str | None:
-    """What a BART checkpoint calls our tensor, or ``None`` for tensors it has not."""
+    """The name of our tensor in a BART checkpoint, or ``None`` if it has none."""
     if ours == EMBEDDING:
         return "model.shared.weight"
     found = _TEXT_NAME.fullmatch(ours)

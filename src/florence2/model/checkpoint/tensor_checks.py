@@ -1,7 +1,8 @@
 """Checks of weight files before their tensors are read.
 
-Each size that a file declares is compared with the file itself, so a small file cannot ask for
-much memory. Each type that a pickle names is compared with a list, so a pickle cannot run code.
+Each size that a file declares is compared with the file itself, so a small file cannot cause a
+large allocation. Each type that a pickle names is compared with a list, so a pickle cannot run
+code.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _BYTES_PER_VALUE = {
     "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
 
-# Everything that pickled tensors name. Tensors of odd kinds are refused later, by their names;
+# All types in pickled tensors. Tensors of unsupported kinds are refused later, by name;
 # constructors that take a size and no data are not here.
 ALLOWED_PICKLE_TYPES = frozenset(
     {
@@ -74,7 +75,7 @@ class UnsafePickleError(ValueError):
 def check_safetensors(path: Path) -> None:
     """Compare the header of a ``.safetensors`` file with the file.
 
-    Each tensor must lie behind the one before it, without gap or overlap, to the end of the file,
+    Each tensor must follow the previous one, without gap or overlap, to the end of the file,
     and have as many bytes as its type and shape need. Raises ``ValueError``.
     """
     with path.open("rb") as file:
@@ -115,7 +116,7 @@ def check_torch_archive(path: Path) -> None:
             return
         size = path.stat().st_size
         file.seek(max(0, size - _ZIP_END_BYTES))
-        # Readers of archives search for the end record in different ways: one place is left.
+        # Readers of archives search for the end record in different ways: only one place is valid.
         if file.read(len(_ZIP_END)) != _ZIP_END:
             raise ValueError("the archive does not end with its directory")
         with zipfile.ZipFile(file) as archive:

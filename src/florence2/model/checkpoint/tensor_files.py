@@ -1,4 +1,4 @@
-"""Checkpoint files: their tensors without running what they hold, and writing them whole."""
+"""Checkpoint files: reads tensors without running code in a file, and writes them atomically."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .tensor_checks import (
 CONFIG_FILE = "config.json"
 # The largest is the index of a model in parts, of less than 1 MB.
 MAX_JSON_BYTES = 16 * 2**20
-# Narrower types are quantized, and mean nothing without scales that no layout here has.
+# Narrower types are quantized and need scales, which no layout here has.
 STORED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -43,31 +43,33 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, OSError) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({first_line(error)}): fetch it again"
+            f"{path} cannot be read ({first_line(error)}): download it again"
         ) from error
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds no JSON object: fetch it again")
+        raise CheckpointError(f"{path} holds no JSON object: download it again")
     return values
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
     """The files that hold a checkpoint's tensors: safetensors before pickle, parts by index."""
     for name in WEIGHT_FILES:
-        # A whole file is newer than an index beside it: saving over parts leaves their index.
+        # A single file is newer than an index next to it: saving over parts leaves their index.
         if (directory / name).is_file():
             return (directory / name,)
         index = directory / f"{name}.index.json"
         if index.is_file():
             parts = read_json(index).get("weight_map")
             if not isinstance(parts, dict) or not all(isinstance(v, str) for v in parts.values()):
-                raise CheckpointError(f"{index} has no weight_map: fetch it again")
+                raise CheckpointError(f"{index} has no weight_map: download it again")
             found = tuple(directory / Path(part).name for part in sorted(set(parts.values())))
             missing = [path.name for path in found if not path.is_file()]
             if missing:
-                raise CheckpointError(f"{index} names {', '.join(missing)}, not there: fetch them")
+                raise CheckpointError(
+                    f"{index} names {', '.join(missing)}, which are missing: download them"
+                )
             return found
     raise CheckpointError(
-        f"{directory} holds neither {WEIGHT_FILES[0]} nor {WEIGHT_FILES[1]}: fetch the weights"
+        f"{directory} holds neither {WEIGHT_FILES[0]} nor {WEIGHT_FILES[1]}: download the weights"
     )
 
 
@@ -96,7 +98,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         RecursionError,
     ) as error:
         raise CheckpointError(
-            f"{path} is truncated or damaged ({first_line(error)}): fetch it again"
+            f"{path} is truncated or damaged ({first_line(error)}): download it again"
         ) from error
 
 
@@ -109,9 +111,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors and would run code when loaded ({error}): have its "
             "author save it as safetensors"
         ) from error
-    except Exception as error:  # a damaged zip or pickle raises nearly anything
+    except Exception as error:  # a damaged zip or pickle raises errors of any type
         raise CheckpointError(
-            f"{path} is truncated or damaged ({first_line(error)}): fetch it again"
+            f"{path} is truncated or damaged ({first_line(error)}): download it again"
         ) from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds a {type(values).__name__}, not named tensors")
@@ -128,7 +130,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         check_total_size(values, path.stat().st_size)
     except ValueError as error:
-        raise CheckpointError(f"{path}: {error}: fetch it again") from error
+        raise CheckpointError(f"{path}: {error}: download it again") from error
     return {name: value.detach() for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints to models and back, strictly: every tensor is there, named and shaped right.
+"""Loads and writes checkpoints strictly: every tensor must be there, with its name and shape.
 
 Reads Microsoft's layout and transformers', from safetensors or pickle, with any of the four tied
 embeddings present; writes either. Errors name the file, the tensor and the remedy.
@@ -154,7 +154,7 @@ def save_checkpoint(
 ) -> None:
     """Write ``model.safetensors`` and ``config.json`` in ``layout``; the tied tensor once.
 
-    transformers' model wants a row for ``<image>`` in its embedding: a model without one gets a
+    transformers' model needs a row for ``<image>`` in its embedding: a model without one gets a
     last row, a copy of that of ``<pad>``, and the generation config never lets it be generated.
     ``image_token`` is the id that the tokenizer has for it; a row that is there already is used.
     ``ValueError`` for a model with a logits bias, which that layout cannot hold.
@@ -255,7 +255,7 @@ def _match(
         elif name is not None and ours not in _OPTIONAL:
             missing.append(name)
     if missing:
-        problems.append(f"{len(missing)} tensors are missing ({_some(missing)}): fetch it again")
+        problems.append(f"{len(missing)} tensors are missing ({_some(missing)}): download it again")
     if remaining:
         problems.append(
             f"{len(remaining)} tensors belong to no Florence-2 of this config "
@@ -268,15 +268,19 @@ def _match(
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """The problem of weights with which no answer can be computed, if there are such."""
+    """The problem of weights that are not finite, if there are any."""
     # A sum needs no memory of its own, and is finite where all values are, but for an overflow.
-    odd = [
+    invalid = [
         name
         for name, value in tensors.items()
         if not bool(torch.isfinite(value.sum(dtype=torch.float64)))
         and not bool(torch.isfinite(value).all())
     ]
-    return [f"values that are not finite in {_some(odd)}: the weights are damaged"] if odd else []
+    return (
+        [f"values that are not finite in {_some(invalid)}: the weights are damaged"]
+        if invalid
+        else []
+    )
 
 
 def _untie(

@@ -1,7 +1,7 @@
 """A decoder in a separate process, which a hostile file may crash without harm to this one.
 
 Requests and replies are JSON with an optional body of raw bytes; nothing is unpickled. The process
-has a memory limit where the platform knows one, and every request a time limit.
+has a memory limit where the platform supports it, and every request a time limit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DecoderError(ValueError):
 
 @dataclass(frozen=True)
 class DecoderLimits:
-    """What one file may cost: ``memory`` bytes of address space, ``seconds`` for one request,
+    """The limits of one file: ``memory`` bytes of address space, ``seconds`` for one request,
     ``max_body`` bytes of one reply."""
 
     memory: int = 3 * 2**30
@@ -133,7 +133,7 @@ class DecoderProcess:
         process.kill()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                with suppress(OSError):  # what was not sent is of no use any more
+                with suppress(OSError):  # unsent data is no longer needed
                     stream.close()
         process.wait()
 
@@ -178,7 +178,7 @@ def _start(limits: DecoderLimits) -> subprocess.Popen[bytes]:
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         MEMORY_LIMIT_VARIABLE: str(limits.memory),
     }
-    # -P: nothing is imported from the current directory, which may hold anybody's files.
+    # -P: nothing is imported from the current directory, which may hold untrusted files.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "florence2.processing.containers.decoder_worker"],
         stdin=subprocess.PIPE,

@@ -33,7 +33,7 @@ Reply = tuple[Values, bytes]
 
 
 class OpenFile:
-    """The file of the last request, kept open with what was made of it for the next one."""
+    """The file of the last request, kept open with its decoded state for the next request."""
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] = ()
@@ -71,7 +71,7 @@ class OpenFile:
 
 
 class ImageFrames:
-    """An open image file and the places of its images."""
+    """An open image file and the indices of its images."""
 
     def __init__(self, source: str | bytes) -> None:
         self._stack = contextlib.ExitStack()
@@ -85,7 +85,7 @@ class ImageFrames:
         self._stack.close()
 
     def get(self, index: int, max_pixels: int) -> Image.Image:
-        """The image at a place, upright in RGB."""
+        """The image at an index, upright in RGB."""
         self._image.seek(index)
         stated = self._image.info.get("dpi")
         image = load_image(self._image, max_pixels=max_pixels)
@@ -94,7 +94,7 @@ class ImageFrames:
 
 
 def count_pages(file: OpenFile, values: Values, body: bytes) -> Reply:
-    """How many pages a PDF has."""
+    """The number of pages of a PDF."""
     return {"count": _pdf(file, values, body).count}, b""
 
 
@@ -185,7 +185,7 @@ def handle(file: OpenFile, values: Values, body: bytes) -> Reply:
         reply = {"kind": "import", "error": str(error)}
     except MemoryError:
         reply = {"kind": "value", "error": f"{name} needs too much memory to decode"}
-    # Decoders of damaged files raise nearly anything.
+    # Decoders of damaged files raise errors of any type.
     except Exception as error:
         reason = str(error) or type(error).__name__
         reply = {"kind": "value", "error": f"{name}: {reason}"[:500]}

@@ -17,7 +17,7 @@ _DEFAULT_SECONDS = 0.1  # what browsers give a frame that states no duration
 
 
 def is_paged(image: Image.Image) -> bool:
-    """Whether the images of a file are pages beside each other, not moments of one animation."""
+    """Whether the images of a file are pages, not frames of an animation."""
     return image.format in _PAGED
 
 

@@ -45,7 +45,7 @@ atexit.register(_shared_process.close)
 
 
 def find_container_kind(path: str | Path) -> ContainerKind | None:
-    """What ``path`` holds several images of, by its content; ``None`` for a plain image.
+    """The kind of container that ``path`` is, by its content; ``None`` for a plain image.
 
     A PDF or video whose beginning is damaged is known by its suffix. Raises ``OSError`` or
     ``ValueError`` for what cannot be opened.
@@ -71,7 +71,7 @@ class UnitReader:
     """Lists and loads units, and keeps the last file open, so that units in order are quick.
 
     ``every`` is the time in seconds between the frames that are taken of a video or animation,
-    ``resolution`` the pixels to the inch of PDF pages. Without a ``process`` of their own all
+    ``resolution`` the pixels per inch of PDF pages. Without a ``process`` of their own all
     readers share one. Safe to share between threads.
     """
 
@@ -84,9 +84,11 @@ class UnitReader:
         process: DecoderProcess | None = None,
     ) -> None:
         if not every > 0:
-            raise ValueError(f"every is seconds above 0, got {every}")
+            raise ValueError(f"every must be a number of seconds above 0, got {every}")
         if not resolution > 0:
-            raise ValueError(f"resolution is pixels to the inch above 0, got {resolution}")
+            raise ValueError(
+                f"resolution must be a number of pixels per inch above 0, got {resolution}"
+            )
         self._every, self._resolution, self._max_pixels = every, resolution, max_pixels
         self._process = process or _shared_process
 
@@ -139,7 +141,7 @@ class UnitReader:
         return self._image(*self._ask(operation, file, **values))
 
     def count_pages(self, source: str | Path | bytes, password: str | None = None) -> int:
-        """How many pages a PDF, or the bytes of one, has."""
+        """The number of pages of a PDF, given as a path or as bytes."""
         reply, _ = self._ask("count_pages", source, password=password)
         return int(reply["count"])
 
@@ -233,7 +235,7 @@ def _is_animation(head: bytes) -> bool:
     if head[:4] == b"\x89PNG":
         pixels = head.find(b"IDAT")
         before = head if pixels < 0 else head[:pixels]
-        # A long profile may hide both chunks: then the decoder decides.
+        # A long profile may hide both chunks: then the decoder determines it.
         return b"acTL" in before or pixels < 0
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return head[12:16] == b"VP8X" and bool(head[20] & 2) if len(head) > 20 else False

@@ -115,7 +115,7 @@ class _DecoderStep(TracedModule):
     ) -> Any:
         half = len(cross_and_past) // 2
         cross, past = cross_and_past[:half], cross_and_past[half:]
-        # In the first step the past is ignored, whatever its length.
+        # In the first step the past is ignored.
         length = past[0].shape[2] * has_past_1[0].to(torch.int64)
         cache = _Past(tuple(each[:, :, :length] for each in past), length)
         cross_cache = CrossAttentionCache(cross[0::2], cross[1::2], _additive(attention_mask_RS))

@@ -19,7 +19,7 @@ def onnx_path(folder: Path, graph: str, precision: str) -> Path:
 
 
 def convert_graph(folder: Path, graph: str, precision: str) -> Path:
-    """Write a copy of an fp32 graph at ``precision`` beside it; inputs and outputs stay fp32.
+    """Write a copy of an fp32 graph at ``precision`` next to it; inputs and outputs stay fp32.
 
     int8 stores matrices with a scale per output, and quantizes activations dynamically.
     """

@@ -113,7 +113,7 @@ class OnnxRuntime:
                 expected = widths.get(port.name)
                 if expected and isinstance(last, int) and last != expected:
                     raise ValueError(
-                        f"{self._paths[graph]}: {port.name} has {last} values, config.json says "
+                        f"{self._paths[graph]}: {port.name} has {last} values, config.json has "
                         f"{expected}: graphs and config.json are of different models"
                     )
 

@@ -15,7 +15,7 @@ def get_core() -> openvino.Core:
 
     The CPU plugin installs a signal stack in the thread that loads it. If its last user is
     released in another thread, the stack is unmapped but stays installed, and the next signal
-    (Ctrl-C) ends the process with a segmentation fault. Seen with OpenVINO 2026.
+    (Ctrl-C) ends the process with a segmentation fault. Observed with OpenVINO 2026.
     """
     import openvino
 

@@ -122,7 +122,7 @@ class CrossKVCache:
 
 
 def _write(target: Array, entries: Array, fill: float) -> None:
-    """Write entries into the beginning of larger ones and ``fill`` behind them."""
+    """Write entries into the beginning of larger ones and ``fill`` after them."""
     if entries.shape != target.shape:
         target[...] = fill
     target[tuple(map(slice, entries.shape))] = entries

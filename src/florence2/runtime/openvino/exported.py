@@ -114,6 +114,6 @@ def _check_last(path: Path, port: Any, expected: int) -> None:
     last = shape[len(shape) - 1] if shape.rank.is_static and len(shape) else None
     if last is not None and last.is_static and last.get_length() != expected:
         raise ValueError(
-            f"{path} gives {last.get_length()} values, config.json says {expected}: the two are of "
+            f"{path} gives {last.get_length()} values, config.json has {expected}: the two are of "
             "different models"
         )

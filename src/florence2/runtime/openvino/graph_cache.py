@@ -35,7 +35,7 @@ _LOGGER = logging.getLogger("florence2")
 
 
 def cache_key(files: Iterable[Path], *what: object) -> str:
-    """The name of an entry: the content of a checkpoint's files, and what else graphs depend on."""
+    """The name of an entry: a hash of a checkpoint's files and other inputs of the graphs."""
     import openvino
 
     from ... import __version__
@@ -49,13 +49,13 @@ def cache_key(files: Iterable[Path], *what: object) -> str:
 
 
 def graph_cache_dir() -> Path:
-    """Where converted graphs are kept: ``FLORENCE2_GRAPHS``, or else the platform's cache."""
+    """The directory of converted graphs: ``FLORENCE2_GRAPHS``, or else the platform's cache."""
     chosen = os.environ.get(CACHE_DIR_VARIABLE)
     return Path(chosen) if chosen else cache_dir("openvino")
 
 
 def load_graphs(key: str, make: Callable[[], Graphs], folder: Path | None = None) -> Graphs:
-    """The graphs under ``key``, from the cache, or else as ``make`` makes them.
+    """The graphs under ``key``, from the cache, or else made by ``make``.
 
     ``folder`` is that of the cache: by default ``FLORENCE2_GRAPHS``, or else the platform's.
     """
@@ -89,7 +89,7 @@ def _warn_unkept(where: str, error: Exception) -> None:
 
 
 def _read(entry: Path) -> Graphs | None:
-    """The graphs of a whole entry; what is damaged is removed, and nothing is returned."""
+    """The graphs of a complete entry; a damaged entry is removed and ``None`` is returned."""
     from .core import get_core
 
     try:
@@ -126,7 +126,7 @@ def _write(entry: Path, graphs: Graphs) -> None:
         try:
             temporary.rename(entry)
         except OSError:
-            # Somebody else was first; what they wrote is as good.
+            # Another process was first; its entry is equal.
             if not (entry / _MANIFEST).is_file():
                 raise
     finally:

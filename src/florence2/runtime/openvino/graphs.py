@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 VISION_ENCODER, ENCODER, DECODER = GRAPHS = ("vision_encoder", "encoder", "decoder")
 
-# Increased whenever ``convert`` gives other graphs, so that those in the cache are converted again.
+# Increased when ``convert`` gives other graphs, so that cached graphs are converted again.
 GRAPH_VERSION = 5
 
 
@@ -41,8 +41,8 @@ def convert(model: Florence2Model, pixels: tuple[int, int]) -> dict[str, openvin
     model = model.eval()
     text = model.config.text
     layers, heads = text.decoder_layers, text.decoder_attention_heads
-    # One image at a time: only with all sizes known does the plugin see which copies are not
-    # needed, and one image keeps all cores busy.
+    # One image at a time: the plugin removes needless copies only if all sizes are known,
+    # and one image keeps all cores busy.
     image = torch.zeros(1, 3, *pixels)
     with torch.no_grad(), suppress_warnings():
         tokens = model.encode_image(image).expand(2, -1, -1)

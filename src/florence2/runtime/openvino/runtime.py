@@ -161,7 +161,7 @@ class OpenVinoDecoderState:
     """Prompts and the tokens decoded so far; past keys and values are a state of the plugin.
 
     Rows are reordered by an input of the next step, without a copy. As in ``SelfAttentionCache``,
-    rows that were added later are aligned at the right, behind ``left_padding`` positions.
+    rows that were added later are aligned at the right, after ``left_padding`` positions.
     """
 
     supports_unprefilled_join = True
@@ -287,7 +287,7 @@ def _set_state(state: openvino.VariableState, past_RGCE: Array) -> None:
 
 def _stack_rows(parts: Sequence[tuple[Array, Array]], length: int) -> Array:
     """Rows of pasts ``float32[R, G, C, E]``, given with their indices, as one array of ``length``
-    positions: rows are aligned at the right, behind zeros."""
+    positions: rows are aligned at the right, after zeros."""
     _, heads, _, width = parts[0][0].shape
     whole = np.empty((sum(len(rows) for _, rows in parts), heads, length, width), np.float32)
     index = 0

@@ -28,7 +28,7 @@ from .precisions import quantize_int8
 if TYPE_CHECKING:
     import openvino
 
-# Later values may lie slightly outside the measured range.
+# Later values may be slightly outside the measured range.
 _MARGIN = 1.1
 _LINEAR = re.compile(r"__module\.model\.vision_encoder\.(?P<name>[\w.]+)/aten::linear/MatMul")
 

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from ...model.bart import Attention, Decoder, DecoderLayer
 
-# The encoder's position of the first cell, behind the mean of the image.
+# The encoder's position of the first cell, after the mean of the image.
 FIRST_CELL = 1
 # One in so many heads is supervised.
 _SUPERVISED_HEADS = 3
-# Instead of minus infinity, whose gradient is not a number.
+# Instead of minus infinity, whose gradient is NaN.
 _LARGE_NEGATIVE = -1e4
 
 

@@ -1,7 +1,7 @@
 """The character loss: which characters are in every cell of the last feature map.
 
-An OCR target says what is written and where each line starts, but not where each character is,
-and a vision encoder that is trained from scratch takes long to find out. A line's quad gives the
+An OCR target has the text and the start of each line, but not the position of each character,
+and a vision encoder that is trained from scratch learns this slowly. A line's quad gives the
 approximate position of every character. Shapes: P images, H and W cells, S characters of a cell.
 """
 

@@ -1,6 +1,6 @@
 """The dense objective: class and box of the object at every cell of the last feature map.
 
-For a vision encoder that is trained from scratch. The language-model loss alone says little about
+For a vision encoder that is trained from scratch. The language-model loss alone supervises weakly
 where objects are; a class and a box for each cell say it directly, at the cost of one linear layer
 that is dropped after training. The characters in each cell are an optional second part
 (``char_head``). Shapes: P images, H and W cells, K outputs of a cell, S characters of a cell.
@@ -35,7 +35,7 @@ HEAD_FILE = "dense_head.safetensors"
 ENCODER_HEAD_FILE = "encoder_head.safetensors"
 
 BACKGROUND = 0
-# Boxes are in fractions of the image, so their errors are small beside those of classes.
+# Boxes are in fractions of the image, so their errors are small compared with those of classes.
 _BOX_WEIGHT = 2.0
 # Outputs of the head in a cell: classes, then a box's edges, then optionally characters.
 _EDGES, _CHAR_OUTPUTS = 4, MAX_CHARS_PER_CELL * CHARACTERS

@@ -1,9 +1,9 @@
-"""The dense objective on the encoder's states: whether they keep what is in every cell.
+"""The dense objective on the encoder's states: they must encode the contents of every cell.
 
-The decoder sees the image through the encoder's states alone, and these can lose what the vision
-encoder knows. So the states at the image's cells predict class and characters, as the last feature
-map does, and the box as location tokens: four linear maps turn a state into the vector that the
-decoder would need to predict each edge's location. All of it is dropped after training. Shapes: P
+The decoder sees the image through the encoder's states alone, and these can lose information of
+the vision encoder. So the states at the image's cells predict class and characters, as the last
+feature map does, and the box as location tokens: four linear maps turn a state into the vector that
+the decoder needs to predict each edge's location. All of it is dropped after training. Shapes: P
 images, B pairs, H and W cells, C = H * W, D width, M object cells, K location bins.
 """
 

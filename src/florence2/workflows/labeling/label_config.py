@@ -98,7 +98,7 @@ class LabelConfig(ExportOptions, PredictOptions, LoadOptions, LabelOptions):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What shapes the predictions and files of a run: a run resumes with the same only."""
+        """The settings that affect predictions and files: a run resumes only with the same ones."""
         loading = {k: v for k, v in self.load_arguments.items() if k != "device"}
         tiles = {} if self.tiles is None else {"tiles": str(self.tiles)}
         files = {"draw": self.draw, "sidecars": self.sidecars}

@@ -1,4 +1,4 @@
-"""The file of prediction lines: it holds what a killed run had finished."""
+"""The file of prediction lines, with which a killed run is resumed."""
 
 from __future__ import annotations
 

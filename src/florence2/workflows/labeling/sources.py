@@ -37,7 +37,7 @@ MAX_LISTING_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Source:
-    """One image: what it is read from, and its path relative to the directory that was given.
+    """One image: its source, and its path relative to the directory that was given.
 
     ``page`` of a PDF or TIFF counts from 1; ``seconds`` is the sampled time of a frame in a video
     or animation and ``shown`` the frame's own time. ``image`` is then the file's name with the page
@@ -96,7 +96,7 @@ def list_sources(
         skipped: counts the files and directories that are skipped.
 
     Raises:
-        ValueError: an argument names nothing, or no image is found.
+        ValueError: an argument matches no file, or no image is found.
     """
     from ...processing.containers import UnitReader
 
