@@ -71,8 +71,7 @@ def load(
     """Load a model for inference.
 
     Args:
-        source: a Hub id, a checkpoint directory of either layout, a directory of exported graphs,
-            or ``"nano"``.
+        source: a Hub id, a directory with a checkpoint or exported graphs, or ``"nano"``.
         device: by default CUDA where available, else the CPU.
         precision: ``fp32`` (default on a CPU; outputs equal the released model's, id for id),
             ``fp16`` (default elsewhere), ``bf16``; with OpenVINO or ONNX also ``int8``.
