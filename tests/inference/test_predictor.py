@@ -181,7 +181,7 @@ def test_unusable_options_are_refused(
     [
         (
             {"precision": "int3"},
-            "precision of the torch runtime is one of fp32, fp16, bf16, got 'int3'",
+            "precision of the torch runtime must be one of fp32, fp16, bf16, got 'int3'",
         ),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"runtime": "magic"}, "runtime must be one of torch, openvino, onnx, got 'magic'"),

@@ -92,7 +92,7 @@ def test_weights_in_parts_load_by_their_index(model: Florence2Model, checkpoint:
     (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
     assert torch.equal(logits(load_checkpoint(checkpoint))[..., :40], logits(model))
     (checkpoint / "b.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"b\.safetensors, not there"):
+    with pytest.raises(CheckpointError, match=r"b\.safetensors, which are missing"):
         load_checkpoint(checkpoint)
 
 
