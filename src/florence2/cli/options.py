@@ -51,9 +51,7 @@ DatasetTasks = Annotated[
 Split = Annotated[
     str | None, typer.Option(help="Split of the dataset: train, val ... [default: all]")
 ]
-DatasetPrompt = Annotated[
-    str | None, typer.Option(help="Prompt of CSV questions and sidecar texts.")
-]
+DatasetPrompt = Annotated[str | None, typer.Option(help="Prompt of CSV rows and sidecar texts.")]
 
 
 def given(**values: Any) -> dict[str, Any]:

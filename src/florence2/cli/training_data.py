@@ -45,7 +45,7 @@ class DataOptions:
         flags=("--task", "-t"),
         help="Task made from boxes, polygons or captions. Repeatable. [default: the format's]",
     )
-    prompt: str | None = option(None, help="Prompt of CSV questions and sidecar texts.")
+    prompt: str | None = option(None, help="Prompt of CSV rows and sidecar texts.")
     art: Path | None = option(
         None,
         shown_default="the cache directory",
