@@ -63,8 +63,8 @@ class DecodingOptions:
             )
         for name, (low, high) in _WHOLE.items():
             _check(name, getattr(self, name), low, high, whole=True)
-        for name, (low, high) in _REALS.items():
-            _check(name, getattr(self, name), low, high)
+        for name, (minimum, maximum) in _REALS.items():
+            _check(name, getattr(self, name), minimum, maximum)
         for name in ("early_stopping", "constrained"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name} must be True or False, got {_shown(getattr(self, name))}")
