@@ -180,7 +180,7 @@ def test_options_of_release_0_1_work_with_a_warning(
         ("--memory", "--max-kv-memory"),
         ("--no-pictures", "--no-copy-images"),
     ):
-        assert f"florence2: {old} is now {new}; the old name goes" in result.stderr
+        assert f"florence2: {old} is now {new}; the old name will be removed" in result.stderr
     assert model.options == {"fix_inverted_boxes": True, "memory": 2**29}
     assert not (tmp_path / "out/coco/images").exists()
     result = command(
