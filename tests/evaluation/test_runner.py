@@ -27,7 +27,7 @@ ACCURACY = 100 * 33 / 40  # seven of twenty shapes are wrong
 def finding(out: Path) -> dict[str, Any]:
     """The report but for what tells when and where it was made."""
     found = read_report(out).to_json()
-    for name in ("date", "seconds", "predicted", "machine"):
+    for name in ("date", "seconds", "predicted", "asked", "machine"):
         del found[name]
     found["settings"].pop("shards")
     return found

@@ -48,7 +48,7 @@ def test_a_file_of_python_2(tmp_path: Path) -> None:
 def test_a_hostile_pickle_runs_nothing(tmp_path: Path, protocol: int) -> None:
     victim, path = tmp_path / "touched", tmp_path / "refs(unc).p"
     path.write_bytes(pickle.dumps([Hostile(victim)], protocol=protocol))
-    with pytest.raises(ValueError, match=r"asks for .* which a plain file never does"):
+    with pytest.raises(ValueError, match=r"it names .* which a plain file never does"):
         read_plain_pickle(path)
     assert not victim.exists()
     # The same file does touch its victim where it is trusted.
@@ -60,7 +60,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path, protocol: int) -> None:
 def test_builtins_are_refused_too(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / "refs(unc).p"
     path.write_bytes(name)
-    with pytest.raises(ValueError, match="asks for"):
+    with pytest.raises(ValueError, match="it names"):
         read_plain_pickle(path)
 
 
