@@ -254,3 +254,13 @@ def test_reports_keep_the_keys_of_release_0_1(files: Path) -> None:
     assert written["extent"]["pictures"] == written["coverage"]["images"]
     assert set(old) - set(written) == set()
     assert Report.from_json(json.loads(json.dumps(written))) == report
+
+
+def test_old_names_of_the_image_index_warn() -> None:
+    from florence2.data_engine import index
+    from florence2.data_engine.duplicates import mark_duplicates
+
+    with pytest.warns(DeprecationWarning, match="now IndexEntry"):
+        assert index.Entry is index.IndexEntry
+    with pytest.warns(DeprecationWarning, match="mark_duplicates"):
+        assert index.with_copies is mark_duplicates

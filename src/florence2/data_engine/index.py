@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..io.atomic import atomic_write
+from ..io.deprecation import warn_renamed
 from ..processing.image import ImageError, open_image, probe_image
 from ..results.records import content_hash
 from .image_sources import ImageLocation, read_images
@@ -164,3 +165,16 @@ def _from_utf8(text: str) -> str:
     for piece in escaped:
         content += bytes.fromhex(piece[:2]) + piece[2:].encode()
     return os.fsdecode(content) if escaped else text
+
+
+def __getattr__(name: str) -> Any:
+    """The names of release 0.1."""
+    if name == "Entry":
+        warn_renamed(f"{__name__}.Entry", "IndexEntry")
+        return IndexEntry
+    if name == "with_copies":
+        from .duplicates import mark_duplicates
+
+        warn_renamed(f"{__name__}.with_copies", "data_engine.duplicates.mark_duplicates")
+        return mark_duplicates
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
