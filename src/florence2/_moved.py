@@ -8,20 +8,33 @@ in the table moved with its package.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from ._old_names import ATTRIBUTES, MODULES
+from .io.deprecation import warn_renamed
 
 _PACKAGE = __package__ or "florence2"
-_MODULES = dict(line.split() for line in MODULES.strip().split("\n"))
-_ATTRIBUTES = {old: new for old, *new in (line.split() for line in ATTRIBUTES.strip().split("\n"))}
+
+
+@cache
+def read_modules() -> dict[str, str]:
+    """Old name -> new name of every module that moved, below the package."""
+    from ._old_names import MODULES
+
+    return dict(line.split() for line in MODULES.strip().split("\n"))
+
+
+@cache
+def read_attributes() -> dict[str, list[str]]:
+    """Old name -> new names of classes, functions and constants."""
+    from ._old_names import ATTRIBUTES
+
+    return {old: new for old, *new in (line.split() for line in ATTRIBUTES.strip().split("\n"))}
 
 
 class _MovedModule(ModuleType):
@@ -31,7 +44,7 @@ class _MovedModule(ModuleType):
     target: ModuleType
 
     def __getattr__(self, name: str) -> Any:
-        found = (new for new in _ATTRIBUTES.get(name, ()) if hasattr(self.target, new))
+        found = (new for new in read_attributes().get(name, ()) if hasattr(self.target, new))
         return getattr(self.target, next(found, name))
 
     def __dir__(self) -> list[str]:
@@ -42,15 +55,18 @@ class _MovedModule(ModuleType):
         return self.target.train(*arguments, **options)
 
 
-class _MovedModules(MetaPathFinder, Loader):
-    """Finds modules by their old names, after every other finder has failed."""
+class _MovedModules:
+    """Finds and loads modules by their old names, after every other finder has failed.
+
+    It has no base of ``importlib.abc``, which would double the time of ``import florence2``.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if find_new_name(fullname) is None:
             return None
-        return ModuleSpec(fullname, self, is_package=True)
+        return ModuleSpec(fullname, self, is_package=True)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         new_name = find_new_name(spec.name)
@@ -60,11 +76,7 @@ class _MovedModules(MetaPathFinder, Loader):
         module.__path__ = []
         module.target = import_module(new_name)
         module.__doc__ = module.target.__doc__
-        warnings.warn(
-            f"{spec.name} is now {new_name}; the old name will be removed in the next release",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        warn_renamed(spec.name, new_name)
         return module
 
     def exec_module(self, module: ModuleType) -> None:
@@ -76,12 +88,13 @@ def find_new_name(old_name: str) -> str | None:
     inner = old_name.removeprefix(f"{_PACKAGE}.")
     if inner == old_name:
         return None
-    if inner in _MODULES:
-        return f"{_PACKAGE}.{_MODULES[inner]}"
+    modules = read_modules()
+    if inner in modules:
+        return f"{_PACKAGE}.{modules[inner]}"
     parent, _, leaf = inner.rpartition(".")
-    if parent not in _MODULES:
+    if parent not in modules:
         return None
-    new_name = f"{_PACKAGE}.{_MODULES[parent]}.{leaf}"
+    new_name = f"{_PACKAGE}.{modules[parent]}.{leaf}"
     return new_name if find_spec(new_name) else None
 
 

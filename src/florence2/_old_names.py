@@ -163,7 +163,7 @@ runtime.precisions runtime.openvino.precisions
 runtime.pytorch runtime.torch.runtime
 runtime.slots runtime.torch.static_buffers
 runtime.static_quantization runtime.openvino.static_quantization
-runtime.threads runtime.openvino.threads
+runtime.threads runtime.cpu
 runtime.traced runtime.tracing
 scenes synthetic
 scenes.absent synthetic.text_prompts

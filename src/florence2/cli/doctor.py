@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..io.environment import Fact, machine_facts
-from . import options as option
 from .errors import EXIT_PARTIAL, user_errors
 
 if TYPE_CHECKING:
@@ -24,7 +23,9 @@ def doctor(
         str | None,
         typer.Argument(help="A checkpoint to check: a Hub id, a directory, or nano."),
     ] = None,
-    revision: option.Revision = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a Hub model.")
+    ] = None,
 ) -> None:
     """Show facts about this machine, and check MODEL.
 

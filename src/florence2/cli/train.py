@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..inference.call_options import MAX_SEED
 from ..io.atomic import DiskFullError
 from ..io.messages import format_count, suggest
 from ..io.options import option
 from ..training.train_config import TrainConfig
 from .errors import EXIT_PARTIAL, print_error, print_message, print_warnings, user_errors
 from .help_format import PRESETS
-from .options import MAX_SEED
 from .parameters import complete
 from .scene_data import SCENES, SceneData
 from .signature import expand_options

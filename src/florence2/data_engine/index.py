@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..io.atomic import atomic_write
-from ..io.deprecation import warn_renamed
+from ..io.deprecation import renamed_attributes
 from ..processing.image import ImageError, open_image, probe_image
 from ..results.records import content_hash
 from .image_sources import ImageLocation, read_images
@@ -167,14 +167,7 @@ def _from_utf8(text: str) -> str:
     return os.fsdecode(content) if escaped else text
 
 
-def __getattr__(name: str) -> Any:
-    """The names of release 0.1."""
-    if name == "Entry":
-        warn_renamed(f"{__name__}.Entry", "IndexEntry")
-        return IndexEntry
-    if name == "with_copies":
-        from .duplicates import mark_duplicates
-
-        warn_renamed(f"{__name__}.with_copies", "data_engine.duplicates.mark_duplicates")
-        return mark_duplicates
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = renamed_attributes(
+    __name__,
+    {"Entry": "IndexEntry", "with_copies": f"{__package__}.duplicates.mark_duplicates"},
+)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import sys
 import warnings
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, TypeVar
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -26,14 +26,15 @@ def renamed_attributes(module: str, names: Mapping[str, str]) -> Callable[[str],
 
     Args:
         module: ``__name__`` of the module.
-        names: old name -> new name, both in this module.
+        names: old name -> new name in this module, or ``package.module.name`` in another.
     """
 
     def get_attribute(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         warn_renamed(f"{module}.{name}", names[name])
-        return getattr(sys.modules[module], names[name])
+        home, _, new_name = names[name].rpartition(".")
+        return getattr(import_module(home or module), new_name)
 
     return get_attribute
 

@@ -1,7 +1,7 @@
 """The directory of a run: its settings, its lock, and ledgers that survive a kill.
 
-Every command that writes a directory and can be resumed uses this class: ``run``, ``train``,
-``evaluate``, ``engine`` and ``convert``.
+``run``, ``evaluate`` and ``engine`` open their directories with ``RunDir``; ``train`` reads, writes
+and compares its settings with the functions of this module.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
-IntArray = NDArray[np.integer]
 
 MIN_VERTICES = 4
 """Minimum number of vertices of each polygon when vertices are allocated."""

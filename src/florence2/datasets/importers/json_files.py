@@ -59,17 +59,6 @@ def numbers_field(values: dict[str, Any], name: str) -> list[float]:
         raise LabelError("malformed", f"{name!r} holds a number without end") from error
 
 
-def list_field(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The objects in the list called ``name``; none when it is skipped.
-
-    Raises ``LabelError`` when it is not a list of objects.
-    """
-    value = values.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise LabelError("malformed", f"{name!r} should be a list of objects")
-    return value
-
-
 def object_items(
     values: dict[str, Any], name: str, file: Path, context: ImportContext
 ) -> Iterator[dict[str, Any]]:

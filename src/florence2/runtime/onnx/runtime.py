@@ -6,7 +6,6 @@ Shapes: B images or prompts, S encoder positions, R rows of the decoder, T new t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 from ...io.extras import optional_import
 from ...io.files import open_regular
 from ...model import Florence2Config, Florence2Model
-from ..openvino.threads import single_torch_thread
+from ..cpu import CpuRuntime
 from ..tracing import pad_prompts
 from .graphs import GRAPHS, past_names
 from .precisions import onnx_path
@@ -44,7 +43,7 @@ def _last_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
-class OnnxRuntime:
+class OnnxRuntime(CpuRuntime):
     """Runs the four graphs in ``folder`` with ONNX Runtime on the CPU.
 
     Raises ``FileNotFoundError`` when one is missing, ``ImportError`` without ONNX Runtime.
@@ -131,25 +130,6 @@ class OnnxRuntime:
     def model(self) -> Florence2Model:
         """Not available: graphs cannot be converted back. Raises ``ValueError``."""
         raise ValueError("exported graphs have no model to save or inspect: load the checkpoint")
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU."""
-        return torch.device("cpu")
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of inputs and outputs."""
-        return torch.float32
-
-    def inference_context(self) -> AbstractContextManager[None]:
-        """PyTorch on one thread: the other cores are for this runtime's threads."""
-        return single_torch_thread()
-
-    def make_static_buffers(
-        self, num_slots: int, num_beams: int, source_len: int, capacity: int
-    ) -> None:
-        """``None``: this runtime takes any number of rows."""
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalized pixels."""

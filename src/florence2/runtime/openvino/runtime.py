@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...model import Florence2Config, Florence2Model
+from ..cpu import CpuRuntime
 from ..tracing import pad_prompts
 from .cross_kv_cache import Array, CrossKVCache, OpenVinoPrompts, empty_prompts
 from .graph_cache import graph_cache_dir
 from .graphs import VISION_ENCODER, cross_names
 from .mapped_memory import drop_mapped_pages
-from .threads import single_torch_thread
 
 if TYPE_CHECKING:
     import openvino
@@ -36,7 +36,7 @@ _CAPACITY_SLACK = 64
 _WARMUP_PASSES = 2
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(CpuRuntime):
     """Runs the graphs of ``graph_cache.load_graphs``, compiled for this CPU.
 
     ``load_model`` loads the PyTorch model when it is needed: to save it, or for feature maps.
@@ -67,25 +67,6 @@ class OpenVinoRuntime:
     def model(self) -> Florence2Model:
         """The model in PyTorch, in fp32."""
         return self._load_model().eval()
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU."""
-        return torch.device("cpu")
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of inputs and outputs."""
-        return torch.float32
-
-    def inference_context(self) -> AbstractContextManager[None]:
-        """PyTorch on one thread: the other cores are for this runtime's threads."""
-        return single_torch_thread()
-
-    def make_static_buffers(
-        self, num_slots: int, num_beams: int, source_len: int, capacity: int
-    ) -> None:
-        """``None``: this runtime takes any number of rows."""
 
     def encode_images(self, pixels_BCHW: NDArray[np.float32]) -> Tensor:
         """Image tokens ``float32[B, N, D]`` of normalized pixels."""
