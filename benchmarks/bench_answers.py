@@ -25,7 +25,7 @@ BATCH_SIZES = (1, 8)
 def measure(
     model: florence2.Florence2, picture: bytes, task: str, batch_size: int, images: int, tokens: int
 ) -> float:
-    """Images per second over ``images`` pictures that are decoded, encoded and answered anew."""
+    """Images per second over ``images`` images; each is decoded, encoded and given a prediction."""
     # A picture given as bytes is known by its object: each copy is read and encoded by itself.
     copies = [bytes(bytearray(picture)) for _ in range(images)]
     options = {"batch_size": batch_size, "max_new_tokens": tokens}

@@ -1,4 +1,4 @@
-"""Continuous batching: whoever comes and goes, everybody gets the answer of a call alone."""
+"""Continuous batching: every request gets the output of a call of its own."""
 
 from __future__ import annotations
 

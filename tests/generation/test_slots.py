@@ -1,4 +1,4 @@
-"""Slots against the usual lanes: the same answers, whoever comes and goes; steps of one shape."""
+"""Static batches give the outputs of growing ones, in steps of one shape."""
 
 from __future__ import annotations
 

@@ -166,11 +166,11 @@ def test_words_are_never_added_tokens(pieces: list[str]) -> None:
 def test_spelt_ids_are_the_same_text_byte_by_byte(pieces: list[str]) -> None:
     tokenizer, text = _NANO_OF_PROPERTIES, "".join(pieces)
     ids = tokenizer.encode_prompt(text)
-    spelt = tokenizer.to_byte_tokens(ids)
-    assert tokenizer.decode(spelt) == f"<s>{text}</s>"
-    words = [each for each in spelt[1:-1] if not tokenizer.is_added(each)]
+    byte_tokens = tokenizer.to_byte_tokens(ids)
+    assert tokenizer.decode(byte_tokens) == f"<s>{text}</s>"
+    words = [each for each in byte_tokens[1:-1] if not tokenizer.is_added(each)]
     assert all(tokenizer.num_bytes(each) == 1 for each in words)
-    assert tokenizer.to_byte_tokens(spelt) == spelt
+    assert tokenizer.to_byte_tokens(byte_tokens) == byte_tokens
 
 
 def test_added_tokens_in_text_become_their_ids(nano: Tokenizer) -> None:

@@ -7,38 +7,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from florence2.model import Florence2Config, Florence2Model, TextConfig, VisionConfig
+from florence2.model import Florence2Model
 from florence2.runtime import TorchRuntime
 from florence2.runtime.openvino.graphs import convert
 from florence2.runtime.openvino.runtime import OpenVinoRuntime
+
+from ..tiny_config import make_tiny_config
 
 PIXELS = (96, 64)
 
 
 @pytest.fixture(scope="session")
 def model() -> Florence2Model:
-    vision = VisionConfig(
-        dim_embed=(8, 16, 32, 64),
-        num_heads=(2, 2, 4, 4),
-        num_groups=(2, 2, 4, 4),
-        depths=(1, 1, 2, 1),
-        window_size=3,
-        max_position_embeddings=10,
-        max_temporal_embeddings=10,
-    )
-    text = TextConfig(
-        d_model=64,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=128,
-        decoder_ffn_dim=128,
-        vocab_size=80,
-        max_position_embeddings=64,
-        init_std=0.3,
-    )
-    made = Florence2Model(Florence2Config(vision, text))
+    made = Florence2Model(make_tiny_config(d_model=64, vocab_size=80, init_std=0.3))
     made.initialize(seed=3)
     made.logits_bias_V[2] = 3.0
     return made.to(torch.float32).eval()

@@ -1,4 +1,4 @@
-"""What is attended to, as prompts leave and join: the same as if all had been put together anew."""
+"""The cross-attention cache equals a new one after prompts are removed and added."""
 
 from __future__ import annotations
 
